@@ -1,0 +1,85 @@
+//! Capabilities and the messages that reach them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// One business ability, such as `orders`. A contract crate declares one, as an empty type.
+pub trait Capability: Send + Sync + 'static {
+    /// The name in the configuration, in wire names and in logs: lower case, `a-z`, `0-9` and `-`.
+    const NAME: &'static str;
+}
+
+/// A message that one capability answers for.
+///
+/// The name and version are literals that travel on the wire. Adding an optional field keeps the version; any other
+/// change is a new version, declared as a new type beside the old one until no node sends the old one any more.
+pub trait Message: Serialize + DeserializeOwned + Send + 'static {
+    /// The capability that handles the message.
+    type To: Capability;
+    /// The name within the capability, a literal such as `place`.
+    const NAME: &'static str;
+    /// The version of the message's form, from 1.
+    const VERSION: u16;
+
+    /// What the message is about, if messages about one thing should meet at one place.
+    ///
+    /// For asks a key is affinity, not exclusion: messages with one key prefer one node and one instance, and
+    /// correctness rests on the database.
+    fn key(&self) -> Option<Cow<'_, str>> {
+        None
+    }
+}
+
+/// A message that is answered: at most once an attempt, always within its deadline.
+pub trait Ask: Message {
+    /// The answer.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    /// The business errors with which the actor may say no. [`Never`] where it never does.
+    type Error: Serialize + DeserializeOwned + fmt::Display + fmt::Debug + Send + 'static;
+    /// Whether doing it twice is the same as doing it once. Only then is an attempt with an unknown outcome repeated.
+    const IDEMPOTENT: bool = false;
+}
+
+/// A message for every node, now, with best effort: nobody answers, and a node that is away misses it.
+pub trait Broadcast: Message + Clone {}
+
+/// The name of a message on the wire, such as `orders.place.v1`.
+pub fn wire_name<M: Message>() -> String {
+    format!("{}.{}.v{}", <M::To as Capability>::NAME, M::NAME, M::VERSION)
+}
+
+/// The error of an ask that its capability never rejects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Never {}
+
+impl fmt::Display for Never {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Shop;
+    impl Capability for Shop {
+        const NAME: &'static str = "shop";
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Open;
+    impl Message for Open {
+        type To = Shop;
+        const NAME: &'static str = "open";
+        const VERSION: u16 = 2;
+    }
+
+    #[test]
+    fn a_wire_name_is_capability_name_and_version() {
+        assert_eq!(wire_name::<Open>(), "shop.open.v2");
+    }
+}

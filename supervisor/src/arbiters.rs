@@ -1,0 +1,80 @@
+//! The threads that run actors. With `cell.rs` the only file that knows actix.
+//!
+//! The first arbiter is the thread that starts the node, the others are actix arbiters: threads with a
+//! current-thread runtime each. A node with one arbiter lives on one thread entirely, which is how the harness pauses
+//! its time.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::watchdog::{Beat, Watchdog};
+
+thread_local! {
+    static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The index of the arbiter whose thread this is.
+pub(crate) fn current() -> Option<usize> {
+    CURRENT.get()
+}
+
+/// The arbiters of one node.
+pub(crate) struct Arbiters {
+    others: Vec<actix::Arbiter>,
+    beats: Vec<Arc<Beat>>,
+}
+
+impl Arbiters {
+    /// Makes this thread the first of `count` arbiters and starts the others. Each beats every `pulse`, if one is given.
+    pub fn start(count: usize, watchdog: &Watchdog, pulse: Option<Duration>) -> Self {
+        CURRENT.set(Some(0));
+        let others: Vec<_> = (1..count).map(|_| actix::Arbiter::new()).collect();
+        let beats: Vec<_> = (0..count).map(|_| Arc::new(Beat::default())).collect();
+        for (index, arbiter) in others.iter().enumerate() {
+            arbiter.spawn_fn(move || CURRENT.set(Some(index + 1)));
+        }
+        let arbiters = Self { others, beats };
+        if let Some(pulse) = pulse {
+            for (index, beat) in arbiters.beats.iter().enumerate() {
+                watchdog.add(beat.clone());
+                let beat = beat.clone();
+                arbiters.spawn(index, move || Box::pin(keep_beating(beat, pulse)));
+            }
+        }
+        arbiters
+    }
+
+    pub fn count(&self) -> usize {
+        self.beats.len()
+    }
+
+    pub fn beat(&self, arbiter: usize) -> Arc<Beat> {
+        self.beats[arbiter].clone()
+    }
+
+    /// Runs a future on an arbiter; the first arbiter only from its own thread.
+    pub fn spawn(&self, arbiter: usize, make: impl FnOnce() -> LocalBoxFuture<'static, ()> + Send + 'static) {
+        match arbiter.checked_sub(1) {
+            None => drop(tokio::task::spawn_local(make())),
+            Some(other) => drop(self.others[other].spawn_fn(move || drop(tokio::task::spawn_local(make())))),
+        }
+    }
+}
+
+impl Drop for Arbiters {
+    fn drop(&mut self) {
+        for arbiter in &self.others {
+            arbiter.stop();
+        }
+    }
+}
+
+async fn keep_beating(beat: Arc<Beat>, pulse: Duration) {
+    loop {
+        beat.beat();
+        tokio::time::sleep(pulse).await;
+    }
+}

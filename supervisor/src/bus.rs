@@ -1,0 +1,224 @@
+//! How a message finds its handler: in this node by a direct call, elsewhere over the wire.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, Unknown, wire_name};
+use serde_bytes::ByteBuf;
+
+use crate::call::Call;
+use crate::config::Settings;
+use crate::handles::Kind;
+use crate::host::Host;
+use crate::near::Near;
+use crate::remote::{Outgoing, Remote};
+use crate::{Env, codec};
+
+pub(crate) type AskResultOf<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Error>>;
+
+/// The ways out of this node and into its hosts.
+pub(crate) struct Bus {
+    pub env: Env,
+    pub settings: Arc<Settings>,
+    pub near: Near,
+    local: OnceLock<Local>,
+    remote: OnceLock<Arc<Remote>>,
+}
+
+/// The capabilities hosted here, found by a message's type or by its wire name.
+struct Local {
+    hosts: Vec<Arc<Host>>,
+    by_type: HashMap<TypeId, Place, BuildHasherDefault<TypeIdHasher>>,
+    by_name: HashMap<Arc<str>, Place>,
+}
+
+#[derive(Clone)]
+struct Place {
+    host: Arc<Host>,
+    entry: usize,
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// A handler of this capability, which declares these asks.
+    Handler { capability: &'a str, asks: &'a [&'a str] },
+    /// A caller outside actors.
+    Edge,
+}
+
+impl Bus {
+    pub fn new(env: Env, settings: Arc<Settings>, near: Near) -> Self {
+        Self { env, settings, near, local: OnceLock::new(), remote: OnceLock::new() }
+    }
+
+    /// Makes the hosts reachable; once, before anything runs.
+    pub fn open(&self, hosts: Vec<Arc<Host>>) {
+        let mut by_type = HashMap::default();
+        let mut by_name = HashMap::new();
+        for host in &hosts {
+            for (entry, info) in host.entries().iter().enumerate() {
+                let place = Place { host: host.clone(), entry };
+                if !matches!(info.kind, Kind::Tick) {
+                    by_type.insert(info.type_id, place.clone());
+                    by_name.insert(info.name.clone(), place);
+                }
+            }
+        }
+        let _ = self.local.set(Local { hosts, by_type, by_name });
+    }
+
+    /// Connects this node to others; at most once.
+    pub fn connect(&self, remote: Arc<Remote>) {
+        let _ = self.remote.set(remote);
+    }
+
+    pub fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.get()
+    }
+
+    pub fn hosts(&self) -> &[Arc<Host>] {
+        self.local.get().map_or(&[], |l| &l.hosts)
+    }
+
+    pub fn host(&self, capability: &str) -> Option<&Arc<Host>> {
+        self.hosts().iter().find(|h| &*h.name == capability)
+    }
+
+    /// Asks: here if the capability is hosted here, elsewhere if it is not or surely did not take the message.
+    pub async fn ask<M: Ask>(&self, message: M, origin: Origin<'_>, call: Call) -> AskResultOf<M> {
+        let to = <M::To as Capability>::NAME;
+        if let Origin::Handler { asks, .. } = origin
+            && (!asks.contains(&to) || call.chain.holds(to))
+        {
+            let mut chain = call.chain.names();
+            chain.push(to.to_string());
+            return Err(AskError::NotDelivered(NotDelivered::Cycle { chain }));
+        }
+        let mut refused = None;
+        if let Some(place) = self.local_place::<M>(to) {
+            match place.host.admit(message.key().as_deref()) {
+                Ok(permit) => return place.host.ask(permit, place.entry, message, call).await,
+                Err(reason) => refused = Some(reason),
+            }
+        }
+        match self.remote.get() {
+            Some(remote) => Box::pin(ask_remote(remote, message, call, refused)).await,
+            None => {
+                let no_host = || NotDelivered::NoHost { capability: to.to_string() };
+                Err(AskError::NotDelivered(refused.unwrap_or_else(no_host)))
+            }
+        }
+    }
+
+    /// The place of a message in this node, if the message should be handled here.
+    fn local_place<M: Ask>(&self, to: &str) -> Option<&Place> {
+        let place = self.local.get()?.by_type.get(&TypeId::of::<M>())?;
+        match self.remote.get() {
+            Some(remote) if !remote.prefers_local(to, &place.host) => None,
+            _ => Some(place),
+        }
+    }
+
+    /// Tells this node and all others.
+    pub fn broadcast<S: Broadcast>(&self, message: S, call: &Call) {
+        if let Some(remote) = self.remote.get() {
+            match codec::encode(&message) {
+                Ok(body) => remote.broadcast(&wire_name::<S>(), body, call),
+                Err(error) => tracing::error!(message = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
+            }
+        }
+        let place = self.local.get().and_then(|l| l.by_type.get(&TypeId::of::<S>()));
+        if let Some(place) = place {
+            match place.host.admit(None) {
+                Ok(permit) => place.host.deliver(permit, place.entry, Box::new(message), call.clone()),
+                Err(reason) => tracing::debug!(message = wire_name::<S>(), %reason, "a broadcast was missed"),
+            }
+        }
+    }
+
+    /// Answers an ask that came over the wire. Must run on an arbiter.
+    pub async fn answer(&self, name: &str, body: Vec<u8>, call: Call) -> Result<Vec<u8>, AskError<ByteBuf>> {
+        let place = self.local.get().and_then(|l| l.by_name.get(name));
+        match place.map(|p| (p, p.host.entries()[p.entry].kind)) {
+            Some((place, Kind::Ask(ask))) => ask(place.host.clone(), place.entry, body, call).await,
+            _ => Err(AskError::NotDelivered(self.unknown_message(name))),
+        }
+    }
+
+    /// Takes note of a broadcast that came over the wire.
+    pub fn hear(&self, name: &str, body: &[u8], call: Call) {
+        if self.near.hear(name, body) {
+            return;
+        }
+        let place = self.local.get().and_then(|l| l.by_name.get(name));
+        if let Some((place, Kind::Broadcast(hear))) = place.map(|p| (p, p.host.entries()[p.entry].kind))
+            && let Err(reason) = hear(&place.host, place.entry, body, call)
+        {
+            tracing::debug!(message = name, %reason, "a broadcast was missed");
+        }
+    }
+
+    fn unknown_message(&self, name: &str) -> NotDelivered {
+        match name.split('.').next() {
+            Some(capability) if self.host(capability).is_none() => {
+                NotDelivered::NoHost { capability: capability.to_string() }
+            }
+            _ => NotDelivered::Unsupported { message: name.to_string() },
+        }
+    }
+}
+
+async fn ask_remote<M: Ask>(
+    remote: &Arc<Remote>,
+    message: M,
+    call: Call,
+    refused: Option<NotDelivered>,
+) -> AskResultOf<M> {
+    let key = message.key().map(|k| k.into_owned());
+    let body = codec::encode(&message).map_err(|e| {
+        AskError::NotDelivered(NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })
+    })?;
+    let outgoing = Outgoing {
+        capability: <M::To as Capability>::NAME,
+        name: wire_name::<M>(),
+        body: body.into(),
+        key,
+        idempotent: M::IDEMPOTENT,
+        call,
+        refused,
+    };
+    let undecodable = |e: codec::DecodeError| AskError::Unknown(Unknown::UndecodableAnswer { detail: e.to_string() });
+    match remote.ask(outgoing).await {
+        Ok(reply) => codec::decode(&reply).map_err(undecodable),
+        Err(AskError::Rejected(bytes)) => Err(match codec::decode(&bytes) {
+            Ok(rejection) => AskError::Rejected(rejection),
+            Err(e) => undecodable(e),
+        }),
+        Err(other) => Err(other.map_rejected(|_| unreachable!("rejections are matched above"))),
+    }
+}
+
+/// A `TypeId` is a hash already.
+#[derive(Default)]
+struct TypeIdHasher(u64);
+
+impl Hasher for TypeIdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_ne_bytes(word);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 ^= value;
+    }
+}

@@ -1,0 +1,75 @@
+//! What travels with a message: its deadline, trace, chain and principal.
+
+use std::sync::Arc;
+
+use essaim_contract::{Metadata, Principal};
+use tokio::time::Instant;
+
+use crate::trace::TraceContext;
+
+/// The circumstances of one message. Cheap to clone: nothing in it is copied.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// When the answer is no longer wanted.
+    pub deadline: Instant,
+    /// The trace and the span that sent the message.
+    pub trace: TraceContext,
+    /// The capabilities whose handlers wait for the answer.
+    pub chain: Chain,
+    /// On whose behalf.
+    pub principal: Option<Arc<Principal>>,
+    /// Small values that go along.
+    pub metadata: Option<Arc<Metadata>>,
+}
+
+/// The capabilities that are waiting for each other's answers, the first asker first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chain(Option<Arc<Link>>);
+
+#[derive(Debug)]
+struct Link {
+    capability: Arc<str>,
+    before: Chain,
+}
+
+impl Chain {
+    /// This chain with one more capability at its end.
+    pub fn then(&self, capability: &Arc<str>) -> Self {
+        Self(Some(Arc::new(Link { capability: capability.clone(), before: self.clone() })))
+    }
+
+    /// Whether the capability is waiting somewhere in the chain.
+    pub fn holds(&self, capability: &str) -> bool {
+        self.links().any(|l| &*l.capability == capability)
+    }
+
+    /// The names, the first asker first.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.links().map(|l| l.capability.to_string()).collect();
+        names.reverse();
+        names
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        std::iter::successors(self.0.as_deref(), |l| l.before.0.as_deref())
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Chain {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        names.into_iter().fold(Self::default(), |chain, name| chain.then(&Arc::from(name.as_ref())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_knows_who_waits() {
+        let chain: Chain = ["gateway", "auth"].into_iter().collect();
+        let longer = chain.then(&Arc::from("users"));
+        assert_eq!(longer.names(), ["gateway", "auth", "users"]);
+        assert!(longer.holds("auth") && !chain.holds("users"));
+    }
+}

@@ -1,0 +1,97 @@
+//! How callers outside actors ask: HTTP routes, tools, tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_contract::{Ask, Broadcast, Metadata, Principal};
+
+use crate::Env;
+use crate::bus::{AskResultOf, Bus, Origin};
+use crate::call::{Call, Chain};
+use crate::near::Near;
+use crate::trace::TraceContext;
+
+/// A way into the actors of this node and of all others. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Client {
+    bus: Arc<Bus>,
+    principal: Option<Arc<Principal>>,
+    metadata: Option<Arc<Metadata>>,
+    trace: Option<TraceContext>,
+    limit: Option<Duration>,
+}
+
+impl Client {
+    pub(crate) fn new(bus: Arc<Bus>) -> Self {
+        Self { bus, principal: None, metadata: None, trace: None, limit: None }
+    }
+
+    /// This client, sending on behalf of a principal.
+    pub fn on_behalf_of(mut self, principal: Principal) -> Self {
+        self.principal = Some(Arc::new(principal));
+        self
+    }
+
+    /// This client, sending these values along.
+    pub fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = Some(Arc::new(metadata));
+        self
+    }
+
+    /// This client, sending within a trace.
+    pub fn in_trace(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    /// This client, with a time limit for each ask other than `ask.timeout_ms`.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// On whose behalf this client sends.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_deref()
+    }
+
+    /// The trace that this client sends within.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    /// Asks a capability, wherever it is hosted, and waits for the answer.
+    ///
+    /// # Errors
+    /// See [`AskError`](essaim_contract::AskError).
+    pub async fn ask<M: Ask>(&self, message: M) -> AskResultOf<M> {
+        self.bus.ask(message, Origin::Edge, self.call()).await
+    }
+
+    /// Tells every node, now, with best effort.
+    pub fn broadcast<S: Broadcast>(&self, message: S) {
+        self.bus.broadcast(message, &self.call());
+    }
+
+    /// This node's near cache.
+    pub fn near(&self) -> &Near {
+        &self.bus.near
+    }
+
+    /// The clock, ids and randomness.
+    pub fn env(&self) -> &Env {
+        &self.bus.env
+    }
+
+    fn call(&self) -> Call {
+        let env = &self.bus.env;
+        let limit = self.limit.unwrap_or(Duration::from_millis(self.bus.settings.ask.timeout_ms));
+        Call {
+            deadline: env.now() + limit,
+            trace: self.trace.map_or_else(|| TraceContext::root(env), |t| t.child(env)),
+            chain: Chain::default(),
+            principal: self.principal.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What all contexts of one capability in one node share.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use essaim_contract::{Failure, FailureKind};
+use tokio::sync::Semaphore;
+
+use crate::bus::Bus;
+use crate::call::Call;
+use crate::near::Near;
+use crate::store::Database;
+use crate::{Env, Fault};
+
+pub(crate) struct Context {
+    pub capability: Arc<str>,
+    pub asks: &'static [&'static str],
+    pub bus: Arc<Bus>,
+    pub database: OnceLock<Database>,
+    pub blocking: Blocking,
+    pub provided: Arc<Provided>,
+}
+
+impl Context {
+    pub fn env(&self) -> &Env {
+        &self.bus.env
+    }
+
+    pub fn near(&self) -> &Near {
+        &self.bus.near
+    }
+
+    /// The span of one message. Messages of sampled traces get one at the level `info`, the others at `debug`, so that
+    /// traffic nobody looks at costs nothing at the default level.
+    pub fn span(&self, call: &Call, message: &str) -> tracing::Span {
+        let (trace_id, parent) = (call.trace.trace_id, call.trace.span_id);
+        if call.trace.sampled {
+            tracing::info_span!(
+                "message",
+                message,
+                trace_id = format_args!("{trace_id:032x}"),
+                parent = format_args!("{parent:016x}")
+            )
+        } else {
+            tracing::debug_span!(
+                "message",
+                message,
+                trace_id = format_args!("{trace_id:032x}"),
+                parent = format_args!("{parent:016x}")
+            )
+        }
+    }
+}
+
+/// Values that the roster provides to capabilities, by type.
+#[derive(Default)]
+pub(crate) struct Provided(pub HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl Provided {
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
+    }
+}
+
+/// Long computations, off the arbiters; a bounded number at a time in one node.
+#[derive(Clone)]
+pub(crate) struct Blocking(Arc<Semaphore>);
+
+impl Blocking {
+    pub fn at_most(computations: usize) -> Self {
+        Self(Arc::new(Semaphore::new(computations)))
+    }
+
+    pub async fn run<T: Send + 'static, E>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault<E>> {
+        let permit = self.0.clone().acquire_owned().await.map_err(crate::fail)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        task.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => {
+                let detail = crate::guard::panic_text(&*panic);
+                Fault::Failed(Failure { kind: FailureKind::Panicked, detail })
+            }
+            Err(error) => crate::fail(error),
+        })
+    }
+}

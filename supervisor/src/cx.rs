@@ -1,0 +1,133 @@
+//! What a handler may do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_contract::{Ask, AskError, Broadcast, Metadata, Principal};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::bus::{AskResultOf, Origin};
+use crate::call::Call;
+use crate::context::Context;
+use crate::near::Near;
+use crate::slot::Track;
+use crate::store::{Reads, Tx, TxError};
+use crate::trace::TraceContext;
+use crate::{Env, Fault};
+
+/// The context of one message in one handler.
+pub struct Cx {
+    context: Arc<Context>,
+    call: Call,
+    track: Arc<dyn Track>,
+}
+
+impl Cx {
+    pub(crate) fn new(context: Arc<Context>, call: Call, track: Arc<dyn Track>) -> Self {
+        Self { context, call, track }
+    }
+
+    /// Asks another capability, wherever it is hosted, and waits for the answer: at most as long as an ask may take
+    /// (`ask.timeout_ms`), and never longer than the asker of this handler waits.
+    ///
+    /// # Errors
+    /// See [`AskError`]. The target must be declared in [`Actor::ASKS`](crate::Actor::ASKS).
+    pub async fn ask<M: Ask>(&self, message: M) -> Result<M::Reply, AskError<M::Error>> {
+        self.ask_within(message, Duration::from_millis(self.context.bus.settings.ask.timeout_ms)).await
+    }
+
+    /// As [`Cx::ask`], with a time limit of its own.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask_within<M: Ask>(&self, message: M, limit: Duration) -> AskResultOf<M> {
+        let bus = &self.context.bus;
+        let origin = Origin::Handler { capability: &self.context.capability, asks: self.context.asks };
+        let call = Call {
+            deadline: self.call.deadline.min(bus.env.now() + limit),
+            trace: self.call.trace.child(&bus.env),
+            chain: self.call.chain.then(&self.context.capability),
+            principal: self.call.principal.clone(),
+            metadata: self.call.metadata.clone(),
+        };
+        bus.ask(message, origin, call).await
+    }
+
+    /// Tells every node, now, with best effort.
+    pub fn broadcast<S: Broadcast>(&self, message: S) {
+        self.context.bus.broadcast(message, &self.call);
+    }
+
+    /// Begins a transaction of the capability's database. It borrows the context, so whatever the handler must wait
+    /// for comes before.
+    ///
+    /// # Errors
+    /// If the capability declares no schema, or the database is not there.
+    pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
+        let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
+        let inner = database.begin().await?;
+        let limit = Instant::now() + database.transaction_limit;
+        Ok(Tx::new(inner, limit, self.track.clone()))
+    }
+
+    /// The capability's database, for reads outside a transaction.
+    ///
+    /// # Panics
+    /// If the capability declares no schema in [`Actor::schema`](crate::Actor::schema).
+    pub fn db(&self) -> &Reads {
+        self.context.database.get().expect("Actor::schema declares the capability's tables").reads()
+    }
+
+    /// Runs a long computation away from the arbiters, a bounded number at a time (`node.blocking_threads`).
+    ///
+    /// # Errors
+    /// A panic of the computation is a failure of the handler.
+    pub async fn blocking<T, E>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault<E>>
+    where
+        T: Send + 'static,
+    {
+        self.context.blocking.run(work).await
+    }
+
+    /// On whose behalf the message was sent.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.call.principal.as_deref()
+    }
+
+    /// A small value that travels with the message.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        let all: Option<&Metadata> = self.call.metadata.as_deref();
+        all?.get(key).map(String::as_str)
+    }
+
+    /// When the answer is no longer wanted.
+    pub fn deadline(&self) -> Instant {
+        self.call.deadline
+    }
+
+    /// The trace the message belongs to.
+    pub fn trace(&self) -> TraceContext {
+        self.call.trace
+    }
+
+    /// The clock, ids and randomness.
+    pub fn env(&self) -> &Env {
+        self.context.env()
+    }
+
+    /// The wall clock in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.env().wall_ms()
+    }
+
+    /// A new id that sorts by creation time.
+    pub fn new_id(&self) -> Uuid {
+        self.env().id()
+    }
+
+    /// This node's near cache.
+    pub fn near(&self) -> &Near {
+        self.context.near()
+    }
+}

@@ -1,0 +1,78 @@
+//! Runs a handler's future so that neither a panic nor a missed deadline leaves it.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::watchdog::Beat;
+
+/// How a guarded future ended.
+pub(crate) enum End<T> {
+    Done(T),
+    Panicked(String),
+    TimedOut { running_ms: u64 },
+}
+
+/// Polls `work` until it is done, panics or passes the deadline; then it is dropped, and its transaction with it.
+///
+/// The clock is read and the timer set only when the first poll does not finish: a handler that has nothing to wait
+/// for pays for neither. `parked` is told the moment from which the work has been waiting.
+pub(crate) async fn guarded<F: Future>(
+    mut work: Pin<&mut Option<F>>,
+    deadline: Option<Instant>,
+    beat: &Beat,
+    label: usize,
+    parked: impl FnOnce(Instant),
+) -> End<F::Output> {
+    let mut parked = Some(parked);
+    let mut since = None;
+    let mut timer: Pin<&mut Option<Sleep>> = pin!(None);
+    poll_fn(move |cx| {
+        let polled = {
+            let _polling = beat.polling(label);
+            catch_unwind(AssertUnwindSafe(|| work.as_mut().as_pin_mut().map(|w| w.poll(cx))))
+        };
+        match polled {
+            Ok(Some(Poll::Ready(value))) => return Poll::Ready(End::Done(value)),
+            Ok(Some(Poll::Pending)) => {}
+            Ok(None) => unreachable!("polled after it ended"),
+            Err(panic) => {
+                let what = panic_text(&*panic);
+                dismantle(work.as_mut());
+                return Poll::Ready(End::Panicked(what));
+            }
+        }
+        if let Some(parked) = parked.take() {
+            let now = Instant::now();
+            since = Some(now);
+            parked(now);
+            timer.set(deadline.map(sleep_until));
+        }
+        if let Some(sleep) = timer.as_mut().as_pin_mut()
+            && sleep.poll(cx).is_ready()
+        {
+            dismantle(work.as_mut());
+            let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
+            return Poll::Ready(End::TimedOut { running_ms });
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Drops what is left of the work; a panic in a destructor ends there too.
+fn dismantle<F>(mut work: Pin<&mut Option<F>>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.set(None))) {
+        tracing::error!(panic = panic_text(&*panic), "a destructor panicked while a handler was dropped");
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
+}

@@ -1,0 +1,220 @@
+//! Bringing a capability up in this node: its settings, its database, what its instances share, and the instances.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{oneshot, watch};
+
+use crate::actor::Actor;
+use crate::arbiters::Arbiters;
+use crate::bus::Bus;
+use crate::call::{Call, Chain};
+use crate::cell;
+use crate::config::{Config, ConfigError};
+use crate::context::{Blocking, Context, Provided};
+use crate::guard::panic_text;
+use crate::handles::{Handles, InstanceRuntime, TICK, TickEnvelope};
+use crate::host::{Hooks, Host};
+use crate::roster::{check_name, name_of};
+use crate::start::{Start, StartError};
+use crate::store::{Database, Schema};
+use crate::trace::TraceContext;
+use crate::tree::Supervision;
+use crate::watchdog::Watchdog;
+
+const DEFAULT_INSTANCES_WITH_DATABASE: usize = 32;
+const DEFAULT_MAILBOX: u32 = 1_024;
+/// A tick may take as long as its period, and at least this long.
+const SHORTEST_TICK_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the capabilities of one node have in common.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub bus: Arc<Bus>,
+    pub config: Arc<Config>,
+    pub arbiters: Arc<Arbiters>,
+    pub watchdog: Arc<Watchdog>,
+    pub blocking: Blocking,
+    pub provided: Arc<Provided>,
+    pub fatal: watch::Sender<Option<String>>,
+}
+
+/// A capability that can be brought up.
+pub(crate) trait Plan: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn asks(&self) -> &'static [&'static str];
+    /// The wire names of the messages it handles.
+    fn messages(&self) -> BTreeSet<String>;
+    fn schema(&self) -> Option<Schema>;
+    /// Whether the configuration has all it needs.
+    fn check(&self, config: &Config) -> Result<(), ConfigError>;
+    /// Makes the capability's host and begins to bring it up; on the first arbiter.
+    fn host(&self, ground: &Ground) -> Result<Arc<Host>, ConfigError>;
+}
+
+pub(crate) struct PlanOf<A>(PhantomData<fn() -> A>);
+
+impl<A> PlanOf<A> {
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<A: Actor> Plan for PlanOf<A> {
+    fn name(&self) -> &'static str {
+        name_of::<A>()
+    }
+
+    fn asks(&self) -> &'static [&'static str] {
+        A::ASKS
+    }
+
+    fn messages(&self) -> BTreeSet<String> {
+        let entries = Handles::<A>::of_actor().entries;
+        entries.iter().skip(1).map(|e| e.info.name.to_string()).collect()
+    }
+
+    fn schema(&self) -> Option<Schema> {
+        A::schema()
+    }
+
+    fn check(&self, config: &Config) -> Result<(), ConfigError> {
+        check_name(self.name())?;
+        config.section::<A::Settings>(self.name()).map(drop)
+    }
+
+    fn host(&self, ground: &Ground) -> Result<Arc<Host>, ConfigError> {
+        let name: Arc<str> = self.name().into();
+        let settings: A::Settings = ground.config.section(&name)?;
+        let runtime = ground.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
+        let table: Arc<[_]> = Handles::<A>::of_actor().entries.into();
+        let first_label = table.iter().map(|e| ground.watchdog.label(e.info.name.clone())).min().unwrap_or(0);
+        let arbiters = ground.arbiters.count();
+        let instances = match (runtime.instances, A::schema()) {
+            (0, Some(_)) => DEFAULT_INSTANCES_WITH_DATABASE,
+            (0, None) => arbiters,
+            (n, _) => n,
+        };
+        let mailbox = if runtime.mailbox == 0 { DEFAULT_MAILBOX } else { runtime.mailbox };
+        let supervision = Supervision::new(
+            name.clone(),
+            ground.config.settings.supervision.clone(),
+            ground.bus.env.clone(),
+            ground.fatal.clone(),
+        );
+        let host = Arc::new(Host::new(
+            name.clone(),
+            supervision,
+            table.iter().map(|e| e.info.clone()).collect(),
+            first_label,
+            (0..instances).map(|i| i % arbiters),
+            mailbox,
+        ));
+        let context = Arc::new(Context {
+            capability: name,
+            asks: A::ASKS,
+            bus: ground.bus.clone(),
+            database: OnceLock::new(),
+            blocking: ground.blocking.clone(),
+            provided: ground.provided.clone(),
+        });
+        let rising = Rising::<A> { host: host.clone(), context, table, settings, ground: ground.clone() };
+        ground.arbiters.spawn(0, move || Box::pin(rising.rise()));
+        Ok(host)
+    }
+}
+
+/// A capability on its way up.
+struct Rising<A: Actor> {
+    host: Arc<Host>,
+    context: Arc<Context>,
+    table: Arc<[crate::handles::Entry<A>]>,
+    settings: A::Settings,
+    ground: Ground,
+}
+
+impl<A: Actor> Rising<A> {
+    async fn rise(self) {
+        let timers = Arc::new(Mutex::new(Vec::new()));
+        let shared = loop {
+            let tried = AssertUnwindSafe(self.try_share(&timers)).catch_unwind().await;
+            let error = match tried {
+                Ok(Ok(shared)) => break Arc::new(shared),
+                Ok(Err(error)) => error,
+                Err(panic) => StartError(format!("it panicked: {}", panic_text(&*panic))),
+            };
+            tokio::time::sleep(self.host.supervision.start_failed(&error.0, false)).await;
+        };
+        self.host.set_hooks(hooks::<A>(&shared));
+        let start = self.start_maker(&timers);
+        for (index, instance) in self.host.instances().iter().enumerate() {
+            let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
+            let (host, beat, start) = (self.host.clone(), self.ground.arbiters.beat(instance.arbiter), start.clone());
+            self.ground.arbiters.spawn(instance.arbiter, move || {
+                let runtime = InstanceRuntime { table, shared, context, host, beat };
+                Box::pin(async move { cell::start::<A>(runtime, start, index) })
+            });
+        }
+        let timers = std::mem::take(&mut *timers.lock().unwrap_or_else(PoisonError::into_inner));
+        for (timer, period) in timers {
+            tokio::task::spawn_local(run_timer(self.host.clone(), self.ground.bus.clone(), timer, period));
+        }
+    }
+
+    async fn try_share(&self, timers: &Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Result<A::Shared, StartError> {
+        if let Some(schema) = A::schema()
+            && self.context.database.get().is_none()
+        {
+            let database = self.open_database(&schema).await.map_err(StartError::new)?;
+            let _ = self.context.database.set(database);
+        }
+        A::share(self.settings.clone(), &mut self.start_maker(timers)()).await
+    }
+
+    async fn open_database(&self, schema: &Schema) -> Result<Database, crate::store::DatabaseError> {
+        let settings = &self.ground.config.settings;
+        let path = settings.node.data_dir.join(format!("{}.sqlite3", self.host.name));
+        Database::open(&path, schema, Duration::from_millis(settings.store.transaction_limit_ms)).await
+    }
+
+    fn start_maker(&self, timers: &Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Arc<dyn Fn() -> Start + Send + Sync> {
+        let (context, timers) = (self.context.clone(), timers.clone());
+        Arc::new(move || Start { context: context.clone(), timers: timers.clone() })
+    }
+}
+
+fn hooks<A: Actor>(shared: &Arc<A::Shared>) -> Hooks {
+    let (draining, figures) = (shared.clone(), shared.clone());
+    Hooks {
+        drain: Box::new(move || {
+            let shared = draining.clone();
+            Box::pin(async move { A::drain(&shared).await })
+        }),
+        status: Box::new(move || A::status(&figures)),
+    }
+}
+
+/// Ticks now and then every `period`; a tick that takes longer is waited for.
+async fn run_timer(host: Arc<Host>, bus: Arc<Bus>, timer: &'static str, period: Duration) {
+    loop {
+        host.supervision.running().await;
+        let due = bus.env.now() + period;
+        if let Ok(permit) = host.admit(None) {
+            let (done, ended) = oneshot::channel();
+            let call = Call {
+                deadline: bus.env.now() + period.max(SHORTEST_TICK_LIMIT),
+                trace: TraceContext::root(&bus.env),
+                chain: Chain::default(),
+                principal: None,
+                metadata: None,
+            };
+            host.deliver(permit, TICK, Box::new(TickEnvelope { timer, done }), call);
+            let _ = ended.await;
+        }
+        tokio::time::sleep_until(due).await;
+    }
+}

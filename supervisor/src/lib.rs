@@ -1,0 +1,66 @@
+//! Essaim's runtime: capabilities as supervised actors that run, unchanged, in one process or in several.
+//!
+//! # Layout
+//!
+//! - [`Actor`], [`Handle`], [`Hear`], [`Handles`]: what a developer implements.
+//! - [`Cx`], [`Start`], [`Fault`]: what a handler may do, and how it says no.
+//! - [`Client`]: how callers outside actors ask.
+//! - [`Roster`], [`Node`]: which capabilities there are, and a process that runs some of them.
+//! - [`Harness`]: one actor alone, for the tests of whoever writes it.
+//! - [`config`], [`store`], [`trace`], [`Near`], [`Env`]: what they stand on.
+
+mod actor;
+pub use actor::{Actor, Handle, Hear};
+
+mod handles;
+pub use handles::Handles;
+
+mod cx;
+pub use cx::Cx;
+
+mod start;
+pub use start::{Start, StartError};
+
+mod fault;
+pub use fault::{Fault, fail, reject};
+
+mod client;
+pub use client::Client;
+
+mod roster;
+pub use roster::{Roster, cycle_in};
+
+mod node;
+pub use node::{Node, NodeError};
+
+mod env;
+pub use env::Env;
+
+mod near;
+pub use near::Near;
+
+mod tree;
+pub use tree::Health;
+
+mod harness;
+pub use harness::{Harness, Stage};
+
+pub use essaim_contract as contract;
+
+pub mod config;
+pub mod store;
+pub mod trace;
+
+mod arbiters;
+mod backoff;
+mod bus;
+mod call;
+mod cell;
+mod codec;
+mod context;
+mod guard;
+mod host;
+mod hosting;
+mod remote;
+mod slot;
+mod watchdog;

@@ -1,0 +1,118 @@
+//! The capabilities compiled into a binary.
+
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use essaim_contract::Capability;
+
+use crate::actor::Actor;
+use crate::config::ConfigError;
+use crate::context::Provided;
+use crate::hosting::{Plan, PlanOf};
+
+/// The capabilities compiled into a binary, and what they are provided with. Which node runs which of them is
+/// configuration.
+#[derive(Default)]
+pub struct Roster {
+    plans: Vec<Arc<dyn Plan>>,
+    provided: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl Roster {
+    /// An empty roster.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a capability by its actor.
+    pub fn host<A: Actor>(mut self) -> Self {
+        self.plans.push(Arc::new(PlanOf::<A>::new()));
+        self
+    }
+
+    /// Provides a value to whichever capability looks for its type in [`Start::provided`](crate::Start::provided).
+    pub fn provide<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.provided.insert(TypeId::of::<T>(), Arc::new(value));
+        self
+    }
+
+    /// The names of all capabilities.
+    pub fn capabilities(&self) -> impl Iterator<Item = &'static str> {
+        self.plans.iter().map(|p| p.name())
+    }
+
+    /// Which capability asks which.
+    pub fn ask_graph(&self) -> BTreeMap<&'static str, &'static [&'static str]> {
+        self.plans.iter().map(|p| (p.name(), p.asks())).collect()
+    }
+
+    pub(crate) fn plan(&self, capability: &str) -> Option<&Arc<dyn Plan>> {
+        self.plans.iter().find(|p| p.name() == capability)
+    }
+
+    pub(crate) fn provided(&self) -> Provided {
+        Provided(self.provided.clone())
+    }
+}
+
+/// A way through the graph that comes back to where it began, if there is one.
+pub fn cycle_in<'a>(graph: &BTreeMap<&'a str, impl AsRef<[&'a str]>>) -> Option<Vec<String>> {
+    fn visit<'a>(
+        at: &'a str,
+        graph: &BTreeMap<&'a str, impl AsRef<[&'a str]>>,
+        way: &mut Vec<&'a str>,
+        done: &mut Vec<&'a str>,
+    ) -> Option<Vec<String>> {
+        if let Some(start) = way.iter().position(|c| *c == at) {
+            return Some(way[start..].iter().chain([&at]).map(|c| c.to_string()).collect());
+        }
+        if done.contains(&at) {
+            return None;
+        }
+        way.push(at);
+        for next in graph.get(at).map_or(&[][..], |n| n.as_ref()) {
+            if let Some(cycle) = visit(next, graph, way, done) {
+                return Some(cycle);
+            }
+        }
+        way.pop();
+        done.push(at);
+        None
+    }
+    let mut done = Vec::new();
+    graph.keys().find_map(|at| visit(at, graph, &mut Vec::new(), &mut done))
+}
+
+/// The name that a capability goes by.
+pub(crate) fn name_of<A: Actor>() -> &'static str {
+    <A::Capability as Capability>::NAME
+}
+
+/// Checks that a name is fit for wire names and the configuration.
+pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
+    let fit = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fit {
+        Ok(())
+    } else {
+        Err(ConfigError::new(format!("a capability cannot be called `{name}`: use a-z, 0-9 and -")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_is_found_and_named() {
+        let graph: BTreeMap<_, &[_]> = [("gateway", &["auth"][..]), ("auth", &["users"]), ("users", &["auth"])].into();
+        assert_eq!(cycle_in(&graph).unwrap(), ["auth", "users", "auth"]);
+    }
+
+    #[test]
+    fn a_diamond_is_no_cycle() {
+        let graph: BTreeMap<_, &[_]> = [("a", &["b", "c"][..]), ("b", &["d"]), ("c", &["d"]), ("d", &[])].into();
+        assert_eq!(cycle_in(&graph), None);
+    }
+}

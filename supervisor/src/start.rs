@@ -1,0 +1,128 @@
+//! What an actor may do while it starts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use essaim_contract::Failure;
+
+use crate::client::Client;
+use crate::context::Context;
+use crate::near::Near;
+use crate::slot::Slot;
+use crate::store::{Reads, Tx, TxError};
+use crate::{Env, Fault};
+
+/// The context of [`Actor::share`](crate::Actor::share) and [`Actor::start`](crate::Actor::start).
+pub struct Start {
+    pub(crate) context: Arc<Context>,
+    pub(crate) timers: Arc<Mutex<Vec<(&'static str, Duration)>>>,
+}
+
+/// What keeps a capability from starting; shown to its operator.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+impl StartError {
+    /// An error with this explanation.
+    pub fn new(reason: impl ToString) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+impl From<sea_orm::DbErr> for StartError {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self(format!("the database: {error}"))
+    }
+}
+
+impl From<TxError> for StartError {
+    fn from(error: TxError) -> Self {
+        Self(format!("the database: {error}"))
+    }
+}
+
+impl From<std::io::Error> for StartError {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl<E: std::fmt::Display> From<Fault<E>> for StartError {
+    fn from(fault: Fault<E>) -> Self {
+        match fault {
+            Fault::Rejected(e) => Self(e.to_string()),
+            Fault::Failed(e) => Self(Failure::to_string(&e)),
+            Fault::Unknown(e) => Self(e.to_string()),
+        }
+    }
+}
+
+impl Start {
+    /// Begins a transaction of the capability's database.
+    ///
+    /// # Errors
+    /// If the capability declares no schema, or the database is not there.
+    pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
+        let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
+        let limit = self.env().now() + database.transaction_limit;
+        Ok(Tx::new(database.begin().await?, limit, Arc::new(Slot::<()>::new())))
+    }
+
+    /// The capability's database, for reads outside a transaction.
+    ///
+    /// # Panics
+    /// If the capability declares no schema in [`Actor::schema`](crate::Actor::schema).
+    pub fn db(&self) -> &Reads {
+        self.context.database.get().expect("Actor::schema declares the capability's tables").reads()
+    }
+
+    /// Calls [`Actor::tick`](crate::Actor::tick) now and then every `period`, in one instance of this node; for
+    /// [`Actor::share`](crate::Actor::share).
+    pub fn every(&mut self, timer: &'static str, period: Duration) {
+        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        timers.retain(|(name, _)| *name != timer);
+        timers.push((timer, period));
+    }
+
+    /// Runs a long computation away from the arbiters.
+    ///
+    /// # Errors
+    /// If the computation panicked.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StartError> {
+        self.context.blocking.run::<T, essaim_contract::Never>(work).await.map_err(Into::into)
+    }
+
+    /// A client for callers outside actors, such as HTTP routes.
+    pub fn client(&self) -> Client {
+        Client::new(self.context.bus.clone())
+    }
+
+    /// A value that the roster provides.
+    pub fn provided<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.context.provided.get()
+    }
+
+    /// This node's name.
+    pub fn node(&self) -> &str {
+        &self.context.bus.settings.node.name
+    }
+
+    /// The runtime's settings.
+    pub fn settings(&self) -> &crate::config::Settings {
+        &self.context.bus.settings
+    }
+
+    /// The clock, ids and randomness.
+    pub fn env(&self) -> &Env {
+        self.context.env()
+    }
+
+    /// This node's near cache.
+    pub fn near(&self) -> &Near {
+        self.context.near()
+    }
+}

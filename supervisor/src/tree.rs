@@ -1,0 +1,237 @@
+//! Supervision: what happens when a capability fails to start or its handlers panic.
+//!
+//! One capability in one node has one [`Supervision`], shared by its instances. What counts towards giving up is
+//! failed starts and *consecutive* panics: any message that is handled without a panic clears the count, so a payload
+//! that panics each time it comes never takes a capability down. Giving up is a circuit breaker, not an end: asks are
+//! refused at once, and after `failed_retry_ms` the capability is tried again.
+//!
+//! Every capability is supervised alone (one-for-one). Strategies for groups would decide here which other
+//! capabilities start anew with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use essaim_contract::NotDelivered;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::Env;
+use crate::backoff::Backoff;
+use crate::config::SupervisionConfig;
+
+/// How a capability of this node is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Health {
+    /// No instance has started yet, or none is left; the reason says what it waits for.
+    Starting {
+        /// Why the last start failed, or empty.
+        reason: String,
+    },
+    /// At least one instance is up.
+    Running,
+    /// It has been given up until the next try.
+    Failed {
+        /// What stopped it.
+        reason: String,
+    },
+}
+
+/// The supervision of one capability in one node.
+pub(crate) struct Supervision {
+    capability: Arc<str>,
+    config: SupervisionConfig,
+    env: Env,
+    /// A copy of `health`'s discriminant that the hot path reads: 0 starting, 1 running, 2 failed.
+    state: AtomicU8,
+    health: watch::Sender<Health>,
+    /// Failed starts and panics since the last success.
+    failures: AtomicU32,
+    restarts: AtomicU64,
+    panics: AtomicU64,
+    /// Told the reason when the capability is given up and the node is configured to exit then.
+    fatal: watch::Sender<Option<String>>,
+}
+
+impl Supervision {
+    pub fn new(
+        capability: Arc<str>,
+        config: SupervisionConfig,
+        env: Env,
+        fatal: watch::Sender<Option<String>>,
+    ) -> Self {
+        Self {
+            capability,
+            config,
+            env,
+            state: AtomicU8::new(0),
+            health: watch::Sender::new(Health::Starting { reason: String::new() }),
+            failures: AtomicU32::new(0),
+            restarts: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            fatal,
+        }
+    }
+
+    /// Whether asks are taken now.
+    pub fn admits(&self) -> Result<(), NotDelivered> {
+        if self.state.load(Ordering::Acquire) == 1 {
+            return Ok(());
+        }
+        let capability = self.capability.to_string();
+        Err(match self.health() {
+            Health::Running => return Ok(()),
+            Health::Starting { reason } => NotDelivered::Starting { capability, reason },
+            Health::Failed { reason } => NotDelivered::Failed { capability, reason },
+        })
+    }
+
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Waits until an instance is up.
+    pub async fn running(&self) {
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = self.health.subscribe().wait_for(|h| *h == Health::Running).await;
+    }
+
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// An instance is up.
+    pub fn started(&self) {
+        if self.set(Health::Running) != Health::Running {
+            tracing::info!(capability = %self.capability, "running");
+        }
+    }
+
+    /// A handler ended without a panic.
+    pub fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A handler panicked, and its instance will start anew.
+    pub fn panicked(&self, what: &str) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures >= self.config.max_failures {
+            self.give_up(format!("{failures} panics without a success between, the last: {what}"));
+        }
+    }
+
+    /// An instance is about to start anew; how long to wait first.
+    pub fn restart_delay(&self) -> Duration {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        match self.failures.load(Ordering::Relaxed) {
+            // One panic, or a handler dropped at its deadline: the state is rebuilt at once.
+            0 | 1 => Duration::ZERO,
+            failures if failures >= self.config.max_failures => self.retry_after(),
+            failures => self.backoff().delay(failures - 1, &self.env),
+        }
+    }
+
+    /// A start failed; how long to wait before the next.
+    ///
+    /// While another instance is up the capability goes on with that one.
+    pub fn start_failed(&self, reason: &str, others_up: bool) -> Duration {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures >= self.config.max_failures && !others_up {
+            self.give_up(format!("{failures} starts failed, the last: {reason}"));
+            return self.retry_after();
+        }
+        if !others_up {
+            self.set(Health::Starting { reason: reason.to_string() });
+        }
+        let delay = self.backoff().delay(failures, &self.env);
+        let retry_ms = delay.as_millis() as u64;
+        tracing::warn!(capability = %self.capability, reason, failures, retry_ms, "the start failed; trying again");
+        delay
+    }
+
+    /// How long a capability that was given up rests.
+    pub fn retry_after(&self) -> Duration {
+        Duration::from_millis(self.config.failed_retry_ms)
+    }
+
+    fn give_up(&self, reason: String) {
+        let before = self.set(Health::Failed { reason: reason.clone() });
+        if !matches!(before, Health::Failed { .. }) {
+            let retry_ms = self.config.failed_retry_ms;
+            tracing::error!(capability = %self.capability, reason, retry_ms, "GIVEN UP: its asks are refused");
+        }
+        if self.config.exit_when_failed {
+            self.fatal.send_replace(Some(format!("`{}` was given up: {reason}", self.capability)));
+        }
+    }
+
+    fn set(&self, health: Health) -> Health {
+        let code = match health {
+            Health::Starting { .. } => 0,
+            Health::Running => 1,
+            Health::Failed { .. } => 2,
+        };
+        let before = self.health.send_replace(health);
+        self.state.store(code, Ordering::Release);
+        before
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff {
+            first: Duration::from_millis(self.config.backoff_first_ms),
+            most: Duration::from_millis(self.config.backoff_most_ms),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn supervision() -> Supervision {
+        let config = SupervisionConfig { max_failures: 3, ..Default::default() };
+        Supervision::new("shop".into(), config, Env::system(), watch::channel(None).0)
+    }
+
+    #[test]
+    fn panics_with_successes_between_never_give_up() {
+        let s = supervision();
+        s.started();
+        for _ in 0..100 {
+            s.panicked("bad payload");
+            s.panicked("bad payload");
+            s.succeeded();
+        }
+        assert_eq!((s.health(), s.panics()), (Health::Running, 200));
+    }
+
+    #[test]
+    fn consecutive_panics_give_up_and_a_start_brings_it_back() {
+        let s = supervision();
+        s.started();
+        for _ in 0..3 {
+            s.panicked("broken");
+        }
+        assert!(matches!(s.admits(), Err(NotDelivered::Failed { reason, .. }) if reason.contains("broken")));
+        s.started();
+        assert_eq!(s.admits(), Ok(()));
+    }
+
+    #[test]
+    fn failed_starts_are_told_to_askers_and_then_give_up() {
+        let s = supervision();
+        s.start_failed("no database", false);
+        assert!(matches!(s.admits(), Err(NotDelivered::Starting { reason, .. }) if reason == "no database"));
+        s.start_failed("no database", false);
+        s.start_failed("no database", false);
+        assert!(matches!(s.admits(), Err(NotDelivered::Failed { .. })));
+    }
+}
