@@ -1,1 +1,35 @@
-//! To be written.
+//! What others may say to `orders`.
+//!
+//! Every ask is made on behalf of a principal, whose subject is the customer: an order is its customer's alone, and to
+//! anybody else it does not exist.
+//!
+//! # Layout
+//!
+//! - [`Order`], [`OrderLine`], [`OrderStatus`], [`Rejection`]: what an order is.
+//! - [`PlaceOrder`], [`GetOrder`], [`ListOrders`], [`CancelOrder`]: the asks, and [`OrderError`], their one error.
+
+use essaim_contract::Capability;
+
+mod asks;
+pub use asks::{CancelOrder, GetOrder, ListOrders, NewLine, OrderError, OrderPage, PlaceOrder};
+
+mod order;
+pub use order::{Order, OrderLine, OrderStatus, Rejection};
+
+/// The capability that owns orders. It asks `catalog`.
+pub struct Orders;
+
+impl Capability for Orders {
+    const NAME: &'static str = "orders";
+}
+
+/// The most lines of one order.
+pub const MAX_LINES: usize = 100;
+/// The largest quantity of one line, after lines of the same product have been merged.
+pub const MAX_QUANTITY: i64 = 1_000_000;
+/// The highest total, in minor units: the largest integer that every JSON reader keeps exactly.
+pub const MAX_TOTAL_CENTS: i64 = 9_007_199_254_740_991;
+/// The longest idempotency key, in characters.
+pub const MAX_KEY_CHARS: usize = 255;
+/// The most orders on one page.
+pub const MAX_PAGE: u32 = 100;
