@@ -1,1 +1,47 @@
-//! To be written.
+//! What a capability's `http.rs` is written with: its routes, strict extractors, and one form for every error.
+//!
+//! A route takes a [`Caller`] and typed input, asks through [`Caller::client`], and returns its reply or a [`Problem`]:
+//!
+//! ```ignore
+//! /// Reads one product.
+//! #[utoipa::path(get, path = "/products/{id}", responses((status = 200, body = Product), (status = 404)))]
+//! async fn read(caller: Caller, id: Path<String>) -> Result<Json<Product>, Problem> {
+//!     let product = caller.client().ask(GetProduct { id: id.into_inner() }).await;
+//!     product.map(Json).map_err(|e| Problem::from_ask(e, |_| Problem::not_found("There is no such product.")))
+//! }
+//!
+//! pub fn routes() -> Routes {
+//!     Routes { name: "catalog", configure: |c| { c.route("/products/{id}", get().to(read)); }, openapi: Doc::openapi }
+//! }
+//! ```
+//!
+//! Paths are absolute. The gateway adds to each operation of the document the errors that any operation may end with,
+//! and gives every error response without content the content of a [`Problem`], so a capability declares only its own.
+//!
+//! # Layout
+//!
+//! - [`Routes`], [`RouteSet`]: what a capability hands to the gateway.
+//! - [`Problem`]: every error, as RFC 9457 problem details.
+//! - [`Caller`], [`Edge`]: who calls, and a client that asks on their behalf.
+//! - [`Json`], [`Path`], [`Query`], [`BodyLimits`]: input that is refused with a problem when it is not as declared.
+//! - [`Page`], [`Listing`]: lists in pages.
+
+mod routes;
+pub use routes::{RouteSet, Routes};
+
+mod problem;
+pub use problem::Problem;
+
+mod caller;
+pub use caller::{Caller, Edge};
+
+mod json;
+pub use json::{BodyLimits, Json};
+
+mod params;
+pub use params::{Path, Query};
+
+mod page;
+pub use page::{Listing, Page};
+
+mod wording;

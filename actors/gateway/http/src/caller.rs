@@ -1,0 +1,92 @@
+//! Who calls.
+
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use essaim_contract::{Metadata, Principal};
+use essaim_supervisor::Client;
+use essaim_supervisor::trace::TraceContext;
+
+use crate::Problem;
+
+/// What the gateway knows about a request before it reaches a route. A test of routes without a gateway puts one into
+/// the request's extensions itself.
+#[derive(Clone)]
+pub struct Edge {
+    /// The node's client.
+    pub client: Client,
+    /// The trace of the request.
+    pub trace: TraceContext,
+    /// On whose behalf, when a valid token came with the request.
+    pub principal: Option<Arc<Principal>>,
+    /// The request's id; it travels in the metadata under [`Edge::REQUEST_ID`].
+    pub request_id: Arc<str>,
+    /// Whose request it is, behind trusted proxies too.
+    pub address: IpAddr,
+}
+
+impl Edge {
+    /// The key of the request's id in the metadata of messages.
+    pub const REQUEST_ID: &'static str = "request_id";
+}
+
+/// The one who sent the request.
+#[derive(Clone)]
+pub struct Caller {
+    client: Client,
+    address: IpAddr,
+}
+
+impl Caller {
+    /// A client that asks on the caller's behalf, within the request's trace.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The one who is logged in.
+    ///
+    /// # Errors
+    /// 401 if nobody is.
+    pub fn user(&self) -> Result<&Principal, Problem> {
+        self.client.principal().ok_or_else(|| Problem::unauthorized("Log in and send the access token."))
+    }
+
+    /// The one who is logged in and has this role.
+    ///
+    /// # Errors
+    /// 401 if nobody is logged in, 403 if the role is missing.
+    pub fn require_role(&self, role: &str) -> Result<&Principal, Problem> {
+        let user = self.user()?;
+        if user.has_role(role) { Ok(user) } else { Err(Problem::forbidden(format!("This needs the role `{role}`."))) }
+    }
+
+    /// The client's address, behind trusted proxies too.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+}
+
+impl From<&Edge> for Caller {
+    fn from(edge: &Edge) -> Self {
+        let metadata = Metadata::from([(Edge::REQUEST_ID.to_string(), edge.request_id.to_string())]);
+        let mut client = edge.client.clone().in_trace(edge.trace).with_metadata(metadata);
+        if let Some(principal) = &edge.principal {
+            client = client.on_behalf_of(Principal::clone(principal));
+        }
+        Self { client, address: edge.address }
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let extensions = req.extensions();
+        let edge = extensions.get::<Edge>();
+        ready(edge.map(Self::from).ok_or_else(|| Problem::internal("the route is not mounted behind a gateway")))
+    }
+}
