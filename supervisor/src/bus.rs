@@ -72,6 +72,12 @@ impl Bus {
 
     /// Connects this node to others; at most once.
     pub fn connect(&self, remote: Arc<Remote>) {
+        let (env, ways_out) = (self.env.clone(), Arc::downgrade(&remote));
+        self.near.connect(move |name, body| {
+            if let Some(remote) = ways_out.upgrade() {
+                remote.broadcast(name, body, &Call::from_the_node(&env));
+            }
+        });
         let _ = self.remote.set(remote);
     }
 

@@ -47,6 +47,11 @@ impl Env {
         Self { inner: Arc::new(Inner { simulated_origin, secrets: Mutex::new(secrets), counter }) }
     }
 
+    /// Whether time and chance repeat themselves from a seed.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.inner.simulated_origin.is_some()
+    }
+
     /// The monotonic clock.
     pub fn now(&self) -> Instant {
         Instant::now()

@@ -37,7 +37,7 @@ mod env;
 pub use env::Env;
 
 mod near;
-pub use near::Near;
+pub use near::{Near, NearFigures};
 
 mod tree;
 pub use tree::Health;

@@ -60,7 +60,7 @@ impl Node {
         let settings = Arc::new(config.settings.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = |configured| if configured == 0 { cores } else { configured };
-        let bus = Arc::new(Bus::new(env.clone(), settings.clone(), Near::new(&settings.near)));
+        let bus = Arc::new(Bus::new(env.clone(), settings.clone(), Near::new(&settings.near, env.clone())));
         let watchdog = Arc::new(Watchdog::default());
         let limit = Duration::from_millis(settings.node.watchdog_ms);
         let pulse = (!limit.is_zero()).then_some(limit / 4);
