@@ -1,0 +1,143 @@
+//! Configuration, guides and the commands they name.
+
+use super::source::Files;
+use super::{Breach, finds, keep};
+
+fn every_key_is_explained(files: &Files) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    for file in files.all().filter(|f| f.path == "config/default.toml") {
+        let mut explained = false;
+        for (number, line) in file.lines() {
+            let line = line.trim();
+            if line.starts_with('#') {
+                explained = line.trim_matches(['#', ' ']).len() > 3;
+            } else if line.starts_with('[') || line.is_empty() {
+                explained = false;
+            } else if let Some((key, _)) = line.split_once('=') {
+                if !explained {
+                    breaches.push(file.breach(number, format!("`{}` has no comment above it", key.trim())));
+                }
+                explained = false;
+            }
+        }
+    }
+    breaches
+}
+
+#[test]
+fn every_key_of_the_configuration_is_explained() {
+    keep(every_key_is_explained, "config/default.toml is the manual: a comment above each key gives unit and meaning");
+}
+
+#[test]
+fn a_key_without_a_comment_is_found() {
+    let text = "# About this section.\n\n[ask]\n# How long, in milliseconds.\ntimeout_ms = 1\nretries = 2\n[wire]\nbytes = 3\n";
+    finds(
+        every_key_is_explained,
+        &[("config/default.toml", text)],
+        &["config/default.toml:6", "config/default.toml:8"],
+    );
+}
+
+/// Places that exist on one machine only.
+const PLACES: &[&str] = &["/work/", "/root/", "/home/", "/tmp/tgt", "/tmp/wt", "/Users/"];
+
+fn no_file_names_a_machine(files: &Files) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    // This file names them to find them.
+    for file in files.all().filter(|f| f.path != "tests/structure/documents.rs") {
+        for (number, line) in file.lines() {
+            let found = PLACES.iter().find(|place| line.contains(**place));
+            breaches.extend(found.map(|place| file.breach(number, format!("`{place}`"))));
+        }
+    }
+    breaches
+}
+
+#[test]
+fn nothing_names_a_path_of_one_machine() {
+    keep(no_file_names_a_machine, "what works on one machine only is not documentation, and not configuration");
+}
+
+#[test]
+fn a_path_of_one_machine_is_found() {
+    let samples = [("docs/a.md", "see `docs/b.md`\nrun it in /home/me/essaim")];
+    finds(no_file_names_a_machine, &samples, &["docs/a.md:2"]);
+}
+
+fn commands_exist(files: &Files) -> Vec<Breach> {
+    let makefile = files.get("Makefile").map_or("", |f| &f.text);
+    let is_target = |target: &str| makefile.lines().any(|l| l.split(':').next() == Some(target) && l.contains(':'));
+    let mut breaches = Vec::new();
+    for file in files.named(".md") {
+        let mut fenced = false;
+        for (number, line) in file.lines() {
+            if line.trim_start().starts_with("```") {
+                fenced = !fenced;
+                continue;
+            }
+            for command in commands_in(line, fenced) {
+                let mut words = command.split_whitespace();
+                if words.next() != Some("make") {
+                    continue;
+                }
+                // What `make` is told beside targets: options and variables.
+                let targets = words.take_while(|w| !w.starts_with(['#', '&', '|', ';'])).filter(|w| !w.contains('='));
+                let missing = targets.filter(|w| !w.starts_with('-') && !is_target(w));
+                breaches.extend(missing.map(|target| file.breach(number, format!("the Makefile has no `{target}`"))));
+            }
+        }
+    }
+    breaches
+}
+
+/// The shell commands of a line: all of it in a fenced block, what stands between backticks elsewhere.
+fn commands_in(line: &str, fenced: bool) -> Vec<&str> {
+    match fenced {
+        true => line.trim_start().trim_start_matches("$ ").split("&&").collect(),
+        false => line.split('`').skip(1).step_by(2).collect(),
+    }
+}
+
+#[test]
+fn the_commands_of_the_guides_exist() {
+    keep(commands_exist, "a newcomer types what the guides say");
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_found() {
+    let guide =
+        "Try `make run` or `make fly`.\n```sh\nmake run PORT=1 # and wait\ncd x && make swim\n```\nWe make things.\n";
+    let samples = [("Makefile", "run: build\n\tcargo run\n"), ("README.md", guide)];
+    finds(commands_exist, &samples, &["README.md:1", "README.md:4"]);
+}
+
+fn paths_exist(files: &Files) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    for file in files.named(".md").filter(|f| f.path == "ARCHITECTURE.md" || f.path == "README.md") {
+        for (number, line) in file.lines() {
+            for path in line.split('`').skip(1).step_by(2) {
+                let is_path = path.contains('/')
+                    && path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+                    && [".rs", ".toml", ".md", "/"].iter().any(|ending| path.ends_with(ending))
+                    && !path.starts_with('/');
+                if is_path && !files.holds(path) {
+                    breaches.push(file.breach(number, format!("there is no `{path}`")));
+                }
+            }
+        }
+    }
+    breaches
+}
+
+#[test]
+fn the_paths_of_the_code_map_exist() {
+    keep(paths_exist, "a map that leads nowhere is worse than none");
+}
+
+#[test]
+fn a_path_that_does_not_exist_is_found() {
+    let map = "`src/main.rs` and `docs/`, then `src/gone.rs`, `/livez`, `a/b`\n`actors/none/`";
+    let samples = [("ARCHITECTURE.md", map), ("src/main.rs", ""), ("docs/x.md", "")];
+    finds(paths_exist, &samples, &["ARCHITECTURE.md:1", "ARCHITECTURE.md:2"]);
+}

@@ -1,0 +1,31 @@
+//! Servers, processes and clients that tests start and wait for.
+//!
+//! # Layout
+//!
+//! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own.
+//! - [`Process`], [`Signal`]: a child process, its output, its end.
+//! - [`eventually`]: the one place that polls, for what no event announces.
+
+// A support library is larger than what today's tests happen to use of it.
+#![allow(dead_code, unused_imports)]
+
+mod eventually;
+pub use eventually::{PATIENCE, eventually};
+
+mod keeper;
+mod output;
+
+mod ports;
+pub use ports::free_port;
+
+mod process;
+pub use process::{Process, Signal, children_of, send};
+
+mod scratch;
+pub use scratch::{Scratch, repository};
+
+mod redis;
+pub use redis::Redis;
+
+mod postgres;
+pub use postgres::{Database, Postgres};

@@ -1,0 +1,182 @@
+//! A PostgreSQL server, shared by the whole binary or one test's own.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Process, Scratch, Signal, free_port};
+
+/// A real `postgres` on a free port, with a cluster directory of its own. It ends with the value, or with the binary.
+pub struct Postgres {
+    server: Process,
+    port: u16,
+    directory: Scratch,
+    owner: Option<Owner>,
+}
+
+/// An empty database of one test.
+pub struct Database {
+    url: String,
+}
+
+impl Database {
+    /// The address for `capabilities.NAME.database`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// PostgreSQL refuses to run as root, so root gives its files and processes to somebody else.
+#[derive(Clone, Copy)]
+struct Owner {
+    user: u32,
+    group: u32,
+}
+
+/// The name of the server's superuser.
+const USER: &str = "essaim";
+
+impl Postgres {
+    /// The server that all tests share; each takes a [`Postgres::database`] of its own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Starts a server of one's own and waits until it takes connections.
+    ///
+    /// # Panics
+    /// If PostgreSQL is not installed, or does not start.
+    pub fn start() -> Self {
+        let (port, directory, owner) = (free_port(), Scratch::new("postgres"), owner());
+        if let Some(Owner { user, group }) = owner {
+            chown(directory.path(), Some(user), Some(group)).expect("root may give a directory away");
+        }
+        let mut initdb = program("initdb", owner);
+        initdb.args(["--no-sync", "--auth=trust", "--no-locale", "--encoding=UTF8", "--username", USER]);
+        run(initdb.arg("--pgdata").arg(directory.join("data")));
+        let server = serve(port, &directory, owner);
+        Self { server, port, directory, owner }
+    }
+
+    /// An empty database.
+    pub fn database(&self) -> Database {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        Database { url: format!("postgres://{USER}@127.0.0.1:{}/{name}", self.port) }
+    }
+
+    /// Runs a statement and returns what `psql` prints: values without headings, one row a line.
+    ///
+    /// # Panics
+    /// If the server refuses it.
+    #[track_caller]
+    pub fn sql(&self, database: &str, statement: &str) -> String {
+        let mut psql = program("psql", None);
+        psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1"]);
+        psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER]);
+        run(psql.args(["--dbname", database, "--command", statement])).trim().to_string()
+    }
+
+    /// Ends the server at once, as a crash would, and starts it again on the same port with its data.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.server = serve(self.port, &self.directory, self.owner);
+    }
+
+    /// The server is gone at once.
+    pub fn kill(&mut self) {
+        // Its children see that it is gone and end too; the lock file must not keep a restart waiting for them.
+        let children = super::children_of(self.server.pid());
+        self.server.kill();
+        super::eventually("the end of postgres's own processes", || {
+            children.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+        });
+    }
+
+    /// The server keeps its connections and answers nothing.
+    pub fn pause(&mut self) {
+        self.each_process(Signal::Stop);
+    }
+
+    /// The server goes on.
+    pub fn resume(&mut self) {
+        self.each_process(Signal::Continue);
+    }
+
+    fn each_process(&mut self, signal: Signal) {
+        self.server.signal(signal);
+        for child in super::children_of(self.server.pid()) {
+            super::send(child, signal);
+        }
+    }
+}
+
+fn serve(port: u16, directory: &Scratch, owner: Option<Owner>) -> Process {
+    let mut command = program("postgres", owner);
+    command.arg("-D").arg(directory.join("data"));
+    command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+    command.arg("-c").arg(format!("unix_socket_directories={}", directory.path().display()));
+    // The data must outlive the server, not the machine; several clusters' pools connect at a time.
+    command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
+    command.args(["-c", "max_connections=400", "-c", "shared_buffers=16MB"]);
+    // SIGINT is PostgreSQL's "fast" shutdown: it ends its sessions and then itself.
+    let server = Process::start_ended_by("postgres", &mut command, Signal::Int);
+    server.wait_for_line("database system is ready to accept connections");
+    server
+}
+
+/// A program of the newest PostgreSQL that is installed.
+fn program(name: &str, owner: Option<Owner>) -> Command {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<PathBuf> = versions.map(|v| v.path().join("bin").join(name)).filter(|p| p.exists()).collect();
+    found.sort();
+    // Elsewhere than on Debian it may be on the path.
+    let mut command = Command::new(found.pop().unwrap_or_else(|| name.into()));
+    if let Some(Owner { user, group }) = owner {
+        command.uid(user).gid(group);
+    }
+    command.current_dir("/");
+    command
+}
+
+/// Whom root gives the server to; nobody in particular where the tests do not run as root.
+fn owner() -> Option<Owner> {
+    let me = std::fs::metadata("/proc/self").expect("/proc is mounted").uid();
+    if me != 0 {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").expect("there is a list of users");
+    let find = |name: &str| {
+        let line = users.lines().find(|l| l.split(':').next() == Some(name))?;
+        let mut numbers = line.split(':').skip(2).map(str::parse);
+        Some(Owner { user: numbers.next()?.ok()?, group: numbers.next()?.ok()? })
+    };
+    Some(find("postgres").or_else(|| find("nobody")).expect("root can run PostgreSQL as `postgres` or `nobody`"))
+}
+
+#[track_caller]
+fn run(command: &mut Command) -> String {
+    let program = command.get_program().to_owned();
+    let output = command.output().unwrap_or_else(|e| {
+        panic!("{program:?} cannot be started ({e}); on Debian: apt-get install postgresql");
+    });
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program:?} failed: {err}{out}");
+    out.into_owned()
+}
+
+#[test]
+fn databases_are_separate_and_survive_a_crash_of_their_server() {
+    let mut postgres = Postgres::start();
+    let (a, b) = (postgres.database(), postgres.database());
+    assert_ne!(a.url(), b.url());
+    let name = a.url().rsplit('/').next().unwrap().to_string();
+    postgres.sql(&name, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)");
+    postgres.restart();
+    assert_eq!(postgres.sql(&name, "SELECT n FROM kept"), "7");
+}

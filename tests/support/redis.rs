@@ -1,0 +1,133 @@
+//! A Redis server of one test.
+
+use std::process::Command;
+
+use redis::{Connection, FromRedisValue};
+
+use super::{Process, Scratch, Signal, eventually, free_port};
+
+/// A real `redis-server` on a free port, without persistence. It ends with the value.
+pub struct Redis {
+    server: Process,
+    port: u16,
+    directory: Scratch,
+}
+
+impl Redis {
+    /// Starts a server and waits until it takes connections.
+    ///
+    /// # Panics
+    /// If there is no `redis-server`, or it does not start.
+    pub fn start() -> Self {
+        let (port, directory) = (free_port(), Scratch::new("redis"));
+        let server = serve(port, &directory);
+        Self { server, port, directory }
+    }
+
+    /// The address for `bridge.url`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection of the test's own.
+    pub fn connection(&self) -> Connection {
+        let client = redis::Client::open(self.url()).expect("the url is well formed");
+        client.get_connection().expect("the server takes connections")
+    }
+
+    /// Runs one command, as `redis-cli` would: `redis.command("PUBSUB NUMSUB news")`.
+    ///
+    /// # Panics
+    /// If the server answers with an error.
+    #[track_caller]
+    pub fn command<T: FromRedisValue>(&self, words: &str) -> T {
+        let mut words = words.split_whitespace();
+        let mut command = redis::cmd(words.next().expect("a command has a name"));
+        for word in words {
+            command.arg(word);
+        }
+        let answer: Result<T, _> = command.query(&mut self.connection());
+        answer.unwrap_or_else(|e| panic!("redis refused: {e}"))
+    }
+
+    /// The channels that somebody subscribes to.
+    pub fn channels(&self) -> Vec<String> {
+        self.command("PUBSUB CHANNELS *")
+    }
+
+    /// How many subscribers a channel has.
+    pub fn subscribers(&self, channel: &str) -> u64 {
+        let (_, count): (String, u64) = self.command(&format!("PUBSUB NUMSUB {channel}"));
+        count
+    }
+
+    /// Waits until a channel whose name contains `part` has a subscriber; its name.
+    #[track_caller]
+    pub fn wait_for_channel(&self, part: &str) -> String {
+        let look = || self.channels().into_iter().find(|c| c.contains(part));
+        eventually(&format!("a subscriber of a channel like `{part}`"), look)
+    }
+
+    /// Cuts every connection but the one that says so; the server stays up. How many there were.
+    pub fn cut_connections(&self) -> u64 {
+        let normal: u64 = self.command("CLIENT KILL TYPE normal");
+        let subscribed: u64 = self.command("CLIENT KILL TYPE pubsub");
+        normal + subscribed
+    }
+
+    /// The server is gone at once, as after kill -9 or a lost machine.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts the server again, empty, on the same port.
+    pub fn restart(&mut self) {
+        self.server.kill();
+        self.server = serve(self.port, &self.directory);
+    }
+
+    /// The server keeps its connections and answers nothing.
+    pub fn pause(&mut self) {
+        self.server.signal(Signal::Stop);
+    }
+
+    /// The server goes on.
+    pub fn resume(&mut self) {
+        self.server.signal(Signal::Continue);
+    }
+}
+
+fn serve(port: u16, directory: &Scratch) -> Process {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
+    command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+    command.arg("--dir").arg(directory.path());
+    let server = Process::start("redis-server", &mut command);
+    server.wait_for_line("Ready to accept connections");
+    server
+}
+
+#[test]
+fn a_redis_is_empty_after_a_restart_on_the_same_port() {
+    let mut redis = Redis::start();
+    let () = redis.command("SET key value");
+    assert_eq!(redis.command::<u64>("EXISTS key"), 1);
+    redis.restart();
+    assert_eq!(redis.command::<u64>("EXISTS key"), 0);
+}
+
+#[test]
+fn subscribers_are_counted_and_cut_off() {
+    let redis = Redis::start();
+    let mut connection = redis.connection();
+    let mut subscription = connection.as_pubsub();
+    subscription.subscribe("news").unwrap();
+    assert_eq!((redis.wait_for_channel("new"), redis.subscribers("news")), ("news".to_string(), 1));
+    assert!(redis.cut_connections() >= 1);
+    assert!(subscription.get_message().is_err());
+    assert_eq!(redis.subscribers("news"), 0);
+}
