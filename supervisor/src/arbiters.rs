@@ -21,6 +21,14 @@ pub(crate) fn current() -> Option<usize> {
     CURRENT.get()
 }
 
+/// Runs a future, such as a node's life, on this thread: it becomes the first arbiter.
+///
+/// # Panics
+/// If the operating system gives no event queue.
+pub fn run<F: Future>(work: F) -> F::Output {
+    actix::System::new().block_on(work)
+}
+
 /// The arbiters of one node.
 pub(crate) struct Arbiters {
     others: Vec<actix::Arbiter>,

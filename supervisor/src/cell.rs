@@ -108,10 +108,10 @@ impl<A: Actor> Cell<A> {
                         return Box::new(actor);
                     }
                     Ok(Err(error)) => error,
-                    Err(panic) => StartError(format!("it panicked: {}", panic_text(&*panic))),
+                    Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
                 };
                 instance.set_up(false);
-                let delay = supervision.start_failed(&error.0, runtime.host.instances_up() > 0);
+                let delay = supervision.start_failed(&error, runtime.host.instances_up() > 0);
                 tokio::time::sleep(delay).await;
             }
         };

@@ -16,6 +16,7 @@ use crate::call::{Call, Chain};
 use crate::cell;
 use crate::config::{Config, ConfigError};
 use crate::context::{Blocking, Context, Provided};
+use crate::exit::Fatal;
 use crate::guard::panic_text;
 use crate::handles::{Handles, InstanceRuntime, TICK, TickEnvelope};
 use crate::host::{Hooks, Host};
@@ -40,7 +41,7 @@ pub(crate) struct Ground {
     pub watchdog: Arc<Watchdog>,
     pub blocking: Blocking,
     pub provided: Arc<Provided>,
-    pub fatal: watch::Sender<Option<String>>,
+    pub fatal: watch::Sender<Option<Fatal>>,
 }
 
 /// A capability that can be brought up.
@@ -145,9 +146,9 @@ impl<A: Actor> Rising<A> {
             let error = match tried {
                 Ok(Ok(shared)) => break Arc::new(shared),
                 Ok(Err(error)) => error,
-                Err(panic) => StartError(format!("it panicked: {}", panic_text(&*panic))),
+                Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
             };
-            tokio::time::sleep(self.host.supervision.start_failed(&error.0, false)).await;
+            tokio::time::sleep(self.host.supervision.start_failed(&error, false)).await;
         };
         self.host.set_hooks(hooks::<A>(&shared));
         let start = self.start_maker(&timers);

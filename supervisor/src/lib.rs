@@ -5,7 +5,7 @@
 //! - [`Actor`], [`Handle`], [`Hear`], [`Handles`]: what a developer implements.
 //! - [`Cx`], [`Start`], [`Fault`]: what a handler may do, and how it says no.
 //! - [`Client`]: how callers outside actors ask.
-//! - [`Roster`], [`Node`]: which capabilities there are, and a process that runs some of them.
+//! - [`Roster`], [`Node`], [`run`], [`exit`]: which capabilities there are, and a process that runs some of them.
 //! - [`Harness`]: one actor alone, for the tests of whoever writes it.
 //! - [`config`], [`store`], [`trace`], [`Near`], [`Env`]: what they stand on.
 
@@ -30,6 +30,9 @@ pub use client::Client;
 mod roster;
 pub use roster::{Roster, cycle_in};
 
+mod arbiters;
+pub use arbiters::run;
+
 mod node;
 pub use node::{Node, NodeError};
 
@@ -48,10 +51,10 @@ pub use harness::{Harness, Stage};
 pub use essaim_contract as contract;
 
 pub mod config;
+pub mod exit;
 pub mod store;
 pub mod trace;
 
-mod arbiters;
 mod backoff;
 mod bus;
 mod call;

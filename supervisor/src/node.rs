@@ -11,6 +11,7 @@ use crate::bus::Bus;
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
+use crate::exit::Fatal;
 use crate::host::Host;
 use crate::hosting::Ground;
 use crate::near::Near;
@@ -21,7 +22,7 @@ use crate::watchdog::Watchdog;
 pub struct Node {
     bus: Arc<Bus>,
     watchdog: Arc<Watchdog>,
-    fatal: watch::Receiver<Option<String>>,
+    fatal: watch::Receiver<Option<Fatal>>,
     _arbiters: Arc<Arbiters>,
 }
 
@@ -99,12 +100,13 @@ impl Node {
         }
     }
 
-    /// Waits until a capability is given up and the node is configured to exit then; the reason.
-    pub async fn given_up(&self) -> String {
+    /// Waits until the node must end by itself; how and why.
+    pub async fn fatal(&self) -> Fatal {
         let mut fatal = self.fatal.clone();
-        match fatal.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        let fatal = fatal.wait_for(Option::is_some).await.ok().and_then(|f| f.clone());
+        match fatal {
+            Some(fatal) => fatal,
+            None => std::future::pending().await,
         }
     }
 }

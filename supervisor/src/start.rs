@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use essaim_contract::Failure;
-
 use crate::client::Client;
 use crate::context::Context;
+use crate::exit::Fatal;
 use crate::near::Near;
 use crate::slot::Slot;
 use crate::store::{Reads, Tx, TxError};
@@ -20,40 +19,53 @@ pub struct Start {
 
 /// What keeps a capability from starting; shown to its operator.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(pub String);
+#[error("{reason}")]
+pub struct StartError {
+    reason: String,
+    exit: Option<u8>,
+}
 
 impl StartError {
     /// An error with this explanation.
     pub fn new(reason: impl ToString) -> Self {
-        Self(reason.to_string())
+        Self { reason: reason.to_string(), exit: None }
+    }
+
+    /// An error that trying again cannot mend: the node ends with this code, one of [`crate::exit`]'s.
+    pub fn fatal(code: u8, reason: impl ToString) -> Self {
+        Self { reason: reason.to_string(), exit: Some(code) }
+    }
+
+    /// How the node must end, if trying again cannot mend it.
+    pub(crate) fn as_fatal(&self) -> Option<Fatal> {
+        self.exit.map(|code| Fatal::new(code, self.reason.clone()))
     }
 }
 
 impl From<sea_orm::DbErr> for StartError {
     fn from(error: sea_orm::DbErr) -> Self {
-        Self(format!("the database: {error}"))
+        Self::new(format_args!("the database: {error}"))
     }
 }
 
 impl From<TxError> for StartError {
     fn from(error: TxError) -> Self {
-        Self(format!("the database: {error}"))
+        Self::new(format_args!("the database: {error}"))
     }
 }
 
 impl From<std::io::Error> for StartError {
     fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
+        Self::new(error)
     }
 }
 
 impl<E: std::fmt::Display> From<Fault<E>> for StartError {
     fn from(fault: Fault<E>) -> Self {
         match fault {
-            Fault::Rejected(e) => Self(e.to_string()),
-            Fault::Failed(e) => Self(Failure::to_string(&e)),
-            Fault::Unknown(e) => Self(e.to_string()),
+            Fault::Rejected(e) => Self::new(e),
+            Fault::Failed(e) => Self::new(e),
+            Fault::Unknown(e) => Self::new(e),
         }
     }
 }

@@ -16,9 +16,10 @@ use essaim_contract::NotDelivered;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::Env;
 use crate::backoff::Backoff;
 use crate::config::SupervisionConfig;
+use crate::exit::{self, Fatal};
+use crate::{Env, StartError};
 
 /// How a capability of this node is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,17 +51,13 @@ pub(crate) struct Supervision {
     failures: AtomicU32,
     restarts: AtomicU64,
     panics: AtomicU64,
-    /// Told the reason when the capability is given up and the node is configured to exit then.
-    fatal: watch::Sender<Option<String>>,
+    /// Told when the node must end: a start that trying again cannot mend, or the capability was given up and the node
+    /// is configured to exit then.
+    fatal: watch::Sender<Option<Fatal>>,
 }
 
 impl Supervision {
-    pub fn new(
-        capability: Arc<str>,
-        config: SupervisionConfig,
-        env: Env,
-        fatal: watch::Sender<Option<String>>,
-    ) -> Self {
+    pub fn new(capability: Arc<str>, config: SupervisionConfig, env: Env, fatal: watch::Sender<Option<Fatal>>) -> Self {
         Self {
             capability,
             config,
@@ -142,14 +139,18 @@ impl Supervision {
     /// A start failed; how long to wait before the next.
     ///
     /// While another instance is up the capability goes on with that one.
-    pub fn start_failed(&self, reason: &str, others_up: bool) -> Duration {
+    pub fn start_failed(&self, error: &StartError, others_up: bool) -> Duration {
+        if let Some(fatal) = error.as_fatal() {
+            self.fatal.send_replace(Some(fatal));
+        }
+        let reason = error.to_string();
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failures >= self.config.max_failures && !others_up {
             self.give_up(format!("{failures} starts failed, the last: {reason}"));
             return self.retry_after();
         }
         if !others_up {
-            self.set(Health::Starting { reason: reason.to_string() });
+            self.set(Health::Starting { reason: reason.clone() });
         }
         let delay = self.backoff().delay(failures, &self.env);
         let retry_ms = delay.as_millis() as u64;
@@ -169,7 +170,8 @@ impl Supervision {
             tracing::error!(capability = %self.capability, reason, retry_ms, "GIVEN UP: its asks are refused");
         }
         if self.config.exit_when_failed {
-            self.fatal.send_replace(Some(format!("`{}` was given up: {reason}", self.capability)));
+            let reason = format!("`{}` was given up: {reason}", self.capability);
+            self.fatal.send_replace(Some(Fatal::new(exit::GIVEN_UP, reason)));
         }
     }
 
@@ -228,10 +230,20 @@ mod tests {
     #[test]
     fn failed_starts_are_told_to_askers_and_then_give_up() {
         let s = supervision();
-        s.start_failed("no database", false);
+        s.start_failed(&StartError::new("no database"), false);
         assert!(matches!(s.admits(), Err(NotDelivered::Starting { reason, .. }) if reason == "no database"));
-        s.start_failed("no database", false);
-        s.start_failed("no database", false);
+        s.start_failed(&StartError::new("no database"), false);
+        s.start_failed(&StartError::new("no database"), false);
         assert!(matches!(s.admits(), Err(NotDelivered::Failed { .. })));
+    }
+
+    #[test]
+    fn a_start_that_trying_again_cannot_mend_ends_the_node() {
+        let (fatal, told) = watch::channel(None);
+        let s = Supervision::new("shop".into(), SupervisionConfig::default(), Env::system(), fatal);
+        s.start_failed(&StartError::new("no database"), false);
+        assert_eq!(*told.borrow(), None);
+        s.start_failed(&StartError::fatal(exit::ADDRESS_IN_USE, "taken"), false);
+        assert_eq!(*told.borrow(), Some(Fatal::new(exit::ADDRESS_IN_USE, "taken")));
     }
 }

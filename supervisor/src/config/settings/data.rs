@@ -1,0 +1,57 @@
+//! Databases and the near cache.
+
+use serde::{Deserialize, Serialize};
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// How long one transaction may be open.
+    pub transaction_limit_ms: u64,
+    /// What a commit survives: `process` (kill -9) or `machine` (power loss).
+    pub durability: Durability,
+    /// Connections of one capability's pool to PostgreSQL.
+    pub postgres_connections: u32,
+    /// Connections of one capability's pool that read from SQLite, beside the one that writes.
+    pub sqlite_readers: u32,
+    /// How long to wait for a connection of the pool.
+    pub acquire_timeout_ms: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            transaction_limit_ms: 5_000,
+            durability: Durability::Process,
+            postgres_connections: 16,
+            sqlite_readers: 4,
+            acquire_timeout_ms: 5_000,
+        }
+    }
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// The end of the process, by kill -9 too.
+    Process,
+    /// The loss of power.
+    Machine,
+}
+
+/// `[near]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NearConfig {
+    /// How long an entry is kept.
+    pub ttl_ms: u64,
+    /// The most bytes kept in one node.
+    pub max_bytes: u64,
+}
+
+impl Default for NearConfig {
+    fn default() -> Self {
+        Self { ttl_ms: 60_000, max_bytes: 64 << 20 }
+    }
+}

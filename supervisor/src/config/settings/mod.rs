@@ -1,0 +1,68 @@
+//! The runtime's own sections of the configuration; `config/default.toml` gives every key its unit and meaning.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+mod data;
+pub use data::{Durability, NearConfig, StoreConfig};
+
+mod links;
+pub use links::{AskConfig, BridgeConfig, MembersConfig, ParityConfig, WireConfig};
+
+mod process;
+pub use process::{DrainConfig, LogConfig, LogFormat, NodeConfig, SupervisionConfig};
+
+/// All that a node is told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// This process.
+    pub node: NodeConfig,
+    /// What connects the nodes.
+    pub bridge: BridgeConfig,
+    /// Asks.
+    pub ask: AskConfig,
+    /// Frames between nodes.
+    pub wire: WireConfig,
+    /// Who is alive.
+    pub members: MembersConfig,
+    /// Leaving.
+    pub drain: DrainConfig,
+    /// Restarting.
+    pub supervision: SupervisionConfig,
+    /// Databases.
+    pub store: StoreConfig,
+    /// The near cache.
+    pub near: NearConfig,
+    /// The single-process test of distribution.
+    pub parity: ParityConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// What the runtime is told about each capability, by name.
+    pub capabilities: BTreeMap<String, CapabilityConfig>,
+    /// The nodes of a topology, by name.
+    pub nodes: BTreeMap<String, TopologyNode>,
+}
+
+/// `[capabilities.NAME]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CapabilityConfig {
+    /// `postgres://…`, `sqlite://PATH` or empty: a SQLite file of its own under `node.data_dir`.
+    pub database: String,
+    /// Instances in each node; 0: 32 with a database, else one for each arbiter.
+    pub instances: usize,
+    /// Messages admitted at a time in each node, waiting and running; 0: 1,024.
+    pub mailbox: u32,
+}
+
+/// `[nodes.NAME]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopologyNode {
+    /// The capabilities that the node hosts.
+    pub hosts: Vec<String>,
+    /// Keys that are different in this node, such as `"gateway.listen" = "127.0.0.1:8081"`.
+    pub set: BTreeMap<String, toml::Value>,
+}

@@ -1,0 +1,106 @@
+//! One process: where it keeps its files, what it logs, how it restarts and how it leaves.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `[node]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The node's name, unique in the cluster.
+    pub name: String,
+    /// Where databases and locks live.
+    pub data_dir: PathBuf,
+    /// The address of the admin listener; empty: none.
+    pub admin_listen: String,
+    /// Threads that run actors; 0: one a core.
+    pub arbiters: usize,
+    /// A handler that blocks its thread for this long is named in the log.
+    pub watchdog_ms: u64,
+    /// Long computations at a time (`cx.blocking`); 0: one a core.
+    pub blocking_threads: usize,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: "main".into(),
+            data_dir: "data".into(),
+            admin_listen: String::new(),
+            arbiters: 0,
+            watchdog_ms: 1_000,
+            blocking_threads: 0,
+        }
+    }
+}
+
+/// `[drain]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainConfig {
+    /// How long the gateway keeps serving after `/readyz` turned 503.
+    pub announce_ms: u64,
+    /// How long what is under way may take before the node exits all the same.
+    pub timeout_ms: u64,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { announce_ms: 500, timeout_ms: 30_000 }
+    }
+}
+
+/// `[supervision]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SupervisionConfig {
+    /// Failed starts and consecutive panics before a capability is given up.
+    pub max_failures: u32,
+    /// The longest wait before the second try.
+    pub backoff_first_ms: u64,
+    /// The longest wait between tries.
+    pub backoff_most_ms: u64,
+    /// How long a capability that was given up rests before it is tried again.
+    pub failed_retry_ms: u64,
+    /// Exit the node, with code 70, when a capability is given up.
+    pub exit_when_failed: bool,
+}
+
+impl Default for SupervisionConfig {
+    fn default() -> Self {
+        Self {
+            max_failures: 30,
+            backoff_first_ms: 100,
+            backoff_most_ms: 10_000,
+            failed_retry_ms: 30_000,
+            exit_when_failed: false,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// What is logged, in the language of `RUST_LOG`, which wins over it.
+    pub filter: String,
+    /// `auto` (pretty on a terminal, JSON elsewhere), `pretty` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Pretty }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,35 @@
+//! The codes with which a process says why it ended, for whatever started it.
+//!
+//! Those that `sysexits.h` has a name for keep its number.
+
+/// The command line cannot be understood.
+pub const USAGE: u8 = 2;
+/// A capability was given up and `supervision.exit_when_failed` is set (`EX_SOFTWARE`).
+pub const GIVEN_UP: u8 = 70;
+/// Another process runs under this node's name with a higher epoch.
+pub const SUPERSEDED: u8 = 71;
+/// The data directory cannot be written to, or another process owns a file in it (`EX_CANTCREAT`).
+pub const DATA_DIR: u8 = 73;
+/// The bridge does not answer (`EX_TEMPFAIL`).
+pub const BRIDGE: u8 = 75;
+/// The address to listen at is in use.
+pub const ADDRESS_IN_USE: u8 = 76;
+/// The configuration is wrong (`EX_CONFIG`).
+pub const CONFIG: u8 = 78;
+
+/// What makes a node end by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Fatal {
+    /// The process's exit code, one of this module's.
+    pub code: u8,
+    /// One line that says what happened and what to do.
+    pub reason: String,
+}
+
+impl Fatal {
+    /// An end with this code, for this reason.
+    pub fn new(code: u8, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+}
