@@ -24,7 +24,7 @@
 //! - [`Problem`]: every error, as RFC 9457 problem details.
 //! - [`Caller`], [`Edge`]: who calls, and a client that asks on their behalf.
 //! - [`Json`], [`Path`], [`Query`], [`BodyLimits`]: input that is refused with a problem when it is not as declared.
-//! - [`Page`], [`Listing`]: lists in pages.
+//! - [`Page`], [`Listing`]: lists in pages. [`Timestamp`]: moments.
 
 mod routes;
 pub use routes::{RouteSet, Routes};
@@ -43,5 +43,8 @@ pub use params::{Path, Query};
 
 mod page;
 pub use page::{Listing, Page};
+
+mod timestamp;
+pub use timestamp::Timestamp;
 
 mod wording;
