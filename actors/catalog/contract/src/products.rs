@@ -125,8 +125,8 @@ pub struct Describe {
 }
 
 impl Describe {
-    /// The namespace of the near cache in which descriptions are kept by product id, as MessagePack or JSON by whoever
-    /// caches them. Catalog invalidates the entry after each change.
+    /// The namespace of the near cache in which descriptions are kept by product id, each as JSON of [`Description`].
+    /// Catalog invalidates the entry after each change.
     pub const NEAR: &'static str = "catalog.description";
 }
 

@@ -1,0 +1,246 @@
+//! The routes of catalog.
+//!
+//! `GET /products/{id}` takes the description from this node's near cache and asks catalog for the stock alone, each
+//! time: a read of one number by primary key. So the stock it shows is the stock of that moment, while a changed name
+//! or price shows at once in the node where it was changed and as soon as the invalidation arrives in others, at the
+//! latest after `near.ttl_ms`. Lists are read from the database.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use essaim_catalog_contract::{
+    ADMIN, CatalogError, CreateProduct, Describe, Description, GetStock, ListProducts, SetStock, UpdateProduct,
+};
+use essaim_http::{Caller, Json, Listing, Page, Path, Problem, Routes, Timestamp};
+use essaim_supervisor::contract::AskError;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{OpenApi, ToSchema};
+
+/// The routes of catalog.
+pub fn routes() -> Routes {
+    Routes { name: "catalog", configure, openapi: Doc::openapi }
+}
+
+fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/products", web::get().to(list))
+        .route("/products", web::post().to(create))
+        .route("/products/{id}", web::get().to(read))
+        .route("/products/{id}", web::patch().to(change))
+        .route("/products/{id}/stock", web::put().to(set_stock));
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(list, create, read, change, set_stock),
+    components(schemas(Product, NewProduct, ProductChange, StockLevel, Listing<Product>))
+)]
+struct Doc;
+
+/// A product.
+#[derive(Debug, Serialize, ToSchema)]
+struct Product {
+    /// The product's id.
+    #[schema(format = "uuid")]
+    id: String,
+    /// The stock-keeping unit, unique among all products.
+    sku: String,
+    /// What people call it.
+    name: String,
+    /// The price of one piece in minor units of the currency.
+    #[schema(minimum = 0)]
+    price_cents: i64,
+    /// The ISO 4217 code of the currency.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    currency: String,
+    /// Pieces that can be ordered now; never from a cache.
+    #[schema(minimum = 0)]
+    stock: i64,
+    /// When the product was created.
+    created_at: Timestamp,
+}
+
+/// A product to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewProduct {
+    /// The stock-keeping unit, unique among all products.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "HONEY-500")]
+    sku: String,
+    /// What people call it.
+    #[schema(
+        pattern = r"^[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]{0,199}$",
+        min_length = 1,
+        max_length = 200,
+        example = "Acacia honey, 500 g"
+    )]
+    name: String,
+    /// The price of one piece in minor units of the currency.
+    #[schema(minimum = 0, maximum = 100_000_000_000_i64, example = 1190)]
+    price_cents: i64,
+    /// The ISO 4217 code of the currency.
+    #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
+    currency: String,
+    /// Pieces that can be ordered.
+    #[schema(minimum = 0, maximum = 1_000_000_000_i64, example = 200)]
+    stock: i64,
+}
+
+/// What should change; what is absent stays as it is. Orders that are placed keep their price.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ProductChange {
+    /// The stock-keeping unit, unique among all products.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    sku: Option<String>,
+    /// What people call it.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(
+        nullable = false,
+        pattern = r"^[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]{0,199}$",
+        min_length = 1,
+        max_length = 200
+    )]
+    name: Option<String>,
+    /// The price of one piece in minor units of the currency.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 0, maximum = 100_000_000_000_i64)]
+    price_cents: Option<i64>,
+    /// The ISO 4217 code of the currency.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, pattern = "^[A-Z]{3}$")]
+    currency: Option<String>,
+}
+
+/// How much there is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct StockLevel {
+    /// Pieces that can be ordered, beside what orders hold already.
+    #[schema(minimum = 0, maximum = 1_000_000_000_i64, example = 50)]
+    stock: i64,
+}
+
+/// A field that may be absent and must not be `null`.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Lists products, oldest first.
+#[utoipa::path(
+    get, path = "/products", params(Page),
+    responses((status = 200, description = "A page of products", body = Listing<Product>))
+)]
+async fn list(caller: Caller, page: Page) -> Result<Json<Listing<Product>>, Problem> {
+    let message = ListProducts { limit: page.limit()?, cursor: page.cursor };
+    let found = caller.client().ask(message).await.map_err(problem)?;
+    let items = found.items.into_iter().map(Into::into).collect();
+    Ok(Json(Listing { items, next_cursor: found.next }))
+}
+
+/// Reads one product: its description from a cache that changes invalidate, its stock live.
+#[utoipa::path(
+    get, path = "/products/{id}", params(("id" = String, Path, format = "uuid", description = "The product's id")),
+    responses(
+        (status = 200, description = "The product", body = Product),
+        (status = 404, description = "There is no such product")
+    )
+)]
+async fn read(caller: Caller, id: Path<String>) -> Result<Json<Product>, Problem> {
+    let (client, id) = (caller.client(), id.into_inner());
+    let load = async {
+        let description = client.ask(Describe { id: id.clone() }).await.map_err(problem)?;
+        serde_json::to_vec(&description).map(Bytes::from).map_err(|e| Problem::internal(e.to_string()))
+    };
+    let description = client.near().get_with(Describe::NEAR, &id, load).await?;
+    let description = serde_json::from_slice(&description).map_err(|e| Problem::internal(e.to_string()))?;
+    let stock = client.ask(GetStock { id }).await.map_err(problem)?;
+    Ok(Json(Product::of(description, stock)))
+}
+
+/// Adds a product. For admins.
+#[utoipa::path(
+    post, path = "/products", request_body = NewProduct, security(("bearer" = [])),
+    responses(
+        (status = 201, description = "The product that was added", body = Product,
+            headers(("Location" = String, description = "The product's path"))),
+        (status = 403, description = "The caller is no admin"),
+        (status = 409, description = "Another product has the sku")
+    )
+)]
+async fn create(caller: Caller, body: Json<NewProduct>) -> Result<HttpResponse, Problem> {
+    caller.require_role(ADMIN)?;
+    let NewProduct { sku, name, price_cents, currency, stock } = body.into_inner();
+    let id = caller.client().env().id().to_string();
+    let message = CreateProduct { id, sku, name, price_cents, currency, stock };
+    let product: Product = caller.client().ask(message).await.map_err(problem)?.into();
+    let location = format!("/products/{}", product.id);
+    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(product))
+}
+
+/// Changes a product. For admins.
+#[utoipa::path(
+    patch, path = "/products/{id}", params(("id" = String, Path, format = "uuid", description = "The product's id")),
+    request_body = ProductChange, security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The product as it is now", body = Product),
+        (status = 403, description = "The caller is no admin"),
+        (status = 404, description = "There is no such product"),
+        (status = 409, description = "Another product has the sku")
+    )
+)]
+async fn change(caller: Caller, id: Path<String>, body: Json<ProductChange>) -> Result<Json<Product>, Problem> {
+    caller.require_role(ADMIN)?;
+    let (id, ProductChange { sku, name, price_cents, currency }) = (id.into_inner(), body.into_inner());
+    let message = UpdateProduct { id: id.clone(), sku, name, price_cents, currency };
+    let changed = caller.client().ask(message).await;
+    // Catalog invalidates in every node, and this node may hear of it after the answer: whoever reads here next should
+    // find what was just written.
+    caller.client().near().invalidate(Describe::NEAR, &id);
+    Ok(Json(changed.map_err(problem)?.into()))
+}
+
+/// Sets a product's stock. For admins.
+#[utoipa::path(
+    put, path = "/products/{id}/stock",
+    params(("id" = String, Path, format = "uuid", description = "The product's id")),
+    request_body = StockLevel, security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The product as it is now", body = Product),
+        (status = 403, description = "The caller is no admin"),
+        (status = 404, description = "There is no such product")
+    )
+)]
+async fn set_stock(caller: Caller, id: Path<String>, body: Json<StockLevel>) -> Result<Json<Product>, Problem> {
+    caller.require_role(ADMIN)?;
+    let message = SetStock { id: id.into_inner(), stock: body.stock };
+    Ok(Json(caller.client().ask(message).await.map_err(problem)?.into()))
+}
+
+fn problem(error: AskError<CatalogError>) -> Problem {
+    Problem::from_ask(error, |error| match error {
+        CatalogError::NotFound => Problem::not_found("There is no such product."),
+        CatalogError::SkuTaken { sku } => {
+            Problem::new(StatusCode::CONFLICT, "sku-taken", "Another product has this stock-keeping unit")
+                .detail(format!("The sku `{sku}` belongs to another product."))
+        }
+        CatalogError::Invalid { field, expected } => Problem::unprocessable(format!("`{field}` must be {expected}.")),
+        CatalogError::BadCursor => Problem::bad_request("`cursor` is not one of ours."),
+        CatalogError::Forbidden => Problem::forbidden(format!("This needs the role `{ADMIN}`.")),
+    })
+}
+
+impl Product {
+    fn of(description: Description, stock: i64) -> Self {
+        let Description { id, sku, name, price_cents, currency, created_at_ms } = description;
+        Self { id, sku, name, price_cents, currency, stock, created_at: Timestamp(created_at_ms) }
+    }
+}
+
+impl From<essaim_catalog_contract::Product> for Product {
+    fn from(product: essaim_catalog_contract::Product) -> Self {
+        Self::of(product.description, product.stock)
+    }
+}

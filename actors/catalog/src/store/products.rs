@@ -1,0 +1,131 @@
+//! Products and their stock.
+
+use essaim_catalog_contract::{CreateProduct, Description, Product, UpdateProduct};
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{OnConflict, Query};
+use sea_orm::{ExprTrait, FromQueryResult, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "products")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: String,
+    sku: String,
+    name: String,
+    price_cents: i64,
+    currency: String,
+    stock: i64,
+    created_at_ms: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl From<Model> for Product {
+    fn from(row: Model) -> Self {
+        let Model { id, sku, name, price_cents, currency, stock, created_at_ms } = row;
+        Self { description: Description { id, sku, name, price_cents, currency, created_at_ms }, stock }
+    }
+}
+
+fn row(new: CreateProduct, now_ms: i64) -> ActiveModel {
+    let CreateProduct { id, sku, name, price_cents, currency, stock } = new;
+    Model { id, sku, name, price_cents, currency, stock, created_at_ms: now_ms }.into_active_model()
+}
+
+/// At most `limit` products after `cursor`, oldest first.
+pub(crate) async fn page(db: &impl ConnectionTrait, limit: u64, cursor: Option<&str>) -> Result<Vec<Product>, DbErr> {
+    let after = |query: Select<Entity>, id: &str| query.filter(Column::Id.gt(id));
+    let query = Entity::find().apply_if(cursor, after).order_by_asc(Column::Id).limit(limit);
+    Ok(query.all(db).await?.into_iter().map(Into::into).collect())
+}
+
+pub(crate) async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Option<Product>, DbErr> {
+    Ok(Entity::find_by_id(id).one(db).await?.map(Into::into))
+}
+
+pub(crate) async fn describe(db: &impl ConnectionTrait, id: &str) -> Result<Option<Description>, DbErr> {
+    Ok(find(db, id).await?.map(|p| p.description))
+}
+
+pub(crate) async fn stock(db: &impl ConnectionTrait, id: &str) -> Result<Option<i64>, DbErr> {
+    Entity::find_by_id(id).select_only().column(Column::Stock).into_tuple().one(db).await
+}
+
+/// False, and nothing is changed, if the id or the sku is there already.
+pub(crate) async fn insert(db: &impl ConnectionTrait, new: CreateProduct, now_ms: i64) -> Result<bool, DbErr> {
+    let unless_known = OnConflict::new().do_nothing().to_owned();
+    Ok(Entity::insert(row(new, now_ms)).on_conflict(unless_known).exec_without_returning(db).await? == 1)
+}
+
+/// Inserts these products if there are none at all.
+///
+/// Two nodes may do so at once: a sku that is there already is left as it is.
+pub(crate) async fn fill(db: &impl ConnectionTrait, all: Vec<CreateProduct>, now_ms: i64) -> Result<usize, DbErr> {
+    if Entity::find().select_only().column(Column::Id).into_tuple::<String>().one(db).await?.is_some() {
+        return Ok(0);
+    }
+    let mut inserted = 0;
+    for new in all {
+        inserted += usize::from(insert(db, new, now_ms).await?);
+    }
+    Ok(inserted)
+}
+
+/// Changes what is given; the product as it is then, if there is one.
+pub(crate) async fn update(db: &impl ConnectionTrait, change: UpdateProduct) -> Result<Option<Product>, DbErr> {
+    let UpdateProduct { id, sku, name, price_cents, currency } = change;
+    if (&sku, &name, &price_cents, &currency) == (&None, &None, &None, &None) {
+        return find(db, &id).await;
+    }
+    let set = |column: Column, value: Expr| move |query: UpdateMany<Entity>| query.col_expr(column, value);
+    let mut query = Entity::update_many().filter(Column::Id.eq(id));
+    if let Some(sku) = sku {
+        query = set(Column::Sku, Expr::value(sku))(query);
+    }
+    if let Some(name) = name {
+        query = set(Column::Name, Expr::value(name))(query);
+    }
+    if let Some(price_cents) = price_cents {
+        query = set(Column::PriceCents, Expr::value(price_cents))(query);
+    }
+    if let Some(currency) = currency {
+        query = set(Column::Currency, Expr::value(currency))(query);
+    }
+    returning(db, query).await
+}
+
+/// The product with its new stock, if there is one.
+pub(crate) async fn set_stock(db: &impl ConnectionTrait, id: &str, stock: i64) -> Result<Option<Product>, DbErr> {
+    returning(db, Entity::update_many().filter(Column::Id.eq(id)).col_expr(Column::Stock, Expr::value(stock))).await
+}
+
+/// Takes pieces from stock, if there are enough; the price of one piece and its currency at that moment.
+pub(super) async fn take(db: &impl ConnectionTrait, id: &str, quantity: i64) -> Result<Option<(i64, String)>, DbErr> {
+    let taken = Entity::update_many()
+        .col_expr(Column::Stock, Expr::col(Column::Stock).sub(quantity))
+        .filter(Column::Id.eq(id))
+        .filter(Column::Stock.gte(quantity));
+    Ok(returning(db, taken).await?.map(|p| (p.description.price_cents, p.description.currency)))
+}
+
+/// Puts pieces back into stock.
+pub(super) async fn put_back(db: &impl ConnectionTrait, id: &str, quantity: i64) -> Result<(), DbErr> {
+    let stock = Expr::col(Column::Stock).add(quantity);
+    Entity::update_many().col_expr(Column::Stock, stock).filter(Column::Id.eq(id)).exec(db).await.map(drop)
+}
+
+/// Which of these products exist.
+pub(super) async fn known(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<String>, DbErr> {
+    Entity::find().select_only().column(Column::Id).filter(Column::Id.is_in(ids)).into_tuple().all(db).await
+}
+
+/// Runs an update of one row and reads the row in the same statement, so that no other writer comes between.
+async fn returning(db: &impl ConnectionTrait, update: UpdateMany<Entity>) -> Result<Option<Product>, DbErr> {
+    let mut statement = update.into_query();
+    statement.returning(Query::returning().columns(Column::iter()));
+    let row = db.query_one(&statement).await?;
+    row.map(|row| Model::from_query_result(&row, "").map(Into::into)).transpose()
+}

@@ -1,0 +1,132 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::{App, HttpMessage};
+use essaim_http::Edge;
+use essaim_supervisor::trace::TraceContext;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Sends one request, as the gateway would pass it on.
+async fn send(
+    t: &Stage<CatalogActor>,
+    who: Option<Principal>,
+    (method, path): (Method, &str),
+    body: Option<Value>,
+) -> (StatusCode, Value) {
+    t.run(async {
+        let client = t.client();
+        let edge = Edge {
+            trace: TraceContext::root(client.env()),
+            client,
+            principal: who.map(Arc::new),
+            request_id: "r".into(),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let app = init_service(App::new().configure(crate::http::routes().configure)).await;
+        let mut request = TestRequest::default().method(method).uri(path);
+        if let Some(body) = body {
+            request = request.set_json(body);
+        }
+        let request = request.to_request();
+        request.extensions_mut().insert(edge);
+        let response = call_service(&app, request).await;
+        let status = response.status();
+        if status == StatusCode::CREATED {
+            assert!(response.headers().contains_key(header::LOCATION));
+        }
+        (status, serde_json::from_slice(&read_body(response).await).unwrap())
+    })
+    .await
+}
+
+fn honey() -> Value {
+    json!({"sku": "HONEY", "name": "Honey", "price_cents": 1190, "currency": "EUR", "stock": 5})
+}
+
+#[tokio::test]
+async fn the_stock_shown_is_live_while_the_description_is_cached() {
+    let t = catalog().await;
+    let (status, created) = send(&t, Some(admin()), (Method::POST, "/products"), Some(honey())).await;
+    assert_eq!(status, 201, "{created}");
+    let id = created["id"].as_str().unwrap().to_string();
+    let path = format!("/products/{id}");
+    let lines = vec![ReserveLine { product_id: id, quantity: 2 }];
+    assert_eq!(send(&t, None, (Method::GET, &path), None).await, (StatusCode::OK, created.clone()));
+    t.ask(Reserve { order_id: "order-1".into(), lines }).await.unwrap();
+    let (_, shown) = send(&t, None, (Method::GET, &path), None).await;
+    assert_eq!(shown["stock"], 3);
+    assert_eq!(t.client().near().figures().loads, 1, "the second answer came from the cache");
+    let cheaper = Some(json!({"price_cents": 990}));
+    assert_eq!(send(&t, Some(admin()), (Method::PATCH, &path), cheaper).await.0, 200);
+    let (_, shown) = send(&t, None, (Method::GET, &path), None).await;
+    assert_eq!((&shown["price_cents"], &shown["stock"]), (&json!(990), &json!(3)));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_decides_its_status() {
+    let t = catalog().await;
+    create(&t, new(1, 100, 5)).await;
+    let customer = || Some(Principal::new("c", ["customer"]));
+    let (one, none, stock) = (format!("/products/{}", id(1)), format!("/products/{}", id(2)), "/stock");
+    let (one_stock, none_stock) = (format!("{one}{stock}"), format!("{none}{stock}"));
+    let with = |key: &str, value: Value| {
+        let mut body = honey();
+        body[key] = value;
+        Some(body)
+    };
+    let sku_taken = with("sku", json!("SKU-1"));
+    for (who, method, path, body, status) in [
+        (None, Method::POST, "/products", Some(honey()), 401),
+        (customer(), Method::POST, "/products", Some(honey()), 403),
+        (Some(admin()), Method::POST, "/products", sku_taken, 409),
+        (Some(admin()), Method::POST, "/products", with("sku", json!(" ")), 422),
+        (Some(admin()), Method::POST, "/products", with("price_cents", json!(-1)), 422),
+        (Some(admin()), Method::POST, "/products", with("unknown", json!(1)), 422),
+        (None, Method::GET, &none, None, 404),
+        (None, Method::GET, "/products/x", None, 404),
+        (None, Method::GET, "/products?cursor=x", None, 400),
+        (None, Method::GET, "/products?limit=0", None, 400),
+        (customer(), Method::PATCH, &one, Some(json!({})), 403),
+        (Some(admin()), Method::PATCH, &one, Some(json!({})), 200),
+        (Some(admin()), Method::PATCH, &one, Some(json!({"name": null})), 422),
+        (Some(admin()), Method::PATCH, &none, Some(json!({"name": "x"})), 404),
+        (customer(), Method::PUT, &one_stock, Some(json!({"stock": 1})), 403),
+        (Some(admin()), Method::PUT, &one_stock, Some(json!({"stock": 1})), 200),
+        (Some(admin()), Method::PUT, &none_stock, Some(json!({"stock": 1})), 404),
+        (Some(admin()), Method::PUT, &one_stock, Some(json!({"stock": MAX_STOCK + 1})), 422),
+    ] {
+        let (got, answer) = send(&t, who, (method.clone(), path), body).await;
+        assert_eq!(got.as_u16(), status, "{method} {path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_followed_by_its_cursor() {
+    let t = catalog().await;
+    for n in 1..=3 {
+        create(&t, new(n, 1, 1)).await;
+    }
+    let (_, first) = send(&t, None, (Method::GET, "/products?limit=2"), None).await;
+    let path = format!("/products?limit=2&cursor={}", first["next_cursor"].as_str().unwrap());
+    let (_, second) = send(&t, None, (Method::GET, &path), None).await;
+    assert_eq!((first["items"].as_array().unwrap().len(), second["items"].as_array().unwrap().len()), (2, 1));
+    assert_eq!(second.get("next_cursor"), None);
+}
+
+#[test]
+fn the_bounds_in_the_document_are_those_of_the_contract() {
+    let document: Value = serde_json::from_str(&(crate::http::routes().openapi)().to_json().unwrap()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    for schema in ["NewProduct", "ProductChange"] {
+        assert_eq!(schemas[schema]["properties"]["price_cents"]["maximum"], json!(MAX_PRICE_CENTS));
+        assert_eq!(schemas[schema]["properties"]["name"]["maxLength"], json!(MAX_NAME_CHARS));
+        assert_eq!(schemas[schema]["additionalProperties"], json!(false));
+    }
+    assert_eq!(schemas["NewProduct"]["properties"]["stock"]["maximum"], json!(MAX_STOCK));
+    assert_eq!(schemas["StockLevel"]["properties"]["stock"]["maximum"], json!(MAX_STOCK));
+    assert_eq!(schemas["ProductChange"]["properties"]["name"]["type"], json!("string"), "null is not allowed");
+}
