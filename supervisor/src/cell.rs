@@ -66,8 +66,8 @@ impl<A: Actor> actix::Handler<Delivery> for Cell<A> {
             debug_assert!(false, "a message was taken without state");
             return;
         };
-        let Delivery { entry, envelope, call, permit } = delivery;
-        let job = Job { envelope, call, permit, runtime: self.runtime.clone(), entry };
+        let Delivery { entry, envelope, call, permit, queued } = delivery;
+        let job = Job { envelope, call, permit, queued, runtime: self.runtime.clone(), entry };
         let mut run = (self.runtime.table[entry].run)(state, job);
         // `ctx.wait` polls at once with the real waker, so nothing is missed by this one.
         match run.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {

@@ -38,7 +38,7 @@ impl Client {
         self
     }
 
-    /// This client, sending within a trace.
+    /// This client, sending within a trace. Its span id is the caller's own span, and what is sent has it as parent.
     pub fn in_trace(mut self, trace: TraceContext) -> Self {
         self.trace = Some(trace);
         self
@@ -88,7 +88,7 @@ impl Client {
         let limit = self.limit.unwrap_or(Duration::from_millis(self.bus.settings.ask.timeout_ms));
         Call {
             deadline: env.now() + limit,
-            trace: self.trace.map_or_else(|| TraceContext::root(env), |t| t.child(env)),
+            trace: self.trace.unwrap_or_else(|| TraceContext::root(env)),
             chain: Chain::default(),
             principal: self.principal.clone(),
             metadata: self.metadata.clone(),

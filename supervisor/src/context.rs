@@ -8,7 +8,6 @@ use essaim_contract::{Failure, FailureKind};
 use tokio::sync::Semaphore;
 
 use crate::bus::Bus;
-use crate::call::Call;
 use crate::near::Near;
 use crate::store::Database;
 use crate::{Env, Fault};
@@ -29,27 +28,6 @@ impl Context {
 
     pub fn near(&self) -> &Near {
         &self.bus.near
-    }
-
-    /// The span of one message. Messages of sampled traces get one at the level `info`, the others at `debug`, so that
-    /// traffic nobody looks at costs nothing at the default level.
-    pub fn span(&self, call: &Call, message: &str) -> tracing::Span {
-        let (trace_id, parent) = (call.trace.trace_id, call.trace.span_id);
-        if call.trace.sampled {
-            tracing::info_span!(
-                "message",
-                message,
-                trace_id = format_args!("{trace_id:032x}"),
-                parent = format_args!("{parent:016x}")
-            )
-        } else {
-            tracing::debug_span!(
-                "message",
-                message,
-                trace_id = format_args!("{trace_id:032x}"),
-                parent = format_args!("{parent:016x}")
-            )
-        }
     }
 }
 
@@ -74,9 +52,10 @@ impl Blocking {
 
     pub async fn run<T: Send + 'static, E>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault<E>> {
         let permit = self.0.clone().acquire_owned().await.map_err(crate::fail)?;
+        let span = tracing::Span::current();
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work()
+            span.in_scope(work)
         });
         task.await.map_err(|error| match error.try_into_panic() {
             Ok(panic) => {

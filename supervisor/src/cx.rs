@@ -46,7 +46,7 @@ impl Cx {
         let origin = Origin::Handler { capability: &self.context.capability, asks: self.context.asks };
         let call = Call {
             deadline: self.call.deadline.min(bus.env.now() + limit),
-            trace: self.call.trace.child(&bus.env),
+            trace: self.call.trace,
             chain: self.call.chain.then(&self.context.capability),
             principal: self.call.principal.clone(),
             metadata: self.call.metadata.clone(),
@@ -106,7 +106,7 @@ impl Cx {
         self.call.deadline
     }
 
-    /// The trace the message belongs to.
+    /// The trace the message belongs to; its span id is that of this handler.
     pub fn trace(&self) -> TraceContext {
         self.call.trace
     }

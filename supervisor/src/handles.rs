@@ -8,6 +8,7 @@ use std::sync::Arc;
 use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Never, NotDelivered, Unknown, wire_name};
 use futures_util::future::LocalBoxFuture;
 use serde_bytes::ByteBuf;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::actor::{Actor, Handle, Hear};
@@ -17,6 +18,7 @@ use crate::context::Context;
 use crate::guard::{End, guarded};
 use crate::host::{Host, Permit};
 use crate::slot::{Progress, Slot, Track};
+use crate::span::Watch;
 use crate::watchdog::Beat;
 use crate::{Cx, Fault};
 
@@ -61,6 +63,8 @@ pub(crate) struct Job<A: Actor> {
     pub envelope: Box<dyn Any + Send>,
     pub call: Call,
     pub permit: Permit,
+    /// When it entered the mailbox, if somebody looks.
+    pub queued: Option<Instant>,
     pub runtime: Rc<InstanceRuntime<A>>,
     pub entry: usize,
 }
@@ -170,48 +174,49 @@ where
     M: Ask<To = A::Capability>,
 {
     Box::pin(async move {
-        let Job { envelope, call, permit, runtime, entry } = job;
+        let Job { envelope, mut call, permit, queued, runtime, entry } = job;
         let AskEnvelope::<M> { message, slot } = *envelope.downcast().expect("the table maps the type to this entry");
         if !slot.begin() {
             return Some(actor);
         }
         let deadline = call.deadline;
-        let trace = call.trace;
-        let span = runtime.context.span(&call, &runtime.table[entry].info.name);
+        let watch = Watch::begin(&runtime.context, &runtime.table[entry].info.name, &mut call, queued);
         let mut cx = Cx::new(runtime.context.clone(), call, slot.clone());
         let work = async move {
             let mut actor = actor;
             let result = actor.handle(message, &mut cx).await;
             (actor, result)
         };
-        let mut work = pin!(Some(work.instrument(span)));
+        let mut work = pin!(Some(work.instrument(watch.span())));
         let label = runtime.host.label(entry);
-        let end = guarded(work.as_mut(), Some(deadline), &runtime.beat, label, |now| slot.running_since(now)).await;
+        let parked = |now| {
+            slot.running_since(now);
+            watch.parked(now);
+        };
+        let end = guarded(work.as_mut(), Some(deadline), &runtime.beat, label, parked).await;
         let supervision = &runtime.host.supervision;
-        let name = &runtime.table[entry].info.name;
         let (actor, answer) = match end {
             End::Done((actor, Ok(reply))) => {
                 supervision.succeeded();
+                watch.answered::<M::Error>(None);
                 (Some(actor), Ok(reply))
             }
             End::Done((actor, Err(fault))) => {
                 supervision.succeeded();
                 let error = truth(fault, slot.progress());
-                if !matches!(error, AskError::Rejected(_)) {
-                    tracing::warn!(message = %name, %trace, %error, "a handler failed");
-                }
+                watch.answered(Some(&error));
                 // A commit that failed may have left the state ahead of the database.
                 let keep = slot.progress() != Progress::Committing && !matches!(error, AskError::Unknown(_));
                 (keep.then_some(actor), Err(error))
             }
             End::Panicked(what) => {
                 supervision.panicked(&what);
-                tracing::error!(message = %name, %trace, panic = what, "a handler panicked; the instance starts anew");
+                watch.panicked(&what);
                 let failed = Fault::Failed(Failure { kind: FailureKind::Panicked, detail: what });
                 (None, Err(truth(failed, slot.progress())))
             }
             End::TimedOut { running_ms } => {
-                tracing::warn!(message = %name, %trace, running_ms, "a handler was dropped at its deadline");
+                watch.timed_out(running_ms);
                 (None, Err(AskError::Unknown(Unknown::TimedOut { running_ms })))
             }
         };
@@ -265,37 +270,33 @@ async fn run_unanswered<A: Actor>(
     job: Job<A>,
     work: impl AsyncFnOnce(&mut A, &mut Cx) -> Result<(), Fault<Never>>,
 ) -> Option<Box<A>> {
-    let Job { call, permit, runtime, entry, .. } = job;
-    let (deadline, trace) = (call.deadline, call.trace);
-    let name = &runtime.table[entry].info.name;
+    let Job { mut call, permit, queued, runtime, entry, .. } = job;
+    let deadline = call.deadline;
     let slot = Arc::new(Slot::<()>::new());
-    let span = runtime.context.span(&call, name);
+    let watch = Watch::begin(&runtime.context, &runtime.table[entry].info.name, &mut call, queued);
     let mut cx = Cx::new(runtime.context.clone(), call, slot.clone());
     let work = async move {
         let mut actor = actor;
         let result = work(&mut actor, &mut cx).await;
         (actor, result)
     };
-    let mut work = pin!(Some(work.instrument(span)));
+    let mut work = pin!(Some(work.instrument(watch.span())));
     let label = runtime.host.label(entry);
-    let end = guarded(work.as_mut(), Some(deadline), &runtime.beat, label, |_| {}).await;
+    let end = guarded(work.as_mut(), Some(deadline), &runtime.beat, label, |now| watch.parked(now)).await;
     let supervision = &runtime.host.supervision;
     let actor = match end {
         End::Done((actor, result)) => {
             supervision.succeeded();
-            if let Err(fault) = result {
-                let error = truth(fault, slot.progress());
-                tracing::warn!(message = %name, %trace, %error, "a handler failed");
-            }
+            watch.answered(result.err().map(|fault| truth(fault, slot.progress())).as_ref());
             (slot.progress() != Progress::Committing).then_some(actor)
         }
         End::Panicked(what) => {
             supervision.panicked(&what);
-            tracing::error!(message = %name, %trace, panic = what, "a handler panicked; the instance starts anew");
+            watch.panicked(&what);
             None
         }
         End::TimedOut { running_ms } => {
-            tracing::warn!(message = %name, %trace, running_ms, "a handler was dropped at its deadline");
+            watch.timed_out(running_ms);
             None
         }
     };

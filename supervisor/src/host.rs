@@ -14,6 +14,7 @@ use crate::arbiters;
 use crate::call::Call;
 use crate::handles::{AskEnvelope, AskResult, EntryInfo};
 use crate::slot::{GivenUp, Slot};
+use crate::span::is_observed;
 use crate::tree::Supervision;
 
 /// A capability in this node.
@@ -57,6 +58,8 @@ pub(crate) struct Delivery {
     pub envelope: Box<dyn Any + Send>,
     pub call: Call,
     pub permit: Permit,
+    /// When it entered the mailbox, if somebody looks.
+    pub queued: Option<Instant>,
 }
 
 /// The right to be in a capability's mailbox; it travels with the message and ends with it.
@@ -169,7 +172,8 @@ impl Host {
     pub fn deliver(&self, permit: Permit, entry: usize, envelope: Box<dyn Any + Send>, call: Call) {
         let instance = &self.instances[permit.instance];
         if let Some(mailbox) = instance.mailbox.get() {
-            mailbox.deliver(Delivery { entry, envelope, call, permit });
+            let queued = is_observed(&call.trace).then(Instant::now);
+            mailbox.deliver(Delivery { entry, envelope, call, permit, queued });
         }
     }
 

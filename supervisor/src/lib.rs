@@ -66,4 +66,5 @@ mod host;
 mod hosting;
 mod remote;
 mod slot;
+mod span;
 mod watchdog;

@@ -12,7 +12,7 @@ use crate::Env;
 pub struct TraceContext {
     /// The same for all that one request causes; never 0.
     pub trace_id: u128,
-    /// The span that sent the message; never 0.
+    /// The span at hand: of a message under way the one that sent it, in a handler the handler's own; never 0.
     pub span_id: u64,
     /// Whether somebody upstream records this trace.
     pub sampled: bool,
@@ -25,7 +25,7 @@ impl TraceContext {
         Self { trace_id, span_id: env.random() | 1, sampled: false }
     }
 
-    /// The next span of the same trace.
+    /// Another span of the same trace, caused by this one.
     pub fn child(&self, env: &Env) -> Self {
         Self { span_id: env.random() | 1, ..*self }
     }

@@ -87,11 +87,13 @@ pub struct LogConfig {
     pub filter: String,
     /// `auto` (pretty on a terminal, JSON elsewhere), `pretty` or `json`.
     pub format: LogFormat,
+    /// A handler that runs for this many milliseconds is logged at the level `info`; 0: none is.
+    pub slow_ms: u64,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Pretty }
+        Self { filter: "info".into(), format: LogFormat::Pretty, slow_ms: 1_000 }
     }
 }
 
