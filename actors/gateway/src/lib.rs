@@ -1,1 +1,38 @@
-//! To be written.
+//! The gateway: one HTTP server in front of all capabilities.
+//!
+//! It mounts the routes that the roster hands it ([`RouteSet`](essaim_http::RouteSet)) and does for all of them what
+//! none should do alone: it verifies access tokens, limits rates, sizes and times, joins traces, writes one log line a
+//! request, and makes every error a problem. It knows no capability but `auth`, whose keys it needs.
+//!
+//! # Layout
+//!
+//! - [`GatewayActor`], [`GatewaySettings`]: what the roster hosts.
+//! - `server`: the address, the workers, the drain.
+//! - `gate`: the one middleware that every request passes; `visit` is what it knows of a request, `answer` the form of
+//!   every response.
+//! - `tokens`, `keys`: who is logged in.  `rate`, `address`, `cors`: who may come in.
+//! - `pages`: health, status and documentation; `document` the OpenAPI document; `unmatched` what no route takes.
+
+mod actor;
+pub use actor::{GatewayActor, Shared};
+
+mod settings;
+pub use settings::GatewaySettings;
+
+mod address;
+mod answer;
+mod bounded;
+mod cors;
+mod document;
+mod front;
+mod gate;
+mod keys;
+mod pages;
+mod rate;
+mod server;
+mod tokens;
+mod unmatched;
+mod visit;
+
+#[cfg(test)]
+mod tests;

@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_became_of_an_ask_decides_the_status() {
         let ask = |e: AskError<&str>| {
-            let response = Problem::from_ask(e, |e| Problem::conflict(e)).error_response();
+            let response = Problem::from_ask(e, Problem::conflict).error_response();
             (response.status().as_u16(), response.headers().contains_key(header::RETRY_AFTER))
         };
         let failed = |kind| AskError::Failed(Failure { kind, detail: "inside".into() });
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn causes_are_kept_for_the_log_and_never_sent() {
         let failure = Failure { kind: FailureKind::Database, detail: "table users_v2".into() };
-        let problem = Problem::from_ask(AskError::<&str>::Failed(failure), |e| Problem::conflict(e));
+        let problem = Problem::from_ask(AskError::<&str>::Failed(failure), Problem::conflict);
         assert!(!body(&problem).to_string().contains("users_v2"));
         assert!(problem.logged_cause().is_some_and(|c| c.contains("users_v2")));
     }

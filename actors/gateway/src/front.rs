@@ -1,0 +1,124 @@
+//! What all workers of the server share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use essaim_http::{BodyLimits, RouteSet};
+use essaim_supervisor::{Client, Env, StartError, exit};
+use serde::Serialize;
+
+use crate::GatewaySettings;
+use crate::address::TrustedProxies;
+use crate::cors::Cors;
+use crate::document::Document;
+use crate::keys::KeyRing;
+use crate::rate::RateLimit;
+use crate::tokens::Tokens;
+
+/// The state behind the server.
+pub(crate) struct Front {
+    pub env: Env,
+    /// What routes ask with, before the request's own circumstances are added.
+    pub client: Client,
+    pub settings: GatewaySettings,
+    pub routes: Arc<RouteSet>,
+    pub document: Document,
+    pub keys: Arc<KeyRing>,
+    pub tokens: Tokens,
+    pub rate: RateLimit,
+    pub proxies: TrustedProxies,
+    pub cors: Cors,
+    pub draining: AtomicBool,
+    pub counts: Counts,
+    /// Whether every capability behind the routes has been there once.
+    pub was_complete: AtomicBool,
+}
+
+impl Front {
+    /// The state that these settings describe.
+    ///
+    /// # Errors
+    /// If a setting cannot be used.
+    pub fn new(settings: GatewaySettings, routes: Arc<RouteSet>, client: Client) -> Result<Self, StartError> {
+        if !(0.0..=1.0).contains(&settings.trace_sample) {
+            return Err(misconfigured("gateway.trace_sample must be from 0.0 to 1.0"));
+        }
+        let env = client.env().clone();
+        let keys_client = client.clone().within(Duration::from_millis(settings.keys_timeout_ms));
+        let keys = Arc::new(KeyRing::new(keys_client, settings.keys_fetches_per_minute));
+        let (cache, cache_ms) = (settings.token_cache, settings.token_cache_ms);
+        let (per_second, burst) = (settings.rate_limit_per_second, settings.rate_limit_burst);
+        Ok(Self {
+            document: Document::of(&routes)?,
+            tokens: Tokens::new(env.clone(), keys.clone(), settings.token_leeway_s, cache, cache_ms),
+            rate: RateLimit::new(per_second, burst, settings.rate_limit_clients, env.now()),
+            proxies: TrustedProxies::new(&settings.trusted_proxies).map_err(misconfigured)?,
+            cors: Cors::new(&settings.cors_origins).map_err(misconfigured)?,
+            draining: AtomicBool::new(false),
+            counts: Counts::default(),
+            was_complete: AtomicBool::new(false),
+            env,
+            client,
+            settings,
+            routes,
+            keys,
+        })
+    }
+
+    /// The limits of bodies.
+    pub fn body_limits(&self) -> BodyLimits {
+        let within = Duration::from_millis(self.settings.client_body_timeout_ms);
+        BodyLimits { bytes: self.settings.body_limit_bytes, within }
+    }
+
+    /// Whether the gateway is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+fn misconfigured(reason: impl ToString) -> StartError {
+    StartError::fatal(exit::CONFIG, reason)
+}
+
+/// Requests, counted since the start.
+#[derive(Default)]
+pub(crate) struct Counts {
+    begun: AtomicU64,
+    ended: [AtomicU64; 4],
+}
+
+/// The counts at one time.
+#[derive(Debug, Serialize)]
+pub(crate) struct Counted {
+    in_flight: u64,
+    succeeded: u64,
+    redirected: u64,
+    refused: u64,
+    failed: u64,
+}
+
+impl Counts {
+    pub fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn end(&self, status: StatusCode) {
+        let class = match status.as_u16() {
+            300..=399 => 1,
+            400..=499 => 2,
+            500.. => 3,
+            _ => 0,
+        };
+        self.ended[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn read(&self) -> Counted {
+        let [succeeded, redirected, refused, failed] = [0, 1, 2, 3].map(|i| self.ended[i].load(Ordering::Relaxed));
+        let ended = succeeded + redirected + refused + failed;
+        let in_flight = self.begun.load(Ordering::Relaxed).saturating_sub(ended);
+        Counted { in_flight, succeeded, redirected, refused, failed }
+    }
+}

@@ -1,0 +1,113 @@
+//! The gateway's own pages: health, status and documentation.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use essaim_http::{Json, Problem};
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::front::Front;
+use crate::unmatched;
+
+const DOCUMENT: &str = "/openapi.json";
+const DOCS: &str = "/docs/";
+const LIVE: &str = "/livez";
+const READY: &str = "/readyz";
+
+/// Describes the pages.
+#[derive(OpenApi)]
+#[openapi(paths(livez, readyz, status))]
+pub(crate) struct Doc;
+
+/// Whether the path is asked by whatever watches over the process; its questions are never too many.
+pub(crate) fn is_probe(path: &str) -> bool {
+    path == LIVE || path == READY
+}
+
+/// Whether the path belongs to the browsable documentation.
+pub(crate) fn is_docs(path: &str) -> bool {
+    path.starts_with(DOCS)
+}
+
+/// Registers the pages, and what answers when nothing else does.
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    config
+        .route(LIVE, web::get().to(livez))
+        .route(READY, web::get().to(readyz))
+        .route("/status", web::get().to(status))
+        .route(DOCUMENT, web::get().to(openapi_json))
+        .route("/docs", web::get().to(to_docs))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::new([DOCUMENT])))
+        .default_service(web::to(nothing_here));
+}
+
+/// Tells that the process runs and serves.
+#[utoipa::path(get, path = "/livez", responses((status = 200, description = "The process serves")))]
+async fn livez() -> HttpResponse {
+    plain("ok")
+}
+
+/// Tells whether requests should be sent here.
+///
+/// A gateway is ready as soon as each capability behind its routes has been up once, here or in another node. It stays
+/// ready while some of them are away, since the others can be used; but not while all of them are, nor while it drains.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, description = "Send requests here"),
+    (status = 503, description = "Do not send requests here"),
+))]
+async fn readyz(front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
+    match readiness(&front) {
+        Ok(()) => Ok(plain("ready")),
+        Err(why) => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready").detail(why).retry_after(1))
+        }
+    }
+}
+
+/// Shows how the nodes of the cluster and their capabilities are.
+#[utoipa::path(get, path = "/status", responses(
+    (status = 200, description = "The cluster, as this gateway sees it", content_type = "application/json", body = Object),
+))]
+async fn status(front: Data<Arc<Front>>) -> Json<Value> {
+    Json(json!({ "gateway": figures(&front) }))
+}
+
+/// The gateway's own figures.
+pub(crate) fn figures(front: &Front) -> Value {
+    json!({
+        "requests": front.counts.read(),
+        "draining": front.is_draining(),
+        "keys": front.keys.len(),
+        "rate_limited_clients": front.rate.clients(),
+    })
+}
+
+fn readiness(front: &Front) -> Result<(), String> {
+    if front.is_draining() {
+        return Err("This gateway is about to stop.".into());
+    }
+    front.was_complete.store(true, Ordering::Release);
+    Ok(())
+}
+
+async fn openapi_json(front: Data<Arc<Front>>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(front.document.json.clone())
+}
+
+async fn to_docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, DOCS)).finish()
+}
+
+async fn nothing_here(req: HttpRequest, front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
+    Err(unmatched::problem(&front, req.path(), req.method()))
+}
+
+fn plain(text: &'static str) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text)
+}

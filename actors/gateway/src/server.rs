@@ -1,0 +1,128 @@
+//! The HTTP server: its address, its workers, its end.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::KeepAlive;
+use actix_web::web::{Data, PayloadConfig, ServiceConfig};
+use actix_web::{App, HttpServer};
+use essaim_supervisor::{StartError, exit};
+
+use crate::front::Front;
+use crate::gate::Gate;
+use crate::pages;
+
+/// A running server.
+pub(crate) struct Server {
+    front: Arc<Front>,
+    handle: ServerHandle,
+    address: SocketAddr,
+    announce: Duration,
+    stop_within: Duration,
+}
+
+/// Listens at an address.
+///
+/// # Errors
+/// If the address cannot be had; nothing that trying again would mend.
+pub(crate) fn bind(address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => StartError::fatal(
+            exit::ADDRESS_IN_USE,
+            format_args!("address {address} is in use: stop what listens there, or choose another with gateway.listen"),
+        ),
+        _ => StartError::fatal(
+            exit::CONFIG,
+            format_args!(
+                "cannot listen at gateway.listen = \"{address}\": {error}; give an address such as 127.0.0.1:8080"
+            ),
+        ),
+    })
+}
+
+impl Server {
+    /// Serves at a listener, on threads of its own.
+    ///
+    /// # Errors
+    /// If the workers cannot be started.
+    pub fn start(
+        front: Arc<Front>,
+        listener: TcpListener,
+        announce: Duration,
+        stop_within: Duration,
+    ) -> Result<Self, StartError> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let settings = &front.settings;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = if settings.workers == 0 { cores } else { settings.workers };
+        let millis = Duration::from_millis;
+        let shared = front.clone();
+        let application = move || {
+            let front = shared.clone();
+            App::new()
+                .app_data(Data::new(front.clone()))
+                .app_data(front.body_limits())
+                .app_data(PayloadConfig::new(front.settings.body_limit_bytes))
+                .configure(|config| mount(config, &front))
+                .wrap(Gate(front))
+        };
+        let server = HttpServer::new(application)
+            .workers(workers)
+            .keep_alive(KeepAlive::Timeout(millis(settings.keep_alive_ms)))
+            .client_request_timeout(millis(settings.client_header_timeout_ms))
+            .client_disconnect_timeout(millis(settings.client_close_timeout_ms))
+            .max_connections(settings.max_connections.div_ceil(workers).max(1))
+            .shutdown_timeout(stop_within.as_secs() + 1)
+            .disable_signals()
+            .listen(listener)?
+            .run();
+        let handle = server.handle();
+        tokio::task::spawn_local(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        Ok(Self { front, handle, address, announce, stop_within })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The state behind it.
+    pub fn front(&self) -> &Arc<Front> {
+        &self.front
+    }
+
+    /// Announces the end, keeps serving while it is heard of, then takes no more connections and lets the requests
+    /// under way finish.
+    pub async fn drain(&self) {
+        self.front.draining.store(true, Ordering::Release);
+        tokio::time::sleep(self.announce).await;
+        let graceful = self.handle.stop(true);
+        if tokio::time::timeout(self.stop_within, graceful).await.is_err() {
+            tracing::warn!("drain.timeout_ms passed: requests under way are cut off");
+            self.handle.stop(false).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The command is sent here and now; what is not awaited is only its end.
+        drop(self.handle.stop(false));
+    }
+}
+
+fn mount(config: &mut ServiceConfig, front: &Front) {
+    for routes in front.routes.iter() {
+        config.configure(routes.configure);
+    }
+    pages::configure(config);
+}

@@ -1,0 +1,85 @@
+//! The section `[gateway]` of the configuration.
+
+use serde::{Deserialize, Serialize};
+
+/// `[gateway]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewaySettings {
+    /// The address to listen at; port 0 takes a free one.
+    pub listen: String,
+    /// Threads that serve HTTP; 0: one a core.
+    pub workers: usize,
+    /// The most bytes of a request's body.
+    pub body_limit_bytes: usize,
+    /// The most bytes of a request's line and headers together.
+    pub header_limit_bytes: usize,
+    /// The most headers of a request; above 96 the server hangs up.
+    pub header_limit_count: usize,
+    /// How long a request may take, in milliseconds, from its last header to the first byte of the response.
+    pub request_timeout_ms: u64,
+    /// How long a client may take to send the headers, in milliseconds.
+    pub client_header_timeout_ms: u64,
+    /// How long a client may take to send the body, in milliseconds.
+    pub client_body_timeout_ms: u64,
+    /// How long a client may take to hang up when it is asked to, in milliseconds.
+    pub client_close_timeout_ms: u64,
+    /// How long an idle connection is kept, in milliseconds.
+    pub keep_alive_ms: u64,
+    /// The most connections at a time; more wait to be accepted.
+    pub max_connections: usize,
+    /// The origins whose pages may read responses, such as `https://shop.example`; `*`: any.
+    pub cors_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses or networks such as `10.0.0.0/8`.
+    pub trusted_proxies: Vec<String>,
+    /// Requests per second of one client, through this gateway; 0: no limit.
+    pub rate_limit_per_second: u32,
+    /// Requests that a client may send at once after a rest.
+    pub rate_limit_burst: u32,
+    /// The most clients whose rate is remembered; those not seen for longest are forgotten first.
+    pub rate_limit_clients: usize,
+    /// The share of requests whose trace is sampled, 0.0 to 1.0, where the client does not decide.
+    pub trace_sample: f64,
+    /// How far the clocks of this node and of the one that signed a token may be apart, in seconds.
+    pub token_leeway_s: u64,
+    /// Verified tokens that are remembered.
+    pub token_cache: usize,
+    /// How long a verified token is remembered, in milliseconds; never beyond its expiry.
+    pub token_cache_ms: u64,
+    /// How often the keys that verify tokens are fetched anew, in milliseconds.
+    pub keys_refresh_ms: u64,
+    /// How often, in a minute, unknown keys may make the gateway fetch the keys at once.
+    pub keys_fetches_per_minute: u32,
+    /// How long fetching the keys may take, in milliseconds.
+    pub keys_timeout_ms: u64,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            workers: 0,
+            body_limit_bytes: 1 << 20,
+            header_limit_bytes: 16 << 10,
+            header_limit_count: 64,
+            request_timeout_ms: 10_000,
+            client_header_timeout_ms: 5_000,
+            client_body_timeout_ms: 8_000,
+            client_close_timeout_ms: 1_000,
+            keep_alive_ms: 15_000,
+            max_connections: 10_000,
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            rate_limit_per_second: 500,
+            rate_limit_burst: 1_000,
+            rate_limit_clients: 10_000,
+            trace_sample: 1.0,
+            token_leeway_s: 5,
+            token_cache: 10_000,
+            token_cache_ms: 60_000,
+            keys_refresh_ms: 60_000,
+            keys_fetches_per_minute: 10,
+            keys_timeout_ms: 2_000,
+        }
+    }
+}
