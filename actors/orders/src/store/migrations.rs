@@ -1,0 +1,54 @@
+//! How the table came to be.
+
+use essaim_supervisor::store::Schema;
+use sea_orm_migration::prelude::*;
+
+/// The table of orders.
+pub(super) fn schema() -> Schema {
+    Schema::new(vec![Box::new(TheOrders)])
+}
+
+struct TheOrders;
+
+impl MigrationName for TheOrders {
+    fn name(&self) -> &str {
+        "m0001_orders"
+    }
+}
+
+fn text(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).text().take()
+}
+
+fn integer(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).big_integer().take()
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for TheOrders {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let orders = Table::create()
+            .table("orders")
+            .col(text("id").not_null().primary_key())
+            .col(text("subject").not_null())
+            .col(text("idempotency_key"))
+            .col(text("body_hash").not_null())
+            .col(text("status").not_null())
+            .col(text("lines").not_null())
+            .col(integer("total_cents"))
+            .col(text("currency"))
+            .col(text("rejection"))
+            .col(integer("created_at_ms").not_null())
+            .col(integer("repair_after_ms"))
+            .take();
+        manager.create_table(orders).await?;
+        let of_subject = |name: &'static str, column: &'static str| {
+            Index::create().name(name).table("orders").col("subject").col(column).take()
+        };
+        // Orders without a key are all different: a null equals no other.
+        manager.create_index(of_subject("orders_key", "idempotency_key").unique().take()).await?;
+        manager.create_index(of_subject("orders_newest", "id")).await?;
+        let unfinished = Index::create().name("orders_unfinished").table("orders").col("repair_after_ms").take();
+        manager.create_index(unfinished).await
+    }
+}

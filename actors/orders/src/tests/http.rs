@@ -1,0 +1,144 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::http::{Method, header};
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::{App, HttpMessage};
+use essaim_http::Edge;
+use essaim_supervisor::trace::TraceContext;
+use serde_json::{Value, json};
+
+use super::*;
+
+struct Answer {
+    status: u16,
+    body: Value,
+    headers: header::HeaderMap,
+}
+
+/// Sends one request, as the gateway would pass it on.
+async fn send(t: &Stage<OrdersActor>, who: Option<Principal>, request: TestRequest) -> Answer {
+    t.run(async {
+        let client = t.client();
+        let edge = Edge {
+            trace: TraceContext::root(client.env()),
+            client,
+            principal: who.map(Arc::new),
+            request_id: "r".into(),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let app = init_service(App::new().configure(crate::http::routes().configure)).await;
+        let request = request.to_request();
+        request.extensions_mut().insert(edge);
+        let response = call_service(&app, request).await;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, body: serde_json::from_slice(&read_body(response).await).unwrap(), headers }
+    })
+    .await
+}
+
+fn post(lines: Value) -> TestRequest {
+    TestRequest::post().uri("/orders").set_json(json!({ "lines": lines }))
+}
+
+fn honey(quantity: i64) -> TestRequest {
+    post(json!([{"product_id": id(1), "quantity": quantity}]))
+}
+
+#[tokio::test]
+async fn an_order_is_placed_read_listed_and_cancelled() {
+    let (t, shop) = orders().await;
+    let placed = send(&t, Some(ann()), honey(2)).await;
+    assert_eq!(placed.status, 201, "{}", placed.body);
+    let path = placed.headers.get(header::LOCATION).unwrap().to_str().unwrap().to_string();
+    let line = json!({"product_id": id(1), "quantity": 2, "unit_price_cents": 100});
+    let order = &placed.body;
+    assert_eq!(
+        (&order["status"], &order["lines"], &order["total_cents"]),
+        (&json!("confirmed"), &json!([line]), &json!(200))
+    );
+    assert_eq!(path, format!("/orders/{}", order["id"].as_str().unwrap()));
+    assert_eq!(send(&t, Some(ann()), TestRequest::get().uri(&path)).await.body, *order);
+    let listed = send(&t, Some(ann()), TestRequest::get().uri("/orders?limit=5")).await;
+    assert_eq!(listed.body, json!({"items": [order]}));
+    let cancelled = send(&t, Some(ann()), TestRequest::post().uri(&format!("{path}/cancel"))).await;
+    assert_eq!((cancelled.status, &cancelled.body["status"], shop.stock(1)), (200, &json!("cancelled"), 10));
+}
+
+#[tokio::test]
+async fn a_repeated_key_is_200_with_the_first_order_and_422_with_another_body() {
+    let (t, _) = orders().await;
+    let with_key = |quantity| honey(quantity).insert_header(("Idempotency-Key", "k-1"));
+    let first = send(&t, Some(ann()), with_key(2)).await;
+    let again = send(&t, Some(ann()), with_key(2)).await;
+    assert_eq!((first.status, again.status, first.body), (201, 200, again.body));
+    let other = send(&t, Some(ann()), with_key(3)).await;
+    assert_eq!((other.status, &other.body["type"]), (422, &json!("urn:essaim:problem:idempotency-key-reused")));
+}
+
+#[tokio::test]
+async fn an_oversold_order_is_409_and_names_the_products() {
+    let (t, _) = orders().await;
+    let refused = send(&t, Some(ann()), honey(11)).await;
+    assert_eq!((refused.status, &refused.body["type"]), (409, &json!("urn:essaim:problem:insufficient-stock")));
+    assert!(refused.body["detail"].as_str().unwrap().contains(&id(1)), "{}", refused.body);
+    let listed = send(&t, Some(ann()), TestRequest::get().uri("/orders")).await;
+    let order = &listed.body["items"][0];
+    assert_eq!((&order["status"], &order["total_cents"]), (&json!("rejected"), &Value::Null));
+    let cancel = TestRequest::post().uri(&format!("/orders/{}/cancel", order["id"].as_str().unwrap()));
+    assert_eq!(send(&t, Some(ann()), cancel).await.status, 409);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_decides_its_status() {
+    let (t, shop) = orders().await;
+    t.ask_as(ann(), place(1, &[(1, 1)])).await.unwrap();
+    let mine = format!("/orders/{}", id(1));
+    let bob = || Some(Principal::new("bob", ["customer"]));
+    let line = |product: &str, quantity: Value| post(json!([{"product_id": product, "quantity": quantity}]));
+    let get = |path: &str| TestRequest::get().uri(path);
+    for (case, who, request, status) in [
+        ("place", None, honey(1), 401),
+        ("list", None, get("/orders"), 401),
+        ("read", None, get(&mine), 401),
+        ("cancel", None, TestRequest::default().method(Method::POST).uri(&format!("{mine}/cancel")), 401),
+        ("foreign", bob(), get(&mine), 404),
+        ("foreign cancel", bob(), TestRequest::post().uri(&format!("{mine}/cancel")), 404),
+        ("no id", bob(), get("/orders/x"), 404),
+        ("no lines", bob(), post(json!([])), 422),
+        ("quantity 0", bob(), line(&id(1), json!(0)), 422),
+        ("quantity 1.5", bob(), line(&id(1), json!(1.5)), 422),
+        ("quantity too large", bob(), line(&id(1), json!(1_000_001)), 422),
+        ("unknown product", bob(), line(&id(9), json!(1)), 422),
+        ("no product id", bob(), line("honey", json!(1)), 422),
+        (
+            "two currencies",
+            bob(),
+            post(json!([{"product_id": id(1), "quantity": 1}, {"product_id": id(3), "quantity": 1}])),
+            422,
+        ),
+        ("total too large", bob(), line(&id(4), json!(2)), 422),
+        ("bad key", bob(), honey(1).insert_header(("Idempotency-Key", "a b")), 400),
+        ("empty key", bob(), honey(1).insert_header(("Idempotency-Key", "")), 400),
+        ("bad cursor", bob(), get("/orders?cursor=x"), 400),
+    ] {
+        let answer = send(&t, who, request).await;
+        assert_eq!(answer.status, status, "{case}: {}", answer.body);
+    }
+    shop.next_reserves(&[NotDelivered, LostAfter]);
+    let away = send(&t, bob(), honey(1)).await;
+    assert_eq!((away.status, away.headers.contains_key(header::RETRY_AFTER)), (503, true));
+    assert_eq!(send(&t, bob(), honey(1)).await.status, 504);
+}
+
+#[test]
+fn the_bounds_in_the_document_are_those_of_the_contract() {
+    let document: Value = serde_json::from_str(&(crate::http::routes().openapi)().to_json().unwrap()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["NewOrder"]["properties"]["lines"]["maxItems"], json!(MAX_LINES));
+    assert_eq!(schemas["NewOrderLine"]["properties"]["quantity"]["maximum"], json!(MAX_QUANTITY));
+    assert_eq!(schemas["Order"]["properties"]["total_cents"]["maximum"], json!(MAX_TOTAL_CENTS));
+    let required = schemas["Order"]["required"].as_array().unwrap();
+    assert!(required.contains(&json!("total_cents")) && !required.contains(&json!("rejection")), "{required:?}");
+    let key = &document["paths"]["/orders"]["post"]["parameters"][0];
+    assert_eq!((&key["required"], &key["schema"]["maxLength"]), (&json!(false), &json!(MAX_KEY_CHARS)));
+}
