@@ -138,7 +138,7 @@ pub(crate) async fn set_role(db: &impl ConnectionTrait, id: &str, role: Role) ->
 /// lock that both databases know.
 pub(crate) async fn lock_admins(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     let admins = Column::Role.eq(Role::Admin.as_str());
-    let touch = Entity::update_many().filter(admins).col_expr(Column::Role, Expr::col(Column::Role).into());
+    let touch = Entity::update_many().filter(admins).col_expr(Column::Role, Expr::col(Column::Role));
     touch.exec(db).await.map(|done| done.rows_affected)
 }
 
