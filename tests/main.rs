@@ -6,7 +6,11 @@
 //! # Layout
 //!
 //! - [`support`]: servers, processes and clients that tests start and wait for.
+//! - [`errors`]: each way an ask can fail, in one process and across Redis.
+//! - [`golden`]: bytes that other nodes rely on.
 //! - [`structure`]: what the source itself must look like.
 
+mod errors;
+mod golden;
 mod structure;
 mod support;

@@ -88,6 +88,21 @@ fn wire_names_are_literals(files: &Files) -> Vec<Breach> {
     breaches
 }
 
+/// The wire names of all messages of all contracts, such as `orders.place.v1`.
+pub fn wire_names() -> Vec<String> {
+    let mut wire_names = Vec::new();
+    for file in contracts(Files::of_repository()) {
+        let Some(capability) = file.path.split('/').nth(1) else { continue };
+        for name in names(file).iter().filter(|n| n.of == "Message") {
+            let version = version_after(file, name.line);
+            // A macro's messages all have the version that stands in the macro.
+            let version = if version.is_empty() { "1" } else { version };
+            wire_names.extend(name.literal.map(|literal| format!("{capability}.{literal}.v{version}")));
+        }
+    }
+    wire_names
+}
+
 #[test]
 fn wire_names_are_written_out() {
     keep(wire_names_are_literals, "moving a type to another module must not change what is on the wire");
@@ -127,7 +142,7 @@ fn wire_names_are_unique(files: &Files) -> Vec<Breach> {
 fn version_after(file: &File, line: usize) -> &str {
     let block = file.lines().skip(line - 1).take_while(|(_, text)| !text.starts_with('}'));
     let mut versions = block.filter_map(|(_, text)| text.trim().strip_prefix("const VERSION: u16 ="));
-    versions.next().unwrap_or_default().trim()
+    versions.next().unwrap_or_default().trim_matches([' ', ';'])
 }
 
 #[test]

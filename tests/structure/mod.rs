@@ -17,6 +17,7 @@ mod documents;
 mod layers;
 mod source;
 
+pub use contracts::wire_names;
 use source::Files;
 
 /// A place that breaks a rule.

@@ -3,6 +3,8 @@
 //! # Layout
 //!
 //! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own.
+//! - [`Cluster`]: the platform in one `essaim` process or in several.
+//! - [`Api`]: a client of its HTTP interface.
 //! - [`Process`], [`Signal`]: a child process, its output, its end.
 //! - [`eventually`]: the one place that polls, for what no event announces.
 
@@ -29,3 +31,9 @@ pub use redis::Redis;
 
 mod postgres;
 pub use postgres::{Database, Postgres};
+
+mod api;
+pub use api::{Answer, Api};
+
+mod cluster;
+pub use cluster::{ADMIN_EMAIL, ADMIN_PASSWORD, Cluster, ClusterBuilder, ClusterNode, essaim};

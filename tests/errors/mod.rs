@@ -1,0 +1,91 @@
+//! Every way in which an ask can end without a reply is told by the same error in one process and across Redis.
+//!
+//! # Layout
+//!
+//! - [`probe`]: capabilities that do what they are asked to, such as panicking.
+//! - [`stage`]: the probes in one node, or in two with a real Redis between them.
+
+mod probe;
+mod stage;
+
+use std::time::Duration;
+
+use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, Unknown};
+
+use probe::{Ask as Question, Deed, Do, Relay, Whisper};
+use stage::Stage;
+
+/// Long enough for what ends by itself, however busy the machine is.
+const AMPLE: Duration = Duration::from_secs(30);
+/// Short enough to wait out.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Runs each case in one node.
+macro_rules! both_ways {
+    ($($case:ident),+ $(,)?) => {
+        mod in_one_process {
+            $(#[test] fn $case() { super::$case(super::Stage::local); })+
+        }
+    };
+}
+
+both_ways!(
+    an_answer_and_a_rejection_arrive,
+    a_panic_is_a_failure,
+    a_handler_that_runs_too_long_is_unknown,
+    a_message_that_waits_too_long_surely_did_not_run,
+    an_overload_is_refused_at_once,
+    a_missing_host_is_named,
+    a_cycle_is_refused_with_its_chain,
+);
+
+type Way = fn(stage::Bounds) -> Stage;
+
+fn an_answer_and_a_rejection_arrive(way: Way) {
+    let stage = way(stage::Bounds::default());
+    assert_eq!(stage.ask(AMPLE, Do(Deed::Answer)), Ok("answered".into()));
+    assert_eq!(stage.ask(AMPLE, Do(Deed::Reject)), Err(AskError::Rejected("no".into())));
+}
+
+fn a_panic_is_a_failure(way: Way) {
+    let stage = way(stage::Bounds::default());
+    let failure = Failure { kind: FailureKind::Panicked, detail: "asked to".into() };
+    assert_eq!(stage.ask(AMPLE, Do(Deed::Panic)), Err(AskError::Failed(failure)));
+    assert_eq!(stage.ask(AMPLE, Do(Deed::Answer)), Ok("answered".into()), "the capability goes on");
+}
+
+fn a_handler_that_runs_too_long_is_unknown(way: Way) {
+    let stage = way(stage::Bounds::default());
+    let ended = stage.ask(SHORT, Do(Deed::Wait));
+    assert!(matches!(ended, Err(AskError::Unknown(Unknown::TimedOut { .. }))), "{ended:?}");
+}
+
+fn a_message_that_waits_too_long_surely_did_not_run(way: Way) {
+    let stage = way(stage::Bounds { instances: 1, mailbox: 8 });
+    let _running = stage.ask_aside(Do(Deed::Wait));
+    stage.wait_until_running(1);
+    let ended = stage.ask(SHORT, Do(Deed::Answer));
+    assert_eq!(ended, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1 })));
+}
+
+fn an_overload_is_refused_at_once(way: Way) {
+    let stage = way(stage::Bounds { instances: 2, mailbox: 2 });
+    let _running = [stage.ask_aside(Do(Deed::Wait)), stage.ask_aside(Do(Deed::Wait))];
+    stage.wait_until_running(2);
+    let bound = "capabilities.probe.mailbox = 2 messages".to_string();
+    let overloaded = NotDelivered::Overloaded { capability: "probe".into(), bound };
+    assert_eq!(stage.ask(AMPLE, Do(Deed::Answer)), Err(AskError::NotDelivered(overloaded)));
+}
+
+fn a_missing_host_is_named(way: Way) {
+    let stage = way(stage::Bounds::default());
+    let no_host = NotDelivered::NoHost { capability: "nobody".into() };
+    assert_eq!(stage.ask(AMPLE, Whisper), Err(AskError::NotDelivered(no_host)));
+}
+
+fn a_cycle_is_refused_with_its_chain(way: Way) {
+    let stage = way(stage::Bounds::default());
+    let refused = stage.ask(AMPLE, Relay(Question::BackToMe)).expect("the relay tells what its ask came to");
+    let chain = ["relay", "probe", "relay"].map(String::from).to_vec();
+    assert_eq!(refused, Some(AskError::NotDelivered(NotDelivered::Cycle { chain })));
+}

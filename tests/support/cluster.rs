@@ -1,0 +1,241 @@
+//! The platform in one process or in several: real `essaim` processes of one test.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{Api, Process, Redis, Scratch, Signal, eventually, free_port, repository};
+
+/// The e-mail address of the first administrator of every cluster.
+pub const ADMIN_EMAIL: &str = "admin@example.com";
+/// Their password.
+pub const ADMIN_PASSWORD: &str = "correct horse battery";
+
+/// A command of the binary under test, without what the environment of the tests might tell it.
+pub fn essaim() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_essaim"));
+    command.current_dir(repository()).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("ESSAIM__")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A cluster, being described.
+pub struct ClusterBuilder {
+    topology: Option<String>,
+    settings: Vec<String>,
+    absent: Vec<String>,
+}
+
+/// Running nodes, each with free ports and a data directory of its own. They end with the value.
+pub struct Cluster {
+    nodes: Vec<ClusterNode>,
+}
+
+/// One process of a cluster.
+pub struct ClusterNode {
+    name: String,
+    arguments: Vec<String>,
+    admin_port: u16,
+    gateway_port: Option<u16>,
+    process: Option<Process>,
+    data: Scratch,
+}
+
+impl Cluster {
+    /// The cluster of a topology file, such as `config/split.toml`.
+    pub fn of(topology: &str) -> ClusterBuilder {
+        ClusterBuilder { topology: Some(topology.to_string()), settings: Vec::new(), absent: Vec::new() }
+    }
+
+    /// All capabilities in one process.
+    pub fn single() -> ClusterBuilder {
+        ClusterBuilder { topology: None, settings: Vec::new(), absent: Vec::new() }
+    }
+
+    /// A client of the first gateway.
+    pub fn api(&self) -> Api {
+        self.apis().into_iter().next().expect("a node of the cluster hosts the gateway")
+    }
+
+    /// A client of every gateway.
+    pub fn apis(&self) -> Vec<Api> {
+        self.nodes.iter().filter_map(|n| n.gateway_port).map(Api::at).collect()
+    }
+
+    /// A client of the first gateway, logged in as the first administrator.
+    #[track_caller]
+    pub fn admin(&self) -> Api {
+        self.api().logged_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+    }
+
+    #[track_caller]
+    pub fn node(&mut self, name: &str) -> &mut ClusterNode {
+        let node = self.nodes.iter_mut().find(|n| n.name == name);
+        node.unwrap_or_else(|| panic!("no node is called `{name}`"))
+    }
+
+    pub fn nodes(&mut self) -> impl Iterator<Item = &mut ClusterNode> {
+        self.nodes.iter_mut()
+    }
+
+    /// Ends every node in order and asserts that each exits with 0.
+    #[track_caller]
+    pub fn stop(mut self) {
+        self.nodes.iter_mut().for_each(|n| n.signal(Signal::Term));
+        for node in &mut self.nodes {
+            assert_eq!(node.exit_code(), Some(0), "the exit code of `{}`", node.name);
+        }
+    }
+}
+
+impl ClusterBuilder {
+    /// Sets a key in every node: `.set("ask.timeout_ms", 500)`.
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.settings.push(format!("{key}={}", value.to_string()));
+        self
+    }
+
+    /// Connects the nodes through that Redis.
+    pub fn over(self, redis: &Redis) -> Self {
+        self.set("bridge.url", redis.url())
+    }
+
+    /// Does not start that node; [`ClusterNode::start`] does later.
+    pub fn without(mut self, node: &str) -> Self {
+        self.absent.push(node.to_string());
+        self
+    }
+
+    /// Starts the nodes and waits until they are ready.
+    ///
+    /// # Panics
+    /// If one of them ends, or is not ready in time.
+    #[track_caller]
+    pub fn start(self) -> Cluster {
+        let mut nodes = match &self.topology {
+            None => vec![self.node("main", vec!["run".into()], true)],
+            Some(topology) => self.nodes_of(topology),
+        };
+        let present = |node: &&mut ClusterNode| !self.absent.contains(&node.name);
+        nodes.iter_mut().filter(present).for_each(ClusterNode::start);
+        nodes.iter_mut().filter(present).for_each(|n| n.wait_until_ready());
+        Cluster { nodes }
+    }
+
+    fn nodes_of(&self, topology: &str) -> Vec<ClusterNode> {
+        let path = repository().join(topology);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{topology}: {e}"));
+        let table: toml::Table = text.parse().unwrap_or_else(|e| panic!("{topology}: {e}"));
+        let nodes = table["nodes"].as_table().expect("[nodes.NAME] are tables");
+        let hosts_gateway =
+            |node: &toml::Value| node["hosts"].as_array().is_some_and(|h| h.contains(&"gateway".into()));
+        let start = |name: &str| ["node", name, "--config", topology].map(String::from).to_vec();
+        nodes.iter().map(|(name, node)| self.node(name, start(name), hosts_gateway(node))).collect()
+    }
+
+    fn node(&self, name: &str, mut arguments: Vec<String>, hosts_gateway: bool) -> ClusterNode {
+        let (admin_port, gateway_port) = (free_port(), hosts_gateway.then(free_port));
+        let data = Scratch::new(name);
+        let mut settings = vec![
+            format!("node.admin_listen=127.0.0.1:{admin_port}"),
+            format!("auth.first_admin.email={ADMIN_EMAIL}"),
+            format!("auth.first_admin.password={ADMIN_PASSWORD}"),
+        ];
+        settings.extend(gateway_port.map(|port| format!("gateway.listen=127.0.0.1:{port}")));
+        settings.extend(self.settings.iter().cloned());
+        arguments.extend(["--data-dir".to_string(), data.path().display().to_string()]);
+        arguments.extend(settings.into_iter().flat_map(|s| ["--set".to_string(), s]));
+        ClusterNode { name: name.to_string(), arguments, admin_port, gateway_port, process: None, data }
+    }
+}
+
+impl ClusterNode {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A client of its gateway.
+    #[track_caller]
+    pub fn api(&self) -> Api {
+        Api::at(self.gateway_port.unwrap_or_else(|| panic!("`{}` hosts no gateway", self.name)))
+    }
+
+    /// A client of its admin listener.
+    pub fn admin(&self) -> Api {
+        Api::at(self.admin_port)
+    }
+
+    /// Where its databases are.
+    pub fn data(&self) -> PathBuf {
+        self.data.path().to_path_buf()
+    }
+
+    /// The process, which is running or has ended.
+    #[track_caller]
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().unwrap_or_else(|| panic!("`{}` was never started", self.name))
+    }
+
+    pub fn signal(&mut self, signal: Signal) {
+        if let Some(process) = &mut self.process {
+            process.signal(signal);
+        }
+    }
+
+    /// Ends it at once, as kill -9 does.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.process().kill();
+    }
+
+    /// The node keeps its sockets and answers nothing.
+    pub fn pause(&mut self) {
+        self.signal(Signal::Stop);
+    }
+
+    /// The node goes on.
+    pub fn resume(&mut self) {
+        self.signal(Signal::Continue);
+    }
+
+    /// Ends it in order and asserts that it exits with 0.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.signal(Signal::Term);
+        assert_eq!(self.exit_code(), Some(0), "the exit code of `{}`", self.name);
+    }
+
+    /// Waits until it has ended; its exit code, or `None` if a signal ended it.
+    #[track_caller]
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.process().exit_code()
+    }
+
+    /// Starts it (again), with the same name, ports and data; does not wait.
+    pub fn start(&mut self) {
+        self.process = Some(Process::start(&self.name, essaim().args(&self.arguments)));
+    }
+
+    /// Starts it again and waits until it is ready.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.start();
+        self.wait_until_ready();
+    }
+
+    /// Waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// If it ends first.
+    #[track_caller]
+    pub fn wait_until_ready(&mut self) {
+        let (admin, name) = (self.admin(), self.name.clone());
+        let process = self.process();
+        let ready = |answer: super::Answer| (answer.status == 200).then_some(());
+        eventually(&format!("`{name}` to be ready"), || {
+            assert!(process.is_running(), "`{name}` ended with {:?}:\n{}", process.wait(), process.lines().join("\n"));
+            ready(admin.try_send("GET", "/readyz", None).ok()?)
+        });
+    }
+}
