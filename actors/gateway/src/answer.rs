@@ -24,15 +24,18 @@ const DOCS_CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
      frame-ancestors 'none'",
 );
 
+/// The status in the access log of a request that was never answered, as other servers have it.
+const CUT_OFF: u16 = 499;
+
 /// Brings the outcome of a request into its form, and tells the log and the counts.
 pub(crate) fn finish(
     front: &Front,
-    visit: Visit,
+    visit: &Visit,
     outcome: Result<ServiceResponse, Problem>,
 ) -> Result<ServiceResponse, Error> {
     match outcome {
         Ok(response) if is_error(response.status()) => {
-            let mut response = as_problem(front, &visit, response);
+            let mut response = as_problem(front, visit, response);
             dress(front, visit, response.response_mut());
             Ok(response)
         }
@@ -42,7 +45,7 @@ pub(crate) fn finish(
         }
         Err(problem) => {
             let mut response = problem.response_in(Some(&visit.trace_id()));
-            note(&visit, &problem);
+            note(visit, &problem);
             dress(front, visit, &mut response);
             // The request is gone with the route that had it, so the response travels as an error.
             Err(InternalError::from_response(problem, response).into())
@@ -104,19 +107,30 @@ fn note(visit: &Visit, problem: &Problem) {
     }
 }
 
-/// Adds what all responses have, and writes the access log.
-fn dress(front: &Front, visit: Visit, response: &mut HttpResponse) {
-    let status = response.status();
-    front.counts.end(status);
+/// The request was cut off before it had its answer.
+pub(crate) fn abandoned(front: &Front, visit: &Visit) {
+    front.counts.abandon();
+    log_access(front, visit, CUT_OFF);
+}
+
+fn log_access(front: &Front, visit: &Visit, status: u16) {
     tracing::info!(
         target: "essaim::access",
         method = %visit.method,
+        // Never the query string: it may hold what nobody else should read.
         path = visit.uri.path(),
-        status = status.as_u16(),
+        status,
         ms = visit.elapsed_ms(&front.env),
         trace_id = format_args!("{:032x}", visit.trace.trace_id),
         client = %visit.address,
     );
+}
+
+/// Adds what all responses have, and tells the log and the counts.
+fn dress(front: &Front, visit: &Visit, response: &mut HttpResponse) {
+    let status = response.status();
+    front.counts.end(status);
+    log_access(front, visit, status.as_u16());
     if front.is_draining() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
@@ -124,7 +138,7 @@ fn dress(front: &Front, visit: Visit, response: &mut HttpResponse) {
     if let Ok(traceparent) = HeaderValue::try_from(visit.trace.to_string()) {
         headers.insert(TRACEPARENT, traceparent);
     }
-    headers.insert(REQUEST_ID, visit.request_id);
+    headers.insert(REQUEST_ID, visit.request_id.clone());
     visit.cors.write(headers);
     let policy = if pages::is_docs(visit.uri.path()) { DOCS_CONTENT_POLICY } else { CONTENT_POLICY };
     set_if_absent(headers, header::CONTENT_SECURITY_POLICY, policy);

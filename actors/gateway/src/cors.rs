@@ -73,12 +73,12 @@ pub(crate) struct Allowed {
 
 impl Allowed {
     /// Writes it into the response.
-    pub fn write(self, headers: &mut HeaderMap) {
+    pub fn write(&self, headers: &mut HeaderMap) {
         if self.varies {
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
         }
-        if let Some(origin) = self.allow {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if let Some(origin) = &self.allow {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
         }
     }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use essaim_http::{Problem, RouteSet};
-use essaim_supervisor::StartError;
+use essaim_supervisor::{StartError, exit};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Response};
@@ -31,7 +32,7 @@ impl Document {
     /// If two capabilities describe the same path, or different schemas under one name.
     pub fn of(routes: &RouteSet) -> Result<Self, StartError> {
         let document = assemble(routes)?;
-        let json = document.to_json().map_err(StartError::new)?;
+        let json = document.to_json().map_err(wrong_code)?;
         Ok(Self { json: json.into(), methods: Methods::of(&document) })
     }
 }
@@ -71,7 +72,7 @@ fn add(document: &mut OpenApi, name: &str, part: OpenApi) -> Result<(), StartErr
         }
         let known = document.paths.paths.entry(path.clone()).or_default();
         if overlaps(known, &item) {
-            return Err(StartError::new(format_args!("`{name}` describes an operation of {path} that another has")));
+            return Err(wrong_code(format_args!("`{name}` describes an operation of {path} that another has")));
         }
         merge(known, item);
     }
@@ -79,12 +80,17 @@ fn add(document: &mut OpenApi, name: &str, part: OpenApi) -> Result<(), StartErr
     for (schema_name, schema) in schemas {
         let known = components.schemas.entry(schema_name.clone()).or_insert_with(|| schema.clone());
         if *known != schema {
-            return Err(StartError::new(format_args!(
+            return Err(wrong_code(format_args!(
                 "`{name}` and another capability describe different schemas called `{schema_name}`"
             )));
         }
     }
     Ok(())
+}
+
+/// The code is wrong, not the circumstances: trying again mends nothing.
+fn wrong_code(reason: impl ToString) -> StartError {
+    StartError::fatal(exit::GIVEN_UP, reason)
 }
 
 fn operations(item: &mut PathItem) -> Vec<&mut Operation> {
@@ -129,17 +135,52 @@ fn complete(operation: &mut Operation) {
     give_content(responses);
 }
 
+/// Gives errors the content of a problem, and every response a description, which OpenAPI demands.
 fn give_content(responses: &mut BTreeMap<String, RefOr<Response>>) {
     for (status, response) in responses {
         let RefOr::T(response) = response else { continue };
+        if response.description.is_empty() {
+            let code = status.parse().ok().and_then(|c| StatusCode::from_u16(c).ok());
+            response.description = code.and_then(|c| c.canonical_reason()).unwrap_or("The response").into();
+        }
         if status.starts_with(['4', '5']) {
-            if response.description.is_empty() {
-                let code = status.parse().ok().and_then(|c| actix_web::http::StatusCode::from_u16(c).ok());
-                response.description = code.and_then(|c| c.canonical_reason()).unwrap_or("An error").into();
-            }
             let schema = Ref::from_schema_name(Problem::name());
             response.content.clear();
             response.content.insert(Problem::MEDIA_TYPE.into(), RefOr::T(Content::new(Some(schema))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use essaim_http::Routes;
+    use utoipa::openapi::{HttpMethod, ObjectBuilder, PathsBuilder};
+
+    use super::*;
+
+    fn thing(description: &str) -> OpenApi {
+        let schema = ObjectBuilder::new().description(Some(description)).build();
+        let mut components = Components::new();
+        components.schemas.insert("Thing".into(), RefOr::T(schema.into()));
+        OpenApiBuilder::new().components(Some(components)).build()
+    }
+
+    fn things(path: &str) -> OpenApi {
+        let paths = PathsBuilder::new().path(path, PathItem::new(HttpMethod::Get, Operation::new())).build();
+        OpenApiBuilder::new().paths(paths).build()
+    }
+
+    fn error(a: fn() -> OpenApi, b: fn() -> OpenApi) -> Option<String> {
+        let routes = [("a", a), ("b", b)].map(|(name, openapi)| Routes { name, configure: |_| {}, openapi });
+        Document::of(&RouteSet::new(routes)).err().map(|e| e.to_string())
+    }
+
+    #[test]
+    fn capabilities_that_describe_the_same_differently_are_refused() {
+        assert_eq!(error(|| thing("one"), || thing("one")), None);
+        assert!(error(|| thing("one"), || thing("another")).is_some_and(|e| e.contains("`Thing`")));
+        assert_eq!(error(|| things("/a"), || things("/b")), None);
+        assert!(error(|| things("/a"), || things("/a")).is_some_and(|e| e.contains("/a")));
+        assert!(error(|| things("/livez"), || things("/b")).is_some_and(|e| e.contains("/livez")));
     }
 }

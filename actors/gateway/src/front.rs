@@ -87,17 +87,19 @@ fn misconfigured(reason: impl ToString) -> StartError {
 #[derive(Default)]
 pub(crate) struct Counts {
     begun: AtomicU64,
-    ended: [AtomicU64; 4],
+    /// By outcome: succeeded, redirected, refused, failed, abandoned.
+    ended: [AtomicU64; 5],
 }
 
 /// The counts at one time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Counted {
-    in_flight: u64,
+    pub in_flight: u64,
     succeeded: u64,
     redirected: u64,
     refused: u64,
     failed: u64,
+    pub abandoned: u64,
 }
 
 impl Counts {
@@ -115,10 +117,14 @@ impl Counts {
         self.ended[class].fetch_add(1, Ordering::Relaxed);
     }
 
+    pub fn abandon(&self) {
+        self.ended[4].fetch_add(1, Ordering::Relaxed);
+    }
+
     pub fn read(&self) -> Counted {
-        let [succeeded, redirected, refused, failed] = [0, 1, 2, 3].map(|i| self.ended[i].load(Ordering::Relaxed));
-        let ended = succeeded + redirected + refused + failed;
-        let in_flight = self.begun.load(Ordering::Relaxed).saturating_sub(ended);
-        Counted { in_flight, succeeded, redirected, refused, failed }
+        let ended = self.ended.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let in_flight = self.begun.load(Ordering::Relaxed).saturating_sub(ended.iter().sum());
+        let [succeeded, redirected, refused, failed, abandoned] = ended;
+        Counted { in_flight, succeeded, redirected, refused, failed, abandoned }
     }
 }

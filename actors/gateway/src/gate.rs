@@ -57,11 +57,28 @@ where
     fn call(&self, req: ServiceRequest) -> Self::Future {
         let (front, service) = (self.front.clone(), self.service.clone());
         Box::pin(async move {
-            let visit = Visit::begin(&front, &req);
-            let span = visit.span();
-            let outcome = pass(&front, &*service, &visit, req).instrument(span).await;
-            answer::finish(&front, visit, outcome)
+            let mut under_way = UnderWay { visit: Visit::begin(&front, &req), front, answered: false };
+            let (front, visit) = (&under_way.front, &under_way.visit);
+            let outcome = pass(front, &*service, visit, req).instrument(visit.span()).await;
+            let answer = answer::finish(front, visit, outcome);
+            under_way.answered = true;
+            answer
         })
+    }
+}
+
+/// A request under way. One that is cut off, when the server stops at once, is told of too.
+struct UnderWay {
+    front: Arc<Front>,
+    visit: Visit,
+    answered: bool,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if !self.answered {
+            answer::abandoned(&self.front, &self.visit);
+        }
     }
 }
 
@@ -85,7 +102,7 @@ where
     }
     req.extensions_mut().insert(visit.edge(front, principal));
     let limit = Duration::from_millis(front.settings.request_timeout_ms);
-    let running = AssertUnwindSafe(service.call(req)).catch_unwind();
+    let running = AssertUnwindSafe(async { service.call(req).await }).catch_unwind();
     match tokio::time::timeout(limit, running).await {
         Ok(Ok(Ok(response))) => Ok(response),
         Ok(Ok(Err(error))) => Err(Problem::internal(error.to_string())),

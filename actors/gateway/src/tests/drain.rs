@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::http::{Connection, send};
-use super::stage::{gate, settings};
+use super::stage::{Gate, gate, settings};
 
 const READY: &str = "GET /readyz HTTP/1.1\r\nHost: t\r\n\r\n";
 const SLOW: &str = "GET /slow HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -64,4 +64,24 @@ async fn a_client_that_honours_connection_close_sees_no_failure() {
     };
     let ((served, _), ()) = gate.stage.run(async { tokio::join!(client, stop) }).await;
     assert!(served > 0);
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_off_is_counted_and_leaves_nothing_behind() {
+    let Gate { stage, server, at } = gate(settings()).await;
+    let front = server.front().clone();
+    let cut_off = async {
+        let mut connection = Connection::open(at).await.unwrap();
+        connection.write(SLOW).await;
+        while front.counts.read().in_flight == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(server);
+        assert!(connection.is_closed().await);
+        while front.counts.read().in_flight > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    stage.run(tokio::time::timeout(Duration::from_secs(30), cut_off)).await.expect("the request ends");
+    assert_eq!(front.counts.read().abandoned, 1);
 }
