@@ -5,6 +5,7 @@
 //!
 //! - [`AuthActor`]: what answers the contract; a file for each longer message: `register`, `login`, `refresh`.
 //! - [`AuthSettings`]: the section `[auth]`.
+//! - [`http`]: its routes.
 //! - `password`, `keys`, `throttle`: Argon2id, signing keys and their rotation, slowing down those who guess.
 //! - `first_admin`, `sweep`: what timers do.
 //! - `store`: the tables.
@@ -14,6 +15,8 @@ pub use actor::{AuthActor, AuthShared};
 
 mod settings;
 pub use settings::{Argon2Settings, AuthSettings, FirstAdminSettings, KeySettings, ThrottleSettings};
+
+pub mod http;
 
 mod first_admin;
 mod keys;

@@ -4,6 +4,9 @@ use essaim_auth_contract::{PASSWORD_MAX, PASSWORD_MIN, Secret};
 use essaim_supervisor::StartError;
 use serde::{Deserialize, Serialize};
 
+/// How long a verifier may keep what it fetched from `/.well-known/jwks.json`.
+pub(crate) const KEYS_MAX_AGE_SECONDS: u32 = 60;
+
 /// `[auth]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -168,9 +171,9 @@ impl AuthSettings {
             (keys.refresh_seconds == 0, "auth.keys.refresh_seconds must be at least 1"),
             (self.first_admin.retry_seconds == 0, "auth.first_admin.retry_seconds must be at least 1"),
             (
-                keys.publish_seconds < 2 * keys.refresh_seconds,
-                "auth.keys.publish_seconds must be at least twice auth.keys.refresh_seconds, so that every node knows \
-                 a key before it signs",
+                keys.publish_seconds < KEYS_MAX_AGE_SECONDS.max(2 * keys.refresh_seconds),
+                "auth.keys.publish_seconds must be at least 60 and twice auth.keys.refresh_seconds, so that every \
+                 verifier knows a key before it signs",
             ),
             (
                 throttle.forget_seconds < most_wait,

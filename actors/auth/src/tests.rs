@@ -1,6 +1,7 @@
 //! The actor alone: its own SQLite database, and a `users` that is a list in memory.
 
 mod admin;
+mod http;
 mod keys;
 mod log;
 mod login;

@@ -3,9 +3,12 @@
 //! # Layout
 //!
 //! - [`UsersActor`]: answers the contract.
+//! - [`http`]: its routes.
 //! - `profile`: what a valid e-mail address and name are, and when two addresses are one.
 //! - `cursor`: the opaque place in a list.
 //! - `store`: the table.
+
+pub mod http;
 
 mod cursor;
 mod profile;

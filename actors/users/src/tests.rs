@@ -1,5 +1,7 @@
 //! The actor alone, on a SQLite database of its own.
 
+mod http;
+
 use essaim_supervisor::contract::AskError;
 use essaim_supervisor::{Harness, Stage};
 use essaim_users_contract::*;

@@ -1,0 +1,160 @@
+//! The routes of users. Registration, which needs a password, is a route of auth.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use essaim_http::{Caller, Json, Listing, Page, Problem, Routes, Timestamp};
+use essaim_users_contract::{DeleteUser, DeleteUserError, GetUser, ListUsers, Role, UpdateUser, UpdateUserError, User};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{OpenApi, ToSchema};
+
+/// The routes of users.
+pub fn routes() -> Routes {
+    Routes { name: "users", configure, openapi: Doc::openapi }
+}
+
+fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/users", web::get().to(list))
+        .route("/users/me", web::get().to(read_me))
+        .route("/users/me", web::patch().to(change_me))
+        .route("/users/me", web::delete().to(delete_me));
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(list, read_me, change_me, delete_me),
+    components(schemas(Profile, ProfileChange, Role, Listing<Profile>))
+)]
+struct Doc;
+
+/// A user.
+#[derive(Debug, Serialize, ToSchema)]
+struct Profile {
+    /// The user's id.
+    #[schema(format = "uuid")]
+    id: String,
+    /// The e-mail address, as it was given.
+    #[schema(min_length = 3, max_length = 254)]
+    email: String,
+    /// The name.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// What the user may do.
+    role: Role,
+    /// When the user registered.
+    created_at: Timestamp,
+}
+
+/// What should change; what is absent stays as it is. The role cannot be changed here.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ProfileChange {
+    /// The new e-mail address; unique, whatever its case and Unicode form.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, format = "email", min_length = 3, max_length = 254, example = "ada@example.com")]
+    email: Option<String>,
+    /// The new name, without control characters.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(
+        nullable = false,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]{1,200}$",
+        min_length = 1,
+        max_length = 200,
+        example = "Ada Lovelace"
+    )]
+    name: Option<String>,
+}
+
+/// A field that may be absent and must not be `null`.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Lists users, oldest first. For admins.
+#[utoipa::path(
+    get, path = "/users", params(Page), security(("bearer" = [])),
+    responses(
+        (status = 200, description = "A page of users", body = Listing<Profile>),
+        (status = 403, description = "The caller is no admin")
+    )
+)]
+async fn list(caller: Caller, page: Page) -> Result<Json<Listing<Profile>>, Problem> {
+    caller.require_role(Role::Admin.as_str())?;
+    let message = ListUsers { limit: page.limit()?, cursor: page.cursor };
+    let bad_cursor = |_| Problem::bad_request("`cursor` is not one of ours.");
+    let found = caller.client().ask(message).await.map_err(|e| Problem::from_ask(e, bad_cursor))?;
+    let items = found.items.into_iter().map(Profile::from).collect();
+    Ok(Json(Listing { items, next_cursor: found.next_cursor }))
+}
+
+/// Reads one's own profile.
+#[utoipa::path(
+    get, path = "/users/me", security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The caller's profile", body = Profile),
+        (status = 404, description = "The caller was deleted")
+    )
+)]
+async fn read_me(caller: Caller) -> Result<Json<Profile>, Problem> {
+    let id = caller.user()?.subject.clone();
+    let user = caller.client().ask(GetUser { id }).await.map_err(|e| Problem::from_ask(e, |never| match never {}))?;
+    user.map(|user| Json(user.into())).ok_or_else(deleted)
+}
+
+/// Changes one's own profile.
+#[utoipa::path(
+    patch, path = "/users/me", request_body = ProfileChange, security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The profile as it is now", body = Profile),
+        (status = 404, description = "The caller was deleted"),
+        (status = 409, description = "Another user has the e-mail address")
+    )
+)]
+async fn change_me(caller: Caller, body: Json<ProfileChange>) -> Result<Json<Profile>, Problem> {
+    let id = caller.user()?.subject.clone();
+    let ProfileChange { email, name } = body.into_inner();
+    let changed = caller.client().ask(UpdateUser { id, email, name }).await;
+    let user = changed.map_err(|e| {
+        Problem::from_ask(e, |error| match error {
+            UpdateUserError::NotFound => deleted(),
+            UpdateUserError::Invalid(invalid) => Problem::unprocessable(format!("{invalid}.")),
+            UpdateUserError::EmailTaken => {
+                Problem::new(StatusCode::CONFLICT, "email-taken", "Another user has this e-mail address")
+            }
+        })
+    })?;
+    Ok(Json(user.into()))
+}
+
+/// Deletes one's own profile. Access tokens stay valid until they expire; sessions cannot be refreshed any more.
+#[utoipa::path(
+    delete, path = "/users/me", security(("bearer" = [])),
+    responses(
+        (status = 204, description = "The caller is deleted, now or before"),
+        (status = 409, description = "The caller is the only admin")
+    )
+)]
+async fn delete_me(caller: Caller) -> Result<HttpResponse, Problem> {
+    let id = caller.user()?.subject.clone();
+    let deleted = caller.client().ask(DeleteUser { id }).await;
+    deleted.map_err(|e| {
+        Problem::from_ask(e, |error| match error {
+            DeleteUserError::LastAdmin => {
+                Problem::new(StatusCode::CONFLICT, "last-admin", "The only admin cannot be deleted")
+                    .detail("Make somebody else an admin first.")
+            }
+        })
+    })?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn deleted() -> Problem {
+    Problem::not_found("The user was deleted.")
+}
+
+impl From<User> for Profile {
+    fn from(user: User) -> Self {
+        let User { id, email, name, role, created_at_ms } = user;
+        Self { id, email, name, role, created_at: Timestamp(created_at_ms) }
+    }
+}
