@@ -257,3 +257,41 @@ async fn a_ttl_of_zero_keeps_nothing() {
     near.get_with("ns", "k", ok("1")).await.unwrap();
     assert_eq!(near.figures().entries, 0);
 }
+
+/// Threads read and write one key; whoever begins to read after an invalidation has returned must see at least what had
+/// been written before it.
+#[test]
+fn no_read_that_begins_after_an_invalidation_sees_what_was_before_it() {
+    const ROUNDS: u64 = 200;
+    let near = ordinary();
+    let (written, invalidated) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let readers = [(); 3].map(|()| {
+        let (near, written, invalidated) = (near.clone(), written.clone(), invalidated.clone());
+        std::thread::spawn(move || {
+            runtime().block_on(async {
+                while invalidated.load(Ordering::SeqCst) < ROUNDS {
+                    let at_least = invalidated.load(Ordering::SeqCst);
+                    let load = async {
+                        let value = written.load(Ordering::SeqCst);
+                        std::thread::yield_now(); // Lets an invalidation come between.
+                        Ok::<_, Infallible>(Bytes::copy_from_slice(&value.to_be_bytes()))
+                    };
+                    let value = near.get_with("ns", "k", load).await.unwrap();
+                    let value = u64::from_be_bytes(value[..].try_into().unwrap());
+                    assert!(value >= at_least, "{value} after {at_least} was invalidated");
+                }
+            });
+        })
+    });
+    for round in 1..=ROUNDS {
+        written.store(round, Ordering::SeqCst);
+        near.invalidate("ns", "k");
+        invalidated.store(round, Ordering::SeqCst);
+        std::thread::yield_now();
+    }
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    assert!(near.figures().loads > 0);
+}
