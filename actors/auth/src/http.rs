@@ -4,13 +4,12 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, web};
 use essaim_auth_contract::{
-    Account, GetKeys, Login, LoginError, Logout, Refresh, RefreshError, Register, RegisterError, Secret, Tokens,
+    Account, GetKeys, KEYS_MAX_AGE_SECONDS, Login, LoginError, Logout, Refresh, RefreshError, Register, RegisterError,
+    Secret, Tokens,
 };
 use essaim_http::{Caller, Json, Problem, Routes, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
-
-use crate::settings::KEYS_MAX_AGE_SECONDS;
 
 /// The routes of auth.
 pub fn routes() -> Routes {

@@ -1,11 +1,8 @@
 //! `[auth]`; `config/default.toml` gives every key its unit and meaning.
 
-use essaim_auth_contract::{PASSWORD_MAX, PASSWORD_MIN, Secret};
+use essaim_auth_contract::{KEYS_MAX_AGE_SECONDS, PASSWORD_MAX, PASSWORD_MIN, Secret};
 use essaim_supervisor::StartError;
 use serde::{Deserialize, Serialize};
-
-/// How long a verifier may keep what it fetched from `/.well-known/jwks.json`.
-pub(crate) const KEYS_MAX_AGE_SECONDS: u32 = 60;
 
 /// `[auth]`
 #[derive(Debug, Clone, Serialize, Deserialize)]

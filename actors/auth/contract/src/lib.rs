@@ -18,6 +18,8 @@ pub use secret::Secret;
 pub const PASSWORD_MIN: usize = 8;
 /// The most characters of a password; more would only cost time to hash.
 pub const PASSWORD_MAX: usize = 128;
+/// How long a verifier may keep what [`GetKeys`] told it, in seconds; a key is published for longer before it signs.
+pub const KEYS_MAX_AGE_SECONDS: u32 = 60;
 
 /// The capability.
 #[derive(Debug, Clone, Copy)]
