@@ -1,19 +1,22 @@
 //! How a message finds its handler: in this node by a direct call, elsewhere over the wire.
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, Unknown, wire_name};
-use serde_bytes::ByteBuf;
+use futures_util::future::LocalBoxFuture;
 
-use crate::call::Call;
+use crate::call::{Call, Chain};
 use crate::config::Settings;
 use crate::handles::Kind;
 use crate::host::Host;
 use crate::near::Near;
-use crate::remote::{Outgoing, Remote};
+use crate::remote::{Outgoing, RawAnswer, Remote};
+use crate::trace::TraceContext;
 use crate::{Env, codec};
 
 pub(crate) type AskResultOf<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Error>>;
@@ -75,7 +78,7 @@ impl Bus {
         let (env, ways_out) = (self.env.clone(), Arc::downgrade(&remote));
         self.near.connect(move |name, body| {
             if let Some(remote) = ways_out.upgrade() {
-                remote.broadcast(name, body, &Call::from_the_node(&env));
+                remote.broadcast(name, &body, &TraceContext::root(&env).to_string());
             }
         });
         let _ = self.remote.set(remote);
@@ -104,7 +107,7 @@ impl Bus {
             return Err(AskError::NotDelivered(NotDelivered::Cycle { chain }));
         }
         let mut refused = None;
-        if let Some(place) = self.local_place::<M>(to) {
+        if let Some(place) = self.local_place::<M>(to, || message.key().map(Cow::into_owned)) {
             match place.host.admit(message.key().as_deref()) {
                 Ok(permit) => return place.host.ask(permit, place.entry, message, call).await,
                 Err(reason) => refused = Some(reason),
@@ -120,10 +123,10 @@ impl Bus {
     }
 
     /// The place of a message in this node, if the message should be handled here.
-    fn local_place<M: Ask>(&self, to: &str) -> Option<&Place> {
+    fn local_place<M: Ask>(&self, to: &str, key: impl FnOnce() -> Option<String>) -> Option<&Place> {
         let place = self.local.get()?.by_type.get(&TypeId::of::<M>())?;
         match self.remote.get() {
-            Some(remote) if !remote.prefers_local(to, &place.host) => None,
+            Some(remote) if !remote.prefers_local(to, key, &place.host) => None,
             _ => Some(place),
         }
     }
@@ -132,7 +135,7 @@ impl Bus {
     pub fn broadcast<S: Broadcast>(&self, message: S, call: &Call) {
         if let Some(remote) = self.remote.get() {
             match codec::encode(&message) {
-                Ok(body) => remote.broadcast(&wire_name::<S>(), body, call),
+                Ok(body) => remote.broadcast(&wire_name::<S>(), &body, &call.trace.to_string()),
                 Err(error) => tracing::error!(message = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
             }
         }
@@ -145,24 +148,30 @@ impl Bus {
         }
     }
 
-    /// Answers an ask that came over the wire. Must run on an arbiter.
-    pub async fn answer(&self, name: &str, body: Vec<u8>, call: Call) -> Result<Vec<u8>, AskError<ByteBuf>> {
+    /// Answers an ask that came over the wire; the answer must be awaited on an arbiter.
+    pub fn answer(
+        &self,
+        name: &str,
+        body: Vec<u8>,
+        call: Call,
+    ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
         let place = self.local.get().and_then(|l| l.by_name.get(name));
         match place.map(|p| (p, p.host.entries()[p.entry].kind)) {
-            Some((place, Kind::Ask(ask))) => ask(place.host.clone(), place.entry, body, call).await,
-            _ => Err(AskError::NotDelivered(self.unknown_message(name))),
+            Some((place, Kind::Ask(ask))) => Ok(ask(place.host.clone(), place.entry, body, call)),
+            _ => Err(self.unknown_message(name)),
         }
     }
 
     /// Takes note of a broadcast that came over the wire.
-    pub fn hear(&self, name: &str, body: &[u8], call: Call) {
+    pub fn hear(&self, name: &str, body: &[u8], trace: TraceContext) {
         if self.near.hear(name, body) {
             return;
         }
         let place = self.local.get().and_then(|l| l.by_name.get(name));
-        if let Some((place, Kind::Broadcast(hear))) = place.map(|p| (p, p.host.entries()[p.entry].kind))
-            && let Err(reason) = hear(&place.host, place.entry, body, call)
-        {
+        let Some((place, Kind::Broadcast(hear))) = place.map(|p| (p, p.host.entries()[p.entry].kind)) else { return };
+        let deadline = self.env.now() + Duration::from_millis(self.settings.ask.timeout_ms);
+        let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
+        if let Err(reason) = hear(&place.host, place.entry, body, call) {
             tracing::debug!(message = name, %reason, "a broadcast was missed");
         }
     }

@@ -118,7 +118,7 @@ impl<A: Actor> Harness<A> {
             type_id: std::any::TypeId::of::<M>(),
             kind: Kind::Ask(|_, _, _, _| Box::pin(std::future::pending())),
         };
-        let host = Host::new(name, supervision, vec![entry], 0, std::iter::once(0), u32::MAX);
+        let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once(0), u32::MAX);
         host.instances()[0].set_up(true);
         host.instances()[0].open(Box::new(Stub(Mutex::new(answer), std::marker::PhantomData::<fn(M)>)));
         self.stubs.push(Arc::new(host));
@@ -340,5 +340,55 @@ mod tests {
         let t = Harness::<SumsActor>::bare().start().await;
         let Err(AskError::Failed(failure)) = t.ask(Add::Rate).await else { panic!("no host") };
         assert!(failure.kind == FailureKind::Unavailable && failure.detail.contains("`rates`"), "{failure}");
+    }
+
+    /// The same actor, with each message going through the wire's codec.
+    async fn over_the_wire(change: impl FnOnce(&mut crate::config::ParityConfig)) -> Stage<SumsActor> {
+        let settings = |s: &mut crate::config::Settings| {
+            s.parity.enabled = true;
+            s.capabilities.entry("sums".into()).or_default().mailbox = 2;
+            change(&mut s.parity);
+        };
+        Harness::bare().runtime(settings).start().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_the_wire_every_error_keeps_its_type() {
+        let t = over_the_wire(|_| {}).await;
+        assert_eq!(t.ask(Add::Number(2)).await, Ok(2));
+        assert_eq!(t.ask(Add::No).await, Err(AskError::Rejected("no".into())));
+        let Err(AskError::Failed(failure)) = t.ask(Add::Panic).await else { panic!("a panic is a failure") };
+        assert_eq!(failure.kind, FailureKind::Panicked);
+        let Err(AskError::Failed(failure)) = t.ask(Add::Undeclared).await else { panic!("refused") };
+        assert!(failure.detail.contains("sums -> sums"), "{failure}");
+        let late = t.run(t.client().within(Duration::from_millis(50)).ask(Add::Sleep(1_000))).await;
+        assert!(matches!(late, Err(AskError::Unknown(Unknown::TimedOut { .. }))), "{late:?}");
+        let client = t.client();
+        let sleep = || client.ask(Add::Sleep(5));
+        let (_, _, third) = t.run(async { tokio::join!(sleep(), sleep(), client.ask(Add::No)) }).await;
+        assert!(matches!(third, Err(AskError::NotDelivered(NotDelivered::Overloaded { .. }))), "{third:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_the_wire_a_repeated_frame_takes_effect_once() {
+        let t = over_the_wire(|p| p.duplicate_percent = 100.0).await;
+        assert_eq!(t.ask(Add::Number(2)).await, Ok(2));
+        assert_eq!(t.ask(Add::Number(2)).await, Ok(4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_the_wire_a_lost_frame_is_an_unknown_outcome() {
+        let t = over_the_wire(|p| p.loss_percent = 30.0).await;
+        let mut answered = 0;
+        for _ in 0..50 {
+            match t.ask(Add::Number(1)).await {
+                Ok(_) => answered += 1,
+                Err(AskError::Unknown(Unknown::NoAnswer { node })) if node == "main" => {}
+                // Its heartbeats were lost; the next one comes.
+                Err(AskError::NotDelivered(_)) => t.run(tokio::time::sleep(Duration::from_secs(1))).await,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!((1..50).contains(&answered), "{answered} of 50");
     }
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use essaim_contract::{Ask, AskError, NotDelivered, Unknown};
 use futures_util::future::LocalBoxFuture;
@@ -17,10 +18,16 @@ use crate::slot::{GivenUp, Slot};
 use crate::span::is_observed;
 use crate::tree::Supervision;
 
+/// How often a draining node looks whether a host is idle.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// A capability in this node.
 pub(crate) struct Host {
     pub name: Arc<str>,
     pub supervision: Supervision,
+    asks: &'static [&'static str],
+    /// Whether only one live node may host it.
+    exclusive: bool,
     entries: Vec<EntryInfo>,
     /// The watchdog's label of the first entry; the others follow.
     first_label: usize,
@@ -73,6 +80,7 @@ impl Host {
     pub fn new(
         name: Arc<str>,
         supervision: Supervision,
+        asks: &'static [&'static str],
         entries: Vec<EntryInfo>,
         first_label: usize,
         arbiter_of_instance: impl Iterator<Item = usize>,
@@ -80,7 +88,29 @@ impl Host {
     ) -> Self {
         let instances = arbiter_of_instance.map(Instance::on).collect();
         let (admitted, hooks) = (AtomicU32::new(0), OnceLock::new());
-        Self { name, supervision, entries, first_label, instances, admitted, limit, hooks }
+        Self { name, supervision, asks, exclusive: false, entries, first_label, instances, admitted, limit, hooks }
+    }
+
+    /// The capabilities that its handlers may ask.
+    pub fn asks(&self) -> &'static [&'static str] {
+        self.asks
+    }
+
+    /// This host, which must be the only live one in the cluster.
+    pub fn exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
+        self
+    }
+
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+
+    /// Waits until nothing is admitted. It looks again and again, so that messages need not announce their end.
+    pub async fn idle(&self) {
+        while self.admitted() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     pub fn entries(&self) -> &[EntryInfo] {

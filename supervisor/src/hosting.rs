@@ -107,14 +107,17 @@ impl<A: Actor> Plan for PlanOf<A> {
             ground.bus.env.clone(),
             ground.fatal.clone(),
         );
-        let host = Arc::new(Host::new(
+        let host = Host::new(
             name.clone(),
             supervision,
+            A::ASKS,
             table.iter().map(|e| e.info.clone()).collect(),
             first_label,
             (0..instances).map(|i| i % arbiters),
             mailbox,
-        ));
+        );
+        let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
+        let host = Arc::new(host.exclusive(on_sqlite));
         let context = Arc::new(Context {
             capability: name,
             asks: A::ASKS,

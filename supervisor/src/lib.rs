@@ -33,6 +33,9 @@ pub use roster::{Roster, cycle_in};
 mod arbiters;
 pub use arbiters::run;
 
+mod bridge;
+pub use bridge::ClaimError;
+
 mod node;
 pub use node::{Node, NodeError};
 

@@ -7,14 +7,16 @@ use tokio::sync::watch;
 
 use crate::Env;
 use crate::arbiters::Arbiters;
+use crate::bridge::{ClaimError, Embedded, Redis, Wire};
 use crate::bus::Bus;
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
-use crate::exit::Fatal;
+use crate::exit::{self, Fatal};
 use crate::host::Host;
 use crate::hosting::Ground;
 use crate::near::Near;
+use crate::remote::Remote;
 use crate::roster::{Roster, cycle_in};
 use crate::watchdog::Watchdog;
 
@@ -35,6 +37,9 @@ pub enum NodeError {
     /// The ask graph of the roster has a cycle.
     #[error("the capabilities ask each other in a circle: {0}; let one of them send a command or an event instead")]
     Cycle(String),
+    /// The bridge does not answer, or another node has the name or a capability that must have one host.
+    #[error(transparent)]
+    Bridge(#[from] ClaimError),
 }
 
 impl Node {
@@ -77,7 +82,7 @@ impl Node {
             watchdog: watchdog.clone(),
             blocking: Blocking::at_most(count(settings.node.blocking_threads)),
             provided: Arc::new(roster.provided()),
-            fatal: fatal_tx,
+            fatal: fatal_tx.clone(),
         };
         let mut hosted = beside;
         for name in hosts {
@@ -85,7 +90,44 @@ impl Node {
             hosted.push(roster.plan(name).ok_or_else(unknown)?.host(&ground)?);
         }
         bus.open(hosted);
+        let exclusive = bus.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
+        connect(&bus, exclusive, &fatal_tx).await?;
         Ok(Self { bus, watchdog, fatal, _arbiters: arbiters })
+    }
+
+    /// This node's name and epoch on the wire; `None` without a bridge.
+    pub fn epoch(&self) -> Option<u64> {
+        self.bus.remote().map(|r| r.identity().epoch)
+    }
+
+    /// Leaves: tells the others, finishes what is under way, and goes. Ends after `drain.timeout_ms` at the latest.
+    pub async fn drain(&self) {
+        let limit = Duration::from_millis(self.bus.settings.drain.timeout_ms);
+        if tokio::time::timeout(limit, self.leave()).await.is_err() {
+            tracing::warn!(
+                timeout_ms = limit.as_millis() as u64,
+                "not everything was finished in time; ending all the same"
+            );
+        }
+    }
+
+    async fn leave(&self) {
+        let hosts = self.bus.hosts();
+        let announced = async {
+            if let Some(remote) = self.bus.remote() {
+                remote.announce_leave().await;
+            }
+        };
+        // The hosts' own drains (the gateway's) still ask hosts of this node, which go on serving them.
+        let drained = futures_util::future::join_all(hosts.iter().map(|h| h.drain()));
+        futures_util::future::join(announced, drained).await;
+        for host in hosts {
+            host.idle().await;
+        }
+        if let Some(remote) = self.bus.remote() {
+            remote.finish_answers().await;
+            remote.close().await;
+        }
     }
 
     /// A client of this node.
@@ -108,6 +150,41 @@ impl Node {
             Some(fatal) => fatal,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Connects the node to the bridge that the configuration names.
+async fn connect(
+    bus: &Arc<Bus>,
+    exclusive: Vec<String>,
+    fatal: &watch::Sender<Option<Fatal>>,
+) -> Result<(), NodeError> {
+    let settings = &bus.settings;
+    let (wire, me, events): (Arc<dyn Wire>, _, _) = if !settings.bridge.url.is_empty() {
+        let (wire, me, events) = Redis::join(settings, exclusive, bus.env.clone()).await?;
+        (Arc::new(wire), me, events)
+    } else if settings.parity.enabled {
+        let (wire, me, events) = Embedded::new(&settings.node.name, settings.parity.clone());
+        (Arc::new(wire), me, events)
+    } else {
+        return Ok(());
+    };
+    let (superseded, mut taken_over) = watch::channel(false);
+    let remote = Remote::start(wire, me, events, bus, superseded);
+    bus.connect(remote.clone());
+    let fatal = fatal.clone();
+    tokio::task::spawn_local(async move {
+        if taken_over.wait_for(|t| *t).await.is_ok() {
+            let reason = "another node has taken over this node's name; stop it first, or give this one another name";
+            fatal.send_replace(Some(Fatal::new(exit::SUPERSEDED, reason)));
+        }
+    });
+    match remote.join().await {
+        Some(cycle) => {
+            remote.close().await;
+            Err(NodeError::Cycle(cycle.join(" -> ")))
+        }
+        None => Ok(()),
     }
 }
 

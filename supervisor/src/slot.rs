@@ -82,6 +82,11 @@ impl<T> Slot<T> {
         }
     }
 
+    /// Whether the message has begun and has no answer yet.
+    pub fn has_begun(&self) -> bool {
+        matches!(*self.lock(), State::Running { .. })
+    }
+
     /// Whether nobody waits for the answer any more, or it has been given.
     pub fn is_settled(&self) -> bool {
         matches!(*self.lock(), State::Answered(_) | State::Closed)

@@ -1,13 +1,49 @@
-//! Other nodes. (Being built.)
+//! Other nodes, as seen from this one.
+//!
+//! # Layout
+//!
+//! - `frame`: the form of what is sent; `lane`: the way to one inbox; `pending`: asks that wait for their answers.
+//! - `incoming`: what comes, and `senders`: what is remembered of those who send it.
+//! - `members`, `route`, `budget`: who is there, who gets an ask, how many asks may be repeated.
+//! - `pulse`: heartbeats, leases and pings; `leave`: the drain.
 
-use std::sync::Arc;
+mod budget;
+pub(crate) mod frame;
+mod incoming;
+mod lane;
+mod leave;
+pub(crate) mod members;
+mod pending;
+mod pulse;
+mod route;
+mod senders;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
-use essaim_contract::{AskError, NotDelivered};
+use essaim_contract::{AskError, NotDelivered, Unknown};
 use serde_bytes::ByteBuf;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, timeout_at};
 
+use self::budget::RetryBudget;
+use self::frame::{Message, NodeState};
+use self::lane::{Lane, LaneLimits};
+use self::members::{Members, Peer};
+use self::pending::Pending;
+pub(crate) use self::pending::RawAnswer;
+use self::route::{Wanted, choose};
+use crate::Env;
+use crate::backoff::Backoff;
+use crate::bridge::{Identity, Wire, WireEvents};
+use crate::bus::Bus;
 use crate::call::Call;
+use crate::config::Settings;
 use crate::host::Host;
+use crate::slot::{GivenUp, Slot};
 
 /// An ask on its way to another node.
 pub(crate) struct Outgoing {
@@ -21,21 +57,334 @@ pub(crate) struct Outgoing {
     pub refused: Option<NotDelivered>,
 }
 
-/// The other nodes, as seen from this one.
-pub(crate) struct Remote {}
+/// The other nodes.
+pub(crate) struct Remote {
+    me: Arc<Identity>,
+    env: Env,
+    origin: Instant,
+    settings: Arc<Settings>,
+    wire: Arc<dyn Wire>,
+    bus: Weak<Bus>,
+    members: Members,
+    lanes: Mutex<HashMap<String, Arc<Lane>>>,
+    pending: Pending,
+    budget: RetryBudget,
+    next_id: AtomicU64,
+    draining: AtomicBool,
+    /// Asks from other nodes that are being answered.
+    answering: AtomicU32,
+    health: pulse::Health,
+    /// Woken by whatever a joining or leaving node waits for.
+    progress: Notify,
+    inbox_closed: AtomicBool,
+    superseded: watch::Sender<bool>,
+    /// Frames that could not be read.
+    unreadable: AtomicU64,
+    casts: mpsc::Sender<Bytes>,
+}
+
+/// Broadcasts that may wait for the wire.
+const CASTS_WAITING: usize = 1_024;
 
 impl Remote {
+    /// Begins to read, beat and ping. Must run on the first arbiter.
+    pub fn start(
+        wire: Arc<dyn Wire>,
+        me: Identity,
+        events: WireEvents,
+        bus: &Arc<Bus>,
+        superseded: watch::Sender<bool>,
+    ) -> Arc<Self> {
+        let (env, settings) = (bus.env.clone(), bus.settings.clone());
+        let (casts, waiting_casts) = mpsc::channel(CASTS_WAITING);
+        let remote = Arc::new(Self {
+            me: Arc::new(me),
+            origin: env.now(),
+            health: pulse::Health::new(env.now()),
+            budget: RetryBudget::new(settings.ask.retry_percent, settings.ask.retry_reserve),
+            env,
+            settings,
+            wire,
+            bus: Arc::downgrade(bus),
+            members: Members::default(),
+            lanes: Mutex::default(),
+            pending: Pending::default(),
+            next_id: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+            answering: AtomicU32::new(0),
+            progress: Notify::new(),
+            inbox_closed: AtomicBool::new(false),
+            superseded,
+            unreadable: AtomicU64::new(0),
+            casts,
+        });
+        tokio::task::spawn_local(send_casts(remote.clone(), waiting_casts));
+        tokio::task::spawn_local(incoming::read(remote.clone(), events));
+        tokio::task::spawn_local(pulse::beat(remote.clone()));
+        tokio::task::spawn_local(pulse::ping(remote.clone()));
+        remote
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.me
+    }
+
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Frames that could not be read since the start.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
+    }
+
     /// Whether an ask for a capability that is hosted here should be handled here.
-    pub fn prefers_local(&self, _capability: &str, _host: &Arc<Host>) -> bool {
-        true
+    pub fn prefers_local(&self, capability: &str, key: impl FnOnce() -> Option<String>, host: &Arc<Host>) -> bool {
+        if self.settings.parity.enabled {
+            return false;
+        }
+        if self.settings.ask.local_first {
+            return true;
+        }
+        let key = key();
+        let wanted = Wanted { capability, message: "", key: key.as_deref(), excluded: &[] };
+        route::local_wins(self.members.all(), &wanted, &self.me.node, host.admitted())
     }
 
     /// Asks the best live node, and another while it surely did not run.
-    pub async fn ask(&self, outgoing: Outgoing) -> Result<Vec<u8>, AskError<ByteBuf>> {
-        let no_host = || NotDelivered::NoHost { capability: outgoing.capability.to_string() };
-        Err(AskError::NotDelivered(outgoing.refused.clone().unwrap_or_else(no_host)))
+    pub async fn ask(&self, outgoing: Outgoing) -> RawAnswer {
+        self.budget.earn();
+        let limit = self.settings.wire.max_message_bytes;
+        if outgoing.body.len() as u64 > limit {
+            let bytes = outgoing.body.len() as u64;
+            return Err(AskError::NotDelivered(NotDelivered::TooLarge { bytes, limit }));
+        }
+        let mut excluded = Vec::new();
+        let mut rounds = 0;
+        let mut last = outgoing.refused.clone().map(AskError::NotDelivered);
+        loop {
+            let wanted = Wanted {
+                capability: outgoing.capability,
+                message: &outgoing.name,
+                key: outgoing.key.as_deref(),
+                excluded: &excluded,
+            };
+            let peer = match choose(self.members.all(), &wanted) {
+                Ok(peer) => peer,
+                // What was learned by trying says more than that nobody else is there.
+                Err(why) => match last {
+                    Some(error) if excluded.is_empty() || !self.next_round(&error, &outgoing, rounds).await => {
+                        return Err(error);
+                    }
+                    Some(_) => {
+                        excluded.clear();
+                        rounds += 1;
+                        continue;
+                    }
+                    None => return Err(AskError::NotDelivered(why)),
+                },
+            };
+            let error = match self.attempt(&peer, &outgoing).await {
+                Err(error) => error,
+                reply => return reply,
+            };
+            let late = self.env.now() >= outgoing.call.deadline;
+            if late || !repeatable(&error, outgoing.idempotent) || !self.budget.spend() {
+                return Err(error);
+            }
+            excluded.push(peer.name.clone());
+            last = Some(error);
+        }
+    }
+
+    /// Whether all hosts should be tried again, after none took it: if what keeps them is likely to pass. Waits before
+    /// it says yes.
+    async fn next_round(&self, last: &AskError<ByteBuf>, outgoing: &Outgoing, rounds: u32) -> bool {
+        let passing = match last {
+            AskError::NotDelivered(why) => {
+                matches!(why, NotDelivered::Unreachable { .. } | NotDelivered::Draining { .. })
+            }
+            AskError::Unknown(_) => outgoing.idempotent,
+            _ => false,
+        };
+        let first = Duration::from_millis(self.settings.wire.reconnect_first_ms);
+        let most = Duration::from_millis(self.settings.wire.reconnect_most_ms);
+        let delay = Backoff { first, most }.delay(rounds + 1, &self.env);
+        if !passing || self.env.now() + delay >= outgoing.call.deadline {
+            return false;
+        }
+        tokio::time::sleep(delay).await;
+        true
+    }
+
+    async fn attempt(&self, peer: &Arc<Peer>, outgoing: &Outgoing) -> RawAnswer {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let slot = Arc::new(Slot::new());
+        let bytes = self.encode_ask(id, outgoing).map_err(AskError::NotDelivered)?;
+        let _entry = self.pending.add(id, &peer.name, peer.epoch, slot.clone());
+        let _outstanding = Outstanding::of(peer);
+        if let Err(full) = peer.lane.ask(bytes, slot.clone()) {
+            let bound = format!("wire.queue_bytes = {} bytes wait for node `{}`", full.bound, peer.name);
+            let capability = outgoing.capability.to_string();
+            return Err(AskError::NotDelivered(NotDelivered::Overloaded { capability, bound }));
+        }
+        let _taken_back = TakeBack(&slot);
+        match timeout_at(outgoing.call.deadline, slot.answered()).await {
+            Ok(answer) => answer,
+            Err(_) => match slot.give_up() {
+                GivenUp::Answered(answer) => answer,
+                GivenUp::TakenBack => {
+                    let queued_behind = peer.lane.waiting() as u32;
+                    Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind }))
+                }
+                GivenUp::Running(_) => Err(AskError::Unknown(Unknown::NoAnswer { node: peer.name.to_string() })),
+            },
+        }
+    }
+
+    fn encode_ask(&self, id: u64, outgoing: &Outgoing) -> Result<Vec<u8>, NotDelivered> {
+        let call = &outgoing.call;
+        let chain = call.chain.names();
+        let ask = frame::Ask {
+            id,
+            name: &outgoing.name,
+            left: call.deadline.saturating_duration_since(self.env.now()).as_millis() as u64,
+            at: self.clock_us(),
+            trace: &call.trace.to_string(),
+            chain: chain.iter().map(String::as_str).collect(),
+            principal: call.principal.as_deref().cloned(),
+            meta: call.metadata.as_deref().cloned().unwrap_or_default(),
+            body: serde_bytes::Bytes::new(&outgoing.body),
+        };
+        let undecodable = |e: crate::codec::EncodeError| NotDelivered::Undecodable {
+            message: outgoing.name.clone(),
+            detail: e.to_string(),
+        };
+        frame::encode_message(&Message::Ask(ask)).map_err(undecodable)
     }
 
     /// Tells every node.
-    pub fn broadcast(&self, _name: &str, _body: Vec<u8>, _call: &Call) {}
+    pub fn broadcast(&self, name: &str, body: &[u8], trace: &str) {
+        let cast = frame::Cast { name, trace, body: serde_bytes::Bytes::new(body) };
+        self.cast(&Message::Cast(cast));
+    }
+
+    /// Sends one message to every node, from whichever thread; best effort.
+    fn cast(&self, message: &Message<'_>) {
+        if let Some(frame) = self.frame_of(message)
+            && self.casts.try_send(frame).is_err()
+        {
+            tracing::warn!("a broadcast was dropped: {CASTS_WAITING} are waiting for the wire");
+        }
+    }
+
+    /// A frame that belongs to no lane.
+    fn frame_of(&self, message: &Message<'_>) -> Option<Bytes> {
+        let header = frame::Header {
+            essaim: frame::VERSION,
+            from: &self.me.node,
+            epoch: self.me.epoch,
+            inbox: &self.me.inbox,
+            sent: 0,
+            grant: 0,
+            n: 1,
+        };
+        let encoded = frame::encode_message(message).and_then(|m| frame::encode(&header, &[m]));
+        encoded.inspect_err(|error| tracing::error!(%error, "a frame cannot be encoded")).ok()
+    }
+
+    /// The lane to an inbox, made if it is new; `window` is what the other end grants to begin with. Must run on the first arbiter, where its writer lives.
+    fn lane(&self, node: &str, inbox: &str, window: u64) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(inbox) {
+            return lane.clone();
+        }
+        let wire = &self.settings.wire;
+        let limits = LaneLimits {
+            frame_bytes: wire.frame_bytes,
+            queue_bytes: wire.queue_bytes,
+            window_bytes: wire.window_bytes,
+            want_after: Duration::from_millis(wire.ping_interval_ms),
+        };
+        let lane = Arc::new(Lane::new(node.into(), inbox.to_string(), limits, window));
+        tokio::task::spawn_local(lane.clone().write(self.wire.clone(), self.me.clone()));
+        lanes.insert(inbox.to_string(), lane.clone());
+        lane
+    }
+
+    fn known_lane(&self, inbox: &str) -> Option<Arc<Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).get(inbox).cloned()
+    }
+
+    fn close_lane(&self, inbox: &str) {
+        let lane = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(inbox);
+        if let Some(lane) = lane {
+            lane.close();
+        }
+    }
+
+    fn lanes_idle(&self) -> bool {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().all(|l| l.is_idle())
+    }
+
+    /// This node's monotonic clock, as other nodes see it.
+    fn clock_us(&self) -> u64 {
+        self.env.now().saturating_duration_since(self.origin).as_micros() as u64
+    }
+
+    fn state(&self) -> NodeState {
+        if self.is_draining() { NodeState::Draining } else { NodeState::Ready }
+    }
+}
+
+async fn send_casts(remote: Arc<Remote>, mut casts: mpsc::Receiver<Bytes>) {
+    while let Some(frame) = casts.recv().await {
+        if let Err(error) = remote.wire.broadcast(frame).await {
+            tracing::debug!(%error, "a broadcast was not sent");
+        }
+    }
+}
+
+/// Whether another attempt is harmless and may end differently.
+fn repeatable(error: &AskError<ByteBuf>, idempotent: bool) -> bool {
+    match error {
+        AskError::Rejected(_) | AskError::Failed(_) => false,
+        AskError::NotDelivered(why) => !matches!(
+            why,
+            NotDelivered::Cycle { .. }
+                | NotDelivered::TooLarge { .. }
+                | NotDelivered::Undecodable { .. }
+                | NotDelivered::Expired { .. }
+        ),
+        AskError::Unknown(_) => idempotent,
+    }
+}
+
+/// Counts an ask as being with a node.
+struct Outstanding<'a>(&'a Peer);
+
+impl<'a> Outstanding<'a> {
+    fn of(peer: &'a Peer) -> Self {
+        peer.outstanding.fetch_add(1, Ordering::Relaxed);
+        Self(peer)
+    }
+}
+
+impl Drop for Outstanding<'_> {
+    fn drop(&mut self) {
+        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An asker that goes away takes its message back if it was not handed over.
+struct TakeBack<'a>(&'a Slot<RawAnswer>);
+
+impl Drop for TakeBack<'_> {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
 }

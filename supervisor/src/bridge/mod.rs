@@ -1,0 +1,101 @@
+//! What connects nodes: today the wire, which carries ephemeral frames.
+//!
+//! A wire promises little, and the runtime builds on that little alone: a frame arrives once, twice or never; the
+//! receiver count of a publish is certain only when it is 0; and a connection that was lost may have lost frames in
+//! both directions. Durable messages will travel over a log, the second half of a bridge.
+
+mod embedded;
+pub(crate) use embedded::Embedded;
+
+mod redis;
+pub(crate) use redis::Redis;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+/// What a wire tells its node.
+#[derive(Debug)]
+pub(crate) enum WireEvent {
+    /// A frame from an inbox or from everybody.
+    Frame(Bytes),
+    /// The connection is gone: what was under way in either direction may be lost.
+    Lost,
+    /// The connection is there and the inbox is subscribed.
+    Restored,
+    /// The inbox was unsubscribed on purpose; nothing comes after this.
+    Closed,
+}
+
+/// The events of one node's wire. What is in it is bounded by the byte windows that the node granted.
+pub(crate) type WireEvents = mpsc::UnboundedReceiver<WireEvent>;
+
+/// Why a frame was not published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// It surely was not sent.
+    #[error("the wire is down")]
+    NotSent,
+    /// It was handed over and not answered.
+    #[error("the wire did not say whether it took the frame")]
+    Unanswered,
+}
+
+/// Why a node cannot have its name or a capability to itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// The server does not answer.
+    #[error("the bridge at {url} does not answer: {reason}; is the server up, and is bridge.url right?")]
+    Unreachable {
+        /// Where, without its password.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Another live node has the name or the capability.
+    #[error("{0}")]
+    Taken(String),
+}
+
+/// What became of the renewal of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// It is this node's for another lease.
+    Held,
+    /// Another node has the name with a higher epoch, or a capability that must have one host.
+    Superseded,
+    /// The server did not answer.
+    Unanswered,
+}
+
+/// Who a node is on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The node's name.
+    pub node: String,
+    /// Higher than that of any earlier node of the name.
+    pub epoch: u64,
+    /// The channel of the node's inbox.
+    pub inbox: String,
+}
+
+/// Carries ephemeral frames between nodes.
+pub(crate) trait Wire: Send + Sync {
+    /// Sends a frame to an inbox; how many receivers the server saw.
+    fn publish<'a>(&'a self, inbox: &'a str, frame: Bytes) -> BoxFuture<'a, Result<u64, PublishError>>;
+
+    /// Sends a frame to every node, this one included; how many receivers the server saw.
+    fn broadcast(&self, frame: Bytes) -> BoxFuture<'_, Result<u64, PublishError>>;
+
+    /// Keeps the node's name and its claims for another lease.
+    fn renew(&self) -> BoxFuture<'_, Renewal>;
+
+    /// Throws the connection away and makes a new one; for a node that has found its inbox deaf.
+    fn reset(&self);
+
+    /// Unsubscribes the inbox; [`WireEvent::Closed`] comes after the last frame that was before the confirmation.
+    fn close_inbox(&self) -> BoxFuture<'_, ()>;
+
+    /// Gives the name and the claims back.
+    fn release(&self) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,294 @@
+//! The wire over Redis pub/sub.
+//!
+//! One RESP3 connection carries both directions, so a lost connection is one event with one meaning: what was under
+//! way may be gone. The crate's own reconnecting manager would hide that moment, so the loop is here. Redis 6.2 or
+//! newer.
+
+mod claims;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
+use tokio::sync::{Notify, mpsc};
+
+use self::claims::Claims;
+use super::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
+use crate::Env;
+use crate::backoff::Backoff;
+use crate::config::Settings;
+
+/// The wire of one node.
+pub(crate) struct Redis {
+    shared: Arc<Shared>,
+    claims: Claims,
+}
+
+struct Shared {
+    client: Client,
+    url: String,
+    inbox: String,
+    broadcast: String,
+    response_timeout: Duration,
+    backoff: Backoff,
+    /// The connection that is in use, if one is, and its number.
+    connection: Mutex<Option<(u64, MultiplexedConnection)>>,
+    connections: AtomicU64,
+    /// Wakes the loop that keeps the connection.
+    broken: Notify,
+    closed: AtomicBool,
+    events: mpsc::UnboundedSender<WireEvent>,
+    env: Env,
+}
+
+impl Redis {
+    /// Connects, claims the node's name and the capabilities that may have one host only, and subscribes the inbox.
+    ///
+    /// # Errors
+    /// If the server does not answer, or a live node has the name or a capability; it waits for a lease to end first.
+    pub async fn join(
+        settings: &Settings,
+        exclusive: Vec<String>,
+        env: Env,
+    ) -> Result<(Self, Identity, WireEvents), ClaimError> {
+        let url = without_password(&settings.bridge.url);
+        let unreachable = |e: RedisError| ClaimError::Unreachable { url: url.clone(), reason: e.to_string() };
+        let client = client(&settings.bridge.url).map_err(unreachable)?;
+        let wire = &settings.wire;
+        let response_timeout = Duration::from_millis(wire.response_timeout_ms);
+        let config = connection_config(response_timeout);
+        let mut first = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
+
+        let (node, namespace) = (settings.node.name.clone(), &settings.bridge.namespace);
+        let lease = Duration::from_millis(settings.members.lease_ms);
+        let mut claims = Claims::new(namespace, &node, lease, exclusive);
+        let epoch = claims.take(&mut first, &env, &url).await?;
+        let inbox = claims::inbox(namespace, &node, epoch);
+
+        let (events, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            client,
+            url: url.clone(),
+            inbox: inbox.clone(),
+            broadcast: format!("{namespace}:broadcast"),
+            response_timeout,
+            backoff: Backoff {
+                first: Duration::from_millis(wire.reconnect_first_ms),
+                most: Duration::from_millis(wire.reconnect_most_ms),
+            },
+            connection: Mutex::new(None),
+            connections: AtomicU64::new(0),
+            broken: Notify::new(),
+            closed: AtomicBool::new(false),
+            events,
+            env,
+        });
+        shared.connect().await.map_err(unreachable)?;
+        tokio::spawn(shared.clone().keep_connected());
+        Ok((Self { shared, claims }, Identity { node, epoch, inbox }, receiver))
+    }
+
+    /// One line about the server, or why it does not answer.
+    pub async fn check(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
+        let shown = without_password(url);
+        let unreachable = |e: RedisError| ClaimError::Unreachable { url: shown.clone(), reason: e.to_string() };
+        let config = connection_config(response_timeout);
+        let client = client(url).map_err(unreachable)?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(unreachable)?;
+        let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("of unknown version");
+        Ok(format!("Redis {} at {shown}", version.trim()))
+    }
+
+    async fn publish_to(&self, channel: &str, frame: Bytes) -> Result<u64, PublishError> {
+        let Some((number, mut connection)) = self.shared.current() else { return Err(PublishError::NotSent) };
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(channel).arg(&frame[..]);
+        match connection.send_packed_command(&publish).await {
+            Ok(Value::Int(receivers)) => Ok(receivers as u64),
+            Ok(other) => {
+                tracing::error!(?other, "PUBLISH was answered with something else than a count");
+                Err(PublishError::Unanswered)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "PUBLISH failed");
+                self.shared.lost(number);
+                Err(PublishError::Unanswered)
+            }
+        }
+    }
+}
+
+impl Wire for Redis {
+    fn publish<'a>(&'a self, inbox: &'a str, frame: Bytes) -> BoxFuture<'a, Result<u64, PublishError>> {
+        self.publish_to(inbox, frame).boxed()
+    }
+
+    fn broadcast(&self, frame: Bytes) -> BoxFuture<'_, Result<u64, PublishError>> {
+        self.publish_to(&self.shared.broadcast, frame).boxed()
+    }
+
+    fn renew(&self) -> BoxFuture<'_, Renewal> {
+        async move {
+            match self.shared.current() {
+                Some((_, mut connection)) => self.claims.renew(&mut connection).await,
+                None => Renewal::Unanswered,
+            }
+        }
+        .boxed()
+    }
+
+    fn reset(&self) {
+        if let Some((number, _)) = self.shared.current() {
+            self.shared.lost(number);
+        }
+    }
+
+    fn close_inbox(&self) -> BoxFuture<'_, ()> {
+        async move {
+            if let Some((_, mut connection)) = self.shared.current()
+                && let Err(error) = connection.unsubscribe(&self.shared.inbox).await
+            {
+                tracing::warn!(%error, "the inbox could not be unsubscribed");
+            }
+            let _ = self.shared.events.send(WireEvent::Closed);
+        }
+        .boxed()
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        async move {
+            self.shared.closed.store(true, Ordering::Release);
+            if let Some((_, mut connection)) = self.shared.current() {
+                self.claims.release(&mut connection).await;
+            }
+            self.shared.broken.notify_one();
+        }
+        .boxed()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.broken.notify_one();
+    }
+}
+
+impl Shared {
+    fn current(&self) -> Option<(u64, MultiplexedConnection)> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes, once, that the connection of this number is gone.
+    fn lost(&self, number: u64) {
+        let gone = {
+            let mut current = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            current.take_if(|(n, _)| *n == number)
+        };
+        if gone.is_some() {
+            let _ = self.events.send(WireEvent::Lost);
+            self.broken.notify_one();
+        }
+    }
+
+    /// Connects and subscribes; the connection is used only once both channels are confirmed.
+    async fn connect(self: &Arc<Self>) -> Result<(), RedisError> {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::downgrade(self);
+        let config = connection_config(self.response_timeout).set_push_sender(move |push: PushInfo| {
+            let Some(shared) = shared.upgrade() else { return Err(redis::aio::SendError) };
+            match push.kind {
+                PushKind::Message => shared.heard(push.data),
+                PushKind::Disconnection => shared.lost(number),
+                _ => {}
+            }
+            Ok(())
+        });
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        connection.subscribe(&[&self.inbox, &self.broadcast][..]).await?;
+        // In this order, so that whoever learns of the loss of this connection has learned of its start before.
+        let _ = self.events.send(WireEvent::Restored);
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, connection));
+        Ok(())
+    }
+
+    fn heard(&self, data: Vec<Value>) {
+        if let Some(Value::BulkString(frame)) = data.into_iter().nth(1) {
+            let _ = self.events.send(WireEvent::Frame(frame.into()));
+        }
+    }
+
+    async fn keep_connected(self: Arc<Self>) {
+        loop {
+            self.broken.notified().await;
+            let mut failures = 0;
+            while self.current().is_none() {
+                if self.closed.load(Ordering::Acquire) {
+                    return;
+                }
+                match self.connect().await {
+                    Ok(()) => tracing::info!(url = self.url, failures, "connected to the bridge again"),
+                    Err(error) => {
+                        failures += 1;
+                        if failures == 1 {
+                            tracing::warn!(url = self.url, %error, "the bridge does not answer; trying again");
+                        }
+                        tokio::time::sleep(self.backoff.delay(failures, &self.env)).await;
+                    }
+                }
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+}
+
+/// A client that speaks RESP3, whatever the URL says.
+fn client(url: &str) -> Result<Client, RedisError> {
+    let mut with_protocol = url.to_string();
+    if !url.contains("protocol=") {
+        with_protocol.push(if url.contains('?') { '&' } else { '?' });
+        with_protocol.push_str("protocol=resp3");
+    }
+    Client::open(with_protocol)
+}
+
+fn connection_config(response_timeout: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(response_timeout))
+        .set_response_timeout(Some(response_timeout))
+}
+
+/// The URL as it may be shown.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        assert_eq!(without_password("redis://user:p%40ss@host:6379/1"), "redis://host:6379/1");
+        assert_eq!(without_password("redis://host:6379"), "redis://host:6379");
+    }
+
+    #[test]
+    fn every_connection_speaks_resp3() {
+        for url in ["redis://h:1", "redis://h:1/2", "redis://h:1?protocol=resp3"] {
+            let client = client(url).expect(url);
+            assert!(format!("{:?}", client.get_connection_info()).contains("RESP3"), "{url}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What comes over the wire.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use essaim_contract::{AskError, NotDelivered, Unknown};
+
+use super::frame::{self, Ask, Beat, Cast, Header, Message, NodeState};
+use super::lane::Lane;
+use super::members::Change;
+use super::pending::RawAnswer;
+use super::senders::Senders;
+use super::{Remote, pulse};
+use crate::bridge::{WireEvent, WireEvents};
+use crate::call::{Call, Chain};
+use crate::trace::TraceContext;
+
+/// Sources of unreadable frames that are named in the log; the others are only counted.
+const NAMED_SOURCES: usize = 64;
+/// Senders not heard for this many leases are forgotten.
+const LEASES_REMEMBERED: u32 = 20;
+
+/// Reads until the node ends.
+pub(super) async fn read(remote: Arc<Remote>, mut events: WireEvents) {
+    let mut reader = Reader {
+        senders: Senders::new(remote.settings.wire.duplicate_ids),
+        named: BTreeSet::new(),
+        cleaned: remote.env.now(),
+        remote,
+    };
+    while let Some(event) = events.recv().await {
+        match event {
+            WireEvent::Frame(bytes) => reader.frame(&bytes),
+            WireEvent::Lost => pulse::wire_lost(&reader.remote),
+            WireEvent::Restored => pulse::wire_restored(&reader.remote),
+            WireEvent::Closed => {
+                reader.remote.inbox_closed.store(true, Ordering::Release);
+                reader.remote.progress.notify_waiters();
+            }
+        }
+    }
+}
+
+struct Reader {
+    remote: Arc<Remote>,
+    senders: Senders,
+    named: BTreeSet<String>,
+    cleaned: tokio::time::Instant,
+}
+
+impl Reader {
+    fn frame(&mut self, bytes: &[u8]) {
+        let remote = self.remote.clone();
+        let read = frame::decode(bytes, |header, message| {
+            if self.is_for_us(header, &message) {
+                self.message(header, message);
+            }
+        });
+        match read {
+            Ok(header) if header.inbox != remote.me.inbox || remote.settings.parity.enabled => {
+                if let Some(lane) = remote.known_lane(header.inbox) {
+                    lane.heard(header.sent, bytes.len() as u64, header.grant);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.unreadable(bytes, &error.to_string()),
+        }
+        self.forget();
+    }
+
+    /// Whether a message is to be acted on; this node's own broadcasts come back to it too.
+    fn is_for_us(&self, header: &Header<'_>, message: &Message<'_>) -> bool {
+        let me = &self.remote.me;
+        if header.from != me.node {
+            return true;
+        }
+        if header.epoch > me.epoch {
+            pulse::superseded(&self.remote, header.epoch);
+        }
+        let own = header.epoch == me.epoch;
+        own && (self.remote.settings.parity.enabled || matches!(message, Message::Ping(_)))
+    }
+
+    fn message(&mut self, header: &Header<'_>, message: Message<'_>) {
+        let remote = &self.remote;
+        match message {
+            Message::Ask(ask) => self.asked(header, ask),
+            Message::Reply { id, body } => remote.pending.answer(id, header.from, Ok(body.to_vec())),
+            Message::Error { id, error } => remote.pending.answer(id, header.from, Err(error)),
+            Message::Cast(cast) => self.heard(&cast),
+            Message::Beat(beat) => self.beat(header, beat),
+            Message::Seen => {
+                if let Some(peer) = remote.members.get(header.from) {
+                    peer.set_saw_drain();
+                    remote.progress.notify_waiters();
+                }
+            }
+            Message::Bye => self.bye(header),
+            Message::Ping(_) => remote.health.heard_ping(remote.env.now()),
+            Message::Want => {
+                if let Some(lane) = remote.known_lane(header.inbox) {
+                    lane.wants();
+                }
+            }
+        }
+    }
+
+    fn asked(&mut self, header: &Header<'_>, ask: Ask<'_>) {
+        let remote = &self.remote;
+        let (now, now_us) = (remote.env.now(), remote.clock_us());
+        let sender = self.senders.get(header.inbox, now);
+        if !sender.is_first(ask.id) {
+            return;
+        }
+        let lane = remote.lane(header.from, header.inbox, remote.settings.wire.window_bytes);
+        let left = sender.left(Duration::from_millis(ask.left), ask.at, now_us);
+        let margin = Duration::from_millis(remote.settings.wire.deadline_margin_ms);
+        if remote.is_draining() || !remote.health.holds_lease(now) {
+            let node = remote.me.node.clone();
+            let why =
+                if remote.is_draining() { NotDelivered::Draining { node } } else { NotDelivered::Unreachable { node } };
+            return answer(remote, &lane, ask.id, Err(AskError::NotDelivered(why)));
+        }
+        let Some(bus) = remote.bus.upgrade() else { return };
+        let call = Call {
+            deadline: now + left.saturating_sub(margin),
+            trace: ask.trace.parse().unwrap_or_else(|_| TraceContext::root(&remote.env)),
+            chain: ask.chain.iter().collect::<Chain>(),
+            principal: ask.principal.map(Arc::new),
+            metadata: (!ask.meta.is_empty()).then(|| Arc::new(ask.meta)),
+        };
+        match bus.answer(ask.name, ask.body.to_vec(), call) {
+            Err(why) => answer(remote, &lane, ask.id, Err(AskError::NotDelivered(why))),
+            Ok(answering) => {
+                let (remote, id) = (remote.clone(), ask.id);
+                remote.answering.fetch_add(1, Ordering::Relaxed);
+                tokio::task::spawn_local(async move {
+                    let reply = answering.await;
+                    answer(&remote, &lane, id, reply);
+                    if remote.answering.fetch_sub(1, Ordering::Relaxed) == 1 {
+                        remote.progress.notify_waiters();
+                    }
+                });
+            }
+        }
+    }
+
+    fn heard(&self, cast: &Cast<'_>) {
+        if let Some(bus) = self.remote.bus.upgrade() {
+            let trace = cast.trace.parse().unwrap_or_else(|_| TraceContext::root(&self.remote.env));
+            bus.hear(cast.name, cast.body, trace);
+        }
+    }
+
+    fn beat(&mut self, header: &Header<'_>, beat: Beat) {
+        let remote = self.remote.clone();
+        let (hello, draining) = (beat.hello, beat.state == NodeState::Draining);
+        let hosts = beat.capabilities.keys().cloned().collect::<Vec<_>>().join(", ");
+        let earlier = remote.members.get(header.from).map(|p| p.lane.inbox.clone());
+        let window = beat.window;
+        let lane = || remote.lane(header.from, header.inbox, window);
+        match remote.members.beat(header, beat, remote.env.now(), lane) {
+            Change::None => {}
+            Change::Ignored => return,
+            Change::Joined { over_epoch } => {
+                if let (Some(_), Some(inbox)) = (over_epoch, earlier) {
+                    remote.pending.node_lost(header.from, header.epoch);
+                    remote.close_lane(&inbox);
+                }
+                tracing::info!(node = header.from, epoch = header.epoch, over_epoch, hosts, "a node joined");
+                remote.progress.notify_waiters();
+            }
+        }
+        if draining {
+            remote.lane(header.from, header.inbox, window).send(encoded(&Message::Seen));
+        }
+        if hello {
+            pulse::beat_now(&remote, false);
+        }
+    }
+
+    fn bye(&self, header: &Header<'_>) {
+        if self.remote.members.remove(header.from, header.epoch).is_some() {
+            tracing::info!(node = header.from, epoch = header.epoch, "a node left");
+            self.remote.pending.node_lost(header.from, header.epoch + 1);
+            self.remote.close_lane(header.inbox);
+            self.remote.progress.notify_waiters();
+        }
+    }
+
+    fn unreadable(&mut self, bytes: &[u8], why: &str) {
+        self.remote.unreadable.fetch_add(1, Ordering::Relaxed);
+        // Whoever the frame says it is from; a frame without a readable header is from nobody.
+        let mut source = "unknown".to_string();
+        let _ = frame::decode(bytes, |h, _| source = h.from.to_string());
+        if self.named.len() < NAMED_SOURCES && self.named.insert(source.clone()) {
+            tracing::warn!(source, why, bytes = bytes.len(), "a frame cannot be read; it and more like it are dropped");
+        }
+    }
+
+    fn forget(&mut self) {
+        let now = self.remote.env.now();
+        let age = LEASES_REMEMBERED * Duration::from_millis(self.remote.settings.members.lease_ms);
+        if now.saturating_duration_since(self.cleaned) > age {
+            self.cleaned = now;
+            self.senders.forget_older_than(age, now);
+        }
+    }
+}
+
+fn encoded(message: &Message<'_>) -> Vec<u8> {
+    frame::encode_message(message)
+        .inspect_err(|error| tracing::error!(%error, "a message cannot be encoded"))
+        .unwrap_or_default()
+}
+
+/// Sends an answer, or says why it cannot be sent.
+fn answer(remote: &Remote, lane: &Lane, id: u64, answer: RawAnswer) {
+    let limit = remote.settings.wire.max_message_bytes;
+    let answer = match answer {
+        Ok(body) if body.len() as u64 > limit => {
+            let detail = format!("{} bytes are more than wire.max_message_bytes ({limit})", body.len());
+            Err(AskError::Unknown(Unknown::UndecodableAnswer { detail }))
+        }
+        other => other,
+    };
+    lane.send(match &answer {
+        Ok(body) => encoded(&Message::Reply { id, body: serde_bytes::Bytes::new(body) }),
+        Err(error) => encoded(&Message::Error { id, error: error.clone() }),
+    });
+}

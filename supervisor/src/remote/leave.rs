@@ -1,0 +1,72 @@
+//! Joining and leaving without anybody being hurt.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Remote;
+use super::frame::Message;
+use super::pulse;
+
+impl Remote {
+    /// Says hello and waits until every node that heard it has answered; a cycle in the ask graph of all, if one
+    /// would come to be.
+    pub async fn join(self: &Arc<Self>) -> Option<Vec<String>> {
+        let hello = self.frame_of(&Message::Beat(self.own_beat(true)))?;
+        // This node hears itself too.
+        let others = self.wire.broadcast(hello).await.unwrap_or(1).saturating_sub(1) as usize;
+        let all_answered = self.until(|| self.members.all().len() >= others);
+        // Somebody who only listens is counted by the server too and never answers.
+        let _ = timeout(Duration::from_millis(self.settings.members.silent_ms), all_answered).await;
+        self.members.cycle_among(&self.own_beat(false))
+    }
+
+    /// Announces the leave and waits until the others have seen it: from then on they send no new asks.
+    pub async fn announce_leave(self: &Arc<Self>) {
+        self.draining.store(true, Ordering::Release);
+        pulse::beat_now(self, false);
+        let seen = self.until(|| self.members.all().iter().all(|p| p.saw_drain() || p.is_silent()));
+        if timeout(Duration::from_millis(self.settings.members.lease_ms), seen).await.is_err() {
+            tracing::warn!("not every node has confirmed that it saw the drain; leaving all the same");
+        }
+    }
+
+    /// Waits until every ask from elsewhere is answered. Handlers that wait for other nodes still get their answers,
+    /// since the inbox stays open.
+    pub async fn finish_answers(self: &Arc<Self>) {
+        self.until(|| self.answering.load(Ordering::Acquire) == 0).await;
+    }
+
+    /// Closes the inbox, refuses what came until then, and says goodbye.
+    pub async fn close(self: &Arc<Self>) {
+        self.wire.close_inbox().await;
+        self.until(|| self.inbox_closed.load(Ordering::Acquire)).await;
+        self.finish_answers().await;
+        let flushed = async {
+            while !self.lanes_idle() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let _ = timeout(Duration::from_millis(self.settings.wire.response_timeout_ms), flushed).await;
+        if let Some(bye) = self.frame_of(&Message::Bye) {
+            let _ = self.wire.broadcast(bye).await;
+        }
+        self.wire.release().await;
+    }
+
+    /// Waits for a condition that `progress` announces.
+    async fn until(&self, condition: impl Fn() -> bool) {
+        loop {
+            let progress = self.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            if condition() {
+                return;
+            }
+            // Silence is noticed by the clock, not announced.
+            let _ = timeout(Duration::from_millis(self.settings.members.heartbeat_ms), progress).await;
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Who is alive and hosts what, as this node hears it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::frame::{Beat, Header, HostBeat, NodeState};
+use super::lane::Lane;
+use crate::roster::cycle_in;
+
+/// The nodes this node hears, itself included only under parity.
+#[derive(Default)]
+pub(crate) struct Members {
+    peers: RwLock<BTreeMap<String, Arc<Peer>>>,
+    /// Nodes that were refused for their ask graph, by name and epoch, so that each is logged once.
+    refused: Mutex<BTreeSet<(String, u64)>>,
+}
+
+/// Another node.
+pub(crate) struct Peer {
+    pub name: Arc<str>,
+    pub epoch: u64,
+    pub lane: Arc<Lane>,
+    heard: Mutex<Heard>,
+    /// Asks of this node that are with it.
+    pub outstanding: AtomicU32,
+}
+
+struct Heard {
+    at: Instant,
+    beat: Arc<Beat>,
+    silent: bool,
+    saw_drain: bool,
+}
+
+/// What a heartbeat changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing worth a line.
+    None,
+    /// A node came, or came back under a higher epoch.
+    Joined { over_epoch: Option<u64> },
+    /// It is older than the node that is known, or was refused.
+    Ignored,
+}
+
+/// A node as `/status` shows it.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub struct MemberStatus {
+    /// Its name.
+    pub node: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The version of its binary.
+    pub version: String,
+    /// `ready` or `draining`.
+    pub state: NodeState,
+    /// Milliseconds since it was last heard.
+    pub heard_ms_ago: u64,
+    /// What it hosts.
+    pub capabilities: BTreeMap<String, MemberCapability>,
+}
+
+/// A capability of another node as `/status` shows it.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub struct MemberCapability {
+    /// Whether it takes asks.
+    pub running: bool,
+    /// Messages admitted and not done.
+    pub load: u32,
+    /// Messages that may be admitted.
+    pub limit: u32,
+    /// Instances.
+    pub instances: u32,
+    /// Instances that are up.
+    pub up: u32,
+    /// Restarts of instances.
+    pub restarts: u64,
+}
+
+impl Members {
+    /// Takes note of a heartbeat. The lane is made for a node that is new.
+    pub fn beat(&self, from: &Header<'_>, beat: Beat, now: Instant, lane: impl FnOnce() -> Arc<Lane>) -> Change {
+        let known = self.get(from.from);
+        match &known {
+            Some(peer) if peer.epoch > from.epoch => return Change::Ignored,
+            Some(peer) if peer.epoch == from.epoch => {
+                peer.note(beat, now);
+                return Change::None;
+            }
+            _ => {}
+        }
+        if let Some(cycle) = self.cycle_with(from.from, &beat) {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            if refused.insert((from.from.to_string(), from.epoch)) {
+                let (node, cycle) = (from.from, cycle.join(" -> "));
+                tracing::error!(node, cycle, "a node was refused: with it the ask graph has a cycle");
+            }
+            return Change::Ignored;
+        }
+        let over_epoch = known.map(|p| p.epoch);
+        let peer = Peer {
+            name: from.from.into(),
+            epoch: from.epoch,
+            lane: lane(),
+            heard: Mutex::new(Heard { at: now, beat: Arc::new(beat), silent: false, saw_drain: false }),
+            outstanding: AtomicU32::new(0),
+        };
+        self.write().insert(from.from.to_string(), Arc::new(peer));
+        Change::Joined { over_epoch }
+    }
+
+    /// A cycle that the asks of all members would have with this node's.
+    fn cycle_with(&self, name: &str, beat: &Beat) -> Option<Vec<String>> {
+        let others: Vec<_> = self.all().into_iter().filter(|p| &*p.name != name).map(|p| p.beat()).collect();
+        ask_cycle(others.iter().map(|b| &**b).chain([beat]))
+    }
+
+    /// A cycle in the asks of all members together with these capabilities.
+    pub fn cycle_among(&self, own: &Beat) -> Option<Vec<String>> {
+        let others: Vec<_> = self.all().iter().map(|p| p.beat()).collect();
+        ask_cycle(others.iter().map(|b| &**b).chain([own]))
+    }
+
+    pub fn get(&self, name: &str) -> Option<Arc<Peer>> {
+        self.read().get(name).cloned()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Peer>> {
+        self.read().values().cloned().collect()
+    }
+
+    /// Forgets a node of this epoch; whether it was known.
+    pub fn remove(&self, name: &str, epoch: u64) -> Option<Arc<Peer>> {
+        let mut peers = self.write();
+        if peers.get(name).is_some_and(|p| p.epoch == epoch) { peers.remove(name) } else { None }
+    }
+
+    /// Marks those not heard for `silent`, and gives those not heard for `lease`.
+    pub fn overdue(&self, now: Instant, silent: Duration, lease: Duration) -> Vec<Arc<Peer>> {
+        let mut lost = Vec::new();
+        for peer in self.all() {
+            let mut heard = peer.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let quiet = now.saturating_duration_since(heard.at);
+            let silent_now = quiet > silent;
+            if silent_now && !heard.silent {
+                tracing::debug!(node = %peer.name, quiet_ms = quiet.as_millis() as u64, "silent: it gets no new asks");
+            }
+            heard.silent = silent_now;
+            if quiet > lease {
+                lost.push(peer.clone());
+            }
+        }
+        lost
+    }
+
+    pub fn status(&self, now: Instant) -> Vec<MemberStatus> {
+        self.all().iter().map(|p| p.status(now)).collect()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Arc<Peer>>> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Arc<Peer>>> {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ask_cycle<'a>(beats: impl Iterator<Item = &'a Beat>) -> Option<Vec<String>> {
+    let mut graph: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (capability, host) in beats.flat_map(|b| &b.capabilities) {
+        graph.entry(capability).or_default().extend(host.asks.iter().map(String::as_str));
+    }
+    cycle_in(&graph)
+}
+
+impl Peer {
+    fn note(&self, beat: Beat, now: Instant) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.at = now;
+        heard.silent = false;
+        heard.beat = Arc::new(beat);
+    }
+
+    pub fn beat(&self) -> Arc<Beat> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).beat.clone()
+    }
+
+    pub fn is_silent(&self) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).silent
+    }
+
+    /// It has said that it saw this node's drain.
+    pub fn set_saw_drain(&self) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).saw_drain = true;
+    }
+
+    pub fn saw_drain(&self) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).saw_drain
+    }
+
+    /// What it says about a capability.
+    pub fn host(&self, capability: &str) -> Option<HostBeat> {
+        self.beat().capabilities.get(capability).cloned()
+    }
+
+    fn status(&self, now: Instant) -> MemberStatus {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let capabilities = heard.beat.capabilities.iter().map(|(name, h)| {
+            let HostBeat { running, load, limit, instances, up, restarts, .. } = *h;
+            (name.clone(), MemberCapability { running, load, limit, instances, up, restarts })
+        });
+        MemberStatus {
+            node: self.name.to_string(),
+            epoch: self.epoch,
+            version: heard.beat.version.clone(),
+            state: heard.beat.state,
+            heard_ms_ago: now.saturating_duration_since(heard.at).as_millis() as u64,
+            capabilities: capabilities.collect(),
+        }
+    }
+
+    /// Asks of this node that are with it, plus what it said it had.
+    pub fn load(&self, host: &HostBeat) -> u32 {
+        host.load.saturating_add(self.outstanding.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::remote::frame::VERSION;
+    use crate::remote::lane::LaneLimits;
+
+    pub fn header(from: &str, epoch: u64) -> Header<'_> {
+        Header { essaim: VERSION, from, epoch, inbox: "i", sent: 0, grant: 0, n: 1 }
+    }
+
+    pub fn beat(capability: &str, asks: &[&str]) -> Beat {
+        let host = HostBeat {
+            running: true,
+            load: 0,
+            limit: 10,
+            instances: 1,
+            up: 1,
+            restarts: 0,
+            asks: asks.iter().map(|a| a.to_string()).collect(),
+            messages: vec![format!("{capability}.do.v1")],
+        };
+        Beat {
+            hello: false,
+            state: NodeState::Ready,
+            version: "1".into(),
+            window: 1,
+            capabilities: BTreeMap::from([(capability.to_string(), host)]),
+        }
+    }
+
+    pub fn lane() -> Arc<Lane> {
+        let limits = LaneLimits { frame_bytes: 1, queue_bytes: 1, window_bytes: 1, want_after: Duration::from_secs(1) };
+        Arc::new(Lane::new("n".into(), "i".into(), limits, 1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_higher_epoch_takes_over_and_a_lower_one_is_ignored() {
+        let (members, now) = (Members::default(), Instant::now());
+        assert_eq!(members.beat(&header("a", 5), beat("x", &[]), now, lane), Change::Joined { over_epoch: None });
+        assert_eq!(members.beat(&header("a", 4), beat("x", &[]), now, lane), Change::Ignored);
+        let over_epoch = Some(5);
+        assert_eq!(members.beat(&header("a", 6), beat("x", &[]), now, lane), Change::Joined { over_epoch });
+        assert!(members.remove("a", 5).is_none(), "the farewell of a dead epoch changes nothing");
+        assert!(members.remove("a", 6).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_whose_asks_close_a_cycle_across_nodes_is_refused() {
+        let (members, now) = (Members::default(), Instant::now());
+        members.beat(&header("a", 1), beat("x", &["y"]), now, lane);
+        assert_eq!(members.beat(&header("b", 1), beat("y", &["x"]), now, lane), Change::Ignored);
+        assert_eq!(members.cycle_among(&beat("y", &["x"])).unwrap(), ["x", "y", "x"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_comes_before_loss_and_a_beat_ends_it() {
+        let (members, start) = (Members::default(), Instant::now());
+        let (silent, lease) = (Duration::from_secs(1), Duration::from_secs(5));
+        members.beat(&header("a", 1), beat("x", &[]), start, lane);
+        assert!(members.overdue(start + Duration::from_secs(2), silent, lease).is_empty());
+        let peer = members.get("a").unwrap();
+        assert!(peer.is_silent());
+        assert_eq!(members.overdue(start + Duration::from_secs(6), silent, lease).len(), 1);
+        members.beat(&header("a", 1), beat("x", &[]), start + Duration::from_secs(6), lane);
+        assert!(!peer.is_silent());
+    }
+}

@@ -1,0 +1,103 @@
+//! The asks of this node that are with other nodes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use essaim_contract::{AskError, Unknown};
+use serde_bytes::ByteBuf;
+
+use crate::slot::Slot;
+
+/// An answer as it comes over the wire.
+pub(crate) type RawAnswer = Result<Vec<u8>, AskError<ByteBuf>>;
+
+#[derive(Default)]
+pub(crate) struct Pending {
+    asks: Mutex<HashMap<u64, Waiting>>,
+}
+
+struct Waiting {
+    node: Arc<str>,
+    epoch: u64,
+    slot: Arc<Slot<RawAnswer>>,
+}
+
+/// An ask that waits; it is forgotten when this is dropped.
+pub(crate) struct Entry<'a> {
+    pending: &'a Pending,
+    id: u64,
+}
+
+impl Pending {
+    pub fn add(&self, id: u64, node: &Arc<str>, epoch: u64, slot: Arc<Slot<RawAnswer>>) -> Entry<'_> {
+        let waiting = Waiting { node: node.clone(), epoch, slot };
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, waiting);
+        Entry { pending: self, id }
+    }
+
+    /// Gives an answer to the ask of this id, if it still waits and was asked of that node.
+    pub fn answer(&self, id: u64, node: &str, answer: RawAnswer) {
+        let slot = {
+            let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+            asks.get(&id).filter(|w| &*w.node == node).map(|w| w.slot.clone())
+        };
+        if let Some(slot) = slot {
+            slot.answer(answer);
+        }
+    }
+
+    /// The wire was lost: whatever was handed over may have run, or its answer may be gone.
+    pub fn wire_lost(&self) {
+        self.end(|_| true, |node| Unknown::WireLost { node });
+    }
+
+    /// A node's earlier epoch is dead.
+    pub fn node_lost(&self, node: &str, before_epoch: u64) {
+        self.end(|w| &*w.node == node && w.epoch < before_epoch, |node| Unknown::NodeLost { node });
+    }
+
+    fn end(&self, which: impl Fn(&Waiting) -> bool, why: impl Fn(String) -> Unknown) {
+        let ended: Vec<_> = {
+            let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+            let running = asks.values().filter(|w| which(w) && w.slot.has_begun());
+            running.map(|w| (w.slot.clone(), w.node.to_string())).collect()
+        };
+        for (slot, node) in ended {
+            slot.answer(Err(AskError::Unknown(why(node))));
+        }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.pending.asks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_wire_ends_what_was_handed_over_and_spares_what_still_waits() {
+        let pending = Pending::default();
+        let (sent, queued) = (Arc::new(Slot::new()), Arc::new(Slot::new()));
+        let _a = pending.add(1, &"n".into(), 1, sent.clone());
+        let _b = pending.add(2, &"n".into(), 1, queued.clone());
+        sent.begin();
+        pending.wire_lost();
+        assert_eq!(sent.answered().await, Err(AskError::Unknown(Unknown::WireLost { node: "n".into() })));
+        assert!(!queued.is_settled());
+    }
+
+    #[test]
+    fn an_answer_from_another_node_is_not_taken() {
+        let pending = Pending::default();
+        let slot = Arc::new(Slot::new());
+        let _entry = pending.add(1, &"n".into(), 1, slot.clone());
+        pending.answer(1, "impostor", Ok(vec![]));
+        assert!(!slot.is_settled());
+        pending.answer(1, "n", Ok(vec![]));
+        assert!(slot.is_settled());
+    }
+}

@@ -1,0 +1,210 @@
+//! Heartbeats, leases, and the ping by which a node finds out that it is deaf.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::Remote;
+use super::frame::{Beat, HostBeat, Message};
+use crate::bridge::Renewal;
+use crate::handles::Kind;
+use crate::host::Host;
+use crate::tree::Health as CapabilityHealth;
+
+/// Beats between two renewals of the lease, at most.
+const RENEWALS_PER_LEASE: u32 = 3;
+
+/// How this node's own way through the wire is.
+pub(super) struct Health(Mutex<State>);
+
+struct State {
+    /// Since when the connection is up and pings come back; `None` while they do not.
+    well_since: Option<Instant>,
+    pinged: Option<Instant>,
+    renewed: Instant,
+    /// How long a renewal holds.
+    lease: Duration,
+    /// Whether the wire was lost since the last time it was up.
+    gap: bool,
+}
+
+impl Health {
+    pub fn new(now: Instant) -> Self {
+        Self(Mutex::new(State { well_since: None, pinged: None, renewed: now, lease: Duration::MAX, gap: false }))
+    }
+
+    pub fn heard_ping(&self, now: Instant) {
+        let mut state = self.lock();
+        state.pinged = None;
+        state.well_since.get_or_insert(now);
+    }
+
+    /// Whether the node may be sure that nobody has taken over its name.
+    pub fn holds_lease(&self, now: Instant) -> bool {
+        let state = self.lock();
+        now.saturating_duration_since(state.renewed) <= state.lease
+    }
+
+    /// Whether what this node hears, or does not hear, says something about others.
+    fn is_judge(&self, now: Instant, lease: Duration) -> bool {
+        self.lock().well_since.is_some_and(|since| now.saturating_duration_since(since) > lease)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connection is gone: what was handed over may have run.
+pub(super) fn wire_lost(remote: &Arc<Remote>) {
+    {
+        let mut health = remote.health.lock();
+        health.well_since = None;
+        health.pinged = None;
+        health.gap = true;
+    }
+    remote.pending.wire_lost();
+    tracing::warn!("the wire to the other nodes is lost; asks that were on it have an unknown outcome");
+}
+
+/// The connection is there: say so, and hear who else is.
+pub(super) fn wire_restored(remote: &Arc<Remote>) {
+    let now = remote.env.now();
+    let gap = {
+        let mut health = remote.health.lock();
+        health.well_since = Some(now);
+        health.pinged = None;
+        std::mem::take(&mut health.gap)
+    };
+    if gap && let Some(bus) = remote.bus.upgrade() {
+        // Invalidations may have been missed.
+        bus.near.flush();
+    }
+    let remote = remote.clone();
+    tokio::task::spawn_local(async move {
+        renew(&remote).await;
+        beat_now(&remote, true);
+    });
+}
+
+/// A node of this name with a higher epoch exists: this one must end.
+pub(super) fn superseded(remote: &Arc<Remote>, by: u64) {
+    let (node, epoch) = (&remote.me.node, remote.me.epoch);
+    if !remote.superseded.send_replace(true) {
+        tracing::error!(%node, epoch, by, "another node has taken over this name; this one ends");
+    }
+}
+
+/// Beats, renews the lease and looks for those who are overdue, until the node ends.
+pub(super) async fn beat(remote: Arc<Remote>) {
+    let members = &remote.settings.members;
+    let interval = Duration::from_millis(members.heartbeat_ms);
+    let (silent, lease) = (Duration::from_millis(members.silent_ms), Duration::from_millis(members.lease_ms));
+    remote.health.lock().lease = lease;
+    while !remote.inbox_closed.load(std::sync::atomic::Ordering::Acquire) {
+        sleep(interval).await;
+        let now = remote.env.now();
+        if now.saturating_duration_since(remote.health.lock().renewed) >= lease / RENEWALS_PER_LEASE {
+            renew(&remote).await;
+        }
+        beat_now(&remote, false);
+        let overdue = remote.members.overdue(now, silent, lease);
+        if remote.health.is_judge(now, lease) {
+            for peer in overdue {
+                let (node, epoch) = (&peer.name, peer.epoch);
+                tracing::warn!(%node, epoch, lease_ms = members.lease_ms, "a node was lost: not heard for a lease");
+                remote.members.remove(&peer.name, peer.epoch);
+                remote.close_lane(&peer.lane.inbox);
+            }
+        }
+        remote.close_idle_lanes();
+    }
+}
+
+async fn renew(remote: &Arc<Remote>) {
+    let asked = remote.env.now();
+    match remote.wire.renew().await {
+        Renewal::Held => remote.health.lock().renewed = asked,
+        Renewal::Superseded => superseded(remote, 0),
+        Renewal::Unanswered => {}
+    }
+}
+
+/// Says once that this node is there; `hello` asks all others to say the same.
+pub(super) fn beat_now(remote: &Arc<Remote>, hello: bool) {
+    remote.cast(&Message::Beat(remote.own_beat(hello)));
+}
+
+/// Pings the node's own inbox through the wire, and makes a new connection when that is not heard.
+pub(super) async fn ping(remote: Arc<Remote>) {
+    let interval = Duration::from_millis(remote.settings.wire.ping_interval_ms);
+    let timeout = Duration::from_millis(remote.settings.wire.ping_timeout_ms);
+    let mut count = 0;
+    while !remote.inbox_closed.load(std::sync::atomic::Ordering::Acquire) {
+        sleep(interval).await;
+        let now = remote.env.now();
+        let deaf = {
+            let mut health = remote.health.lock();
+            let deaf = health.pinged.is_some_and(|at| now.saturating_duration_since(at) > timeout);
+            if deaf {
+                health.well_since = None;
+                health.pinged = None;
+            } else {
+                health.pinged.get_or_insert(now);
+            }
+            deaf
+        };
+        if deaf {
+            tracing::warn!(
+                timeout_ms = timeout.as_millis() as u64,
+                "the node does not hear its own inbox; subscribing anew"
+            );
+            remote.wire.reset();
+            continue;
+        }
+        count += 1;
+        if let Some(frame) = remote.frame_of(&Message::Ping(count)) {
+            // Whether it arrives is seen by hearing it.
+            let _ = remote.wire.publish(&remote.me.inbox, frame).await;
+        }
+    }
+}
+
+impl Remote {
+    /// What this node says of itself.
+    pub(super) fn own_beat(&self, hello: bool) -> Beat {
+        let hosts = self.bus.upgrade().map(|bus| bus.hosts().to_vec()).unwrap_or_default();
+        Beat {
+            hello,
+            state: self.state(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            window: self.settings.wire.window_bytes,
+            capabilities: hosts.iter().map(|h| (h.name.to_string(), host_beat(h))).collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    /// Ends the lanes to inboxes that are no member's and have nothing waiting.
+    fn close_idle_lanes(&self) {
+        let members: Vec<_> = self.members.all().iter().map(|p| p.lane.inbox.clone()).collect();
+        let idle: Vec<String> = {
+            let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            lanes.iter().filter(|(inbox, l)| l.is_idle() && !members.contains(inbox)).map(|(i, _)| i.clone()).collect()
+        };
+        idle.iter().for_each(|inbox| self.close_lane(inbox));
+    }
+}
+
+fn host_beat(host: &Arc<Host>) -> HostBeat {
+    HostBeat {
+        running: host.supervision.health() == CapabilityHealth::Running,
+        load: host.admitted(),
+        limit: host.limit(),
+        instances: host.instances().len() as u32,
+        up: host.instances_up() as u32,
+        restarts: host.supervision.restarts(),
+        asks: host.asks().iter().map(|a| a.to_string()).collect(),
+        messages: host.entries().iter().filter(|e| !matches!(e.kind, Kind::Tick)).map(|e| e.name.to_string()).collect(),
+    }
+}

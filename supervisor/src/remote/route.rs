@@ -1,0 +1,136 @@
+//! Which node gets an ask.
+
+use std::sync::Arc;
+
+use essaim_contract::NotDelivered;
+
+use super::frame::NodeState;
+use super::members::Peer;
+use crate::host::rendezvous;
+
+/// What an ask looks for.
+pub(crate) struct Wanted<'a> {
+    pub capability: &'a str,
+    pub message: &'a str,
+    pub key: Option<&'a str>,
+    /// Nodes that did not take it.
+    pub excluded: &'a [Arc<str>],
+}
+
+/// The best node: with a key the key's own (rendezvous hashing over the nodes in sight), without one the least loaded.
+pub(crate) fn choose(peers: Vec<Arc<Peer>>, wanted: &Wanted<'_>) -> Result<Arc<Peer>, NotDelivered> {
+    let hosting: Vec<_> = peers.into_iter().filter_map(|p| Some((p.host(wanted.capability)?, p))).collect();
+    let able = hosting.iter().filter(|(host, peer)| {
+        host.running
+            && peer.beat().state == NodeState::Ready
+            && !peer.is_silent()
+            && host.messages.iter().any(|m| m == wanted.message)
+            && !wanted.excluded.contains(&peer.name)
+    });
+    let best = match wanted.key {
+        Some(key) => able.max_by_key(|(_, peer)| rendezvous(key, &*peer.name)),
+        None => able.min_by_key(|(host, peer)| peer.load(host)),
+    };
+    match best {
+        Some((_, peer)) => Ok(peer.clone()),
+        None => Err(why_not(&hosting, wanted)),
+    }
+}
+
+/// Whether this node should handle an ask itself although others could: with a key if the key is its own, without one
+/// if nobody is less loaded.
+pub(crate) fn local_wins(peers: Vec<Arc<Peer>>, wanted: &Wanted<'_>, me: &str, load: u32) -> bool {
+    match choose(peers, wanted) {
+        Err(_) => true,
+        Ok(peer) => match wanted.key {
+            Some(key) => rendezvous(key, me) >= rendezvous(key, &*peer.name),
+            None => peer.host(wanted.capability).is_none_or(|host| load <= peer.load(&host)),
+        },
+    }
+}
+
+/// Why none of the hosts can have it, from the one that is nearest to being able.
+fn why_not(hosting: &[(super::frame::HostBeat, Arc<Peer>)], wanted: &Wanted<'_>) -> NotDelivered {
+    let capability = wanted.capability.to_string();
+    let Some((host, peer)) = hosting.iter().max_by_key(|(h, p)| (p.beat().state == NodeState::Ready, h.running)) else {
+        return NotDelivered::NoHost { capability };
+    };
+    let node = peer.name.to_string();
+    if peer.beat().state == NodeState::Draining {
+        return NotDelivered::Draining { node };
+    }
+    if !host.running {
+        return NotDelivered::Starting { capability, reason: format!("it is not up in node `{node}`") };
+    }
+    if !host.messages.iter().any(|m| m == wanted.message) {
+        return NotDelivered::Unsupported { message: wanted.message.to_string() };
+    }
+    NotDelivered::Unreachable { node }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use tokio::time::Instant;
+
+    use super::super::members::Members;
+    use super::super::members::tests::{beat, header, lane};
+    use super::*;
+
+    fn members(names: &[&str]) -> Members {
+        let members = Members::default();
+        for name in names {
+            members.beat(&header(name, 1), beat("x", &[]), Instant::now(), lane);
+        }
+        members
+    }
+
+    fn wanted<'a>(key: Option<&'a str>, excluded: &'a [Arc<str>]) -> Wanted<'a> {
+        Wanted { capability: "x", message: "x.do.v1", key, excluded }
+    }
+
+    fn chosen(members: &Members, key: Option<&str>, excluded: &[Arc<str>]) -> Result<String, NotDelivered> {
+        choose(members.all(), &wanted(key, excluded)).map(|p| p.name.to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_least_loaded_node_is_chosen_and_an_excluded_one_is_not() {
+        let members = members(&["a", "b"]);
+        members.get("a").unwrap().outstanding.store(3, Ordering::Relaxed);
+        assert_eq!(chosen(&members, None, &[]).unwrap(), "b");
+        assert_eq!(chosen(&members, None, &["b".into()]).unwrap(), "a");
+        let none = NotDelivered::Unreachable { node: "b".into() };
+        assert_eq!(chosen(&members, None, &["a".into(), "b".into()]), Err(none));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_stays_with_its_node_when_another_comes() {
+        let (few, more) = (members(&["a", "b", "c"]), members(&["a", "b", "c", "d"]));
+        let mut moved = 0;
+        for i in 0..200 {
+            let key = format!("k{i}");
+            let (before, after) = (chosen(&few, Some(&key), &[]).unwrap(), chosen(&more, Some(&key), &[]).unwrap());
+            if before != after {
+                assert_eq!(after, "d", "a key only moves to the node that came");
+                moved += 1;
+            }
+        }
+        assert!((20..90).contains(&moved), "about a quarter of 200 keys moves: {moved}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn why_nobody_can_have_it_is_told() {
+        let nobody = chosen(&members(&[]), None, &[]);
+        assert_eq!(nobody, Err(NotDelivered::NoHost { capability: "x".into() }));
+        let members = members(&[]);
+        let mut other = beat("x", &[]);
+        other.capabilities.get_mut("x").unwrap().messages = vec!["x.do.v2".into()];
+        members.beat(&header("a", 1), other, Instant::now(), lane);
+        assert_eq!(chosen(&members, None, &[]), Err(NotDelivered::Unsupported { message: "x.do.v1".into() }));
+        let mut leaving = beat("x", &[]);
+        leaving.state = NodeState::Draining;
+        members.beat(&header("a", 1), leaving, Instant::now(), lane);
+        assert_eq!(chosen(&members, None, &[]), Err(NotDelivered::Draining { node: "a".into() }));
+    }
+}

@@ -1,0 +1,99 @@
+//! What this node remembers of those who send to it: ids it has seen, and how long their frames take at best.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The senders, by inbox.
+pub(crate) struct Senders {
+    known: HashMap<String, Sender>,
+    remembered_ids: usize,
+}
+
+/// One epoch of one sender.
+pub(crate) struct Sender {
+    seen: HashSet<u64>,
+    order: VecDeque<u64>,
+    remembered_ids: usize,
+    /// The least difference seen between the receiver's clock and the sender's, in microseconds.
+    least_difference: Option<i64>,
+    last: Instant,
+}
+
+impl Senders {
+    pub fn new(remembered_ids: usize) -> Self {
+        Self { known: HashMap::new(), remembered_ids }
+    }
+
+    pub fn get(&mut self, inbox: &str, now: Instant) -> &mut Sender {
+        let remembered_ids = self.remembered_ids;
+        let sender = self.known.entry(inbox.to_string()).or_insert_with(|| Sender {
+            seen: HashSet::new(),
+            order: VecDeque::new(),
+            remembered_ids,
+            least_difference: None,
+            last: now,
+        });
+        sender.last = now;
+        sender
+    }
+
+    /// Forgets senders not heard for `age`; an epoch that is dead sends no more duplicates.
+    pub fn forget_older_than(&mut self, age: Duration, now: Instant) {
+        self.known.retain(|_, s| now.saturating_duration_since(s.last) < age);
+    }
+}
+
+impl Sender {
+    /// Whether an ask of this id comes for the first time.
+    pub fn is_first(&mut self, id: u64) -> bool {
+        if !self.seen.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > self.remembered_ids
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        true
+    }
+
+    /// How long the asker still waits, given when it wrote that and how much longer than the fastest this message took.
+    pub fn left(&mut self, left: Duration, at_us: u64, now_us: u64) -> Duration {
+        let difference = now_us.cast_signed().wrapping_sub(at_us.cast_signed());
+        let least = self.least_difference.map_or(difference, |l| l.min(difference));
+        self.least_difference = Some(least);
+        left.saturating_sub(Duration::from_micros(difference.saturating_sub(least).unsigned_abs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repeated_id_is_seen_for_as_long_as_it_is_remembered() {
+        let mut senders = Senders::new(2);
+        let sender = senders.get("a", Instant::now());
+        assert!(sender.is_first(1) && sender.is_first(2));
+        assert!(!sender.is_first(1));
+        assert!(sender.is_first(3), "the oldest is forgotten");
+        assert!(!sender.is_first(3) && !sender.is_first(2));
+        assert!(senders.get("b", Instant::now()).is_first(1), "ids belong to their sender");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn delay_above_the_least_is_taken_off_the_time_left() {
+        let mut senders = Senders::new(2);
+        let sender = senders.get("a", Instant::now());
+        let second = Duration::from_secs(1);
+        // The clocks differ by an hour; the first frame takes the least time seen so far.
+        let hour = 3_600_000_000;
+        assert_eq!(sender.left(second, 1_000, hour + 1_000), second);
+        assert_eq!(sender.left(second, 2_000, hour + 302_000), Duration::from_millis(700));
+        assert_eq!(sender.left(second, 3_000, hour + 2_000), second, "a faster one is the new least");
+        assert_eq!(sender.left(second, 4_000, hour + 9_000_000), Duration::ZERO);
+    }
+}
