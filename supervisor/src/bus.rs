@@ -157,6 +157,12 @@ impl Bus {
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
         let place = self.local.get().and_then(|l| l.by_name.get(name));
         match place.map(|p| (p, p.host.entries()[p.entry].kind)) {
+            // Whoever asked should have seen it; a client in another language may not look.
+            Some((place, _)) if call.chain.holds(&place.host.name) => {
+                let mut chain = call.chain.names();
+                chain.push(place.host.name.to_string());
+                Err(NotDelivered::Cycle { chain })
+            }
             Some((place, Kind::Ask(ask))) => Ok(ask(place.host.clone(), place.entry, body, call)),
             _ => Err(self.unknown_message(name)),
         }

@@ -11,20 +11,26 @@ mod stage;
 use std::time::Duration;
 
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, Unknown};
+use essaim_supervisor::{NodeError, Roster};
 
-use probe::{Ask as Question, Deed, Do, Relay, Whisper};
-use stage::Stage;
+use crate::support::Redis;
+use probe::{Ask as Question, AskingProbeActor, Deed, Do, Relay, RelayActor, Whisper};
+pub use stage::FarNode;
+use stage::{Stage, TestNode, config};
 
 /// Long enough for what ends by itself, however busy the machine is.
 const AMPLE: Duration = Duration::from_secs(30);
-/// Short enough to wait out.
-const SHORT: Duration = Duration::from_millis(300);
+/// Short enough to wait out, and longer than the stage's margin.
+const SHORT: Duration = Duration::from_millis(800);
 
-/// Runs each case in one node.
+/// Runs each case in one node, and with the probe in another node than the asker.
 macro_rules! both_ways {
     ($($case:ident),+ $(,)?) => {
         mod in_one_process {
             $(#[test] fn $case() { super::$case(super::Stage::local); })+
+        }
+        mod across_redis {
+            $(#[test] fn $case() { super::$case(super::Stage::over_redis); })+
         }
     };
 }
@@ -88,4 +94,21 @@ fn a_cycle_is_refused_with_its_chain(way: Way) {
     let refused = stage.ask(AMPLE, Relay(Question::BackToMe)).expect("the relay tells what its ask came to");
     let chain = ["relay", "probe", "relay"].map(String::from).to_vec();
     assert_eq!(refused, Some(AskError::NotDelivered(NotDelivered::Cycle { chain })));
+}
+
+#[test]
+fn a_roster_whose_asks_go_round_does_not_start() {
+    let roster = Roster::new().host::<RelayActor>().host::<AskingProbeActor>();
+    let refused = TestNode::try_start(roster, &["relay", "probe"], config("all", None)).err();
+    assert!(matches!(&refused, Some(NodeError::Cycle(way)) if way == "probe -> relay -> probe"), "{refused:?}");
+}
+
+#[test]
+fn a_node_whose_asks_go_round_with_those_of_others_is_refused_when_it_joins() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let join = |name, roster, hosts| TestNode::try_start(roster, hosts, config(name, Some(&url)));
+    let _present = join("present", Roster::new().host::<RelayActor>(), &["relay"]).expect("alone it has no cycle");
+    let refused = join("joining", Roster::new().host::<AskingProbeActor>(), &["probe"]).err();
+    assert!(matches!(&refused, Some(NodeError::Cycle(way)) if way.contains("probe -> relay")), "{refused:?}");
 }

@@ -167,3 +167,31 @@ impl Handle<Relay> for RelayActor {
         }
     }
 }
+
+/// The probe in another version of the binary, whose asks close a circle with the relay's.
+pub struct AskingProbeActor;
+
+impl Actor for AskingProbeActor {
+    type Capability = Probe;
+    type Settings = std::collections::BTreeMap<String, String>;
+    type Shared = ();
+    const ASKS: &'static [&'static str] = &[RelayCapability::NAME];
+
+    async fn share(_: Self::Settings, _: &mut Start) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
+        Ok(Self)
+    }
+
+    fn handles(h: &mut Handles<Self>) {
+        h.ask::<Do>();
+    }
+}
+
+impl Handle<Do> for AskingProbeActor {
+    async fn handle(&mut self, _: Do, _: &mut Cx) -> Result<String, Fault<String>> {
+        Ok("answered".into())
+    }
+}

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use essaim_contract::{Ask, AskError};
 use essaim_supervisor::config::Config;
-use essaim_supervisor::{Client, Env, Node, Roster};
+use essaim_supervisor::{Client, Env, Node, NodeError, Roster};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::LocalSet;
 
 use super::probe::{Deed, Do, ProbeActor, RelayActor, Waiting};
 use crate::support::{PATIENCE, Redis, eventually};
+
+/// How much sooner than the asker the probe's node ends what came over the wire, in milliseconds.
+const MARGIN_MS: u64 = 400;
 
 /// The bounds of the probe.
 #[derive(Clone, Copy)]
@@ -44,7 +47,6 @@ impl Stage {
         Self::ask_from(node.client.clone(), vec![node], None, waiting)
     }
 
-    #[allow(dead_code)] // Until nodes meet over Redis.
     /// The relay with the asker, the probe in a node behind a real Redis.
     pub fn over_redis(bounds: Bounds) -> Self {
         let (redis, waiting) = (Redis::start(), Waiting(Arc::new(Semaphore::new(0))));
@@ -90,8 +92,26 @@ impl Drop for Aside {
     }
 }
 
+/// A node that hosts the probe, and the Redis through which it is reached.
+pub struct FarNode {
+    _node: TestNode,
+    redis: Redis,
+}
+
+impl FarNode {
+    pub fn start() -> Self {
+        let (redis, waiting) = (Redis::start(), Waiting(Arc::new(Semaphore::new(0))));
+        let node = TestNode::start("far", &["probe"], Bounds::default(), Some(&redis.url()), &waiting);
+        Self { _node: node, redis }
+    }
+
+    pub fn redis(&self) -> &Redis {
+        &self.redis
+    }
+}
+
 /// A node on a thread of its own.
-struct TestNode {
+pub struct TestNode {
     client: Client,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -99,27 +119,47 @@ struct TestNode {
 
 impl TestNode {
     fn start(name: &str, hosts: &'static [&'static str], bounds: Bounds, url: Option<&str>, waiting: &Waiting) -> Self {
-        let mut config = Config::default();
-        config.settings.node.name = name.into();
-        config.settings.node.arbiters = 1;
-        config.settings.bridge.url = url.unwrap_or_default().into();
+        let mut config = config(name, url);
         let probe = config.settings.capabilities.entry("probe".into()).or_default();
         (probe.instances, probe.mailbox) = (bounds.instances, bounds.mailbox);
         let roster = Roster::new().host::<RelayActor>().host::<ProbeActor>().provide(waiting.clone());
+        Self::try_start(roster, hosts, config).expect("the node starts")
+    }
+
+    /// Starts a node and waits until its capabilities are up.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn try_start(roster: Roster, hosts: &'static [&'static str], config: Config) -> Result<Self, NodeError> {
         let (started, client) = std::sync::mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime starts");
             LocalSet::new().block_on(&runtime, async {
-                let node = Node::start(&roster, hosts, config, Env::system()).await.expect("the node starts");
-                node.up().await;
-                started.send(node.client()).expect("the test waits for it");
-                let _ = stopped.await;
+                match Node::start(&roster, hosts, config, Env::system()).await {
+                    Ok(node) => {
+                        node.up().await;
+                        started.send(Ok(node.client())).expect("the test waits for it");
+                        let _ = stopped.await;
+                    }
+                    Err(error) => started.send(Err(error)).expect("the test waits for it"),
+                }
             });
         });
-        let client = client.recv_timeout(PATIENCE).expect("the node comes up");
-        Self { client, stop: Some(stop), thread: Some(thread) }
+        let client = client.recv_timeout(PATIENCE).expect("the node starts, or says why not")?;
+        Ok(Self { client, stop: Some(stop), thread: Some(thread) })
     }
+}
+
+/// The configuration of a node with one arbiter.
+pub fn config(name: &str, url: Option<&str>) -> Config {
+    let mut config = Config::default();
+    config.settings.node.name = name.into();
+    config.settings.node.arbiters = 1;
+    config.settings.bridge.url = url.unwrap_or_default().into();
+    // On a busy machine the probe's node needs a while to say that the deadline has passed.
+    config.settings.wire.deadline_margin_ms = MARGIN_MS;
+    config
 }
 
 impl Drop for TestNode {

@@ -7,9 +7,11 @@
 //!
 //! # Layout
 //!
+//! - [`frames`]: whole frames, spoken to a real node by a client that knows only docs/protocol.md.
 //! - [`samples`]: a sample of each form.
 //! - [`record`]: the file, and how it is compared.
 
+mod frames;
 mod record;
 mod samples;
 

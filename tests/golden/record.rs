@@ -48,6 +48,11 @@ impl Record {
         self.forms.push(Form { name, bytes, again });
     }
 
+    /// Adds bytes that are made or taken as they are.
+    pub fn raw(&mut self, name: String, bytes: Vec<u8>) {
+        self.forms.push(Form { name, bytes, again: |bytes| Ok(bytes.to_vec()) });
+    }
+
     /// Fails unless the file has exactly these forms, and what it has is still understood.
     #[track_caller]
     pub fn compare(&self, file: &str) {

@@ -50,7 +50,8 @@ impl Cluster {
 
     /// All capabilities in one process.
     pub fn single() -> ClusterBuilder {
-        ClusterBuilder { topology: None, settings: Vec::new(), absent: Vec::new() }
+        // Without the demo catalogue, which only `essaim run` has, every shape begins empty.
+        ClusterBuilder { topology: None, settings: vec!["catalog.demo=false".into()], absent: Vec::new() }
     }
 
     /// A client of the first gateway.

@@ -27,6 +27,7 @@ pub(crate) struct Embedded {
 impl Embedded {
     /// A wire for the node of this name.
     pub fn new(node: &str, config: ParityConfig) -> (Self, Identity, WireEvents) {
+        // Bounded by the windows that the node grants itself (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
         let chance = Env::simulated(config.seed, Duration::ZERO);
         let identity = Identity { node: node.to_string(), epoch: 1, inbox: "embedded".into() };

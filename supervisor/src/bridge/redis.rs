@@ -70,6 +70,7 @@ impl Redis {
         let epoch = claims.take(&mut first, &env, &url).await?;
         let inbox = claims::inbox(namespace, &node, epoch);
 
+        // Bounded by the windows that the node grants each sender (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             client,
