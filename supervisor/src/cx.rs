@@ -66,9 +66,7 @@ impl Cx {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
-        let inner = database.begin().await?;
-        let limit = Instant::now() + database.transaction_limit;
-        Ok(Tx::new(inner, limit, self.track.clone()))
+        database.begin(Some(self.call.deadline), self.track.clone()).await
     }
 
     /// The capability's database, for reads outside a transaction.

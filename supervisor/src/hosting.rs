@@ -180,9 +180,7 @@ impl<A: Actor> Rising<A> {
     }
 
     async fn open_database(&self, schema: &Schema) -> Result<Database, crate::store::DatabaseError> {
-        let settings = &self.ground.config.settings;
-        let path = settings.node.data_dir.join(format!("{}.sqlite3", self.host.name));
-        Database::open(&path, schema, Duration::from_millis(settings.store.transaction_limit_ms)).await
+        Database::open(&self.host.name, &self.ground.config.settings, schema, &self.ground.bus.env).await
     }
 
     fn start_maker(&self, timers: &Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Arc<dyn Fn() -> Start + Send + Sync> {

@@ -47,6 +47,11 @@ impl Roster {
         self.plans.iter().map(|p| (p.name(), p.asks())).collect()
     }
 
+    /// The tables that a capability owns; `None` if it keeps nothing, or there is no such capability.
+    pub fn schema(&self, capability: &str) -> Option<crate::store::Schema> {
+        self.plan(capability)?.schema()
+    }
+
     pub(crate) fn plan(&self, capability: &str) -> Option<&Arc<dyn Plan>> {
         self.plans.iter().find(|p| p.name() == capability)
     }

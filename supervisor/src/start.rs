@@ -77,8 +77,7 @@ impl Start {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
-        let limit = self.env().now() + database.transaction_limit;
-        Ok(Tx::new(database.begin().await?, limit, Arc::new(Slot::<()>::new())))
+        database.begin(None, Arc::new(Slot::<()>::new())).await
     }
 
     /// The capability's database, for reads outside a transaction.

@@ -1,84 +1,215 @@
-//! A capability's connection to its database.
+//! A capability's database in this node.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database as SeaOrm, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-};
-use sea_orm_migration::SchemaManager;
+use tokio::time::{Instant, timeout};
 
-use super::Schema;
+use super::clock_hold::ClockHold;
+use super::connection::Connector;
+use super::lanes::{Lanes, Limits};
+use super::lock::HostLock;
+use super::place::Place;
+use super::{DatabaseKind, DatabaseReport, Reads, Schema, Tx, TxError, migrate, postgres, sqlite};
+use crate::Env;
+use crate::config::{Settings, StoreConfig};
+use crate::slot::Track;
 
-/// The database of one capability in this node.
+/// The share of a handler's time that it may spend waiting for a connection, so that the asker hears that nothing was
+/// done instead of hearing nothing.
+const PATIENCE_PERCENT: u32 = 75;
+
+/// The database of one capability in this node. Cheap to clone.
 ///
 /// SQLite has one writer at a time, so its writes go through one connection and its reads through others; on
-/// PostgreSQL both are one pool.
-#[derive(Debug, Clone)]
+/// PostgreSQL both share the connections.
+#[derive(Clone)]
 pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    capability: String,
+    place: Place,
     reads: Reads,
-    writes: DatabaseConnection,
-    pub(crate) transaction_limit: Duration,
+    writes: Arc<Lanes>,
+    version: u32,
+    binary: u32,
+    /// Last, so that it is freed when nothing can write any more.
+    _lock: Option<HostLock>,
 }
 
-/// The connection for reads outside a transaction.
-#[derive(Debug, Clone)]
-pub struct Reads(DatabaseConnection);
-
-#[async_trait::async_trait]
-impl ConnectionTrait for Reads {
-    fn get_database_backend(&self) -> DbBackend {
-        self.0.get_database_backend()
-    }
-
-    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.0.execute_raw(statement).await
-    }
-
-    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.0.execute_unprepared(sql).await
-    }
-
-    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.0.query_one_raw(statement).await
-    }
-
-    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.0.query_all_raw(statement).await
-    }
-}
-
-/// Why a database could not be opened or brought to the schema this binary needs.
-#[derive(Debug, thiserror::Error)]
+/// Why a database could not be opened or brought to the schema this binary needs; one line without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DatabaseError(pub String);
 
+impl DatabaseError {
+    pub(crate) fn new(explanation: impl Into<String>) -> Self {
+        Self(explanation.into())
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({})", self.inner.place)
+    }
+}
+
 impl Database {
-    /// The connection for reads outside a transaction.
-    pub fn reads(&self) -> &Reads {
-        &self.reads
-    }
-
-    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        self.writes
-            .begin_with_options(TransactionOptions {
-                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                ..Default::default()
-            })
-            .await
-    }
-
-    /// TO BE REPLACED by the store work: opens a SQLite file without WAL tuning, locks or version checks.
-    pub(crate) async fn open(path: &Path, schema: &Schema, limit: Duration) -> Result<Self, DatabaseError> {
-        let url = format!("sqlite://{}?mode=rwc", path.display());
-        let mut options = ConnectOptions::new(url);
-        options.max_connections(1).sqlx_logging(false);
-        let conn = SeaOrm::connect(options).await.map_err(|e| DatabaseError(e.to_string()))?;
-        let manager = SchemaManager::new(&conn);
-        for migration in &schema.migrations {
-            migration.up(&manager).await.map_err(|e| DatabaseError(e.to_string()))?;
+    /// Opens the database that the settings name for this capability, making what is missing: the directory and file,
+    /// or the schema on the server, and the tables.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do about it.
+    pub async fn open(
+        capability: &str,
+        settings: &Settings,
+        schema: &Schema,
+        env: &Env,
+    ) -> Result<Self, DatabaseError> {
+        let place = Place::of(capability, settings)?;
+        let _hold = ClockHold::of(env);
+        let opening = Opening { capability, settings, schema, env };
+        match &place {
+            Place::Sqlite(path) => opening.sqlite(path, &place).await,
+            Place::Postgres { .. } => opening.postgres(&place).await,
         }
-        Ok(Self { reads: Reads(conn.clone()), writes: conn, transaction_limit: limit })
+    }
+
+    /// The kind of database; of a file there is one live host in the whole cluster.
+    pub fn kind(&self) -> DatabaseKind {
+        self.inner.place.kind()
+    }
+
+    /// The connections for reads outside a transaction.
+    pub fn reads(&self) -> &Reads {
+        &self.inner.reads
+    }
+
+    /// Begins a transaction: for a handler whose answer is due at `due`.
+    ///
+    /// # Errors
+    /// If the database is not there, or no connection is free in time.
+    pub(crate) async fn begin<'cx>(&self, due: Option<Instant>, track: Arc<dyn Track>) -> Result<Tx<'cx>, TxError> {
+        let writes = &self.inner.writes;
+        let now = writes.env.now();
+        let wait = match due {
+            Some(due) => writes.limits.acquire.min(due.saturating_duration_since(now) * PATIENCE_PERCENT / 100),
+            None => writes.limits.acquire,
+        };
+        Ok(Tx::begin(writes, now + wait, track).await?)
+    }
+
+    /// How the database is now: asks it one question, and changes nothing.
+    pub async fn report(&self) -> DatabaseReport {
+        let inner = &self.inner;
+        let answer = sea_orm::ConnectionTrait::execute_unprepared(&inner.reads, "SELECT 1").await;
+        DatabaseReport {
+            capability: inner.capability.clone(),
+            kind: self.kind(),
+            place: inner.place.to_string(),
+            schema_version: Some(inner.version),
+            binary_version: inner.binary,
+            connections_in_use: inner.writes.in_use() + inner.own_readers_in_use(),
+            note: None,
+            problem: answer.err().map(|e| e.to_string()),
+        }
+    }
+}
+
+impl Inner {
+    fn own_readers_in_use(&self) -> usize {
+        if Arc::ptr_eq(&self.writes, &self.reads.0) { 0 } else { self.reads.0.in_use() }
+    }
+}
+
+/// What opening a database needs to know.
+struct Opening<'a> {
+    capability: &'a str,
+    settings: &'a Settings,
+    schema: &'a Schema,
+    env: &'a Env,
+}
+
+impl Opening<'_> {
+    async fn sqlite(&self, path: &Path, place: &Place) -> Result<Database, DatabaseError> {
+        sqlite::prepare(path)?;
+        let lock = HostLock::take(path)?;
+        let config = self.config();
+        let version = self.migrate(Connector::Sqlite(sqlite::migrator(path, config)), place).await?;
+        let writes = self.lanes(Connector::Sqlite(sqlite::writer(path, config)), 1);
+        let reads = self.lanes(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers);
+        Ok(self.database(place, reads, writes, version, Some(lock)))
+    }
+
+    async fn postgres(&self, place: &Place) -> Result<Database, DatabaseError> {
+        let Place::Postgres { options, schema } = place else { return Err(DatabaseError::new("not PostgreSQL")) };
+        let config = self.config();
+        let application = format!("essaim/{}/{}", self.settings.node.name, self.capability);
+        let migrator = Connector::Postgres(postgres::migrator(options, schema, &application, config));
+        self.warn_of_weak_durability(&migrator, place).await?;
+        let version = self.migrate(migrator, place).await?;
+        let worker = Connector::Postgres(postgres::worker(options, schema, &application, config));
+        let lanes = self.lanes(worker, config.postgres_connections);
+        Ok(self.database(place, lanes.clone(), lanes, version, None))
+    }
+
+    /// The first connection to a server: it finds what is wrong with the way there, and with the server's settings.
+    async fn warn_of_weak_durability(&self, connector: &Connector, place: &Place) -> Result<(), DatabaseError> {
+        let durability = self.config().durability;
+        let look = async {
+            let mut connection = connector.connect().await?;
+            let weak = postgres::weaker_than(durability, &mut connection).await?;
+            connection.close().await?;
+            Ok(weak)
+        };
+        match timeout(self.limits().acquire, look).await {
+            Ok(Ok(None)) => Ok(()),
+            Ok(Ok(Some(weak))) => {
+                let capability = self.capability;
+                let server = format!("{place} has {weak}");
+                tracing::warn!(capability, server, ?durability, "a commit survives less than store.durability says");
+                Ok(())
+            }
+            Ok(Err(error)) => Err(DatabaseError::new(connector.explain(&error))),
+            Err(_) => Err(DatabaseError::new(connector.silent())),
+        }
+    }
+
+    async fn migrate(&self, connector: Connector, place: &Place) -> Result<u32, DatabaseError> {
+        let limit = Duration::from_millis(self.config().migration_limit_ms);
+        migrate::migrate(&connector, place, self.capability, self.schema, limit, self.env).await
+    }
+
+    fn database(
+        &self,
+        place: &Place,
+        reads: Arc<Lanes>,
+        writes: Arc<Lanes>,
+        version: u32,
+        lock: Option<HostLock>,
+    ) -> Database {
+        let (capability, place, binary) = (self.capability.into(), place.clone(), self.schema.version());
+        let inner = Inner { capability, place, reads: Reads(reads), writes, version, binary, _lock: lock };
+        Database { inner: Arc::new(inner) }
+    }
+
+    fn lanes(&self, connector: Connector, size: u32) -> Arc<Lanes> {
+        Lanes::new(connector, size, self.limits(), self.env.clone())
+    }
+
+    fn limits(&self) -> Limits {
+        let config = self.config();
+        Limits {
+            transaction: Duration::from_millis(config.transaction_limit_ms),
+            acquire: Duration::from_millis(config.acquire_timeout_ms),
+        }
+    }
+
+    fn config(&self) -> &StoreConfig {
+        &self.settings.store
     }
 }

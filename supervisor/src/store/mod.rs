@@ -1,10 +1,42 @@
 //! Databases: one a capability, its tables touched by nobody else.
+//!
+//! # Layout
+//! - `database`: opening a capability's database, by its kind (`place`, `sqlite`, `postgres`), under the lock that
+//!   keeps a second host away from a file (`lock`).
+//! - `schema`, `migrate`: the tables of a binary, and bringing a database to them.
+//! - `connection`, `lanes`: connections, and lending them; `outcome`: what an error proves.
+//! - `tx`, `reads`: what a handler works with; every transaction begins in [`Tx`].
+//! - `report`: what an operator is told.
+//! - `clock_hold`: what makes a paused clock wait for databases.
 
 mod database;
-pub use database::{Database, DatabaseError, Reads};
+pub use database::{Database, DatabaseError};
+
+mod place;
+pub use place::DatabaseKind;
+
+mod reads;
+pub use reads::Reads;
+
+mod report;
+pub use report::{DatabaseReport, check};
 
 mod schema;
 pub use schema::Schema;
 
 mod tx;
 pub use tx::{Tx, TxError};
+
+mod clock_hold;
+mod connection;
+mod lanes;
+mod lock;
+mod migrate;
+mod outcome;
+mod postgres;
+mod sql;
+mod sqlite;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use essaim_contract::{Failure, FailureKind, Unknown};
-use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, sqlx,
-};
-use tokio::time::{Instant, timeout_at};
+use sea_orm::sqlx::Error;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
+use super::connection::Connection;
+use super::lanes::{Lanes, Lease, Trouble};
+use super::outcome;
+use super::sql::StatementKind;
 use crate::slot::{Progress, Track};
 use crate::{Cx, Fault};
 
@@ -16,11 +20,22 @@ use crate::{Cx, Fault};
 ///
 /// It borrows the handler's [`Cx`], so a handler cannot ask while it holds one: waits come before the transaction. It
 /// has a time limit (`store.transaction_limit_ms`), after which statements and the commit fail.
+///
+/// After a statement failed the transaction cannot go on, on SQLite as on PostgreSQL: where a conflict is expected,
+/// write with `ON CONFLICT`.
 pub struct Tx<'cx> {
-    inner: DatabaseTransaction,
+    state: Mutex<State>,
+    lanes: Arc<Lanes>,
     limit: Instant,
     progress: Arc<dyn Track>,
     cx: PhantomData<&'cx mut Cx>,
+}
+
+struct State {
+    /// Absent once the transaction has ended.
+    lease: Option<Lease>,
+    /// The first error of a statement.
+    failed: Option<String>,
 }
 
 /// Why a transaction could not begin or commit.
@@ -38,50 +53,88 @@ pub enum TxError {
 }
 
 impl<'cx> Tx<'cx> {
-    pub(crate) fn new(inner: DatabaseTransaction, limit: Instant, progress: Arc<dyn Track>) -> Self {
-        Self { inner, limit, progress, cx: PhantomData }
+    /// Begins a transaction; every transaction of a handler begins here.
+    pub(crate) async fn begin(lanes: &Arc<Lanes>, patience: Instant, progress: Arc<dyn Track>) -> Result<Self, DbErr> {
+        let lease = lanes.begin(patience).await?;
+        let limit = lanes.env.now() + lanes.limits.transaction;
+        let state = Mutex::new(State { lease: Some(lease), failed: None });
+        Ok(Self { state, lanes: lanes.clone(), limit, progress, cx: PhantomData })
     }
 
     /// Makes the transaction's writes durable.
     ///
     /// # Errors
     /// [`TxError::Database`] if surely nothing was committed, [`TxError::CommitUnanswered`] if that is not known.
-    pub async fn commit(self) -> Result<(), TxError> {
-        if Instant::now() >= self.limit {
+    pub async fn commit(mut self) -> Result<(), TxError> {
+        let state = self.state.get_mut();
+        if let Some(failed) = &state.failed {
+            return Err(TxError::Database(already_failed(failed)));
+        }
+        if self.lanes.env.now() >= self.limit {
             return Err(TxError::Database(too_long()));
         }
+        let Some(mut lease) = state.lease.take() else { return Err(TxError::Database(already_failed("it ended"))) };
         self.progress.set_progress(Progress::Committing);
-        match self.inner.commit().await {
+        match lease.work(self.limit, |mut c| async { (c.commit().await, c) }).await {
             Ok(()) => {
                 self.progress.set_progress(Progress::Committed);
                 Ok(())
             }
-            Err(error) if refused(&error) => {
-                self.progress.set_progress(Progress::Nothing);
-                Err(TxError::Database(error))
+            Err(trouble) => {
+                lease.discard();
+                if matches!(&trouble, Trouble::Database(e) if outcome::nothing_committed(e)) {
+                    self.progress.set_progress(Progress::Nothing);
+                    return Err(TxError::Database(trouble.into_exec_error()));
+                }
+                Err(TxError::CommitUnanswered(trouble.into_exec_error()))
             }
-            Err(error) => Err(TxError::CommitUnanswered(error)),
         }
     }
 
-    /// Undoes the transaction's writes; dropping it does the same.
+    /// Undoes the transaction's writes; dropping it does the same without waiting.
     ///
     /// # Errors
     /// If the database does not answer; the writes are undone all the same.
-    pub async fn rollback(self) -> Result<(), DbErr> {
-        self.inner.rollback().await
+    pub async fn rollback(mut self) -> Result<(), DbErr> {
+        let Some(mut lease) = self.state.get_mut().lease.take() else { return Ok(()) };
+        let limit = self.lanes.env.now() + self.lanes.limits.transaction;
+        let result = lease.work(limit, |mut c| async { (c.rollback().await, c) }).await;
+        if result.is_err() {
+            lease.discard();
+        }
+        result.map_err(Trouble::into_exec_error)
+    }
+
+    /// Runs one statement. The first one that fails ends the use of the transaction.
+    async fn run<T, F>(&self, kind: StatementKind, work: impl FnOnce(Connection) -> F) -> Result<T, Trouble>
+    where
+        F: Future<Output = (Result<T, Error>, Connection)>,
+    {
+        let refuse = |error| Err(Trouble::Refused(error));
+        if kind == StatementKind::Transaction {
+            return refuse(DbErr::Custom("the transaction is the runtime's: use tx.commit(), or drop it".into()));
+        }
+        let mut state = self.state.lock().await;
+        if let Some(failed) = &state.failed {
+            return refuse(already_failed(failed));
+        }
+        if self.lanes.env.now() >= self.limit {
+            return refuse(too_long());
+        }
+        let Some(lease) = &mut state.lease else { return refuse(already_failed("it ended")) };
+        let result = lease.work(self.limit, work).await;
+        if let Err(trouble) = &result {
+            state.failed = Some(trouble.to_string());
+        }
+        result
     }
 }
 
-/// Whether the database itself answered with an error, so that nothing was committed.
-fn refused(error: &DbErr) -> bool {
-    match error {
-        DbErr::Exec(RuntimeErr::SqlxError(e))
-        | DbErr::Query(RuntimeErr::SqlxError(e))
-        | DbErr::Conn(RuntimeErr::SqlxError(e)) => {
-            matches!(**e, sqlx::Error::Database(_))
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        if let Some(lease) = self.state.get_mut().lease.take() {
+            lease.roll_back_later();
         }
-        _ => false,
     }
 }
 
@@ -89,26 +142,34 @@ fn too_long() -> DbErr {
     DbErr::Custom("the transaction is older than store.transaction_limit_ms; do the waiting before cx.begin()".into())
 }
 
+fn already_failed(how: &str) -> DbErr {
+    DbErr::Custom(format!("the transaction cannot go on after an earlier failure ({how})"))
+}
+
 #[async_trait::async_trait]
 impl ConnectionTrait for Tx<'_> {
     fn get_database_backend(&self) -> DbBackend {
-        self.inner.get_database_backend()
+        self.lanes.connector().backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        timeout_at(self.limit, self.inner.execute_raw(statement)).await.unwrap_or_else(|_| Err(too_long()))
+        let kind = StatementKind::of(&statement.sql);
+        self.run(kind, |mut c| async { (c.execute(statement).await, c) }).await.map_err(Trouble::into_exec_error)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        timeout_at(self.limit, self.inner.execute_unprepared(sql)).await.unwrap_or_else(|_| Err(too_long()))
+        let (kind, sql) = (StatementKind::of(sql), sql.to_string());
+        self.run(kind, |mut c| async { (c.execute_unprepared(sql).await, c) }).await.map_err(Trouble::into_exec_error)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        timeout_at(self.limit, self.inner.query_one_raw(statement)).await.unwrap_or_else(|_| Err(too_long()))
+        let kind = StatementKind::of(&statement.sql);
+        self.run(kind, |mut c| async { (c.query_one(statement).await, c) }).await.map_err(Trouble::into_query_error)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        timeout_at(self.limit, self.inner.query_all_raw(statement)).await.unwrap_or_else(|_| Err(too_long()))
+        let kind = StatementKind::of(&statement.sql);
+        self.run(kind, |mut c| async { (c.query_all(statement).await, c) }).await.map_err(Trouble::into_query_error)
     }
 }
 

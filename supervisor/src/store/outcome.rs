@@ -1,0 +1,58 @@
+//! What an error of a database proves.
+
+use sea_orm::sqlx::Error;
+use sea_orm::sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sea_orm::sqlx::sqlite::SqliteError;
+
+/// SQLite's primary result codes that the commit of a WAL transaction gives before its last frame is written: error
+/// (no transaction is open any more), busy, locked, read-only, full, constraint. An I/O error is not among them: the
+/// frames may be in the file, and a recovery after a crash would apply them.
+const SQLITE_NOT_COMMITTED: [i32; 6] = [1, 5, 6, 8, 13, 19];
+
+/// PostgreSQL ended the session because the transaction was open for too long: it surely never saw the commit.
+const POSTGRES_TRANSACTION_TOO_OLD: [&str; 2] = ["25P03", "25P04"];
+
+/// Whether an error that answered a commit proves that nothing was committed.
+pub(crate) fn nothing_committed(error: &Error) -> bool {
+    let Error::Database(error) = error else { return false };
+    if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+        // An ERROR aborts the transaction: once the commit is written, PostgreSQL has no way to say ERROR any more. A
+        // FATAL one may end the session between the commit and its answer, and poolers send class 08 when they lose
+        // the server; 40003 says itself that it does not know.
+        let says_unknown = error.code().starts_with("08") || error.code() == "40003";
+        return POSTGRES_TRANSACTION_TOO_OLD.contains(&error.code())
+            || (matches!(error.severity(), PgSeverity::Error) && !says_unknown);
+    }
+    sqlite_code(error.as_ref()).is_some_and(|code| SQLITE_NOT_COMMITTED.contains(&code))
+}
+
+/// Whether the connection that gave this error is of no more use.
+pub(crate) fn connection_lost(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Protocol(_) | Error::Tls(_) | Error::WorkerCrashed => true,
+        Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
+            Some(e) => matches!(e.severity(), PgSeverity::Fatal | PgSeverity::Panic) || e.code().starts_with("08"),
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+/// The primary result code of an error of SQLite.
+pub(crate) fn sqlite_code(error: &dyn sea_orm::sqlx::error::DatabaseError) -> Option<i32> {
+    error.as_error().downcast_ref::<SqliteError>()?;
+    let extended: i32 = error.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_proves_nothing_about_a_commit() {
+        let lost = Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert!(!nothing_committed(&lost) && connection_lost(&lost));
+        assert!(!nothing_committed(&Error::WorkerCrashed) && connection_lost(&Error::WorkerCrashed));
+    }
+}

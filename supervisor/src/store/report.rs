@@ -1,0 +1,141 @@
+//! What an operator is told about a capability's database.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::sqlx::Error;
+use sea_orm::{DbErr, RuntimeErr, Statement};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::connection::Connector;
+use super::lock::HostLock;
+use super::place::Place;
+use super::schema::{Applied, Next};
+use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
+use crate::config::Settings;
+
+/// How a capability's database is. It displays as one line without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DatabaseReport {
+    /// The capability that owns it.
+    pub capability: String,
+    /// Its kind.
+    pub kind: DatabaseKind,
+    /// Where it is, without the password.
+    pub place: String,
+    /// The version of its schema; `None` while there is none, or it cannot be read.
+    pub schema_version: Option<u32>,
+    /// The version that this binary knows.
+    pub binary_version: u32,
+    /// Connections that are at work.
+    pub connections_in_use: usize,
+    /// What else there is to say.
+    pub note: Option<String>,
+    /// What keeps it from being used, and what to do about it.
+    pub problem: Option<String>,
+}
+
+impl fmt::Display for DatabaseReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {}", self.capability, self.kind, self.place)?;
+        match self.schema_version {
+            Some(version) => write!(f, ", schema {version} (this binary: {})", self.binary_version)?,
+            None if self.problem.is_none() => write!(f, ", made at the first start")?,
+            None => {}
+        }
+        if let Some(note) = &self.note {
+            write!(f, ", {note}")?;
+        }
+        match &self.problem {
+            Some(problem) => write!(f, ": {problem}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks at the database that the settings name for this capability, from outside and without changing it.
+pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> DatabaseReport {
+    let mut report = DatabaseReport {
+        capability: capability.to_string(),
+        kind: DatabaseKind::Sqlite,
+        place: String::new(),
+        schema_version: None,
+        binary_version: schema.version(),
+        connections_in_use: 0,
+        note: None,
+        problem: None,
+    };
+    let place = match Place::of(capability, settings) {
+        Ok(place) => place,
+        Err(error) => return DatabaseReport { problem: Some(error.to_string()), ..report },
+    };
+    report.kind = place.kind();
+    report.place = place.to_string();
+    let connector = match &place {
+        Place::Sqlite(path) => {
+            report.note = HostLock::holder(path).map(|holder| format!("in use by {holder}"));
+            if !path.exists() {
+                report.problem = what_is_in_the_way(path);
+                return report;
+            }
+            Connector::Sqlite(sqlite::looker(path, &settings.store))
+        }
+        Place::Postgres { options, schema } => {
+            Connector::Postgres(postgres::worker(options, schema, "essaim/check", &settings.store))
+        }
+    };
+    let limit = Duration::from_millis(settings.store.acquire_timeout_ms);
+    match timeout(limit, look(&connector)).await {
+        Err(_) => report.problem = Some(connector.silent()),
+        Ok(Err(error)) => report.problem = Some(connector.explain(&error)),
+        Ok(Ok(applied)) => {
+            report.schema_version = applied.last().map(|a| a.version);
+            match schema.next(&applied) {
+                Ok(Next::Ready | Next::Relabel) => {}
+                Ok(Next::Apply(_)) if applied.is_empty() => {}
+                Ok(Next::Apply(_)) => report.note = Some(and(report.note.take(), "migrated at the next start")),
+                Err(error) => report.problem = Some(error.to_string()),
+            }
+        }
+    }
+    report
+}
+
+/// Reads the bookkeeping; nothing where there is none.
+async fn look(connector: &Connector) -> Result<Vec<Applied>, Error> {
+    let backend = connector.backend();
+    let mut connection = connector.connect().await?;
+    let find = Statement::from_string(backend, migrate::find_bookkeeping(backend));
+    let mut applied = Vec::new();
+    if connection.query_one(find).await?.is_some() {
+        let read = Statement::from_string(backend, migrate::READ_BOOKKEEPING);
+        for row in connection.query_all(read).await? {
+            applied.push(migrate::applied(&row).map_err(unreadable)?);
+        }
+    }
+    connection.close().await?;
+    Ok(applied)
+}
+
+fn unreadable(error: DbErr) -> Error {
+    match error {
+        DbErr::Query(RuntimeErr::SqlxError(e)) => Error::Protocol(e.to_string()),
+        other => Error::Protocol(format!("its table essaim_schema is not the runtime's: {other}")),
+    }
+}
+
+/// Why a file could not be made here; `None` if nothing is in the way, as far as looking tells.
+fn what_is_in_the_way(path: &Path) -> Option<String> {
+    let directory = sqlite::directory_of(path);
+    let there = directory.ancestors().find(|d| d.exists())?;
+    if there.is_dir() {
+        return None;
+    }
+    Some(format!("{} is a file: its directory cannot be made; choose another with --data-dir", there.display()))
+}
+
+fn and(note: Option<String>, more: &str) -> String {
+    note.map_or_else(|| more.to_string(), |note| format!("{note}, {more}"))
+}
