@@ -96,6 +96,12 @@ impl Bus {
         self.hosts().iter().find(|h| &*h.name == capability)
     }
 
+    /// Whether a live node, this one or another, takes asks for a capability now.
+    pub fn reaches(&self, capability: &str) -> bool {
+        self.host(capability).is_some_and(|h| h.supervision.admits().is_ok())
+            || self.remote.get().is_some_and(|r| r.members().reach(capability))
+    }
+
     /// Asks: here if the capability is hosted here, elsewhere if it is not or surely did not take the message.
     pub async fn ask<M: Ask>(&self, message: M, origin: Origin<'_>, call: Call) -> AskResultOf<M> {
         let to = <M::To as Capability>::NAME;

@@ -73,6 +73,11 @@ impl Client {
         self.bus.broadcast(message, &self.call());
     }
 
+    /// Whether a live node, this one or another, is known to take asks for a capability now.
+    pub fn reaches(&self, capability: &str) -> bool {
+        self.bus.reaches(capability)
+    }
+
     /// This node's near cache.
     pub fn near(&self) -> &Near {
         &self.bus.near

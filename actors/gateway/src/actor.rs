@@ -37,7 +37,9 @@ impl Actor for GatewayActor {
         let front = Arc::new(Front::new(settings, routes, start.client())?);
         let drain = &start.settings().drain;
         let (announce, within) = (Duration::from_millis(drain.announce_ms), Duration::from_millis(drain.timeout_ms));
-        let server = Server::start(front, listener, announce, within.saturating_sub(announce))?;
+        // The node waits for `drain.timeout_ms` and no longer; what is cut off should be told before.
+        let stop_within = within.saturating_sub(announce) * 9 / 10;
+        let server = Server::start(front, listener, announce, stop_within)?;
         start.every(REFRESH_KEYS, refresh);
         tracing::info!(address = %server.address(), "serving HTTP");
         Ok(Shared(server))

@@ -88,12 +88,26 @@ pub(crate) fn figures(front: &Front) -> Value {
     })
 }
 
-fn readiness(front: &Front) -> Result<(), String> {
+/// Whether requests should be sent here; if not, why.
+pub(crate) fn readiness(front: &Front) -> Result<(), String> {
     if front.is_draining() {
         return Err("This gateway is about to stop.".into());
     }
-    front.was_complete.store(true, Ordering::Release);
-    Ok(())
+    let is_away = |name: &&str| !front.client.reaches(name);
+    let mut capabilities = front.routes.iter().map(|r| r.name);
+    if front.was_complete.load(Ordering::Acquire) {
+        return match capabilities.all(|name| is_away(&name)) && front.routes.iter().next().is_some() {
+            true => Err("None of the capabilities can be reached.".into()),
+            false => Ok(()),
+        };
+    }
+    let missing: Vec<&str> = capabilities.filter(is_away).collect();
+    if missing.is_empty() {
+        front.was_complete.store(true, Ordering::Release);
+        Ok(())
+    } else {
+        Err(format!("Not up yet: {}.", missing.join(", ")))
+    }
 }
 
 async fn openapi_json(front: Data<Arc<Front>>) -> HttpResponse {

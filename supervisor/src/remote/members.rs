@@ -158,6 +158,12 @@ impl Members {
         lost
     }
 
+    /// Whether one of them takes asks for a capability.
+    pub fn reach(&self, capability: &str) -> bool {
+        let takes_asks = |p: &Peer| p.host(capability).is_some_and(|h| h.running) && !p.is_silent();
+        self.read().values().any(|p| takes_asks(p) && p.beat().state == NodeState::Ready)
+    }
+
     pub fn status(&self, now: Instant) -> Vec<MemberStatus> {
         self.all().iter().map(|p| p.status(now)).collect()
     }

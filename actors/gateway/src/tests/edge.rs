@@ -1,10 +1,14 @@
 //! What the gateway does for every request.
 
 use std::net::TcpListener;
+use std::sync::atomic::Ordering;
 
+use essaim_http::{RouteSet, Routes};
 use serde_json::Value;
+use utoipa::openapi::OpenApi;
 
-use super::stage::{gate, settings};
+use super::jwt::published;
+use super::stage::{gate, gate_with, routes, settings};
 use crate::GatewaySettings;
 use crate::server::bind;
 
@@ -87,6 +91,21 @@ async fn a_forwarded_address_is_believed_of_trusted_proxies_only() {
 }
 
 #[tokio::test]
+async fn a_gateway_is_ready_once_each_capability_was_up_and_while_one_is() {
+    let absent = Routes { name: "orders", configure: |_| {}, openapi: OpenApi::default };
+    let keys = || Ok(published(&[]));
+    let gate = gate_with(settings(), RouteSet::new([routes(), absent]), keys).await;
+    let problem = gate.get("/readyz", "").await.problem(503, "not-ready");
+    assert_eq!(problem["detail"], "Not up yet: orders.");
+    assert_eq!(gate.get("/livez", "").await.status, 200);
+    gate.server.front().was_complete.store(true, Ordering::Release);
+    assert_eq!(gate.get("/readyz", "").await.status, 200, "auth can be reached");
+    let alone = gate_with(settings(), RouteSet::new([absent]), keys).await;
+    alone.server.front().was_complete.store(true, Ordering::Release);
+    alone.get("/readyz", "").await.problem(503, "not-ready");
+}
+
+#[tokio::test]
 async fn head_is_answered_as_get_without_the_body() {
     let gate = gate(settings()).await;
     let reply = gate.send("HEAD /things/7", "Connection: close\r\n", "").await;
@@ -102,7 +121,7 @@ async fn the_document_describes_all_routes_and_their_problems() {
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     let make = &document["paths"]["/things"]["post"];
-    assert_eq!((make["operationId"].as_str(), &make["tags"][0]), (Some("stub_make"), &Value::from("stub")));
+    assert_eq!((make["operationId"].as_str(), &make["tags"][0]), (Some("auth_make"), &Value::from("auth")));
     for status in ["400", "413", "415", "422", "429", "500", "503", "504"] {
         let schema = &make["responses"][status]["content"]["application/problem+json"]["schema"]["$ref"];
         assert_eq!(schema, "#/components/schemas/Problem", "{status}");

@@ -57,11 +57,20 @@ pub async fn gate(settings: GatewaySettings) -> Gate {
 /// A gateway in front of an `auth` that answers so.
 pub async fn gate_with_keys(
     settings: GatewaySettings,
+    keys: impl FnMut() -> Result<Keys, AskError<essaim_contract::Never>> + Send + 'static,
+) -> Gate {
+    gate_with(settings, RouteSet::new([routes()]), keys).await
+}
+
+/// A gateway with these routes, in front of an `auth` that answers so.
+pub async fn gate_with(
+    settings: GatewaySettings,
+    routes: RouteSet,
     mut keys: impl FnMut() -> Result<Keys, AskError<essaim_contract::Never>> + Send + 'static,
 ) -> Gate {
     let own = GatewaySettings { listen: "127.0.0.1:0".into(), keys_refresh_ms: 3_600_000, ..settings.clone() };
     let stage = Harness::<GatewayActor>::bare().settings(own).stub::<GetKeys>(move |_| keys()).start().await;
-    let front = Arc::new(Front::new(settings, Arc::new(routes()), stage.client()).unwrap());
+    let front = Arc::new(Front::new(settings, Arc::new(routes), stage.client()).unwrap());
     let listener = bind(&front.settings.listen).unwrap();
     let (announce, within) = (Duration::from_millis(200), Duration::from_secs(10));
     let server = stage.run(async { Server::start(front, listener, announce, within) }).await.unwrap();
@@ -69,9 +78,9 @@ pub async fn gate_with_keys(
     Gate { stage, server, at }
 }
 
-/// The routes of a capability that there is not.
-pub fn routes() -> RouteSet {
-    RouteSet::new([Routes { name: "stub", configure, openapi: Doc::openapi }])
+/// Routes under the name of the one capability that there is.
+pub fn routes() -> Routes {
+    Routes { name: "auth", configure, openapi: Doc::openapi }
 }
 
 #[derive(OpenApi)]
