@@ -34,7 +34,7 @@ async fn stock(t: &Stage<CatalogActor>, n: u32) -> i64 {
     t.ask(GetStock { id: id(n) }).await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_product_is_found_as_it_was_created() {
     let t = catalog().await;
     let created = create(&t, new(1, 250, 7)).await;
@@ -44,7 +44,7 @@ async fn a_product_is_found_as_it_was_created() {
     assert_eq!(t.ask(GetProduct { id: id(2) }).await, Err(AskError::Rejected(CatalogError::NotFound)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn creating_again_with_the_same_id_changes_nothing() {
     let t = catalog().await;
     let first = create(&t, new(1, 250, 7)).await;
@@ -52,7 +52,7 @@ async fn creating_again_with_the_same_id_changes_nothing() {
     assert_eq!(t.ask(ListProducts { limit: 10, cursor: None }).await.unwrap().items, [first]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_sku_belongs_to_one_product() {
     let t = catalog().await;
     create(&t, new(1, 250, 7)).await;
@@ -64,7 +64,7 @@ async fn a_sku_belongs_to_one_product() {
     assert_eq!(t.ask_as(admin(), rename).await, Err(taken));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_update_changes_what_it_names_and_nothing_else() {
     let t = catalog().await;
     let before = create(&t, new(1, 250, 7)).await;
@@ -78,7 +78,7 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
     assert_eq!(t.ask_as(admin(), missing).await, Err(AskError::Rejected(CatalogError::NotFound)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_update_outdates_the_cached_description() {
     let t = catalog().await;
     create(&t, new(1, 250, 7)).await;
@@ -88,7 +88,7 @@ async fn an_update_outdates_the_cached_description() {
     assert_eq!(client.near().get(Describe::NEAR, &id(1)), None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_an_admin_changes_the_catalogue() {
     let t = catalog().await;
     create(&t, new(1, 250, 7)).await;
@@ -100,7 +100,7 @@ async fn only_an_admin_changes_the_catalogue() {
     assert_eq!(stock(&t, 1).await, 7);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn values_out_of_bounds_are_refused_by_field() {
     let t = catalog().await;
     let bad = [
@@ -119,7 +119,7 @@ async fn values_out_of_bounds_are_refused_by_field() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pages_neither_repeat_nor_skip_while_products_are_added() {
     let t = catalog().await;
     for n in [2, 4, 6, 8] {
@@ -138,7 +138,7 @@ async fn pages_neither_repeat_nor_skip_while_products_are_added() {
     assert_eq!(t.ask(bad).await, Err(AskError::Rejected(CatalogError::BadCursor)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_demonstration_catalogue_is_there_when_it_is_asked_for() {
     let t = Harness::<CatalogActor>::sqlite().settings(CatalogSettings { demo: true }).start().await;
     let items = t.ask(ListProducts { limit: MAX_PAGE, cursor: None }).await.unwrap().items;

@@ -47,7 +47,7 @@ fn honey() -> Value {
     json!({"sku": "HONEY", "name": "Honey", "price_cents": 1190, "currency": "EUR", "stock": 5})
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_stock_shown_is_live_while_the_description_is_cached() {
     let t = catalog().await;
     let (status, created) = send(&t, Some(admin()), (Method::POST, "/products"), Some(honey())).await;
@@ -66,7 +66,7 @@ async fn the_stock_shown_is_live_while_the_description_is_cached() {
     assert_eq!((&shown["price_cents"], &shown["stock"]), (&json!(990), &json!(3)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_a_request_decides_its_status() {
     let t = catalog().await;
     create(&t, new(1, 100, 5)).await;
@@ -104,7 +104,7 @@ async fn what_is_wrong_with_a_request_decides_its_status() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_list_is_followed_by_its_cursor() {
     let t = catalog().await;
     for n in 1..=3 {

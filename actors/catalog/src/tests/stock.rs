@@ -13,7 +13,7 @@ fn no<T>(error: ReserveError) -> Result<T, AskError<ReserveError>> {
     Err(AskError::Rejected(error))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reservation_takes_stock_and_names_prices_in_the_order_of_its_lines() {
     let t = catalog().await;
     create(&t, new(1, 100, 5)).await;
@@ -24,7 +24,7 @@ async fn a_reservation_takes_stock_and_names_prices_in_the_order_of_its_lines() 
     assert_eq!((stock(&t, 1).await, stock(&t, 2).await), (4, 2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn concurrent_orders_never_take_more_than_there_is() {
     let t = catalog().await;
     create(&t, new(1, 100, 10)).await;
@@ -39,7 +39,7 @@ async fn concurrent_orders_never_take_more_than_there_is() {
     assert_eq!((stock(&t, 1).await, stock(&t, 2).await), (0, 990));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_order_takes_all_its_lines_or_none() {
     let t = catalog().await;
     create(&t, new(1, 100, 5)).await;
@@ -53,7 +53,7 @@ async fn an_order_takes_all_its_lines_or_none() {
     assert_eq!(stock(&t, 1).await, 5);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn asking_again_for_an_order_gives_the_first_answer_at_the_first_price() {
     let t = catalog().await;
     create(&t, new(1, 100, 5)).await;
@@ -64,7 +64,7 @@ async fn asking_again_for_an_order_gives_the_first_answer_at_the_first_price() {
     assert_eq!(t.ask(reserve(1, &[(1, 4)])).await, no(ReserveError::OtherLines));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_remembered_when_stock_has_come() {
     let t = catalog().await;
     create(&t, new(1, 100, 0)).await;
@@ -76,7 +76,7 @@ async fn a_refusal_is_remembered_when_stock_has_come() {
     t.ask(reserve(2, &[(1, 1)])).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stock_is_given_back_once() {
     let t = catalog().await;
     create(&t, new(1, 100, 5)).await;
@@ -88,7 +88,7 @@ async fn stock_is_given_back_once() {
     assert_eq!(t.ask(reserve(1, &[(1, 2), (2, 3)])).await, no(ReserveError::Released));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_release_that_comes_first_makes_the_reservation_take_nothing() {
     let t = catalog().await;
     create(&t, new(1, 100, 5)).await;
@@ -97,7 +97,7 @@ async fn a_release_that_comes_first_makes_the_reservation_take_nothing() {
     assert_eq!(stock(&t, 1).await, 5);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn releasing_a_refused_order_gives_nothing() {
     let t = catalog().await;
     create(&t, new(1, 100, 0)).await;
@@ -107,7 +107,7 @@ async fn releasing_a_refused_order_gives_nothing() {
     assert_eq!(t.ask(reserve(1, &[(1, 1)])).await, refused);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn repeated_and_crossing_messages_of_one_order_keep_the_balance() {
     let t = catalog().await;
     create(&t, new(1, 100, 50)).await;
@@ -122,7 +122,7 @@ async fn repeated_and_crossing_messages_of_one_order_keep_the_balance() {
     assert_eq!(stock(&t, 1).await, 40, "five orders hold two pieces each");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn lines_out_of_bounds_are_refused() {
     let t = catalog().await;
     create(&t, new(1, 100, 50)).await;

@@ -44,7 +44,7 @@ fn honey(quantity: i64) -> TestRequest {
     post(json!([{"product_id": id(1), "quantity": quantity}]))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_order_is_placed_read_listed_and_cancelled() {
     let (t, shop) = orders().await;
     let placed = send(&t, Some(ann()), honey(2)).await;
@@ -64,7 +64,7 @@ async fn an_order_is_placed_read_listed_and_cancelled() {
     assert_eq!((cancelled.status, &cancelled.body["status"], shop.stock(1)), (200, &json!("cancelled"), 10));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repeated_key_is_200_with_the_first_order_and_422_with_another_body() {
     let (t, _) = orders().await;
     let with_key = |quantity| honey(quantity).insert_header(("Idempotency-Key", "k-1"));
@@ -75,7 +75,7 @@ async fn a_repeated_key_is_200_with_the_first_order_and_422_with_another_body() 
     assert_eq!((other.status, &other.body["type"]), (422, &json!("urn:essaim:problem:idempotency-key-reused")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_oversold_order_is_409_and_names_the_products() {
     let (t, _) = orders().await;
     let refused = send(&t, Some(ann()), honey(11)).await;
@@ -88,7 +88,7 @@ async fn an_oversold_order_is_409_and_names_the_products() {
     assert_eq!(send(&t, Some(ann()), cancel).await.status, 409);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_a_request_decides_its_status() {
     let (t, shop) = orders().await;
     t.ask_as(ann(), place(1, &[(1, 1)])).await.unwrap();

@@ -1,6 +1,6 @@
 use super::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_order_is_confirmed_with_its_stock_and_total() {
     let (t, shop) = orders().await;
     let order = t.ask_as(ann(), place(1, &[(2, 2), (1, 1), (2, 1)])).await.unwrap();
@@ -14,7 +14,7 @@ async fn an_order_is_confirmed_with_its_stock_and_total() {
     assert_eq!(t.ask_as(ann(), GetOrder { id: id(1) }).await.unwrap(), order);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_order_keeps_the_price_it_was_placed_at() {
     let (t, shop) = orders().await;
     let first = t.ask_as(ann(), keyed(1, "k", &[(1, 1)])).await.unwrap();
@@ -25,7 +25,7 @@ async fn an_order_keeps_the_price_it_was_placed_at() {
     assert_eq!(t.ask_as(ann(), keyed(3, "k", &[(1, 1)])).await.unwrap(), first);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_order_that_cannot_be_is_rejected_for_its_reason_and_holds_no_stock() {
     let (t, shop) = orders().await;
     for (order, lines, reason) in [
@@ -41,7 +41,7 @@ async fn an_order_that_cannot_be_is_rejected_for_its_reason_and_holds_no_stock()
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_same_key_and_lines_give_the_same_order() {
     let (t, shop) = orders().await;
     let first = t.ask_as(ann(), keyed(1, "k", &[(1, 2), (2, 1)])).await.unwrap();
@@ -52,7 +52,7 @@ async fn the_same_key_and_lines_give_the_same_order() {
     assert_eq!(t.ask_as(ann(), keyed(4, "no", &[(1, 99)])).await, Err(rejected(3, full)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_same_key_with_other_lines_is_refused() {
     let (t, shop) = orders().await;
     t.ask_as(ann(), keyed(1, "k", &[(1, 2)])).await.unwrap();
@@ -60,7 +60,7 @@ async fn the_same_key_with_other_lines_is_refused() {
     assert_eq!(shop.stock(1), 8);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_key_is_each_customers_own() {
     let (t, shop) = orders().await;
     t.ask_as(ann(), keyed(1, "k", &[(1, 2)])).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_key_is_each_customers_own() {
     assert_eq!((bob.id, shop.stock(1)), (id(2), 5));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn concurrent_attempts_with_one_key_place_one_order() {
     let (t, shop) = orders().await;
     let client = t.client().on_behalf_of(ann());
@@ -78,7 +78,7 @@ async fn concurrent_attempts_with_one_key_place_one_order() {
     assert_eq!((first.status, shop.stock(1)), (OrderStatus::Confirmed, 9));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_attempt_that_the_bus_repeats_places_one_order() {
     let (t, shop) = orders().await;
     let first = t.ask_as(ann(), place(1, &[(1, 1)])).await.unwrap();
@@ -86,7 +86,7 @@ async fn an_attempt_that_the_bus_repeats_places_one_order() {
     assert_eq!(shop.stock(1), 9);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_customers_order_does_not_exist() {
     let (t, shop) = orders().await;
     t.ask_as(ann(), place(1, &[(1, 1)])).await.unwrap();
@@ -99,7 +99,7 @@ async fn another_customers_order_does_not_exist() {
     assert_eq!(t.ask(GetOrder { id: id(1) }).await, Err(AskError::Rejected(OrderError::Unauthenticated)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cancelling_gives_the_stock_back_once() {
     let (t, shop) = orders().await;
     t.ask_as(ann(), place(1, &[(1, 4)])).await.unwrap();
@@ -109,7 +109,7 @@ async fn cancelling_gives_the_stock_back_once() {
     assert_eq!(shop.stock(1), 10);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_rejected_order_cannot_be_cancelled() {
     let (t, _) = orders().await;
     t.ask_as(ann(), place(1, &[(1, 99)])).await.unwrap_err();
@@ -117,7 +117,7 @@ async fn a_rejected_order_cannot_be_cancelled() {
     assert_eq!(t.ask_as(ann(), CancelOrder { id: id(1) }).await, Err(AskError::Rejected(refused)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pages_go_from_new_to_old_and_are_stable_while_orders_are_placed() {
     let (t, _) = orders().await;
     let ids = |page: &OrderPage| page.items.iter().map(|o| o.id.clone()).collect::<Vec<_>>();

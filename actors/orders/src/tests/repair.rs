@@ -1,13 +1,12 @@
 use super::*;
 
-/// Orders with a repair that comes soon and often.
+/// Orders with the repair of every day; the clock is paused, so nobody waits for it.
 async fn repaired() -> (Stage<OrdersActor>, Shop, mpsc::UnboundedReceiver<String>) {
     let (shop, released) = Shop::open();
-    let soon = OrdersSettings { repair_after_ms: 500, repair_every_ms: 5, ..Default::default() };
-    (orders_with(&shop, soon).await, shop, released)
+    (orders_with(&shop, OrdersSettings::default()).await, shop, released)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_order_left_half_way_is_rejected_and_its_stock_released() {
     for mishap in [CrashBefore, CrashAfter, LostBefore, LostAfter, NotDelivered, Failed] {
         let (t, shop, mut released) = repaired().await;
@@ -20,7 +19,7 @@ async fn an_order_left_half_way_is_rejected_and_its_stock_released() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_an_asker_is_told_is_what_is_known() {
     let (t, shop) = orders().await;
     shop.next_reserves(&[NotDelivered, Failed, LostAfter, CrashAfter]);
@@ -35,7 +34,7 @@ async fn what_an_asker_is_told_is_what_is_known() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_same_key_goes_on_with_an_order_left_half_way() {
     for mishap in [CrashBefore, CrashAfter, LostBefore, LostAfter, NotDelivered, Failed] {
         let (t, shop) = orders().await;
@@ -48,7 +47,7 @@ async fn the_same_key_goes_on_with_an_order_left_half_way() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_order_left_half_way_can_be_cancelled() {
     for mishap in [CrashBefore, CrashAfter] {
         let (t, shop) = orders().await;
@@ -60,7 +59,7 @@ async fn an_order_left_half_way_can_be_cancelled() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cancellation_left_half_way_is_finished() {
     for mishap in [CrashBefore, CrashAfter, LostBefore, LostAfter, NotDelivered, Failed] {
         let (t, shop, mut released) = repaired().await;
@@ -73,7 +72,7 @@ async fn a_cancellation_left_half_way_is_finished() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cancellation_holds_while_catalog_is_away() {
     let (t, shop) = orders().await;
     t.ask_as(ann(), place(1, &[(1, 4)])).await.unwrap();
@@ -84,7 +83,7 @@ async fn a_cancellation_holds_while_catalog_is_away() {
     assert_eq!(shop.stock(1), 10, "asking again does not wait for the repair");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stock_reserved_for_an_order_that_is_then_rejected_is_released() {
     for mishap in [CrashBefore, CrashAfter, LostBefore, LostAfter, NotDelivered, Failed] {
         let (t, shop, mut released) = repaired().await;
@@ -95,7 +94,7 @@ async fn stock_reserved_for_an_order_that_is_then_rejected_is_released() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_repair_leaves_finished_orders_alone() {
     let (t, shop, mut released) = repaired().await;
     t.ask_as(ann(), place(1, &[(1, 1)])).await.unwrap();
