@@ -1,1 +1,39 @@
-fn main() {}
+//! The `essaim` binary: the capabilities of the roster, as one process or several.
+//!
+//! # Layout
+//!
+//! - `cli`: the command line; a file for each command.
+//! - `roster`: the capabilities compiled in.
+//! - `logging`: where log lines go. `serve`: a node's life in this process.
+
+mod cli;
+mod logging;
+mod roster;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use essaim_supervisor::exit::Fatal;
+
+use crate::cli::{Cli, Command, check, print, status, up};
+use crate::serve::{Part, serve};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let roster = roster::roster();
+    let ended: Result<(), Fatal> = match &cli.command {
+        Command::Run => Part::whole(&roster, &cli.global).and_then(|part| serve(&roster, part)),
+        Command::Node(node) => Part::of(&roster, &cli.global, node).and_then(|part| serve(&roster, part)),
+        Command::Up(up) => up::run(&roster, &cli.global, up),
+        Command::Check(check) => check::run(&roster, &cli.global, check),
+        Command::Status(status) => status::run(&roster, &cli.global, status),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            print::error(&fatal);
+            ExitCode::from(fatal.code)
+        }
+    }
+}

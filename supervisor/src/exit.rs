@@ -8,6 +8,8 @@ pub const USAGE: u8 = 2;
 pub const GIVEN_UP: u8 = 70;
 /// Another process runs under this node's name with a higher epoch.
 pub const SUPERSEDED: u8 = 71;
+/// Another live node has this node's name, or a capability that has one host.
+pub const TAKEN: u8 = 72;
 /// The data directory cannot be written to, or another process owns a file in it (`EX_CANTCREAT`).
 pub const DATA_DIR: u8 = 73;
 /// The bridge does not answer (`EX_TEMPFAIL`).
@@ -16,6 +18,9 @@ pub const BRIDGE: u8 = 75;
 pub const ADDRESS_IN_USE: u8 = 76;
 /// The configuration is wrong (`EX_CONFIG`).
 pub const CONFIG: u8 = 78;
+
+/// A second signal ended the process before it had drained.
+pub const SECOND_SIGNAL: u8 = 130;
 
 /// What makes a node end by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -82,7 +82,7 @@ impl<A: Actor> Harness<A> {
     /// If the settings are not a table.
     pub fn settings(mut self, settings: A::Settings) -> Self {
         let section = toml::Value::try_from(settings).expect("settings are a table of plain values");
-        self.config.sections.insert(name_of::<A>().into(), section);
+        self.config.set_section(name_of::<A>(), section);
         self
     }
 

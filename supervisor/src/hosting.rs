@@ -51,6 +51,8 @@ pub(crate) trait Plan: Send + Sync {
     /// The wire names of the messages it handles.
     fn messages(&self) -> BTreeSet<String>;
     fn schema(&self) -> Option<Schema>;
+    /// The defaults of its settings.
+    fn defaults(&self) -> Result<toml::Value, toml::ser::Error>;
     /// Whether the configuration has all it needs.
     fn check(&self, config: &Config) -> Result<(), ConfigError>;
     /// Makes the capability's host and begins to bring it up; on the first arbiter.
@@ -81,6 +83,10 @@ impl<A: Actor> Plan for PlanOf<A> {
 
     fn schema(&self) -> Option<Schema> {
         A::schema()
+    }
+
+    fn defaults(&self) -> Result<toml::Value, toml::ser::Error> {
+        toml::Value::try_from(A::Settings::default())
     }
 
     fn check(&self, config: &Config) -> Result<(), ConfigError> {

@@ -33,6 +33,9 @@ pub use roster::{Roster, cycle_in};
 mod arbiters;
 pub use arbiters::run;
 
+mod backoff;
+pub use backoff::Backoff;
+
 mod bridge;
 pub use bridge::ClaimError;
 
@@ -58,7 +61,6 @@ pub mod exit;
 pub mod store;
 pub mod trace;
 
-mod backoff;
 mod bus;
 mod call;
 mod cell;

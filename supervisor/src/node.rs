@@ -42,6 +42,18 @@ pub enum NodeError {
     Bridge(#[from] ClaimError),
 }
 
+impl NodeError {
+    /// How the process must end.
+    pub fn into_fatal(self) -> Fatal {
+        let code = match self {
+            Self::Config(_) | Self::Cycle(_) => exit::CONFIG,
+            Self::Bridge(ClaimError::Unreachable { .. }) => exit::BRIDGE,
+            Self::Bridge(ClaimError::Taken(_)) => exit::TAKEN,
+        };
+        Fatal::new(code, self.to_string())
+    }
+}
+
 impl Node {
     /// Starts a node that hosts these capabilities. Must be called inside a `LocalSet` (`essaim_supervisor::run` does
     /// that), whose thread becomes the node's first arbiter.
@@ -86,7 +98,7 @@ impl Node {
         };
         let mut hosted = beside;
         for name in hosts {
-            let unknown = || ConfigError::new(format!("no capability is called `{name}`"));
+            let unknown = || ConfigError::new(roster.no_such(name));
             hosted.push(roster.plan(name).ok_or_else(unknown)?.host(&ground)?);
         }
         bus.open(hosted);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use essaim_contract::Capability;
 
 use crate::actor::Actor;
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, Settings, runtime_sections, similar};
 use crate::context::Provided;
 use crate::hosting::{Plan, PlanOf};
 
@@ -50,6 +50,43 @@ impl Roster {
     /// The tables that a capability owns; `None` if it keeps nothing, or there is no such capability.
     pub fn schema(&self, capability: &str) -> Option<crate::store::Schema> {
         self.plan(capability)?.schema()
+    }
+
+    /// The defaults of the runtime's settings and of every capability's, as the configuration writes them.
+    ///
+    /// # Errors
+    /// If settings are nothing that TOML can write.
+    pub fn defaults(&self) -> Result<toml::Table, ConfigError> {
+        let unwritable = |e: toml::ser::Error| ConfigError::new(e.to_string());
+        let mut all = toml::Table::try_from(Settings::default()).map_err(unwritable)?;
+        for plan in &self.plans {
+            all.insert(plan.name().into(), plan.defaults().map_err(unwritable)?);
+        }
+        Ok(all)
+    }
+
+    /// Checks what a configuration says about each capability, and the roster itself.
+    pub(crate) fn check(&self, config: &Config) -> Result<(), ConfigError> {
+        let taken = runtime_sections();
+        for plan in &self.plans {
+            if taken.iter().any(|section| section == plan.name()) {
+                let name = plan.name();
+                return Err(ConfigError::new(format!("a capability cannot be called `{name}`: it is a section")));
+            }
+            plan.check(config)?;
+        }
+        Ok(())
+    }
+
+    /// That no capability has this name, and which was probably meant.
+    pub(crate) fn no_such(&self, name: &str) -> String {
+        match similar(name, self.capabilities()) {
+            Some(meant) => format!("no capability is called `{name}`: did you mean `{meant}`?"),
+            None => {
+                let known: Vec<_> = self.capabilities().collect();
+                format!("no capability is called `{name}`: there are {}", known.join(", "))
+            }
+        }
     }
 
     pub(crate) fn plan(&self, capability: &str) -> Option<&Arc<dyn Plan>> {

@@ -1,9 +1,40 @@
 //! Configuration: layers, typed settings, and errors that name file and key.
+//!
+//! # Layout
+//!
+//! - [`Settings`] and its sections: what the runtime is told, with the defaults.
+//! - [`Layers`]: how defaults, file, environment and arguments become one [`Config`].
+//! - `tree.rs`: values that remember who set them; `read.rs`: values into types; `validate.rs`: ranges.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+mod layers;
+pub use layers::Layers;
 
 mod settings;
 pub use settings::*;
 
-use serde::de::DeserializeOwned;
+mod read;
+mod tree;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use layers::runtime_sections;
+pub(crate) use read::similar;
+
+/// A URL as it may be shown: without user and password.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
+    let authority = rest.find('/').unwrap_or(rest.len());
+    match rest[..authority].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.into(),
+    }
+}
 
 /// What a node is told: the runtime's settings and each capability's own section.
 #[derive(Debug, Clone, Default)]
@@ -11,7 +42,7 @@ pub struct Config {
     /// The runtime's sections.
     pub settings: Settings,
     /// The sections that bear a capability's name.
-    pub(crate) sections: toml::Table,
+    sections: BTreeMap<String, tree::Tree>,
 }
 
 /// What is wrong with the configuration; one line that names file and key.
@@ -27,11 +58,25 @@ impl ConfigError {
 }
 
 impl Config {
-    /// The typed settings of one capability.
-    pub(crate) fn section<T: DeserializeOwned + Default>(&self, capability: &str) -> Result<T, ConfigError> {
+    /// The typed settings of one capability, from the section that bears its name.
+    ///
+    /// # Errors
+    /// If a value does not fit, or a key is unknown.
+    pub fn section<T: DeserializeOwned + Default>(&self, capability: &str) -> Result<T, ConfigError> {
         match self.sections.get(capability) {
             None => Ok(T::default()),
-            Some(section) => section.clone().try_into().map_err(|e: toml::de::Error| ConfigError(e.to_string())),
+            Some(section) => read::read(section, capability),
         }
+    }
+
+    /// One text of a capability's section, as the layers have it, whatever else the section holds.
+    pub fn text(&self, capability: &str, key: &str) -> Option<String> {
+        read::read(self.sections.get(capability)?.get([key])?, key).ok()
+    }
+
+    /// Replaces the section of one capability.
+    pub(crate) fn set_section(&mut self, capability: &str, section: toml::Value) {
+        let source = tree::Source::given("the settings given in code");
+        self.sections.insert(capability.into(), tree::Tree::of_toml(section, &source));
     }
 }

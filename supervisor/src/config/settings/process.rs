@@ -85,7 +85,7 @@ impl Default for SupervisionConfig {
 pub struct LogConfig {
     /// What is logged, in the language of `RUST_LOG`, which wins over it.
     pub filter: String,
-    /// `auto` (pretty on a terminal, JSON elsewhere), `pretty` or `json`.
+    /// `pretty` or `json`.
     pub format: LogFormat,
     /// A handler that runs for this many milliseconds is logged at the level `info`; 0: none is.
     pub slow_ms: u64,

@@ -1,0 +1,27 @@
+# `make` alone says what there is.
+
+.PHONY: help run up check test
+
+help:
+	@echo 'make run     all capabilities in one process, with a demo catalogue; nothing to install, data in data/'
+	@echo 'make up      three processes over Redis (config/split.toml); needs a running redis-server'
+	@echo 'make check   form and lints'
+	@echo 'make test    all tests; installs redis-server and postgresql if they are missing (Debian)'
+
+# A debug build starts soonest on a fresh clone; for figures use `cargo run --release -- run`.
+run:
+	@scripts/setup build
+	cargo run --locked -- run $(ARGS)
+
+up:
+	@scripts/setup build
+	cargo run --locked -- up config/split.toml $(ARGS)
+
+check:
+	@scripts/setup build
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+test:
+	@scripts/setup test
+	cargo test --locked --workspace $(ARGS)

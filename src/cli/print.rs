@@ -1,0 +1,63 @@
+//! What commands say to people.
+
+use std::io::Write;
+
+use essaim_supervisor::config::{Config, without_password};
+use essaim_supervisor::exit::Fatal;
+
+/// One line that says what is wrong; the last thing that a process says.
+pub fn error(fatal: &Fatal) {
+    line(&format!("essaim: {fatal}"));
+}
+
+/// Writes a line to stderr. A reader that is gone is no reason to panic.
+pub fn line(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Where a node listens, what it hosts and where its data is.
+pub struct Places {
+    node: String,
+    hosts: Vec<String>,
+    listen: Option<String>,
+    admin: String,
+    data: String,
+    bridge: String,
+}
+
+impl Places {
+    /// As this configuration says.
+    pub fn of(config: &Config, hosts: &[String]) -> Self {
+        let s = &config.settings;
+        let absolute = std::path::absolute(&s.node.data_dir).unwrap_or_else(|_| s.node.data_dir.clone());
+        Self {
+            node: s.node.name.clone(),
+            hosts: hosts.to_vec(),
+            listen: hosts.iter().find_map(|host| config.text(host, "listen")),
+            admin: s.node.admin_listen.clone(),
+            data: absolute.display().to_string(),
+            bridge: if s.bridge.url.is_empty() { "embedded".into() } else { without_password(&s.bridge.url) },
+        }
+    }
+
+    /// Says so: as lines for people, or as one log event.
+    pub fn announce(&self, pretty: bool) {
+        let Self { node, hosts, listen, admin, data, bridge } = self;
+        let (version, hosts) = (env!("CARGO_PKG_VERSION"), hosts.join(", "));
+        if !pretty {
+            let listen = listen.as_deref().unwrap_or_default();
+            tracing::info!(version, node, hosts, listen, admin, data, bridge, "started");
+            return;
+        }
+        line(&format!("essaim {version}, node {node}"));
+        line(&format!("  hosts   {hosts}"));
+        if let Some(listen) = listen {
+            line(&format!("  listens http://{listen} (documentation at /docs)"));
+        }
+        if !admin.is_empty() {
+            line(&format!("  admin   http://{admin}/status"));
+        }
+        line(&format!("  data    {data}"));
+        line(&format!("  bridge  {bridge}"));
+    }
+}

@@ -1,0 +1,39 @@
+//! Where log lines go: to stderr, pretty for people or one JSON object a line.
+
+use std::io::IsTerminal;
+
+use essaim_supervisor::config::{LogConfig, LogFormat};
+use essaim_supervisor::exit::{self, Fatal};
+use tracing_subscriber::EnvFilter;
+
+/// Libraries that say more than anybody reads at their ordinary level; `log.filter` can raise them by name.
+const TAMED: &str = "sqlx=warn,sea_orm=warn,sea_orm_migration=warn,actix_server=warn,actix_http=warn,actix_web=warn,\
+                     redis=warn,rustls=warn,ureq=warn,mio=warn";
+
+/// Starts logging. `RUST_LOG` wins over `log.filter`.
+///
+/// # Errors
+/// If the filter is none.
+pub fn start(config: &LogConfig) -> Result<(), Fatal> {
+    let (name, wanted) = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.trim().is_empty() => ("RUST_LOG", filter),
+        _ => ("log.filter", config.filter.clone()),
+    };
+    let filter = EnvFilter::builder().parse(format!("{TAMED},{wanted}")).map_err(|error| {
+        Fatal::new(exit::CONFIG, format!("{name}: \"{wanted}\" is no log filter, such as info,essaim=debug: {error}"))
+    })?;
+    // A process whose parent is gone has nowhere to write; that must not become a panic in whoever logs.
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    match config.format {
+        LogFormat::Pretty => lines.with_ansi(colours()).with_target(false).init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+    }
+    Ok(())
+}
+
+/// Whether to colour what goes to stderr: on a terminal, or when whoever reads it says so; never with `NO_COLOR`.
+pub fn colours() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0");
+    !is_set("NO_COLOR") && (is_set("CLICOLOR_FORCE") || std::io::stderr().is_terminal())
+}

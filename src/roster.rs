@@ -1,0 +1,21 @@
+//! The capabilities compiled into this binary. The only file that names implementations.
+
+use essaim_http::RouteSet;
+use essaim_supervisor::Roster;
+
+/// All of them, with what they are provided with.
+pub fn roster() -> Roster {
+    Roster::new()
+        .host::<essaim_users::UsersActor>()
+        .host::<essaim_auth::AuthActor>()
+        .host::<essaim_catalog::CatalogActor>()
+        .host::<essaim_orders::OrdersActor>()
+        .host::<essaim_cache::CacheActor>()
+        .host::<essaim_gateway::GatewayActor>()
+        .provide(RouteSet::new([
+            essaim_users::http::routes(),
+            essaim_auth::http::routes(),
+            essaim_catalog::http::routes(),
+            essaim_orders::http::routes(),
+        ]))
+}

@@ -1,0 +1,86 @@
+//! A node's life in this process: configuration, logs, data directory, node, and the way out.
+
+use essaim_supervisor::config::{Config, ConfigError, LogFormat};
+use essaim_supervisor::exit::{self, Fatal};
+use essaim_supervisor::{Env, Node, Roster, run};
+
+use crate::cli::signals::Signals;
+use crate::cli::{Global, NodeArgs, print};
+use crate::logging;
+
+/// The part of the roster that this process runs, and how.
+pub struct Part {
+    config: Config,
+    hosts: Vec<String>,
+    until_stdin_closes: bool,
+}
+
+impl Part {
+    /// All capabilities, for `essaim run`.
+    pub fn whole(roster: &Roster, global: &Global) -> Result<Self, Fatal> {
+        let mut layers = global.layers(roster, None, None)?;
+        let hosts: Vec<String> = roster.capabilities().map(String::from).collect();
+        if hosts.iter().any(|h| h == "catalog") {
+            layers.preset("essaim run", "catalog.demo", "true");
+        }
+        Ok(Self { config: layers.resolve().map_err(wrong)?, hosts, until_stdin_closes: false })
+    }
+
+    /// One node of a topology, for `essaim node`.
+    pub fn of(roster: &Roster, global: &Global, node: &NodeArgs) -> Result<Self, Fatal> {
+        let config = global.layers(roster, None, Some(&node.name))?.resolve().map_err(wrong)?;
+        let hosts = config.settings.nodes.get(&node.name).map(|n| n.hosts.clone()).unwrap_or_default();
+        if hosts.is_empty() {
+            return Err(wrong(ConfigError::new(format!("`nodes.{}.hosts` names no capability", node.name))));
+        }
+        Ok(Self { config, hosts, until_stdin_closes: node.until_stdin_closes })
+    }
+}
+
+/// A wrong configuration ends the process with a code of its own.
+pub fn wrong(error: ConfigError) -> Fatal {
+    Fatal::new(exit::CONFIG, error.to_string())
+}
+
+/// Runs the node until a signal or a fatal error ends it.
+pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
+    let Part { config, hosts, until_stdin_closes } = part;
+    logging::start(&config.settings.log)?;
+    let places = print::Places::of(&config, &hosts);
+    run(async {
+        let mut signals = Signals::listen(until_stdin_closes)?;
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let pretty = config.settings.log.format == LogFormat::Pretty;
+        let node = tokio::select! {
+            node = Node::start(roster, &hosts, config, Env::system()) => node.map_err(|e| e.into_fatal())?,
+            _ = signals.next() => return Ok(()),
+        };
+        places.announce(pretty);
+        let ended = tokio::select! {
+            fatal = node.fatal() => Err(fatal),
+            () = tell_when_up(&node) => unreachable!("it never ends"),
+            signal = signals.next() => {
+                tracing::info!(signal, "draining: finishing what is under way; a second signal ends at once");
+                Ok(())
+            }
+        };
+        // Another process owns this node's name now: there is nothing left to hand over.
+        if !matches!(&ended, Err(fatal) if fatal.code == exit::SUPERSEDED) {
+            tokio::select! {
+                () = node.drain() => {}
+                signal = signals.next() => {
+                    tracing::warn!(signal, "ended at once by a second signal");
+                    // Leaving by return would wait for computations that are still running.
+                    std::process::exit(exit::SECOND_SIGNAL.into());
+                }
+            }
+        }
+        ended
+    })
+}
+
+async fn tell_when_up(node: &Node) {
+    node.up().await;
+    tracing::info!("ready: every capability of this node runs");
+    std::future::pending().await
+}

@@ -1,0 +1,302 @@
+//! The layers of the configuration, each laid over the one before.
+//!
+//! Lowest first: the built-in defaults, the file, the topology node's own `set` table, the environment, `--set`, flags.
+//! In every layer but the first `KEY_file = "PATH"` sets `KEY` to what the file at PATH holds, without the line break
+//! at its end, so that secrets need not stand in the configuration.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::read::{one_line, read, similar};
+use super::tree::{Leaf, Source, Tree, Value};
+use super::{Config, ConfigError, Settings, validate};
+use crate::roster::Roster;
+
+/// The prefix of environment variables that set a key: `ESSAIM__SECTION__KEY`.
+const ENVIRONMENT_PREFIX: &str = "ESSAIM__";
+/// The end of a key that names a file with the value.
+const FILE_SUFFIX: &str = "_file";
+
+/// The configuration, being laid together.
+pub struct Layers<'r> {
+    roster: &'r Roster,
+    tree: Tree,
+    /// The sections of the lowest layer; those of capabilities that a smaller binary leaves out are no mistake.
+    built_in: Vec<String>,
+    /// Who is to blame for a table without values: the file.
+    file: Option<Source>,
+}
+
+impl<'r> Layers<'r> {
+    /// The lowest layer: the defaults of a binary with this roster, as a TOML document.
+    ///
+    /// # Errors
+    /// If the document is not TOML.
+    pub fn new(roster: &'r Roster, built_in: &str) -> Result<Self, ConfigError> {
+        let tree = Tree::of_toml(parse(built_in, &Source::BuiltIn)?, &Source::BuiltIn);
+        let built_in = tree.entries().map(|(name, _)| name.clone()).collect();
+        Ok(Self { roster, tree, built_in, file: None })
+    }
+
+    /// Adds a TOML file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not TOML.
+    pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let source = Source::given(path.display().to_string());
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ConfigError::new(format!("{source}: {}", unreadable(&e, "the configuration file"))))?;
+        self.file = Some(source.clone());
+        self.lay(Tree::of_toml(parse(&text, &source)?, &source))
+    }
+
+    /// Adds the settings of one node of the topology, and its name.
+    ///
+    /// # Errors
+    /// If the topology has no such node.
+    pub fn node(&mut self, name: &str) -> Result<(), ConfigError> {
+        let Some(node) = self.tree.get(["nodes", name]) else { return Err(self.no_node(name)) };
+        let source = node.source().or(self.file.as_ref()).cloned().unwrap_or(Source::BuiltIn);
+        let mut layer = Tree::default();
+        if let Some(set) = node.get(["set"]) {
+            let source = Source::given(format!("{source} (nodes.{name}.set)"));
+            for (key, value) in set.entries() {
+                let path: Vec<&str> = key.split('.').collect();
+                layer.put(&path, resourced(value.clone(), &source));
+            }
+        }
+        layer.put(&["node", "name"], Tree::text(name, source));
+        self.lay(layer)
+    }
+
+    /// The names of the topology's nodes.
+    pub fn nodes(&self) -> Vec<String> {
+        self.tree.get(["nodes"]).into_iter().flat_map(Tree::entries).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Adds the environment variables that begin with `ESSAIM__`.
+    ///
+    /// # Errors
+    /// If one of them names no key, or a file that cannot be read.
+    pub fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), ConfigError> {
+        let mut layer = Tree::default();
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            let key = key.to_lowercase();
+            let mut path: Vec<&str> = key.split("__").collect();
+            // Capabilities may have `-` in their names, environment variables may not.
+            let place = usize::from(path[0] == "capabilities");
+            if let Some(segment) = path.get_mut(place)
+                && let Some(capability) = self.roster.capabilities().find(|c| c.replace('-', "_") == *segment)
+            {
+                *segment = capability;
+            }
+            layer.put(&path, Tree::text(value, Source::given(name.clone())));
+        }
+        self.lay(layer)
+    }
+
+    /// Adds an assignment from the command line, `section.key=value`.
+    ///
+    /// # Errors
+    /// If it is none, or names a file that cannot be read.
+    pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
+        let Some((key, value)) = assignment.split_once('=') else {
+            return Err(ConfigError::new(format!("--set {assignment}: write it as section.key=value")));
+        };
+        self.assign(&format!("--set {key}"), key.trim(), value)
+    }
+
+    /// Adds a flag of its own that stands for a key, such as `--listen` for `gateway.listen`.
+    ///
+    /// # Errors
+    /// If the value names a file that cannot be read.
+    pub fn flag(&mut self, flag: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+        self.assign(flag, key, value)
+    }
+
+    /// Sets a key that nobody has set: a command's own default.
+    pub fn preset(&mut self, command: &str, key: &str, value: &str) {
+        let path: Vec<&str> = key.split('.').collect();
+        if self.tree.get(path.iter().copied()).is_none_or(Tree::is_built_in) {
+            self.tree.put(&path, Tree::text(value, Source::given(command)));
+        }
+    }
+
+    fn assign(&mut self, source: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+        let mut layer = Tree::default();
+        let path: Vec<&str> = key.split('.').collect();
+        layer.put(&path, Tree::text(value, Source::given(source)));
+        self.lay(layer)
+    }
+
+    fn lay(&mut self, mut layer: Tree) -> Result<(), ConfigError> {
+        read_files(&mut layer, "")?;
+        self.tree.merge(layer);
+        Ok(())
+    }
+
+    fn no_node(&self, name: &str) -> ConfigError {
+        let nodes = self.nodes();
+        let source = self.tree.get(["nodes"]).and_then(Tree::source).or(self.file.as_ref());
+        let file = source.map_or_else(|| "the configuration".into(), ToString::to_string);
+        ConfigError::new(match similar(name, nodes.iter().map(String::as_str)) {
+            Some(meant) => format!("{file}: no node is called `{name}`: did you mean `{meant}`?"),
+            None if nodes.is_empty() => {
+                format!("{file} describes no nodes: give a topology with `--config`, such as config/split.toml")
+            }
+            None => format!("{file}: no node is called `{name}`: there are {}", nodes.join(", ")),
+        })
+    }
+
+    /// Checks all layers together and gives every value its type.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in one line with its key and who set it.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        let (mut runtime, mut sections) = (BTreeMap::new(), BTreeMap::new());
+        let known = runtime_sections();
+        let Tree::Table(top) = self.tree else { return Err(ConfigError::new("the configuration is not a table")) };
+        for (name, tree) in top {
+            if known.contains(&name) {
+                runtime.insert(name, tree);
+            } else if self.roster.plan(&name).is_some() {
+                sections.insert(name, tree);
+            } else if !(tree.is_built_in() && self.built_in.contains(&name)) {
+                let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+                for capability in self.roster.capabilities() {
+                    known.push(capability);
+                }
+                return Err(unknown_section(&name, tree.source().or(self.file.as_ref()), &tree, &known));
+            }
+        }
+        drop_unknown_defaults(&mut runtime, self.roster);
+        let runtime = Tree::Table(runtime);
+        let settings: Settings = read(&runtime, "")?;
+        check_capabilities(&runtime, &settings, self.roster)?;
+        validate::ranges(&settings).map_err(|broken| {
+            let source = runtime.get(broken.key.split('.')).and_then(Tree::source);
+            let source = source.map_or_else(String::new, |s| format!("{s}: "));
+            ConfigError::new(format!("{source}`{}` must {}", broken.key, broken.must))
+        })?;
+        let config = Config { settings, sections };
+        self.roster.check(&config)?;
+        Ok(config)
+    }
+}
+
+fn parse(text: &str, source: &Source) -> Result<toml::Value, ConfigError> {
+    let table: Result<toml::Table, toml::de::Error> = toml::from_str(text);
+    table.map(toml::Value::Table).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        ConfigError::new(format!("{source}:{line}: this is not TOML: {}", one_line(error.message())))
+    })
+}
+
+fn unreadable(error: &std::io::Error, what: &str) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("{what} does not exist"),
+        std::io::ErrorKind::PermissionDenied => format!("{what} may not be read by this user"),
+        _ => format!("{what} cannot be read: {error}"),
+    }
+}
+
+/// Gives a tree another source.
+fn resourced(tree: Tree, source: &Source) -> Tree {
+    match tree {
+        Tree::Table(table) => Tree::Table(table.into_iter().map(|(k, t)| (k, resourced(t, source))).collect()),
+        Tree::Leaf(leaf) => Tree::Leaf(Leaf { source: source.clone(), ..leaf }),
+    }
+}
+
+/// Puts what the files hold in the place of the keys that name them.
+fn read_files(tree: &mut Tree, path: &str) -> Result<(), ConfigError> {
+    let Tree::Table(table) = tree else { return Ok(()) };
+    let names: Vec<String> = table.keys().filter(|k| k.ends_with(FILE_SUFFIX)).cloned().collect();
+    for name in names {
+        let Some(Tree::Leaf(leaf)) = table.remove(&name) else { continue };
+        let key = name.trim_end_matches(FILE_SUFFIX).to_string();
+        let full = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+        if table.contains_key(&key) {
+            let (source, both) = (&leaf.source, (full(&key), full(&name)));
+            return Err(ConfigError::new(format!("{source}: `{}` and `{}` are both given: keep one", both.0, both.1)));
+        }
+        table.insert(key, file_of(&leaf, &full(&name))?);
+    }
+    for (key, tree) in table {
+        // What other nodes are told is theirs to read.
+        if path != "nodes" {
+            read_files(tree, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") })?;
+        }
+    }
+    Ok(())
+}
+
+fn file_of(leaf: &Leaf, key: &str) -> Result<Tree, ConfigError> {
+    let Leaf { value, source } = leaf;
+    let file = match value {
+        Value::Text(text) | Value::Typed(toml::Value::String(text)) => text,
+        Value::Typed(_) => return Err(ConfigError::new(format!("{source}: `{key}` must be the path of a file"))),
+    };
+    match std::fs::read_to_string(file) {
+        Ok(text) => {
+            let secret = text.strip_suffix('\n').map_or(&*text, |t| t.strip_suffix('\r').unwrap_or(t));
+            Ok(Tree::text(secret, Source::given(format!("{source} (by way of {file})"))))
+        }
+        Err(error) => {
+            let reason = unreadable(&error, &format!("the file {file}"));
+            Err(ConfigError::new(format!("{source}: `{key}`: {reason}")))
+        }
+    }
+}
+
+/// The names of the runtime's own sections.
+pub(crate) fn runtime_sections() -> Vec<String> {
+    let settings = toml::Table::try_from(Settings::default());
+    settings.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn unknown_section(name: &str, source: Option<&Source>, tree: &Tree, known: &[&str]) -> ConfigError {
+    let source = source.map_or_else(String::new, |s| format!("{s}: "));
+    let hint = match similar(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("there are {}", known.join(", ")),
+    };
+    let what = if matches!(tree, Tree::Table(_)) { "section" } else { "key" };
+    ConfigError::new(format!("{source}unknown {what} `{name}`: {hint}"))
+}
+
+/// The defaults may name capabilities that a smaller binary leaves out.
+fn drop_unknown_defaults(runtime: &mut BTreeMap<String, Tree>, roster: &Roster) {
+    if let Some(Tree::Table(capabilities)) = runtime.get_mut("capabilities") {
+        capabilities.retain(|name, tree| roster.plan(name).is_some() || !tree.is_built_in());
+    }
+}
+
+/// Checks that whatever is called a capability is one.
+fn check_capabilities(tree: &Tree, settings: &Settings, roster: &Roster) -> Result<(), ConfigError> {
+    let wrong = |path: &[&str], what: String| {
+        let source = tree.get(path.iter().copied()).and_then(Tree::source);
+        let source = source.map_or_else(String::new, |s| format!("{s}: "));
+        ConfigError::new(format!("{source}{what}"))
+    };
+    let no_such = |key: &str, name: &str| format!("`{key}`: {}", roster.no_such(name));
+    for name in settings.capabilities.keys() {
+        if roster.plan(name).is_none() {
+            let key = format!("capabilities.{name}");
+            return Err(wrong(&["capabilities", name], no_such(&key, name)));
+        }
+    }
+    for (node, topology) in &settings.nodes {
+        let key = format!("nodes.{node}.hosts");
+        for (place, name) in topology.hosts.iter().enumerate() {
+            if roster.plan(name).is_none() {
+                return Err(wrong(&["nodes", node, "hosts"], no_such(&key, name)));
+            }
+            if topology.hosts[..place].contains(name) {
+                return Err(wrong(&["nodes", node, "hosts"], format!("`{key}` names `{name}` twice")));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Values that fit their types and still make no sense.
+
+use super::Settings;
+
+/// The most concurrency slots of one capability in one node.
+const MOST_INSTANCES: usize = 4_096;
+/// The most messages admitted at a time to one capability in one node.
+const MOST_MAILBOX: u32 = 1_000_000;
+/// The most threads of one kind in one node.
+const MOST_THREADS: usize = 1_024;
+/// The most connections of one pool.
+const MOST_CONNECTIONS: u32 = 1_000;
+/// The longest name of a node, in bytes: it is part of every channel and lease.
+const LONGEST_NAME: usize = 64;
+/// Frames and messages smaller than this could not hold their own header.
+const SMALLEST_BYTES: u64 = 1_024;
+
+/// A rule that a value breaks.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub key: String,
+    /// What it must, and what it is, as the rest of a sentence.
+    pub must: String,
+}
+
+/// Checks what no type can say.
+pub(crate) fn ranges(s: &Settings) -> Result<(), Broken> {
+    node(s)?;
+    links(s)?;
+    data(s)?;
+    capabilities(s)
+}
+
+fn rule(kept: bool, key: &str, must: impl FnOnce() -> String) -> Result<(), Broken> {
+    if kept { Ok(()) } else { Err(Broken { key: key.into(), must: must() }) }
+}
+
+fn at_least_1(key: &str, value: u64) -> Result<(), Broken> {
+    rule(value >= 1, key, || "be 1 or more, not 0".into())
+}
+
+fn at_most(key: &str, value: u64, most: u64) -> Result<(), Broken> {
+    rule(value <= most, key, || format!("be {most} or less, not {value}"))
+}
+
+/// Checks that `less` is below (or, where equality makes sense, not above) `more`.
+fn ordered(less: (&str, u64), more: (&str, u64), equal: bool) -> Result<(), Broken> {
+    let kept = less.1 < more.1 || (equal && less.1 == more.1);
+    let relation = if equal { "not be more than" } else { "be less than" };
+    rule(kept, less.0, || format!("{relation} `{}` ({}), but it is {}", more.0, more.1, less.1))
+}
+
+fn node(s: &Settings) -> Result<(), Broken> {
+    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name = &s.node.name;
+    rule(!name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fit), "node.name", || {
+        format!("be 1 to {LONGEST_NAME} letters, digits, `-`, `_` or `.`, not \"{name}\"")
+    })?;
+    rule(!s.node.data_dir.as_os_str().is_empty(), "node.data_dir", || "name a directory, not be empty".into())?;
+    let listen = &s.node.admin_listen;
+    rule(listen.is_empty() || is_address(listen), "node.admin_listen", || {
+        format!("be an address with a port, such as 127.0.0.1:9100, not \"{listen}\"")
+    })?;
+    at_most("node.arbiters", s.node.arbiters as u64, MOST_THREADS as u64)?;
+    at_most("node.blocking_threads", s.node.blocking_threads as u64, MOST_THREADS as u64)?;
+    at_least_1("drain.timeout_ms", s.drain.timeout_ms)?;
+    ordered(("drain.announce_ms", s.drain.announce_ms), ("drain.timeout_ms", s.drain.timeout_ms), true)?;
+    let v = &s.supervision;
+    at_least_1("supervision.max_failures", v.max_failures.into())?;
+    at_least_1("supervision.backoff_first_ms", v.backoff_first_ms)?;
+    at_least_1("supervision.failed_retry_ms", v.failed_retry_ms)?;
+    let first = ("supervision.backoff_first_ms", v.backoff_first_ms);
+    ordered(first, ("supervision.backoff_most_ms", v.backoff_most_ms), true)
+}
+
+/// Whether the text is a host and a port.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn links(s: &Settings) -> Result<(), Broken> {
+    let url = &s.bridge.url;
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    rule(url.is_empty() || matches!(scheme, "redis" | "rediss"), "bridge.url", || {
+        "begin with redis:// or rediss://, or be empty for a single process".into()
+    })?;
+    rule(
+        !s.bridge.namespace.is_empty() && !s.bridge.namespace.contains(char::is_whitespace),
+        "bridge.namespace",
+        || format!("be a word, not \"{}\"", s.bridge.namespace),
+    )?;
+    at_least_1("ask.timeout_ms", s.ask.timeout_ms)?;
+    at_most("ask.retry_percent", s.ask.retry_percent.into(), 100)?;
+    let w = &s.wire;
+    for (key, bytes) in [("wire.max_message_bytes", w.max_message_bytes), ("wire.frame_bytes", w.frame_bytes)] {
+        rule(bytes >= SMALLEST_BYTES, key, || format!("be {SMALLEST_BYTES} or more, not {bytes}"))?;
+    }
+    let largest = ("wire.max_message_bytes", w.max_message_bytes);
+    ordered(largest, ("wire.window_bytes", w.window_bytes), true)?;
+    ordered(largest, ("wire.queue_bytes", w.queue_bytes), true)?;
+    at_least_1("wire.ping_interval_ms", w.ping_interval_ms)?;
+    ordered(("wire.ping_interval_ms", w.ping_interval_ms), ("wire.ping_timeout_ms", w.ping_timeout_ms), false)?;
+    at_least_1("wire.response_timeout_ms", w.response_timeout_ms)?;
+    at_least_1("wire.reconnect_first_ms", w.reconnect_first_ms)?;
+    let first = ("wire.reconnect_first_ms", w.reconnect_first_ms);
+    ordered(first, ("wire.reconnect_most_ms", w.reconnect_most_ms), true)?;
+    let m = &s.members;
+    at_least_1("members.heartbeat_ms", m.heartbeat_ms)?;
+    ordered(("members.heartbeat_ms", m.heartbeat_ms), ("members.silent_ms", m.silent_ms), false)?;
+    ordered(("members.silent_ms", m.silent_ms), ("members.lease_ms", m.lease_ms), false)?;
+    let percentages =
+        [("parity.duplicate_percent", s.parity.duplicate_percent), ("parity.loss_percent", s.parity.loss_percent)];
+    for (key, percent) in percentages {
+        rule((0.0..=100.0).contains(&percent), key, || format!("be from 0 to 100, not {percent}"))?;
+    }
+    Ok(())
+}
+
+fn data(s: &Settings) -> Result<(), Broken> {
+    at_least_1("store.transaction_limit_ms", s.store.transaction_limit_ms)?;
+    at_least_1("store.acquire_timeout_ms", s.store.acquire_timeout_ms)?;
+    at_least_1("store.postgres_connections", s.store.postgres_connections.into())?;
+    at_most("store.postgres_connections", s.store.postgres_connections.into(), MOST_CONNECTIONS.into())?;
+    at_least_1("store.sqlite_readers", s.store.sqlite_readers.into())?;
+    at_most("store.sqlite_readers", s.store.sqlite_readers.into(), MOST_CONNECTIONS.into())
+}
+
+fn capabilities(s: &Settings) -> Result<(), Broken> {
+    for (name, c) in &s.capabilities {
+        at_most(&format!("capabilities.{name}.instances"), c.instances as u64, MOST_INSTANCES as u64)?;
+        at_most(&format!("capabilities.{name}.mailbox"), c.mailbox.into(), MOST_MAILBOX.into())?;
+        let known = ["postgres://", "postgresql://", "sqlite://"];
+        let fits = c.database.is_empty() || known.iter().any(|k| c.database.starts_with(k));
+        rule(fits, &format!("capabilities.{name}.database"), || {
+            "begin with postgres:// or sqlite://, or be empty for a SQLite file in node.data_dir".into()
+        })?;
+    }
+    Ok(())
+}
