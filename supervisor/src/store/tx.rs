@@ -74,6 +74,8 @@ impl<'cx> Tx<'cx> {
             return Err(TxError::Database(too_long()));
         }
         let Some(mut lease) = state.lease.take() else { return Err(TxError::Database(already_failed("it ended"))) };
+        // A handler may commit more than once; what an earlier transaction committed stays committed.
+        let before = self.progress.progress();
         self.progress.set_progress(Progress::Committing);
         match lease.work(self.limit, |mut c| async { (c.commit().await, c) }).await {
             Ok(()) => {
@@ -83,7 +85,7 @@ impl<'cx> Tx<'cx> {
             Err(trouble) => {
                 lease.discard();
                 if matches!(&trouble, Trouble::Database(e) if outcome::nothing_committed(e)) {
-                    self.progress.set_progress(Progress::Nothing);
+                    self.progress.set_progress(before);
                     return Err(TxError::Database(trouble.into_exec_error()));
                 }
                 Err(TxError::CommitUnanswered(trouble.into_exec_error()))
