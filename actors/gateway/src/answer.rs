@@ -96,12 +96,12 @@ fn of_status(front: &Front, visit: &Visit, status: StatusCode) -> Problem {
 
 /// Logs what a client is not told.
 fn note(visit: &Visit, problem: &Problem) {
-    let (status, cause) = (problem.status(), problem.logged_cause().unwrap_or_default());
+    let (status, cause) = (problem.status(), problem.logged_cause());
     let trace_id = format_args!("{:032x}", visit.trace.trace_id);
     let (problem, path) = (problem.slug(), visit.uri.path());
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(trace_id, method = %visit.method, path, problem, cause, "a request failed");
-    } else if status.is_server_error() {
+    } else if status.is_server_error() && cause.is_some() {
         let status = status.as_u16();
         tracing::warn!(trace_id, method = %visit.method, path, status, problem, cause, "a request was not answered");
     }
