@@ -9,6 +9,7 @@ use crate::Env;
 use crate::bus::{AskResultOf, Bus, Origin};
 use crate::call::{Call, Chain};
 use crate::near::Near;
+use crate::remote::members::MemberStatus;
 use crate::trace::TraceContext;
 
 /// A way into the actors of this node and of all others. Cheap to clone, usable from any thread.
@@ -76,6 +77,11 @@ impl Client {
     /// Whether a live node, this one or another, is known to take asks for a capability now.
     pub fn reaches(&self, capability: &str) -> bool {
         self.bus.reaches(capability)
+    }
+
+    /// The other nodes, as this one hears them; empty without a bridge.
+    pub fn members(&self) -> Vec<MemberStatus> {
+        self.bus.remote().map_or_else(Vec::new, |r| r.members().status(self.bus.env.now()))
     }
 
     /// This node's near cache.

@@ -39,6 +39,10 @@ pub use backoff::Backoff;
 mod bridge;
 pub use bridge::ClaimError;
 
+mod remote;
+pub use remote::frame::NodeState;
+pub use remote::members::{MemberCapability, MemberStatus};
+
 mod node;
 pub use node::{Node, NodeError};
 
@@ -69,7 +73,6 @@ mod context;
 mod guard;
 mod host;
 mod hosting;
-mod remote;
 mod slot;
 mod span;
 mod watchdog;

@@ -88,6 +88,11 @@ impl Supervision {
         self.health.borrow().clone()
     }
 
+    /// Tells of every change of its health.
+    pub fn watch(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
     /// Waits until an instance is up.
     pub async fn running(&self) {
         // The sender lives as long as `self`, so waiting cannot fail.
@@ -181,7 +186,11 @@ impl Supervision {
             Health::Running => 1,
             Health::Failed { .. } => 2,
         };
-        let before = self.health.send_replace(health);
+        let mut before = health;
+        self.health.send_if_modified(|current| {
+            std::mem::swap(current, &mut before);
+            *current != before
+        });
         self.state.store(code, Ordering::Release);
         before
     }

@@ -122,6 +122,7 @@ impl Remote {
         tokio::task::spawn_local(incoming::read(remote.clone(), events));
         tokio::task::spawn_local(pulse::beat(remote.clone()));
         tokio::task::spawn_local(pulse::ping(remote.clone()));
+        pulse::beat_on_changes(&remote);
         remote
     }
 
@@ -206,7 +207,8 @@ impl Remote {
     async fn next_round(&self, last: &AskError<ByteBuf>, outgoing: &Outgoing, rounds: u32) -> bool {
         let passing = match last {
             AskError::NotDelivered(why) => {
-                matches!(why, NotDelivered::Unreachable { .. } | NotDelivered::Draining { .. })
+                use NotDelivered::{Draining, Starting, Unreachable};
+                matches!(why, Unreachable { .. } | Draining { .. } | Starting { .. })
             }
             AskError::Unknown(_) => outgoing.idempotent,
             _ => false,

@@ -97,6 +97,20 @@ pub(super) fn superseded(remote: &Arc<Remote>, by: u64) {
     }
 }
 
+/// Beats at once whenever a capability of this node comes up or is given up, so that nobody waits for the next beat.
+pub(super) fn beat_on_changes(remote: &Arc<Remote>) {
+    let hosts = remote.bus.upgrade().map(|bus| bus.hosts().to_vec()).unwrap_or_default();
+    for host in hosts {
+        let remote = remote.clone();
+        tokio::task::spawn_local(async move {
+            let mut health = host.supervision.watch();
+            while health.changed().await.is_ok() {
+                beat_now(&remote, false);
+            }
+        });
+    }
+}
+
 /// Beats, renews the lease and looks for those who are overdue, until the node ends.
 pub(super) async fn beat(remote: Arc<Remote>) {
     let members = &remote.settings.members;
@@ -147,6 +161,10 @@ pub(super) async fn ping(remote: Arc<Remote>) {
         let now = remote.env.now();
         let deaf = {
             let mut health = remote.health.lock();
+            if health.gap {
+                // There is no connection to be deaf on; whoever keeps it says when it is back.
+                continue;
+            }
             let deaf = health.pinged.is_some_and(|at| now.saturating_duration_since(at) > timeout);
             if deaf {
                 health.well_since = None;
