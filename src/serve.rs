@@ -1,12 +1,17 @@
 //! A node's life in this process: configuration, logs, data directory, node, and the way out.
 
+use std::time::Duration;
+
 use essaim_supervisor::config::{Config, ConfigError, LogFormat};
 use essaim_supervisor::exit::{self, Fatal};
 use essaim_supervisor::{Env, Node, Roster, run};
 
 use crate::cli::signals::Signals;
-use crate::cli::{Global, NodeArgs, print};
+use crate::cli::{Global, NodeArgs, data_dir, print};
 use crate::logging;
+
+/// How long to wait for every capability before saying where the node is to be found.
+const QUICK_START: Duration = Duration::from_secs(3);
 
 /// The part of the roster that this process runs, and how.
 pub struct Part {
@@ -46,6 +51,7 @@ pub fn wrong(error: ConfigError) -> Fatal {
 pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
     let Part { config, hosts, until_stdin_closes } = part;
     logging::start(&config.settings.log)?;
+    data_dir::claim(roster, &config.settings, &hosts)?;
     let places = print::Places::of(&config, &hosts);
     run(async {
         let mut signals = Signals::listen(until_stdin_closes)?;
@@ -55,10 +61,9 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
             node = Node::start(roster, &hosts, config, Env::system()) => node.map_err(|e| e.into_fatal())?,
             _ = signals.next() => return Ok(()),
         };
-        places.announce(pretty);
         let ended = tokio::select! {
             fatal = node.fatal() => Err(fatal),
-            () = tell_when_up(&node) => unreachable!("it never ends"),
+            () = tell(&node, &places, pretty) => Ok(()),
             signal = signals.next() => {
                 tracing::info!(signal, "draining: finishing what is under way; a second signal ends at once");
                 Ok(())
@@ -71,6 +76,7 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
                 signal = signals.next() => {
                     tracing::warn!(signal, "ended at once by a second signal");
                     // Leaving by return would wait for computations that are still running.
+                    #[allow(clippy::disallowed_methods)]
                     std::process::exit(exit::SECOND_SIGNAL.into());
                 }
             }
@@ -79,8 +85,15 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
     })
 }
 
-async fn tell_when_up(node: &Node) {
-    node.up().await;
+/// Says where the node is to be found, and that it is ready; never ends.
+async fn tell(node: &Node, places: &print::Places, pretty: bool) {
+    // What is told with everything up is true; a database that is away must not keep it back for ever.
+    let up = tokio::time::timeout(QUICK_START, node.up()).await.is_ok();
+    places.announce(pretty);
+    if !up {
+        tracing::warn!("not every capability runs yet; those that do are reachable");
+        node.up().await;
+    }
     tracing::info!("ready: every capability of this node runs");
     std::future::pending().await
 }

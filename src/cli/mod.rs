@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod check;
+pub mod data_dir;
 pub mod print;
 pub mod signals;
 pub mod status;

@@ -146,7 +146,10 @@ impl Supervision {
     /// While another instance is up the capability goes on with that one.
     pub fn start_failed(&self, error: &StartError, others_up: bool) -> Duration {
         if let Some(fatal) = error.as_fatal() {
+            // The node says so itself when it ends.
+            self.set(Health::Starting { reason: error.to_string() });
             self.fatal.send_replace(Some(fatal));
+            return self.retry_after();
         }
         let reason = error.to_string();
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;

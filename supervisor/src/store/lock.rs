@@ -69,12 +69,16 @@ fn name(holder: Option<u32>) -> String {
 }
 
 fn held(database: &Path, holder: Option<u32>) -> DatabaseError {
-    DatabaseError::new(format!(
-        "{} is in use by {}: a SQLite database has one live host; stop the other, or give this one a file of its own \
-         (node.data_dir or capabilities.NAME.database)",
+    DatabaseError::new(held_by(database, &name(holder)))
+}
+
+/// That a database has a host already, and what to do.
+pub(crate) fn held_by(database: &Path, holder: &str) -> String {
+    format!(
+        "{} is in use by {holder}: a SQLite database has one live host; stop the other, or give this one a file of its \
+         own (node.data_dir or capabilities.NAME.database)",
         database.display(),
-        name(holder)
-    ))
+    )
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ mod reads;
 pub use reads::Reads;
 
 mod report;
-pub use report::{DatabaseReport, check};
+pub use report::{DatabaseReport, check, held};
 
 mod schema;
 pub use schema::Schema;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::connection::Connector;
-use super::lock::HostLock;
+use super::lock::{HostLock, held_by};
 use super::place::Place;
 use super::schema::{Applied, Next};
 use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
@@ -101,6 +101,15 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
         }
     }
     report
+}
+
+/// Which other process has the SQLite file of this capability now, and what to do; `None` if none has, as far as can
+/// be seen from this machine.
+pub fn held(capability: &str, settings: &Settings) -> Option<String> {
+    match Place::of(capability, settings) {
+        Ok(Place::Sqlite(path)) => HostLock::holder(&path).map(|holder| held_by(&path, &holder)),
+        _ => None,
+    }
 }
 
 /// Reads the bookkeeping; nothing where there is none.
