@@ -4,11 +4,14 @@ use std::any::TypeId;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, Unknown, wire_name};
 use futures_util::future::LocalBoxFuture;
+
+use tokio::time::Instant;
 
 use crate::call::{Call, Chain};
 use crate::config::Settings;
@@ -17,6 +20,7 @@ use crate::host::Host;
 use crate::near::Near;
 use crate::remote::{Outgoing, RawAnswer, Remote};
 use crate::trace::TraceContext;
+use crate::watchdog::Watchdog;
 use crate::{Env, codec};
 
 pub(crate) type AskResultOf<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Error>>;
@@ -26,6 +30,9 @@ pub(crate) struct Bus {
     pub env: Env,
     pub settings: Arc<Settings>,
     pub near: Near,
+    pub watchdog: Arc<Watchdog>,
+    pub started: Instant,
+    draining: AtomicBool,
     local: OnceLock<Local>,
     remote: OnceLock<Arc<Remote>>,
 }
@@ -47,14 +54,25 @@ struct Place {
 #[derive(Clone, Copy)]
 pub(crate) enum Origin<'a> {
     /// A handler of this capability, which declares these asks.
-    Handler { capability: &'a str, asks: &'a [&'a str] },
+    Handler { asks: &'a [&'a str] },
     /// A caller outside actors.
     Edge,
 }
 
 impl Bus {
     pub fn new(env: Env, settings: Arc<Settings>, near: Near) -> Self {
-        Self { env, settings, near, local: OnceLock::new(), remote: OnceLock::new() }
+        let (watchdog, started) = (Arc::default(), env.now());
+        let draining = AtomicBool::new(false);
+        Self { env, settings, near, watchdog, started, draining, local: OnceLock::new(), remote: OnceLock::new() }
+    }
+
+    /// The node has begun to leave.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Makes the hosts reachable; once, before anything runs.
@@ -105,7 +123,7 @@ impl Bus {
     /// Asks: here if the capability is hosted here, elsewhere if it is not or surely did not take the message.
     pub async fn ask<M: Ask>(&self, message: M, origin: Origin<'_>, call: Call) -> AskResultOf<M> {
         let to = <M::To as Capability>::NAME;
-        if let Origin::Handler { asks, .. } = origin
+        if let Origin::Handler { asks } = origin
             && (!asks.contains(&to) || call.chain.holds(to))
         {
             let mut chain = call.chain.names();

@@ -9,7 +9,7 @@ use crate::Env;
 use crate::bus::{AskResultOf, Bus, Origin};
 use crate::call::{Call, Chain};
 use crate::near::Near;
-use crate::remote::members::MemberStatus;
+use crate::status::NodeStatus;
 use crate::trace::TraceContext;
 
 /// A way into the actors of this node and of all others. Cheap to clone, usable from any thread.
@@ -79,9 +79,9 @@ impl Client {
         self.bus.reaches(capability)
     }
 
-    /// The other nodes, as this one hears them; empty without a bridge.
-    pub fn members(&self) -> Vec<MemberStatus> {
-        self.bus.remote().map_or_else(Vec::new, |r| r.members().status(self.bus.env.now()))
+    /// How this node is, and how it hears the others.
+    pub async fn status(&self) -> NodeStatus {
+        NodeStatus::of(&self.bus).await
     }
 
     /// This node's near cache.

@@ -43,7 +43,7 @@ impl Cx {
     /// See [`AskError`].
     pub async fn ask_within<M: Ask>(&self, message: M, limit: Duration) -> AskResultOf<M> {
         let bus = &self.context.bus;
-        let origin = Origin::Handler { capability: &self.context.capability, asks: self.context.asks };
+        let origin = Origin::Handler { asks: self.context.asks };
         let call = Call {
             deadline: self.call.deadline.min(bus.env.now() + limit),
             trace: self.call.trace,

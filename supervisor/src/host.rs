@@ -16,6 +16,7 @@ use crate::call::Call;
 use crate::handles::{AskEnvelope, AskResult, EntryInfo};
 use crate::slot::{GivenUp, Slot};
 use crate::span::is_observed;
+use crate::store::Database;
 use crate::tree::Supervision;
 
 /// How often a draining node looks whether a host is idle.
@@ -42,6 +43,7 @@ pub(crate) struct Host {
 pub(crate) struct Hooks {
     pub drain: Box<dyn Fn() -> LocalBoxFuture<'static, ()> + Send + Sync>,
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
+    pub database: Option<Database>,
 }
 
 /// One concurrency slot.
@@ -151,6 +153,11 @@ impl Host {
 
     pub fn status(&self) -> Value {
         self.hooks.get().map_or(Value::Null, |h| (h.status)())
+    }
+
+    /// Its database, once it has been opened.
+    pub fn database(&self) -> Option<&Database> {
+        self.hooks.get().and_then(|h| h.database.as_ref())
     }
 
     /// Takes a place in a mailbox: with a key, the key's; without, an idle one of the caller's arbiter, else the least

@@ -159,7 +159,7 @@ impl<A: Actor> Rising<A> {
             };
             tokio::time::sleep(self.host.supervision.start_failed(&error, false)).await;
         };
-        self.host.set_hooks(hooks::<A>(&shared));
+        self.host.set_hooks(hooks::<A>(&shared, self.context.database.get().cloned()));
         let start = self.start_maker(&timers);
         for (index, instance) in self.host.instances().iter().enumerate() {
             let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
@@ -195,7 +195,7 @@ impl<A: Actor> Rising<A> {
     }
 }
 
-fn hooks<A: Actor>(shared: &Arc<A::Shared>) -> Hooks {
+fn hooks<A: Actor>(shared: &Arc<A::Shared>, database: Option<Database>) -> Hooks {
     let (draining, figures) = (shared.clone(), shared.clone());
     Hooks {
         drain: Box::new(move || {
@@ -203,6 +203,7 @@ fn hooks<A: Actor>(shared: &Arc<A::Shared>) -> Hooks {
             Box::pin(async move { A::drain(&shared).await })
         }),
         status: Box::new(move || A::status(&figures)),
+        database,
     }
 }
 

@@ -30,6 +30,7 @@ pub use client::Client;
 mod roster;
 pub use roster::{Roster, cycle_in};
 
+mod admin;
 mod arbiters;
 pub use arbiters::run;
 
@@ -45,6 +46,9 @@ pub use remote::members::{MemberCapability, MemberStatus};
 
 mod node;
 pub use node::{Node, NodeError};
+
+mod status;
+pub use status::{CapabilityStatus, NodeStatus};
 
 mod env;
 pub use env::Env;

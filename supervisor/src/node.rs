@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::Env;
+use crate::admin::{self, ServerHandle};
 use crate::arbiters::Arbiters;
 use crate::bridge::{ClaimError, Embedded, Redis, Wire};
 use crate::bus::Bus;
@@ -18,6 +19,7 @@ use crate::hosting::Ground;
 use crate::near::Near;
 use crate::remote::Remote;
 use crate::roster::{Roster, cycle_in};
+use crate::status::NodeStatus;
 use crate::watchdog::Watchdog;
 
 /// A running node.
@@ -25,6 +27,7 @@ pub struct Node {
     bus: Arc<Bus>,
     watchdog: Arc<Watchdog>,
     fatal: watch::Receiver<Option<Fatal>>,
+    admin: Option<ServerHandle>,
     _arbiters: Arc<Arbiters>,
 }
 
@@ -40,6 +43,16 @@ pub enum NodeError {
     /// The bridge does not answer, or another node has the name or a capability that must have one host.
     #[error(transparent)]
     Bridge(#[from] ClaimError),
+    /// The admin listener has no address.
+    #[error(
+        "cannot listen at node.admin_listen = {address}: {error}; choose another address, or end who listens there"
+    )]
+    Admin {
+        /// Where.
+        address: String,
+        /// What happened.
+        error: std::io::Error,
+    },
 }
 
 impl NodeError {
@@ -49,6 +62,7 @@ impl NodeError {
             Self::Config(_) | Self::Cycle(_) => exit::CONFIG,
             Self::Bridge(ClaimError::Unreachable { .. }) => exit::BRIDGE,
             Self::Bridge(ClaimError::Taken(_)) => exit::TAKEN,
+            Self::Admin { .. } => exit::ADDRESS_IN_USE,
         };
         Fatal::new(code, self.to_string())
     }
@@ -79,7 +93,7 @@ impl Node {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = |configured| if configured == 0 { cores } else { configured };
         let bus = Arc::new(Bus::new(env.clone(), settings.clone(), Near::new(&settings.near, env.clone())));
-        let watchdog = Arc::new(Watchdog::default());
+        let watchdog = bus.watchdog.clone();
         let limit = Duration::from_millis(settings.node.watchdog_ms);
         let pulse = (!limit.is_zero()).then_some(limit / 4);
         let arbiters = Arc::new(Arbiters::start(count(settings.node.arbiters), &watchdog, pulse));
@@ -103,8 +117,10 @@ impl Node {
         }
         bus.open(hosted);
         let exclusive = bus.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
+        let address = || settings.node.admin_listen.clone();
+        let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
         connect(&bus, exclusive, &fatal_tx).await?;
-        Ok(Self { bus, watchdog, fatal, _arbiters: arbiters })
+        Ok(Self { bus, watchdog, fatal, admin, _arbiters: arbiters })
     }
 
     /// This node's name and epoch on the wire; `None` without a bridge.
@@ -124,6 +140,7 @@ impl Node {
     }
 
     async fn leave(&self) {
+        self.bus.set_draining();
         let hosts = self.bus.hosts();
         let announced = async {
             if let Some(remote) = self.bus.remote() {
@@ -140,6 +157,14 @@ impl Node {
             remote.finish_answers().await;
             remote.close().await;
         }
+        if let Some(admin) = &self.admin {
+            admin.stop(true).await;
+        }
+    }
+
+    /// How this node is.
+    pub async fn status(&self) -> NodeStatus {
+        NodeStatus::of(&self.bus).await
     }
 
     /// A client of this node.

@@ -75,7 +75,8 @@ async fn readyz(front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
     (status = 200, description = "The cluster, as this gateway sees it", content_type = "application/json", body = Object),
 ))]
 async fn status(front: Data<Arc<Front>>) -> Json<Value> {
-    Json(json!({ "gateway": figures(&front) }))
+    let node = serde_json::to_value(front.client.status().await).unwrap_or_default();
+    Json(json!({ "gateway": figures(&front), "node": node }))
 }
 
 /// The gateway's own figures.

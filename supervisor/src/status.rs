@@ -1,0 +1,125 @@
+//! How this node is, for whoever operates it: what `/status` of the admin listener and of the gateway show.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::bus::Bus;
+use crate::host::Host;
+use crate::near::NearFigures;
+use crate::remote::members::MemberStatus;
+use crate::store::DatabaseReport;
+use crate::tree::Health;
+
+/// A database that does not answer for this long is shown without a report.
+const REPORT_LIMIT: Duration = Duration::from_secs(1);
+
+/// One node, as it sees itself and hears the others.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub node: String,
+    /// Its epoch on the bridge; `null` without one.
+    pub epoch: Option<u64>,
+    /// The version of its binary.
+    pub version: &'static str,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// Whether it has begun to leave.
+    pub draining: bool,
+    /// What it hosts.
+    pub capabilities: BTreeMap<String, CapabilityStatus>,
+    /// The near cache.
+    pub near: NearFigures,
+    /// How often a handler was found blocking its arbiter.
+    pub blocked_arbiters: u64,
+    /// Frames from the wire that could not be read.
+    pub unreadable_frames: u64,
+    /// The other nodes.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One capability of this node.
+#[derive(Debug, Clone, Serialize)]
+pub struct CapabilityStatus {
+    /// `starting`, `running` or `failed`, and why.
+    #[serde(flatten)]
+    pub health: Health,
+    /// Instances.
+    pub instances: usize,
+    /// Instances that are up.
+    pub up: usize,
+    /// Messages admitted and not done: the depth of its queues.
+    pub admitted: u32,
+    /// Messages that may be admitted.
+    pub limit: u32,
+    /// Restarts of instances.
+    pub restarts: u64,
+    /// Panics of handlers.
+    pub panics: u64,
+    /// Its database; `null` if it has none, or none that answers.
+    pub database: Option<DatabaseReport>,
+    /// The capability's own figures.
+    pub figures: serde_json::Value,
+}
+
+impl NodeStatus {
+    pub(crate) async fn of(bus: &Bus) -> Self {
+        let now = bus.env.now();
+        let mut capabilities = BTreeMap::new();
+        for host in bus.hosts() {
+            capabilities.insert(host.name.to_string(), capability(host).await);
+        }
+        let remote = bus.remote();
+        Self {
+            node: bus.settings.node.name.clone(),
+            epoch: remote.map(|r| r.identity().epoch),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_ms: now.saturating_duration_since(bus.started).as_millis() as u64,
+            draining: bus.is_draining(),
+            capabilities,
+            near: bus.near.figures(),
+            blocked_arbiters: bus.watchdog.blocked(),
+            unreadable_frames: remote.map_or(0, |r| r.unreadable()),
+            members: remote.map_or_else(Vec::new, |r| r.members().status(now)),
+        }
+    }
+}
+
+async fn capability(host: &Arc<Host>) -> CapabilityStatus {
+    let database = match host.database() {
+        Some(database) => timeout(REPORT_LIMIT, database.report()).await.ok(),
+        None => None,
+    };
+    CapabilityStatus {
+        health: host.supervision.health(),
+        instances: host.instances().len(),
+        up: host.instances_up(),
+        admitted: host.admitted(),
+        limit: host.limit(),
+        restarts: host.supervision.restarts(),
+        panics: host.supervision.panics(),
+        database,
+        figures: host.status(),
+    }
+}
+
+/// Why this node should get no traffic now; empty if it should.
+pub(crate) fn not_ready(bus: &Bus) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if bus.is_draining() {
+        reasons.push("the node is draining".to_string());
+    }
+    for host in bus.hosts() {
+        match host.supervision.health() {
+            Health::Running => {}
+            Health::Starting { reason } if reason.is_empty() => reasons.push(format!("`{}` is starting", host.name)),
+            Health::Starting { reason } => reasons.push(format!("`{}` has not started: {reason}", host.name)),
+            Health::Failed { reason } => reasons.push(format!("`{}` has failed: {reason}", host.name)),
+        }
+    }
+    reasons
+}
