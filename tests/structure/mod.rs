@@ -10,10 +10,12 @@
 //! - [`code`]: what no line of code may contain, and how long things may be.
 //! - [`contracts`]: wire names and the ask graph.
 //! - [`documents`]: configuration, guides and the commands they name.
+//! - [`guide`]: that the code of docs/add-a-capability.md is the code of examples/hello.
 
 mod code;
 mod contracts;
 mod documents;
+mod guide;
 mod layers;
 mod source;
 
