@@ -8,6 +8,9 @@ use actix_web::http::StatusCode;
 use essaim_http::{BodyLimits, RouteSet};
 use essaim_supervisor::{Client, Env, StartError, exit};
 use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::GatewaySettings;
 use crate::address::TrustedProxies;
@@ -34,6 +37,8 @@ pub(crate) struct Front {
     pub counts: Counts,
     /// Whether every capability behind the routes has been there once.
     pub was_complete: AtomicBool,
+    /// What `/status` showed last, and when.
+    status: Mutex<Option<(Instant, Value)>>,
 }
 
 impl Front {
@@ -59,6 +64,7 @@ impl Front {
             draining: AtomicBool::new(false),
             counts: Counts::default(),
             was_complete: AtomicBool::new(false),
+            status: Mutex::new(None),
             env,
             client,
             settings,
@@ -71,6 +77,21 @@ impl Front {
     pub fn body_limits(&self) -> BodyLimits {
         let within = Duration::from_millis(self.settings.client_body_timeout_ms);
         BodyLimits { bytes: self.settings.body_limit_bytes, within }
+    }
+
+    /// How the cluster is. It is looked at once for all who ask within `status_cache_ms`, since looking costs a query in
+    /// each database of the node.
+    pub async fn status(&self) -> Value {
+        let mut last = self.status.lock().await;
+        let fresh = |at: Instant| self.env.now() < at + Duration::from_millis(self.settings.status_cache_ms);
+        match &*last {
+            Some((at, status)) if fresh(*at) => status.clone(),
+            _ => {
+                let status = serde_json::to_value(self.client.status().await).unwrap_or_default();
+                *last = Some((self.env.now(), status.clone()));
+                status
+            }
+        }
     }
 
     /// Whether the gateway is about to stop.

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use essaim_http::{Json, Problem};
+use essaim_http::{Caller, Json, Problem};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -71,12 +71,23 @@ async fn readyz(front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
 }
 
 /// Shows how the nodes of the cluster and their capabilities are.
+///
+/// This gateway's node tells of itself, and how it hears the others. Only admins are told where databases are and why a
+/// capability is not running.
 #[utoipa::path(get, path = "/status", responses(
     (status = 200, description = "The cluster, as this gateway sees it", content_type = "application/json", body = Object),
 ))]
-async fn status(front: Data<Arc<Front>>) -> Json<Value> {
-    let node = serde_json::to_value(front.client.status().await).unwrap_or_default();
-    Json(json!({ "gateway": figures(&front), "node": node }))
+async fn status(caller: Caller, front: Data<Arc<Front>>) -> Json<Value> {
+    let mut status = front.status().await;
+    if caller.require_role("admin").is_err() {
+        let capabilities = status["capabilities"].as_object_mut();
+        for capability in capabilities.into_iter().flat_map(|all| all.values_mut()).filter_map(Value::as_object_mut) {
+            for inside in ["database", "reason"] {
+                capability.remove(inside);
+            }
+        }
+    }
+    Json(status)
 }
 
 /// The gateway's own figures.

@@ -52,6 +52,8 @@ pub struct GatewaySettings {
     pub keys_fetches_per_minute: u32,
     /// How long fetching the keys may take, in milliseconds.
     pub keys_timeout_ms: u64,
+    /// How long `/status` shows what it found before it looks again, in milliseconds.
+    pub status_cache_ms: u64,
 }
 
 impl Default for GatewaySettings {
@@ -80,6 +82,7 @@ impl Default for GatewaySettings {
             keys_refresh_ms: 60_000,
             keys_fetches_per_minute: 10,
             keys_timeout_ms: 2_000,
+            status_cache_ms: 500,
         }
     }
 }

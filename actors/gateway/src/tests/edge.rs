@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 
 use essaim_http::{RouteSet, Routes};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 
-use super::jwt::published;
+use super::jwt::{Key, bearer, claims_with, published};
 use super::stage::{gate, gate_with, routes, settings};
 use crate::GatewaySettings;
 use crate::server::bind;
@@ -103,6 +103,18 @@ async fn a_gateway_is_ready_once_each_capability_was_up_and_while_one_is() {
     let alone = gate_with(settings(), RouteSet::new([absent]), keys).await;
     alone.server.front().was_complete.store(true, Ordering::Release);
     alone.get("/readyz", "").await.problem(503, "not-ready");
+}
+
+#[tokio::test]
+async fn status_shows_the_node_and_keeps_what_is_inside_for_admins() {
+    let gate = gate(GatewaySettings { status_cache_ms: 0, ..settings() }).await;
+    let status = gate.get("/status", "").await.json();
+    assert_eq!(status["capabilities"]["gateway"]["state"], "running");
+    assert!(status["capabilities"]["gateway"]["figures"]["listen"].is_string());
+    assert!(status["members"].is_array());
+    assert_eq!(status["capabilities"]["gateway"].get("database"), None);
+    let admin = bearer(&Key::new("k1", 1).sign(&claims_with("roles", json!(["admin"]))));
+    assert!(gate.get("/status", &admin).await.json()["capabilities"]["gateway"].get("database").is_some());
 }
 
 #[tokio::test]
