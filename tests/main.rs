@@ -6,11 +6,18 @@
 //! # Layout
 //!
 //! - [`support`]: servers, processes and clients that tests start and wait for.
+//! - [`scenario`]: one story, told alike by one process, several, and replicas.
+//! - [`cli`]: what the command line says and does.
 //! - [`errors`]: each way an ask can fail, in one process and across Redis.
 //! - [`golden`]: bytes that other nodes rely on.
 //! - [`structure`]: what the source itself must look like.
 
+// These tests watch real processes, on the machine's own clock and threads.
+#![allow(clippy::disallowed_methods)]
+
+mod cli;
 mod errors;
 mod golden;
+mod scenario;
 mod structure;
 mod support;

@@ -26,7 +26,12 @@ pub(crate) fn current() -> Option<usize> {
 /// # Panics
 /// If the operating system gives no event queue.
 pub fn run<F: Future>(work: F) -> F::Output {
-    actix::System::new().block_on(work)
+    let system = actix::System::new();
+    let (output, runtime) = system.block_on(async { (work.await, tokio::runtime::Handle::current()) });
+    // What is still under way, such as a pool that is being opened, must find the runtime while it is dropped.
+    let _context = runtime.enter();
+    drop(system);
+    output
 }
 
 /// The arbiters of one node.

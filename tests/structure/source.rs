@@ -18,6 +18,8 @@ pub struct File {
     code: OnceLock<String>,
     /// As `code`, with the items under `#[cfg(test)]` blanked too.
     shipped: OnceLock<String>,
+    /// Whether the whole file is tests.
+    is_test: bool,
 }
 
 impl Files {
@@ -29,13 +31,23 @@ impl Files {
             collect(repository(), &mut files);
             files.sort_by(|a, b| a.path.cmp(&b.path));
             assert!(files.iter().any(|f| f.path == "supervisor/src/lib.rs"), "the source was not found");
-            Self(files)
+            Self::marked(files)
         })
     }
 
     /// Samples, as (path, text).
     pub fn of(samples: &[(&str, &str)]) -> Self {
-        Self(samples.iter().map(|(path, text)| File::new(path.to_string(), text.to_string())).collect())
+        Self::marked(samples.iter().map(|(path, text)| File::new(path.to_string(), text.to_string())).collect())
+    }
+
+    /// Marks the files of modules that are declared under `#[cfg(test)]`.
+    fn marked(mut files: Vec<File>) -> Self {
+        let tests: Vec<String> = files.iter().flat_map(test_modules).collect();
+        for file in &mut files {
+            let module = file.path.trim_end_matches(".rs").trim_end_matches("/mod");
+            file.is_test |= tests.iter().any(|t| module == t || module.starts_with(&format!("{t}/")));
+        }
+        Self(files)
     }
 
     pub fn all(&self) -> impl Iterator<Item = &File> {
@@ -67,7 +79,8 @@ impl Files {
 
 impl File {
     fn new(path: String, text: String) -> Self {
-        Self { path, text, code: OnceLock::new(), shipped: OnceLock::new() }
+        let is_test = path.starts_with("tests/") || path.contains("/tests/") || path.contains("/benches/");
+        Self { path, text, code: OnceLock::new(), shipped: OnceLock::new(), is_test }
     }
 
     /// The lines of code, numbered from 1.
@@ -95,15 +108,23 @@ impl File {
         Breach { path: self.path.clone(), line, what: what.into() }
     }
 
-    /// Whether the whole file is tests.
     pub fn is_test(&self) -> bool {
-        let name = self.path.rsplit('/').next().unwrap_or_default();
-        self.path.starts_with("tests/")
-            || self.path.contains("/tests/")
-            || self.path.contains("/benches/")
-            || name == "tests.rs"
-            || name.ends_with("_tests.rs")
+        self.is_test
     }
+}
+
+/// The modules that a file declares under `#[cfg(test)]`, as paths without an ending.
+fn test_modules(file: &File) -> Vec<String> {
+    let (folder, name) = file.path.rsplit_once('/').unwrap_or_default();
+    let inside = match name.trim_end_matches(".rs") {
+        "mod" | "lib" | "main" => folder.to_string(),
+        module => format!("{folder}/{module}"),
+    };
+    let declared = file.text.split("#[cfg(test)]").skip(1).filter_map(|after| {
+        let item = after.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+        item.strip_prefix("mod ")?.split_once(';').map(|(name, _)| name)
+    });
+    declared.filter(|name| name.chars().all(is_name)).map(|name| format!("{inside}/{name}")).collect()
 }
 
 /// The number of the line in which the byte at `offset` is.
@@ -291,6 +312,14 @@ fn tests_are_not_shipped_and_what_follows_them_is() {
     let file = File::new("a.rs".into(), "a();\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\nc();\n".into());
     let shipped: Vec<_> = file.shipped().filter(|(_, line)| !line.is_empty()).collect();
     assert_eq!(shipped, [(1, "a();"), (6, "c();")]);
+}
+
+#[test]
+fn a_module_declared_for_tests_is_not_shipped() {
+    let declared = "mod b;\n#[cfg(test)]\nmod c;\n#[cfg(test)]\nmod d {\n    mod e;\n}\n";
+    let files = Files::of(&[("x/src/a.rs", declared), ("x/src/a/b.rs", "f();"), ("x/src/a/c.rs", "f();")]);
+    let tests: Vec<_> = files.all().filter(|f| f.is_test()).map(|f| f.path.as_str()).collect();
+    assert_eq!(tests, ["x/src/a/c.rs"]);
 }
 
 #[test]

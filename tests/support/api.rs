@@ -160,7 +160,7 @@ impl Answer {
 
     /// This answer, if it is that problem, told as RFC 9457 says and with the trace in which it happened.
     #[track_caller]
-    pub fn is_problem(self, status: u16, slug: &str) -> Self {
+    pub fn problem(self, status: u16, slug: &str) -> Self {
         let answer = self.is(status);
         let context = format!("{} was answered: {}", answer.request, answer.text);
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{context}");

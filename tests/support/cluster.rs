@@ -10,6 +10,12 @@ pub const ADMIN_EMAIL: &str = "admin@example.com";
 /// Their password.
 pub const ADMIN_PASSWORD: &str = "correct horse battery";
 
+/// What a node says when all that it hosts is up.
+const READY: &str = "ready: every capability of this node runs";
+
+/// What the node says that made the first administrator, once somebody can log in as them.
+const ADMIN_MADE: &str = "the first admin was made";
+
 /// A command of the binary under test, without what the environment of the tests might tell it.
 pub fn essaim() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_essaim"));
@@ -38,6 +44,7 @@ pub struct ClusterNode {
     arguments: Vec<String>,
     admin_port: u16,
     gateway_port: Option<u16>,
+    hosts_auth: bool,
     process: Option<Process>,
     data: Scratch,
 }
@@ -115,12 +122,16 @@ impl ClusterBuilder {
     #[track_caller]
     pub fn start(self) -> Cluster {
         let mut nodes = match &self.topology {
-            None => vec![self.node("main", vec!["run".into()], true)],
+            None => vec![self.node("main", vec!["run".into()], |_| true)],
             Some(topology) => self.nodes_of(topology),
         };
         let present = |node: &&mut ClusterNode| !self.absent.contains(&node.name);
         nodes.iter_mut().filter(present).for_each(ClusterNode::start);
         nodes.iter_mut().filter(present).for_each(|n| n.wait_until_ready());
+        if nodes.iter().any(|n| n.hosts_auth && n.process.is_some()) {
+            let made = |n: &ClusterNode| n.process.as_ref().is_some_and(|p| p.has_line(ADMIN_MADE));
+            eventually("the first administrator", || nodes.iter().any(made).then_some(()));
+        }
         Cluster { nodes }
     }
 
@@ -129,14 +140,13 @@ impl ClusterBuilder {
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{topology}: {e}"));
         let table: toml::Table = text.parse().unwrap_or_else(|e| panic!("{topology}: {e}"));
         let nodes = table["nodes"].as_table().expect("[nodes.NAME] are tables");
-        let hosts_gateway =
-            |node: &toml::Value| node["hosts"].as_array().is_some_and(|h| h.contains(&"gateway".into()));
         let start = |name: &str| ["node", name, "--config", topology].map(String::from).to_vec();
-        nodes.iter().map(|(name, node)| self.node(name, start(name), hosts_gateway(node))).collect()
+        let hosts = |node: &toml::Value, what: &str| node["hosts"].as_array().is_some_and(|h| h.contains(&what.into()));
+        nodes.iter().map(|(name, node)| self.node(name, start(name), |what| hosts(node, what))).collect()
     }
 
-    fn node(&self, name: &str, mut arguments: Vec<String>, hosts_gateway: bool) -> ClusterNode {
-        let (admin_port, gateway_port) = (free_port(), hosts_gateway.then(free_port));
+    fn node(&self, name: &str, mut arguments: Vec<String>, hosts: impl Fn(&str) -> bool) -> ClusterNode {
+        let (admin_port, gateway_port) = (free_port(), hosts("gateway").then(free_port));
         let data = Scratch::new(name);
         let mut settings = vec![
             format!("node.admin_listen=127.0.0.1:{admin_port}"),
@@ -147,7 +157,8 @@ impl ClusterBuilder {
         settings.extend(self.settings.iter().cloned());
         arguments.extend(["--data-dir".to_string(), data.path().display().to_string()]);
         arguments.extend(settings.into_iter().flat_map(|s| ["--set".to_string(), s]));
-        ClusterNode { name: name.to_string(), arguments, admin_port, gateway_port, process: None, data }
+        let (name, hosts_auth) = (name.to_string(), hosts("auth"));
+        ClusterNode { name, arguments, admin_port, gateway_port, hosts_auth, process: None, data }
     }
 }
 
@@ -225,18 +236,21 @@ impl ClusterNode {
         self.wait_until_ready();
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until all that it hosts is up and, for a gateway, all that it routes to.
     ///
     /// # Panics
     /// If it ends first.
     #[track_caller]
     pub fn wait_until_ready(&mut self) {
-        let (admin, name) = (self.admin(), self.name.clone());
+        let (gateway, name) = (self.gateway_port.map(Api::at), self.name.clone());
         let process = self.process();
-        let ready = |answer: super::Answer| (answer.status == 200).then_some(());
-        eventually(&format!("`{name}` to be ready"), || {
-            assert!(process.is_running(), "`{name}` ended with {:?}:\n{}", process.wait(), process.lines().join("\n"));
-            ready(admin.try_send("GET", "/readyz", None).ok()?)
-        });
+        process.wait_for_line(READY);
+        if let Some(gateway) = gateway {
+            let ready = |answer: super::Answer| (answer.status == 200).then_some(());
+            eventually(&format!("the gateway of `{name}` to be ready"), || {
+                assert!(process.is_running(), "`{name}` ended");
+                ready(gateway.try_send("GET", "/readyz", None).ok()?)
+            });
+        }
     }
 }

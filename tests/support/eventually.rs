@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 /// passes never waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long to pause between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
+/// The pause after the first look, and between looks once a while has passed.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
 /// Looks again and again until there is something to see; the only place in these tests that sleeps.
 ///
@@ -15,12 +15,13 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// If there is nothing after [`PATIENCE`].
 #[track_caller]
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
+    let (started, mut pause) = (Instant::now(), PAUSES.0);
     loop {
         if let Some(seen) = look() {
             return seen;
         }
         assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSES.1);
     }
 }

@@ -56,6 +56,9 @@ fn parent_of(pid: u32) -> Option<u32> {
     }
 }
 
+/// How many lines of a process are shown when its test fails.
+const LINES_SHOWN: usize = 60;
+
 /// A process that ends with the value. Its output is shown when its test fails.
 pub struct Process {
     name: String,
@@ -97,6 +100,11 @@ impl Process {
     /// What it has written so far, on both its outputs.
     pub fn lines(&self) -> Vec<String> {
         self.output.lines()
+    }
+
+    /// Whether it has written a line that contains `text`.
+    pub fn has_line(&self, text: &str) -> bool {
+        self.lines().iter().any(|line| line.contains(text))
     }
 
     /// Waits until it writes a line that contains `text`.
@@ -173,7 +181,13 @@ impl Drop for Process {
         }
         if std::thread::panicking() {
             self.output.wait_for_end();
-            eprintln!("--- {} (process {}) wrote:\n{}\n---", self.name, self.pid(), self.lines().join("\n"));
+            let (name, pid, lines) = (&self.name, self.pid(), self.lines());
+            let last = lines.len().saturating_sub(LINES_SHOWN);
+            eprintln!(
+                "--- {name} (process {pid}) wrote {} lines, in the end:\n{}\n---",
+                lines.len(),
+                lines[last..].join("\n")
+            );
         }
     }
 }

@@ -1,0 +1,229 @@
+//! What the command line says and does: one line and a code of its own for each mistake, and an orderly end.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use crate::support::{
+    Answer, Api, Cluster, Process, Redis, Scratch, Signal, children_of, essaim, eventually, free_port,
+};
+
+/// The codes with which `essaim` ends; scripts rely on them.
+mod code {
+    pub const BRIDGE: i32 = 75;
+    pub const ADDRESS_IN_USE: i32 = 76;
+    pub const CONFIG: i32 = 78;
+    pub const SECOND_SIGNAL: i32 = 130;
+}
+
+/// Runs `essaim` with these arguments and asserts that it refuses with this code and one line that contains all these
+/// words.
+#[track_caller]
+fn refused(arguments: &[&str], code: i32, words: &[&str]) {
+    let directory = Scratch::new("refused");
+    let mut command = essaim();
+    command.args(arguments);
+    if !arguments.contains(&"--data-dir") {
+        command.arg("--data-dir").arg(directory.path());
+    }
+    refused_by(command, code, words);
+}
+
+#[track_caller]
+fn refused_by(mut command: Command, code: i32, words: &[&str]) {
+    let mut process = Process::start("essaim", &mut command);
+    let (ended, lines) = (process.exit_code(), process.lines());
+    assert_eq!(ended, Some(code), "{lines:#?}");
+    // What the node logged before is not the explanation.
+    let told: Vec<_> = lines.iter().filter_map(|l| l.strip_prefix("essaim: ")).collect();
+    let [told] = told[..] else { panic!("one line says why: {lines:#?}") };
+    for word in words {
+        assert!(told.contains(word), "`{word}` is not in: {told}");
+    }
+    assert!(!lines.iter().any(|l| l.contains("panicked") || l.contains("RUST_BACKTRACE")), "{lines:#?}");
+}
+
+#[test]
+fn an_unknown_key_on_the_command_line_is_refused_by_name() {
+    refused(&["run", "--set", "gateway.lissten=127.0.0.1:0"], code::CONFIG, &["--set", "gateway.lissten"]);
+}
+
+#[test]
+fn an_unknown_key_in_a_file_is_refused_by_file_and_key() {
+    let scratch = Scratch::new("config");
+    let file = scratch.write("mine.toml", "[ask]\ntimeout_sec = 5\n").display().to_string();
+    refused(&["run", "--config", &file], code::CONFIG, &["mine.toml", "timeout_sec"]);
+}
+
+#[test]
+fn an_unknown_key_in_the_environment_is_refused_by_name() {
+    let scratch = Scratch::new("config");
+    let mut command = essaim();
+    command.args(["run", "--data-dir"]).arg(scratch.path()).env("ESSAIM__ASK__TIMEOUT_SEC", "5");
+    refused_by(command, code::CONFIG, &["ESSAIM__ASK__TIMEOUT_SEC"]);
+}
+
+#[test]
+fn a_wrong_type_is_refused_with_the_key_and_what_it_may_be() {
+    refused(&["run", "--set", "ask.timeout_ms=soon"], code::CONFIG, &["ask.timeout_ms"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_refused_by_name() {
+    refused(&["run", "--config", "no/such.toml"], code::CONFIG, &["no/such.toml"]);
+}
+
+#[test]
+fn a_capability_that_nobody_knows_is_refused_by_name() {
+    let scratch = Scratch::new("config");
+    let file = scratch.write("odd.toml", "[nodes.only]\nhosts = [\"gatewy\"]\n").display().to_string();
+    refused(&["node", "only", "--config", &file], code::CONFIG, &["odd.toml", "gatewy"]);
+}
+
+#[test]
+fn a_node_that_the_topology_does_not_have_is_refused_with_those_it_has() {
+    let arguments = ["node", "back", "--config", "config/split.toml"];
+    refused(&arguments, code::CONFIG, &["back", "front", "identity", "shop"]);
+}
+
+#[test]
+fn a_port_in_use_is_refused_with_the_address() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    refused(&["run", "--listen", &address], code::ADDRESS_IN_USE, &[&address]);
+}
+
+#[test]
+fn a_redis_that_does_not_answer_is_refused_with_its_address() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let bridge = format!("bridge.url=redis://{address}");
+    let listen = format!("127.0.0.1:{}", free_port());
+    let arguments = ["node", "front", "--config", "config/split.toml", "--set", &bridge, "--listen", &listen];
+    refused(&arguments, code::BRIDGE, &[&address]);
+}
+
+#[test]
+fn check_passes_what_can_run() {
+    let redis = Redis::start();
+    let scratch = Scratch::new("check");
+    let bridge = format!("bridge.url={}", redis.url());
+    let mut command = essaim();
+    command.args(["check", "config/split.toml", "--set", &bridge, "--data-dir"]).arg(scratch.path());
+    let mut process = Process::start("essaim check", &mut command);
+    assert_eq!(process.exit_code(), Some(0), "{:#?}", process.lines());
+}
+
+#[test]
+fn starting_says_where_it_listens_what_it_hosts_and_where_its_data_is() {
+    let mut cluster = Cluster::single().start();
+    let node = cluster.node("main");
+    let data = node.data().display().to_string();
+    let said = node.process().lines().join("\n");
+    let port = node.api().base().to_string();
+    for word in [data.as_str(), port.trim_start_matches("http://"), "gateway", "orders"] {
+        assert!(said.contains(word), "`{word}` is not in:\n{said}");
+    }
+}
+
+#[test]
+fn a_node_that_drains_tells_so_goes_on_serving_and_exits_with_zero() {
+    let mut cluster = Cluster::single().set("drain.announce_ms", 1_000).start();
+    let node = cluster.node("main");
+    let api = node.api();
+    node.signal(Signal::Term);
+    eventually("the gateway to announce the drain", || (api.get("/readyz").status == 503).then_some(()));
+    api.get("/livez").is(200);
+    api.get("/products").is(200);
+    assert_eq!(node.exit_code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    let mut cluster = Cluster::single().set("drain.announce_ms", 600_000).set("drain.timeout_ms", 600_000).start();
+    let node = cluster.node("main");
+    node.signal(Signal::Int);
+    let api = node.api();
+    eventually("the drain to begin", || (api.get("/readyz").status == 503).then_some(()));
+    node.signal(Signal::Int);
+    assert_eq!(node.exit_code(), Some(code::SECOND_SIGNAL), "a drain that was cut short is not an orderly end");
+}
+
+/// `essaim up` of three nodes on free ports; what is left of its children ends with the value.
+struct Up {
+    process: Process,
+    gateway: Api,
+    _redis: Redis,
+    _scratch: Scratch,
+}
+
+impl Up {
+    fn start() -> Self {
+        let (redis, scratch, port) = (Redis::start(), Scratch::new("up"), free_port());
+        let admin = |_| format!("\"node.admin_listen\" = \"127.0.0.1:{}\"", free_port());
+        let topology = format!(
+            "[bridge]\nurl = \"{}\"\n[supervision]\nbackoff_first_ms = 10\n\
+             [nodes.front]\nhosts = [\"gateway\", \"cache\"]\nset = {{ \"gateway.listen\" = \"127.0.0.1:{port}\", {} }}\n\
+             [nodes.identity]\nhosts = [\"users\", \"auth\"]\nset = {{ {} }}\n\
+             [nodes.shop]\nhosts = [\"catalog\", \"orders\"]\nset = {{ {} }}\n",
+            redis.url(),
+            admin(0),
+            admin(1),
+            admin(2),
+        );
+        let file = scratch.write("topology.toml", &topology);
+        let mut command = essaim();
+        command.arg("up").arg(file).arg("--data-dir").arg(scratch.join("data"));
+        let process = Process::start_ended_by("essaim up", &mut command, Signal::Term);
+        let up = Self { process, gateway: Api::at(port), _redis: redis, _scratch: scratch };
+        up.wait_until_serving();
+        up
+    }
+
+    /// Waits until requests reach the node `shop` and the node `identity`.
+    fn wait_until_serving(&self) {
+        let served = |answer: Answer| (answer.status == 200).then_some(());
+        for path in ["/products", "/.well-known/jwks.json"] {
+            eventually(path, || served(self.gateway.try_send("GET", path, None).ok()?));
+        }
+    }
+
+    /// The process of a node.
+    fn child(&self, node: &str) -> u32 {
+        let is_node = |pid: &u32| {
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split('\0').any(|argument| argument == node)
+        };
+        let look = || children_of(self.process.pid()).into_iter().find(is_node);
+        eventually(&format!("the process of `{node}`"), look)
+    }
+}
+
+#[test]
+fn up_starts_a_child_again_that_was_killed_and_ends_all_at_ctrl_c() {
+    let mut up = Up::start();
+    let killed = up.child("shop");
+    crate::support::send(killed, Signal::Kill);
+    let anew = eventually("the node to start anew", || Some(up.child("shop")).filter(|pid| *pid != killed));
+    up.wait_until_serving();
+    let children = children_of(up.process.pid());
+    assert!(children.len() == 3 && children.contains(&anew), "{children:?}");
+    let said = up.process.lines();
+    assert!(
+        ["front", "identity", "shop"].iter().all(|n| said.iter().any(|l| l.trim_start().starts_with(n))),
+        "{said:#?}"
+    );
+    up.process.signal(Signal::Int);
+    assert_eq!(up.process.exit_code(), Some(0));
+    let left: Vec<_> = children.iter().filter(|pid| crate::support::send(**pid, Signal::Continue)).collect();
+    assert!(left.is_empty(), "still there: {left:?}");
+}
+
+#[test]
+fn no_child_outlives_an_up_that_was_killed() {
+    let mut up = Up::start();
+    let children = children_of(up.process.pid());
+    assert_eq!(children.len(), 3);
+    up.process.signal(Signal::Kill);
+    for child in children {
+        eventually("the end of a child", || (!crate::support::send(child, Signal::Continue)).then_some(()));
+    }
+}
