@@ -1,16 +1,11 @@
 //! What travels with a message: its deadline, trace, chain and principal.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use essaim_contract::{Metadata, Principal};
 use tokio::time::Instant;
 
-use crate::Env;
 use crate::trace::TraceContext;
-
-/// How long a message that nobody waits for is worth handling.
-const UNAWAITED: Duration = Duration::from_secs(30);
 
 /// The circumstances of one message. Cheap to clone: nothing in it is copied.
 #[derive(Debug, Clone)]
@@ -25,14 +20,6 @@ pub(crate) struct Call {
     pub principal: Option<Arc<Principal>>,
     /// Small values that go along.
     pub metadata: Option<Arc<Metadata>>,
-}
-
-impl Call {
-    /// The circumstances of a message that the node itself sends, on nobody's behalf, and that nobody waits for.
-    pub fn from_the_node(env: &Env) -> Self {
-        let (trace, chain) = (TraceContext::root(env), Chain::default());
-        Self { deadline: env.now() + UNAWAITED, trace, chain, principal: None, metadata: None }
-    }
 }
 
 /// The capabilities that are waiting for each other's answers, the first asker first.

@@ -1,6 +1,5 @@
 //! Bringing a capability up in this node: its settings, its database, what its instances share, and the instances.
 
-use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -48,8 +47,6 @@ pub(crate) struct Ground {
 pub(crate) trait Plan: Send + Sync {
     fn name(&self) -> &'static str;
     fn asks(&self) -> &'static [&'static str];
-    /// The wire names of the messages it handles.
-    fn messages(&self) -> BTreeSet<String>;
     fn schema(&self) -> Option<Schema>;
     /// The defaults of its settings.
     fn defaults(&self) -> Result<toml::Value, toml::ser::Error>;
@@ -74,11 +71,6 @@ impl<A: Actor> Plan for PlanOf<A> {
 
     fn asks(&self) -> &'static [&'static str] {
         A::ASKS
-    }
-
-    fn messages(&self) -> BTreeSet<String> {
-        let entries = Handles::<A>::of_actor().entries;
-        entries.iter().skip(1).map(|e| e.info.name.to_string()).collect()
     }
 
     fn schema(&self) -> Option<Schema> {

@@ -88,6 +88,7 @@ impl<T> Slot<T> {
     }
 
     /// Whether nobody waits for the answer any more, or it has been given.
+    #[cfg(test)]
     pub fn is_settled(&self) -> bool {
         matches!(*self.lock(), State::Answered(_) | State::Closed)
     }
