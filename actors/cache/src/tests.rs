@@ -75,13 +75,14 @@ async fn what_is_too_large_is_rejected_with_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_figures_tell_what_was_asked() {
+async fn the_nodes_status_tells_what_was_asked_and_what_is_kept() {
     let t = cache().await;
-    let (settings, near) = (CacheSettings::default(), t.client().near().clone());
-    let shared = std::sync::Arc::new(CacheShared { settings, near, figures: Figures::default() });
-    shared.check("n", &"k".repeat(2_000), 0).unwrap_err();
     t.ask(put("k", "1")).await.unwrap();
-    let status = CacheActor::status(&shared);
-    assert_eq!(status["asked"]["rejected"], 1);
-    assert_eq!((&status["near"]["entries"], &status["near"]["invalidations"]), (&1.into(), &1.into()));
+    t.ask(get("k")).await.unwrap();
+    t.ask(get("other")).await.unwrap();
+    t.ask(put("k", "12345")).await.unwrap_err();
+    let status = t.run(t.client().status()).await;
+    let expected = serde_json::json!({"gets": 2, "found": 1, "puts": 1, "invalidations": 0, "rejected": 1});
+    assert_eq!(status.capabilities["cache"].figures, expected);
+    assert_eq!(status.near.entries, 1);
 }
