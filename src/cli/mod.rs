@@ -26,6 +26,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  it ended as it should
    2  the command line cannot be understood
+  69  the node that `essaim status` asks does not answer
   70  a capability was given up, and supervision.exit_when_failed is set
   71  another process runs under this node's name with a higher epoch
   72  another live node has this node's name, or hosts a capability that has one host

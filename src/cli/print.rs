@@ -15,6 +15,11 @@ pub fn line(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Writes what a command was asked for to stdout.
+pub fn page(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
 /// Where a node listens, what it hosts and where its data is.
 pub struct Places {
     node: String,

@@ -1,124 +1,239 @@
-//! `essaim status`: the cluster as a table.
+//! `essaim status`: the cluster as a table, as one of its nodes sees it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use essaim_supervisor::Roster;
 use essaim_supervisor::exit::{self, Fatal};
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::{Global, StatusArgs};
+use super::{Global, StatusArgs, print};
 use crate::serve::wrong;
 
 /// The longest wait for the answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Asks a gateway, or a node's admin listener, and prints what it says.
+/// Asks a running node and prints its answer.
 pub fn run(roster: &Roster, global: &Global, status: &StatusArgs) -> Result<(), Fatal> {
     let url = match &status.url {
-        Some(url) => url.clone(),
-        None => default_url(roster, global)?,
+        Some(url) => full(url),
+        None => format!("http://{}/status", gateway(roster, global)?),
     };
-    let answer = fetch(&url).map_err(|why| {
-        let hint = "is it running, and is this the address of a gateway or of a node's admin listener?";
-        Fatal::new(exit::BRIDGE, format!("{url} does not answer: {why}; {hint}"))
-    })?;
+    let text = fetch(&url)?;
     if status.json {
-        println!("{answer:#}");
-    } else {
-        print!("{}", table(&rows(&answer)));
+        print::page(&format!("{}\n", text.trim_end()));
+        return Ok(());
     }
+    let node: Node = serde_json::from_str(&text).map_err(|e| {
+        Fatal::new(exit::UNAVAILABLE, format!("{url} is no status of Essaim ({e}); is the address right?"))
+    })?;
+    print::page(&table(&node));
     Ok(())
 }
 
-fn default_url(roster: &Roster, global: &Global) -> Result<String, Fatal> {
-    let config = global.layers(roster, None, None)?.resolve().map_err(wrong)?;
-    let listen = config.text("gateway", "listen").unwrap_or_else(|| "127.0.0.1:8080".into());
-    Ok(format!("http://{listen}/status"))
-}
-
-fn fetch(url: &str) -> Result<Value, String> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build();
-    let mut answer = ureq::Agent::new_with_config(config).get(url).call().map_err(|e| e.to_string())?;
-    answer.body_mut().read_json().map_err(|e| e.to_string())
-}
-
-/// A line for each capability of each node; the first is the heading.
-fn rows(answer: &Value) -> Vec<[String; 8]> {
-    let heading = ["NODE", "EPOCH", "NODE STATE", "CAPABILITY", "STATE", "UP", "LOAD", "RESTARTS"];
-    let mut rows = vec![heading.map(String::from)];
-    // A gateway's answer holds its node's; an admin listener's is the node's.
-    let node = if answer["node"].is_object() { &answer["node"] } else { answer };
-    let state = if node["draining"] == true { "draining" } else { "ready" };
-    rows.extend(node_rows(&node["node"], &node["epoch"], state, &node["capabilities"]));
-    for member in node["members"].as_array().into_iter().flatten() {
-        let state = text(&member["state"]);
-        rows.extend(node_rows(&member["node"], &member["epoch"], &state, &member["capabilities"]));
-    }
-    rows
-}
-
-fn node_rows(node: &Value, epoch: &Value, state: &str, capabilities: &Value) -> Vec<[String; 8]> {
-    let row = |(name, c): (&String, &Value)| {
-        // Of another node it is only known whether a capability takes asks.
-        let health = match (&c["state"], c["running"].as_bool()) {
-            (Value::String(state), _) => state.clone(),
-            (_, Some(true)) => "running".into(),
-            _ => "not running".into(),
-        };
-        let load = if c["admitted"].is_null() { &c["load"] } else { &c["admitted"] };
-        [
-            text(node),
-            text(epoch),
-            state.to_string(),
-            name.clone(),
-            health,
-            format!("{}/{}", text(&c["up"]), text(&c["instances"])),
-            format!("{}/{}", text(load), text(&c["limit"])),
-            text(&c["restarts"]),
-        ]
+/// The address of this configuration's gateway, as somebody on this machine reaches it.
+fn gateway(roster: &Roster, global: &Global) -> Result<String, Fatal> {
+    let all = global.layers(roster, None, None)?.resolve().map_err(wrong)?;
+    let host = all.settings.nodes.iter().find(|(_, node)| node.hosts.iter().any(|h| h == "gateway"));
+    let config = match host {
+        Some((name, _)) => global.layers(roster, None, Some(name))?.resolve().map_err(wrong)?,
+        None => all,
     };
-    capabilities.as_object().into_iter().flatten().map(row).collect()
+    let listen = config.text("gateway", "listen").unwrap_or_default();
+    Ok(listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
 }
 
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".into(),
-        other => other.to_string(),
+/// A host and port alone mean its `/status`.
+fn full(url: &str) -> String {
+    let url = if url.contains("://") { url.to_string() } else { format!("http://{url}") };
+    let has_path = url.split_once("://").is_some_and(|(_, rest)| rest.trim_end_matches('/').contains('/'));
+    if has_path { url } else { format!("{}/status", url.trim_end_matches('/')) }
+}
+
+fn fetch(url: &str) -> Result<String, Fatal> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into();
+    let answer = agent.get(url).call().and_then(|mut r| r.body_mut().read_to_string());
+    answer.map_err(|error| {
+        let what = format!("nothing to be had from {url}: {error}; is the node running? Give --url ADDRESS:PORT");
+        Fatal::new(exit::UNAVAILABLE, what)
+    })
+}
+
+/// What the table shows of the node that answers.
+#[derive(Deserialize)]
+struct Node {
+    node: String,
+    epoch: Option<u64>,
+    version: String,
+    uptime_ms: u64,
+    draining: bool,
+    capabilities: BTreeMap<String, Capability>,
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Capability {
+    state: String,
+    #[serde(default)]
+    reason: String,
+    instances: u64,
+    up: u64,
+    admitted: u64,
+    limit: u64,
+    restarts: u64,
+    panics: u64,
+    /// A gateway tells admins alone.
+    database: Option<Database>,
+}
+
+#[derive(Deserialize)]
+struct Database {
+    place: String,
+    problem: Option<String>,
+}
+
+/// What it shows of the others, which the node knows from their heartbeats.
+#[derive(Deserialize)]
+struct Member {
+    node: String,
+    epoch: u64,
+    version: String,
+    state: String,
+    heard_ms_ago: u64,
+    capabilities: BTreeMap<String, MemberCapability>,
+}
+
+#[derive(Deserialize)]
+struct MemberCapability {
+    running: bool,
+    load: u64,
+    limit: u64,
+    instances: u64,
+    up: u64,
+    restarts: u64,
+}
+
+fn table(node: &Node) -> String {
+    let state = match () {
+        () if node.draining => "draining",
+        () if node.capabilities.values().all(|c| c.state == "running") => "ready",
+        () => "not ready",
+    };
+    let epoch = node.epoch.map_or("-".into(), |e| e.to_string());
+    let mut nodes = vec![["NODE", "EPOCH", "VERSION", "STATE", "SEEN"].map(String::from)];
+    let seen = format!("up {}", span(node.uptime_ms));
+    nodes.push([node.node.clone(), epoch, node.version.clone(), state.into(), seen]);
+    let heading = ["CAPABILITY", "NODE", "STATE", "INSTANCES", "BUSY", "RESTARTS", "PANICS", "DATABASE"];
+    let mut capabilities = Vec::new();
+    for (name, c) in &node.capabilities {
+        capabilities.push([
+            name.clone(),
+            node.node.clone(),
+            if c.reason.is_empty() { c.state.clone() } else { format!("{}: {}", c.state, short(&c.reason)) },
+            format!("{}/{}", c.up, c.instances),
+            format!("{}/{}", c.admitted, c.limit),
+            c.restarts.to_string(),
+            c.panics.to_string(),
+            c.database.as_ref().map_or("-".into(), database),
+        ]);
+    }
+    for member in &node.members {
+        let seen = format!("heard {} ago", span(member.heard_ms_ago));
+        let (name, epoch) = (member.node.clone(), member.epoch.to_string());
+        nodes.push([name, epoch, member.version.clone(), member.state.clone(), seen]);
+        for (name, c) in &member.capabilities {
+            let state = if c.running { "running" } else { "not running" };
+            let (instances, busy) = (format!("{}/{}", c.up, c.instances), format!("{}/{}", c.load, c.limit));
+            let (node, restarts) = (member.node.clone(), c.restarts.to_string());
+            // A heartbeat does not tell the rest; the node's own admin listener does.
+            capabilities.push([name.clone(), node, state.into(), instances, busy, restarts, "".into(), "".into()]);
+        }
+    }
+    nodes[1..].sort();
+    capabilities.sort();
+    capabilities.insert(0, heading.map(String::from));
+    format!("{}\n{}", columns(&nodes), columns(&capabilities))
+}
+
+fn database(database: &Database) -> String {
+    match &database.problem {
+        Some(problem) => format!("{}: {}", database.place, short(problem)),
+        None => database.place.clone(),
     }
 }
 
-/// The rows in columns as wide as their widest field.
-fn table(rows: &[[String; 8]]) -> String {
+/// Text that leaves room for the rest of its line.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+/// A span of time in its largest two units.
+fn span(ms: u64) -> String {
+    let (s, m, h, d) = (ms / 1_000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
+    match () {
+        () if ms < 1_000 => format!("{ms} ms"),
+        () if s < 60 => format!("{s} s"),
+        () if m < 60 => format!("{m} min {} s", s % 60),
+        () if h < 24 => format!("{h} h {} min", m % 60),
+        () => format!("{d} d {} h", h % 24),
+    }
+}
+
+/// Rows with every column as wide as its widest cell.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..8).map(width).collect();
-    let line = |row: &[String; 8]| {
-        let fields = row.iter().zip(&widths).map(|(field, width)| format!("{field:width$}"));
-        let line = fields.collect::<Vec<_>>().join("  ");
-        format!("{}\n", line.trim_end())
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
+    const NODE: &str = r#"{"node":"front","epoch":3,"version":"0.1.0","uptime_ms":65000,"draining":false,
+        "capabilities":{"gateway":{"state":"running","instances":2,"up":2,"admitted":1,"limit":1024,"restarts":0,
+            "panics":0,"database":null,"figures":{}},
+          "users":{"state":"starting","reason":"no database","instances":32,"up":0,"admitted":0,"limit":1024,
+            "restarts":4,"panics":1,"database":{"place":"data/users.sqlite3","problem":null},"figures":null}},
+        "members":[{"node":"back","epoch":2,"version":"0.1.0","state":"ready","heard_ms_ago":120,
+          "capabilities":{"orders":{"running":true,"load":3,"limit":1024,"instances":32,"up":32,"restarts":0}}}]}"#;
+
     #[test]
-    fn each_capability_of_each_node_is_a_line() {
-        let own = json!({ "orders": { "state": "running", "instances": 32, "up": 32, "admitted": 3, "limit": 1024, "restarts": 1 } });
-        let other =
-            json!({ "auth": { "running": false, "instances": 4, "up": 0, "load": 0, "limit": 8, "restarts": 0 } });
-        let members = json!([{ "node": "b", "epoch": 9, "state": "draining", "capabilities": other }]);
-        let node = json!({ "node": "a", "epoch": null, "draining": false, "capabilities": own, "members": members });
+    fn the_table_shows_this_node_and_those_it_hears() {
         let expected = "\
-NODE  EPOCH  NODE STATE  CAPABILITY  STATE        UP     LOAD    RESTARTS
-a     -      ready       orders      running      32/32  3/1024  1
-b     9      draining    auth        not running  0/4    0/8     0
+NODE   EPOCH  VERSION  STATE      SEEN
+back   2      0.1.0    ready      heard 120 ms ago
+front  3      0.1.0    not ready  up 1 min 5 s
+
+CAPABILITY  NODE   STATE                  INSTANCES  BUSY    RESTARTS  PANICS  DATABASE
+gateway     front  running                2/2        1/1024  0         0       -
+orders      back   running                32/32      3/1024  0
+users       front  starting: no database  0/32       0/1024  4         1       data/users.sqlite3
 ";
-        assert_eq!(table(&rows(&json!({ "gateway": {}, "node": node }))), expected);
-        assert_eq!(table(&rows(&node)), expected);
+        assert_eq!(table(&serde_json::from_str(NODE).unwrap()), expected);
+        let to_a_stranger = r#"{"node":"a","epoch":null,"version":"1","uptime_ms":0,"draining":false,"members":[],
+            "capabilities":{"users":{"state":"failed","instances":1,"up":0,"admitted":0,"limit":8,"restarts":0,
+            "panics":0}}}"#;
+        let shown = table(&serde_json::from_str(to_a_stranger).unwrap());
+        assert!(shown.contains("users       a     failed  0/1"), "{shown}");
+    }
+
+    #[test]
+    fn an_address_alone_means_its_status() {
+        for (given, url) in [
+            ("127.0.0.1:9101", "http://127.0.0.1:9101/status"),
+            ("http://front:8080/", "http://front:8080/status"),
+            ("https://shop.example/api/status", "https://shop.example/api/status"),
+        ] {
+            assert_eq!(full(given), url);
+        }
     }
 }

@@ -4,6 +4,8 @@
 
 /// The command line cannot be understood.
 pub const USAGE: u8 = 2;
+/// The node that `essaim status` asks does not answer (`EX_UNAVAILABLE`).
+pub const UNAVAILABLE: u8 = 69;
 /// A capability was given up and `supervision.exit_when_failed` is set (`EX_SOFTWARE`).
 pub const GIVEN_UP: u8 = 70;
 /// Another process runs under this node's name with a higher epoch.

@@ -38,7 +38,7 @@ mod backoff;
 pub use backoff::Backoff;
 
 mod bridge;
-pub use bridge::ClaimError;
+pub use bridge::{ClaimError, check_bridge};
 
 mod remote;
 pub use remote::frame::NodeState;

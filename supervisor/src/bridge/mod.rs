@@ -10,6 +10,8 @@ pub(crate) use embedded::Embedded;
 mod redis;
 pub(crate) use redis::Redis;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -55,6 +57,14 @@ pub enum ClaimError {
     /// Another live node has the name or the capability.
     #[error("{0}")]
     Taken(String),
+}
+
+/// One line about the server of a bridge, or why it does not answer. Each of its answers may take `response_timeout`.
+///
+/// # Errors
+/// [`ClaimError::Unreachable`].
+pub async fn check_bridge(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
+    Redis::check(url, response_timeout).await
 }
 
 /// What became of the renewal of a claim.
