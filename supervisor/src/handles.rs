@@ -17,6 +17,7 @@ use crate::codec;
 use crate::context::Context;
 use crate::guard::{End, guarded};
 use crate::host::{Host, Permit};
+use crate::remote::RawAnswer;
 use crate::slot::{Progress, Slot, Track};
 use crate::span::Watch;
 use crate::watchdog::Beat;
@@ -48,12 +49,18 @@ pub(crate) struct EntryInfo {
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// It is decoded, asked in this node, and its answer encoded.
-    Ask(fn(Arc<Host>, usize, Vec<u8>, Call) -> LocalBoxFuture<'static, Result<Vec<u8>, AskError<ByteBuf>>>),
+    Ask(AskFromWire),
     /// It is decoded and delivered.
-    Broadcast(fn(&Arc<Host>, usize, &[u8], Call) -> Result<(), NotDelivered>),
+    Broadcast(BroadcastFromWire),
     /// It never comes from the wire.
     Tick,
 }
+
+/// Asks a host by an encoded message; the answer is encoded again.
+pub(crate) type AskFromWire = fn(Arc<Host>, usize, Vec<u8>, Call) -> LocalBoxFuture<'static, RawAnswer>;
+
+/// Delivers an encoded broadcast to a host.
+pub(crate) type BroadcastFromWire = fn(&Arc<Host>, usize, &[u8], Call) -> Result<(), NotDelivered>;
 
 /// Runs one message in one instance. The future ends with the instance's state, or without it if that is lost.
 pub(crate) type RunFn<A> = fn(Box<A>, Job<A>) -> LocalBoxFuture<'static, Option<Box<A>>>;
@@ -135,7 +142,7 @@ fn ask_from_wire<M: Ask>(
     entry: usize,
     body: Vec<u8>,
     call: Call,
-) -> LocalBoxFuture<'static, Result<Vec<u8>, AskError<ByteBuf>>> {
+) -> LocalBoxFuture<'static, RawAnswer> {
     Box::pin(async move {
         let message: M = codec::decode(&body).map_err(|e| {
             AskError::NotDelivered(NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })

@@ -77,6 +77,7 @@ impl Watchdog {
         }
     }
 
+    #[allow(clippy::disallowed_methods)] // It has a thread of its own, so that no arbiter can block it.
     fn look_on(&self, env: &Env, limit: Duration) {
         let mut seen: Vec<(u64, tokio::time::Instant, bool)> = Vec::new();
         while !self.stopped.load(Ordering::Relaxed) {

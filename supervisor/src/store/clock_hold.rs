@@ -12,18 +12,19 @@ use crate::Env;
 /// While it lives, a paused clock stands still.
 pub(crate) struct ClockHold {
     /// Dropping the sender ends the blocking task.
-    _release: mpsc::Sender<()>,
+    _release: mpsc::SyncSender<()>,
 }
 
 impl ClockHold {
     /// Holds the clock of a simulated environment; does nothing where time is real.
     ///
     /// Hold it only while the database works, never while waiting for another task, which may itself wait for time.
+    #[allow(clippy::disallowed_methods)] // The blocking task does nothing but keep the clock; one for each statement.
     pub fn of(env: &Env) -> Option<Self> {
         if !env.is_simulated() {
             return None;
         }
-        let (release, released) = mpsc::channel::<()>();
+        let (release, released) = mpsc::sync_channel::<()>(0);
         tokio::task::spawn_blocking(move || released.recv());
         Some(Self { _release: release })
     }
