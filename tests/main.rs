@@ -10,6 +10,7 @@
 //! - [`cli`]: what the command line says and does.
 //! - [`errors`]: each way an ask can fail, in one process and across Redis.
 //! - [`golden`]: bytes that other nodes rely on.
+//! - [`store`]: a capability on a server that restarts, disappears or falls silent.
 //! - [`structure`]: what the source itself must look like.
 
 // These tests watch real processes, on the machine's own clock and threads.
@@ -19,5 +20,6 @@ mod cli;
 mod errors;
 mod golden;
 mod scenario;
+mod store;
 mod structure;
 mod support;

@@ -19,7 +19,7 @@ impl ClockHold {
     /// Holds the clock of a simulated environment; does nothing where time is real.
     ///
     /// Hold it only while the database works, never while waiting for another task, which may itself wait for time.
-    #[allow(clippy::disallowed_methods)] // The blocking task does nothing but keep the clock; one for each statement.
+    #[allow(clippy::disallowed_methods)] // One task for each connection at work, in tests alone.
     pub fn of(env: &Env) -> Option<Self> {
         if !env.is_simulated() {
             return None;
@@ -36,6 +36,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::disallowed_methods)] // A thread that tokio knows nothing of has to take real time.
     #[tokio::test(start_paused = true)]
     async fn a_paused_clock_stands_still_while_a_thread_works_and_runs_on_afterwards() {
         let env = Env::simulated(1, Duration::ZERO);

@@ -215,11 +215,16 @@ impl Trouble {
         match self {
             Self::Database(e) => DbErr::Conn(RuntimeErr::SqlxError(Arc::new(e))),
             Self::Refused(e) => e,
-            Self::TimedOut | Self::Gone => DbErr::Custom(self.to_string()),
+            Self::TimedOut | Self::Gone => refusal(self.to_string()),
         }
     }
 }
 
 pub(crate) fn connection_error(text: String) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(text))
+}
+
+/// The error of a statement that the runtime itself ends or refuses.
+pub(crate) fn refusal(why: impl Into<String>) -> DbErr {
+    DbErr::Exec(RuntimeErr::Internal(why.into()))
 }

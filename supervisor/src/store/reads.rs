@@ -7,7 +7,7 @@ use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
 use super::connection::Connection;
-use super::lanes::{Lanes, TRIES, Trouble};
+use super::lanes::{Lanes, TRIES, Trouble, refusal};
 use super::sql::StatementKind;
 
 /// The connections for reads outside a transaction; each statement has the time limit of a transaction.
@@ -48,7 +48,7 @@ impl Reads {
 fn check(sql: &str) -> Result<(), DbErr> {
     match StatementKind::of(sql) {
         StatementKind::Read => Ok(()),
-        _ => Err(DbErr::Custom("cx.db() only reads: write in a transaction (cx.begin())".into())),
+        _ => Err(refusal("cx.db() only reads: write in a transaction (cx.begin())")),
     }
 }
 

@@ -29,17 +29,18 @@ impl Drop for Directory {
     }
 }
 
-/// A migration called `m<number>` that makes the table `t<number>`, and then fails if it is told to.
+/// A migration called `m<number>` that makes the table `t<number>`, does what else it is told to, and then may fail.
 pub(crate) struct Step {
     number: u32,
     name: String,
+    more: &'static str,
     fails: bool,
     transaction: Option<bool>,
 }
 
 impl Step {
     pub fn number(number: u32) -> Self {
-        Self { number, name: format!("m{number}"), fails: false, transaction: None }
+        Self { number, name: format!("m{number}"), more: "", fails: false, transaction: None }
     }
 
     pub fn boxed(number: u32) -> Box<dyn MigrationTrait> {
@@ -48,6 +49,10 @@ impl Step {
 
     pub fn without_transaction(self) -> Self {
         Self { transaction: Some(false), ..self }
+    }
+
+    pub fn then(self, more: &'static str) -> Self {
+        Self { more, ..self }
     }
 
     pub fn failing(self) -> Self {
@@ -65,7 +70,7 @@ impl MigrationName for Step {
 impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = format!("CREATE TABLE t{} (id INTEGER PRIMARY KEY, word TEXT UNIQUE)", self.number);
-        manager.get_connection().execute_unprepared(&sql).await?;
+        manager.get_connection().execute_unprepared(&format!("{sql}; {}", self.more)).await?;
         match self.fails {
             true => Err(DbErr::Custom("half-way".into())),
             false => Ok(()),

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::lanes::{Lanes, Lease, Trouble};
+use super::lanes::{Lanes, Lease, Trouble, refusal};
 use super::outcome;
 use super::sql::StatementKind;
 use crate::slot::{Progress, Track};
@@ -114,7 +114,7 @@ impl<'cx> Tx<'cx> {
     {
         let refuse = |error| Err(Trouble::Refused(error));
         if kind == StatementKind::Transaction {
-            return refuse(DbErr::Custom("the transaction is the runtime's: use tx.commit(), or drop it".into()));
+            return refuse(refusal("the transaction is the runtime's: use tx.commit(), or drop it"));
         }
         let mut state = self.state.lock().await;
         if let Some(failed) = &state.failed {
@@ -141,11 +141,11 @@ impl Drop for Tx<'_> {
 }
 
 fn too_long() -> DbErr {
-    DbErr::Custom("the transaction is older than store.transaction_limit_ms; do the waiting before cx.begin()".into())
+    refusal("the transaction is older than store.transaction_limit_ms; do the waiting before cx.begin()")
 }
 
 fn already_failed(how: &str) -> DbErr {
-    DbErr::Custom(format!("the transaction cannot go on after an earlier failure ({how})"))
+    refusal(format!("the transaction cannot go on after an earlier failure ({how})"))
 }
 
 #[async_trait::async_trait]

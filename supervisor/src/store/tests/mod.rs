@@ -1,3 +1,9 @@
-//! How databases behave, on SQLite always and on PostgreSQL where `ESSAIM_TEST_POSTGRES` names a server.
+//! How databases behave, on SQLite always and on PostgreSQL where `ESSAIM_TEST_POSTGRES` names a database.
 
+mod bench;
+mod migrations;
+mod opening;
 mod paused;
+mod proxy;
+mod servers;
+mod transactions;
