@@ -1,7 +1,7 @@
 //! `[auth]`; `config/default.toml` gives every key its unit and meaning.
 
 use essaim_auth_contract::{KEYS_MAX_AGE_SECONDS, PASSWORD_MAX, PASSWORD_MIN, Secret};
-use essaim_supervisor::StartError;
+use essaim_supervisor::{StartError, exit};
 use serde::{Deserialize, Serialize};
 
 /// `[auth]`
@@ -182,7 +182,7 @@ impl AuthSettings {
             ),
         ];
         match problems.into_iter().find(|(wrong, _)| *wrong) {
-            Some((_, problem)) => Err(StartError::new(problem)),
+            Some((_, problem)) => Err(StartError::fatal(exit::CONFIG, problem)),
             None => Ok(()),
         }
     }

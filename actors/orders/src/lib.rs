@@ -33,7 +33,7 @@ use essaim_catalog_contract::Catalog;
 use essaim_orders_contract::{CancelOrder, GetOrder, ListOrders, OrderError, Orders, PlaceOrder};
 use essaim_supervisor::contract::Capability;
 use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Cx, Fault, Handles, Start, StartError, reject};
+use essaim_supervisor::{Actor, Cx, Fault, Handles, Start, StartError, exit, reject};
 use serde::{Deserialize, Serialize};
 
 pub mod http;
@@ -86,7 +86,8 @@ impl Actor for OrdersActor {
 
     async fn share(settings: OrdersSettings, start: &mut Start) -> Result<OrdersSettings, StartError> {
         if settings.repair_every_ms == 0 || settings.repair_batch == 0 {
-            return Err(StartError::new("orders.repair_every_ms and orders.repair_batch must be at least 1"));
+            let reason = "orders.repair_every_ms and orders.repair_batch must be at least 1";
+            return Err(StartError::fatal(exit::CONFIG, reason));
         }
         start.every(repair::TIMER, Duration::from_millis(settings.repair_every_ms));
         Ok(settings)
