@@ -9,6 +9,7 @@ use crate::support::{
 
 /// The codes with which `essaim` ends; scripts rely on them.
 mod code {
+    pub const DATA_DIR: i32 = 73;
     pub const BRIDGE: i32 = 75;
     pub const ADDRESS_IN_USE: i32 = 76;
     pub const CONFIG: i32 = 78;
@@ -102,6 +103,30 @@ fn a_redis_that_does_not_answer_is_refused_with_its_address() {
 }
 
 #[test]
+fn a_data_directory_that_cannot_be_made_is_refused_by_name() {
+    let scratch = Scratch::new("rights");
+    // Root may write everywhere, but not below a file.
+    let below = scratch.write("file", "").join("data").display().to_string();
+    let listen = format!("127.0.0.1:{}", free_port());
+    refused(&["run", "--data-dir", &below, "--listen", &listen], code::DATA_DIR, &[&below]);
+}
+
+#[test]
+fn check_finds_a_sqlite_capability_with_two_hosts() {
+    let redis = Redis::start();
+    let scratch = Scratch::new("check");
+    let topology = format!(
+        "[bridge]\nurl = \"{}\"\n[nodes.a]\nhosts = [\"users\"]\n[nodes.b]\nhosts = [\"users\"]\n",
+        redis.url()
+    );
+    let file = scratch.write("twice.toml", &topology).display().to_string();
+    let mut process = Process::start("essaim check", essaim().args(["check", &file]));
+    assert_eq!(process.exit_code(), Some(code::CONFIG), "{:#?}", process.lines());
+    let page = process.lines().join("\n");
+    assert!(page.contains("users") && page.contains("SQLite"), "{page}");
+}
+
+#[test]
 fn check_passes_what_can_run() {
     let redis = Redis::start();
     let scratch = Scratch::new("check");
@@ -145,6 +170,19 @@ fn a_second_signal_ends_a_drain_at_once() {
     eventually("the drain to begin", || (api.get("/readyz").status == 503).then_some(()));
     node.signal(Signal::Int);
     assert_eq!(node.exit_code(), Some(code::SECOND_SIGNAL), "a drain that was cut short is not an orderly end");
+}
+
+#[test]
+fn status_shows_the_nodes_of_the_cluster() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml").over(&redis).start();
+    let url = format!("{}/status", cluster.node("front").api().base());
+    eventually("the table to show every node", || {
+        let mut process = Process::start("essaim status", essaim().args(["status", "--url", &url]));
+        let (code, table) = (process.exit_code(), process.lines().join("\n"));
+        assert_eq!(code, Some(0), "{table}");
+        ["front", "identity", "shop", "catalog"].iter().all(|word| table.contains(word)).then_some(())
+    });
 }
 
 /// `essaim up` of three nodes on free ports; what is left of its children ends with the value.

@@ -8,6 +8,7 @@
 //! - [`support`]: servers, processes and clients that tests start and wait for.
 //! - [`scenario`]: one story, told alike by one process, several, and replicas.
 //! - [`cli`]: what the command line says and does.
+//! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`errors`]: each way an ask can fail, in one process and across Redis.
 //! - [`golden`]: bytes that other nodes rely on.
 //! - [`store`]: a capability on a server that restarts, disappears or falls silent.
@@ -18,6 +19,7 @@
 
 mod cli;
 mod errors;
+mod faults;
 mod golden;
 mod scenario;
 mod store;

@@ -57,6 +57,8 @@ struct State {
     wanted: bool,
     /// Whether a frame is being published.
     busy: bool,
+    /// Whether nobody was subscribed to the inbox when the last frame was published.
+    unheard: bool,
     closed: bool,
 }
 
@@ -91,6 +93,7 @@ impl Lane {
             told: limits.window_bytes,
             wanted: false,
             busy: false,
+            unheard: false,
             closed: false,
         };
         Self { node, inbox, limits, state: Mutex::new(state), wake: Notify::new() }
@@ -128,6 +131,16 @@ impl Lane {
     pub fn is_idle(&self) -> bool {
         let state = self.lock();
         state.waiting.is_empty() && !state.busy
+    }
+
+    /// Whether nobody was subscribed to the inbox when the last frame was published, and no sign of life came since.
+    pub fn is_unheard(&self) -> bool {
+        self.lock().unheard
+    }
+
+    /// The server saw that many receivers of a frame, or the other end gave a sign of life.
+    pub fn received_by(&self, receivers: u64) {
+        self.lock().unheard = receivers == 0;
     }
 
     /// Notes a frame from the other end: how much it has sent by now, and what it grants.
@@ -255,6 +268,9 @@ impl Lane {
         let bytes = frame.len() as u64;
         let published = wire.publish(&self.inbox, frame).await;
         self.published(bytes);
+        if let Ok(receivers) = published {
+            self.received_by(receivers);
+        }
         let node = || self.node.to_string();
         let error = match published {
             Ok(0) | Err(PublishError::NotSent) => AskError::NotDelivered(NotDelivered::Unreachable { node: node() }),

@@ -191,14 +191,17 @@ impl Peer {
         heard.at = now;
         heard.silent = false;
         heard.beat = Arc::new(beat);
+        self.lane.received_by(1);
     }
 
     pub fn beat(&self) -> Arc<Beat> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).beat.clone()
     }
 
+    /// Whether it gets no new asks: it has not been heard for a while, or nobody listened at its inbox. The second is
+    /// certain and known at once, so it must not cost a retry for each ask until the first is.
     pub fn is_silent(&self) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).silent
+        self.lane.is_unheard() || self.heard.lock().unwrap_or_else(PoisonError::into_inner).silent
     }
 
     /// It has said that it saw this node's drain.
@@ -289,6 +292,18 @@ pub(crate) mod tests {
         members.beat(&header("a", 1), beat("x", &["y"]), now, lane);
         assert_eq!(members.beat(&header("b", 1), beat("y", &["x"]), now, lane), Change::Ignored);
         assert_eq!(members.cycle_among(&beat("y", &["x"])).unwrap(), ["x", "y", "x"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_at_whose_inbox_nobody_listens_is_silent_at_once_until_it_beats() {
+        let (members, now) = (Members::default(), Instant::now());
+        members.beat(&header("a", 1), beat("x", &[]), now, lane);
+        let peer = members.get("a").unwrap();
+        assert!(!peer.is_silent() && members.reach("x"));
+        peer.lane.received_by(0);
+        assert!(peer.is_silent() && !members.reach("x"));
+        members.beat(&header("a", 1), beat("x", &[]), now, lane);
+        assert!(!peer.is_silent());
     }
 
     #[tokio::test(start_paused = true)]
