@@ -7,6 +7,7 @@
 //!
 //! - [`support`]: servers, processes and clients that tests start and wait for.
 //! - [`scenario`]: one story, told alike by one process, several, and replicas.
+//! - [`platform`]: what the platform shows of itself: document, traces, figures, first start.
 //! - [`cli`]: what the command line says and does.
 //! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`errors`]: each way an ask can fail, in one process and across Redis.
@@ -21,6 +22,7 @@ mod cli;
 mod errors;
 mod faults;
 mod golden;
+mod platform;
 mod scenario;
 mod store;
 mod structure;

@@ -24,6 +24,13 @@ fn one_process_tells_the_story() {
 }
 
 #[test]
+fn one_process_that_sends_every_message_through_the_wire_codec_tells_the_same_story() {
+    let parity = [("enabled", "true"), ("delay_ms", "3"), ("duplicate_percent", "30"), ("seed", "7")];
+    let cluster = parity.iter().fold(Cluster::single(), |c, (key, value)| c.set(&format!("parity.{key}"), value));
+    tell(cluster.start());
+}
+
+#[test]
 fn three_nodes_over_redis_tell_the_same_story() {
     let redis = Redis::start();
     let cluster = Cluster::of("config/split.toml").over(&redis).start();
