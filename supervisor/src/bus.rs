@@ -150,7 +150,7 @@ impl Bus {
     fn local_place<M: Ask>(&self, to: &str, key: impl FnOnce() -> Option<String>) -> Option<&Place> {
         let place = self.local.get()?.by_type.get(&TypeId::of::<M>())?;
         match self.remote.get() {
-            Some(remote) if !remote.prefers_local(to, key, &place.host) => None,
+            Some(remote) if !remote.prefers_local(to, wire_name::<M>, key, &place.host) => None,
             _ => Some(place),
         }
     }

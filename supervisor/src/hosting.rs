@@ -41,6 +41,8 @@ pub(crate) struct Ground {
     pub blocking: Blocking,
     pub provided: Arc<Provided>,
     pub fatal: watch::Sender<Option<Fatal>>,
+    /// Turns true when the node has joined the others.
+    pub joined: watch::Receiver<bool>,
 }
 
 /// A capability that can be brought up.
@@ -140,7 +142,11 @@ struct Rising<A: Actor> {
 }
 
 impl<A: Actor> Rising<A> {
-    async fn rise(self) {
+    async fn rise(mut self) {
+        // Not before the node has its name and its claims: until then another node may own the data.
+        if self.ground.joined.wait_for(|joined| *joined).await.is_err() {
+            return;
+        }
         let timers = Arc::new(Mutex::new(Vec::new()));
         let shared = loop {
             let tried = AssertUnwindSafe(self.try_share(&timers)).catch_unwind().await;

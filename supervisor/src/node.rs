@@ -101,6 +101,7 @@ impl Node {
             watchdog.watch(env, limit);
         }
         let (fatal_tx, fatal) = watch::channel(None);
+        let (join, joined) = watch::channel(false);
         let ground = Ground {
             bus: bus.clone(),
             config: Arc::new(config),
@@ -109,6 +110,7 @@ impl Node {
             blocking: Blocking::at_most(count(settings.node.blocking_threads)),
             provided: Arc::new(roster.provided()),
             fatal: fatal_tx.clone(),
+            joined,
         };
         let mut hosted = beside;
         for name in hosts {
@@ -120,6 +122,7 @@ impl Node {
         let address = || settings.node.admin_listen.clone();
         let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
         connect(&bus, exclusive, &fatal_tx).await?;
+        join.send_replace(true);
         Ok(Self { bus, watchdog, fatal, admin, _arbiters: arbiters })
     }
 

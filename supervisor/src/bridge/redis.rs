@@ -137,6 +137,8 @@ impl Wire for Redis {
     fn renew(&self) -> BoxFuture<'_, Renewal> {
         async move {
             match self.shared.current() {
+                // What was given back is not taken again.
+                _ if self.shared.closed.load(Ordering::Acquire) => Renewal::Unanswered,
                 Some((_, mut connection)) => self.claims.renew(&mut connection).await,
                 None => Renewal::Unanswered,
             }

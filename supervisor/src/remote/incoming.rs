@@ -1,11 +1,13 @@
 //! What comes over the wire.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered, Unknown};
+use futures_util::FutureExt;
 
 use super::frame::{self, Ask, Beat, Cast, Header, Message, NodeState};
 use super::lane::Lane;
@@ -15,6 +17,7 @@ use super::senders::Senders;
 use super::{Remote, pulse};
 use crate::bridge::{WireEvent, WireEvents};
 use crate::call::{Call, Chain};
+use crate::guard::panic_text;
 use crate::trace::TraceContext;
 
 /// Sources of unreadable frames that are named in the log; the others are only counted.
@@ -32,7 +35,7 @@ pub(super) async fn read(remote: Arc<Remote>, mut events: WireEvents) {
     };
     while let Some(event) = events.recv().await {
         match event {
-            WireEvent::Frame(bytes) => reader.frame(&bytes),
+            WireEvent::Frame(bytes) => reader.guarded(&bytes),
             WireEvent::Lost => pulse::wire_lost(&reader.remote),
             WireEvent::Restored => pulse::wire_restored(&reader.remote),
             WireEvent::Closed => {
@@ -50,7 +53,32 @@ struct Reader {
     cleaned: tokio::time::Instant,
 }
 
+/// An ask from elsewhere that is being answered; counted until this is dropped.
+struct Answering(Arc<Remote>);
+
+impl Answering {
+    fn begin(remote: &Arc<Remote>) -> Self {
+        remote.answering.fetch_add(1, Ordering::AcqRel);
+        Self(remote.clone())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if self.0.answering.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.progress.notify_waiters();
+        }
+    }
+}
+
 impl Reader {
+    /// Reads a frame; a contract whose decoding panics must not make the node deaf.
+    fn guarded(&mut self, bytes: &[u8]) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.frame(bytes))) {
+            self.unreadable(bytes, &panic_text(&*panic));
+        }
+    }
+
     fn frame(&mut self, bytes: &[u8]) {
         let remote = self.remote.clone();
         let read = frame::decode(bytes, |header, message| {
@@ -134,14 +162,16 @@ impl Reader {
         match bus.answer(ask.name, ask.body.to_vec(), call) {
             Err(why) => answer(remote, &lane, ask.id, Err(AskError::NotDelivered(why))),
             Ok(answering) => {
-                let (remote, id) = (remote.clone(), ask.id);
-                remote.answering.fetch_add(1, Ordering::Relaxed);
+                let (counted, id) = (Answering::begin(remote), ask.id);
                 tokio::task::spawn_local(async move {
-                    let reply = answering.await;
-                    answer(&remote, &lane, id, reply);
-                    if remote.answering.fetch_sub(1, Ordering::Relaxed) == 1 {
-                        remote.progress.notify_waiters();
-                    }
+                    let reply = AssertUnwindSafe(answering).catch_unwind().await;
+                    let reply = reply.unwrap_or_else(|panic| {
+                        let detail = format!("it panicked while it was read or written: {}", panic_text(&*panic));
+                        Err(AskError::Unknown(Unknown::UndecodableAnswer { detail }))
+                    });
+                    // The lane may have been closed meanwhile, for being idle.
+                    let lane = counted.0.lane(&lane.node, &lane.inbox, counted.0.settings.wire.window_bytes);
+                    answer(&counted.0, &lane, id, reply);
                 });
             }
         }
@@ -161,9 +191,16 @@ impl Reader {
         let earlier = remote.members.get(header.from).map(|p| p.lane.inbox.clone());
         let window = beat.window;
         let lane = || remote.lane(header.from, header.inbox, window);
-        match remote.members.beat(header, beat, remote.env.now(), lane) {
+        match remote.members.beat(header, beat, remote.env.now(), lane, || remote.own_beat(false)) {
             Change::None => {}
-            Change::Ignored => return,
+            Change::Ignored => {
+                // Who was refused must learn why: from what the others say of themselves.
+                if hello {
+                    pulse::beat_now(&remote, false);
+                }
+                remote.progress.notify_waiters();
+                return;
+            }
             Change::Joined { over_epoch } => {
                 if let (Some(_), Some(inbox)) = (over_epoch, earlier) {
                     remote.pending.node_lost(header.from, header.epoch);
@@ -184,7 +221,7 @@ impl Reader {
     fn bye(&self, header: &Header<'_>) {
         if self.remote.members.remove(header.from, header.epoch).is_some() {
             tracing::info!(node = header.from, epoch = header.epoch, "a node left");
-            self.remote.pending.node_lost(header.from, header.epoch + 1);
+            self.remote.pending.node_lost(header.from, header.epoch.saturating_add(1));
             self.remote.close_lane(header.inbox);
             self.remote.progress.notify_waiters();
         }

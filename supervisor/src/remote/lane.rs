@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered, Unknown};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::frame::{self, Header, Message, VERSION};
 use super::pending::RawAnswer;
@@ -27,6 +27,8 @@ pub(crate) struct Lane {
     pub node: Arc<str>,
     pub inbox: String,
     limits: LaneLimits,
+    /// What the other end granted to begin with: the most that it ever grants at once.
+    window_there: u64,
     state: Mutex<State>,
     wake: Notify,
 }
@@ -96,7 +98,7 @@ impl Lane {
             unheard: false,
             closed: false,
         };
-        Self { node, inbox, limits, state: Mutex::new(state), wake: Notify::new() }
+        Self { node, inbox, limits, window_there: granted, state: Mutex::new(state), wake: Notify::new() }
     }
 
     /// Puts an ask into the queue; its slot begins when the ask is handed to the wire.
@@ -187,7 +189,8 @@ impl Lane {
             let more = item.bytes.len() as u64;
             let room = state.granted.saturating_sub(state.sent);
             // With the whole window free even a message larger than the window may go; nothing else would move it.
-            let fits = bytes + more + HEADER_BYTES <= room || (bytes == 0 && room >= self.limits.window_bytes);
+            let fits = bytes + more + HEADER_BYTES <= room
+                || (bytes == 0 && room >= self.window_there.min(self.limits.window_bytes));
             if !fits || (bytes > 0 && bytes + more > self.limits.frame_bytes) {
                 break;
             }
@@ -202,12 +205,12 @@ impl Lane {
             bytes += more;
             frame.push(item.bytes);
         }
-        let untold = (state.read + self.limits.window_bytes).saturating_sub(state.told);
+        let untold = (state.read.saturating_add(self.limits.window_bytes)).saturating_sub(state.told);
         if frame.is_empty() && !state.wanted && untold < self.limits.window_bytes / 2 {
             return if state.waiting.is_empty() { Next::Idle } else { Next::Blocked };
         }
         state.wanted = false;
-        state.told = state.read + self.limits.window_bytes;
+        state.told = state.read.saturating_add(self.limits.window_bytes);
         state.busy = true;
         Next::Publish { frame, asks, sent: state.sent, grant: state.told }
     }
@@ -220,16 +223,23 @@ impl Lane {
 
     /// Writes until the lane is closed.
     pub async fn write(self: Arc<Self>, wire: Arc<dyn Wire>, me: Arc<Identity>) {
+        // Since when it has been blocked; messages that come meanwhile do not begin the wait anew.
+        let mut want_at = None;
         loop {
             match self.next() {
                 Next::End => return,
                 Next::Idle => self.wake.notified().await,
                 Next::Blocked => {
-                    if timeout(self.limits.want_after, self.wake.notified()).await.is_err() {
+                    let at = *want_at.get_or_insert_with(|| Instant::now() + self.limits.want_after);
+                    if timeout_at(at, self.wake.notified()).await.is_err() {
+                        want_at = None;
                         self.publish(&*wire, &me, vec![want()], Vec::new(), None).await;
                     }
                 }
                 Next::Publish { frame, asks, sent, grant } => {
+                    if !frame.is_empty() {
+                        want_at = None;
+                    }
                     self.publish(&*wire, &me, frame, asks, Some((sent, grant))).await;
                 }
             }

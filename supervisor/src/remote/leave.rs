@@ -17,10 +17,10 @@ impl Remote {
         let hello = self.frame_of(&Message::Beat(self.own_beat(true)))?;
         // This node hears itself too.
         let others = self.wire.broadcast(hello).await.unwrap_or(1).saturating_sub(1) as usize;
-        let all_answered = self.until(|| self.members.all().len() >= others);
+        let all_answered = self.until(|| self.members.heard() >= others);
         // Somebody who only listens is counted by the server too and never answers.
         let _ = timeout(Duration::from_millis(self.settings.members.silent_ms), all_answered).await;
-        self.members.cycle_among(&self.own_beat(false))
+        self.members.cycle_among(&self.own_beat(false)).or_else(|| self.members.refusal())
     }
 
     /// Announces the leave and waits until the others have seen it: from then on they send no new asks.

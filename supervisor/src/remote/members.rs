@@ -1,6 +1,6 @@
 //! Who is alive and hosts what, as this node hears it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::roster::cycle_in;
 #[derive(Default)]
 pub(crate) struct Members {
     peers: RwLock<BTreeMap<String, Arc<Peer>>>,
-    /// Nodes that were refused for their ask graph, by name and epoch, so that each is logged once.
-    refused: Mutex<BTreeSet<(String, u64)>>,
+    /// Nodes that were refused for the cycle that the asks would have with them, by name and epoch; each is logged once.
+    refused: Mutex<BTreeMap<(String, u64), Vec<String>>>,
 }
 
 /// Another node.
@@ -84,7 +84,14 @@ pub struct MemberCapability {
 
 impl Members {
     /// Takes note of a heartbeat. The lane is made for a node that is new.
-    pub fn beat(&self, from: &Header<'_>, beat: Beat, now: Instant, lane: impl FnOnce() -> Arc<Lane>) -> Change {
+    pub fn beat(
+        &self,
+        from: &Header<'_>,
+        beat: Beat,
+        now: Instant,
+        lane: impl FnOnce() -> Arc<Lane>,
+        own: impl FnOnce() -> Beat,
+    ) -> Change {
         let known = self.get(from.from);
         match &known {
             Some(peer) if peer.epoch > from.epoch => return Change::Ignored,
@@ -94,9 +101,10 @@ impl Members {
             }
             _ => {}
         }
-        if let Some(cycle) = self.cycle_with(from.from, &beat) {
+        if let Some(cycle) = self.cycle_with(from.from, &beat, &own()) {
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            if refused.insert((from.from.to_string(), from.epoch)) {
+            let known = refused.insert((from.from.to_string(), from.epoch), cycle.clone());
+            if known.is_none() {
                 let (node, cycle) = (from.from, cycle.join(" -> "));
                 tracing::error!(node, cycle, "a node was refused: with it the ask graph has a cycle");
             }
@@ -115,9 +123,19 @@ impl Members {
     }
 
     /// A cycle that the asks of all members would have with this node's.
-    fn cycle_with(&self, name: &str, beat: &Beat) -> Option<Vec<String>> {
+    fn cycle_with(&self, name: &str, beat: &Beat, own: &Beat) -> Option<Vec<String>> {
         let others: Vec<_> = self.all().into_iter().filter(|p| &*p.name != name).map(|p| p.beat()).collect();
-        ask_cycle(others.iter().map(|b| &**b).chain([beat]))
+        ask_cycle(others.iter().map(|b| &**b).chain([beat, own]))
+    }
+
+    /// How many nodes were heard, those that were refused included.
+    pub fn heard(&self) -> usize {
+        self.read().len() + self.refused.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The cycle for which a node was refused, if one was.
+    pub fn refusal(&self) -> Option<Vec<String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
     }
 
     /// A cycle in the asks of all members together with these capabilities.
@@ -270,6 +288,11 @@ pub(crate) mod tests {
         }
     }
 
+    /// A node that hosts nothing.
+    pub fn alone() -> Beat {
+        Beat { capabilities: BTreeMap::new(), ..beat("none", &[]) }
+    }
+
     pub fn lane() -> Arc<Lane> {
         let limits = LaneLimits { frame_bytes: 1, queue_bytes: 1, window_bytes: 1, want_after: Duration::from_secs(1) };
         Arc::new(Lane::new("n".into(), "i".into(), limits, 1))
@@ -278,10 +301,13 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_higher_epoch_takes_over_and_a_lower_one_is_ignored() {
         let (members, now) = (Members::default(), Instant::now());
-        assert_eq!(members.beat(&header("a", 5), beat("x", &[]), now, lane), Change::Joined { over_epoch: None });
-        assert_eq!(members.beat(&header("a", 4), beat("x", &[]), now, lane), Change::Ignored);
+        assert_eq!(
+            members.beat(&header("a", 5), beat("x", &[]), now, lane, alone),
+            Change::Joined { over_epoch: None }
+        );
+        assert_eq!(members.beat(&header("a", 4), beat("x", &[]), now, lane, alone), Change::Ignored);
         let over_epoch = Some(5);
-        assert_eq!(members.beat(&header("a", 6), beat("x", &[]), now, lane), Change::Joined { over_epoch });
+        assert_eq!(members.beat(&header("a", 6), beat("x", &[]), now, lane, alone), Change::Joined { over_epoch });
         assert!(members.remove("a", 5).is_none(), "the farewell of a dead epoch changes nothing");
         assert!(members.remove("a", 6).is_some());
     }
@@ -289,20 +315,20 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_node_whose_asks_close_a_cycle_across_nodes_is_refused() {
         let (members, now) = (Members::default(), Instant::now());
-        members.beat(&header("a", 1), beat("x", &["y"]), now, lane);
-        assert_eq!(members.beat(&header("b", 1), beat("y", &["x"]), now, lane), Change::Ignored);
+        members.beat(&header("a", 1), beat("x", &["y"]), now, lane, alone);
+        assert_eq!(members.beat(&header("b", 1), beat("y", &["x"]), now, lane, alone), Change::Ignored);
         assert_eq!(members.cycle_among(&beat("y", &["x"])).unwrap(), ["x", "y", "x"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_node_at_whose_inbox_nobody_listens_is_silent_at_once_until_it_beats() {
         let (members, now) = (Members::default(), Instant::now());
-        members.beat(&header("a", 1), beat("x", &[]), now, lane);
+        members.beat(&header("a", 1), beat("x", &[]), now, lane, alone);
         let peer = members.get("a").unwrap();
         assert!(!peer.is_silent() && members.reach("x"));
         peer.lane.received_by(0);
         assert!(peer.is_silent() && !members.reach("x"));
-        members.beat(&header("a", 1), beat("x", &[]), now, lane);
+        members.beat(&header("a", 1), beat("x", &[]), now, lane, alone);
         assert!(!peer.is_silent());
     }
 
@@ -310,12 +336,19 @@ pub(crate) mod tests {
     async fn silence_comes_before_loss_and_a_beat_ends_it() {
         let (members, start) = (Members::default(), Instant::now());
         let (silent, lease) = (Duration::from_secs(1), Duration::from_secs(5));
-        members.beat(&header("a", 1), beat("x", &[]), start, lane);
+        members.beat(&header("a", 1), beat("x", &[]), start, lane, alone);
         assert!(members.overdue(start + Duration::from_secs(2), silent, lease).is_empty());
         let peer = members.get("a").unwrap();
         assert!(peer.is_silent());
         assert_eq!(members.overdue(start + Duration::from_secs(6), silent, lease).len(), 1);
-        members.beat(&header("a", 1), beat("x", &[]), start + Duration::from_secs(6), lane);
+        members.beat(&header("a", 1), beat("x", &[]), start + Duration::from_secs(6), lane, alone);
         assert!(!peer.is_silent());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_whose_asks_close_a_cycle_with_this_node_is_refused() {
+        let (members, now) = (Members::default(), Instant::now());
+        let own = || beat("x", &["y"]);
+        assert_eq!(members.beat(&header("b", 1), beat("y", &["x"]), now, lane, own), Change::Ignored);
     }
 }

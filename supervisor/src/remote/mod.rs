@@ -4,9 +4,10 @@
 //!
 //! - `frame`: the form of what is sent; `lane`: the way to one inbox; `pending`: asks that wait for their answers.
 //! - `incoming`: what comes, and `senders`: what is remembered of those who send it.
-//! - `members`, `route`, `budget`: who is there, who gets an ask, how many asks may be repeated.
+//! - `members`, `route`: who is there, who gets an ask; `attempts`, `budget`: which asks may be repeated, how many.
 //! - `pulse`: heartbeats, leases and pings; `leave`: the drain.
 
+mod attempts;
 mod budget;
 pub(crate) mod frame;
 mod incoming;
@@ -29,6 +30,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
+use self::attempts::{doubtful, repeatable};
 use self::budget::RetryBudget;
 use self::frame::{Message, NodeState};
 use self::lane::{Lane, LaneLimits};
@@ -144,15 +146,21 @@ impl Remote {
     }
 
     /// Whether an ask for a capability that is hosted here should be handled here.
-    pub fn prefers_local(&self, capability: &str, key: impl FnOnce() -> Option<String>, host: &Arc<Host>) -> bool {
+    pub fn prefers_local(
+        &self,
+        capability: &str,
+        message: impl FnOnce() -> String,
+        key: impl FnOnce() -> Option<String>,
+        host: &Arc<Host>,
+    ) -> bool {
         if self.settings.parity.enabled {
             return false;
         }
         if self.settings.ask.local_first {
             return true;
         }
-        let key = key();
-        let wanted = Wanted { capability, message: "", key: key.as_deref(), excluded: &[] };
+        let (message, key) = (message(), key());
+        let wanted = Wanted { capability, message: &message, key: key.as_deref(), excluded: &[] };
         route::local_wins(self.members.all(), &wanted, &self.me.node, host.admitted())
     }
 
@@ -166,6 +174,8 @@ impl Remote {
         }
         let mut excluded = Vec::new();
         let mut rounds = 0;
+        // Once an attempt may have run, nothing that a later one says can undo it.
+        let mut doubt = None;
         let mut last = outgoing.refused.clone().map(AskError::NotDelivered);
         loop {
             let wanted = Wanted {
@@ -179,7 +189,7 @@ impl Remote {
                 // What was learned by trying says more than that nobody else is there.
                 Err(why) => match last {
                     Some(error) if excluded.is_empty() || !self.next_round(&error, &outgoing, rounds).await => {
-                        return Err(error);
+                        return Err(doubtful(error, doubt));
                     }
                     Some(_) => {
                         excluded.clear();
@@ -193,9 +203,12 @@ impl Remote {
                 Err(error) => error,
                 reply => return reply,
             };
+            if let AskError::Unknown(unknown) = &error {
+                doubt.get_or_insert_with(|| unknown.clone());
+            }
             let late = self.env.now() >= outgoing.call.deadline;
             if late || !repeatable(&error, outgoing.idempotent) || !self.budget.spend() {
-                return Err(error);
+                return Err(doubtful(error, doubt));
             }
             excluded.push(peer.name.clone());
             last = Some(error);
@@ -345,24 +358,13 @@ impl Remote {
 
 async fn send_casts(remote: Arc<Remote>, mut casts: mpsc::Receiver<Bytes>) {
     while let Some(frame) = casts.recv().await {
+        if remote.inbox_closed.load(Ordering::Acquire) {
+            // The farewell has been said, or is next.
+            return;
+        }
         if let Err(error) = remote.wire.broadcast(frame).await {
             tracing::debug!(%error, "a broadcast was not sent");
         }
-    }
-}
-
-/// Whether another attempt is harmless and may end differently.
-fn repeatable(error: &AskError<ByteBuf>, idempotent: bool) -> bool {
-    match error {
-        AskError::Rejected(_) | AskError::Failed(_) => false,
-        AskError::NotDelivered(why) => !matches!(
-            why,
-            NotDelivered::Cycle { .. }
-                | NotDelivered::TooLarge { .. }
-                | NotDelivered::Undecodable { .. }
-                | NotDelivered::Expired { .. }
-        ),
-        AskError::Unknown(_) => idempotent,
     }
 }
 

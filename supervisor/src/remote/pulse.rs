@@ -119,6 +119,10 @@ pub(super) async fn beat(remote: Arc<Remote>) {
     remote.health.lock().lease = lease;
     while !remote.inbox_closed.load(std::sync::atomic::Ordering::Acquire) {
         sleep(interval).await;
+        if remote.inbox_closed.load(std::sync::atomic::Ordering::Acquire) {
+            // It has left meanwhile; another beat would look like a return.
+            return;
+        }
         let now = remote.env.now();
         if now.saturating_duration_since(remote.health.lock().renewed) >= lease / RENEWALS_PER_LEASE {
             renew(&remote).await;
@@ -203,12 +207,16 @@ impl Remote {
         }
     }
 
-    /// Ends the lanes to inboxes that are no member's and have nothing waiting.
+    /// Ends the lanes to inboxes that are no member's and have nothing waiting, or nobody who listens.
     fn close_idle_lanes(&self) {
         let members: Vec<_> = self.members.all().iter().map(|p| p.lane.inbox.clone()).collect();
         let idle: Vec<String> = {
             let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            lanes.iter().filter(|(inbox, l)| l.is_idle() && !members.contains(inbox)).map(|(i, _)| i.clone()).collect()
+            lanes
+                .iter()
+                .filter(|(inbox, l)| (l.is_idle() || l.is_unheard()) && !members.contains(inbox))
+                .map(|(i, _)| i.clone())
+                .collect()
         };
         idle.iter().for_each(|inbox| self.close_lane(inbox));
     }

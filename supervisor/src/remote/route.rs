@@ -75,13 +75,13 @@ mod tests {
     use tokio::time::Instant;
 
     use super::super::members::Members;
-    use super::super::members::tests::{beat, header, lane};
+    use super::super::members::tests::{alone, beat, header, lane};
     use super::*;
 
     fn members(names: &[&str]) -> Members {
         let members = Members::default();
         for name in names {
-            members.beat(&header(name, 1), beat("x", &[]), Instant::now(), lane);
+            members.beat(&header(name, 1), beat("x", &[]), Instant::now(), lane, alone);
         }
         members
     }
@@ -126,11 +126,19 @@ mod tests {
         let members = members(&[]);
         let mut other = beat("x", &[]);
         other.capabilities.get_mut("x").unwrap().messages = vec!["x.do.v2".into()];
-        members.beat(&header("a", 1), other, Instant::now(), lane);
+        members.beat(&header("a", 1), other, Instant::now(), lane, alone);
         assert_eq!(chosen(&members, None, &[]), Err(NotDelivered::Unsupported { message: "x.do.v1".into() }));
         let mut leaving = beat("x", &[]);
         leaving.state = NodeState::Draining;
-        members.beat(&header("a", 1), leaving, Instant::now(), lane);
+        members.beat(&header("a", 1), leaving, Instant::now(), lane, alone);
         assert_eq!(chosen(&members, None, &[]), Err(NotDelivered::Draining { node: "a".into() }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn this_node_keeps_an_ask_only_while_nobody_is_less_loaded() {
+        let members = members(&["a"]);
+        assert!(local_wins(members.all(), &wanted(None, &[]), "me", 0));
+        assert!(!local_wins(members.all(), &wanted(None, &[]), "me", 1));
+        assert!(local_wins(Vec::new(), &wanted(None, &[]), "me", 9), "there is nobody else");
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// For one to two of these the least delay of a sender is remembered.
+const CLOCK_PERIOD: Duration = Duration::from_secs(60);
+
 /// The senders, by inbox.
 pub(crate) struct Senders {
     known: HashMap<String, Sender>,
@@ -16,8 +19,11 @@ pub(crate) struct Sender {
     seen: HashSet<u64>,
     order: VecDeque<u64>,
     remembered_ids: usize,
-    /// The least difference seen between the receiver's clock and the sender's, in microseconds.
-    least_difference: Option<i64>,
+    /// The least differences between the receiver's clock and the sender's in this period and the one before, in
+    /// microseconds. Two periods, so that a clock that jumped is believed again after a while.
+    least: Option<[i64; 2]>,
+    /// When this period began.
+    period: Instant,
     last: Instant,
 }
 
@@ -32,7 +38,8 @@ impl Senders {
             seen: HashSet::new(),
             order: VecDeque::new(),
             remembered_ids,
-            least_difference: None,
+            least: None,
+            period: now,
             last: now,
         });
         sender.last = now;
@@ -63,8 +70,13 @@ impl Sender {
     /// How long the asker still waits, given when it wrote that and how much longer than the fastest this message took.
     pub fn left(&mut self, left: Duration, at_us: u64, now_us: u64) -> Duration {
         let difference = now_us.cast_signed().wrapping_sub(at_us.cast_signed());
-        let least = self.least_difference.map_or(difference, |l| l.min(difference));
-        self.least_difference = Some(least);
+        let [this, before] = self.least.get_or_insert([difference; 2]);
+        if self.last.saturating_duration_since(self.period) >= CLOCK_PERIOD {
+            self.period = self.last;
+            (*before, *this) = (*this, difference);
+        }
+        *this = difference.min(*this);
+        let least = (*this).min(*before);
         left.saturating_sub(Duration::from_micros(difference.saturating_sub(least).unsigned_abs()))
     }
 }
@@ -95,5 +107,18 @@ mod tests {
         assert_eq!(sender.left(second, 2_000, hour + 302_000), Duration::from_millis(700));
         assert_eq!(sender.left(second, 3_000, hour + 2_000), second, "a faster one is the new least");
         assert_eq!(sender.left(second, 4_000, hour + 9_000_000), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumped_is_believed_again_after_two_periods() {
+        let mut senders = Senders::new(2);
+        let (second, start) = (Duration::from_secs(1), Instant::now());
+        let jump = 600_000_000;
+        assert_eq!(senders.get("a", start).left(second, 0, 0), second);
+        assert_eq!(senders.get("a", start).left(second, 0, jump), Duration::ZERO, "as if it had taken ten minutes");
+        for period in 1..=2 {
+            senders.get("a", start + period * CLOCK_PERIOD).left(second, 0, jump);
+        }
+        assert_eq!(senders.get("a", start + 2 * CLOCK_PERIOD).left(second, 0, jump), second);
     }
 }
