@@ -30,7 +30,7 @@ pub fn claim(roster: &Roster, settings: &Settings, hosts: &[String]) -> Result<(
 fn make(directory: &Path) -> Result<(), Fatal> {
     let probe = directory.join(format!(".essaim-{}", std::process::id()));
     let made =
-        fs::create_dir_all(directory).and_then(|()| fs::write(&probe, "")).and_then(|()| fs::remove_file(&probe));
+        store::make_private(directory).and_then(|()| fs::write(&probe, "")).and_then(|()| fs::remove_file(&probe));
     made.map_err(|error| {
         let why = match error.kind() {
             io::ErrorKind::PermissionDenied => "this user may not write there".into(),
@@ -46,6 +46,16 @@ fn make(directory: &Path) -> Result<(), Fatal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_is_made_is_its_users_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = std::env::temp_dir().join(format!("essaim-data-dir-{}", std::process::id()));
+        make(&directory.join("data")).unwrap();
+        let mode = fs::metadata(directory.join("data")).unwrap().permissions().mode();
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(mode & 0o777, 0o700);
+    }
 
     #[test]
     fn a_directory_that_cannot_be_made_says_why_and_what_to_do() {

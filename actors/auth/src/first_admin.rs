@@ -102,7 +102,12 @@ async fn created(shared: &AuthShared, cx: &Cx, user_id: &str) -> Result<Option<S
 fn announce(email: &str, random: Option<&Secret>) {
     match random.map(Secret::expose) {
         Some(password) => {
-            tracing::warn!(email, password, "FIRST ADMIN: log in with this password; it is shown this once");
+            // A filter must not swallow the only copy.
+            if tracing::enabled!(tracing::Level::WARN) {
+                tracing::warn!(email, password, "FIRST ADMIN: log in with this password; it is shown this once");
+            } else {
+                eprintln!("FIRST ADMIN: log in as {email} with the password {password}; it is shown this once");
+            }
         }
         None => tracing::info!(email, "the first admin was made, with the password of the configuration"),
     }

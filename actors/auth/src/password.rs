@@ -4,7 +4,7 @@
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use essaim_auth_contract::{PASSWORD_MAX, PASSWORD_MIN, Secret};
-use essaim_supervisor::{Env, StartError};
+use essaim_supervisor::{Env, StartError, exit};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::settings::Argon2Settings;
@@ -47,7 +47,7 @@ impl Hasher {
     pub fn new(settings: &Argon2Settings, env: &Env) -> Result<Self, StartError> {
         let Argon2Settings { memory_kib, iterations, parallelism } = *settings;
         let params = Params::new(memory_kib, iterations, parallelism, None)
-            .map_err(|e| StartError::new(format_args!("[auth.argon2]: {e}")))?;
+            .map_err(|e| StartError::fatal(exit::CONFIG, format_args!("[auth.argon2]: {e}")))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut hasher = Self { argon2, nobody: String::new() };
         hasher.nobody = hasher.hash(&random(env), &salt(env)).map_err(StartError::new)?;

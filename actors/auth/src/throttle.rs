@@ -104,7 +104,9 @@ impl Parties {
         policy: &ThrottleSettings,
         now: i64,
     ) -> Result<Option<Wait>, DbErr> {
-        if let Some(wait) = self.check(db, known, now).await? {
+        // Locked, not only read: a failure that is being counted beside this must be seen.
+        let counters = store::lock(db, &self.counters(known), now).await?;
+        if let Some(wait) = wait(&counters, now) {
             return Ok(Some(wait));
         }
         let reset: &[&str] = if known { &[&self.pair] } else { &[&self.account, &self.pair] };

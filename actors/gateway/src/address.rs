@@ -71,10 +71,11 @@ impl TrustedProxies {
         if !self.hold(peer) {
             return peer;
         }
-        let values: Vec<&str> = headers.get_all(header::X_FORWARDED_FOR).filter_map(|v| v.to_str().ok()).collect();
+        // No line may be skipped, whatever its bytes: the one before it may be the client's own.
+        let values: Vec<&[u8]> = headers.get_all(header::X_FORWARDED_FOR).map(|v| v.as_bytes()).collect();
         let mut client = peer;
-        for entry in values.iter().rev().flat_map(|v| v.rsplit(',')) {
-            match parse(entry.trim()) {
+        for entry in values.iter().rev().flat_map(|v| v.rsplit(|byte| *byte == b',')) {
+            match std::str::from_utf8(entry).ok().and_then(|e| parse(e.trim())) {
                 Some(address) => client = address,
                 None => break,
             }
@@ -98,6 +99,15 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+
+    #[test]
+    fn a_line_that_is_no_text_does_not_hide_behind_an_older_one() {
+        let trusted = TrustedProxies::new(&["127.0.0.1".into()]).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append(header::X_FORWARDED_FOR, header::HeaderValue::from_static("6.6.6.6"));
+        headers.append(header::X_FORWARDED_FOR, header::HeaderValue::from_bytes(b"\xe9, 9.9.9.9").unwrap());
+        assert_eq!(trusted.client("127.0.0.1".parse().unwrap(), &headers).to_string(), "9.9.9.9");
+    }
 
     fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
         let trusted: Vec<String> = trusted.iter().map(|t| t.to_string()).collect();

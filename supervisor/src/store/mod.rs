@@ -35,7 +35,10 @@ mod migrate;
 mod outcome;
 mod postgres;
 mod sql;
+
 mod sqlite;
+pub use sqlite::make_private;
+
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

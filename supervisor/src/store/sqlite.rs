@@ -71,7 +71,18 @@ pub(crate) fn prepare(path: &Path) -> Result<(), DatabaseError> {
     if path.is_dir() {
         return Err(DatabaseError::new(format!("the database {} is a directory: name a file", path.display())));
     }
+    // SQLite gives its other files the mode of this one. What keeps it from being made is explained when it is opened.
+    let _ = make_private_file(path);
     Ok(())
+}
+
+/// Makes an empty file that only this user can read, unless the file is there.
+fn make_private_file(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 pub(crate) fn directory_of(path: &Path) -> PathBuf {
@@ -79,7 +90,10 @@ pub(crate) fn directory_of(path: &Path) -> PathBuf {
 }
 
 /// Makes a directory that only this user can look into: databases hold password hashes and signing keys.
-fn make_private(directory: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// If it is not there and cannot be made.
+pub fn make_private(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }

@@ -32,7 +32,7 @@ async fn a_valid_token_says_who_calls_and_none_is_nobody() {
 }
 
 #[tokio::test]
-async fn any_other_token_is_a_401_on_every_path() {
+async fn any_other_token_is_a_401_on_every_path_but_the_probes_and_the_way_to_a_new_one() {
     let gate = gate(GatewaySettings { keys_fetches_per_minute: 1_000, ..settings() }).await;
     let (key, other) = (Key::new("k1", 1), Key::new("k1", 2));
     let header = |alg: &str| json!({"alg": alg, "typ": "JWT", "kid": "k1"});
@@ -65,7 +65,9 @@ async fn any_other_token_is_a_401_on_every_path() {
         ("huge", "x".repeat(9_000)),
     ];
     for (case, token) in bad {
-        for path in ["/who", "/nowhere", "/livez"] {
+        assert_eq!(gate.get("/livez", &bearer(&token)).await.status, 200, "{case}: a probe needs no token");
+        gate.get("/auth/refresh", &bearer(&token)).await.problem(404, "not-found");
+        for path in ["/who", "/nowhere"] {
             let reply = gate.get(path, &bearer(&token)).await;
             assert_eq!(reply.status, 401, "{case}: {reply:?}");
             reply.problem(401, "invalid-token");
