@@ -240,7 +240,8 @@ impl Remote {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(Slot::new());
         let bytes = self.encode_ask(id, outgoing).map_err(AskError::NotDelivered)?;
-        let _entry = self.pending.add(id, &peer.name, peer.epoch, slot.clone());
+        let repeatable = outgoing.idempotent.then_some(outgoing.capability);
+        let _entry = self.pending.add(id, (&peer.name, peer.epoch), repeatable, slot.clone());
         let _outstanding = Outstanding::of(peer);
         if let Err(full) = peer.lane.ask(bytes, slot.clone()) {
             let bound = format!("wire.queue_bytes = {} bytes wait for node `{}`", full.bound, peer.name);

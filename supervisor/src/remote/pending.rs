@@ -19,6 +19,8 @@ pub(crate) struct Pending {
 struct Waiting {
     node: Arc<str>,
     epoch: u64,
+    /// The capability, if the ask may be repeated.
+    repeatable: Option<&'static str>,
     slot: Arc<Slot<RawAnswer>>,
 }
 
@@ -29,8 +31,15 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Pending {
-    pub fn add(&self, id: u64, node: &Arc<str>, epoch: u64, slot: Arc<Slot<RawAnswer>>) -> Entry<'_> {
-        let waiting = Waiting { node: node.clone(), epoch, slot };
+    /// Takes note of an ask to a node of this epoch; `repeatable` is its capability, if the ask may be repeated.
+    pub fn add(
+        &self,
+        id: u64,
+        (node, epoch): (&Arc<str>, u64),
+        repeatable: Option<&'static str>,
+        slot: Arc<Slot<RawAnswer>>,
+    ) -> Entry<'_> {
+        let waiting = Waiting { node: node.clone(), epoch, repeatable, slot };
         self.asks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, waiting);
         Entry { pending: self, id }
     }
@@ -54,6 +63,13 @@ impl Pending {
     /// A node's earlier epoch is dead.
     pub fn node_lost(&self, node: &str, before_epoch: u64) {
         self.end(|w| &*w.node == node && w.epoch < before_epoch, |node| Unknown::NodeLost { node });
+    }
+
+    /// A node is silent: what may be repeated does not wait for it where somebody else can be asked for that capability.
+    /// All else keeps its deadline, since the node may only be slow.
+    pub fn node_silent(&self, node: &str, elsewhere: impl Fn(&str) -> bool) {
+        let repeated = |w: &Waiting| &*w.node == node && w.repeatable.is_some_and(&elsewhere);
+        self.end(repeated, |node| Unknown::NoAnswer { node });
     }
 
     fn end(&self, which: impl Fn(&Waiting) -> bool, why: impl Fn(String) -> Unknown) {
@@ -82,19 +98,36 @@ mod tests {
     async fn a_lost_wire_ends_what_was_handed_over_and_spares_what_still_waits() {
         let pending = Pending::default();
         let (sent, queued) = (Arc::new(Slot::new()), Arc::new(Slot::new()));
-        let _a = pending.add(1, &"n".into(), 1, sent.clone());
-        let _b = pending.add(2, &"n".into(), 1, queued.clone());
+        let _a = pending.add(1, (&"n".into(), 1), None, sent.clone());
+        let _b = pending.add(2, (&"n".into(), 1), None, queued.clone());
         sent.begin();
         pending.wire_lost();
         assert_eq!(sent.answered().await, Err(AskError::Unknown(Unknown::WireLost { node: "n".into() })));
         assert!(!queued.is_settled());
     }
 
+    #[tokio::test]
+    async fn what_may_be_repeated_does_not_wait_for_a_silent_node_if_somebody_else_can_be_asked() {
+        let pending = Pending::default();
+        let [read, write, lonely] = [(); 3].map(|()| Arc::new(Slot::new()));
+        let _read = pending.add(1, (&"n".into(), 1), Some("shared"), read.clone());
+        let _write = pending.add(2, (&"n".into(), 1), None, write.clone());
+        let _lonely = pending.add(3, (&"n".into(), 1), Some("lonely"), lonely.clone());
+        for slot in [&read, &write, &lonely] {
+            slot.begin();
+        }
+        pending.node_silent("other", |_| true);
+        assert!(!read.is_settled());
+        pending.node_silent("n", |capability| capability == "shared");
+        assert_eq!(read.answered().await, Err(AskError::Unknown(Unknown::NoAnswer { node: "n".into() })));
+        assert!(!write.is_settled() && !lonely.is_settled());
+    }
+
     #[test]
     fn an_answer_from_another_node_is_not_taken() {
         let pending = Pending::default();
         let slot = Arc::new(Slot::new());
-        let _entry = pending.add(1, &"n".into(), 1, slot.clone());
+        let _entry = pending.add(1, (&"n".into(), 1), None, slot.clone());
         pending.answer(1, "impostor", Ok(vec![]));
         assert!(!slot.is_settled());
         pending.answer(1, "n", Ok(vec![]));

@@ -129,6 +129,9 @@ pub(super) async fn beat(remote: Arc<Remote>) {
         }
         beat_now(&remote, false);
         let overdue = remote.members.overdue(now, silent, lease);
+        for peer in remote.members.all().iter().filter(|p| p.is_silent()) {
+            remote.pending.node_silent(&peer.name, |capability| remote.members.reach(capability));
+        }
         if remote.health.is_judge(now, lease) {
             for peer in overdue {
                 let (node, epoch) = (&peer.name, peer.epoch);

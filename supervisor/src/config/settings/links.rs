@@ -28,13 +28,13 @@ pub struct AskConfig {
     pub local_first: bool,
     /// Retries as a share of all asks, in percent.
     pub retry_percent: u32,
-    /// Retries that are always allowed, so that little traffic can retry at all.
+    /// Retries that may be saved up, and that a node begins with.
     pub retry_reserve: u32,
 }
 
 impl Default for AskConfig {
     fn default() -> Self {
-        Self { timeout_ms: 5_000, local_first: true, retry_percent: 10, retry_reserve: 10 }
+        Self { timeout_ms: 5_000, local_first: true, retry_percent: 10, retry_reserve: 1_000 }
     }
 }
 
