@@ -30,8 +30,13 @@ pub struct Answer {
 impl Api {
     /// A client of what listens at that port of this machine.
     pub fn at(port: u16) -> Self {
+        Self::of("127.0.0.1", port)
+    }
+
+    /// A client of what listens there.
+    pub fn of(address: &str, port: u16) -> Self {
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        Self { base: format!("http://127.0.0.1:{port}"), agent: config.new_agent(), headers: Vec::new() }
+        Self { base: format!("http://{address}:{port}"), agent: config.new_agent(), headers: Vec::new() }
     }
 
     /// Where it sends its requests, such as `http://127.0.0.1:8080`.

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Api, Process, Redis, Scratch, Signal, eventually, free_port, repository};
+use super::{Api, Database, Namespace, Process, Redis, Scratch, Signal, eventually, free_port, repository};
 
 /// The e-mail address of the first administrator of every cluster.
 pub const ADMIN_EMAIL: &str = "admin@example.com";
 /// Their password.
 pub const ADMIN_PASSWORD: &str = "correct horse battery";
+
+/// The binary under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_essaim");
 
 /// What a node says when all that it hosts is up.
 const READY: &str = "ready: every capability of this node runs";
@@ -18,7 +21,10 @@ const ADMIN_MADE: &str = "the first admin was made";
 
 /// A command of the binary under test, without what the environment of the tests might tell it.
 pub fn essaim() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_essaim"));
+    clean(Command::new(BINARY))
+}
+
+fn clean(mut command: Command) -> Command {
     command.current_dir(repository()).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("ESSAIM__")) {
         command.env_remove(name);
@@ -31,6 +37,17 @@ pub struct ClusterBuilder {
     topology: Option<String>,
     settings: Vec<String>,
     absent: Vec<String>,
+    far: Option<Far>,
+}
+
+/// The one node that is in a network namespace.
+struct Far {
+    node: String,
+    namespace: String,
+    /// Where it is reached.
+    address: String,
+    /// Where Redis is reached from there.
+    bridge_url: String,
 }
 
 /// Running nodes, each with free ports and a data directory of its own. They end with the value.
@@ -42,9 +59,11 @@ pub struct Cluster {
 pub struct ClusterNode {
     name: String,
     arguments: Vec<String>,
+    address: String,
     admin_port: u16,
     gateway_port: Option<u16>,
     hosts_auth: bool,
+    namespace: Option<String>,
     process: Option<Process>,
     data: Scratch,
 }
@@ -52,13 +71,14 @@ pub struct ClusterNode {
 impl Cluster {
     /// The cluster of a topology file, such as `config/split.toml`.
     pub fn of(topology: &str) -> ClusterBuilder {
-        ClusterBuilder { topology: Some(topology.to_string()), settings: Vec::new(), absent: Vec::new() }
+        ClusterBuilder { topology: Some(topology.to_string()), settings: Vec::new(), absent: Vec::new(), far: None }
     }
 
     /// All capabilities in one process.
     pub fn single() -> ClusterBuilder {
         // Without the demo catalogue, which only `essaim run` has, every shape begins empty.
-        ClusterBuilder { topology: None, settings: vec!["catalog.demo=false".into()], absent: Vec::new() }
+        let settings = vec!["catalog.demo=false".into()];
+        ClusterBuilder { topology: None, settings, absent: Vec::new(), far: None }
     }
 
     /// A client of the first gateway.
@@ -87,6 +107,11 @@ impl Cluster {
         self.nodes.iter_mut()
     }
 
+    /// The nodes that were started and have not ended.
+    pub fn running(&mut self) -> impl Iterator<Item = &mut ClusterNode> {
+        self.nodes.iter_mut().filter_map(|node| node.is_running().then_some(node))
+    }
+
     /// Ends every node in order and asserts that each exits with 0.
     #[track_caller]
     pub fn stop(mut self) {
@@ -107,6 +132,23 @@ impl ClusterBuilder {
     /// Connects the nodes through that Redis.
     pub fn over(self, redis: &Redis) -> Self {
         self.set("bridge.url", redis.url())
+    }
+
+    /// Keeps the data of every capability in that PostgreSQL database.
+    pub fn on(self, database: &Database) -> Self {
+        let capabilities = ["users", "auth", "catalog", "orders"];
+        capabilities.iter().fold(self, |c, name| c.set(&format!("capabilities.{name}.database"), database.url()))
+    }
+
+    /// Puts a node behind the link of a network namespace. A gateway in it cannot be reached from here.
+    pub fn inside(mut self, node: &str, namespace: &Namespace, redis: &Redis) -> Self {
+        self.far = Some(Far {
+            node: node.to_string(),
+            namespace: namespace.name().to_string(),
+            address: namespace.inner_address().to_string(),
+            bridge_url: redis.far_url(),
+        });
+        self
     }
 
     /// Does not start that node; [`ClusterNode::start`] does later.
@@ -148,17 +190,21 @@ impl ClusterBuilder {
     fn node(&self, name: &str, mut arguments: Vec<String>, hosts: impl Fn(&str) -> bool) -> ClusterNode {
         let (admin_port, gateway_port) = (free_port(), hosts("gateway").then(free_port));
         let data = Scratch::new(name);
+        let far = self.far.as_ref().filter(|far| far.node == name);
+        let address = far.map_or("127.0.0.1", |far| &far.address).to_string();
         let mut settings = vec![
-            format!("node.admin_listen=127.0.0.1:{admin_port}"),
+            format!("node.admin_listen={address}:{admin_port}"),
             format!("auth.first_admin.email={ADMIN_EMAIL}"),
             format!("auth.first_admin.password={ADMIN_PASSWORD}"),
         ];
         settings.extend(gateway_port.map(|port| format!("gateway.listen=127.0.0.1:{port}")));
         settings.extend(self.settings.iter().cloned());
+        settings.extend(far.map(|far| format!("bridge.url={}", far.bridge_url)));
+        let namespace = far.map(|far| far.namespace.clone());
         arguments.extend(["--data-dir".to_string(), data.path().display().to_string()]);
         arguments.extend(settings.into_iter().flat_map(|s| ["--set".to_string(), s]));
         let (name, hosts_auth) = (name.to_string(), hosts("auth"));
-        ClusterNode { name, arguments, admin_port, gateway_port, hosts_auth, process: None, data }
+        ClusterNode { name, arguments, address, admin_port, gateway_port, hosts_auth, namespace, process: None, data }
     }
 }
 
@@ -175,7 +221,7 @@ impl ClusterNode {
 
     /// A client of its admin listener.
     pub fn admin(&self) -> Api {
-        Api::at(self.admin_port)
+        Api::of(&self.address, self.admin_port)
     }
 
     /// Where its databases are.
@@ -226,7 +272,47 @@ impl ClusterNode {
 
     /// Starts it (again), with the same name, ports and data; does not wait.
     pub fn start(&mut self) {
-        self.process = Some(Process::start(&self.name, essaim().args(&self.arguments)));
+        let mut command = match &self.namespace {
+            None => essaim(),
+            Some(namespace) => {
+                let mut inside = Command::new("ip");
+                inside.args(["netns", "exec", namespace, BINARY]);
+                clean(inside)
+            }
+        };
+        self.process = Some(Process::start(&self.name, command.args(&self.arguments)));
+    }
+
+    /// Another process under the same name, with a port and a data directory of its own; not started yet. For nodes
+    /// without a gateway.
+    pub fn twin(&self) -> Self {
+        let (admin_port, data) = (free_port(), Scratch::new(&self.name));
+        let listen = |port: u16| format!("node.admin_listen={}:{port}", self.address);
+        let (old_listen, old_data) = (listen(self.admin_port), self.data.path().display().to_string());
+        let own = |argument: &String| match argument {
+            a if *a == old_listen => listen(admin_port),
+            a if *a == old_data => data.path().display().to_string(),
+            a => a.clone(),
+        };
+        let arguments = self.arguments.iter().map(own).collect();
+        let (name, address, namespace) = (self.name.clone(), self.address.clone(), self.namespace.clone());
+        Self { name, arguments, address, admin_port, data, namespace, process: None, ..*self }
+    }
+
+    /// Its epoch, as it says at its admin listener.
+    #[track_caller]
+    pub fn epoch(&self) -> u64 {
+        self.admin().get("/status").is(200)["epoch"].as_u64().expect("a node on a bridge has an epoch")
+    }
+
+    /// The port of its gateway.
+    pub fn gateway_port(&self) -> Option<u16> {
+        self.gateway_port
+    }
+
+    /// Whether it was started and has not ended.
+    fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
     }
 
     /// Starts it again and waits until it is ready.

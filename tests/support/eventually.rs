@@ -9,7 +9,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause after the first look, and between looks once a while has passed.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
-/// Looks again and again until there is something to see; the only place in these tests that sleeps.
+/// Looks again and again until there is something to see; the only place in these tests that sleeps for want of an event.
 ///
 /// # Panics
 /// If there is nothing after [`PATIENCE`].

@@ -2,7 +2,7 @@
 //!
 //! Values end their processes when they are dropped, but statics are never dropped, and a test binary can be killed.
 //! So one shell reads from a pipe that only this process holds open. Whatever ends this process also closes the pipe,
-//! and the shell then ends every process it was told of and removes the directories.
+//! and the shell then ends every process it was told of and removes the directories and namespaces.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,12 +11,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
-entries=" "; directories=""
+entries=" "; directories=""; namespaces=""
 while read -r verb what; do
     case $verb in
     watch) entries="$entries$what " ;;
     forget) case $entries in *" $what "*) entries="${entries%% $what *} ${entries#* $what }" ;; esac ;;
     remove) directories="$directories $what" ;;
+    unlink) namespaces="$namespaces $what" ;;
     esac
 done
 for entry in $entries; do kill -s "${entry%%:*}" "${entry#*:}"; done
@@ -25,6 +26,7 @@ for entry in $entries; do
     while kill -0 "${entry#*:}" && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
 done
 for directory in $directories; do rm -rf "$directory"; done
+for namespace in $namespaces; do ip netns del "$namespace"; done
 "#;
 
 struct Keeper {
@@ -44,6 +46,11 @@ pub fn forget(pid: u32, signal: &str) {
 /// Removes this directory when the test binary has ended.
 pub fn remove_at_end(directory: &Path) {
     tell(&format!("remove {}", directory.display()));
+}
+
+/// Deletes this network namespace when the test binary has ended, if it is still there.
+pub fn unlink_at_end(namespace: &str) {
+    tell(&format!("unlink {namespace}"));
 }
 
 fn tell(line: &str) {

@@ -3,8 +3,10 @@
 //! # Layout
 //!
 //! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own.
+//! - [`Namespace`]: a network of one's own behind a link that can be cut.
 //! - [`Cluster`]: the platform in one `essaim` process or in several.
 //! - [`Api`]: a client of its HTTP interface.
+//! - [`Load`]: customers of it, who count what they are told; [`Kept`], the connection that each of them keeps.
 //! - [`Process`], [`Signal`]: a child process, its output, its end.
 //! - [`eventually`]: the one place that polls, for what no event announces.
 
@@ -34,6 +36,15 @@ pub use postgres::{Database, Postgres};
 
 mod api;
 pub use api::{Answer, Api};
+
+mod namespace;
+pub use namespace::Namespace;
+
+mod kept;
+pub use kept::{Kept, Reply, Request};
+
+mod load;
+pub use load::{Count, Load, Product, Told};
 
 mod cluster;
 pub use cluster::{ADMIN_EMAIL, ADMIN_PASSWORD, Cluster, ClusterBuilder, ClusterNode, essaim};

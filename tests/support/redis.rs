@@ -10,6 +10,7 @@ use super::{Process, Scratch, Signal, eventually, free_port};
 pub struct Redis {
     server: Process,
     port: u16,
+    address: String,
     directory: Scratch,
 }
 
@@ -19,14 +20,27 @@ impl Redis {
     /// # Panics
     /// If there is no `redis-server`, or it does not start.
     pub fn start() -> Self {
-        let (port, directory) = (free_port(), Scratch::new("redis"));
-        let server = serve(port, &directory);
-        Self { server, port, directory }
+        Self::start_at("127.0.0.1")
+    }
+
+    /// Starts a server that can also be reached at another address of this machine.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub fn start_at(address: &str) -> Self {
+        let (port, directory, address) = (free_port(), Scratch::new("redis"), address.to_string());
+        let server = serve(port, &address, &directory);
+        Self { server, port, address, directory }
     }
 
     /// The address for `bridge.url`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The address for `bridge.url` of those who reach it at the other address.
+    pub fn far_url(&self) -> String {
+        format!("redis://{}:{}", self.address, self.port)
     }
 
     pub fn port(&self) -> u16 {
@@ -79,6 +93,27 @@ impl Redis {
         normal + subscribed
     }
 
+    /// Cuts off subscribers for whom more than these bytes wait.
+    pub fn limit_subscribers(&self, bytes: usize) {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg("client-output-buffer-limit").arg(format!("pubsub {bytes} 0 0"));
+        let () = command.query(&mut self.connection()).expect("redis takes the limit");
+    }
+
+    /// Publishes to a channel until nobody subscribes to it any more.
+    ///
+    /// # Panics
+    /// If its subscribers are never cut off.
+    pub fn flood(&self, channel: &str) {
+        let (mut connection, payload) = (self.connection(), vec![0xc1_u8; 1 << 20]);
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(channel).arg(payload);
+        eventually("the subscribers to be cut off", || {
+            let receivers: u64 = publish.query(&mut connection).expect("redis publishes");
+            (receivers == 0).then_some(())
+        });
+    }
+
     /// The server is gone at once, as after kill -9 or a lost machine.
     pub fn kill(&mut self) {
         self.server.kill();
@@ -87,7 +122,7 @@ impl Redis {
     /// Starts the server again, empty, on the same port.
     pub fn restart(&mut self) {
         self.server.kill();
-        self.server = serve(self.port, &self.directory);
+        self.server = serve(self.port, &self.address, &self.directory);
     }
 
     /// The server keeps its connections and answers nothing.
@@ -101,9 +136,12 @@ impl Redis {
     }
 }
 
-fn serve(port: u16, directory: &Scratch) -> Process {
+fn serve(port: u16, address: &str, directory: &Scratch) -> Process {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
+    if address != "127.0.0.1" {
+        command.args([address, "--protected-mode", "no"]);
+    }
     command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
     command.arg("--dir").arg(directory.path());
     let server = Process::start("redis-server", &mut command);

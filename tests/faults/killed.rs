@@ -1,0 +1,46 @@
+//! kill -9 of hosts.
+
+use crate::support::{Cluster, Redis};
+
+use super::stage::{Stage, kill, wait_until_served};
+
+#[test]
+fn a_node_that_was_killed_is_missed_at_once_and_takes_its_name_again() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml").over(&redis).start();
+    let api = cluster.api();
+    api.get("/products").is(200);
+    kill(cluster.node("shop"), &redis);
+    // The first ask after the end finds no receiver, and so is certain not to have run.
+    let missed = api.get("/products").problem(503, "unavailable");
+    assert!(missed.header("retry-after").is_some(), "{:?}", missed.headers);
+    api.get("/livez").is(200);
+    cluster.node("shop").restart();
+    wait_until_served(&api);
+    cluster.stop();
+}
+
+#[test]
+fn replicas_that_are_killed_one_after_the_other_cost_no_read_and_no_order() {
+    let mut stage = Stage::replicated(&["front-2", "identity-2"], |c| c);
+    let load = stage.load();
+    for host in ["shop-1", "shop-2"] {
+        let epoch = stage.cluster.node(host).epoch();
+        // It falls with work in it: what it has taken when it stops is with it when it ends.
+        stage.cluster.node(host).pause();
+        load.served_more(5, 0);
+        stage.kill(host);
+        load.everybody_answered();
+        load.served_more(60, 20);
+        let node = stage.cluster.node(host);
+        node.restart();
+        assert!(node.epoch() > epoch, "a name is taken over with a higher epoch");
+        assert!(!node.process().has_line("waiting for its lease to end"), "nobody listens at the old inbox");
+        // So that the next one that is killed is not the only one that is known.
+        stage.all_hear_all();
+        load.served_more(60, 20);
+    }
+    let told = load.stop();
+    assert!(told.reads.honest.is_empty(), "a read failed while a host lived: {:?}", told.reads);
+    stage.is_as_told(&told);
+}

@@ -1,0 +1,22 @@
+//! Nodes, Redis and links that go away and come back: what clients are told meanwhile, and that nothing stays broken.
+//!
+//! Most tests here have customers at work all along ([`Load`]), and judge by what they were told: reads never fail while
+//! a host lives, whatever fails says honestly how, and in the end there is one order for each acknowledgement.
+//!
+//! # Layout
+//!
+//! - [`stage`]: replicas over a Redis and a PostgreSQL, with customers.
+//! - [`killed`]: kill -9 of hosts. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
+//! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
+//! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
+//! - [`cut`]: a network link that is cut without a word.
+//!
+//! [`Load`]: crate::support::Load
+
+mod asleep;
+mod bridge;
+mod claims;
+mod cut;
+mod drained;
+mod killed;
+mod stage;

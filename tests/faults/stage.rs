@@ -1,0 +1,126 @@
+//! What tests of faults begin with, and what they end with.
+
+use crate::support::{
+    ADMIN_EMAIL, ADMIN_PASSWORD, Answer, Api, Cluster, ClusterBuilder, ClusterNode, Load, Postgres, Product, Redis,
+    Told, eventually,
+};
+
+/// The pieces in stock before anybody has ordered.
+const STOCK: u64 = 100_000;
+/// How many customers there are.
+const CUSTOMERS: usize = 16;
+
+/// Nodes over a Redis, and a product that customers want.
+pub struct Stage {
+    pub redis: Redis,
+    pub cluster: Cluster,
+    /// Logged in as the one customer, whose many hands the load is.
+    pub customer: Api,
+    pub product: Product,
+    token: String,
+}
+
+impl Stage {
+    /// The nodes of `config/replicated.toml` without those, whose data is in PostgreSQL.
+    pub fn replicated(absent: &[&str], more: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> Self {
+        let (redis, database) = (Redis::start(), Postgres::shared().database());
+        let cluster = Cluster::of("config/replicated.toml").over(&redis).on(&database);
+        Self::of(redis, more(absent.iter().fold(cluster, |c, node| c.without(node))))
+    }
+
+    /// Those nodes, once they are ready.
+    pub fn of(redis: Redis, cluster: ClusterBuilder) -> Self {
+        // What the tests look at is what happens to customers, not that there are too many of them.
+        let cluster = cluster.set("gateway.rate_limit_per_second", 0).start();
+        let token = cluster.api().login(ADMIN_EMAIL, ADMIN_PASSWORD)["access_token"].as_str().map(String::from);
+        let token = token.expect("a token is a text");
+        let customer = cluster.api().bearing(&token);
+        let product = Product { id: customer.product("TEA", 450, STOCK), price_cents: 450 };
+        let mut stage = Self { redis, cluster, customer, product, token };
+        // Only once every gateway sees every host do all of them take part.
+        stage.all_hear_all();
+        stage
+    }
+
+    /// Customers at work at every gateway that runs, once some have been served.
+    pub fn load(&mut self) -> Load {
+        let ports: Vec<_> = self.cluster.running().filter_map(|n| n.gateway_port()).collect();
+        let load = Load::start(CUSTOMERS, &ports, &self.token, &self.product);
+        load.served_more(30, 15);
+        load
+    }
+
+    /// Waits until every running node has heard every other one since this call, as ready and under its own epoch.
+    #[track_caller]
+    pub fn all_hear_all(&mut self) {
+        let epochs = self.epochs();
+        let begun = std::time::Instant::now();
+        for node in self.cluster.running() {
+            eventually(&format!("`{}` to hear all others", node.name()), || {
+                let asked_ms = begun.elapsed().as_millis() as u64;
+                let status = node.admin().get("/status").is(200);
+                let hears =
+                    |(name, epoch): &(String, u64)| *name == node.name() || heard(&status, name, *epoch, asked_ms);
+                epochs.iter().all(hears).then_some(())
+            });
+        }
+    }
+
+    /// The running nodes and their epochs.
+    pub fn epochs(&mut self) -> Vec<(String, u64)> {
+        self.cluster.running().map(|n| (n.name().to_string(), n.epoch())).collect()
+    }
+
+    /// Asserts that each gateway and each host can ask and answer each other: all customers of each gateway alone are
+    /// served, though their orders go to each host in turn.
+    #[track_caller]
+    pub fn nobody_is_deaf(&mut self) {
+        self.all_hear_all();
+        let ports: Vec<_> = self.cluster.running().filter_map(|n| n.gateway_port()).collect();
+        for port in ports {
+            let load = Load::start(CUSTOMERS, &[port], &self.token, &self.product);
+            load.served_more(20, 40);
+            load.stop().all_was_served();
+        }
+    }
+
+    /// Ends a node at once and waits until Redis has seen it too.
+    #[track_caller]
+    pub fn kill(&mut self, node: &str) {
+        kill(self.cluster.node(node), &self.redis);
+    }
+
+    /// Asserts that what the customers were told is what happened.
+    #[track_caller]
+    pub fn is_as_told(&self, told: &Told) {
+        told.is_what_happened(&self.customer, &self.product, STOCK);
+    }
+}
+
+/// Whether a node's status tells that it has heard that member within so many milliseconds, and that it takes asks.
+fn heard(status: &Answer, name: &str, epoch: u64, within_ms: u64) -> bool {
+    let members = status["members"].as_array().expect("members are a list");
+    members.iter().any(|m| {
+        let mut capabilities = m["capabilities"].as_object().into_iter().flat_map(|all| all.values());
+        m["node"] == name
+            && m["epoch"] == epoch
+            && m["state"] == "ready"
+            && m["heard_ms_ago"].as_u64().is_some_and(|ms| ms <= within_ms)
+            && capabilities.all(|c| c["running"] == true)
+    })
+}
+
+/// Ends a node at once and waits until Redis has seen it too.
+#[track_caller]
+pub fn kill(node: &mut ClusterNode, redis: &Redis) {
+    node.kill();
+    let inbox = format!(":inbox:{}:", node.name());
+    eventually("redis to see the end", || (!redis.channels().iter().any(|c| c.contains(&inbox))).then_some(()));
+}
+
+/// Waits until the products can be listed.
+#[track_caller]
+pub fn wait_until_served(api: &Api) {
+    let served = |answer: Answer| (answer.status == 200).then_some(());
+    eventually("the products to be served", || served(api.try_send("GET", "/products", None).ok()?));
+}
