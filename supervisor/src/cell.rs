@@ -98,6 +98,7 @@ impl<A: Actor> Cell<A> {
                     tokio::time::sleep(delay).await;
                 }
             }
+            let mut tries = 0;
             loop {
                 let mut start = start();
                 let built = AssertUnwindSafe(A::start(&runtime.shared, &mut start)).catch_unwind().await;
@@ -111,7 +112,8 @@ impl<A: Actor> Cell<A> {
                     Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
                 };
                 instance.set_up(false);
-                let delay = supervision.start_failed(&error, runtime.host.instances_up() > 0);
+                tries += 1;
+                let delay = supervision.start_failed(&error, tries, runtime.host.instances_up() > 0);
                 tokio::time::sleep(delay).await;
             }
         };

@@ -148,6 +148,7 @@ impl<A: Actor> Rising<A> {
             return;
         }
         let timers = Arc::new(Mutex::new(Vec::new()));
+        let mut tries = 0;
         let shared = loop {
             let tried = AssertUnwindSafe(self.try_share(&timers)).catch_unwind().await;
             let error = match tried {
@@ -155,7 +156,8 @@ impl<A: Actor> Rising<A> {
                 Ok(Err(error)) => error,
                 Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
             };
-            tokio::time::sleep(self.host.supervision.start_failed(&error, false)).await;
+            tries += 1;
+            tokio::time::sleep(self.host.supervision.start_failed(&error, tries, false)).await;
         };
         self.host.set_hooks(hooks::<A>(&shared, self.context.database.get().cloned()));
         let start = self.start_maker(&timers);

@@ -1,8 +1,9 @@
 //! Supervision: what happens when a capability fails to start or its handlers panic.
 //!
 //! One capability in one node has one [`Supervision`], shared by its instances. What counts towards giving up is
-//! failed starts and *consecutive* panics: any message that is handled without a panic clears the count, so a payload
-//! that panics each time it comes never takes a capability down. Giving up is a circuit breaker, not an end: asks are
+//! *consecutive* failed starts, of whichever instance fails most often, and *consecutive* panics: any message that is
+//! handled without a panic clears the count, so a payload that panics each time it comes never takes a capability down,
+//! and neither do many instances that fail together once. Giving up is a circuit breaker, not an end: asks are
 //! refused at once, and after `failed_retry_ms` the capability is tried again.
 //!
 //! Every capability is supervised alone (one-for-one). Strategies for groups would decide here which other
@@ -47,7 +48,7 @@ pub(crate) struct Supervision {
     /// A copy of `health`'s discriminant that the hot path reads: 0 starting, 1 running, 2 failed.
     state: AtomicU8,
     health: watch::Sender<Health>,
-    /// Failed starts and panics since the last success.
+    /// Failed starts in a row and panics since the last success.
     failures: AtomicU32,
     restarts: AtomicU64,
     panics: AtomicU64,
@@ -141,10 +142,11 @@ impl Supervision {
         }
     }
 
-    /// A start failed; how long to wait before the next.
+    /// A start failed, the `tries`th in a row of what could not be started; how long to wait before the next.
     ///
-    /// While another instance is up the capability goes on with that one.
-    pub fn start_failed(&self, error: &StartError, others_up: bool) -> Duration {
+    /// What keeps one instance from starting keeps the others too, so instances that fail together do not add up. While
+    /// another instance is up the capability goes on with that one.
+    pub fn start_failed(&self, error: &StartError, tries: u32, others_up: bool) -> Duration {
         if let Some(fatal) = error.as_fatal() {
             // The node says so itself when it ends.
             self.set(Health::Starting { reason: error.to_string() });
@@ -152,7 +154,7 @@ impl Supervision {
             return self.retry_after();
         }
         let reason = error.to_string();
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let failures = self.failures.fetch_max(tries, Ordering::Relaxed).max(tries);
         if failures >= self.config.max_failures && !others_up {
             self.give_up(format!("{failures} starts failed, the last: {reason}"));
             return self.retry_after();
@@ -242,20 +244,29 @@ mod tests {
     #[test]
     fn failed_starts_are_told_to_askers_and_then_give_up() {
         let s = supervision();
-        s.start_failed(&StartError::new("no database"), false);
+        s.start_failed(&StartError::new("no database"), 1, false);
         assert!(matches!(s.admits(), Err(NotDelivered::Starting { reason, .. }) if reason == "no database"));
-        s.start_failed(&StartError::new("no database"), false);
-        s.start_failed(&StartError::new("no database"), false);
+        s.start_failed(&StartError::new("no database"), 2, false);
+        s.start_failed(&StartError::new("no database"), 3, false);
         assert!(matches!(s.admits(), Err(NotDelivered::Failed { .. })));
+    }
+
+    #[test]
+    fn instances_that_fail_together_do_not_add_up() {
+        let s = supervision();
+        for _ in 0..32 {
+            s.start_failed(&StartError::new("no database"), 1, false);
+        }
+        assert!(matches!(s.health(), Health::Starting { .. }));
     }
 
     #[test]
     fn a_start_that_trying_again_cannot_mend_ends_the_node() {
         let (fatal, told) = watch::channel(None);
         let s = Supervision::new("shop".into(), SupervisionConfig::default(), Env::system(), fatal);
-        s.start_failed(&StartError::new("no database"), false);
+        s.start_failed(&StartError::new("no database"), 1, false);
         assert_eq!(*told.borrow(), None);
-        s.start_failed(&StartError::fatal(exit::ADDRESS_IN_USE, "taken"), false);
+        s.start_failed(&StartError::fatal(exit::ADDRESS_IN_USE, "taken"), 2, false);
         assert_eq!(*told.borrow(), Some(Fatal::new(exit::ADDRESS_IN_USE, "taken")));
     }
 }

@@ -55,7 +55,7 @@ impl Default for DrainConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SupervisionConfig {
-    /// Failed starts and consecutive panics before a capability is given up.
+    /// Consecutive failed starts of one instance, or consecutive panics of all, before a capability is given up.
     pub max_failures: u32,
     /// The longest wait before the second try.
     pub backoff_first_ms: u64,
