@@ -12,6 +12,7 @@
 //! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`errors`]: each way an ask can fail, in one process and across Redis.
 //! - [`golden`]: bytes that other nodes rely on.
+//! - [`load`]: capabilities that misbehave, and more work than there is room for.
 //! - [`store`]: a capability on a server that restarts, disappears or falls silent.
 //! - [`structure`]: what the source itself must look like.
 
@@ -22,6 +23,7 @@ mod cli;
 mod errors;
 mod faults;
 mod golden;
+mod load;
 mod platform;
 mod scenario;
 mod store;

@@ -15,8 +15,8 @@ use essaim_supervisor::{NodeError, Roster};
 
 use crate::support::Redis;
 use probe::{Ask as Question, AskingProbeActor, Deed, Do, Relay, RelayActor, Whisper};
-pub use stage::FarNode;
-use stage::{Stage, TestNode, config};
+use stage::Stage;
+pub use stage::{FarNode, TestNode, config};
 
 /// Long enough for what ends by itself, however busy the machine is.
 const AMPLE: Duration = Duration::from_secs(30);

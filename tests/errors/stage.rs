@@ -9,7 +9,6 @@ use essaim_supervisor::config::Config;
 use essaim_supervisor::{Client, Env, Node, NodeError, Roster};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::LocalSet;
 
 use super::probe::{Deed, Do, ProbeActor, RelayActor, Waiting};
 use crate::support::{PATIENCE, Redis, eventually};
@@ -131,14 +130,28 @@ impl TestNode {
     /// # Errors
     /// As [`Node::start`].
     pub fn try_start(roster: Roster, hosts: &'static [&'static str], config: Config) -> Result<Self, NodeError> {
+        Self::run(roster, hosts, config, true)
+    }
+
+    /// As [`TestNode::try_start`], without waiting for the capabilities.
+    pub fn try_start_without_waiting(
+        roster: Roster,
+        hosts: &'static [&'static str],
+        config: Config,
+    ) -> Result<Self, NodeError> {
+        Self::run(roster, hosts, config, false)
+    }
+
+    fn run(roster: Roster, hosts: &'static [&'static str], config: Config, wait: bool) -> Result<Self, NodeError> {
         let (started, client) = std::sync::mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-            LocalSet::new().block_on(&runtime, async {
+            essaim_supervisor::run(async {
                 match Node::start(&roster, hosts, config, Env::system()).await {
                     Ok(node) => {
-                        node.up().await;
+                        if wait {
+                            node.up().await;
+                        }
                         started.send(Ok(node.client())).expect("the test waits for it");
                         let _ = stopped.await;
                     }
@@ -148,6 +161,11 @@ impl TestNode {
         });
         let client = client.recv_timeout(PATIENCE).expect("the node starts, or says why not")?;
         Ok(Self { client, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// A client of the node.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 }
 

@@ -112,11 +112,11 @@ impl Cluster {
         self.nodes.iter_mut().filter_map(|node| node.is_running().then_some(node))
     }
 
-    /// Ends every node in order and asserts that each exits with 0.
+    /// Ends every node that was started in order, and asserts that each exits with 0.
     #[track_caller]
     pub fn stop(mut self) {
         self.nodes.iter_mut().for_each(|n| n.signal(Signal::Term));
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().filter(|n| n.process.is_some()) {
             assert_eq!(node.exit_code(), Some(0), "the exit code of `{}`", node.name);
         }
     }
@@ -268,6 +268,11 @@ impl ClusterNode {
     #[track_caller]
     pub fn exit_code(&mut self) -> Option<i32> {
         self.process().exit_code()
+    }
+
+    /// Sets a key from its next start on.
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        self.arguments.extend(["--set".to_string(), format!("{key}={}", value.to_string())]);
     }
 
     /// Starts it (again), with the same name, ports and data; does not wait.

@@ -27,6 +27,11 @@ impl Database {
     pub fn url(&self) -> &str {
         &self.url
     }
+
+    /// Its name on the server, for [`Postgres::sql`].
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// PostgreSQL refuses to run as root, so root gives its files and processes to somebody else.
@@ -85,7 +90,18 @@ impl Postgres {
     /// Ends the server at once, as a crash would, and starts it again on the same port with its data.
     pub fn restart(&mut self) {
         self.kill();
+        self.go_on();
+    }
+
+    /// Starts a server that has ended again, on the same port with its data.
+    pub fn go_on(&mut self) {
         self.server = serve(self.port, &self.directory, self.owner);
+    }
+
+    /// Ends the server in order, and every session with it.
+    pub fn stop(&mut self) {
+        self.server.signal(Signal::Int);
+        self.server.wait();
     }
 
     /// The server is gone at once.

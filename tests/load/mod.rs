@@ -1,0 +1,23 @@
+//! Supervision and load: capabilities that panic, fail to start or block a thread, and more work than there is room for.
+//!
+//! # Layout
+//!
+//! - [`panics`], [`starts`], [`blocking`]: one capability misbehaves, in a node of the test's own process, and the
+//!   others go on. [`actors`]: those capabilities. [`log`]: what the node wrote meanwhile.
+//! - [`overload`]: ten times as much as a capability can do.
+//! - [`buyers`]: more buyers than there are pieces.
+//! - [`crash`]: a process that is killed between a reservation and its order.
+//! - [`outage`]: a PostgreSQL server that goes away under load.
+//! - [`clients`]: many clients at once, and those who ask until they are answered. [`locks`]: holding up a database.
+
+mod actors;
+mod blocking;
+mod buyers;
+mod clients;
+mod crash;
+mod locks;
+mod log;
+mod outage;
+mod overload;
+mod panics;
+mod starts;

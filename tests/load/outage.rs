@@ -1,0 +1,98 @@
+//! A PostgreSQL server that goes away under load and comes back.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::clients::{crowd, held_by, order_until_answered, orders_of, stock_of};
+use crate::support::{Answer, Cluster, PATIENCE, Postgres, eventually};
+
+const CUSTOMERS: usize = 8;
+const STOCK: u64 = 1_000_000;
+/// Orders that are acknowledged before the server goes away, and between its absences.
+const BETWEEN: usize = 20;
+
+/// What the customers have been told so far.
+#[derive(Default)]
+struct Told {
+    acknowledged: AtomicUsize,
+    over: AtomicBool,
+}
+
+#[test]
+fn no_acknowledged_order_is_lost_when_postgres_goes_away_under_load() {
+    let mut server = Postgres::start();
+    let database = server.database();
+    let mut cluster = Cluster::single().set("gateway.rate_limit_per_second", 0);
+    for capability in ["users", "auth", "catalog", "orders"] {
+        cluster = cluster.set(&format!("capabilities.{capability}.database"), database.url());
+    }
+    let cluster = cluster.start();
+    let admin = cluster.admin();
+    let product = admin.product("TEA", 100, STOCK);
+
+    let told = Told::default();
+    let answers = std::thread::scope(|scope| {
+        let customers = scope.spawn(|| {
+            crowd(CUSTOMERS, |customer| {
+                let api = admin.within(PATIENCE);
+                let mut answers = Vec::new();
+                while !told.over.load(Ordering::SeqCst) {
+                    let key = format!("{customer}-{}", answers.len());
+                    answers.push(order_until_answered(&api, &key, &product, 1));
+                    told.acknowledged.fetch_add(1, Ordering::SeqCst);
+                }
+                answers
+            })
+        });
+        let more_are_acknowledged = || {
+            let enough = told.acknowledged.load(Ordering::SeqCst) + BETWEEN;
+            eventually("more orders", || (told.acknowledged.load(Ordering::SeqCst) >= enough).then_some(()));
+        };
+        let is_missed = || {
+            let asked = || admin.try_send("GET", "/products", None).ok();
+            eventually("the server to be missed", || asked().filter(|answer| answer.status >= 500));
+        };
+        more_are_acknowledged();
+        server.stop();
+        is_missed();
+        server.go_on();
+        more_are_acknowledged();
+        server.kill();
+        is_missed();
+        server.go_on();
+        more_are_acknowledged();
+        told.over.store(true, Ordering::SeqCst);
+        customers.join().expect("no customer panics")
+    });
+
+    let orders: BTreeMap<String, String> =
+        orders_of(&admin).into_iter().map(|o| (text(&o, "id"), text(&o, "status"))).collect();
+    let (mut acknowledged, mut refused) = (0, BTreeMap::new());
+    for placed in answers.into_iter().flatten() {
+        placed.before.iter().for_each(|answer| *refused.entry(honest(answer)).or_insert(0) += 1);
+        assert!(matches!(placed.answer.status, 200 | 201), "{}", placed.answer.text);
+        assert_eq!(orders.get(&placed.answer.id()).map(String::as_str), Some("confirmed"));
+        acknowledged += 1;
+    }
+    println!("{acknowledged} orders were acknowledged; meanwhile: {refused:?}");
+    assert_eq!(orders.len(), acknowledged, "each key has one order");
+    assert_eq!(stock_of(&admin, &product) + held_by(&admin), STOCK);
+    cluster.stop();
+}
+
+/// The kind of an error that is told as one.
+fn honest(answer: &Answer) -> String {
+    let kind = answer["type"].as_str().unwrap_or_default().trim_start_matches("urn:essaim:problem:");
+    let known = match answer.status {
+        500 => kind == "internal-error",
+        503 => matches!(kind, "unavailable" | "order-pending"),
+        504 => kind == "outcome-unknown",
+        _ => false,
+    };
+    assert!(known, "{} {}", answer.status, answer.text);
+    kind.to_string()
+}
+
+fn text(value: &serde_json::Value, key: &str) -> String {
+    value[key].as_str().expect("it is a text").to_string()
+}
