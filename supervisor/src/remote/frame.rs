@@ -112,7 +112,7 @@ pub(crate) struct Cast<'a> {
 /// A heartbeat: who a node is and what it can do now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Beat {
-    /// Whether every node should beat at once in answer, because the sender is new.
+    /// Whether every node should beat at once in answer, because the sender is new or was cut off.
     #[serde(default)]
     pub hello: bool,
     /// Whether it takes asks.

@@ -192,6 +192,7 @@ impl Reader {
         let window = beat.window;
         let lane = || remote.lane(header.from, header.inbox, window);
         match remote.members.beat(header, beat, remote.env.now(), lane, || remote.own_beat(false)) {
+            Change::None if hello => remote.pending.node_cut_off(header.from),
             Change::None => {}
             Change::Ignored => {
                 // Who was refused must learn why: from what the others say of themselves.

@@ -72,6 +72,12 @@ impl Pending {
         self.end(repeated, |node| Unknown::NoAnswer { node });
     }
 
+    /// A node lost its connection and has another one: what was with it, or its answers, may be gone. What may be repeated
+    /// is; for all else an answer may still come.
+    pub fn node_cut_off(&self, node: &str) {
+        self.end(|w| &*w.node == node && w.repeatable.is_some(), |node| Unknown::WireLost { node });
+    }
+
     fn end(&self, which: impl Fn(&Waiting) -> bool, why: impl Fn(String) -> Unknown) {
         let ended: Vec<_> = {
             let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,6 +127,9 @@ mod tests {
         pending.node_silent("n", |capability| capability == "shared");
         assert_eq!(read.answered().await, Err(AskError::Unknown(Unknown::NoAnswer { node: "n".into() })));
         assert!(!write.is_settled() && !lonely.is_settled());
+        pending.node_cut_off("n");
+        assert_eq!(lonely.answered().await, Err(AskError::Unknown(Unknown::WireLost { node: "n".into() })));
+        assert!(!write.is_settled());
     }
 
     #[test]
