@@ -7,6 +7,9 @@ use super::stage::{Stage, wait_until_served};
 /// The exit code of a node whose name another process has taken over.
 const SUPERSEDED: i32 = 71;
 
+/// What a node writes when another one was not heard for a lease.
+const LOST: &str = "a node was lost";
+
 /// A lease that does not take long to wait for, and is long enough for a busy machine.
 fn short_lease(cluster: ClusterBuilder) -> ClusterBuilder {
     cluster.set("members.heartbeat_ms", 300).set("members.lease_ms", 3_000)
@@ -30,7 +33,7 @@ fn a_host_that_wakes_after_its_lease_has_ended_serves_again() {
     let load = stage.load();
     let epoch = stage.cluster.node("shop-1").epoch();
     stage.cluster.node("shop-1").pause();
-    let lost = stage.cluster.node("front-1").process().wait_for_line("a node was lost");
+    let lost = stage.cluster.node("front-1").process().wait_for_line(LOST);
     assert!(lost.contains("shop-1"), "{lost}");
     load.everybody_answered();
     load.served_more(30, 10);
@@ -66,4 +69,23 @@ fn a_node_that_wakes_to_find_its_name_taken_ends() {
     assert!(told.reads.honest.is_empty(), "a read failed while a host lived: {:?}", told.reads);
     stage.is_as_told(&told);
     twin.stop();
+}
+
+#[test]
+fn a_gateway_that_wakes_after_its_lease_has_ended_serves_what_waited_and_takes_nobody_for_lost() {
+    // Nobody's patience ends while it sleeps.
+    let patient = |c| short_lease(c).set("ask.timeout_ms", 20_000).set("gateway.request_timeout_ms", 30_000);
+    let mut stage = Stage::replicated(&["front-2", "identity-2"], patient);
+    let load = stage.load();
+    stage.cluster.node("front-1").pause();
+    for node in ["shop-1", "shop-2", "identity-1"] {
+        stage.cluster.node(node).process().wait_for_line(LOST);
+    }
+    stage.cluster.node("front-1").resume();
+    load.everybody_answered();
+    load.served_more(60, 20);
+    let told = load.stop();
+    told.all_was_served();
+    stage.is_as_told(&told);
+    assert!(!stage.cluster.node("front-1").process().has_line(LOST), "it was asleep, not they");
 }

@@ -66,6 +66,9 @@ fn a_redis_that_is_away_for_longer_than_a_lease_costs_nobody_its_place() {
     let told = load.stop();
     stage.is_as_told(&told);
     nothing_is_left_of_it(&mut stage, &epochs);
+    // Nor does anybody need it to leave in order.
+    stage.redis.kill();
+    stage.cluster.stop();
 }
 
 #[test]
@@ -100,4 +103,25 @@ fn a_node_that_redis_cuts_off_for_being_slow_comes_back() {
     stage.is_as_told(&told);
     stage.nobody_is_deaf();
     assert_eq!(stage.cluster.node("shop-1").epoch(), epoch);
+}
+
+#[test]
+fn a_host_whose_connection_alone_is_cut_costs_no_read() {
+    let mut stage = Stage::replicated(&["front-2", "identity-2", "shop-1"], |c| c);
+    let others = stage.redis.connections();
+    stage.cluster.node("shop-1").restart();
+    stage.all_hear_all();
+    let load = stage.load();
+    for _ in 0..5 {
+        // It is cut with work in it, whose answers then have no way back.
+        stage.cluster.node("shop-1").pause();
+        load.served_more(5, 0);
+        assert_eq!(stage.redis.cut_all_but(&others), 1);
+        stage.cluster.node("shop-1").resume();
+        load.everybody_answered();
+    }
+    let told = load.stop();
+    assert!(told.reads.honest.is_empty(), "a read failed while a host lived: {:?}", told.reads);
+    stage.is_as_told(&told);
+    stage.nobody_is_deaf();
 }

@@ -1,5 +1,6 @@
 //! A Redis server of one test.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use redis::{Connection, FromRedisValue};
@@ -91,6 +92,18 @@ impl Redis {
         let normal: u64 = self.command("CLIENT KILL TYPE normal");
         let subscribed: u64 = self.command("CLIENT KILL TYPE pubsub");
         normal + subscribed
+    }
+
+    /// The connections that there are, by their numbers.
+    pub fn connections(&self) -> BTreeSet<u64> {
+        let list: String = self.command("CLIENT LIST");
+        list.lines().filter_map(|l| l.strip_prefix("id=")?.split(' ').next()?.parse().ok()).collect()
+    }
+
+    /// Cuts every connection but these, and but the one that says so; how many there were.
+    pub fn cut_all_but(&self, spared: &BTreeSet<u64>) -> u64 {
+        let others = self.connections().difference(spared).copied().collect::<Vec<_>>();
+        others.iter().map(|id| self.command::<u64>(&format!("CLIENT KILL ID {id}"))).sum()
     }
 
     /// Cuts off subscribers for whom more than these bytes wait.
