@@ -8,6 +8,8 @@ use std::fmt;
 
 use essaim_contract::{AskError, Failure, FailureKind, Never, Unknown};
 
+use crate::store::outcome;
+
 /// Why a handler has no reply; `E` is the message's business error.
 #[derive(Debug)]
 pub enum Fault<E = Never> {
@@ -31,7 +33,8 @@ pub fn fail<E>(reason: impl fmt::Display) -> Fault<E> {
 
 impl<E> From<sea_orm::DbErr> for Fault<E> {
     fn from(error: sea_orm::DbErr) -> Self {
-        Self::Failed(Failure { kind: FailureKind::Database, detail: error.to_string() })
+        let kind = if outcome::is_away(&error) { FailureKind::Unavailable } else { FailureKind::Database };
+        Self::Failed(Failure { kind, detail: error.to_string() })
     }
 }
 

@@ -33,7 +33,7 @@ async fn a_restart_of_the_server_goes_unnoticed_and_its_absence_is_a_failure() {
     server.kill();
     for asked in [t.ask(Add("nowhere".into())).await, t.ask(Count).await.map_err(|e| e.map_rejected(|n| match n {}))] {
         let Err(AskError::Failed(failure)) = asked else { panic!("nothing was committed: {asked:?}") };
-        assert!(failure.kind == FailureKind::Database && failure.detail.contains("start it"), "{failure}");
+        assert!(failure.kind == FailureKind::Unavailable && failure.detail.contains("start it"), "{failure}");
     }
     server.restart();
     assert_eq!(t.ask(Count).await, Ok(2));

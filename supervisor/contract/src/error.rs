@@ -58,9 +58,10 @@ pub struct Failure {
 pub enum FailureKind {
     /// The handler panicked.
     Panicked,
-    /// The capability's database refused, failed or was not there.
+    /// The capability's database refused or failed.
     Database,
-    /// A capability that the handler asked surely did not run.
+    /// What the handler needs was not there: a capability that it asked surely did not run, or its database could not be
+    /// reached. Trying again makes sense.
     Unavailable,
     /// Anything else the handler ran into.
     Error,

@@ -32,7 +32,7 @@ mod connection;
 mod lanes;
 mod lock;
 mod migrate;
-mod outcome;
+pub(crate) mod outcome;
 mod postgres;
 mod sql;
 

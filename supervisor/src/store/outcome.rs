@@ -3,6 +3,7 @@
 use sea_orm::sqlx::Error;
 use sea_orm::sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sea_orm::sqlx::sqlite::SqliteError;
+use sea_orm::{DbErr, RuntimeErr};
 
 /// SQLite's primary result codes that the commit of a WAL transaction gives before its last frame is written: error
 /// (no transaction is open any more), busy, locked, read-only, full, constraint. An I/O error is not among them: the
@@ -38,6 +39,18 @@ pub(crate) fn connection_lost(error: &Error) -> bool {
     }
 }
 
+/// Whether the database was not there: no connection could be had, or the one in use was lost. It did not refuse, and
+/// trying again makes sense.
+pub(crate) fn is_away(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            connection_lost(error)
+        }
+        _ => false,
+    }
+}
+
 /// The primary result code of an error of SQLite.
 pub(crate) fn sqlite_code(error: &dyn sea_orm::sqlx::error::DatabaseError) -> Option<i32> {
     error.as_error().downcast_ref::<SqliteError>()?;
@@ -54,5 +67,13 @@ mod tests {
         let lost = Error::Io(std::io::ErrorKind::ConnectionReset.into());
         assert!(!nothing_committed(&lost) && connection_lost(&lost));
         assert!(!nothing_committed(&Error::WorkerCrashed) && connection_lost(&Error::WorkerCrashed));
+    }
+
+    #[test]
+    fn a_database_that_refuses_is_not_away() {
+        let query = |e| DbErr::Query(RuntimeErr::SqlxError(std::sync::Arc::new(e)));
+        assert!(is_away(&query(Error::Io(std::io::ErrorKind::ConnectionReset.into()))));
+        assert!(is_away(&DbErr::Conn(RuntimeErr::Internal("start it".into()))));
+        assert!(!is_away(&query(Error::RowNotFound)));
     }
 }
