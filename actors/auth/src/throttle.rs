@@ -82,10 +82,10 @@ impl Parties {
         policy: &ThrottleSettings,
         now: i64,
     ) -> Result<Option<Wait>, DbErr> {
-        let counters = store::lock(db, &self.counters(known), now).await?;
-        if let Some(wait) = wait(&counters, now) {
-            return Ok(Some(wait));
-        }
+        let counters = match self.lock(db, known, now).await? {
+            Ok(counters) => counters,
+            Err(wait) => return Ok(Some(wait)),
+        };
         for counter in counters {
             let counter = after_failure(counter, policy, now);
             store::write(db, &counter).await?;
@@ -104,9 +104,7 @@ impl Parties {
         policy: &ThrottleSettings,
         now: i64,
     ) -> Result<Option<Wait>, DbErr> {
-        // Locked, not only read: a failure that is being counted beside this must be seen.
-        let counters = store::lock(db, &self.counters(known), now).await?;
-        if let Some(wait) = wait(&counters, now) {
+        if let Err(wait) = self.lock(db, known, now).await? {
             return Ok(Some(wait));
         }
         let reset: &[&str] = if known { &[&self.pair] } else { &[&self.account, &self.pair] };
@@ -116,6 +114,21 @@ impl Parties {
             store::forget_oldest_known(db, &self.account, policy.known_addresses.into()).await?;
         }
         Ok(None)
+    }
+
+    /// The parties' counters, or how long they have to wait. Locked, not only read: a failure that is being counted
+    /// beside this must be seen.
+    async fn lock(
+        &self,
+        db: &impl ConnectionTrait,
+        known: bool,
+        now: i64,
+    ) -> Result<Result<Vec<Counter>, Wait>, DbErr> {
+        let counters = store::lock(db, &self.counters(known), now).await?;
+        Ok(match wait(&counters, now) {
+            Some(wait) => Err(wait),
+            None => Ok(counters),
+        })
     }
 }
 
