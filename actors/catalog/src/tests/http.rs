@@ -1,46 +1,20 @@
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-
-use actix_web::http::{Method, StatusCode, header};
-use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actix_web::{App, HttpMessage};
-use essaim_http::Edge;
-use essaim_supervisor::trace::TraceContext;
+use actix_web::http::Method;
+use essaim_http::testing;
 use serde_json::{Value, json};
 
 use super::*;
 
-/// Sends one request, as the gateway would pass it on.
 async fn send(
     t: &Stage<CatalogActor>,
     who: Option<Principal>,
     (method, path): (Method, &str),
     body: Option<Value>,
-) -> (StatusCode, Value) {
-    t.run(async {
-        let client = t.client();
-        let edge = Edge {
-            trace: TraceContext::root(client.env()),
-            client,
-            principal: who.map(Arc::new),
-            request_id: "r".into(),
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        };
-        let app = init_service(App::new().configure(crate::http::routes().configure)).await;
-        let mut request = TestRequest::default().method(method).uri(path);
-        if let Some(body) = body {
-            request = request.set_json(body);
-        }
-        let request = request.to_request();
-        request.extensions_mut().insert(edge);
-        let response = call_service(&app, request).await;
-        let status = response.status();
-        if status == StatusCode::CREATED {
-            assert!(response.headers().contains_key(header::LOCATION));
-        }
-        (status, serde_json::from_slice(&read_body(response).await).unwrap())
-    })
-    .await
+) -> (u16, Value) {
+    let answer = testing::send(t, crate::http::routes(), who, testing::request(method, path, body)).await;
+    if answer.status == 201 {
+        assert!(answer.header("location").is_some());
+    }
+    (answer.status, answer.body)
 }
 
 fn honey() -> Value {
@@ -55,7 +29,7 @@ async fn the_stock_shown_is_live_while_the_description_is_cached() {
     let id = created["id"].as_str().unwrap().to_string();
     let path = format!("/products/{id}");
     let lines = vec![ReserveLine { product_id: id, quantity: 2 }];
-    assert_eq!(send(&t, None, (Method::GET, &path), None).await, (StatusCode::OK, created.clone()));
+    assert_eq!(send(&t, None, (Method::GET, &path), None).await, (200, created.clone()));
     t.ask(Reserve { order_id: "order-1".into(), lines }).await.unwrap();
     let (_, shown) = send(&t, None, (Method::GET, &path), None).await;
     assert_eq!(shown["stock"], 3);
@@ -100,7 +74,7 @@ async fn what_is_wrong_with_a_request_decides_its_status() {
         (Some(admin()), Method::PUT, &one_stock, Some(json!({"stock": MAX_STOCK + 1})), 422),
     ] {
         let (got, answer) = send(&t, who, (method.clone(), path), body).await;
-        assert_eq!(got.as_u16(), status, "{method} {path}: {answer}");
+        assert_eq!(got, status, "{method} {path}: {answer}");
     }
 }
 

@@ -25,6 +25,7 @@
 //! - [`Caller`], [`Edge`]: who calls, and a client that asks on their behalf.
 //! - [`Json`], [`Path`], [`Query`], [`BodyLimits`]: input that is refused with a problem when it is not as declared.
 //! - [`Page`], [`Listing`]: lists in pages. [`Timestamp`]: moments.
+//! - [`testing`]: requests to routes in tests, without a gateway.
 
 mod routes;
 pub use routes::{RouteSet, Routes};
@@ -46,5 +47,7 @@ pub use page::{Listing, Page};
 
 mod timestamp;
 pub use timestamp::Timestamp;
+
+pub mod testing;
 
 mod wording;

@@ -1,39 +1,12 @@
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::http::{Method, header};
-use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actix_web::{App, HttpMessage};
-use essaim_http::Edge;
-use essaim_supervisor::trace::TraceContext;
+use actix_web::test::TestRequest;
+use essaim_http::testing::{self, Answer};
 use serde_json::{Value, json};
 
 use super::*;
 
-struct Answer {
-    status: u16,
-    body: Value,
-    headers: header::HeaderMap,
-}
-
-/// Sends one request, as the gateway would pass it on.
 async fn send(t: &Stage<OrdersActor>, who: Option<Principal>, request: TestRequest) -> Answer {
-    t.run(async {
-        let client = t.client();
-        let edge = Edge {
-            trace: TraceContext::root(client.env()),
-            client,
-            principal: who.map(Arc::new),
-            request_id: "r".into(),
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        };
-        let app = init_service(App::new().configure(crate::http::routes().configure)).await;
-        let request = request.to_request();
-        request.extensions_mut().insert(edge);
-        let response = call_service(&app, request).await;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, body: serde_json::from_slice(&read_body(response).await).unwrap(), headers }
-    })
-    .await
+    testing::send(t, crate::http::routes(), who, request).await
 }
 
 fn post(lines: Value) -> TestRequest {

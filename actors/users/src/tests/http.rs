@@ -1,44 +1,18 @@
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-
-use actix_web::http::{Method, StatusCode};
-use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actix_web::{App, HttpMessage};
-use essaim_http::Edge;
+use actix_web::http::Method;
+use essaim_http::testing;
 use essaim_supervisor::contract::Principal;
-use essaim_supervisor::trace::TraceContext;
 use serde_json::{Value, json};
 
 use super::*;
 
-/// Sends one request, as the gateway would pass it on.
 async fn send(
     t: &Stage<UsersActor>,
     who: Option<Principal>,
     (method, path): (Method, &str),
     body: Option<Value>,
-) -> (StatusCode, Value) {
-    t.run(async {
-        let client = t.client();
-        let edge = Edge {
-            trace: TraceContext::root(client.env()),
-            client,
-            principal: who.map(Arc::new),
-            request_id: "r".into(),
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        };
-        let app = init_service(App::new().configure(crate::http::routes().configure)).await;
-        let mut request = TestRequest::default().method(method).uri(path);
-        if let Some(body) = body {
-            request = request.set_json(body);
-        }
-        let request = request.to_request();
-        request.extensions_mut().insert(edge);
-        let response = call_service(&app, request).await;
-        let status = response.status();
-        (status, serde_json::from_slice(&read_body(response).await).unwrap_or_default())
-    })
-    .await
+) -> (u16, Value) {
+    let answer = testing::send(t, crate::http::routes(), who, testing::request(method, path, body)).await;
+    (answer.status, answer.body)
 }
 
 fn customer(n: u8) -> Option<Principal> {
@@ -63,7 +37,7 @@ async fn people_read_change_and_delete_their_own_profile() {
     let expected = json!({
         "id": id(1), "email": "a@b.c", "name": "Ann", "role": "customer", "created_at": me["created_at"],
     });
-    assert_eq!((status, changed), (StatusCode::OK, expected));
+    assert_eq!((status, changed), (200, expected));
     for _ in 0..2 {
         assert_eq!(send(&t, customer(1), (Method::DELETE, ME), None).await.0, 204, "as often as one likes");
     }
@@ -105,7 +79,7 @@ async fn an_admin_lists_users_page_by_page() {
         t.ask(create(n, &format!("{n}@b.c"))).await.unwrap();
     }
     let (status, first) = send(&t, admin(), (Method::GET, "/users?limit=2"), None).await;
-    assert_eq!((status, first["items"].as_array().map(Vec::len)), (StatusCode::OK, Some(2)));
+    assert_eq!((status, first["items"].as_array().map(Vec::len)), (200, Some(2)));
     let next = format!("/users?limit=2&cursor={}", first["next_cursor"].as_str().unwrap());
     let (_, second) = send(&t, admin(), (Method::GET, &next), None).await;
     assert_eq!(second["items"][0]["id"], id(3));
