@@ -100,6 +100,7 @@ impl<A: Actor> Cell<A> {
             }
             let mut tries = 0;
             loop {
+                supervision.rest().await;
                 let mut start = start();
                 let built = AssertUnwindSafe(A::start(&runtime.shared, &mut start)).catch_unwind().await;
                 let error = match built {

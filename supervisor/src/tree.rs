@@ -9,13 +9,14 @@
 //! Every capability is supervised alone (one-for-one). Strategies for groups would decide here which other
 //! capabilities start anew with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use essaim_contract::NotDelivered;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::config::SupervisionConfig;
@@ -50,6 +51,8 @@ pub(crate) struct Supervision {
     health: watch::Sender<Health>,
     /// Failed starts in a row and panics since the last success.
     failures: AtomicU32,
+    /// Until when nothing is started, once the capability was given up.
+    rests_until: Mutex<Option<Instant>>,
     restarts: AtomicU64,
     panics: AtomicU64,
     /// Told when the node must end: a start that trying again cannot mend, or the capability was given up and the node
@@ -66,6 +69,7 @@ impl Supervision {
             state: AtomicU8::new(0),
             health: watch::Sender::new(Health::Starting { reason: String::new() }),
             failures: AtomicU32::new(0),
+            rests_until: Mutex::new(None),
             restarts: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             fatal,
@@ -137,7 +141,6 @@ impl Supervision {
         match self.failures.load(Ordering::Relaxed) {
             // One panic, or a handler dropped at its deadline: the state is rebuilt at once.
             0 | 1 => Duration::ZERO,
-            failures if failures >= self.config.max_failures => self.retry_after(),
             failures => self.backoff().delay(failures - 1, &self.env),
         }
     }
@@ -168,12 +171,21 @@ impl Supervision {
         delay
     }
 
+    /// Waits while the capability is given up: an instance with a short backoff would end the rest of all others.
+    pub async fn rest(&self) {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
     /// How long a capability that was given up rests.
-    pub fn retry_after(&self) -> Duration {
+    fn retry_after(&self) -> Duration {
         Duration::from_millis(self.config.failed_retry_ms)
     }
 
     fn give_up(&self, reason: String) {
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.env.now() + self.retry_after());
         let before = self.set(Health::Failed { reason: reason.clone() });
         if !matches!(before, Health::Failed { .. }) {
             let retry_ms = self.config.failed_retry_ms;

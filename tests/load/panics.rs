@@ -1,7 +1,10 @@
-//! A handler that panics at every third message, a thousand times.
+//! A handler that panics at every third message, a thousand times; and one that only panics.
+
+use std::time::Duration;
 
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
-use essaim_supervisor::{Client, Health, Roster};
+use essaim_supervisor::config::Settings;
+use essaim_supervisor::{Client, Harness, Health, Roster};
 
 use super::actors::{Echo, Gate, Moody, MoodyActor, Say, Stay, SteadyActor};
 use super::clients::ask_aside;
@@ -69,4 +72,28 @@ fn all_places_are_free(client: &Client, runtime: &tokio::runtime::Runtime, gate:
         assert_eq!(runtime.block_on(stayed).expect("it does not panic"), Ok(()));
     }
     assert_eq!(admitted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_capability_that_only_panics_is_given_up_by_all_its_instances_and_tried_again() {
+    let (max_failures, rest) = (3, Duration::from_secs(30));
+    let settings = |s: &mut Settings| {
+        s.supervision.max_failures = max_failures;
+        s.supervision.failed_retry_ms = rest.as_millis() as u64;
+        s.capabilities.entry("moody".into()).or_default().instances = 2;
+    };
+    let t = Harness::<MoodyActor>::bare().provide(Gate::shut()).runtime(settings).start().await;
+    let pass = |time| t.run(tokio::time::sleep(time));
+    for n in 1..=u64::from(max_failures) {
+        assert!(matches!(t.ask(Say(3 * n)).await, Err(AskError::Failed(_))));
+        // The one that panicked second has begun to wait, so the other one gets the third.
+        pass(Duration::from_millis(1)).await;
+    }
+    let refused = |said| matches!(said, Err(AskError::NotDelivered(NotDelivered::Failed { .. })));
+    assert!(refused(t.ask(Say(1)).await));
+    // By now the first instance would have come back, and ended the rest of the other.
+    pass(rest - Duration::from_secs(1)).await;
+    assert!(refused(t.ask(Say(1)).await));
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(t.ask(Say(1)).await, Ok(1));
 }
