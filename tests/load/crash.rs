@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use super::clients::{order_until_answered, orders_of, stock_of};
+use super::clients::{held_by, order_until_answered, orders_of, stock_of};
 use super::locks::Session;
-use crate::support::{Api, Cluster, ClusterBuilder, PATIENCE, Redis, Scratch, eventually};
+use crate::support::{Api, Cluster, ClusterBuilder, PATIENCE, Postgres, Redis, Scratch, eventually};
 
 const STOCK: u64 = 10;
 const ORDERED: u64 = 3;
@@ -44,6 +44,44 @@ fn in_several_processes_the_repeated_order_gets_the_stock() {
     in_several_processes(End::Repetition);
 }
 
+#[test]
+fn of_two_hosts_the_other_one_finishes_the_order() {
+    let (redis, postgres) = (Redis::start(), Postgres::shared());
+    let database = postgres.database();
+    let mut cluster = Cluster::of("config/replicated.toml").over(&redis).without("front-2").without("identity-2");
+    for capability in ["users", "auth", "catalog", "orders"] {
+        cluster = cluster.set(&format!("capabilities.{capability}.database"), database.url());
+    }
+    let mut cluster = with_patience(cluster).set("orders.repair_after_ms", NEVER_MS).start();
+    let admin = cluster.admin();
+    let product = admin.product("TEA", 450, STOCK);
+    // Whoever changes an order, as its last step does, waits for the test; writing one down does not.
+    let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$; \
+                CREATE TRIGGER wait BEFORE UPDATE ON orders.orders FOR EACH ROW EXECUTE FUNCTION wait()";
+    postgres.sql(database.name(), wait);
+    let locked = Session::on(&database).holding("SELECT pg_advisory_xact_lock(1)");
+    let told = std::thread::scope(|scope| {
+        let first = scope.spawn(|| first_attempt(&admin, &product));
+        let waiting = "SELECT application_name FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock' LIMIT 1";
+        // Such as `essaim/shop-1/orders`.
+        let session = eventually("the last step", || {
+            Some(postgres.sql(database.name(), waiting)).filter(|session| !session.is_empty())
+        });
+        let reserved = "SELECT state, (SELECT stock FROM catalog.products) FROM catalog.reservations";
+        assert_eq!(postgres.sql(database.name(), reserved), format!("held|{}", STOCK - ORDERED));
+        cluster.node(session.split('/').nth(1).expect("sessions name their node")).kill();
+        assert_eq!(postgres.sql(database.name(), "SELECT status FROM orders.orders"), "pending");
+        locked.release();
+        first.join().expect("the customer does not panic")
+    });
+    // Placing is idempotent: the gateway's node asks the other host, and the customer notices nothing.
+    assert_eq!(told, Some(201));
+    assert_eq!((stock_of(&admin, &product), held_by(&admin)), (STOCK - ORDERED, ORDERED));
+    assert_eq!(orders_of(&admin).len(), 1);
+}
+
 /// Catalog and orders in nodes of their own.
 fn in_several_processes(end: End) {
     let (redis, scratch) = (Redis::start(), Scratch::new("apart"));
@@ -54,15 +92,8 @@ fn in_several_processes(end: End) {
 }
 
 fn kill_in_between(cluster: ClusterBuilder, [store, till]: [&str; 2], end: End) {
-    let patience_ms = PATIENCE.as_millis();
     let repair_after_ms = if end == End::Repair { 1 } else { NEVER_MS };
-    let mut cluster = cluster
-        .set("ask.timeout_ms", patience_ms)
-        .set("gateway.request_timeout_ms", patience_ms)
-        .set("store.transaction_limit_ms", patience_ms)
-        .set("orders.repair_after_ms", repair_after_ms)
-        .set("orders.repair_every_ms", NEVER_MS)
-        .start();
+    let mut cluster = with_patience(cluster).set("orders.repair_after_ms", repair_after_ms).start();
     let admin = cluster.admin();
     let product = admin.product("TEA", 450, STOCK);
     let catalog = cluster.node(store).data().join("catalog.sqlite3");
@@ -99,6 +130,16 @@ fn kill_in_between(cluster: ClusterBuilder, [store, till]: [&str; 2], end: End) 
     let orders = orders_of(&admin);
     assert!(orders.len() == 1 && orders[0]["status"] == expected, "{orders:?}");
     cluster.stop();
+}
+
+/// With time for everybody to wait for the test, and without the repair.
+fn with_patience(cluster: ClusterBuilder) -> ClusterBuilder {
+    let patience_ms = PATIENCE.as_millis();
+    cluster
+        .set("ask.timeout_ms", patience_ms)
+        .set("gateway.request_timeout_ms", patience_ms)
+        .set("store.transaction_limit_ms", patience_ms)
+        .set("orders.repair_every_ms", NEVER_MS)
 }
 
 /// The status of the answer to the order, if there is one.

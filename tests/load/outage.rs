@@ -1,10 +1,12 @@
-//! A PostgreSQL server that goes away under load and comes back.
+//! A PostgreSQL server that goes away under load and comes back, and one that is late.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use serde_json::{Value, json};
+
 use super::clients::{crowd, held_by, order_until_answered, orders_of, stock_of};
-use crate::support::{Answer, Cluster, PATIENCE, Postgres, eventually};
+use crate::support::{ADMIN_EMAIL, ADMIN_PASSWORD, Answer, Cluster, PATIENCE, Postgres, eventually};
 
 const CUSTOMERS: usize = 8;
 const STOCK: u64 = 1_000_000;
@@ -80,6 +82,40 @@ fn no_acknowledged_order_is_lost_when_postgres_goes_away_under_load() {
     cluster.stop();
 }
 
+#[test]
+fn a_capability_whose_server_is_late_comes_up_by_itself_and_keeps_nobody_waiting() {
+    let mut server = Postgres::start();
+    let database = server.database();
+    server.stop();
+    let cluster = Cluster::single().set("capabilities.catalog.database", database.url());
+    let mut cluster = cluster.set("supervision.backoff_most_ms", 500).without("main").start();
+    let node = cluster.node("main");
+    node.start();
+    node.process().wait_for_line("the first admin was made");
+    // Whoever does not need the server is served.
+    let api = node.api();
+    let admin = eventually("the first administrator", || {
+        let credentials = json!({ "email": ADMIN_EMAIL, "password": ADMIN_PASSWORD });
+        let tokens = api.try_send("POST", "/auth/login", Some(credentials)).ok().filter(|a| a.status == 200)?;
+        Some(api.bearing(tokens["access_token"].as_str()?))
+    });
+    assert_eq!(orders_of(&admin).len(), 0);
+    let refused = api.get("/products").problem(503, "unavailable");
+    assert!(refused.header("retry-after").is_some());
+    api.get("/livez").is(200);
+    let readiness = node.admin().get("/readyz").is(503);
+    assert!(
+        readiness.text.contains("`catalog` has not started") && readiness.text.contains("start it"),
+        "{readiness:?}"
+    );
+
+    server.go_on();
+    node.wait_until_ready();
+    let product = admin.product("TEA", 100, 1);
+    admin.order(&product, 1).is(201);
+    cluster.stop();
+}
+
 /// The kind of an error that tells the truth: nothing happened, or that is not known.
 fn honest(answer: &Answer) -> String {
     let kind = answer["type"].as_str().unwrap_or_default().trim_start_matches("urn:essaim:problem:");
@@ -92,6 +128,6 @@ fn honest(answer: &Answer) -> String {
     kind.to_string()
 }
 
-fn text(value: &serde_json::Value, key: &str) -> String {
+fn text(value: &Value, key: &str) -> String {
     value[key].as_str().expect("it is a text").to_string()
 }
