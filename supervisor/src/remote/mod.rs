@@ -186,18 +186,17 @@ impl Remote {
             };
             let peer = match choose(self.members.all(), &wanted) {
                 Ok(peer) => peer,
-                // What was learned by trying says more than that nobody else is there.
-                Err(why) => match last {
-                    Some(error) if excluded.is_empty() || !self.next_round(&error, &outgoing, rounds).await => {
+                Err(why) => {
+                    let hopeless = excluded.is_empty() && !self.may_come_back(&why);
+                    // What was learned by trying says more than that nobody else is there.
+                    let error = last.clone().unwrap_or(AskError::NotDelivered(why));
+                    if hopeless || !self.next_round(&error, &outgoing, rounds).await {
                         return Err(doubtful(error, doubt));
                     }
-                    Some(_) => {
-                        excluded.clear();
-                        rounds += 1;
-                        continue;
-                    }
-                    None => return Err(AskError::NotDelivered(why)),
-                },
+                    excluded.clear();
+                    rounds += 1;
+                    continue;
+                }
             };
             let error = match self.attempt(&peer, &outgoing).await {
                 Err(error) => error,
@@ -213,6 +212,13 @@ impl Remote {
             excluded.push(peer.name.clone());
             last = Some(error);
         }
+    }
+
+    /// Whether hosts that cannot be reached may be about to come back: this node's own connection has just done so, and
+    /// what cut it off cut off others too.
+    fn may_come_back(&self, why: &NotDelivered) -> bool {
+        let a_while = Duration::from_millis(self.settings.members.silent_ms);
+        matches!(why, NotDelivered::Unreachable { .. }) && self.health.came_back_within(a_while, self.env.now())
     }
 
     /// Whether all hosts should be tried again, after none took it: if what keeps them is likely to pass. Waits before

@@ -52,6 +52,11 @@ impl Health {
         self.lock().well_since.is_some_and(|since| now.saturating_duration_since(since) > lease)
     }
 
+    /// Whether the connection is up, and has not been for longer than that.
+    pub fn came_back_within(&self, time: Duration, now: Instant) -> bool {
+        self.lock().well_since.is_some_and(|since| now.saturating_duration_since(since) <= time)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
