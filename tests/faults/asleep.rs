@@ -1,19 +1,14 @@
 //! Nodes that stop for longer than their lease, as a machine that is suspended or starved does, and wake up again.
 
-use crate::support::{Cluster, ClusterBuilder, Redis};
+use crate::support::{Cluster, Redis};
 
-use super::stage::{Stage, wait_until_served};
+use super::stage::{Stage, short_lease, wait_until_served};
 
 /// The exit code of a node whose name another process has taken over.
 const SUPERSEDED: i32 = 71;
 
 /// What a node writes when another one was not heard for a lease.
 const LOST: &str = "a node was lost";
-
-/// A lease that does not take long to wait for, and is long enough for a busy machine.
-fn short_lease(cluster: ClusterBuilder) -> ClusterBuilder {
-    cluster.set("members.heartbeat_ms", 300).set("members.lease_ms", 3_000)
-}
 
 #[test]
 fn a_node_that_answers_nothing_leaves_the_outcome_unknown() {

@@ -2,15 +2,14 @@
 
 use crate::support::{Cluster, Namespace, Redis};
 
-use super::stage::Stage;
+use super::stage::{Stage, short_lease};
 
 #[test]
 fn a_host_behind_a_link_that_is_cut_and_mended_comes_back_by_itself() {
     let Some(namespace) = Namespace::new() else { return };
     let redis = Redis::start_at(namespace.address());
     let cluster = Cluster::of("config/split.toml").inside("shop", &namespace, &redis).over(&redis);
-    let cluster = cluster.set("members.heartbeat_ms", 300).set("members.lease_ms", 3_000);
-    let mut stage = Stage::of(redis, cluster);
+    let mut stage = Stage::of(redis, short_lease(cluster));
     let load = stage.load();
     let epochs = stage.epochs();
     let lines = stage.cluster.node("shop").process().lines().len();

@@ -9,7 +9,7 @@
 //! - [`killed`]: kill -9 of hosts. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
-//! - [`cut`]: a network link that is cut without a word.
+//! - [`cut`]: a network link that is cut without a word. [`mixed`]: one fault after the other.
 //!
 //! [`Load`]: crate::support::Load
 
@@ -19,4 +19,5 @@ mod claims;
 mod cut;
 mod drained;
 mod killed;
+mod mixed;
 mod stage;

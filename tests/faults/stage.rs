@@ -1,5 +1,7 @@
 //! What tests of faults begin with, and what they end with.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{
     ADMIN_EMAIL, ADMIN_PASSWORD, Answer, Api, Cluster, ClusterBuilder, ClusterNode, Load, Postgres, Product, Redis,
     Told, eventually,
@@ -9,6 +11,14 @@ use crate::support::{
 const STOCK: u64 = 100_000;
 /// How many customers there are.
 const CUSTOMERS: usize = 16;
+
+/// A lease that does not take long to wait for, and is long enough for a busy machine.
+pub const LEASE: Duration = Duration::from_secs(3);
+
+/// These nodes, with that lease.
+pub fn short_lease(cluster: ClusterBuilder) -> ClusterBuilder {
+    cluster.set("members.heartbeat_ms", 300).set("members.lease_ms", LEASE.as_millis())
+}
 
 /// Nodes over a Redis, and a product that customers want.
 pub struct Stage {
@@ -54,7 +64,7 @@ impl Stage {
     #[track_caller]
     pub fn all_hear_all(&mut self) {
         let epochs = self.epochs();
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         for node in self.cluster.running() {
             eventually(&format!("`{}` to hear all others", node.name()), || {
                 let asked_ms = begun.elapsed().as_millis() as u64;
