@@ -7,11 +7,13 @@
 //! 2. users creates the user with that id, as an admin.
 //! 3. In one transaction the row is marked as done and the password kept. Only one node can mark it. A random password
 //!    is printed here, while the row is locked and before the commit: it may be printed for a commit that then fails
-//!    (the next try prints another one), but it is never kept and not printed.
+//!    (the next try prints another one), but it is never kept and not printed. It goes to stderr and not into the log,
+//!    which others read and keep.
 //!
 //! An e-mail address that already belongs to a customer is refused and not promoted: whoever registered it first would
 //! be admin.
 
+use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use essaim_auth_contract::Secret;
@@ -42,9 +44,12 @@ pub(crate) async fn make(shared: &AuthShared, cx: &mut Cx) -> Result<(), Fault> 
     let tx = cx.begin().await?;
     if store::finish(&tx, now).await? {
         credentials::put(&tx, &user_id, &hash, now).await?;
-        announce(&email, random.as_ref());
+        if let Some(password) = &random {
+            show(&mut std::io::stderr(), &email, password).map_err(fail)?;
+        }
         tx.commit().await?;
-        tracing::debug!("the first admin can log in");
+        let password = if random.is_some() { "printed to stderr, this once" } else { "as configured" };
+        tracing::info!(email, password, "the first admin was made");
     }
     shared.first_admin_done.store(true, Relaxed);
     Ok(())
@@ -99,16 +104,8 @@ async fn created(shared: &AuthShared, cx: &Cx, user_id: &str) -> Result<Option<S
     }
 }
 
-fn announce(email: &str, random: Option<&Secret>) {
-    match random.map(Secret::expose) {
-        Some(password) => {
-            // A filter must not swallow the only copy.
-            if tracing::enabled!(tracing::Level::WARN) {
-                tracing::warn!(email, password, "FIRST ADMIN: log in with this password; it is shown this once");
-            } else {
-                eprintln!("FIRST ADMIN: log in as {email} with the password {password}; it is shown this once");
-            }
-        }
-        None => tracing::info!(email, "the first admin was made, with the password of the configuration"),
-    }
+/// Shows the only copy of a password.
+fn show(to: &mut impl Write, email: &str, password: &Secret) -> std::io::Result<()> {
+    let password = password.expose();
+    writeln!(to, "FIRST ADMIN: log in as {email} with the password {password}; it is shown this once")
 }
