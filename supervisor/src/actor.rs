@@ -6,6 +6,7 @@ use essaim_contract::{Ask, Broadcast, Capability};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::config::ConfigError;
 use crate::store::Schema;
 use crate::{Cx, Fault, Handles, Start, StartError};
 
@@ -31,6 +32,16 @@ pub trait Actor: Sized + 'static {
     /// The tables the capability owns; `None` where it keeps nothing.
     fn schema() -> Option<Schema> {
         None
+    }
+
+    /// Checks what the types of the settings do not: ranges, and what must fit together. `essaim check` calls it, and
+    /// every command that starts a node does before anything is started.
+    ///
+    /// # Errors
+    /// What is wrong, in one line that names the key.
+    fn check(settings: &Self::Settings) -> Result<(), ConfigError> {
+        let _ = settings;
+        Ok(())
     }
 
     /// Builds what the instances of this node share; once a node, after the migrations.

@@ -85,12 +85,12 @@ impl<A: Actor> Plan for PlanOf<A> {
 
     fn check(&self, config: &Config) -> Result<(), ConfigError> {
         check_name(self.name())?;
-        config.section::<A::Settings>(self.name()).map(drop)
+        settings::<A>(config).map(drop)
     }
 
     fn host(&self, ground: &Ground) -> Result<Arc<Host>, ConfigError> {
         let name: Arc<str> = self.name().into();
-        let settings: A::Settings = ground.config.section(&name)?;
+        let settings = settings::<A>(&ground.config)?;
         let runtime = ground.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
         let table: Arc<[_]> = Handles::<A>::of_actor().entries.into();
         let first_label = table.iter().map(|e| ground.watchdog.label(e.info.name.clone())).min().unwrap_or(0);
@@ -130,6 +130,13 @@ impl<A: Actor> Plan for PlanOf<A> {
         ground.arbiters.spawn(0, move || Box::pin(rising.rise()));
         Ok(host)
     }
+}
+
+/// The settings of an actor, which it has checked.
+fn settings<A: Actor>(config: &Config) -> Result<A::Settings, ConfigError> {
+    let settings = config.section(name_of::<A>())?;
+    A::check(&settings)?;
+    Ok(settings)
 }
 
 /// A capability on its way up.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use essaim_auth_contract::{Auth, Claims, GetKeys, Keys, Login, Logout, Refresh, Register, Secret, Tokens};
+use essaim_supervisor::config::ConfigError;
 use essaim_supervisor::contract::{Capability, Never};
 use essaim_supervisor::store::Schema;
 use essaim_supervisor::{Actor, Cx, Env, Fault, Handle, Handles, Start, StartError};
@@ -50,8 +51,11 @@ impl Actor for AuthActor {
         Some(store::schema())
     }
 
+    fn check(settings: &AuthSettings) -> Result<(), ConfigError> {
+        settings.check()
+    }
+
     async fn share(settings: AuthSettings, start: &mut Start) -> Result<Arc<AuthShared>, StartError> {
-        settings.check()?;
         let env = start.env().clone();
         let (argon2, hasher_env) = (settings.argon2.clone(), env.clone());
         let hasher = start.blocking(move || Hasher::new(&argon2, &hasher_env)).await??;
@@ -92,7 +96,9 @@ impl Actor for AuthActor {
 
     fn status(shared: &Arc<AuthShared>) -> Value {
         let ring = shared.ring();
-        json!({ "signing_kid": ring.signing_kid(shared.env.wall_ms() as i64), "published_keys": ring.len() })
+        let signing_kid = ring.signing_kid(shared.env.wall_ms() as i64);
+        let computed = shared.hasher.computed();
+        json!({ "signing_kid": signing_kid, "published_keys": ring.len(), "password_computations": computed })
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Hashing takes tens of milliseconds and megabytes on purpose; it is for `cx.blocking`.
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use argon2::{Algorithm, Argon2, PasswordHasher, PasswordVerifier, Version};
 use essaim_auth_contract::{PASSWORD_MAX, PASSWORD_MIN, Secret};
 use essaim_supervisor::{Env, StartError, exit};
 use unicode_normalization::UnicodeNormalization;
@@ -15,6 +18,8 @@ pub(crate) struct Hasher {
     argon2: Argon2<'static>,
     /// Verified against when there is no account, so that an unknown address takes as long as a wrong password.
     nobody: String,
+    /// Computations of Argon2 so far.
+    computed: Arc<AtomicU64>,
 }
 
 /// What is wrong with a password; `None` if nothing is. Length is what makes a password hard to guess and is all that
@@ -45,13 +50,16 @@ impl Hasher {
     /// # Errors
     /// If Argon2 does not take the settings.
     pub fn new(settings: &Argon2Settings, env: &Env) -> Result<Self, StartError> {
-        let Argon2Settings { memory_kib, iterations, parallelism } = *settings;
-        let params = Params::new(memory_kib, iterations, parallelism, None)
-            .map_err(|e| StartError::fatal(exit::CONFIG, format_args!("[auth.argon2]: {e}")))?;
+        let params = settings.params().map_err(|e| StartError::fatal(exit::CONFIG, e))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let mut hasher = Self { argon2, nobody: String::new() };
+        let mut hasher = Self { argon2, nobody: String::new(), computed: Arc::default() };
         hasher.nobody = hasher.hash(&random(env), &salt(env)).map_err(StartError::new)?;
         Ok(hasher)
+    }
+
+    /// How many computations of Argon2 there were.
+    pub fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
     }
 
     /// The PHC string of a password.
@@ -60,6 +68,7 @@ impl Hasher {
     /// If Argon2 refuses, which it does not for the sizes that occur.
     pub fn hash(&self, password: &Secret, salt: &[u8; 16]) -> Result<String, String> {
         let password = normal(password);
+        self.computed.fetch_add(1, Ordering::Relaxed);
         let hash = self.argon2.hash_password_with_salt(password.as_bytes(), salt);
         hash.map(|h| h.to_string()).map_err(|e| format!("Argon2: {e}"))
     }
@@ -67,6 +76,7 @@ impl Hasher {
     /// Whether the password is the one of this PHC string. Without one the answer is no, and takes as long.
     pub fn verify(&self, password: &Secret, hash: Option<&str>) -> bool {
         let password = normal(password);
+        self.computed.fetch_add(1, Ordering::Relaxed);
         let verified = self.argon2.verify_password(password.as_bytes(), hash.unwrap_or(&self.nobody)).is_ok();
         verified && hash.is_some()
     }

@@ -1,7 +1,8 @@
 //! `[auth]`; `config/default.toml` gives every key its unit and meaning.
 
+use argon2::Params;
 use essaim_auth_contract::{KEYS_MAX_AGE_SECONDS, PASSWORD_MAX, PASSWORD_MIN, Secret};
-use essaim_supervisor::{StartError, exit};
+use essaim_supervisor::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 /// `[auth]`
@@ -155,7 +156,7 @@ impl AuthSettings {
     ///
     /// # Errors
     /// The first key that cannot be, and why.
-    pub(crate) fn check(&self) -> Result<(), StartError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let (keys, throttle) = (&self.keys, &self.throttle);
         let most_wait = throttle.account_wait_most_seconds.max(throttle.address_wait_most_seconds);
         let password = self.first_admin.password.expose();
@@ -182,9 +183,20 @@ impl AuthSettings {
             ),
         ];
         match problems.into_iter().find(|(wrong, _)| *wrong) {
-            Some((_, problem)) => Err(StartError::fatal(exit::CONFIG, problem)),
-            None => Ok(()),
+            Some((_, problem)) => Err(ConfigError::new(problem)),
+            None => self.argon2.params().map(drop),
         }
+    }
+}
+
+impl Argon2Settings {
+    /// The parameters of the computation.
+    ///
+    /// # Errors
+    /// If Argon2 does not take them.
+    pub(crate) fn params(&self) -> Result<Params, ConfigError> {
+        let params = Params::new(self.memory_kib, self.iterations, self.parallelism, None);
+        params.map_err(|e| ConfigError::new(format!("[auth.argon2]: {e}")))
     }
 }
 

@@ -31,9 +31,10 @@ use std::time::Duration;
 
 use essaim_catalog_contract::Catalog;
 use essaim_orders_contract::{CancelOrder, GetOrder, ListOrders, OrderError, Orders, PlaceOrder};
+use essaim_supervisor::config::ConfigError;
 use essaim_supervisor::contract::Capability;
 use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Cx, Fault, Handles, Start, StartError, exit, reject};
+use essaim_supervisor::{Actor, Cx, Fault, Handles, Start, StartError, reject};
 use serde::{Deserialize, Serialize};
 
 pub mod http;
@@ -84,11 +85,14 @@ impl Actor for OrdersActor {
         Some(store::schema())
     }
 
-    async fn share(settings: OrdersSettings, start: &mut Start) -> Result<OrdersSettings, StartError> {
-        if settings.repair_every_ms == 0 || settings.repair_batch == 0 {
-            let reason = "orders.repair_every_ms and orders.repair_batch must be at least 1";
-            return Err(StartError::fatal(exit::CONFIG, reason));
+    fn check(settings: &OrdersSettings) -> Result<(), ConfigError> {
+        match settings.repair_every_ms == 0 || settings.repair_batch == 0 {
+            true => Err(ConfigError::new("orders.repair_every_ms and orders.repair_batch must be at least 1")),
+            false => Ok(()),
         }
+    }
+
+    async fn share(settings: OrdersSettings, start: &mut Start) -> Result<OrdersSettings, StartError> {
         start.every(repair::TIMER, Duration::from_millis(settings.repair_every_ms));
         Ok(settings)
     }

@@ -34,6 +34,36 @@ async fn a_deleted_user_cannot_log_in() {
     assert_eq!(t.ask(login(1, PASSWORD)).await, BAD);
 }
 
+/// How many computations of Argon2 a login costs.
+async fn cost(t: &Stage<AuthActor>, login: Login) -> u64 {
+    let computed = async || {
+        let status = t.run(t.client().status()).await;
+        status.capabilities["auth"].figures["password_computations"].as_u64().expect("auth counts them")
+    };
+    let before = computed().await;
+    let _ = t.ask(login).await;
+    computed().await - before
+}
+
+#[tokio::test]
+async fn every_refused_login_costs_the_same_work_whoever_it_is_for() {
+    let people = People::default();
+    let t = strict(&people).await;
+    t.ask(register(2)).await.unwrap();
+    people.with(|inner| inner.users.retain(|user| !user.email.starts_with("User2")));
+    let (somebody, nobody, deleted) = (login(1, "wrong password"), login(9, PASSWORD), login(2, PASSWORD));
+    assert_eq!(cost(&t, somebody).await, 1, "a wrong password");
+    assert_eq!(cost(&t, nobody).await, 1, "an address that nobody has");
+    assert_eq!(cost(&t, deleted).await, 1, "the right password of somebody who was deleted");
+    let elsewhere = |n| login_from(n, "wrong password", "192.0.2.2");
+    for n in [1, 9, 2] {
+        assert_eq!(cost(&t, elsewhere(n)).await, 1, "the last failure of account {n} that is free");
+        let throttled_login = login_from(n, PASSWORD, "192.0.2.3");
+        assert_eq!(cost(&t, throttled_login.clone()).await, 0, "account {n} has to wait, and no password is looked at");
+        assert!(throttled(&t.ask(throttled_login).await), "account {n}");
+    }
+}
+
 #[tokio::test]
 async fn after_too_many_failures_even_the_right_password_has_to_wait() {
     let t = strict(&People::default()).await;
