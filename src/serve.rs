@@ -52,7 +52,7 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
     let Part { config, hosts, until_stdin_closes } = part;
     logging::start(&config.settings.log)?;
     data_dir::claim(roster, &config.settings, &hosts)?;
-    let places = print::Places::of(&config, &hosts);
+    let mut places = print::Places::of(&config, &hosts);
     run(async {
         let mut signals = Signals::listen(until_stdin_closes)?;
         let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
@@ -63,7 +63,7 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
         };
         let ended = tokio::select! {
             fatal = node.fatal() => Err(fatal),
-            () = tell(&node, &places, pretty) => Ok(()),
+            () = tell(&node, &mut places, pretty) => Ok(()),
             signal = signals.next() => {
                 tracing::info!(signal, "draining: finishing what is under way; a second signal ends at once");
                 Ok(())
@@ -86,9 +86,12 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
 }
 
 /// Says where the node is to be found, and that it is ready; never ends.
-async fn tell(node: &Node, places: &print::Places, pretty: bool) {
+async fn tell(node: &Node, places: &mut print::Places, pretty: bool) {
     // What is told with everything up is true; a database that is away must not keep it back for ever.
     let up = tokio::time::timeout(QUICK_START, node.up()).await.is_ok();
+    if places.leaves_port_open() {
+        places.found(&node.status().await);
+    }
     places.announce(pretty);
     if !up {
         tracing::warn!("not every capability runs yet; those that do are reachable");

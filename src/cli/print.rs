@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use essaim_supervisor::NodeStatus;
 use essaim_supervisor::config::{Config, without_password};
 use essaim_supervisor::exit::Fatal;
 
@@ -42,6 +43,19 @@ impl Places {
             admin: s.node.admin_listen.clone(),
             data: absolute.display().to_string(),
             bridge: if s.bridge.url.is_empty() { "embedded".into() } else { without_password(&s.bridge.url) },
+        }
+    }
+
+    /// Whether the system chooses the port, so that the configuration does not tell it.
+    pub fn leaves_port_open(&self) -> bool {
+        self.listen.as_deref().is_some_and(|l| l.ends_with(":0"))
+    }
+
+    /// Takes the address from what the node says of itself.
+    pub fn found(&mut self, status: &NodeStatus) {
+        let mut figures = status.capabilities.values().map(|c| &c.figures);
+        if let Some(listen) = figures.find_map(|f| f["listen"].as_str()) {
+            self.listen = Some(listen.to_string());
         }
     }
 
