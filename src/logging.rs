@@ -6,8 +6,9 @@ use essaim_supervisor::config::{LogConfig, LogFormat};
 use essaim_supervisor::exit::{self, Fatal};
 use tracing_subscriber::EnvFilter;
 
-/// Libraries that say more than anybody reads at their ordinary level; `log.filter` can raise them by name.
-const TAMED: &str = "sqlx=warn,sea_orm=warn,sea_orm_migration=warn,actix_server=warn,actix_http=warn,actix_web=warn,\
+/// Libraries that say more than anybody reads at their ordinary level; `log.filter` can raise them by name. What
+/// actix-http calls an error is that a client sent nonsense, which the access log tells.
+const TAMED: &str = "sqlx=warn,sea_orm=warn,sea_orm_migration=warn,actix_server=warn,actix_http=off,actix_web=warn,\
                      redis=warn,rustls=warn,ureq=warn,mio=warn";
 
 /// Starts logging. `RUST_LOG` wins over `log.filter`.

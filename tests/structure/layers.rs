@@ -19,6 +19,7 @@ const GUARDED: &[Guarded] = &[
         name: "actix_web",
         may: |p| p.starts_with("actors/gateway/") || p.starts_with("supervisor/src/admin") || is_routes(p),
     },
+    Guarded { name: "actix_http", may: |p| p.starts_with("actors/gateway/") },
     Guarded { name: "redis", may: |p| p.contains("src/bridge/redis") || p.starts_with("tests/") },
 ];
 

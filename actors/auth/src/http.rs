@@ -171,6 +171,7 @@ async fn register(caller: Caller, body: Json<Registration>) -> Result<HttpRespon
             RegisterError::Invalid { .. } => Problem::unprocessable(format!("{error}.")),
             RegisterError::EmailTaken => {
                 Problem::new(StatusCode::CONFLICT, "email-taken", "Another user has this e-mail address")
+                    .detail("Log in, or take another one. Case and Unicode form make no difference.")
             }
         })
     })?;
@@ -194,7 +195,9 @@ async fn login(caller: Caller, body: Json<Credentials>) -> Result<HttpResponse, 
     let message = Login { email, password, address: caller.address().to_string() };
     let tokens = caller.client().ask(message).await.map_err(|e| {
         Problem::from_ask(e, |error| match error {
-            LoginError::BadCredentials => refused("bad-credentials", "The e-mail address or the password is wrong"),
+            LoginError::BadCredentials => {
+                refused("bad-credentials", "The e-mail address or the password is wrong").detail("Check both.")
+            }
             LoginError::Throttled { retry_after_s } => {
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "login-throttled", "Too many logins failed")
                     .detail("Too many logins failed for this account or from this address. Wait a little.")
@@ -218,7 +221,9 @@ async fn refresh(caller: Caller, body: Json<RefreshToken>) -> Result<HttpRespons
     let message = Refresh { refresh_token: body.into_inner().refresh_token };
     let tokens = caller.client().ask(message).await.map_err(|e| {
         Problem::from_ask(e, |error| match error {
-            RefreshError::Invalid => refused("bad-refresh-token", "The refresh token is not valid"),
+            RefreshError::Invalid => {
+                refused("bad-refresh-token", "The refresh token is not valid").detail("Log in again.")
+            }
         })
     })?;
     Ok(pair(tokens))

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use essaim_catalog_contract::{
     ADMIN, CatalogError, CreateProduct, Describe, Description, GetStock, ListProducts, SetStock, UpdateProduct,
 };
-use essaim_http::{Caller, Json, Listing, Page, Path, Problem, Routes, Timestamp};
+use essaim_http::{
+    Caller, Json, Listing, Page, Path, Problem, RoleName, Routes, Timestamp, UserWith, present_whole, whole,
+};
 use essaim_supervisor::contract::AskError;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{OpenApi, ToSchema};
@@ -37,6 +39,13 @@ fn configure(config: &mut web::ServiceConfig) {
     components(schemas(Product, NewProduct, ProductChange, StockLevel, Listing<Product>))
 )]
 struct Doc;
+
+/// Who may change the catalogue.
+struct Admin;
+
+impl RoleName for Admin {
+    const NAME: &'static str = ADMIN;
+}
 
 /// A product.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,12 +86,14 @@ struct NewProduct {
     )]
     name: String,
     /// The price of one piece in minor units of the currency.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 100_000_000_000_i64, example = 1190)]
     price_cents: i64,
     /// The ISO 4217 code of the currency.
     #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
     currency: String,
     /// Pieces that can be ordered.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000_000_000_i64, example = 200)]
     stock: i64,
 }
@@ -105,7 +116,7 @@ struct ProductChange {
     )]
     name: Option<String>,
     /// The price of one piece in minor units of the currency.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_whole")]
     #[schema(nullable = false, minimum = 0, maximum = 100_000_000_000_i64)]
     price_cents: Option<i64>,
     /// The ISO 4217 code of the currency.
@@ -119,6 +130,7 @@ struct ProductChange {
 #[serde(deny_unknown_fields)]
 struct StockLevel {
     /// Pieces that can be ordered, beside what orders hold already.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000_000_000_i64, example = 50)]
     stock: i64,
 }
@@ -170,8 +182,7 @@ async fn read(caller: Caller, id: Path<String>) -> Result<Json<Product>, Problem
         (status = 409, description = "Another product has the sku")
     )
 )]
-async fn create(caller: Caller, body: Json<NewProduct>) -> Result<HttpResponse, Problem> {
-    caller.require_role(ADMIN)?;
+async fn create(caller: UserWith<Admin>, body: Json<NewProduct>) -> Result<HttpResponse, Problem> {
     let NewProduct { sku, name, price_cents, currency, stock } = body.into_inner();
     let id = caller.client().env().id().to_string();
     let message = CreateProduct { id, sku, name, price_cents, currency, stock };
@@ -191,8 +202,11 @@ async fn create(caller: Caller, body: Json<NewProduct>) -> Result<HttpResponse, 
         (status = 409, description = "Another product has the sku")
     )
 )]
-async fn change(caller: Caller, id: Path<String>, body: Json<ProductChange>) -> Result<Json<Product>, Problem> {
-    caller.require_role(ADMIN)?;
+async fn change(
+    caller: UserWith<Admin>,
+    id: Path<String>,
+    body: Json<ProductChange>,
+) -> Result<Json<Product>, Problem> {
     let (id, ProductChange { sku, name, price_cents, currency }) = (id.into_inner(), body.into_inner());
     let message = UpdateProduct { id: id.clone(), sku, name, price_cents, currency };
     let changed = caller.client().ask(message).await;
@@ -213,8 +227,11 @@ async fn change(caller: Caller, id: Path<String>, body: Json<ProductChange>) -> 
         (status = 404, description = "There is no such product")
     )
 )]
-async fn set_stock(caller: Caller, id: Path<String>, body: Json<StockLevel>) -> Result<Json<Product>, Problem> {
-    caller.require_role(ADMIN)?;
+async fn set_stock(
+    caller: UserWith<Admin>,
+    id: Path<String>,
+    body: Json<StockLevel>,
+) -> Result<Json<Product>, Problem> {
     let message = SetStock { id: id.into_inner(), stock: body.stock };
     Ok(Json(caller.client().ask(message).await.map_err(problem)?.into()))
 }

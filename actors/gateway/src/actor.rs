@@ -7,6 +7,7 @@ use essaim_auth_contract::Auth;
 use essaim_contract::Capability;
 use essaim_gateway_contract::Gateway;
 use essaim_http::RouteSet;
+use essaim_supervisor::config::ConfigError;
 use essaim_supervisor::{Actor, Cx, Fault, Handles, Start, StartError};
 use serde_json::Value;
 
@@ -29,6 +30,10 @@ impl Actor for GatewayActor {
     type Settings = GatewaySettings;
     type Shared = Shared;
     const ASKS: &'static [&'static str] = &[Auth::NAME];
+
+    fn check(settings: &GatewaySettings) -> Result<(), ConfigError> {
+        settings.check()
+    }
 
     async fn share(settings: GatewaySettings, start: &mut Start) -> Result<Shared, StartError> {
         let routes = start.provided::<RouteSet>().unwrap_or_default();

@@ -6,11 +6,12 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpResponse};
 use essaim_http::Problem;
+use essaim_supervisor::trace::TraceContext;
 
 use crate::front::Front;
 use crate::pages;
 use crate::unmatched;
-use crate::visit::{REQUEST_ID, TRACEPARENT, Visit};
+use crate::visit::{REQUEST_ID, TRACEPARENT, Visit, request_id};
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const DENY: HeaderValue = HeaderValue::from_static("DENY");
@@ -68,7 +69,10 @@ fn as_problem(front: &Front, visit: &Visit, response: ServiceResponse) -> Servic
     if response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t == Problem::MEDIA_TYPE) {
         return response;
     }
-    let problem = of_status(front, visit, response.status());
+    let problem = match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => unmatched::problem(front, visit.uri.path(), &visit.method),
+        status => of_bare_status(front, status),
+    };
     note(visit, &problem);
     let mut told = problem.response_in(Some(&trace_id));
     for (name, value) in response.headers() {
@@ -81,16 +85,16 @@ fn as_problem(front: &Front, visit: &Visit, response: ServiceResponse) -> Servic
 }
 
 /// The problem that a bare status stands for.
-fn of_status(front: &Front, visit: &Visit, status: StatusCode) -> Problem {
+pub(crate) fn of_bare_status(front: &Front, status: StatusCode) -> Problem {
     match status {
         StatusCode::NOT_FOUND => Problem::not_found("Nothing has this path."),
-        StatusCode::METHOD_NOT_ALLOWED => unmatched::problem(front, visit.uri.path(), &visit.method),
         StatusCode::PAYLOAD_TOO_LARGE => front.body_limits().too_large(),
         StatusCode::UNAUTHORIZED => Problem::unauthorized("Log in and send the access token."),
         StatusCode::FORBIDDEN => Problem::forbidden("You may not do that."),
         StatusCode::BAD_REQUEST => Problem::bad_request("The request cannot be understood."),
-        StatusCode::INTERNAL_SERVER_ERROR => Problem::internal("a route answered with a bare 500"),
-        other => Problem::new(other, "error", other.canonical_reason().unwrap_or("The request failed")),
+        StatusCode::INTERNAL_SERVER_ERROR => Problem::broken("a route answered with a bare 500"),
+        other => Problem::new(other, "error", other.canonical_reason().unwrap_or("The request failed"))
+            .detail("The request was not answered as it should be."),
     }
 }
 
@@ -135,13 +139,32 @@ fn dress(front: &Front, visit: &Visit, response: &mut HttpResponse) {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     let headers = response.headers_mut();
-    if let Ok(traceparent) = HeaderValue::try_from(visit.trace.to_string()) {
+    visit.cors.write(headers);
+    if pages::is_docs(visit.uri.path()) {
+        set_if_absent(headers, header::CONTENT_SECURITY_POLICY, DOCS_CONTENT_POLICY);
+    }
+    identify(headers, &visit.trace, visit.request_id.clone());
+}
+
+/// The answer to what was no request: nobody knows its method and path.
+pub(crate) fn refusal(front: &Front, trace: &TraceContext, problem: Problem) -> HttpResponse {
+    let status = problem.status();
+    front.counts.begin();
+    front.counts.end(status);
+    let trace_id = format!("{:032x}", trace.trace_id);
+    tracing::info!(target: "essaim::access", method = "-", path = "-", status = status.as_u16(), trace_id);
+    let mut response = problem.response_in(Some(&trace_id));
+    identify(response.headers_mut(), trace, request_id(&front.env));
+    response
+}
+
+/// The headers of every response: which request and trace it belongs to, and what browsers must not do with it.
+fn identify(headers: &mut HeaderMap, trace: &TraceContext, request_id: HeaderValue) {
+    if let Ok(traceparent) = HeaderValue::try_from(trace.to_string()) {
         headers.insert(TRACEPARENT, traceparent);
     }
-    headers.insert(REQUEST_ID, visit.request_id.clone());
-    visit.cors.write(headers);
-    let policy = if pages::is_docs(visit.uri.path()) { DOCS_CONTENT_POLICY } else { CONTENT_POLICY };
-    set_if_absent(headers, header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(REQUEST_ID, request_id);
+    set_if_absent(headers, header::CONTENT_SECURITY_POLICY, CONTENT_POLICY);
     set_if_absent(headers, header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     set_if_absent(headers, header::X_FRAME_OPTIONS, DENY);
     set_if_absent(headers, header::REFERRER_POLICY, NO_REFERRER);

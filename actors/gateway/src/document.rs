@@ -123,7 +123,7 @@ fn complete(operation: &mut Operation) {
         ("415", body, "The type of the body is not supported"),
         ("422", body, "The content is not acceptable"),
         ("429", true, "Too many requests"),
-        ("500", true, "Something went wrong inside; nothing was changed"),
+        ("500", true, "Something went wrong inside; the detail says whether anything was changed"),
         ("503", true, "Not available at the moment; nothing was changed"),
         ("504", true, "It is not known whether the request took effect"),
     ];

@@ -45,11 +45,8 @@ impl Front {
     /// The state that these settings describe.
     ///
     /// # Errors
-    /// If a setting cannot be used.
+    /// If a setting cannot be used, or two capabilities describe different routes as one.
     pub fn new(settings: GatewaySettings, routes: Arc<RouteSet>, client: Client) -> Result<Self, StartError> {
-        if !(0.0..=1.0).contains(&settings.trace_sample) {
-            return Err(misconfigured("gateway.trace_sample must be from 0.0 to 1.0"));
-        }
         let env = client.env().clone();
         let keys_client = client.clone().within(Duration::from_millis(settings.keys_timeout_ms));
         let keys = Arc::new(KeyRing::new(keys_client, settings.keys_fetches_per_minute));

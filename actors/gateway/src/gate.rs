@@ -16,7 +16,9 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use tracing::Instrument;
 
+use crate::GatewaySettings;
 use crate::front::Front;
+use crate::stream::Pulse;
 use crate::visit::Visit;
 use crate::{answer, cors, pages};
 
@@ -57,10 +59,13 @@ where
     fn call(&self, req: ServiceRequest) -> Self::Future {
         let (front, service) = (self.front.clone(), self.service.clone());
         Box::pin(async move {
+            let pulse = req.conn_data::<Rc<Pulse>>().cloned();
+            pulse.as_deref().inspect(|p| p.request());
             let mut under_way = UnderWay { visit: Visit::begin(&front, &req), front, answered: false };
             let (front, visit) = (&under_way.front, &under_way.visit);
             let outcome = pass(front, &*service, visit, req).instrument(visit.span()).await;
             let answer = answer::finish(front, visit, outcome);
+            pulse.as_deref().inspect(|p| p.answered());
             under_way.answered = true;
             answer
         })
@@ -95,10 +100,10 @@ where
         let answer = visit.cors.preflight()?;
         return Ok(req.into_response(answer));
     }
-    // Probes, and the way to a new token, must not depend on the token that a client sends along.
-    let principal = match pages::is_probe(req.path()) || req.path().starts_with("/auth/") {
-        true => None,
-        false => front.tokens.principal(req.headers()).await?,
+    // A token that is not accepted is the business of those routes that need one. Probes need no look at it.
+    let principal = match pages::is_probe(req.path()) {
+        true => Ok(None),
+        false => front.tokens.principal(req.headers()).await,
     };
     if req.method() == Method::HEAD {
         // Routes answer GET; the connection leaves the body out, since it remembers what was asked.
@@ -109,8 +114,8 @@ where
     let running = AssertUnwindSafe(async { service.call(req).await }).catch_unwind();
     match tokio::time::timeout(limit, running).await {
         Ok(Ok(Ok(response))) => Ok(response),
-        Ok(Ok(Err(error))) => Err(Problem::internal(error.to_string())),
-        Ok(Err(panic)) => Err(Problem::internal(format!("a route panicked: {}", panic_text(&*panic)))),
+        Ok(Ok(Err(error))) => Err(Problem::broken(error.to_string())),
+        Ok(Err(panic)) => Err(Problem::broken(format!("a route panicked: {}", panic_text(&*panic)))),
         Err(_) => Err(Problem::outcome_unknown(format!("gateway.request_timeout_ms ({}) passed", limit.as_millis()))),
     }
 }
@@ -121,15 +126,22 @@ fn check_sizes(front: &Front, req: &ServiceRequest) -> Result<(), Problem> {
     let line = req.uri().path_and_query().map_or(0, |p| p.as_str().len());
     let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() + line;
     if bytes > settings.header_limit_bytes || headers.len() > settings.header_limit_count {
-        let (bytes, count) = (settings.header_limit_bytes, settings.header_limit_count);
-        let detail = format!("The headers have at most {bytes} bytes, and there are at most {count} of them.");
-        let (status, title) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large");
-        return Err(Problem::new(status, "headers-too-large", title).detail(detail));
+        return Err(headers_too_large(settings));
     }
     if announced_bytes(headers).is_some_and(|bytes| bytes > settings.body_limit_bytes as u64) {
         return Err(front.body_limits().too_large());
     }
     Ok(())
+}
+
+/// What a client is told whose headers are too large, whoever noticed.
+pub(crate) fn headers_too_large(settings: &GatewaySettings) -> Problem {
+    let (bytes, count) = (settings.header_limit_bytes, settings.header_limit_count);
+    let detail = format!(
+        "The request's line and headers have at most {bytes} bytes together, and there are at most {count} headers."
+    );
+    let (status, title) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large");
+    Problem::new(status, "headers-too-large", title).detail(detail)
 }
 
 fn announced_bytes(headers: &HeaderMap) -> Option<u64> {

@@ -11,6 +11,7 @@
 //! - `gate`: the one middleware that every request passes; `visit` is what it knows of a request, `answer` the form of
 //!   every response.
 //! - `tokens`, `keys`: who is logged in.  `rate`, `address`, `cors`: who may come in.
+//! - `stream`: a connection below HTTP, with its limits of time; `refusal` what is no request at all.
 //! - `pages`: health, status and documentation; `document` the OpenAPI document; `unmatched` what no route takes.
 
 mod actor;
@@ -29,7 +30,9 @@ mod gate;
 mod keys;
 mod pages;
 mod rate;
+mod refusal;
 mod server;
+mod stream;
 mod tokens;
 mod unmatched;
 mod visit;

@@ -72,8 +72,8 @@ async fn readyz(front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
 
 /// Shows how the nodes of the cluster and their capabilities are.
 ///
-/// This gateway's node tells of itself, and how it hears the others. Only admins are told where databases are and why a
-/// capability is not running.
+/// This gateway's node tells of itself, and how it hears the others. Only admins are told where databases are, why a
+/// capability is not running, and its own figures.
 #[utoipa::path(get, path = "/status", responses(
     (status = 200, description = "The cluster, as this gateway sees it", content_type = "application/json", body = Object),
 ))]
@@ -82,7 +82,7 @@ async fn status(caller: Caller, front: Data<Arc<Front>>) -> Json<Value> {
     if caller.require_role("admin").is_err() {
         let capabilities = status["capabilities"].as_object_mut();
         for capability in capabilities.into_iter().flat_map(|all| all.values_mut()).filter_map(Value::as_object_mut) {
-            for inside in ["database", "reason"] {
+            for inside in ["database", "reason", "figures"] {
                 capability.remove(inside);
             }
         }

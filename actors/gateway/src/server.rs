@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::http::KeepAlive;
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server as Workers, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{Data, PayloadConfig, ServiceConfig};
-use actix_web::{App, HttpServer};
+use actix_web::{App, Error};
 use essaim_supervisor::{StartError, exit};
+use tokio::net::TcpStream;
 
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::pages;
+use crate::stream::Stream;
 
 /// A running server.
 pub(crate) struct Server {
@@ -61,26 +64,37 @@ impl Server {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if settings.workers == 0 { cores } else { settings.workers };
         let millis = Duration::from_millis;
-        let shared = front.clone();
-        let application = move || {
-            let front = shared.clone();
-            App::new()
-                .app_data(Data::new(front.clone()))
-                .app_data(front.body_limits())
-                .app_data(PayloadConfig::new(front.settings.body_limit_bytes))
-                .configure(|config| mount(config, &front))
-                .wrap(Gate(front))
-        };
-        let server = HttpServer::new(application)
+        let workers = Workers::build()
             .workers(workers)
-            .keep_alive(KeepAlive::Timeout(millis(settings.keep_alive_ms)))
-            .client_request_timeout(millis(settings.client_header_timeout_ms))
-            .client_disconnect_timeout(millis(settings.client_close_timeout_ms))
-            .max_connections(settings.max_connections.div_ceil(workers).max(1))
+            .max_concurrent_connections(settings.max_connections.div_ceil(workers).max(1))
             .shutdown_timeout(stop_within.as_secs() + 1)
-            .disable_signals()
-            .listen(listener)?
-            .run();
+            .disable_signals();
+        let (shared, stopping) = (front.clone(), workers.graceful_shutdown_signal());
+        // As `actix_web::HttpServer` does it, but over streams of our own.
+        let server = workers.listen("gateway", listener, move || {
+            let (front, stopping) = (shared.clone(), stopping.clone());
+            let settings = &front.settings;
+            let service = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                })
+                .keep_alive(KeepAlive::Timeout(millis(settings.keep_alive_ms)))
+                .client_request_timeout(millis(settings.client_header_timeout_ms))
+                .client_disconnect_timeout(millis(settings.client_close_timeout_ms))
+                .local_addr(address)
+                .on_connect_ext(|stream: &Stream, connection| {
+                    connection.insert(stream.pulse());
+                });
+            let application = application(&front).into_factory().map_err(|error| error.error_response());
+            let http = service.h1(map_config(application, |()| AppConfig::default()));
+            let opened = move |io: TcpStream| {
+                let (peer, front) = (io.peer_addr().ok(), front.clone());
+                async move { Ok((Stream::new(io, front), peer)) }
+            };
+            fn_service(opened).and_then(http)
+        });
+        let server = server?.run();
         let handle = server.handle();
         tokio::task::spawn_local(async move {
             if let Err(error) = server.await {
@@ -118,6 +132,20 @@ impl Drop for Server {
         // The command is sent here and now; what is not awaited is only its end.
         drop(self.handle.stop(false));
     }
+}
+
+/// The routes of one worker, behind the gate.
+fn application(
+    front: &Arc<Front>,
+) -> App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()> + use<>,
+> {
+    App::new()
+        .app_data(Data::new(front.clone()))
+        .app_data(front.body_limits())
+        .app_data(PayloadConfig::new(front.settings.body_limit_bytes))
+        .configure(|config| mount(config, front))
+        .wrap(Gate(front.clone()))
 }
 
 fn mount(config: &mut ServiceConfig, front: &Front) {

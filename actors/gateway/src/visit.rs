@@ -7,7 +7,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use essaim_contract::Principal;
-use essaim_http::Edge;
+use essaim_http::{Edge, Problem};
 use essaim_supervisor::Env;
 use essaim_supervisor::trace::TraceContext;
 use tokio::time::Instant;
@@ -79,7 +79,7 @@ impl Visit {
     }
 
     /// What routes are told.
-    pub fn edge(&self, front: &Front, principal: Option<Arc<Principal>>) -> Edge {
+    pub fn edge(&self, front: &Front, principal: Result<Option<Arc<Principal>>, Problem>) -> Edge {
         // Request ids are visible ASCII, or they would not have been accepted.
         let request_id = self.request_id.to_str().unwrap_or_default().into();
         Edge { client: front.client.clone(), trace: self.trace, principal, request_id, address: self.address }
@@ -107,12 +107,15 @@ fn request_id_of(headers: &HeaderMap, env: &Env) -> HeaderValue {
     let sane = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
     match headers.get(REQUEST_ID) {
         Some(id) if (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(sane) => id.clone(),
-        _ => {
-            let mut text = [0; 36];
-            let text = env.id().hyphenated().encode_lower(&mut text);
-            HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
-        }
+        _ => request_id(env),
     }
+}
+
+/// A new id.
+pub(crate) fn request_id(env: &Env) -> HeaderValue {
+    let mut text = [0; 36];
+    let text = env.id().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
-use essaim_http::{Caller, Json, Listing, Page, Path, Problem, Routes, Timestamp};
+use essaim_http::{Json, Listing, Page, Path, Problem, Routes, Timestamp, User, whole};
 use essaim_orders_contract as contract;
 use essaim_orders_contract::{
     CancelOrder, GetOrder, ListOrders, MAX_KEY_CHARS, OrderError, OrderStatus, PlaceOrder, Rejection,
@@ -90,6 +90,7 @@ struct NewOrderLine {
     #[schema(format = "uuid", pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     product_id: String,
     /// How many pieces.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1_000_000, example = 2)]
     quantity: i64,
 }
@@ -110,15 +111,13 @@ struct NewOrderLine {
         (status = 200, description = "The order that was placed with this key before", body = Order),
         (status = 201, description = "The order that was placed", body = Order,
             headers(("Location" = String, description = "The order's path"))),
-        (status = 409, description = "Not enough stock; the detail names the products. Or the order with this key was \
-            given up before its stock could be reserved"),
-        (status = 422, description = "The content is not acceptable: an unknown product, products in different \
-            currencies, a total that is too large, or a key that came with other lines before"),
+        (status = 409, description = "What is on sale stands against it: not enough stock, an unknown product, products \
+            in different currencies, or a total that is too large; the detail says which. Or what was done before \
+            does: the key came with other lines, or its order was given up before stock could be reserved"),
         (status = 503, description = "Not available at the moment; no stock was reserved")
     )
 )]
-async fn place(caller: Caller, request: HttpRequest, body: Json<NewOrder>) -> Result<HttpResponse, Problem> {
-    caller.user()?;
+async fn place(caller: User, request: HttpRequest, body: Json<NewOrder>) -> Result<HttpResponse, Problem> {
     let idempotency_key = key(request.headers())?;
     let line = |l: NewOrderLine| contract::NewLine { product_id: l.product_id, quantity: l.quantity };
     let lines = body.into_inner().lines.into_iter().map(line).collect();
@@ -135,8 +134,7 @@ async fn place(caller: Caller, request: HttpRequest, body: Json<NewOrder>) -> Re
     get, path = "/orders", params(Page), security(("bearer" = [])),
     responses((status = 200, description = "A page of the caller's orders", body = Listing<Order>))
 )]
-async fn list(caller: Caller, page: Page) -> Result<Json<Listing<Order>>, Problem> {
-    caller.user()?;
+async fn list(caller: User, page: Page) -> Result<Json<Listing<Order>>, Problem> {
     let message = ListOrders { limit: page.limit()?, cursor: page.cursor };
     let found = caller.client().ask(message).await.map_err(problem)?;
     let items = found.items.into_iter().map(Into::into).collect();
@@ -152,8 +150,7 @@ async fn list(caller: Caller, page: Page) -> Result<Json<Listing<Order>>, Proble
         (status = 404, description = "The caller has no such order")
     )
 )]
-async fn read(caller: Caller, id: Path<String>) -> Result<Json<Order>, Problem> {
-    caller.user()?;
+async fn read(caller: User, id: Path<String>) -> Result<Json<Order>, Problem> {
     let order = caller.client().ask(GetOrder { id: id.into_inner() }).await;
     Ok(Json(order.map_err(problem)?.into()))
 }
@@ -168,8 +165,7 @@ async fn read(caller: Caller, id: Path<String>) -> Result<Json<Order>, Problem> 
         (status = 409, description = "The order was rejected, so there is nothing to cancel")
     )
 )]
-async fn cancel(caller: Caller, id: Path<String>) -> Result<Json<Order>, Problem> {
-    caller.user()?;
+async fn cancel(caller: User, id: Path<String>) -> Result<Json<Order>, Problem> {
     let order = caller.client().ask(CancelOrder { id: id.into_inner() }).await;
     Ok(Json(order.map_err(problem)?.into()))
 }
@@ -195,7 +191,7 @@ fn problem(error: AskError<OrderError>) -> Problem {
         OrderError::Invalid { field, expected } => Problem::unprocessable(format!("`{field}` must be {expected}.")),
         OrderError::KeyReused => {
             let title = "The idempotency key belongs to another order";
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title)
+            Problem::new(StatusCode::CONFLICT, "idempotency-key-reused", title)
                 .detail(format!("This `{IDEMPOTENCY_KEY}` came with other lines before; take a new one."))
         }
         OrderError::Rejected { order_id, reason } => rejected(&order_id, &reason),
@@ -214,16 +210,17 @@ fn problem(error: AskError<OrderError>) -> Problem {
     })
 }
 
-/// An order that was rejected, as an error of placing it.
+/// An order that was rejected, as an error of placing it. The same lines may be fine tomorrow: what is on sale stands
+/// against them, so it is a conflict.
 fn rejected(order_id: &str, reason: &Rejection) -> Problem {
-    let (status, title) = match reason {
-        Rejection::InsufficientStock { .. } => (StatusCode::CONFLICT, "There is not enough stock"),
-        Rejection::Abandoned => (StatusCode::CONFLICT, "The order was given up"),
-        Rejection::UnknownProducts { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "Some products do not exist"),
-        Rejection::MixedCurrencies => (StatusCode::UNPROCESSABLE_ENTITY, "An order has one currency"),
-        Rejection::TotalTooLarge => (StatusCode::UNPROCESSABLE_ENTITY, "The total is too large"),
+    let title = match reason {
+        Rejection::InsufficientStock { .. } => "There is not enough stock",
+        Rejection::Abandoned => "The order was given up",
+        Rejection::UnknownProducts { .. } => "Some products do not exist",
+        Rejection::MixedCurrencies => "An order has one currency",
+        Rejection::TotalTooLarge => "The total is too large",
     };
-    Problem::new(status, slug(reason), title).detail(format!("Order {order_id} was rejected: {reason}."))
+    Problem::new(StatusCode::CONFLICT, slug(reason), title).detail(format!("Order {order_id} was rejected: {reason}."))
 }
 
 fn slug(reason: &Rejection) -> &'static str {

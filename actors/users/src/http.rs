@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use essaim_http::{Caller, Json, Listing, Page, Problem, Routes, Timestamp};
+use essaim_http::{Json, Listing, Page, Problem, RoleName, Routes, Timestamp, User as LoggedIn, UserWith};
 use essaim_users_contract::{DeleteUser, DeleteUserError, GetUser, ListUsers, Role, UpdateUser, UpdateUserError, User};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{OpenApi, ToSchema};
@@ -26,6 +26,13 @@ fn configure(config: &mut web::ServiceConfig) {
     components(schemas(Profile, ProfileChange, Role, Listing<Profile>))
 )]
 struct Doc;
+
+/// Who may see all users.
+struct Admin;
+
+impl RoleName for Admin {
+    const NAME: &'static str = Role::Admin.as_str();
+}
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,8 +85,7 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> R
         (status = 403, description = "The caller is no admin")
     )
 )]
-async fn list(caller: Caller, page: Page) -> Result<Json<Listing<Profile>>, Problem> {
-    caller.require_role(Role::Admin.as_str())?;
+async fn list(caller: UserWith<Admin>, page: Page) -> Result<Json<Listing<Profile>>, Problem> {
     let message = ListUsers { limit: page.limit()?, cursor: page.cursor };
     let bad_cursor = |_| Problem::bad_request("`cursor` is not one of ours.");
     let found = caller.client().ask(message).await.map_err(|e| Problem::from_ask(e, bad_cursor))?;
@@ -95,8 +101,8 @@ async fn list(caller: Caller, page: Page) -> Result<Json<Listing<Profile>>, Prob
         (status = 404, description = "The caller was deleted")
     )
 )]
-async fn read_me(caller: Caller) -> Result<Json<Profile>, Problem> {
-    let id = caller.user()?.subject.clone();
+async fn read_me(caller: LoggedIn) -> Result<Json<Profile>, Problem> {
+    let id = caller.id().to_string();
     let user = caller.client().ask(GetUser { id }).await.map_err(|e| Problem::from_ask(e, |never| match never {}))?;
     user.map(|user| Json(user.into())).ok_or_else(deleted)
 }
@@ -110,8 +116,8 @@ async fn read_me(caller: Caller) -> Result<Json<Profile>, Problem> {
         (status = 409, description = "Another user has the e-mail address")
     )
 )]
-async fn change_me(caller: Caller, body: Json<ProfileChange>) -> Result<Json<Profile>, Problem> {
-    let id = caller.user()?.subject.clone();
+async fn change_me(caller: LoggedIn, body: Json<ProfileChange>) -> Result<Json<Profile>, Problem> {
+    let id = caller.id().to_string();
     let ProfileChange { email, name } = body.into_inner();
     let changed = caller.client().ask(UpdateUser { id, email, name }).await;
     let user = changed.map_err(|e| {
@@ -120,6 +126,7 @@ async fn change_me(caller: Caller, body: Json<ProfileChange>) -> Result<Json<Pro
             UpdateUserError::Invalid(invalid) => Problem::unprocessable(format!("{invalid}.")),
             UpdateUserError::EmailTaken => {
                 Problem::new(StatusCode::CONFLICT, "email-taken", "Another user has this e-mail address")
+                    .detail("Take another one. Case and Unicode form make no difference.")
             }
         })
     })?;
@@ -134,8 +141,8 @@ async fn change_me(caller: Caller, body: Json<ProfileChange>) -> Result<Json<Pro
         (status = 409, description = "The caller is the only admin")
     )
 )]
-async fn delete_me(caller: Caller) -> Result<HttpResponse, Problem> {
-    let id = caller.user()?.subject.clone();
+async fn delete_me(caller: LoggedIn) -> Result<HttpResponse, Problem> {
+    let id = caller.id().to_string();
     let deleted = caller.client().ask(DeleteUser { id }).await;
     deleted.map_err(|e| {
         Problem::from_ask(e, |error| match error {

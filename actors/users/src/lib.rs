@@ -5,12 +5,10 @@
 //! - [`UsersActor`]: answers the contract.
 //! - [`http`]: its routes.
 //! - `profile`: what a valid e-mail address and name are, and when two addresses are one.
-//! - `cursor`: the opaque place in a list.
 //! - `store`: the table.
 
 pub mod http;
 
-mod cursor;
 mod profile;
 mod store;
 #[cfg(test)]
@@ -142,13 +140,13 @@ impl Handle<ListUsers> for UsersActor {
     async fn handle(&mut self, m: ListUsers, cx: &mut Cx) -> Result<UserPage, Fault<ListUsersError>> {
         let after = match m.cursor.as_deref() {
             None => None,
-            Some(text) => Some(cursor::parse(text).ok_or(reject(ListUsersError::InvalidCursor))?),
+            Some(text) => Some(id(text).map_err(|_| reject(ListUsersError::InvalidCursor))?),
         };
         let limit = m.limit.clamp(1, PAGE_MAX) as usize;
         let mut items = store::list(cx.db(), after.as_deref(), limit as u64 + 1).await?;
         let more = items.len() > limit;
         items.truncate(limit);
-        let next_cursor = items.last().filter(|_| more).map(|last| cursor::after(&last.id));
+        let next_cursor = items.last().filter(|_| more).map(|last| last.id.clone());
         Ok(UserPage { items, next_cursor })
     }
 }

@@ -80,7 +80,7 @@ impl<T: Serialize> Responder for Json<T> {
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
         match serde_json::to_vec(&self.0) {
             Ok(body) => HttpResponse::Ok().content_type("application/json").body(body),
-            Err(error) => HttpResponse::from_error(Problem::internal(format!("a reply is no JSON: {error}"))),
+            Err(error) => HttpResponse::from_error(Problem::broken(format!("a reply is no JSON: {error}"))),
         }
     }
 }
@@ -96,7 +96,7 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
         Box::pin(async move {
             accepted?;
             let reading = tokio::time::timeout(limits.within, read(payload, &limits));
-            let body = reading.await.map_err(|_| too_slow())??;
+            let body = reading.await.map_err(|_| Problem::too_slow("The body did not arrive in time."))??;
             parse(&body).map(Json)
         })
     }
@@ -147,11 +147,6 @@ async fn read(mut payload: Payload, limits: &BodyLimits) -> Result<Bytes, Proble
         whole.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&chunk);
     }
     Err(limits.too_large())
-}
-
-fn too_slow() -> Problem {
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request took too long to arrive")
-        .detail("The body did not arrive in time.")
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

@@ -1,6 +1,6 @@
 //! What a capability's `http.rs` is written with: its routes, strict extractors, and one form for every error.
 //!
-//! A route takes a [`Caller`] and typed input, asks through [`Caller::client`], and returns its reply or a [`Problem`]:
+//! A route takes a [`Caller`] (a [`User`] where one must be logged in) and typed input, asks through [`Caller::client`], and returns its reply or a [`Problem`]:
 //!
 //! ```ignore
 //! /// Reads one product.
@@ -22,9 +22,10 @@
 //!
 //! - [`Routes`], [`RouteSet`]: what a capability hands to the gateway.
 //! - [`Problem`]: every error, as RFC 9457 problem details.
-//! - [`Caller`], [`Edge`]: who calls, and a client that asks on their behalf.
+//! - [`Caller`], [`Edge`]: who calls, and a client that asks on their behalf. [`User`], [`UserWith`]: who is logged in,
+//!   and has a role.
 //! - [`Json`], [`Path`], [`Query`], [`BodyLimits`]: input that is refused with a problem when it is not as declared.
-//! - [`Page`], [`Listing`]: lists in pages. [`Timestamp`]: moments.
+//! - [`Page`], [`Listing`]: lists in pages. [`Timestamp`]: moments. [`whole`]: numbers.
 //! - [`testing`]: requests to routes in tests, without a gateway.
 
 mod routes;
@@ -34,7 +35,7 @@ mod problem;
 pub use problem::Problem;
 
 mod caller;
-pub use caller::{Caller, Edge};
+pub use caller::{Caller, Edge, RoleName, User, UserWith};
 
 mod json;
 pub use json::{BodyLimits, Json};
@@ -51,3 +52,6 @@ pub use timestamp::Timestamp;
 pub mod testing;
 
 mod wording;
+
+mod whole;
+pub use whole::{present_whole, whole};

@@ -11,8 +11,6 @@ use crate::{Problem, Query};
 
 const DEFAULT_LIMIT: u32 = 20;
 const LARGEST_LIMIT: u32 = 100;
-/// A cursor is an opaque key; none of ours is longer.
-const LONGEST_CURSOR: usize = 512;
 const LIMIT_RANGE: &str = "`limit` is a whole number from 1 to 100";
 
 /// Which part of a list is wanted.
@@ -24,9 +22,9 @@ pub struct Page {
     #[serde(default, deserialize_with = "limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     pub limit: Option<u32>,
-    /// The `next_cursor` of the page before; absent for the first page.
+    /// The `next_cursor` of the page before; absent for the first page. It is the id of that page's last item.
     #[serde(default)]
-    #[param(max_length = 512)]
+    #[param(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     pub cursor: Option<String>,
 }
 
@@ -49,7 +47,7 @@ impl FromRequest for Page {
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Query::<Self>::of(req).map(Query::into_inner).and_then(|page| match &page.cursor {
-            Some(cursor) if cursor.len() > LONGEST_CURSOR => Err(Problem::bad_request("`cursor` is not one of ours.")),
+            Some(cursor) if !is_id(cursor) => Err(Problem::bad_request("`cursor` is not one of ours.")),
             _ => page.limit().map(|_| page),
         }))
     }
@@ -66,6 +64,13 @@ pub struct Listing<T> {
     pub next_cursor: Option<String>,
 }
 
+/// Whether this is an id as the platform writes them: a UUID in lower case with hyphens.
+fn is_id(text: &str) -> bool {
+    let hyphen = |i: usize| matches!(i, 8 | 13 | 18 | 23);
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.len() == 36 && text.bytes().enumerate().all(|(i, b)| if hyphen(i) { b == b'-' } else { digit(b) })
+}
+
 /// Reads the limit in words of our own, from text and from numbers alike.
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -78,6 +83,8 @@ mod tests {
 
     use super::*;
 
+    const ID: &str = "01900000-0000-7000-8000-00000000000a";
+
     async fn page(query: &str) -> Result<Page, u16> {
         let req = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
         Page::extract(&req).await.map_err(|p| p.status().as_u16())
@@ -86,14 +93,15 @@ mod tests {
     #[actix_web::test]
     async fn a_page_has_20_items_unless_the_request_says_otherwise() {
         assert_eq!(page("").await.unwrap().limit().unwrap(), 20);
-        let given = page("limit=100&cursor=abc").await.unwrap();
-        assert_eq!((given.limit().unwrap(), given.cursor.as_deref()), (100, Some("abc")));
+        let given = page(&format!("limit=100&cursor={ID}")).await.unwrap();
+        assert_eq!((given.limit().unwrap(), given.cursor.as_deref()), (100, Some(ID)));
     }
 
     #[actix_web::test]
     async fn limits_and_parameters_out_of_bounds_are_refused() {
-        let long = format!("cursor={}", "x".repeat(513));
-        for query in ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=99999999999", "limits=3", &long] {
+        let upper = format!("cursor={}", ID.to_uppercase());
+        for query in ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=99999999999", "limits=3", "cursor=", &upper]
+        {
             assert_eq!(page(query).await, Err(400), "{query}");
         }
         assert!(Page { limit: Some(0), cursor: None }.limit().is_err());

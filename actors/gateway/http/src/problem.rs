@@ -18,10 +18,10 @@ use utoipa::{PartialSchema, ToSchema};
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// An error as a client sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Problem(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     status: StatusCode,
     slug: &'static str,
@@ -126,11 +126,22 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The content is not acceptable").detail(detail)
     }
 
-    /// 500: something inside is broken; `cause` is logged, never sent.
+    /// 500: something inside is broken, and nothing was changed; `cause` is logged, never sent.
     pub fn internal(cause: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Something went wrong inside")
             .detail("Nothing was changed. The trace id helps operators to find out why.")
             .cause(cause)
+    }
+
+    /// 500: something inside is broken, and nobody knows how far it had come; `cause` is logged, never sent.
+    pub fn broken(cause: impl Into<String>) -> Self {
+        Self::internal(cause)
+            .detail("It is not known whether the request took effect. The trace id helps operators to find out why.")
+    }
+
+    /// 408: the client took too long to send its request.
+    pub fn too_slow(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request took too long to arrive").detail(detail)
     }
 
     /// 503: it surely did not run, and trying again makes sense.

@@ -50,7 +50,7 @@ pub async fn send<A: Actor>(stage: &Stage<A>, routes: Routes, who: Option<Princi
             let edge = Edge {
                 trace: TraceContext::root(client.env()),
                 client,
-                principal: who.map(Arc::new),
+                principal: Ok(who.map(Arc::new)),
                 request_id: "r".into(),
                 address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             };

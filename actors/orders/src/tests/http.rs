@@ -38,14 +38,14 @@ async fn an_order_is_placed_read_listed_and_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeated_key_is_200_with_the_first_order_and_422_with_another_body() {
+async fn a_repeated_key_is_200_with_the_first_order_and_409_with_another_body() {
     let (t, _) = orders().await;
     let with_key = |quantity| honey(quantity).insert_header(("Idempotency-Key", "k-1"));
     let first = send(&t, Some(ann()), with_key(2)).await;
     let again = send(&t, Some(ann()), with_key(2)).await;
     assert_eq!((first.status, again.status, first.body), (201, 200, again.body));
     let other = send(&t, Some(ann()), with_key(3)).await;
-    assert_eq!((other.status, &other.body["type"]), (422, &json!("urn:essaim:problem:idempotency-key-reused")));
+    assert_eq!((other.status, &other.body["type"]), (409, &json!("urn:essaim:problem:idempotency-key-reused")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,15 +81,15 @@ async fn what_is_wrong_with_a_request_decides_its_status() {
         ("quantity 0", bob(), line(&id(1), json!(0)), 422),
         ("quantity 1.5", bob(), line(&id(1), json!(1.5)), 422),
         ("quantity too large", bob(), line(&id(1), json!(1_000_001)), 422),
-        ("unknown product", bob(), line(&id(9), json!(1)), 422),
+        ("unknown product", bob(), line(&id(9), json!(1)), 409),
         ("no product id", bob(), line("honey", json!(1)), 422),
         (
             "two currencies",
             bob(),
             post(json!([{"product_id": id(1), "quantity": 1}, {"product_id": id(3), "quantity": 1}])),
-            422,
+            409,
         ),
-        ("total too large", bob(), line(&id(4), json!(2)), 422),
+        ("total too large", bob(), line(&id(4), json!(2)), 409),
         ("bad key", bob(), honey(1).insert_header(("Idempotency-Key", "a b")), 400),
         ("empty key", bob(), honey(1).insert_header(("Idempotency-Key", "")), 400),
         ("bad cursor", bob(), get("/orders?cursor=x"), 400),

@@ -44,7 +44,7 @@ pub enum Role {
 
 impl Role {
     /// The role's name, as it stands in tokens and principals.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
             Self::Admin => "admin",
