@@ -66,6 +66,8 @@ pub use essaim_contract as contract;
 
 pub mod config;
 pub mod exit;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod store;
 pub mod trace;
 

@@ -22,6 +22,8 @@ use crate::trace::TraceContext;
 
 /// Sources of unreadable frames that are named in the log; the others are only counted.
 const NAMED_SOURCES: usize = 64;
+/// No ask may wait longer, whatever it says: a deadline must be a moment that the clock can tell.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Senders not heard for this many leases are forgotten.
 const LEASES_REMEMBERED: u32 = 20;
 
@@ -143,7 +145,7 @@ impl Reader {
             return;
         }
         let lane = remote.lane(header.from, header.inbox, remote.settings.wire.window_bytes);
-        let left = sender.left(Duration::from_millis(ask.left), ask.at, now_us);
+        let left = sender.left(Duration::from_millis(ask.left).min(LONGEST_WAIT), ask.at, now_us);
         let margin = Duration::from_millis(remote.settings.wire.deadline_margin_ms);
         if remote.is_draining() || !remote.health.holds_lease(now) {
             let node = remote.me.node.clone();
