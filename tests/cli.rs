@@ -127,6 +127,25 @@ fn check_finds_a_sqlite_capability_with_two_hosts() {
 }
 
 #[test]
+fn a_value_that_cannot_be_is_found_by_check_and_refused_at_start() {
+    for (setting, key) in [
+        ("auth.access_token_seconds=0", "auth.access_token_seconds"),
+        ("auth.argon2.memory_kib=1", "[auth.argon2]"),
+        ("gateway.trace_sample=2.0", "gateway.trace_sample"),
+        ("gateway.header_limit_count=1000", "gateway.header_limit_count"),
+        ("orders.repair_batch=0", "orders.repair_batch"),
+    ] {
+        refused(&["run", "--set", setting], code::CONFIG, &[key]);
+        let scratch = Scratch::new("check");
+        let mut command = essaim();
+        command.args(["check", "--set", setting, "--data-dir"]).arg(scratch.path());
+        let mut process = Process::start("essaim check", &mut command);
+        assert_eq!(process.exit_code(), Some(code::CONFIG), "{:#?}", process.lines());
+        assert!(process.lines().iter().any(|line| line.contains(key)), "{:#?}", process.lines());
+    }
+}
+
+#[test]
 fn check_passes_what_can_run() {
     let redis = Redis::start();
     let scratch = Scratch::new("check");
@@ -147,6 +166,19 @@ fn starting_says_where_it_listens_what_it_hosts_and_where_its_data_is() {
     for word in [data.as_str(), port.trim_start_matches("http://"), "gateway", "orders"] {
         assert!(said.contains(word), "`{word}` is not in:\n{said}");
     }
+}
+
+#[test]
+fn a_port_that_the_system_chose_is_told() {
+    let scratch = Scratch::new("port");
+    let mut command = essaim();
+    command.args(["run", "--listen", "127.0.0.1:0", "--set", "catalog.demo=false", "--data-dir"]).arg(scratch.path());
+    let mut process = Process::start("essaim run", &mut command);
+    let line = process.wait_for_line("listens http://");
+    let port = line.split([':', ' ']).filter_map(|part| part.parse::<u16>().ok()).next();
+    Api::at(port.filter(|port| *port != 0).unwrap_or_else(|| panic!("{line}"))).get("/livez").is(200);
+    process.signal(Signal::Term);
+    assert_eq!(process.exit_code(), Some(0));
 }
 
 #[test]

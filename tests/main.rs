@@ -10,6 +10,7 @@
 //! - [`platform`]: what the platform shows of itself: document, traces, figures, first start.
 //! - [`cli`]: what the command line says and does.
 //! - [`faults`]: nodes and Redis that go away and come back.
+//! - [`hostile`]: input that is wrong, or meant to do harm.
 //! - [`errors`]: each way an ask can fail, in one process and across Redis.
 //! - [`golden`]: bytes that other nodes rely on.
 //! - [`load`]: capabilities that misbehave, and more work than there is room for.
@@ -24,6 +25,7 @@ mod errors;
 mod faults;
 mod golden;
 mod load;
+mod hostile;
 mod platform;
 mod scenario;
 mod store;

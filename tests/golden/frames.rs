@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use essaim_contract::Principal;
 use redis::Commands;
 use rmp_serde::Deserializer;
 use serde::de::IgnoredAny;
@@ -13,7 +14,7 @@ use serde_bytes::ByteBuf;
 
 use super::record::Record;
 use crate::errors::FarNode;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, Redis};
 
 const INBOX: &str = "essaim:inbox:tool:7";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -34,25 +35,29 @@ struct Message<'a> {
     ask: Ask<'a>,
 }
 
+/// An ask, as docs/protocol.md describes it.
 #[derive(Serialize)]
-struct Ask<'a> {
-    id: u64,
-    name: &'a str,
-    left: u64,
-    at: u64,
-    trace: &'a str,
+pub struct Ask<'a> {
+    pub id: u64,
+    pub name: &'a str,
+    pub left: u64,
+    pub at: u64,
+    pub trace: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    chain: &'a [&'a str],
-    body: ByteBuf,
+    pub chain: &'a [&'a str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Principal>,
+    pub body: ByteBuf,
 }
 
 /// An ask of the probe, whose message is one text.
-fn ask(id: u64, name: &'static str, deed: &str) -> Ask<'static> {
+pub fn ask(id: u64, name: &'static str, deed: &str) -> Ask<'static> {
     let body = rmp_serde::to_vec_named(deed).expect("a text can be encoded");
-    Ask { id, name, left: 30_000, at: 1_000, trace: TRACE, chain: &[], body: body.into() }
+    Ask { id, name, left: 30_000, at: 1_000, trace: TRACE, chain: &[], principal: None, body: body.into() }
 }
 
-fn frame(version: u8, ask: Ask<'_>) -> Vec<u8> {
+/// A frame with one ask.
+pub fn frame(version: u8, ask: Ask<'_>) -> Vec<u8> {
     let header =
         Header { essaim: version, from: "tool".into(), epoch: 7, inbox: INBOX.into(), sent: 0, grant: 1 << 20, n: 1 };
     let mut frame = rmp_serde::to_vec_named(&header).expect("a header can be encoded");
@@ -61,12 +66,12 @@ fn frame(version: u8, ask: Ask<'_>) -> Vec<u8> {
 }
 
 /// Publishes frames to the node's inbox, one after another, and takes as many answers: the messages by their asks' ids.
-fn converse(node: &FarNode, frames: &[Vec<u8>], answers: usize) -> BTreeMap<u64, Vec<u8>> {
-    let (mut publisher, mut listener) = (node.redis().connection(), node.redis().connection());
+pub fn converse(redis: &Redis, node: &str, frames: &[Vec<u8>], answers: usize) -> BTreeMap<u64, Vec<u8>> {
+    let (mut publisher, mut listener) = (redis.connection(), redis.connection());
     listener.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     let mut subscription = listener.as_pubsub();
     subscription.subscribe(INBOX).expect("redis takes a subscriber");
-    let inbox = node.redis().wait_for_channel(":inbox:far:");
+    let inbox = redis.wait_for_channel(&format!(":inbox:{node}:"));
     for frame in frames {
         let receivers: u64 = publisher.publish(&inbox, &frame[..]).expect("redis takes a frame");
         assert_eq!(receivers, 1, "the node listens at its inbox");
@@ -115,7 +120,8 @@ fn a_client_in_another_language_is_answered_byte_for_byte() {
         ("cycle", frame(1, in_a_circle)),
     ];
     let frames: Vec<_> = asks.iter().map(|(_, frame)| frame.clone()).collect();
-    let answers = converse(&FarNode::start(), &frames, asks.len());
+    let node = FarNode::start();
+    let answers = converse(node.redis(), "far", &frames, asks.len());
     let mut record = Record::new();
     for ((name, frame), answer) in asks.into_iter().zip(answers.into_values()) {
         record.raw(format!("{name} ask-frame"), frame);
@@ -139,6 +145,6 @@ fn repeated_foreign_and_broken_frames_change_nothing() {
         Vec::new(),
         frame(1, ask(3, "probe.do.v1", "Answer")),
     ];
-    let answers = converse(&node, &frames, 2);
+    let answers = converse(node.redis(), "far", &frames, 2);
     assert_eq!(answers.into_keys().collect::<Vec<_>>(), [1, 3]);
 }

@@ -11,7 +11,7 @@
 //! - [`samples`]: a sample of each form.
 //! - [`record`]: the file, and how it is compared.
 
-mod frames;
+pub mod frames;
 mod record;
 mod samples;
 

@@ -39,6 +39,11 @@ impl Api {
         Self { base: format!("http://{address}:{port}"), agent: config.new_agent(), headers: Vec::new() }
     }
 
+    /// The port it sends its requests to.
+    pub fn port(&self) -> u16 {
+        self.base.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the address has a port")
+    }
+
     /// Where it sends its requests, such as `http://127.0.0.1:8080`.
     pub fn base(&self) -> &str {
         &self.base
@@ -60,6 +65,12 @@ impl Api {
     /// This client, bearing that access token.
     pub fn bearing(&self, token: &str) -> Self {
         self.with("Authorization", &format!("Bearer {token}"))
+    }
+
+    /// The value of the header `Authorization` that it sends.
+    pub fn token(&self) -> String {
+        let header = self.headers.iter().find(|(name, _)| name == "Authorization");
+        header.map(|(_, value)| value.clone()).expect("it is logged in")
     }
 
     #[track_caller]
@@ -88,7 +99,7 @@ impl Api {
     }
 
     #[track_caller]
-    fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let answer = self.try_send(method, path, body);
         answer.unwrap_or_else(|e| panic!("{method} {path} at {} was not answered: {e}", self.base))
     }
@@ -111,13 +122,8 @@ impl Api {
         };
         let text = response.body_mut().read_to_string()?;
         let readable = |v: &ureq::http::HeaderValue| v.to_str().unwrap_or_default().to_string();
-        Ok(Answer {
-            request: format!("{method} {path}"),
-            status: response.status().as_u16(),
-            headers: response.headers().iter().map(|(n, v)| (n.to_string(), readable(v))).collect(),
-            body: serde_json::from_str(&text).unwrap_or(Value::Null),
-            text,
-        })
+        let headers = response.headers().iter().map(|(n, v)| (n.to_string(), readable(v))).collect();
+        Ok(Answer::of(&format!("{method} {path}"), response.status().as_u16(), headers, text))
     }
 
     /// Makes an account; the answer.
@@ -156,6 +162,17 @@ impl Api {
 }
 
 impl Answer {
+    /// What a request was answered with.
+    pub fn of(request: &str, status: u16, headers: Vec<(String, String)>, text: String) -> Self {
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { request: request.to_string(), status, headers, text, body }
+    }
+
+    /// What was asked for.
+    pub fn request(&self) -> &str {
+        &self.request
+    }
+
     /// This answer, if it has that status.
     #[track_caller]
     pub fn is(self, status: u16) -> Self {

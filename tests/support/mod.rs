@@ -7,6 +7,7 @@
 //! - [`Cluster`]: the platform in one `essaim` process or in several.
 //! - [`Api`]: a client of its HTTP interface.
 //! - [`Load`]: customers of it, who count what they are told; [`Kept`], the connection that each of them keeps.
+//! - [`Raw`]: a client of bytes that need not be HTTP.
 //! - [`Process`], [`Signal`]: a child process, its output, its end.
 //! - [`eventually`]: the one place that polls, for what no event announces.
 
@@ -45,6 +46,9 @@ pub use kept::{Kept, Reply, Request};
 
 mod load;
 pub use load::{Count, Load, Product, Told};
+
+mod raw;
+pub use raw::Raw;
 
 mod cluster;
 pub use cluster::{ADMIN_EMAIL, ADMIN_PASSWORD, Cluster, ClusterBuilder, ClusterNode, essaim};

@@ -1,0 +1,27 @@
+//! Requests made from the document by a tool of others, which knows nothing of the code.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Process, repository};
+
+/// What the script ends with when the tool cannot be had here.
+const SKIPPED: i32 = 77;
+
+#[test]
+fn schemathesis_finds_nothing() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_essaim"));
+    let target = binary.ancestors().nth(2).expect("binaries are in a profile's directory of the target directory");
+    let mut command = Command::new(repository().join("scripts/schemathesis"));
+    command.env("ESSAIM", binary).env("CARGO_TARGET_DIR", target);
+    let mut process = Process::start("schemathesis", &mut command);
+    match process.exit_code() {
+        Some(SKIPPED) => {
+            let why = process.lines().join(" ");
+            // Past what captures the output of tests that pass: nobody should believe that this was tested.
+            let _ = writeln!(std::io::stderr(), "SKIPPED schemathesis_finds_nothing: {why}");
+        }
+        code => assert_eq!(code, Some(0), "{}", process.lines().join("\n")),
+    }
+}
