@@ -66,7 +66,7 @@ struct OrderLine {
     #[schema(format = "uuid")]
     product_id: String,
     /// How many pieces.
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[schema(minimum = 1, maximum = 100_000_000)]
     quantity: i64,
     /// The price of one piece when the order was placed, in minor units; `null` until stock was reserved.
     #[schema(required, minimum = 0)]
@@ -77,7 +77,7 @@ struct OrderLine {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewOrder {
-    /// What to order. Lines of one product are merged, and together have at most the largest quantity.
+    /// What to order. Lines of one product are merged.
     #[schema(min_items = 1, max_items = 100)]
     lines: Vec<NewOrderLine>,
 }

@@ -41,5 +41,5 @@ pub const MAX_SKU_CHARS: usize = 64;
 pub const MAX_PAGE: u32 = 100;
 /// The most lines of one reservation.
 pub const MAX_LINES: usize = 100;
-/// The largest quantity of one line.
-pub const MAX_QUANTITY: i64 = 1_000_000;
+/// The largest quantity of one line: what a hundred lines of an order come to when they are of one product.
+pub const MAX_QUANTITY: i64 = 100_000_000;

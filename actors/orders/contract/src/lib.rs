@@ -25,7 +25,8 @@ impl Capability for Orders {
 
 /// The most lines of one order.
 pub const MAX_LINES: usize = 100;
-/// The largest quantity of one line, after lines of the same product have been merged.
+/// The largest quantity of one line. Lines of the same product are merged, so an order has at most [`MAX_LINES`] times as
+/// many pieces of it.
 pub const MAX_QUANTITY: i64 = 1_000_000;
 /// The highest total, in minor units: the largest integer that every JSON reader keeps exactly.
 pub const MAX_TOTAL_CENTS: i64 = 9_007_199_254_740_991;

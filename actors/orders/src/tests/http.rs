@@ -109,6 +109,8 @@ fn the_bounds_in_the_document_are_those_of_the_contract() {
     let schemas = &document["components"]["schemas"];
     assert_eq!(schemas["NewOrder"]["properties"]["lines"]["maxItems"], json!(MAX_LINES));
     assert_eq!(schemas["NewOrderLine"]["properties"]["quantity"]["maximum"], json!(MAX_QUANTITY));
+    let together = MAX_QUANTITY * MAX_LINES as i64;
+    assert_eq!(schemas["OrderLine"]["properties"]["quantity"]["maximum"], json!(together));
     assert_eq!(schemas["Order"]["properties"]["total_cents"]["maximum"], json!(MAX_TOTAL_CENTS));
     let required = schemas["Order"]["required"].as_array().unwrap();
     assert!(required.contains(&json!("total_cents")) && !required.contains(&json!("rejection")), "{required:?}");
