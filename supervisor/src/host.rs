@@ -164,8 +164,9 @@ impl Host {
     /// busy one.
     pub fn admit(self: &Arc<Self>, key: Option<&str>) -> Result<Permit, NotDelivered> {
         self.supervision.admits()?;
-        if self.admitted.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.admitted.fetch_sub(1, Ordering::Relaxed);
+        // Whoever is refused changes nothing: counted for a moment, many of them would keep others from free places.
+        let one_more = |admitted| (admitted < self.limit).then_some(admitted + 1);
+        if self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             let bound = format!("capabilities.{}.mailbox = {} messages", self.name, self.limit);
             return Err(NotDelivered::Overloaded { capability: self.name.to_string(), bound });
         }
