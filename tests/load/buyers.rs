@@ -35,9 +35,12 @@ fn for_a_rush(cluster: ClusterBuilder) -> ClusterBuilder {
     cluster
         .set("capabilities.orders.mailbox", 40)
         .set("gateway.rate_limit_per_second", 0)
-        .set("gateway.request_timeout_ms", 30_000)
-        .set("ask.timeout_ms", 20_000)
-        .set("orders.repair_after_ms", 25_000)
+        .set("gateway.request_timeout_ms", 50_000)
+        .set("ask.timeout_ms", 40_000)
+        // All want the same row, one after the other.
+        .set("store.transaction_limit_ms", 40_000)
+        .set("store.acquire_timeout_ms", 40_000)
+        .set("orders.repair_after_ms", 60_000)
         .set("orders.repair_every_ms", 500)
         .set("log.filter", "info,essaim::access=off,essaim_gateway=error")
 }

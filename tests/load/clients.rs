@@ -1,6 +1,7 @@
 //! Many clients at once, and clients who ask until they are answered.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use essaim_contract::{Ask, AskError};
 use essaim_supervisor::Client;
@@ -35,6 +36,15 @@ pub fn crowd<T: Send>(count: usize, client: impl Fn(usize) -> T + Sync) -> Vec<T
         let all: Vec<_> = (0..count).map(one).collect();
         all.into_iter().map(|client| client.join().expect("no client panics")).collect()
     })
+}
+
+/// Sets the flag that ends a crowd when it is dropped: by a panic too, or the test would wait for its clients for ever.
+pub struct Shift<'a>(pub &'a AtomicBool);
+
+impl Drop for Shift<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// What an order was answered with in the end, and what its customer was told before.

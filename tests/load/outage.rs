@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use super::clients::{crowd, held_by, order_until_answered, orders_of, stock_of};
+use super::clients::{Shift, crowd, held_by, order_until_answered, orders_of, stock_of};
 use crate::support::{ADMIN_EMAIL, ADMIN_PASSWORD, Answer, Cluster, PATIENCE, Postgres, eventually};
 
 const CUSTOMERS: usize = 8;
@@ -24,7 +24,9 @@ struct Told {
 fn no_acknowledged_order_is_lost_when_postgres_goes_away_under_load() {
     let mut server = Postgres::start();
     let database = server.database();
-    let mut cluster = Cluster::single().set("gateway.rate_limit_per_second", 0);
+    // However long the server is away, the customers' own repetitions settle their orders, not the repair.
+    let mut cluster =
+        Cluster::single().set("gateway.rate_limit_per_second", 0).set("orders.repair_after_ms", 3_600_000);
     for capability in ["users", "auth", "catalog", "orders"] {
         cluster = cluster.set(&format!("capabilities.{capability}.database"), database.url());
     }
@@ -34,6 +36,7 @@ fn no_acknowledged_order_is_lost_when_postgres_goes_away_under_load() {
 
     let told = Told::default();
     let answers = std::thread::scope(|scope| {
+        let shift = Shift(&told.over);
         let customers = scope.spawn(|| {
             crowd(CUSTOMERS, |customer| {
                 let api = admin.within(PATIENCE);
@@ -63,7 +66,7 @@ fn no_acknowledged_order_is_lost_when_postgres_goes_away_under_load() {
         is_missed();
         server.go_on();
         more_are_acknowledged();
-        told.over.store(true, Ordering::SeqCst);
+        drop(shift);
         customers.join().expect("no customer panics")
     });
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::clients::crowd;
+use super::clients::{Shift, crowd};
 use super::locks::Session;
 use crate::support::{Answer, Api, Cluster, ClusterBuilder, Database, PATIENCE, Postgres, eventually};
 
@@ -93,18 +93,23 @@ fn an_overload_takes_little_memory_and_is_over_when_it_ends() {
     let pid = cluster.node("main").process().pid();
     let before = memory_kib(pid, "VmRSS");
 
-    let counts = Counts::default();
+    let (counts, node) = (Counts::default(), cluster.node("main").admin());
+    let catalog = || node.get("/status").is(200)["capabilities"]["catalog"].clone();
     std::thread::scope(|scope| {
-        let begun = Instant::now();
+        let (begun, shift) = (Instant::now(), Shift(&counts.over));
         let clients = scope.spawn(|| crowd(CLIENTS, |client| insist(&admin.within(PATIENCE), client, &counts)));
         eventually("an overload that lasts", || {
-            (begun.elapsed() >= duration() && counts.tenfold()).then(|| counts.over.store(true, Ordering::SeqCst))
+            let admitted = catalog()["admitted"].as_u64();
+            assert!(admitted.is_some_and(|admitted| admitted <= MAILBOX as u64), "{admitted:?}");
+            (begun.elapsed() >= duration() && counts.tenfold()).then_some(())
         });
+        drop(shift);
         clients.join().expect("no client panics");
     });
     // The first request after the overload finds a place.
     make(&admin, "next").is(201);
 
+    assert_eq!(catalog()["admitted"], 0);
     let (peak, after) = (memory_kib(pid, "VmHWM"), memory_kib(pid, "VmRSS"));
     println!("{counts:?}; {before} KiB before, {peak} KiB at the peak, {after} KiB after");
     assert!(peak - before < MOST_KIB, "{before} KiB before, {peak} KiB at the peak");
