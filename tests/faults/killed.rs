@@ -1,6 +1,6 @@
-//! kill -9 of hosts.
+//! kill -9 of hosts and gateways.
 
-use crate::support::{Cluster, Redis};
+use crate::support::{Cluster, GATEWAY_KILLED, Redis};
 
 use super::stage::{Stage, kill, wait_until_served};
 
@@ -42,5 +42,24 @@ fn replicas_that_are_killed_one_after_the_other_cost_no_read_and_no_order() {
     }
     let told = load.stop();
     assert!(told.reads.honest.is_empty(), "a read failed while a host lived: {:?}", told.reads);
+    stage.is_as_told(&told);
+}
+
+#[test]
+fn a_gateway_that_is_killed_costs_nothing_but_what_was_with_it() {
+    let mut stage = Stage::replicated(&["identity-2", "shop-2"], |c| c);
+    let load = stage.load();
+    for gateway in ["front-1", "front-2"] {
+        let node = stage.cluster.node(gateway);
+        load.excuse(node.gateway_port().expect("it is a gateway"));
+        node.kill();
+        load.everybody_answered();
+        load.served_more(60, 20);
+        stage.cluster.node(gateway).restart();
+    }
+    let told = load.stop();
+    let others = told.reads.honest.keys().chain(told.orders.honest.keys()).filter(|problem| *problem != GATEWAY_KILLED);
+    assert_eq!(others.collect::<Vec<_>>(), Vec::<&String>::new());
+    // Orders that were with it were sent again to the other one; none was made twice.
     stage.is_as_told(&told);
 }

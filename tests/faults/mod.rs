@@ -6,7 +6,7 @@
 //! # Layout
 //!
 //! - [`stage`]: replicas over a Redis and a PostgreSQL, with customers.
-//! - [`killed`]: kill -9 of hosts. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
+//! - [`killed`]: kill -9 of hosts and gateways. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
 //! - [`cut`]: a network link that is cut without a word. [`mixed`]: one fault after the other.

@@ -21,6 +21,9 @@ const REST: Duration = Duration::from_millis(8);
 /// How long a customer waits before an order that was not served is sent again, or a gateway is looked for again.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How requests are counted that were with a gateway when the test killed it.
+pub const GATEWAY_KILLED: &str = "gateway-killed";
+
 /// What the customers buy; what it costs never changes.
 #[derive(Debug, Clone)]
 pub struct Product {
@@ -53,6 +56,8 @@ pub struct Told {
     pub dishonest: Vec<String>,
     /// The orders that were acknowledged, by their key.
     pub acknowledged: BTreeMap<String, String>,
+    /// Gateways that are about to be killed.
+    excused: BTreeSet<u16>,
     /// How many answers each customer has had.
     answers: BTreeMap<String, u64>,
     stop: bool,
@@ -114,6 +119,11 @@ impl Load {
             let (next, _) = self.shared.changed.wait_timeout(told, PATIENCE).unwrap_or_else(PoisonError::into_inner);
             told = next;
         }
+    }
+
+    /// From here on it is no lie if this gateway hangs up.
+    pub fn excuse(&self, gateway: u16) {
+        self.shared.told().excused.insert(gateway);
     }
 
     /// What was told so far.
@@ -183,7 +193,8 @@ struct Customer {
     name: String,
     /// Which gateway is next.
     turn: usize,
-    kept: Option<Kept>,
+    /// A connection to the gateway of that port.
+    kept: Option<(u16, Kept)>,
 }
 
 impl Customer {
@@ -244,30 +255,34 @@ impl Customer {
         }
     }
 
-    fn send(&mut self, request: &Request) -> Result<Reply, String> {
-        let mut kept = match self.kept.take() {
+    fn send(&mut self, request: &Request) -> Result<Reply, Unanswered> {
+        let (port, mut kept) = match self.kept.take() {
             Some(kept) => kept,
-            None => self.connect()?,
+            None => self.connect().map_err(Unanswered::Live)?,
         };
-        let reply = kept.send(request).map_err(|error| format!("{} {}: {error}", request.method, request.path))?;
+        let reply = kept.send(request).map_err(|error| match self.shared.told().excused.contains(&port) {
+            true => Unanswered::Excused,
+            false => Unanswered::Live(format!("{} {}: {error}", request.method, request.path)),
+        })?;
         match reply.closes() {
             true => self.turn += 1,
-            false => self.kept = Some(kept),
+            false => self.kept = Some((port, kept)),
         }
         Ok(reply)
     }
 
     /// A connection to a gateway: to the only one, or to one that is ready.
-    fn connect(&mut self) -> Result<Kept, String> {
+    fn connect(&mut self) -> Result<(u16, Kept), String> {
         let gateways = &self.shared.gateways;
         if let [only] = gateways[..] {
-            return Kept::open(only).map_err(|error| format!("connecting: {error}"));
+            return Kept::open(only).map(|kept| (only, kept)).map_err(|error| format!("connecting: {error}"));
         }
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            let ready = Kept::open(gateways[self.turn % gateways.len()]).ok().and_then(|mut kept| {
+            let port = gateways[self.turn % gateways.len()];
+            let ready = Kept::open(port).ok().and_then(|mut kept| {
                 let reply = kept.send(&Request::get("/readyz")).ok()?;
-                (reply.status == 200 && !reply.closes()).then_some(kept)
+                (reply.status == 200 && !reply.closes()).then_some((port, kept))
             });
             match ready {
                 Some(kept) => return Ok(kept),
@@ -309,6 +324,15 @@ impl Shared {
     }
 }
 
+/// Why there is no reply.
+#[derive(Debug)]
+enum Unanswered {
+    /// The gateway was killed by the test.
+    Excused,
+    /// It was not.
+    Live(String),
+}
+
 #[derive(Debug)]
 enum Outcome {
     Served,
@@ -331,10 +355,11 @@ fn price(reply: &Reply) -> Option<u64> {
 }
 
 /// Judges what a request was told; `right` says whether a success is the right one.
-fn outcome(what: &str, reply: Result<Reply, String>, right: impl Fn(&Reply) -> bool) -> Outcome {
+fn outcome(what: &str, reply: Result<Reply, Unanswered>, right: impl Fn(&Reply) -> bool) -> Outcome {
     let reply = match reply {
         Ok(reply) => reply,
-        Err(error) => return Outcome::Dishonest(format!("{what} was not answered: {error}")),
+        Err(Unanswered::Excused) => return Outcome::Honest(GATEWAY_KILLED.into()),
+        Err(Unanswered::Live(error)) => return Outcome::Dishonest(format!("{what} was not answered: {error}")),
     };
     if right(&reply) {
         return Outcome::Served;
@@ -357,5 +382,6 @@ fn an_error_is_honest_only_if_it_says_what_a_client_may_do() {
     assert!(matches!(judged(504, "outcome-unknown"), Outcome::Honest(p) if p == "outcome-unknown"));
     assert!(matches!(judged(503, "unavailable"), Outcome::Dishonest(_)), "without Retry-After it helps nobody");
     assert!(matches!(judged(500, "internal-error"), Outcome::Dishonest(_)));
-    assert!(matches!(outcome("it", Err("hung up".into()), |_| true), Outcome::Dishonest(_)));
+    let hung_up = Err(Unanswered::Live("hung up".into()));
+    assert!(matches!(outcome("it", hung_up, |_| true), Outcome::Dishonest(_)));
 }

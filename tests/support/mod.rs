@@ -45,7 +45,7 @@ mod kept;
 pub use kept::{Kept, Reply, Request};
 
 mod load;
-pub use load::{Count, Load, Product, Told};
+pub use load::{Count, GATEWAY_KILLED, Load, Product, Told};
 
 mod raw;
 pub use raw::Raw;
