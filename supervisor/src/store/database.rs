@@ -100,7 +100,7 @@ impl Database {
             Some(due) => writes.limits.acquire.min(due.saturating_duration_since(now) * PATIENCE_PERCENT / 100),
             None => writes.limits.acquire,
         };
-        Ok(Tx::begin(writes, now + wait, track).await?)
+        Ok(Tx::begin(writes, now + wait, due, track).await?)
     }
 
     /// How the database is now: asks it one question, and changes nothing.

@@ -19,7 +19,8 @@ use crate::{Cx, Fault};
 /// A transaction of the capability's own database; rolled back unless [`Tx::commit`] is called.
 ///
 /// It borrows the handler's [`Cx`], so a handler cannot ask while it holds one: waits come before the transaction. It
-/// has a time limit (`store.transaction_limit_ms`), after which statements and the commit fail.
+/// has a time limit (`store.transaction_limit_ms`), after which statements and the commit fail. The commit also fails once
+/// the deadline of the handler's message has passed: its asker no longer waits.
 ///
 /// After a statement failed the transaction cannot go on, on SQLite as on PostgreSQL: where a conflict is expected,
 /// write with `ON CONFLICT`.
@@ -27,6 +28,8 @@ pub struct Tx<'cx> {
     state: Mutex<State>,
     lanes: Arc<Lanes>,
     limit: Instant,
+    /// When the handler's answer is due.
+    due: Option<Instant>,
     progress: Arc<dyn Track>,
     cx: PhantomData<&'cx mut Cx>,
 }
@@ -53,12 +56,17 @@ pub enum TxError {
 }
 
 impl<'cx> Tx<'cx> {
-    /// Begins a transaction; every transaction of a handler begins here.
-    pub(crate) async fn begin(lanes: &Arc<Lanes>, patience: Instant, progress: Arc<dyn Track>) -> Result<Self, DbErr> {
+    /// Begins a transaction; every transaction of a handler begins here. Nothing is committed after `due`.
+    pub(crate) async fn begin(
+        lanes: &Arc<Lanes>,
+        patience: Instant,
+        due: Option<Instant>,
+        progress: Arc<dyn Track>,
+    ) -> Result<Self, DbErr> {
         let lease = lanes.begin(patience).await?;
         let limit = lanes.env.now() + lanes.limits.transaction;
         let state = Mutex::new(State { lease: Some(lease), failed: None });
-        Ok(Self { state, lanes: lanes.clone(), limit, progress, cx: PhantomData })
+        Ok(Self { state, lanes: lanes.clone(), limit, due, progress, cx: PhantomData })
     }
 
     /// Makes the transaction's writes durable.
@@ -72,6 +80,10 @@ impl<'cx> Tx<'cx> {
         }
         if self.lanes.env.now() >= self.limit {
             return Err(TxError::Database(too_long()));
+        }
+        // A handler is dropped at its deadline, but whoever slept through it may wake up right here.
+        if self.due.is_some_and(|due| self.lanes.env.now() >= due) {
+            return Err(TxError::Database(too_late()));
         }
         let Some(mut lease) = state.lease.take() else { return Err(TxError::Database(already_failed("it ended"))) };
         // A handler may commit more than once; what an earlier transaction committed stays committed.
@@ -142,6 +154,10 @@ impl Drop for Tx<'_> {
 
 fn too_long() -> DbErr {
     refusal("the transaction is older than store.transaction_limit_ms; do the waiting before cx.begin()")
+}
+
+fn too_late() -> DbErr {
+    refusal("the deadline of the message has passed: its asker may have been told so, and have looked")
 }
 
 fn already_failed(how: &str) -> DbErr {
