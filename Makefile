@@ -25,3 +25,4 @@ check:
 test:
 	@scripts/setup test
 	cargo test --locked --workspace $(ARGS)
+	@scripts/fuzz || [ $$? -eq 77 ]

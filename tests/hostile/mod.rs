@@ -27,7 +27,7 @@ mod tokens;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::support::{Answer, Api, Cluster, Raw};
+use crate::support::{Answer, Api, Cluster, Postgres, Raw};
 
 /// One process that all tests of hostile HTTP requests share; it must survive all of them.
 struct Site {
@@ -46,7 +46,13 @@ impl Site {
     fn shared() -> &'static Self {
         static SHARED: OnceLock<Site> = OnceLock::new();
         SHARED.get_or_init(|| {
-            let cluster = Cluster::single().set("gateway.rate_limit_per_second", 0).start();
+            // Half on PostgreSQL, half on SQLite: they do not mind the same characters.
+            let database = Postgres::shared().database();
+            let mut cluster = Cluster::single().set("gateway.rate_limit_per_second", 0);
+            for capability in ["catalog", "orders"] {
+                cluster = cluster.set(&format!("capabilities.{capability}.database"), database.url());
+            }
+            let cluster = cluster.start();
             let (anybody, admin) = (cluster.api(), cluster.admin());
             let customer = |name: &str| {
                 let email = format!("{name}@hostile.example");

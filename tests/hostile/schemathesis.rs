@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Process, repository};
+use crate::support::{Process, Signal, repository};
 
 /// What the script ends with when the tool cannot be had here.
 const SKIPPED: i32 = 77;
@@ -15,8 +15,9 @@ fn schemathesis_finds_nothing() {
     let target = binary.ancestors().nth(2).expect("binaries are in a profile's directory of the target directory");
     let mut command = Command::new(repository().join("scripts/schemathesis"));
     command.env("ESSAIM", binary).env("CARGO_TARGET_DIR", target);
-    let mut process = Process::start("schemathesis", &mut command);
-    match process.exit_code() {
+    // Ended in order, so that it ends the node that it started.
+    let mut process = Process::start_ended_by("schemathesis", &mut command, Signal::Term);
+    match process.exit_code_after(5) {
         Some(SKIPPED) => {
             let why = process.lines().join(" ");
             // Past what captures the output of tests that pass: nobody should believe that this was tested.

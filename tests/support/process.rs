@@ -153,6 +153,13 @@ impl Process {
         self.wait().code()
     }
 
+    /// As [`Process::exit_code`], of a process that has much to do: patience lasts that many times as long.
+    #[track_caller]
+    pub fn exit_code_after(&mut self, patiences: u32) -> Option<i32> {
+        let _ = (0..patiences).find(|_| self.output.wait_for_end());
+        self.exit_code()
+    }
+
     /// Ends it at once and waits until it has ended.
     pub fn kill(&mut self) {
         self.signal(Signal::Kill);
