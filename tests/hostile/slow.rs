@@ -110,6 +110,11 @@ fn a_client_that_does_not_read_its_answers_is_hung_up_on() {
         // More than the buffers of both ends hold, if nobody reads.
         let request = "GET /openapi.json HTTP/1.1\r\nHost: shop\r\n\r\n".repeat(400);
         eventually("the server to hang up", || (!raw.send(&request)).then_some(()));
+        // Nor is it waited for with a refusal that is stuck behind answers.
+        let mut raw = Raw::at(port);
+        let large = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: shop\r\n\r\n".repeat(12);
+        raw.send(large + "nonsense\r\n\r\n");
+        eventually("the server to hang up", || (!raw.send("x")).then_some(()));
     });
 }
 

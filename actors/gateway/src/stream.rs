@@ -128,6 +128,9 @@ impl Stream {
 
     /// Tells the client why it is refused, and waits until it has stopped sending.
     fn refuse(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.refusing.as_ref().is_some_and(|r| r.until.is_none()) {
+            self.in_time(cx)?;
+        }
         let Some(refusing) = &mut self.refusing else { return Poll::Ready(Ok(())) };
         while refusing.written < refusing.told.len() {
             let rest = &refusing.told[refusing.written..];
@@ -174,6 +177,7 @@ impl AsyncWrite for Stream {
             Some((0, status)) if self.refusing.is_none() => {
                 let told = refusal::tell(&self.front, status);
                 self.refusing = Some(Refusing { told, written: 0, until: None });
+                self.pulse.turn(Phase::Idle);
                 bytes
             }
             Some((before, _)) => &bytes[..before],
