@@ -1,11 +1,12 @@
 # `make` alone says what there is.
 
-.PHONY: help run up check test
+.PHONY: help run up check test bench
 
 help:
 	@echo 'make run     all capabilities in one process, with a demo catalogue; nothing to install, data in data/'
 	@echo 'make up      three processes over Redis (config/split.toml); needs a running redis-server'
 	@echo 'make check   form and lints'
+	@echo 'make bench   Essaim beside what it is built on and beside its peers, as ratios (about 10 minutes once it is built)'
 	@echo 'make test    all tests; installs redis-server and postgresql if they are missing (Debian)'
 
 # A debug build starts soonest on a fresh clone; for figures use `cargo run --release -- run`.
@@ -26,3 +27,9 @@ test:
 	@scripts/setup test
 	cargo test --locked --workspace $(ARGS)
 	@scripts/fuzz || [ $$? -eq 77 ]
+
+# For instance ARGS="local remote --rounds 9", or ARGS="--write README.md".
+bench:
+	@scripts/setup bench
+	cargo build --release --locked -p essaim -p essaim-bench --features essaim-bench/peers
+	$${CARGO_TARGET_DIR:-target}/release/essaim-bench $(ARGS)

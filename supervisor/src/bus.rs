@@ -3,9 +3,9 @@
 use std::any::TypeId;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, Unknown, wire_name};
@@ -17,6 +17,7 @@ use crate::call::{Call, Chain};
 use crate::config::Settings;
 use crate::handles::Kind;
 use crate::host::Host;
+use crate::idhash::IdHasher;
 use crate::near::Near;
 use crate::remote::{Outgoing, RawAnswer, Remote};
 use crate::trace::TraceContext;
@@ -32,6 +33,7 @@ pub(crate) struct Bus {
     pub near: Near,
     pub watchdog: Arc<Watchdog>,
     pub started: Instant,
+    names: Names,
     draining: AtomicBool,
     local: OnceLock<Local>,
     remote: OnceLock<Arc<Remote>>,
@@ -40,7 +42,7 @@ pub(crate) struct Bus {
 /// The capabilities hosted here, found by a message's type or by its wire name.
 struct Local {
     hosts: Vec<Arc<Host>>,
-    by_type: HashMap<TypeId, Place, BuildHasherDefault<TypeIdHasher>>,
+    by_type: HashMap<TypeId, Place, BuildHasherDefault<IdHasher>>,
     by_name: HashMap<Arc<str>, Place>,
 }
 
@@ -61,9 +63,19 @@ pub(crate) enum Origin<'a> {
 
 impl Bus {
     pub fn new(env: Env, settings: Arc<Settings>, near: Near) -> Self {
-        let (watchdog, started) = (Arc::default(), env.now());
+        let (watchdog, started, names) = (Arc::default(), env.now(), Names::default());
         let draining = AtomicBool::new(false);
-        Self { env, settings, near, watchdog, started, draining, local: OnceLock::new(), remote: OnceLock::new() }
+        Self {
+            env,
+            settings,
+            near,
+            watchdog,
+            started,
+            names,
+            draining,
+            local: OnceLock::new(),
+            remote: OnceLock::new(),
+        }
     }
 
     /// The node has begun to leave.
@@ -96,7 +108,7 @@ impl Bus {
         let (env, ways_out) = (self.env.clone(), Arc::downgrade(&remote));
         self.near.connect(move |name, body| {
             if let Some(remote) = ways_out.upgrade() {
-                remote.broadcast(name, &body, &TraceContext::root(&env).to_string());
+                remote.broadcast(name, &body, TraceContext::root(&env).text().as_str());
             }
         });
         let _ = self.remote.set(remote);
@@ -132,13 +144,16 @@ impl Bus {
         }
         let mut refused = None;
         if let Some(place) = self.local_place::<M>(to, || message.key().map(Cow::into_owned)) {
+            // Asks that are answered at once must not keep the thread from everybody else. This waits, if at all, before it
+            // takes a place from others.
+            tokio::task::coop::consume_budget().await;
             match place.host.admit(message.key().as_deref()) {
-                Ok(permit) => return place.host.ask(permit, place.entry, message, call).await,
+                Ok(permit) => return permit.ask(place.entry, message, call).await,
                 Err(reason) => refused = Some(reason),
             }
         }
         match self.remote.get() {
-            Some(remote) => Box::pin(ask_remote(remote, message, call, refused)).await,
+            Some(remote) => Box::pin(ask_remote(remote, self.names.of::<M>(), message, call, refused)).await,
             None => {
                 let no_host = || NotDelivered::NoHost { capability: to.to_string() };
                 Err(AskError::NotDelivered(refused.unwrap_or_else(no_host)))
@@ -159,14 +174,14 @@ impl Bus {
     pub fn broadcast<S: Broadcast>(&self, message: S, call: &Call) {
         if let Some(remote) = self.remote.get() {
             match codec::encode(&message) {
-                Ok(body) => remote.broadcast(&wire_name::<S>(), &body, &call.trace.to_string()),
+                Ok(body) => remote.broadcast(&wire_name::<S>(), &body, call.trace.text().as_str()),
                 Err(error) => tracing::error!(message = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
             }
         }
         let place = self.local.get().and_then(|l| l.by_type.get(&TypeId::of::<S>()));
         if let Some(place) = place {
             match place.host.admit(None) {
-                Ok(permit) => place.host.deliver(permit, place.entry, Box::new(message), call.clone()),
+                Ok(permit) => permit.deliver(place.entry, message, call.clone()),
                 Err(reason) => tracing::debug!(message = wire_name::<S>(), %reason, "a broadcast was missed"),
             }
         }
@@ -176,7 +191,7 @@ impl Bus {
     pub fn answer(
         &self,
         name: &str,
-        body: Vec<u8>,
+        body: &[u8],
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
         let place = self.local.get().and_then(|l| l.by_name.get(name));
@@ -187,7 +202,7 @@ impl Bus {
                 chain.push(place.host.name.to_string());
                 Err(NotDelivered::Cycle { chain })
             }
-            Some((place, Kind::Ask(ask))) => Ok(ask(place.host.clone(), place.entry, body, call)),
+            Some((place, Kind::Ask(ask))) => ask(place.host.clone(), place.entry, body, call),
             _ => Err(self.unknown_message(name)),
         }
     }
@@ -216,8 +231,24 @@ impl Bus {
     }
 }
 
+/// The wire names of messages that were asked, so that each is put together once. Bounded by the binary's message types.
+#[derive(Default)]
+struct Names(RwLock<HashMap<TypeId, Arc<str>, BuildHasherDefault<IdHasher>>>);
+
+impl Names {
+    fn of<M: Ask>(&self) -> Arc<str> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&TypeId::of::<M>()).cloned();
+        known.unwrap_or_else(|| {
+            let name: Arc<str> = wire_name::<M>().into();
+            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(TypeId::of::<M>(), name.clone());
+            name
+        })
+    }
+}
+
 async fn ask_remote<M: Ask>(
     remote: &Arc<Remote>,
+    name: Arc<str>,
     message: M,
     call: Call,
     refused: Option<NotDelivered>,
@@ -226,15 +257,8 @@ async fn ask_remote<M: Ask>(
     let body = codec::encode(&message).map_err(|e| {
         AskError::NotDelivered(NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })
     })?;
-    let outgoing = Outgoing {
-        capability: <M::To as Capability>::NAME,
-        name: wire_name::<M>(),
-        body: body.into(),
-        key,
-        idempotent: M::IDEMPOTENT,
-        call,
-        refused,
-    };
+    let outgoing =
+        Outgoing { capability: <M::To as Capability>::NAME, name, body, key, idempotent: M::IDEMPOTENT, call, refused };
     let undecodable = |e: codec::DecodeError| AskError::Unknown(Unknown::UndecodableAnswer { detail: e.to_string() });
     match remote.ask(outgoing).await {
         Ok(reply) => codec::decode(&reply).map_err(undecodable),
@@ -243,27 +267,5 @@ async fn ask_remote<M: Ask>(
             Err(e) => undecodable(e),
         }),
         Err(other) => Err(other.map_rejected(|_| unreachable!("rejections are matched above"))),
-    }
-}
-
-/// A `TypeId` is a hash already.
-#[derive(Default)]
-struct TypeIdHasher(u64);
-
-impl Hasher for TypeIdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 ^= u64::from_ne_bytes(word);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 ^= value;
     }
 }

@@ -1,123 +1,250 @@
 //! The generic actix actor that runs one instance of any capability.
 //!
-//! actix gives the mailbox, the thread and one-message-at-a-time. What it lacks is made here: its supervisor does not
-//! survive a panic (the mailbox closes for good), so a panic is caught around the handler's future, the state is
-//! dropped and built anew, and the mailbox with all that waits in it stays. A handler is polled once where the message
-//! arrives and parked with `ctx.wait` only if it has something to wait for.
+//! actix gives the thread, the context and the life of an instance. What it lacks is made here: its supervisor does not
+//! survive a panic (the mailbox closes for good), so a panic is caught around the handler, the state is dropped and
+//! built anew, and the mailbox with all that waits in it stays. One future in the actor's context takes the messages,
+//! one at a time; an asker on the same thread whose message would be the only one does so in its place.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll, Waker, ready};
+use std::time::Duration;
 
-use actix::fut::WrapFuture;
-use actix::{ActorFutureExt, AsyncContext, Context as ActixContext};
+use actix::fut::ActorFuture;
+use actix::{AsyncContext, Context as ActixContext};
+use essaim_contract::NotDelivered;
 use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::StartError;
 use crate::actor::Actor;
 use crate::guard::panic_text;
-use crate::handles::{InstanceRuntime, Job};
-use crate::host::{Delivery, Host, Mailbox};
+use crate::mailbox::{Delivery, earlier};
+use crate::nearby::{self, Nearby};
+use crate::run::Desk;
 use crate::start::Start;
 
-/// One instance.
-pub(crate) struct Cell<A: Actor> {
-    /// Absent while the state is being built, or is inside a handler that waits.
-    state: Option<Box<A>>,
-    runtime: Rc<InstanceRuntime<A>>,
+/// Messages handled, and states built, before others on the thread have their turn.
+const STEPS_IN_A_ROW: usize = 256;
+
+/// One instance, as actix knows it.
+pub(crate) struct Cell<A: Actor>(Rc<RefCell<Work<A>>>);
+
+/// What an instance does and has.
+struct Work<A: Actor> {
+    /// Wakes the instance's own future; none while that runs, and before it has run.
+    life: Option<Waker>,
+    doing: Doing<A>,
+    desk: Rc<Desk<A>>,
+    /// Messages taken from the mailbox and not yet begun.
+    taken: VecDeque<Delivery>,
+    /// None of them is due before this.
+    earliest: Option<Instant>,
+    /// Rings when a message that waits may have passed its deadline.
+    alarm: Pin<Box<Sleep>>,
+    /// The runners of the table's entries, made when they are first needed.
+    runners: Box<[Option<LocalBoxFuture<'static, ()>>]>,
     start: Arc<dyn Fn() -> Start + Send + Sync>,
-    index: usize,
 }
 
-/// Starts an instance on this thread; it opens its mailbox in the host at once.
-pub(crate) fn start<A: Actor>(runtime: InstanceRuntime<A>, start: Arc<dyn Fn() -> Start + Send + Sync>, index: usize) {
-    let host: Arc<Host> = runtime.host.clone();
-    let cell = Cell { state: None, runtime: Rc::new(runtime), start, index };
-    let address = actix::Actor::start(cell);
-    host.instances()[index].open(Box::new(address));
+/// What an instance is doing.
+enum Doing<A> {
+    /// It waits for a message.
+    Nothing(Box<A>),
+    /// The runner of this entry has its state and a message.
+    Running(usize),
+    /// Its state is being built.
+    Starting(LocalBoxFuture<'static, Box<A>>),
 }
 
-impl<A: Actor> Mailbox for actix::Addr<Cell<A>> {
-    fn deliver(&self, delivery: Delivery) {
-        // The permit bounds what is in the mailbox, so this unbounded send cannot fill it.
-        self.do_send(delivery);
-    }
-}
-
-impl actix::Message for Delivery {
-    type Result = ();
+/// Starts an instance on this thread.
+pub(crate) fn start<A: Actor>(desk: Desk<A>, start: Arc<dyn Fn() -> Start + Send + Sync>) {
+    let (desk, taken, earliest, alarm) = (Rc::new(desk), VecDeque::new(), None, Box::pin(sleep(Duration::ZERO)));
+    let runners = desk.table.iter().map(|_| None).collect();
+    let doing = Doing::Starting(build(desk.clone(), start.clone(), true));
+    let id = desk.instance().id;
+    let work = Rc::new(RefCell::new(Work { life: None, doing, desk, taken, earliest, alarm, runners, start }));
+    nearby::moved_in(id, work.clone());
+    actix::Actor::start(Cell(work));
 }
 
 impl<A: Actor> actix::Actor for Cell<A> {
     type Context = ActixContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.build(ctx, true);
+        ctx.spawn(Life);
     }
 }
 
-impl<A: Actor> actix::Handler<Delivery> for Cell<A> {
-    type Result = ();
-
-    fn handle(&mut self, delivery: Delivery, ctx: &mut Self::Context) {
-        let Some(state) = self.state.take() else {
-            // `ctx.wait` keeps the mailbox shut while there is no state.
-            debug_assert!(false, "a message was taken without state");
-            return;
-        };
-        let Delivery { entry, envelope, call, permit, queued } = delivery;
-        let job = Job { envelope, call, permit, queued, runtime: self.runtime.clone(), entry };
-        let mut run = (self.runtime.table[entry].run)(state, job);
-        // `ctx.wait` polls at once with the real waker, so nothing is missed by this one.
-        match run.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
-            Poll::Ready(state) => self.resume(state, ctx),
-            Poll::Pending => ctx.wait(run.into_actor(self).map(|state, cell: &mut Self, ctx| cell.resume(state, ctx))),
+impl<A: Actor> Drop for Cell<A> {
+    fn drop(&mut self) {
+        // It is borrowed only if it ends by a panic that nobody caught.
+        let Ok(mut work) = self.0.try_borrow_mut() else { return };
+        nearby::moved_out(work.desk.instance().id);
+        let left = work.desk.instance().mailbox.close();
+        let taken = std::mem::take(&mut work.taken);
+        for delivery in taken.into_iter().chain(left) {
+            work.desk.ended();
+            delivery.envelope.refuse(work.desk.host.instance_ended());
         }
     }
 }
 
-impl<A: Actor> Cell<A> {
-    fn resume(&mut self, state: Option<Box<A>>, ctx: &mut ActixContext<Self>) {
-        match state {
-            Some(state) => self.state = Some(state),
-            None => self.build(ctx, false),
-        }
-    }
+/// All that an instance does by itself.
+struct Life;
 
-    /// Builds the state, again and again until it succeeds; the mailbox waits meanwhile.
-    fn build(&mut self, ctx: &mut ActixContext<Self>, first: bool) {
-        let (runtime, start, index) = (self.runtime.clone(), self.start.clone(), self.index);
-        let building = async move {
-            let supervision = &runtime.host.supervision;
-            let instance = &runtime.host.instances()[index];
-            if !first {
-                let delay = supervision.restart_delay();
-                if !delay.is_zero() {
-                    instance.set_up(false);
-                    tokio::time::sleep(delay).await;
-                }
+impl<A: Actor> ActorFuture<Cell<A>> for Life {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        cell: &mut Cell<A>,
+        _: &mut ActixContext<Cell<A>>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let mut work = cell.0.borrow_mut();
+        work.life = None;
+        for _ in 0..STEPS_IN_A_ROW {
+            if work.step(task).is_pending() && work.expire(task).is_pending() {
+                work.life = Some(task.waker().clone());
+                return Poll::Pending;
             }
-            let mut tries = 0;
-            loop {
-                supervision.rest().await;
-                let mut start = start();
-                let built = AssertUnwindSafe(A::start(&runtime.shared, &mut start)).catch_unwind().await;
-                let error = match built {
-                    Ok(Ok(actor)) => {
-                        instance.set_up(true);
-                        supervision.started();
-                        return Box::new(actor);
-                    }
-                    Ok(Err(error)) => error,
-                    Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
-                };
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<A: Actor> Nearby for RefCell<Work<A>> {
+    fn run_now(&self, delivery: Delivery) -> Result<(), Delivery> {
+        // It is borrowed while one of its handlers is being polled.
+        let Ok(mut work) = self.try_borrow_mut() else { return Err(delivery) };
+        let work = &mut *work;
+        if !matches!(work.doing, Doing::Nothing(_)) || !work.taken.is_empty() {
+            return Err(delivery);
+        }
+        // Whatever the handler waits for wakes the instance, not the asker who began it.
+        let Some(life) = work.life.take() else { return Err(delivery) };
+        let mut task = TaskContext::from_waker(&life);
+        work.begin(delivery);
+        if work.step(&mut task).is_pending() {
+            let _ = work.expire(&mut task);
+        } else if matches!(work.doing, Doing::Starting(_)) {
+            life.wake_by_ref();
+        }
+        work.life = Some(life);
+        Ok(())
+    }
+}
+
+impl<A: Actor> Work<A> {
+    /// Goes on until a message has been taken or has ended, or a state has been built.
+    fn step(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+        let state = match &mut self.doing {
+            Doing::Nothing(_) => return self.next(task),
+            Doing::Running(entry) => {
+                let (entry, desk) = (*entry, &self.desk);
+                let new = || (desk.table[entry].runner)(desk.clone(), entry);
+                // It never ends by itself; what it has to say lies on the desk.
+                let _ = self.runners[entry].get_or_insert_with(new).as_mut().poll(task);
+                ready!(desk.take_done().map_or(Poll::Pending, Poll::Ready))
+            }
+            Doing::Starting(building) => Some(ready!(building.as_mut().poll(task))),
+        };
+        let again = || Doing::Starting(build(self.desk.clone(), self.start.clone(), false));
+        self.doing = state.map_or_else(again, Doing::Nothing);
+        Poll::Ready(())
+    }
+
+    /// Takes the next message.
+    fn next(&mut self, task: &TaskContext<'_>) -> Poll<()> {
+        let delivery = loop {
+            match self.taken.pop_front() {
+                Some(delivery) => break delivery,
+                None => self.earliest = ready!(self.desk.instance().mailbox.poll_take(&mut self.taken, task)),
+            }
+        };
+        self.begin(delivery);
+        Poll::Ready(())
+    }
+
+    /// Gives the message with the state to its runner.
+    fn begin(&mut self, delivery: Delivery) {
+        let running = Doing::Running(delivery.entry);
+        if let Doing::Nothing(state) = std::mem::replace(&mut self.doing, running) {
+            self.desk.give(state, delivery);
+        }
+    }
+
+    /// While the instance waits for something: refuses the messages whose deadline passes before they begin.
+    fn expire(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+        if matches!(self.doing, Doing::Nothing(_)) {
+            return Poll::Pending;
+        }
+        while let Some(due) = self.desk.instance().mailbox.poll_earliest(self.earliest, task) {
+            if self.alarm.deadline() != due {
+                self.alarm.as_mut().reset(due);
+            }
+            ready!(self.alarm.as_mut().poll(task));
+            self.desk.instance().mailbox.take_more(&mut self.taken);
+            let running = u32::from(matches!(self.doing, Doing::Running(_)));
+            let (now, mut ahead) = (Instant::now(), running);
+            self.earliest = None;
+            self.taken.retain(|delivery| {
+                let late = delivery.deadline <= now;
+                if late {
+                    self.desk.ended();
+                    delivery.envelope.refuse(NotDelivered::Expired { queued_behind: ahead });
+                } else {
+                    self.earliest = earlier(self.earliest, Some(delivery.deadline));
+                }
+                ahead += 1;
+                !late
+            });
+        }
+        Poll::Pending
+    }
+}
+
+/// Builds the state of an instance, again and again until it succeeds; the mailbox waits meanwhile.
+fn build<A: Actor>(
+    desk: Rc<Desk<A>>,
+    start: Arc<dyn Fn() -> Start + Send + Sync>,
+    first: bool,
+) -> LocalBoxFuture<'static, Box<A>> {
+    Box::pin(async move {
+        let supervision = &desk.host.supervision;
+        let instance = desk.instance();
+        if !first {
+            let delay = supervision.restart_delay();
+            if !delay.is_zero() {
                 instance.set_up(false);
-                tries += 1;
-                let delay = supervision.start_failed(&error, tries, runtime.host.instances_up() > 0);
                 tokio::time::sleep(delay).await;
             }
-        };
-        ctx.wait(building.into_actor(self).map(|state, cell: &mut Self, _| cell.state = Some(state)));
-    }
+        }
+        let mut tries = 0;
+        loop {
+            supervision.rest().await;
+            let mut start = start();
+            let built = AssertUnwindSafe(A::start(&desk.shared, &mut start)).catch_unwind().await;
+            let error = match built {
+                Ok(Ok(actor)) => {
+                    instance.set_up(true);
+                    supervision.started();
+                    return Box::new(actor);
+                }
+                Ok(Err(error)) => error,
+                Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
+            };
+            instance.set_up(false);
+            tries += 1;
+            let delay = supervision.start_failed(&error, tries, desk.host.instances_up() > 0);
+            tokio::time::sleep(delay).await;
+        }
+    })
 }

@@ -11,7 +11,7 @@ use crate::bus::{AskResultOf, Origin};
 use crate::call::Call;
 use crate::context::Context;
 use crate::near::Near;
-use crate::slot::Track;
+use crate::progress::{Progress, Track};
 use crate::store::{Reads, Tx, TxError};
 use crate::trace::TraceContext;
 use crate::{Env, Fault};
@@ -20,12 +20,25 @@ use crate::{Env, Fault};
 pub struct Cx {
     context: Arc<Context>,
     call: Call,
-    track: Arc<dyn Track>,
+    /// Follows the handler's writes, from its first transaction on.
+    track: Option<Track>,
 }
 
 impl Cx {
-    pub(crate) fn new(context: Arc<Context>, call: Call, track: Arc<dyn Track>) -> Self {
-        Self { context, call, track }
+    /// The context of the next message in a place that is used again and again.
+    pub(crate) fn renewed<'a>(place: &'a mut Option<Self>, context: &Arc<Context>, call: Call) -> &'a mut Self {
+        match place {
+            Some(cx) => {
+                (cx.call, cx.track) = (call, None);
+                cx
+            }
+            None => place.insert(Self { context: context.clone(), call, track: None }),
+        }
+    }
+
+    /// How far the handler's own writes have come.
+    pub(crate) fn progress(&self) -> Progress {
+        self.track.as_ref().map_or(Progress::Nothing, Track::progress)
     }
 
     /// Asks another capability, wherever it is hosted, and waits for the answer: at most as long as an ask may take
@@ -66,7 +79,8 @@ impl Cx {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
-        database.begin(Some(self.call.deadline), self.track.clone()).await
+        let track = self.track.get_or_insert_default().clone();
+        database.begin(Some(self.call.deadline), track).await
     }
 
     /// The capability's database, for reads outside a transaction.

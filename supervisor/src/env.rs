@@ -81,10 +81,20 @@ impl Env {
 
     /// A number that is unlikely to repeat and not secret (SplitMix64 over a counter).
     pub fn random(&self) -> u64 {
-        let mut z = self.inner.counter.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        let [number] = self.randoms();
+        number
+    }
+
+    /// As many such numbers as are wanted, at the price of one step of the counter.
+    pub(crate) fn randoms<const N: usize>(&self) -> [u64; N] {
+        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+        let first = self.inner.counter.fetch_add(STEP.wrapping_mul(N as u64), Ordering::Relaxed);
+        std::array::from_fn(|i| {
+            let mut z = first.wrapping_add(STEP.wrapping_mul(i as u64));
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        })
     }
 
     /// A number in `0.0..1.0`, for jitter and sampling.

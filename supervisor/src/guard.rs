@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::Span;
 
 use crate::watchdog::Beat;
 
@@ -20,12 +21,13 @@ pub(crate) enum End<T> {
 /// Polls `work` until it is done, panics or passes the deadline; then it is dropped, and its transaction with it.
 ///
 /// The clock is read and the timer set only when the first poll does not finish: a handler that has nothing to wait
-/// for pays for neither. `parked` is told the moment from which the work has been waiting.
+/// for pays for neither. `parked` is told the moment from which the work has been waiting. The work runs in the span.
 pub(crate) async fn guarded<F: Future>(
     mut work: Pin<&mut Option<F>>,
-    deadline: Option<Instant>,
+    deadline: Instant,
     beat: &Beat,
     label: usize,
+    span: &Span,
     parked: impl FnOnce(Instant),
 ) -> End<F::Output> {
     let mut parked = Some(parked);
@@ -33,7 +35,7 @@ pub(crate) async fn guarded<F: Future>(
     let mut timer: Pin<&mut Option<Sleep>> = pin!(None);
     poll_fn(move |cx| {
         let polled = {
-            let _polling = beat.polling(label);
+            let (_polling, _entered) = (beat.polling(label), span.enter());
             catch_unwind(AssertUnwindSafe(|| work.as_mut().as_pin_mut().map(|w| w.poll(cx))))
         };
         match polled {
@@ -42,7 +44,7 @@ pub(crate) async fn guarded<F: Future>(
             Ok(None) => unreachable!("polled after it ended"),
             Err(panic) => {
                 let what = panic_text(&*panic);
-                dismantle(work.as_mut());
+                dismantle(|| work.set(None));
                 return Poll::Ready(End::Panicked(what));
             }
         }
@@ -50,12 +52,13 @@ pub(crate) async fn guarded<F: Future>(
             let now = Instant::now();
             since = Some(now);
             parked(now);
-            timer.set(deadline.map(sleep_until));
+            timer.set(Some(sleep_until(deadline)));
         }
         if let Some(sleep) = timer.as_mut().as_pin_mut()
             && sleep.poll(cx).is_ready()
         {
-            dismantle(work.as_mut());
+            let _entered = span.enter();
+            dismantle(|| work.set(None));
             let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
             return Poll::Ready(End::TimedOut { running_ms });
         }
@@ -64,9 +67,9 @@ pub(crate) async fn guarded<F: Future>(
     .await
 }
 
-/// Drops what is left of the work; a panic in a destructor ends there too.
-fn dismantle<F>(mut work: Pin<&mut Option<F>>) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.set(None))) {
+/// Drops what is left of a handler; a panic in a destructor ends there too.
+pub(crate) fn dismantle(drop_it: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(drop_it)) {
         tracing::error!(panic = panic_text(&*panic), "a destructor panicked while a handler was dropped");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything runs on the test's own thread, so `#[tokio::test(start_paused = true)]` pauses the actor's time too.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +15,9 @@ use crate::actor::Actor;
 use crate::bus::AskResultOf;
 use crate::client::Client;
 use crate::config::{Config, SupervisionConfig};
-use crate::handles::{AskEnvelope, EntryInfo, Kind};
-use crate::host::{Delivery, Host, Mailbox};
+use crate::handles::{EntryInfo, Kind};
+use crate::host::{AskEnvelope, Host};
+use crate::mailbox::{Enclosed, Stub};
 use crate::roster::{Roster, name_of};
 use crate::tree::Supervision;
 use crate::{Env, Node};
@@ -116,11 +118,11 @@ impl<A: Actor> Harness<A> {
         let entry = EntryInfo {
             name: wire_name::<M>().into(),
             type_id: std::any::TypeId::of::<M>(),
-            kind: Kind::Ask(|_, _, _, _| Box::pin(std::future::pending())),
+            kind: Kind::Ask(|_, _, _, _| Ok(Box::pin(std::future::pending()))),
         };
         let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once(0), u32::MAX);
         host.instances()[0].set_up(true);
-        host.instances()[0].open(Box::new(Stub(Mutex::new(answer), std::marker::PhantomData::<fn(M)>)));
+        host.instances()[0].mailbox.stub(stub(answer));
         self.stubs.push(Arc::new(host));
         self
     }
@@ -174,17 +176,17 @@ impl<A: Actor> Stage<A> {
     }
 }
 
-struct Stub<M, F>(Mutex<F>, std::marker::PhantomData<fn(M)>);
-
-impl<M: Ask, F: FnMut(M) -> Result<M::Reply, AskError<M::Error>> + Send> Mailbox for Stub<M, F> {
-    fn deliver(&self, delivery: Delivery) {
-        let Ok(envelope) = delivery.envelope.downcast::<AskEnvelope<M>>() else { return };
-        let AskEnvelope { message, slot } = *envelope;
-        if slot.begin() {
-            let answer = (self.0.lock().unwrap_or_else(PoisonError::into_inner))(message);
-            slot.answer(answer);
+/// Answers whatever is asked of a host that stands in for a capability.
+fn stub<M: Ask>(answer: impl FnMut(M) -> Result<M::Reply, AskError<M::Error>> + Send + 'static) -> Stub {
+    let answer = Mutex::new(answer);
+    Box::new(move |delivery| {
+        let envelope: Arc<dyn Any + Send + Sync> = delivery.envelope.clone();
+        let Ok(envelope) = envelope.downcast::<AskEnvelope<M>>() else { return };
+        if let Some(Enclosed { message, .. }) = envelope.begin() {
+            let answer = (answer.lock().unwrap_or_else(PoisonError::into_inner))(message);
+            envelope.answer(answer);
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -333,6 +335,21 @@ mod tests {
         let bound = "capabilities.sums.mailbox = 2 messages".to_string();
         assert_eq!(third, Err(AskError::NotDelivered(NotDelivered::Overloaded { capability: "sums".into(), bound })));
         assert_eq!(t.ask(Add::Number(1)).await, Ok(1), "permits come back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_too_long_gives_its_place_free_while_a_handler_runs() {
+        let t = sums().await;
+        let client = t.client();
+        let ask_later = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            client.clone().within(Duration::from_secs(1)).ask(Add::Number(1)).await
+        };
+        let brief = client.clone().within(Duration::from_millis(10));
+        let (slept, late, later) =
+            t.run(async { tokio::join!(client.ask(Add::Sleep(100)), brief.ask(Add::Number(1)), ask_later) }).await;
+        assert_eq!((slept, later), (Ok(0), Ok(1)), "the mailbox of 2 has room for the third once the second is late");
+        assert_eq!(late, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1 })));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,19 +1,21 @@
 //! A capability hosted in this node: its instances, and the admission to them.
 
-use std::any::Any;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use essaim_contract::{Ask, AskError, NotDelivered, Unknown};
+use essaim_contract::{Ask, AskError, Never, NotDelivered, Unknown};
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::arbiters;
+use crate::bus::AskResultOf;
 use crate::call::Call;
-use crate::handles::{AskEnvelope, AskResult, EntryInfo};
+use crate::handles::EntryInfo;
+use crate::mailbox::{Delivery, Enclosed, Envelope, Mailbox};
+use crate::nearby;
 use crate::slot::{GivenUp, Slot};
 use crate::span::is_observed;
 use crate::store::Database;
@@ -49,31 +51,18 @@ pub(crate) struct Hooks {
 /// One concurrency slot.
 pub(crate) struct Instance {
     pub arbiter: usize,
-    mailbox: OnceLock<Box<dyn Mailbox>>,
+    /// Unique in this process.
+    pub id: u64,
+    pub mailbox: Mailbox,
     /// 1 while the instance has its state, or is about to build it for the first time in a row.
     up: AtomicU32,
     sent: AtomicU64,
     done: AtomicU64,
 }
 
-/// Where an instance takes its messages.
-pub(crate) trait Mailbox: Send + Sync {
-    fn deliver(&self, delivery: Delivery);
-}
-
-/// A message on its way to an instance.
-pub(crate) struct Delivery {
-    pub entry: usize,
-    pub envelope: Box<dyn Any + Send>,
-    pub call: Call,
-    pub permit: Permit,
-    /// When it entered the mailbox, if somebody looks.
-    pub queued: Option<Instant>,
-}
-
-/// The right to be in a capability's mailbox; it travels with the message and ends with it.
-pub(crate) struct Permit {
-    host: Arc<Host>,
+/// A place in an instance's mailbox, to be taken or given back.
+pub(crate) struct Permit<'a> {
+    host: &'a Host,
     instance: usize,
     ticket: u64,
 }
@@ -162,7 +151,7 @@ impl Host {
 
     /// Takes a place in a mailbox: with a key, the key's; without, an idle one of the caller's arbiter, else the least
     /// busy one.
-    pub fn admit(self: &Arc<Self>, key: Option<&str>) -> Result<Permit, NotDelivered> {
+    pub fn admit(&self, key: Option<&str>) -> Result<Permit<'_>, NotDelivered> {
         self.supervision.admits()?;
         // Whoever is refused changes nothing: counted for a moment, many of them would keep others from free places.
         let one_more = |admitted| (admitted < self.limit).then_some(admitted + 1);
@@ -176,7 +165,7 @@ impl Host {
             None => self.least_busy(),
         };
         let ticket = self.instances[instance].sent.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit { host: self.clone(), instance, ticket })
+        Ok(Permit { host: self, instance, ticket })
     }
 
     /// Rendezvous hashing: a key moves only when its own instance goes or comes.
@@ -206,46 +195,33 @@ impl Host {
         best.0
     }
 
-    /// Puts a message that nobody waits for into the permit's mailbox.
-    pub fn deliver(&self, permit: Permit, entry: usize, envelope: Box<dyn Any + Send>, call: Call) {
-        let instance = &self.instances[permit.instance];
-        if let Some(mailbox) = instance.mailbox.get() {
-            let queued = is_observed(&call.trace).then(Instant::now);
-            mailbox.deliver(Delivery { entry, envelope, call, permit, queued });
-        }
+    /// Why a message is refused whose instance has gone down with its thread.
+    pub fn instance_ended(&self) -> NotDelivered {
+        let reason = "the instance has ended with its thread".into();
+        NotDelivered::Failed { capability: self.name.to_string(), reason }
     }
 
-    /// Asks an instance and waits for its answer until the deadline.
-    pub async fn ask<M: Ask>(self: &Arc<Self>, permit: Permit, entry: usize, message: M, call: Call) -> AskResult<M> {
-        let deadline = call.deadline;
-        let (instance, ticket) = (permit.instance, permit.ticket);
-        let slot = Arc::new(Slot::new());
-        let asker = Asker(&slot);
-        self.deliver(permit, entry, Box::new(AskEnvelope { message, slot: slot.clone() }), call);
-        match timeout_at(deadline, slot.answered()).await {
-            Ok(answer) => {
-                std::mem::forget(asker);
-                answer
-            }
-            Err(_) => match asker.0.give_up() {
-                GivenUp::Answered(answer) => answer,
-                GivenUp::TakenBack => {
-                    let ahead = ticket.saturating_sub(self.instances[instance].done.load(Ordering::Relaxed));
-                    Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: ahead as u32 }))
-                }
-                GivenUp::Running(since) => {
-                    let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
-                    Err(AskError::Unknown(Unknown::TimedOut { running_ms }))
-                }
-            },
-        }
+    /// Notes that a message which an instance took has ended; only on the instance's own thread.
+    pub fn ended(&self, instance: usize) {
+        // Nobody else writes it, so it needs no locked instruction.
+        let done = &self.instances[instance].done;
+        done.store(done.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.admitted.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// An asker that goes away takes its message back if it has not begun.
-struct Asker<'a, T>(&'a Slot<T>);
+/// The envelope of an ask.
+pub(crate) type AskEnvelope<M> = Envelope<M, <M as Ask>::Reply, <M as Ask>::Error>;
 
-impl<T> Drop for Asker<'_, T> {
+fn enclosed<M>(message: M, call: Call) -> Enclosed<M> {
+    let queued = is_observed(&call.trace).then(Instant::now);
+    Enclosed { message, call, queued }
+}
+
+/// An asker that goes away takes its message back if it has not begun.
+struct Asker<'a, T, W>(&'a Slot<T, W>);
+
+impl<T, W> Drop for Asker<'_, T, W> {
     fn drop(&mut self) {
         self.0.give_up();
     }
@@ -260,17 +236,15 @@ pub(crate) fn rendezvous(key: &str, place: impl Hash) -> u64 {
 
 impl Instance {
     fn on(arbiter: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             arbiter,
-            mailbox: OnceLock::new(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            mailbox: Mailbox::default(),
             up: AtomicU32::new(0),
             sent: AtomicU64::new(0),
             done: AtomicU64::new(0),
         }
-    }
-
-    pub fn open(&self, mailbox: Box<dyn Mailbox>) {
-        let _ = self.mailbox.set(mailbox);
     }
 
     pub fn set_up(&self, up: bool) {
@@ -287,9 +261,75 @@ impl Instance {
     }
 }
 
-impl Drop for Permit {
+impl Permit<'_> {
+    /// Puts a message that nobody waits for into the mailbox.
+    pub fn deliver<M: Send + 'static>(self, entry: usize, message: M, call: Call) {
+        let deadline = call.deadline;
+        let envelope = Envelope::<M, (), Never>::holding(enclosed(message, call));
+        self.put(Delivery { entry, envelope: Arc::new(envelope), deadline });
+    }
+
+    /// Asks the instance and waits for its answer until the deadline.
+    ///
+    /// On the instance's own thread the message is run at once if the instance has nothing else to do. If it has, the
+    /// instance keeps the deadline, of what waits and of what runs, and the asker sets no timer: whatever keeps the
+    /// instance from that would keep the asker from it too.
+    pub async fn ask<M: Ask>(self, entry: usize, message: M, call: Call) -> AskResultOf<M> {
+        let (deadline, ticket) = (call.deadline, self.ticket);
+        let instance = &self.host.instances[self.instance];
+        let envelope = Arc::new(AskEnvelope::<M>::holding(enclosed(message, call)));
+        let is_here = self.run_or_put(Delivery { entry, envelope: envelope.clone(), deadline });
+        if let Some(answer) = envelope.take_answer() {
+            return answer;
+        }
+        let asker = Asker(&envelope);
+        let answered =
+            if is_here { Ok(envelope.answered().await) } else { timeout_at(deadline, envelope.answered()).await };
+        match answered {
+            Ok(answer) => {
+                std::mem::forget(asker);
+                answer
+            }
+            Err(_) => match envelope.give_up() {
+                GivenUp::Answered(answer) => answer,
+                GivenUp::TakenBack => {
+                    let ahead = ticket.saturating_sub(instance.done.load(Ordering::Relaxed));
+                    Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: ahead as u32 }))
+                }
+                GivenUp::Running(since) => {
+                    let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
+                    Err(AskError::Unknown(Unknown::TimedOut { running_ms }))
+                }
+            },
+        }
+    }
+
+    /// Has the message run at once, if that can be, or puts it into the mailbox; whether the instance lives here.
+    fn run_or_put(self, delivery: Delivery) -> bool {
+        let instance = &self.host.instances[self.instance];
+        let Some(nearby) = nearby::find(instance.id) else {
+            self.put(delivery);
+            return false;
+        };
+        let alone = instance.waiting() == 1;
+        match if alone { nearby.run_now(delivery) } else { Err(delivery) } {
+            Ok(()) => std::mem::forget(self),
+            Err(delivery) => self.put(delivery),
+        }
+        true
+    }
+
+    fn put(self, delivery: Delivery) {
+        match self.host.instances[self.instance].mailbox.put(delivery) {
+            Ok(()) => std::mem::forget(self),
+            Err(refused) => refused.envelope.refuse(self.host.instance_ended()),
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.host.instances[self.instance].done.fetch_add(1, Ordering::Relaxed);
+        self.host.instances[self.instance].sent.fetch_sub(1, Ordering::Relaxed);
         self.host.admitted.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -17,9 +17,10 @@ use crate::config::{Config, ConfigError};
 use crate::context::{Blocking, Context, Provided};
 use crate::exit::Fatal;
 use crate::guard::panic_text;
-use crate::handles::{Handles, InstanceRuntime, TICK, TickEnvelope};
+use crate::handles::{Handles, TICK, Tick};
 use crate::host::{Hooks, Host};
 use crate::roster::{check_name, name_of};
+use crate::run::Desk;
 use crate::start::{Start, StartError};
 use crate::store::{Database, Schema};
 use crate::trace::TraceContext;
@@ -172,8 +173,8 @@ impl<A: Actor> Rising<A> {
             let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
             let (host, beat, start) = (self.host.clone(), self.ground.arbiters.beat(instance.arbiter), start.clone());
             self.ground.arbiters.spawn(instance.arbiter, move || {
-                let runtime = InstanceRuntime { table, shared, context, host, beat };
-                Box::pin(async move { cell::start::<A>(runtime, start, index) })
+                let desk = Desk::new(table, shared, context, host, beat, index);
+                Box::pin(async move { cell::start::<A>(desk, start) })
             });
         }
         let timers = std::mem::take(&mut *timers.lock().unwrap_or_else(PoisonError::into_inner));
@@ -228,7 +229,7 @@ async fn run_timer(host: Arc<Host>, bus: Arc<Bus>, timer: &'static str, period: 
                 principal: None,
                 metadata: None,
             };
-            host.deliver(permit, TICK, Box::new(TickEnvelope { timer, done }), call);
+            permit.deliver(TICK, Tick { timer, done }, call);
             let _ = ended.await;
         }
         tokio::time::sleep_until(due).await;

@@ -5,20 +5,21 @@
 //! back before it began, and then it surely never runs, or learns since when it has been running.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
-/// Where one message is, and its answer once there is one.
-pub(crate) struct Slot<T> {
-    state: Mutex<State<T>>,
-    progress: AtomicU8,
+/// Where one message is: what is to be run, `W`, until it begins, and its answer, `T`, once there is one.
+pub(crate) struct Slot<T, W = ()> {
+    state: Mutex<State<T, W>>,
 }
 
-enum State<T> {
-    Waiting(Option<Waker>),
+enum State<T, W> {
+    Waiting {
+        work: W,
+        waker: Option<Waker>,
+    },
     Running {
         since: Option<Instant>,
         waker: Option<Waker>,
@@ -40,20 +41,30 @@ pub(crate) enum GivenUp<T> {
 }
 
 impl<T> Slot<T> {
+    /// A slot whose work is known elsewhere.
     pub fn new() -> Self {
-        Self { state: Mutex::new(State::Waiting(None)), progress: AtomicU8::new(Progress::Nothing as u8) }
+        Self::holding(())
+    }
+}
+
+impl<T, W> Slot<T, W> {
+    /// A slot that holds the work.
+    pub fn holding(work: W) -> Self {
+        Self { state: Mutex::new(State::Waiting { work, waker: None }) }
     }
 
-    /// Called by the one who runs the message. False: the asker took it back, do not run it.
-    pub fn begin(&self) -> bool {
+    /// Called by the one who runs the message. None: the asker took it back, do not run it.
+    pub fn begin(&self) -> Option<W> {
         let mut state = self.lock();
-        match &mut *state {
-            State::Waiting(waker) => {
-                let waker = waker.take();
+        match std::mem::replace(&mut *state, State::Closed) {
+            State::Waiting { work, waker } => {
                 *state = State::Running { since: None, waker };
-                true
+                Some(work)
             }
-            _ => false,
+            other => {
+                *state = other;
+                None
+            }
         }
     }
 
@@ -69,13 +80,27 @@ impl<T> Slot<T> {
         let waker = {
             let mut state = self.lock();
             match &mut *state {
-                State::Waiting(waker) | State::Running { waker, .. } => {
+                State::Waiting { waker, .. } | State::Running { waker, .. } => {
                     let waker = waker.take();
                     *state = State::Answered(value);
                     waker
                 }
                 State::Answered(_) | State::Closed => None,
             }
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Gives the answer if the message has not begun; it never begins then.
+    pub fn answer_unbegun(&self, value: impl FnOnce() -> T) {
+        let waker = {
+            let mut state = self.lock();
+            let State::Waiting { waker, .. } = &mut *state else { return };
+            let waker = waker.take();
+            *state = State::Answered(value());
+            waker
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -98,10 +123,22 @@ impl<T> Slot<T> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// The answer, if it is there already.
+    pub fn take_answer(&self) -> Option<T> {
+        let mut state = self.lock();
+        if !matches!(*state, State::Answered(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut *state, State::Closed) {
+            State::Answered(value) => Some(value),
+            _ => unreachable!("matched above"),
+        }
+    }
+
     fn poll(&self, cx: &mut Context<'_>) -> Poll<T> {
         let mut state = self.lock();
         match &mut *state {
-            State::Waiting(waker) | State::Running { waker, .. } => {
+            State::Waiting { waker, .. } | State::Running { waker, .. } => {
                 match waker {
                     Some(known) if known.will_wake(cx.waker()) => {}
                     _ => *waker = Some(cx.waker().clone()),
@@ -119,46 +156,14 @@ impl<T> Slot<T> {
     /// Called by the asker at its deadline, or when it goes away.
     pub fn give_up(&self) -> GivenUp<T> {
         match std::mem::replace(&mut *self.lock(), State::Closed) {
-            State::Waiting(_) | State::Closed => GivenUp::TakenBack,
+            State::Waiting { .. } | State::Closed => GivenUp::TakenBack,
             State::Running { since, .. } => GivenUp::Running(since),
             State::Answered(value) => GivenUp::Answered(value),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, State<T, W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How far the handler's own writes have come; decides what a failure may claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Progress {
-    /// Nothing was committed.
-    Nothing = 0,
-    /// A commit was sent and not answered.
-    Committing = 1,
-    /// Something was committed.
-    Committed = 2,
-}
-
-/// The side of a slot that a handler's context sees, whatever the answer's type.
-pub(crate) trait Track: Send + Sync {
-    fn progress(&self) -> Progress;
-    fn set_progress(&self, progress: Progress);
-}
-
-impl<T: Send> Track for Slot<T> {
-    fn progress(&self) -> Progress {
-        match self.progress.load(Ordering::Acquire) {
-            0 => Progress::Nothing,
-            1 => Progress::Committing,
-            _ => Progress::Committed,
-        }
-    }
-
-    fn set_progress(&self, progress: Progress) {
-        self.progress.store(progress as u8, Ordering::Release);
     }
 }
 
@@ -170,20 +175,20 @@ mod tests {
     fn a_message_that_was_taken_back_never_begins() {
         let slot = Slot::<u8>::new();
         assert_eq!(slot.give_up(), GivenUp::TakenBack);
-        assert!(!slot.begin());
+        assert_eq!(slot.begin(), None);
     }
 
     #[test]
     fn a_message_that_began_cannot_be_taken_back() {
         let slot = Slot::<u8>::new();
-        assert!(slot.begin());
-        assert!(!slot.begin(), "a message begins once");
+        assert_eq!(slot.begin(), Some(()));
+        assert_eq!(slot.begin(), None, "a message begins once");
         assert_eq!(slot.give_up(), GivenUp::Running(None));
     }
 
     #[test]
     fn the_first_answer_counts_and_a_late_asker_still_finds_it() {
-        let slot = Slot::new();
+        let slot = Slot::<u8>::new();
         slot.begin();
         slot.answer(1);
         slot.answer(2);
@@ -193,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_asker_is_woken_by_the_answer() {
-        let slot = std::sync::Arc::new(Slot::new());
+        let slot = std::sync::Arc::new(Slot::<&str>::new());
         let asker = tokio::spawn({
             let slot = slot.clone();
             async move { slot.answered().await }

@@ -53,8 +53,8 @@ impl<'a> Watch<'a> {
     }
 
     /// The handler's span; none if nobody looks.
-    pub fn span(&self) -> Span {
-        self.span.clone()
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
     /// The handler waits since `now`. Of a handler that nobody looks at this is where its time begins.

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::exit::Fatal;
 use crate::near::Near;
-use crate::slot::Slot;
+use crate::progress::Track;
 use crate::store::{Reads, Tx, TxError};
 use crate::{Env, Fault};
 
@@ -77,7 +77,7 @@ impl Start {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
-        database.begin(None, Arc::new(Slot::<()>::new())).await
+        database.begin(None, Track::default()).await
     }
 
     /// The capability's database, for reads outside a transaction.

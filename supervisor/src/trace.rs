@@ -21,8 +21,9 @@ pub struct TraceContext {
 impl TraceContext {
     /// A new trace.
     pub fn root(env: &Env) -> Self {
-        let trace_id = (u128::from(env.random()) << 64) | u128::from(env.random() | 1);
-        Self { trace_id, span_id: env.random() | 1, sampled: false }
+        let [high, low, span] = env.randoms();
+        let trace_id = (u128::from(high) << 64) | u128::from(low | 1);
+        Self { trace_id, span_id: span | 1, sampled: false }
     }
 
     /// Another span of the same trace, caused by this one.
@@ -31,10 +32,55 @@ impl TraceContext {
     }
 }
 
+/// The length of the text.
+const TEXT_BYTES: usize = 55;
+
+/// The text of a trace context, without a place of its own in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct TraceText([u8; TEXT_BYTES]);
+
+impl TraceText {
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("it is made of ASCII")
+    }
+}
+
+impl TraceContext {
+    /// As [`Display`](fmt::Display) shows it.
+    pub(crate) fn text(&self) -> TraceText {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        to_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
+        to_hex(self.trace_id as u64, &mut text[19..35]);
+        to_hex(self.span_id, &mut text[36..52]);
+        text[54] += u8::from(self.sampled);
+        TraceText(text)
+    }
+}
+
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+        f.write_str(self.text().as_str())
     }
+}
+
+/// Fills `digits`, the last with the lowest four bits.
+fn to_hex(mut number: u64, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
+}
+
+/// At most 16 digits, in lower case.
+fn from_hex(digits: &[u8]) -> Result<u64, InvalidTraceContext> {
+    digits.iter().try_fold(0, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return Err(InvalidTraceContext),
+        };
+        Ok((number << 4) | u64::from(value))
+    })
 }
 
 /// The text is no valid `traceparent`.
@@ -46,15 +92,13 @@ impl FromStr for TraceContext {
     type Err = InvalidTraceContext;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts: Vec<&str> = text.split('-').collect();
-        let [version, trace, span, flags] = parts[..] else { return Err(InvalidTraceContext) };
-        let lower_hex = |s: &str, len| s.len() == len && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if version != "00" || !lower_hex(trace, 32) || !lower_hex(span, 16) || !lower_hex(flags, 2) {
+        let text: &[u8; TEXT_BYTES] = text.as_bytes().try_into().map_err(|_| InvalidTraceContext)?;
+        if !text.starts_with(b"00-") || text[35] != b'-' || text[52] != b'-' {
             return Err(InvalidTraceContext);
         }
-        let trace_id = u128::from_str_radix(trace, 16).map_err(|_| InvalidTraceContext)?;
-        let span_id = u64::from_str_radix(span, 16).map_err(|_| InvalidTraceContext)?;
-        let flags = u8::from_str_radix(flags, 16).map_err(|_| InvalidTraceContext)?;
+        let (high, low) = (from_hex(&text[3..19])?, from_hex(&text[19..35])?);
+        let (span_id, flags) = (from_hex(&text[36..52])?, from_hex(&text[53..])?);
+        let trace_id = (u128::from(high) << 64) | u128::from(low);
         if trace_id == 0 || span_id == 0 {
             return Err(InvalidTraceContext);
         }

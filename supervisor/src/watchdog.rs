@@ -18,10 +18,12 @@ pub(crate) struct Beat {
 }
 
 impl Beat {
-    /// Marks the label as being polled until the answer is dropped.
+    /// Marks the label as being polled until the answer is dropped; then it is again what was polled before.
     pub fn polling(&self, label: usize) -> Polling<'_> {
+        // Only the arbiter itself writes it.
+        let before = self.polling.load(Ordering::Relaxed);
         self.polling.store(label + 1, Ordering::Relaxed);
-        Polling(self)
+        Polling { beat: self, before }
     }
 
     pub fn beat(&self) {
@@ -29,11 +31,14 @@ impl Beat {
     }
 }
 
-pub(crate) struct Polling<'a>(&'a Beat);
+pub(crate) struct Polling<'a> {
+    beat: &'a Beat,
+    before: usize,
+}
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        self.0.polling.store(0, Ordering::Relaxed);
+        self.beat.polling.store(self.before, Ordering::Relaxed);
     }
 }
 

@@ -13,15 +13,25 @@ struct Guarded {
 
 const GUARDED: &[Guarded] = &[
     // The generic actor and the threads that it runs on.
-    Guarded { name: "actix", may: |p| matches!(p, "supervisor/src/cell.rs" | "supervisor/src/arbiters.rs") },
+    Guarded {
+        name: "actix",
+        may: |p| matches!(p, "supervisor/src/cell.rs" | "supervisor/src/arbiters.rs") || is_benchmark(p),
+    },
     // What speaks HTTP: the gateway with its shared crate, the admin listener, each capability's routes.
     Guarded {
         name: "actix_web",
-        may: |p| p.starts_with("actors/gateway/") || p.starts_with("supervisor/src/admin") || is_routes(p),
+        may: |p| {
+            p.starts_with("actors/gateway/") || p.starts_with("supervisor/src/admin") || is_routes(p) || is_benchmark(p)
+        },
     },
     Guarded { name: "actix_http", may: |p| p.starts_with("actors/gateway/") },
-    Guarded { name: "redis", may: |p| p.contains("src/bridge/redis") || p.starts_with("tests/") },
+    Guarded { name: "redis", may: |p| p.contains("src/bridge/redis") || p.starts_with("tests/") || is_benchmark(p) },
 ];
+
+/// Whether a file measures: what the runtime is built on is measured bare too.
+fn is_benchmark(path: &str) -> bool {
+    path.starts_with("bench/")
+}
 
 /// Whether a file holds a capability's routes.
 fn is_routes(path: &str) -> bool {

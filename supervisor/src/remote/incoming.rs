@@ -1,13 +1,17 @@
 //! What comes over the wire.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered, Unknown};
 use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use serde_bytes::ByteBuf;
 
 use super::frame::{self, Ask, Beat, Cast, Header, Message, NodeState};
 use super::lane::Lane;
@@ -139,7 +143,8 @@ impl Reader {
 
     fn asked(&mut self, header: &Header<'_>, ask: Ask<'_>) {
         let remote = &self.remote;
-        let (now, now_us) = (remote.env.now(), remote.clock_us());
+        let now = remote.env.now();
+        let now_us = remote.clock_us(now);
         let sender = self.senders.get(header.inbox, now);
         if !sender.is_first(ask.id) {
             return;
@@ -161,22 +166,33 @@ impl Reader {
             principal: ask.principal.map(Arc::new),
             metadata: (!ask.meta.is_empty()).then(|| Arc::new(ask.meta)),
         };
-        match bus.answer(ask.name, ask.body.to_vec(), call) {
-            Err(why) => answer(remote, &lane, ask.id, Err(AskError::NotDelivered(why))),
-            Ok(answering) => {
-                let (counted, id) = (Answering::begin(remote), ask.id);
-                tokio::task::spawn_local(async move {
-                    let reply = AssertUnwindSafe(answering).catch_unwind().await;
-                    let reply = reply.unwrap_or_else(|panic| {
-                        let detail = format!("it panicked while it was read or written: {}", panic_text(&*panic));
-                        Err(AskError::Unknown(Unknown::UndecodableAnswer { detail }))
-                    });
-                    // The lane may have been closed meanwhile, for being idle.
-                    let lane = counted.0.lane(&lane.node, &lane.inbox, counted.0.settings.wire.window_bytes);
-                    answer(&counted.0, &lane, id, reply);
-                });
-            }
+        let begun = catch_unwind(AssertUnwindSafe(|| bus.answer(ask.name, ask.body, call)));
+        match begun {
+            Err(panic) => answer(remote, &lane, ask.id, Err(panicked(&*panic))),
+            Ok(Err(why)) => answer(remote, &lane, ask.id, Err(AskError::NotDelivered(why))),
+            Ok(Ok(answering)) => self.answer(lane, ask.id, answering),
         }
+    }
+
+    /// Answers at once if the handler has nothing to wait for, and else when it has ended.
+    fn answer(&self, lane: Arc<Lane>, id: u64, answering: LocalBoxFuture<'static, RawAnswer>) {
+        let counted = Answering::begin(&self.remote);
+        let mut answering = AssertUnwindSafe(answering).catch_unwind();
+        // What is woken before the task has looked for itself is found by its first look.
+        let first = answering.poll_unpin(&mut TaskContext::from_waker(Waker::noop()));
+        if let Poll::Ready(reply) = first {
+            return answer(&self.remote, &lane, id, reply.unwrap_or_else(|panic| Err(panicked(&*panic))));
+        }
+        tokio::task::spawn_local(async move {
+            let reply = answering.await.unwrap_or_else(|panic| Err(panicked(&*panic)));
+            // The lane may have been closed meanwhile, for being idle.
+            let lane = if lane.is_closed() {
+                counted.0.lane(&lane.node, &lane.inbox, counted.0.settings.wire.window_bytes)
+            } else {
+                lane
+            };
+            answer(&counted.0, &lane, id, reply);
+        });
     }
 
     fn heard(&self, cast: &Cast<'_>) {
@@ -254,6 +270,12 @@ fn encoded(message: &Message<'_>) -> Vec<u8> {
     frame::encode_message(message)
         .inspect_err(|error| tracing::error!(%error, "a message cannot be encoded"))
         .unwrap_or_default()
+}
+
+/// What an asker is told whose message, or whose answer, panicked in its own code.
+fn panicked(panic: &(dyn Any + Send)) -> AskError<ByteBuf> {
+    let detail = format!("it panicked while it was read or written: {}", panic_text(panic));
+    AskError::Unknown(Unknown::UndecodableAnswer { detail })
 }
 
 /// Sends an answer, or says why it cannot be sent.

@@ -160,6 +160,11 @@ impl Lane {
         self.wake.notify_one();
     }
 
+    /// Whether it has been closed.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Ends the writer; what waits is not sent.
     pub fn close(&self) {
         let left = {
@@ -198,7 +203,7 @@ impl Lane {
             state.waiting_bytes -= more;
             match item.ask {
                 // Its asker took it back.
-                Some(slot) if !slot.begin() => continue,
+                Some(slot) if slot.begin().is_none() => continue,
                 Some(slot) => asks.push(slot),
                 None => {}
             }

@@ -178,8 +178,11 @@ impl Members {
 
     /// Whether one of them takes asks for a capability.
     pub fn reach(&self, capability: &str) -> bool {
-        let takes_asks = |p: &Peer| p.host(capability).is_some_and(|h| h.running) && !p.is_silent();
-        self.read().values().any(|p| takes_asks(p) && p.beat().state == NodeState::Ready)
+        let takes_asks = |p: &Arc<Peer>| {
+            let (beat, silent) = p.heard();
+            !silent && beat.state == NodeState::Ready && beat.capabilities.get(capability).is_some_and(|h| h.running)
+        };
+        self.read().values().any(takes_asks)
     }
 
     pub fn status(&self, now: Instant) -> Vec<MemberStatus> {
@@ -231,9 +234,10 @@ impl Peer {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).saw_drain
     }
 
-    /// What it says about a capability.
-    pub fn host(&self, capability: &str) -> Option<HostBeat> {
-        self.beat().capabilities.get(capability).cloned()
+    /// What it said last, and whether it is silent.
+    pub fn heard(&self) -> (Arc<Beat>, bool) {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        (heard.beat.clone(), heard.silent || self.lane.is_unheard())
     }
 
     fn status(&self, now: Instant) -> MemberStatus {

@@ -50,8 +50,8 @@ use crate::slot::{GivenUp, Slot};
 /// An ask on its way to another node.
 pub(crate) struct Outgoing {
     pub capability: &'static str,
-    pub name: String,
-    pub body: Bytes,
+    pub name: Arc<str>,
+    pub body: Vec<u8>,
     pub key: Option<String>,
     pub idempotent: bool,
     pub call: Call,
@@ -270,20 +270,20 @@ impl Remote {
 
     fn encode_ask(&self, id: u64, outgoing: &Outgoing) -> Result<Vec<u8>, NotDelivered> {
         let call = &outgoing.call;
-        let chain = call.chain.names();
+        let (chain, trace, now) = (call.chain.names(), call.trace.text(), self.env.now());
         let ask = frame::Ask {
             id,
             name: &outgoing.name,
-            left: call.deadline.saturating_duration_since(self.env.now()).as_millis() as u64,
-            at: self.clock_us(),
-            trace: &call.trace.to_string(),
+            left: call.deadline.saturating_duration_since(now).as_millis() as u64,
+            at: self.clock_us(now),
+            trace: trace.as_str(),
             chain: chain.iter().map(String::as_str).collect(),
             principal: call.principal.as_deref().cloned(),
             meta: call.metadata.as_deref().cloned().unwrap_or_default(),
             body: serde_bytes::Bytes::new(&outgoing.body),
         };
         let undecodable = |e: crate::codec::EncodeError| NotDelivered::Undecodable {
-            message: outgoing.name.clone(),
+            message: outgoing.name.to_string(),
             detail: e.to_string(),
         };
         frame::encode_message(&Message::Ask(ask)).map_err(undecodable)
@@ -354,8 +354,8 @@ impl Remote {
     }
 
     /// This node's monotonic clock, as other nodes see it.
-    fn clock_us(&self) -> u64 {
-        self.env.now().saturating_duration_since(self.origin).as_micros() as u64
+    fn clock_us(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.origin).as_micros() as u64
     }
 
     fn state(&self) -> NodeState {

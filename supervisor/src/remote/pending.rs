@@ -1,11 +1,13 @@
 //! The asks of this node that are with other nodes.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use essaim_contract::{AskError, Unknown};
 use serde_bytes::ByteBuf;
 
+use crate::idhash::IdHasher;
 use crate::slot::Slot;
 
 /// An answer as it comes over the wire.
@@ -13,7 +15,7 @@ pub(crate) type RawAnswer = Result<Vec<u8>, AskError<ByteBuf>>;
 
 #[derive(Default)]
 pub(crate) struct Pending {
-    asks: Mutex<HashMap<u64, Waiting>>,
+    asks: Mutex<HashMap<u64, Waiting, BuildHasherDefault<IdHasher>>>,
 }
 
 struct Waiting {

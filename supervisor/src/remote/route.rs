@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use essaim_contract::NotDelivered;
 
-use super::frame::NodeState;
+use super::frame::{Beat, HostBeat, NodeState};
 use super::members::Peer;
 use crate::host::rendezvous;
 
@@ -17,46 +17,75 @@ pub(crate) struct Wanted<'a> {
     pub excluded: &'a [Arc<str>],
 }
 
+/// A node that hosts what is wanted, as it was heard last.
+struct Offer {
+    peer: Arc<Peer>,
+    beat: Arc<Beat>,
+    silent: bool,
+}
+
+impl Offer {
+    fn of(peer: Arc<Peer>, capability: &str) -> Option<Self> {
+        let (beat, silent) = peer.heard();
+        beat.capabilities.contains_key(capability).then_some(Self { peer, beat, silent })
+    }
+
+    /// What it says about the capability.
+    fn host(&self, capability: &str) -> &HostBeat {
+        &self.beat.capabilities[capability]
+    }
+
+    fn is_able(&self, wanted: &Wanted<'_>) -> bool {
+        let host = self.host(wanted.capability);
+        host.running
+            && self.beat.state == NodeState::Ready
+            && !self.silent
+            && host.messages.iter().any(|m| m == wanted.message)
+            && !wanted.excluded.contains(&self.peer.name)
+    }
+
+    fn load(&self, wanted: &Wanted<'_>) -> u32 {
+        self.peer.load(self.host(wanted.capability))
+    }
+}
+
 /// The best node: with a key the key's own (rendezvous hashing over the nodes in sight), without one the least loaded.
 pub(crate) fn choose(peers: Vec<Arc<Peer>>, wanted: &Wanted<'_>) -> Result<Arc<Peer>, NotDelivered> {
-    let hosting: Vec<_> = peers.into_iter().filter_map(|p| Some((p.host(wanted.capability)?, p))).collect();
-    let able = hosting.iter().filter(|(host, peer)| {
-        host.running
-            && peer.beat().state == NodeState::Ready
-            && !peer.is_silent()
-            && host.messages.iter().any(|m| m == wanted.message)
-            && !wanted.excluded.contains(&peer.name)
-    });
+    best(peers, wanted).map(|offer| offer.peer)
+}
+
+fn best(peers: Vec<Arc<Peer>>, wanted: &Wanted<'_>) -> Result<Offer, NotDelivered> {
+    let mut offers: Vec<_> = peers.into_iter().filter_map(|p| Offer::of(p, wanted.capability)).collect();
+    let able = offers.iter().enumerate().filter(|(_, offer)| offer.is_able(wanted));
     let best = match wanted.key {
-        Some(key) => able.max_by_key(|(_, peer)| rendezvous(key, &*peer.name)),
-        None => able.min_by_key(|(host, peer)| peer.load(host)),
+        Some(key) => able.max_by_key(|(_, offer)| rendezvous(key, &*offer.peer.name)),
+        None => able.min_by_key(|(_, offer)| offer.load(wanted)),
     };
-    match best {
-        Some((_, peer)) => Ok(peer.clone()),
-        None => Err(why_not(&hosting, wanted)),
+    match best.map(|(index, _)| index) {
+        Some(index) => Ok(offers.swap_remove(index)),
+        None => Err(why_not(&offers, wanted)),
     }
 }
 
 /// Whether this node should handle an ask itself although others could: with a key if the key is its own, without one
 /// if nobody is less loaded.
 pub(crate) fn local_wins(peers: Vec<Arc<Peer>>, wanted: &Wanted<'_>, me: &str, load: u32) -> bool {
-    match choose(peers, wanted) {
+    match best(peers, wanted) {
         Err(_) => true,
-        Ok(peer) => match wanted.key {
-            Some(key) => rendezvous(key, me) >= rendezvous(key, &*peer.name),
-            None => peer.host(wanted.capability).is_none_or(|host| load <= peer.load(&host)),
+        Ok(offer) => match wanted.key {
+            Some(key) => rendezvous(key, me) >= rendezvous(key, &*offer.peer.name),
+            None => load <= offer.load(wanted),
         },
     }
 }
 
 /// Why none of the hosts can have it, from the one that is nearest to being able.
-fn why_not(hosting: &[(super::frame::HostBeat, Arc<Peer>)], wanted: &Wanted<'_>) -> NotDelivered {
+fn why_not(offers: &[Offer], wanted: &Wanted<'_>) -> NotDelivered {
     let capability = wanted.capability.to_string();
-    let Some((host, peer)) = hosting.iter().max_by_key(|(h, p)| (p.beat().state == NodeState::Ready, h.running)) else {
-        return NotDelivered::NoHost { capability };
-    };
-    let node = peer.name.to_string();
-    if peer.beat().state == NodeState::Draining {
+    let nearness = |o: &&Offer| (o.beat.state == NodeState::Ready, o.host(wanted.capability).running);
+    let Some(offer) = offers.iter().max_by_key(nearness) else { return NotDelivered::NoHost { capability } };
+    let (host, node) = (offer.host(wanted.capability), offer.peer.name.to_string());
+    if offer.beat.state == NodeState::Draining {
         return NotDelivered::Draining { node };
     }
     if !host.running {

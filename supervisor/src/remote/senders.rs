@@ -1,9 +1,12 @@
 //! What this node remembers of those who send to it: ids it has seen, and how long their frames take at best.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::idhash::IdHasher;
 
 /// For one to two of these the least delay of a sender is remembered.
 const CLOCK_PERIOD: Duration = Duration::from_secs(60);
@@ -16,7 +19,7 @@ pub(crate) struct Senders {
 
 /// One epoch of one sender.
 pub(crate) struct Sender {
-    seen: HashSet<u64>,
+    seen: HashSet<u64, BuildHasherDefault<IdHasher>>,
     order: VecDeque<u64>,
     remembered_ids: usize,
     /// The least differences between the receiver's clock and the sender's in this period and the one before, in
@@ -34,14 +37,19 @@ impl Senders {
 
     pub fn get(&mut self, inbox: &str, now: Instant) -> &mut Sender {
         let remembered_ids = self.remembered_ids;
-        let sender = self.known.entry(inbox.to_string()).or_insert_with(|| Sender {
-            seen: HashSet::new(),
+        let new = || Sender {
+            seen: HashSet::default(),
             order: VecDeque::new(),
             remembered_ids,
             least: None,
             period: now,
             last: now,
-        });
+        };
+        // Nearly always it is known, and its name need not be copied.
+        if !self.known.contains_key(inbox) {
+            self.known.insert(inbox.to_string(), new());
+        }
+        let sender = self.known.get_mut(inbox).expect("it was put there if it was missing");
         sender.last = now;
         sender
     }

@@ -15,7 +15,7 @@ use super::place::Place;
 use super::{DatabaseKind, DatabaseReport, Reads, Schema, Tx, TxError, migrate, postgres, sqlite};
 use crate::Env;
 use crate::config::{Settings, StoreConfig};
-use crate::slot::Track;
+use crate::progress::Track;
 
 /// The share of a handler's time that it may spend waiting for a connection, so that the asker hears that nothing was
 /// done instead of hearing nothing.
@@ -93,7 +93,7 @@ impl Database {
     ///
     /// # Errors
     /// If the database is not there, or no connection is free in time.
-    pub(crate) async fn begin<'cx>(&self, due: Option<Instant>, track: Arc<dyn Track>) -> Result<Tx<'cx>, TxError> {
+    pub(crate) async fn begin<'cx>(&self, due: Option<Instant>, track: Track) -> Result<Tx<'cx>, TxError> {
         let writes = &self.inner.writes;
         let now = writes.env.now();
         let wait = match due {

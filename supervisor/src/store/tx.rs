@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::lanes::{Lanes, Lease, Trouble, refusal};
 use super::outcome;
 use super::sql::StatementKind;
-use crate::slot::{Progress, Track};
+use crate::progress::{Progress, Track};
 use crate::{Cx, Fault};
 
 /// A transaction of the capability's own database; rolled back unless [`Tx::commit`] is called.
@@ -30,7 +30,7 @@ pub struct Tx<'cx> {
     limit: Instant,
     /// When the handler's answer is due.
     due: Option<Instant>,
-    progress: Arc<dyn Track>,
+    progress: Track,
     cx: PhantomData<&'cx mut Cx>,
 }
 
@@ -61,7 +61,7 @@ impl<'cx> Tx<'cx> {
         lanes: &Arc<Lanes>,
         patience: Instant,
         due: Option<Instant>,
-        progress: Arc<dyn Track>,
+        progress: Track,
     ) -> Result<Self, DbErr> {
         let lease = lanes.begin(patience).await?;
         let limit = lanes.env.now() + lanes.limits.transaction;
@@ -88,16 +88,16 @@ impl<'cx> Tx<'cx> {
         let Some(mut lease) = state.lease.take() else { return Err(TxError::Database(already_failed("it ended"))) };
         // A handler may commit more than once; what an earlier transaction committed stays committed.
         let before = self.progress.progress();
-        self.progress.set_progress(Progress::Committing);
+        self.progress.set(Progress::Committing);
         match lease.work(self.limit, |mut c| async { (c.commit().await, c) }).await {
             Ok(()) => {
-                self.progress.set_progress(Progress::Committed);
+                self.progress.set(Progress::Committed);
                 Ok(())
             }
             Err(trouble) => {
                 lease.discard();
                 if matches!(&trouble, Trouble::Database(e) if outcome::nothing_committed(e)) {
-                    self.progress.set_progress(before);
+                    self.progress.set(before);
                     return Err(TxError::Database(trouble.into_exec_error()));
                 }
                 Err(TxError::CommitUnanswered(trouble.into_exec_error()))

@@ -1,6 +1,5 @@
 //! A database for one test.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, ExecResult, Statement};
@@ -8,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::Env;
 use crate::config::Settings;
-use crate::slot::{Progress, Slot, Track};
+use crate::progress::Track;
 use crate::store::testing::Directory;
 use crate::store::{Database, DatabaseError, Schema, Tx, TxError};
 
@@ -54,14 +53,14 @@ pub async fn on_both(test: impl AsyncFn(Bench)) {
     }
 }
 
-/// A transaction, and what its slot knows of it.
-pub async fn begin(database: &Database) -> (Tx<'static>, Arc<Slot<()>>) {
-    let slot = Arc::new(Slot::new());
-    (database.begin(None, slot.clone()).await.unwrap(), slot)
+/// A transaction, and what is known of it.
+pub async fn begin(database: &Database) -> (Tx<'static>, Track) {
+    let track = Track::default();
+    (database.begin(None, track.clone()).await.unwrap(), track)
 }
 
 pub async fn try_begin(database: &Database, patience: Duration) -> Result<Tx<'static>, TxError> {
-    database.begin(Some(Instant::now() + patience), Arc::new(Slot::<()>::new())).await
+    database.begin(Some(Instant::now() + patience), Track::default()).await
 }
 
 pub async fn insert(tx: &Tx<'_>, word: &str) -> Result<ExecResult, sea_orm::DbErr> {
@@ -79,8 +78,4 @@ pub async fn words(database: &Database) -> Vec<String> {
 pub async fn texts(c: &impl ConnectionTrait, sql: &str) -> Vec<String> {
     let rows = c.query_all_raw(Statement::from_string(c.get_database_backend(), sql)).await.unwrap();
     rows.iter().map(|r| r.try_get_by_index(0).unwrap()).collect()
-}
-
-pub fn progress(slot: &Slot<()>) -> Progress {
-    Track::progress(slot)
 }

@@ -1,0 +1,90 @@
+//! What is compared with what.
+
+use crate::Error;
+use crate::compare::{Aim, Comparison, Measure, table};
+use crate::server::Redis;
+
+pub const NAMES: &[&str] = &["local", "remote", "requests", "start"];
+
+/// The table of these suites, or of all if none is named.
+pub fn run(names: &[String], rounds: usize) -> Result<String, Error> {
+    let wanted = |name: &&&str| names.is_empty() || names.iter().any(|n| n == **name);
+    let suites: Vec<_> = NAMES.iter().filter(wanted).collect();
+    let redis = suites.contains(&&"remote").then(Redis::start).transpose()?;
+    let mut comparisons = Vec::new();
+    let mut measures = Vec::new();
+    for suite in suites {
+        match *suite {
+            "local" => comparisons.extend(local()),
+            "remote" => comparisons.extend(REMOTE),
+            "requests" => comparisons.extend(REQUESTS),
+            _ => measures.extend(START),
+        }
+    }
+    table(&comparisons, &measures, rounds, redis.as_ref().map(Redis::url).as_deref())
+}
+
+const PER_SECOND: &str = "requests/s";
+const MILLIONS: &str = "M asks/s";
+
+fn local() -> Vec<Comparison> {
+    let ours: &[&str] = &["local", "essaim"];
+    let against = |with, theirs, aim| Comparison {
+        what: "ask in one thread, 256 in flight",
+        unit: MILLIONS,
+        ours,
+        with,
+        theirs,
+        aim,
+    };
+    let mut all = vec![against("bare actix, mailbox 1024", &["local", "actix"], Aim::AtLeast(0.75))];
+    if cfg!(feature = "peers") {
+        all.push(against("ractor", &["local", "ractor"], Aim::AtLeast(1.0)));
+        all.push(against("kameo", &["local", "kameo"], Aim::AtLeast(1.0)));
+    }
+    all
+}
+
+const REMOTE: [Comparison; 2] = [
+    Comparison {
+        what: "ask over Redis, one at a time, p50",
+        unit: "µs",
+        ours: &["remote", "essaim", "1"],
+        with: "bare redis crate, PUBLISH and back",
+        theirs: &["remote", "redis", "1"],
+        aim: Aim::AtMost(1.25),
+    },
+    Comparison {
+        what: "ask over Redis, 256 in flight",
+        unit: "k asks/s",
+        ours: &["remote", "essaim", "256"],
+        with: "bare redis crate, pipelined PUBLISHes",
+        theirs: &["remote", "redis", "256"],
+        aim: Aim::AtLeast(1.5),
+    },
+];
+
+const REQUESTS: [Comparison; 2] = [
+    Comparison {
+        what: "GET /products/{id}, cached",
+        unit: PER_SECOND,
+        ours: &["requests", "essaim", "get"],
+        with: "bare actix-web, the same JSON",
+        theirs: &["requests", "bare", "get"],
+        aim: Aim::AtLeast(0.6),
+    },
+    Comparison {
+        what: "POST /orders",
+        unit: PER_SECOND,
+        ours: &["requests", "essaim", "post"],
+        with: "bare actix-web and sea-orm, one row",
+        theirs: &["requests", "bare", "post"],
+        aim: Aim::AtLeast(0.3),
+    },
+];
+
+const START: [Measure; 3] = [
+    Measure { what: "first start to ready, new databases", unit: "ms", case: &["start", "first"] },
+    Measure { what: "start to ready", unit: "ms", case: &["start", "again"] },
+    Measure { what: "resident memory, idle", unit: "MiB", case: &["start", "memory"] },
+];
