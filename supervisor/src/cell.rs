@@ -5,6 +5,7 @@
 //! built anew, and the mailbox with all that waits in it stays. One future in the actor's context takes the messages,
 //! one at a time; an asker on the same thread whose message would be the only one does so in its place.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -24,7 +25,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::StartError;
 use crate::actor::Actor;
 use crate::guard::panic_text;
-use crate::mailbox::{Delivery, earlier};
+use crate::mailbox::{AnyPost, Delivery, Post, earlier};
 use crate::nearby::{self, Nearby};
 use crate::run::Desk;
 use crate::start::Start;
@@ -121,24 +122,25 @@ impl<A: Actor> ActorFuture<Cell<A>> for Life {
 }
 
 impl<A: Actor> Nearby for RefCell<Work<A>> {
-    fn run_now(&self, delivery: Delivery) -> Result<(), Delivery> {
+    fn is_free(&self) -> bool {
         // It is borrowed while one of its handlers is being polled.
-        let Ok(mut work) = self.try_borrow_mut() else { return Err(delivery) };
-        let work = &mut *work;
-        if !matches!(work.doing, Doing::Nothing(_)) || !work.taken.is_empty() {
-            return Err(delivery);
-        }
+        let free = |work: &Work<A>| work.life.is_some() && work.taken.is_empty() && work.is_idle();
+        self.try_borrow().is_ok_and(|work| free(&work))
+    }
+
+    fn run_now(&self, entry: usize, envelope: Rc<dyn Any>) {
+        let work = &mut *self.borrow_mut();
         // Whatever the handler waits for wakes the instance, not the asker who began it.
-        let Some(life) = work.life.take() else { return Err(delivery) };
+        let Some(life) = work.life.take() else { return };
         let mut task = TaskContext::from_waker(&life);
-        work.begin(delivery);
+        work.begin(entry, Post::Here(envelope));
         if work.step(&mut task).is_pending() {
             let _ = work.expire(&mut task);
-        } else if matches!(work.doing, Doing::Starting(_)) {
+        } else if !work.is_idle() {
+            // Its state is being built anew.
             life.wake_by_ref();
         }
         work.life = Some(life);
-        Ok(())
     }
 }
 
@@ -169,21 +171,24 @@ impl<A: Actor> Work<A> {
                 None => self.earliest = ready!(self.desk.instance().mailbox.poll_take(&mut self.taken, task)),
             }
         };
-        self.begin(delivery);
+        self.begin(delivery.entry, Post::Sent(delivery.envelope));
         Poll::Ready(())
     }
 
     /// Gives the message with the state to its runner.
-    fn begin(&mut self, delivery: Delivery) {
-        let running = Doing::Running(delivery.entry);
-        if let Doing::Nothing(state) = std::mem::replace(&mut self.doing, running) {
-            self.desk.give(state, delivery);
+    fn begin(&mut self, entry: usize, post: AnyPost) {
+        if let Doing::Nothing(state) = std::mem::replace(&mut self.doing, Doing::Running(entry)) {
+            self.desk.give(state, post);
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        matches!(self.doing, Doing::Nothing(_))
     }
 
     /// While the instance waits for something: refuses the messages whose deadline passes before they begin.
     fn expire(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
-        if matches!(self.doing, Doing::Nothing(_)) {
+        if self.is_idle() {
             return Poll::Pending;
         }
         while let Some(due) = self.desk.instance().mailbox.poll_earliest(self.earliest, task) {

@@ -1,6 +1,7 @@
 //! A capability hosted in this node: its instances, and the admission to them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::arbiters;
 use crate::bus::AskResultOf;
 use crate::call::Call;
 use crate::handles::EntryInfo;
-use crate::mailbox::{Delivery, Enclosed, Envelope, Mailbox};
+use crate::mailbox::{Delivery, Enclosed, Envelope, HereEnvelope, Mailbox};
 use crate::nearby;
 use crate::slot::{GivenUp, Slot};
 use crate::span::is_observed;
@@ -210,6 +211,23 @@ impl Host {
     }
 }
 
+/// How far an ask came before its asker had to wait.
+enum Entered<M: Ask> {
+    Answered(AskResultOf<M>),
+    /// Its handler waits for something, on this thread.
+    Running(Arc<Slot<AskResultOf<M>>>),
+    WaitingHere(Arc<AskEnvelope<M>>),
+    WaitingElsewhere(Arc<AskEnvelope<M>>),
+}
+
+/// Waits for an answer; the message is taken back if the asker goes away before it has begun.
+async fn until_answered<T, W>(slot: &Slot<T, W>) -> T {
+    let asker = Asker(slot);
+    let answer = slot.answered().await;
+    std::mem::forget(asker);
+    answer
+}
+
 /// The envelope of an ask.
 pub(crate) type AskEnvelope<M> = Envelope<M, <M as Ask>::Reply, <M as Ask>::Error>;
 
@@ -277,46 +295,49 @@ impl Permit<'_> {
     pub async fn ask<M: Ask>(self, entry: usize, message: M, call: Call) -> AskResultOf<M> {
         let (deadline, ticket) = (call.deadline, self.ticket);
         let instance = &self.host.instances[self.instance];
-        let envelope = Arc::new(AskEnvelope::<M>::holding(enclosed(message, call)));
-        let is_here = self.run_or_put(Delivery { entry, envelope: envelope.clone(), deadline });
-        if let Some(answer) = envelope.take_answer() {
-            return answer;
-        }
-        let asker = Asker(&envelope);
-        let answered =
-            if is_here { Ok(envelope.answered().await) } else { timeout_at(deadline, envelope.answered()).await };
-        match answered {
-            Ok(answer) => {
-                std::mem::forget(asker);
-                answer
+        match self.enter(entry, message, call) {
+            Entered::Answered(answer) => answer,
+            Entered::Running(slot) => until_answered(&slot).await,
+            Entered::WaitingHere(envelope) => until_answered(&envelope).await,
+            Entered::WaitingElsewhere(envelope) => {
+                let asker = Asker(&envelope);
+                if let Ok(answer) = timeout_at(deadline, envelope.answered()).await {
+                    std::mem::forget(asker);
+                    return answer;
+                }
+                match envelope.give_up() {
+                    GivenUp::Answered(answer) => answer,
+                    GivenUp::TakenBack => {
+                        let ahead = ticket.saturating_sub(instance.done.load(Ordering::Relaxed));
+                        Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: ahead as u32 }))
+                    }
+                    GivenUp::Running(since) => {
+                        let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
+                        Err(AskError::Unknown(Unknown::TimedOut { running_ms }))
+                    }
+                }
             }
-            Err(_) => match envelope.give_up() {
-                GivenUp::Answered(answer) => answer,
-                GivenUp::TakenBack => {
-                    let ahead = ticket.saturating_sub(instance.done.load(Ordering::Relaxed));
-                    Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: ahead as u32 }))
-                }
-                GivenUp::Running(since) => {
-                    let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
-                    Err(AskError::Unknown(Unknown::TimedOut { running_ms }))
-                }
-            },
         }
     }
 
-    /// Has the message run at once, if that can be, or puts it into the mailbox; whether the instance lives here.
-    fn run_or_put(self, delivery: Delivery) -> bool {
+    /// Has the message run at once, if that can be, or puts it into the mailbox.
+    fn enter<M: Ask>(self, entry: usize, message: M, call: Call) -> Entered<M> {
         let instance = &self.host.instances[self.instance];
-        let Some(nearby) = nearby::find(instance.id) else {
-            self.put(delivery);
-            return false;
-        };
-        let alone = instance.waiting() == 1;
-        match if alone { nearby.run_now(delivery) } else { Err(delivery) } {
-            Ok(()) => std::mem::forget(self),
-            Err(delivery) => self.put(delivery),
+        let nearby = nearby::find(instance.id);
+        match nearby.as_ref().filter(|nearby| instance.waiting() == 1 && nearby.is_free()) {
+            Some(nearby) => {
+                let envelope = Rc::new(HereEnvelope::holding(enclosed(message, call)));
+                std::mem::forget(self);
+                nearby.run_now(entry, envelope.clone());
+                envelope.answered().map_or_else(Entered::Running, Entered::Answered)
+            }
+            None => {
+                let deadline = call.deadline;
+                let envelope = Arc::new(AskEnvelope::<M>::holding(enclosed(message, call)));
+                self.put(Delivery { entry, envelope: envelope.clone(), deadline });
+                if nearby.is_some() { Entered::WaitingHere(envelope) } else { Entered::WaitingElsewhere(envelope) }
+            }
         }
-        true
     }
 
     fn put(self, delivery: Delivery) {

@@ -4,7 +4,9 @@
 //! there. Here the bound is the permit that each message holds, and whoever empties the mailbox takes everything at once.
 
 use std::any::Any;
+use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -48,6 +50,95 @@ where
 {
     fn refuse(&self, why: NotDelivered) {
         self.answer_unbegun(|| Err(AskError::NotDelivered(why)));
+    }
+}
+
+/// Where the answer of a message will be.
+type AnswerSlot<T, E> = Arc<Slot<Result<T, AskError<E>>>>;
+
+/// A message that is run at once on its asker's own thread, and the place of its answer: as an [`Envelope`], without locks.
+pub(crate) struct HereEnvelope<M, T, E> {
+    enclosed: Cell<Option<Enclosed<M>>>,
+    answer: Cell<Option<Result<T, AskError<E>>>>,
+    /// Where the answer goes if the handler had to wait.
+    forward: OnceCell<AnswerSlot<T, E>>,
+}
+
+impl<M, T, E> HereEnvelope<M, T, E> {
+    pub fn holding(enclosed: Enclosed<M>) -> Self {
+        Self { enclosed: Cell::new(Some(enclosed)), answer: Cell::new(None), forward: OnceCell::new() }
+    }
+
+    /// The answer, or where it will be: to be asked once the message has been run up to its first wait.
+    pub fn answered(&self) -> Result<Result<T, AskError<E>>, AnswerSlot<T, E>> {
+        self.answer.take().ok_or_else(|| {
+            let new = || {
+                let slot = Arc::new(Slot::new());
+                slot.begin();
+                slot
+            };
+            self.forward.get_or_init(new).clone()
+        })
+    }
+}
+
+/// What a runner is given.
+pub(crate) enum Post<S, H> {
+    /// From a mailbox.
+    Sent(S),
+    /// From an asker on this thread.
+    Here(H),
+}
+
+/// A message whose types are not known.
+pub(crate) type AnyPost = Post<Arc<dyn Sealed>, Rc<dyn Any>>;
+
+/// A message of known types.
+pub(crate) type PostOf<M, T, E> = Post<Arc<Envelope<M, T, E>>, Rc<HereEnvelope<M, T, E>>>;
+
+impl AnyPost {
+    /// The same post, if it is of these types.
+    pub fn downcast<M, T, E>(self) -> Option<PostOf<M, T, E>>
+    where
+        M: Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        match self {
+            Self::Sent(envelope) => {
+                let envelope: Arc<dyn Any + Send + Sync> = envelope;
+                envelope.downcast().ok().map(Post::Sent)
+            }
+            Self::Here(envelope) => envelope.downcast().ok().map(Post::Here),
+        }
+    }
+}
+
+impl<M, T, E> PostOf<M, T, E> {
+    /// Called by the one who runs the message. None: the asker took it back, do not run it.
+    pub fn begin(&self) -> Option<Enclosed<M>> {
+        match self {
+            Self::Sent(envelope) => envelope.begin(),
+            Self::Here(envelope) => envelope.enclosed.take(),
+        }
+    }
+
+    /// Notes since when the message runs. An asker on this thread leaves its deadline to the instance.
+    pub fn running_since(&self, now: Instant) {
+        if let Self::Sent(envelope) = self {
+            envelope.running_since(now);
+        }
+    }
+
+    /// Gives the answer.
+    pub fn answer(&self, answer: Result<T, AskError<E>>) {
+        match self {
+            Self::Sent(envelope) => envelope.answer(answer),
+            Self::Here(envelope) => match envelope.forward.get() {
+                Some(slot) => slot.answer(answer),
+                None => envelope.answer.set(Some(answer)),
+            },
+        }
     }
 }
 

@@ -4,18 +4,21 @@
 //! mailbox, no wake-up and no turn of the scheduler. What keeps an actor an actor stays as it is: one message at a
 //! time, its permit, its deadline, its guard.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::rc::Rc;
 
 use crate::idhash::IdHasher;
-use crate::mailbox::Delivery;
 
 /// An instance on this thread.
 pub(crate) trait Nearby {
-    /// Runs a message up to its first wait, if there is nothing else to do; else it gives it back.
-    fn run_now(&self, delivery: Delivery) -> Result<(), Delivery>;
+    /// Whether it has nothing to do.
+    fn is_free(&self) -> bool;
+
+    /// Runs a message of this entry, a `HereEnvelope`, up to its first wait; only while it is free.
+    fn run_now(&self, entry: usize, envelope: Rc<dyn Any>);
 }
 
 thread_local! {

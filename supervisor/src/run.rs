@@ -4,7 +4,6 @@
 //! the handler to its end, and puts the state back. It is made once and lives as long as the instance, so a message
 //! costs no allocation here however large its handler's future is.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Display;
 use std::future::poll_fn;
@@ -21,9 +20,8 @@ use crate::context::Context;
 use crate::guard::{End, dismantle, guarded};
 use crate::handles::{Entry, Tick};
 use crate::host::{Host, Instance};
-use crate::mailbox::{Delivery, Enclosed, Envelope};
+use crate::mailbox::{AnyPost, Enclosed, PostOf};
 use crate::progress::Progress;
-use crate::slot::Slot;
 use crate::span::Watch;
 use crate::watchdog::Beat;
 use crate::{Cx, Fault};
@@ -41,7 +39,7 @@ pub(crate) struct Desk<A: Actor> {
     /// Which instance of the host it is.
     index: usize,
     /// The message that is to be run next, with the state.
-    job: Cell<Option<(Box<A>, Delivery)>>,
+    job: Cell<Option<(Box<A>, AnyPost)>>,
     /// The state after it; inside, none if it is lost.
     done: Cell<Option<Option<Box<A>>>>,
 }
@@ -69,8 +67,8 @@ impl<A: Actor> Desk<A> {
     }
 
     /// Gives the runner that is polled next a message.
-    pub fn give(&self, state: Box<A>, delivery: Delivery) {
-        self.job.set(Some((state, delivery)));
+    pub fn give(&self, state: Box<A>, post: AnyPost) {
+        self.job.set(Some((state, post)));
     }
 
     /// The state, once the message has ended; inside, none if it is lost.
@@ -78,12 +76,16 @@ impl<A: Actor> Desk<A> {
         self.done.take()
     }
 
-    /// The next message and its envelope. No waker is kept: whoever gives a message polls.
-    async fn next<E: Any + Send + Sync>(&self) -> (Box<A>, Arc<E>) {
+    /// The next message. No waker is kept: whoever gives a message polls.
+    async fn next<M, T, E>(&self) -> (Box<A>, PostOf<M, T, E>)
+    where
+        M: Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
         let job = poll_fn(|_| self.job.take().map_or(Poll::Pending, Poll::Ready));
-        let (state, Delivery { envelope, .. }) = job.await;
-        let envelope: Arc<dyn Any + Send + Sync> = envelope;
-        (state, envelope.downcast().expect("the table maps the type to this entry"))
+        let (state, post) = job.await;
+        (state, post.downcast().expect("the table maps the type to this entry"))
     }
 
     fn put_back(&self, state: Option<Box<A>>) {
@@ -136,13 +138,13 @@ async fn messages<A, M, T, E>(
 {
     let mut contexts = None;
     loop {
-        let (mut actor, envelope) = desk.next::<Envelope<M, T, E>>().await;
-        let Some(enclosed) = envelope.begin() else {
+        let (mut actor, post) = desk.next::<M, T, E>().await;
+        let Some(enclosed) = post.begin() else {
             desk.ended();
             desk.put_back(Some(actor));
             continue;
         };
-        let owed = Owed { envelope: &envelope, desk: &desk };
+        let owed = Owed { post: &post, desk: &desk };
         let Enclosed { message, mut call, queued } = enclosed;
         let deadline = call.deadline;
         let watch = Watch::begin(&desk.context, &desk.table[entry].info.name, &mut call, queued);
@@ -150,7 +152,7 @@ async fn messages<A, M, T, E>(
         let end = {
             let work = pin!(Some(handler(&mut actor, message, cx)));
             let parked = |now| {
-                envelope.running_since(now);
+                post.running_since(now);
                 watch.parked(now);
             };
             guarded(work, deadline, &desk.beat, desk.host.label(entry), watch.span(), parked).await
@@ -164,24 +166,24 @@ async fn messages<A, M, T, E>(
 
 /// An answer that is owed to an asker, who may wait on this thread without a timer of its own: if the instance goes
 /// down with its thread, the asker learns it.
-struct Owed<'a, A: Actor, T, E, W> {
-    envelope: &'a Slot<Result<T, AskError<E>>, W>,
+struct Owed<'a, A: Actor, M, T, E> {
+    post: &'a PostOf<M, T, E>,
     desk: &'a Desk<A>,
 }
 
-impl<A: Actor, T, E, W> Owed<'_, A, T, E, W> {
+impl<A: Actor, M, T, E> Owed<'_, A, M, T, E> {
     fn pay(self, answer: Result<T, AskError<E>>) {
         self.desk.ended();
-        self.envelope.answer(answer);
+        self.post.answer(answer);
         std::mem::forget(self);
     }
 }
 
-impl<A: Actor, T, E, W> Drop for Owed<'_, A, T, E, W> {
+impl<A: Actor, M, T, E> Drop for Owed<'_, A, M, T, E> {
     fn drop(&mut self) {
         self.desk.ended();
         let node = self.desk.context.bus.settings.node.name.clone();
-        self.envelope.answer(Err(AskError::Unknown(Unknown::NodeLost { node })));
+        self.post.answer(Err(AskError::Unknown(Unknown::NodeLost { node })));
     }
 }
 

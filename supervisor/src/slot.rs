@@ -123,18 +123,6 @@ impl<T, W> Slot<T, W> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// The answer, if it is there already.
-    pub fn take_answer(&self) -> Option<T> {
-        let mut state = self.lock();
-        if !matches!(*state, State::Answered(_)) {
-            return None;
-        }
-        match std::mem::replace(&mut *state, State::Closed) {
-            State::Answered(value) => Some(value),
-            _ => unreachable!("matched above"),
-        }
-    }
-
     fn poll(&self, cx: &mut Context<'_>) -> Poll<T> {
         let mut state = self.lock();
         match &mut *state {

@@ -73,14 +73,23 @@ fn to_hex(mut number: u64, digits: &mut [u8]) {
 
 /// At most 16 digits, in lower case.
 fn from_hex(digits: &[u8]) -> Result<u64, InvalidTraceContext> {
-    digits.iter().try_fold(0, |number, digit| {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return Err(InvalidTraceContext),
-        };
-        Ok((number << 4) | u64::from(value))
-    })
+    const NONE: u8 = 0xff;
+    const VALUES: [u8; 256] = {
+        let mut values = [NONE; 256];
+        let mut value = 0;
+        while value < 16 {
+            values[b"0123456789abcdef"[value] as usize] = value as u8;
+            value += 1;
+        }
+        values
+    };
+    let (mut number, mut all) = (0, 0);
+    for digit in digits {
+        let value = VALUES[usize::from(*digit)];
+        all |= value;
+        number = (number << 4) | u64::from(value & 15);
+    }
+    if all == NONE { Err(InvalidTraceContext) } else { Ok(number) }
 }
 
 /// The text is no valid `traceparent`.

@@ -84,16 +84,13 @@ pub fn run(in_flight: u64) -> Result<f64, Error> {
                 publish(&mut connection, ASKS, &frames).await.expect("Redis answers");
             }
         });
-        Ok(measure(in_flight, move |id| {
-            let (asks, waiting) = (asks.clone(), waiting.clone());
-            async move {
-                let (answer, answered) = oneshot::channel();
-                waiting.lock().expect("nobody panics").insert(id + 1, answer);
-                asks.send(id).await.expect("the writer lives");
-                answered.await.expect("the answer comes")
-            }
-        })
-        .await)
+        let ask = async move |id| {
+            let (answer, answered) = oneshot::channel();
+            waiting.lock().expect("nobody panics").insert(id + 1, answer);
+            asks.send(id).await.expect("the writer lives");
+            answered.await.expect("the answer comes")
+        };
+        Ok(measure(in_flight, ask).await)
     })
 }
 

@@ -14,11 +14,8 @@ pub fn run(in_flight: u64) -> Result<f64, Error> {
         while !client.reaches("echo") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let figure = measure(in_flight, move |id| {
-            let client = client.clone();
-            async move { client.ask(payload(id)).await.expect("the echo answers").id }
-        })
-        .await;
+        let figure =
+            measure(in_flight, async move |id| client.ask(payload(id)).await.expect("the echo answers").id).await;
         node.drain().await;
         Ok(figure)
     })

@@ -37,11 +37,18 @@ pub(super) async fn read(remote: Arc<Remote>, mut events: WireEvents) {
         senders: Senders::new(remote.settings.wire.duplicate_ids),
         named: BTreeSet::new(),
         cleaned: remote.env.now(),
+        asked: false,
         remote,
     };
     while let Some(event) = events.recv().await {
         match event {
-            WireEvent::Frame(bytes) => reader.guarded(&bytes),
+            WireEvent::Frame(bytes) => {
+                reader.guarded(&bytes);
+                if std::mem::take(&mut reader.asked) {
+                    // What was answered leaves while the next frame is read.
+                    tokio::task::yield_now().await;
+                }
+            }
             WireEvent::Lost => pulse::wire_lost(&reader.remote),
             WireEvent::Restored => pulse::wire_restored(&reader.remote),
             WireEvent::Closed => {
@@ -57,6 +64,8 @@ struct Reader {
     senders: Senders,
     named: BTreeSet<String>,
     cleaned: tokio::time::Instant,
+    /// Whether the frame at hand held asks.
+    asked: bool,
 }
 
 /// An ask from elsewhere that is being answered; counted until this is dropped.
@@ -142,6 +151,7 @@ impl Reader {
     }
 
     fn asked(&mut self, header: &Header<'_>, ask: Ask<'_>) {
+        self.asked = true;
         let remote = &self.remote;
         let now = remote.env.now();
         let now_us = remote.clock_us(now);
@@ -149,7 +159,11 @@ impl Reader {
         if !sender.is_first(ask.id) {
             return;
         }
-        let lane = remote.lane(header.from, header.inbox, remote.settings.wire.window_bytes);
+        let lane = match sender.lane.take().filter(|lane| !lane.is_closed()) {
+            Some(lane) => lane,
+            None => remote.lane(header.from, header.inbox, remote.settings.wire.window_bytes),
+        };
+        sender.lane = Some(lane.clone());
         let left = sender.left(Duration::from_millis(ask.left).min(LONGEST_WAIT), ask.at, now_us);
         let margin = Duration::from_millis(remote.settings.wire.deadline_margin_ms);
         if remote.is_draining() || !remote.health.holds_lease(now) {

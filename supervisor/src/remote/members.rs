@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use essaim_contract::NotDelivered;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::frame::{Beat, Header, HostBeat, NodeState};
 use super::lane::Lane;
+use super::route::{Wanted, choose, local_wins};
 use crate::roster::cycle_in;
 
 /// The nodes this node hears, itself included only under parity.
@@ -152,6 +154,16 @@ impl Members {
         self.read().values().cloned().collect()
     }
 
+    /// The best of them for an ask.
+    pub fn choose(&self, wanted: &Wanted<'_>) -> Result<Arc<Peer>, NotDelivered> {
+        choose(self.read().values(), wanted)
+    }
+
+    /// Whether this node should handle an ask itself although others could.
+    pub fn leave_to(&self, wanted: &Wanted<'_>, me: &str, load: u32) -> bool {
+        local_wins(self.read().values(), wanted, me, load)
+    }
+
     /// Forgets a node of this epoch; whether it was known.
     pub fn remove(&self, name: &str, epoch: u64) -> Option<Arc<Peer>> {
         let mut peers = self.write();
@@ -179,8 +191,9 @@ impl Members {
     /// Whether one of them takes asks for a capability.
     pub fn reach(&self, capability: &str) -> bool {
         let takes_asks = |p: &Arc<Peer>| {
-            let (beat, silent) = p.heard();
-            !silent && beat.state == NodeState::Ready && beat.capabilities.get(capability).is_some_and(|h| h.running)
+            let beat = p.beat();
+            let running = beat.capabilities.get(capability).is_some_and(|h| h.running);
+            running && beat.state == NodeState::Ready && !p.is_silent()
         };
         self.read().values().any(takes_asks)
     }
@@ -234,10 +247,19 @@ impl Peer {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).saw_drain
     }
 
-    /// What it said last, and whether it is silent.
-    pub fn heard(&self) -> (Arc<Beat>, bool) {
+    /// Its load, if it takes such an ask now.
+    pub fn offer(&self, wanted: &Wanted<'_>) -> Option<u32> {
+        if self.lane.is_unheard() {
+            return None;
+        }
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        (heard.beat.clone(), heard.silent || self.lane.is_unheard())
+        let host = heard.beat.capabilities.get(wanted.capability)?;
+        let able = host.running
+            && heard.beat.state == NodeState::Ready
+            && !heard.silent
+            && host.messages.iter().any(|m| m == wanted.message);
+        // Asks of this node that are with it, plus what it said it had.
+        able.then(|| host.load.saturating_add(self.outstanding.load(Ordering::Relaxed)))
     }
 
     fn status(&self, now: Instant) -> MemberStatus {
@@ -254,11 +276,6 @@ impl Peer {
             heard_ms_ago: now.saturating_duration_since(heard.at).as_millis() as u64,
             capabilities: capabilities.collect(),
         }
-    }
-
-    /// Asks of this node that are with it, plus what it said it had.
-    pub fn load(&self, host: &HostBeat) -> u32 {
-        host.load.saturating_add(self.outstanding.load(Ordering::Relaxed))
     }
 }
 

@@ -37,7 +37,7 @@ use self::lane::{Lane, LaneLimits};
 use self::members::{Members, Peer};
 use self::pending::Pending;
 pub(crate) use self::pending::RawAnswer;
-use self::route::{Wanted, choose};
+use self::route::Wanted;
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::{Identity, Wire, WireEvents};
@@ -161,7 +161,7 @@ impl Remote {
         }
         let (message, key) = (message(), key());
         let wanted = Wanted { capability, message: &message, key: key.as_deref(), excluded: &[] };
-        route::local_wins(self.members.all(), &wanted, &self.me.node, host.admitted())
+        self.members.leave_to(&wanted, &self.me.node, host.admitted())
     }
 
     /// Asks the best live node, and another while it surely did not run.
@@ -184,7 +184,7 @@ impl Remote {
                 key: outgoing.key.as_deref(),
                 excluded: &excluded,
             };
-            let peer = match choose(self.members.all(), &wanted) {
+            let peer = match self.members.choose(&wanted) {
                 Ok(peer) => peer,
                 Err(why) => {
                     let hopeless = excluded.is_empty() && !self.may_come_back(&why);

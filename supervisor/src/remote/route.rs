@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use essaim_contract::NotDelivered;
 
-use super::frame::{Beat, HostBeat, NodeState};
+use super::frame::{Beat, NodeState};
 use super::members::Peer;
 use crate::host::rendezvous;
 
@@ -17,75 +17,49 @@ pub(crate) struct Wanted<'a> {
     pub excluded: &'a [Arc<str>],
 }
 
-/// A node that hosts what is wanted, as it was heard last.
-struct Offer {
-    peer: Arc<Peer>,
-    beat: Arc<Beat>,
-    silent: bool,
-}
-
-impl Offer {
-    fn of(peer: Arc<Peer>, capability: &str) -> Option<Self> {
-        let (beat, silent) = peer.heard();
-        beat.capabilities.contains_key(capability).then_some(Self { peer, beat, silent })
-    }
-
-    /// What it says about the capability.
-    fn host(&self, capability: &str) -> &HostBeat {
-        &self.beat.capabilities[capability]
-    }
-
-    fn is_able(&self, wanted: &Wanted<'_>) -> bool {
-        let host = self.host(wanted.capability);
-        host.running
-            && self.beat.state == NodeState::Ready
-            && !self.silent
-            && host.messages.iter().any(|m| m == wanted.message)
-            && !wanted.excluded.contains(&self.peer.name)
-    }
-
-    fn load(&self, wanted: &Wanted<'_>) -> u32 {
-        self.peer.load(self.host(wanted.capability))
-    }
-}
-
 /// The best node: with a key the key's own (rendezvous hashing over the nodes in sight), without one the least loaded.
-pub(crate) fn choose(peers: Vec<Arc<Peer>>, wanted: &Wanted<'_>) -> Result<Arc<Peer>, NotDelivered> {
-    best(peers, wanted).map(|offer| offer.peer)
+pub(crate) fn choose<'a>(
+    peers: impl Iterator<Item = &'a Arc<Peer>> + Clone,
+    wanted: &Wanted<'_>,
+) -> Result<Arc<Peer>, NotDelivered> {
+    match best(peers.clone(), wanted) {
+        Some((_, peer)) => Ok(peer.clone()),
+        None => Err(why_not(peers, wanted)),
+    }
 }
 
-fn best(peers: Vec<Arc<Peer>>, wanted: &Wanted<'_>) -> Result<Offer, NotDelivered> {
-    let mut offers: Vec<_> = peers.into_iter().filter_map(|p| Offer::of(p, wanted.capability)).collect();
-    let able = offers.iter().enumerate().filter(|(_, offer)| offer.is_able(wanted));
-    let best = match wanted.key {
-        Some(key) => able.max_by_key(|(_, offer)| rendezvous(key, &*offer.peer.name)),
-        None => able.min_by_key(|(_, offer)| offer.load(wanted)),
-    };
-    match best.map(|(index, _)| index) {
-        Some(index) => Ok(offers.swap_remove(index)),
-        None => Err(why_not(&offers, wanted)),
+/// The best node, and its load.
+fn best<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, wanted: &Wanted<'_>) -> Option<(u32, &'a Arc<Peer>)> {
+    let able = peers.filter(|p| !wanted.excluded.contains(&p.name)).filter_map(|p| Some((p.offer(wanted)?, p)));
+    match wanted.key {
+        Some(key) => able.max_by_key(|(_, peer)| rendezvous(key, &*peer.name)),
+        None => able.min_by_key(|(load, _)| *load),
     }
 }
 
 /// Whether this node should handle an ask itself although others could: with a key if the key is its own, without one
 /// if nobody is less loaded.
-pub(crate) fn local_wins(peers: Vec<Arc<Peer>>, wanted: &Wanted<'_>, me: &str, load: u32) -> bool {
-    match best(peers, wanted) {
-        Err(_) => true,
-        Ok(offer) => match wanted.key {
-            Some(key) => rendezvous(key, me) >= rendezvous(key, &*offer.peer.name),
-            None => load <= offer.load(wanted),
-        },
-    }
+pub(crate) fn local_wins<'a>(
+    peers: impl Iterator<Item = &'a Arc<Peer>>,
+    wanted: &Wanted<'_>,
+    me: &str,
+    load: u32,
+) -> bool {
+    best(peers, wanted).is_none_or(|(its_load, peer)| match wanted.key {
+        Some(key) => rendezvous(key, me) >= rendezvous(key, &*peer.name),
+        None => load <= its_load,
+    })
 }
 
 /// Why none of the hosts can have it, from the one that is nearest to being able.
-fn why_not(offers: &[Offer], wanted: &Wanted<'_>) -> NotDelivered {
+fn why_not<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, wanted: &Wanted<'_>) -> NotDelivered {
     let capability = wanted.capability.to_string();
-    let nearness = |o: &&Offer| (o.beat.state == NodeState::Ready, o.host(wanted.capability).running);
-    let Some(offer) = offers.iter().max_by_key(nearness) else { return NotDelivered::NoHost { capability } };
-    let (host, node) = (offer.host(wanted.capability), offer.peer.name.to_string());
-    if offer.beat.state == NodeState::Draining {
+    let hosting = peers.map(|p| (p.beat(), p)).filter(|(beat, _)| beat.capabilities.contains_key(wanted.capability));
+    let nearness =
+        |(beat, _): &(Arc<Beat>, _)| (beat.state == NodeState::Ready, beat.capabilities[wanted.capability].running);
+    let Some((beat, peer)) = hosting.max_by_key(nearness) else { return NotDelivered::NoHost { capability } };
+    let (host, node) = (&beat.capabilities[wanted.capability], peer.name.to_string());
+    if beat.state == NodeState::Draining {
         return NotDelivered::Draining { node };
     }
     if !host.running {
@@ -120,7 +94,7 @@ mod tests {
     }
 
     fn chosen(members: &Members, key: Option<&str>, excluded: &[Arc<str>]) -> Result<String, NotDelivered> {
-        choose(members.all(), &wanted(key, excluded)).map(|p| p.name.to_string())
+        choose(members.all().iter(), &wanted(key, excluded)).map(|p| p.name.to_string())
     }
 
     #[tokio::test(start_paused = true)]
@@ -166,8 +140,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn this_node_keeps_an_ask_only_while_nobody_is_less_loaded() {
         let members = members(&["a"]);
-        assert!(local_wins(members.all(), &wanted(None, &[]), "me", 0));
-        assert!(!local_wins(members.all(), &wanted(None, &[]), "me", 1));
-        assert!(local_wins(Vec::new(), &wanted(None, &[]), "me", 9), "there is nobody else");
+        assert!(local_wins(members.all().iter(), &wanted(None, &[]), "me", 0));
+        assert!(!local_wins(members.all().iter(), &wanted(None, &[]), "me", 1));
+        assert!(local_wins([].iter(), &wanted(None, &[]), "me", 9), "there is nobody else");
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lane::Lane;
 use crate::idhash::IdHasher;
 
 /// For one to two of these the least delay of a sender is remembered.
@@ -13,6 +15,8 @@ const CLOCK_PERIOD: Duration = Duration::from_secs(60);
 
 /// The senders, by inbox.
 pub(crate) struct Senders {
+    /// Whoever sent the frame at hand; the others are in the table.
+    recent: Option<(String, Sender)>,
     known: HashMap<String, Sender>,
     remembered_ids: usize,
 }
@@ -22,6 +26,8 @@ pub(crate) struct Sender {
     seen: HashSet<u64, BuildHasherDefault<IdHasher>>,
     order: VecDeque<u64>,
     remembered_ids: usize,
+    /// The way back to it, once it has asked something.
+    pub lane: Option<Arc<Lane>>,
     /// The least differences between the receiver's clock and the sender's in this period and the one before, in
     /// microseconds. Two periods, so that a clock that jumped is believed again after a while.
     least: Option<[i64; 2]>,
@@ -32,26 +38,26 @@ pub(crate) struct Sender {
 
 impl Senders {
     pub fn new(remembered_ids: usize) -> Self {
-        Self { known: HashMap::new(), remembered_ids }
+        Self { recent: None, known: HashMap::new(), remembered_ids }
     }
 
     pub fn get(&mut self, inbox: &str, now: Instant) -> &mut Sender {
-        let remembered_ids = self.remembered_ids;
-        let new = || Sender {
-            seen: HashSet::default(),
-            order: VecDeque::new(),
-            remembered_ids,
-            least: None,
-            period: now,
-            last: now,
+        let sender = match self.recent.take() {
+            Some((name, sender)) if name == inbox => (name, sender),
+            other => {
+                self.known.extend(other);
+                self.known.remove_entry(inbox).unwrap_or_else(|| (inbox.to_string(), self.new_sender(now)))
+            }
         };
-        // Nearly always it is known, and its name need not be copied.
-        if !self.known.contains_key(inbox) {
-            self.known.insert(inbox.to_string(), new());
-        }
-        let sender = self.known.get_mut(inbox).expect("it was put there if it was missing");
+        let (_, sender) = self.recent.insert(sender);
         sender.last = now;
         sender
+    }
+
+    fn new_sender(&self, now: Instant) -> Sender {
+        let remembered_ids = self.remembered_ids;
+        let (seen, order) = (HashSet::default(), VecDeque::new());
+        Sender { seen, order, remembered_ids, lane: None, least: None, period: now, last: now }
     }
 
     /// Forgets senders not heard for `age`; an epoch that is dead sends no more duplicates.

@@ -70,10 +70,10 @@ impl Default for WireConfig {
     fn default() -> Self {
         Self {
             max_message_bytes: 4 << 20,
-            frame_bytes: 256 << 10,
+            frame_bytes: 16 << 10,
             window_bytes: 8 << 20,
             queue_bytes: 16 << 20,
-            duplicate_ids: 65_536,
+            duplicate_ids: 16_384,
             ping_interval_ms: 500,
             ping_timeout_ms: 2_000,
             response_timeout_ms: 2_000,
