@@ -111,7 +111,8 @@ impl<A: Actor> ActorFuture<Cell<A>> for Life {
         let mut work = cell.0.borrow_mut();
         work.life = None;
         for _ in 0..STEPS_IN_A_ROW {
-            if work.step(task).is_pending() && work.expire(task).is_pending() {
+            if work.step(task).is_pending() {
+                work.expire(task);
                 work.life = Some(task.waker().clone());
                 return Poll::Pending;
             }
@@ -135,7 +136,7 @@ impl<A: Actor> Nearby for RefCell<Work<A>> {
         let mut task = TaskContext::from_waker(&life);
         work.begin(entry, Post::Here(envelope));
         if work.step(&mut task).is_pending() {
-            let _ = work.expire(&mut task);
+            work.expire(&mut task);
         } else if !work.is_idle() {
             // Its state is being built anew.
             life.wake_by_ref();
@@ -187,15 +188,17 @@ impl<A: Actor> Work<A> {
     }
 
     /// While the instance waits for something: refuses the messages whose deadline passes before they begin.
-    fn expire(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+    fn expire(&mut self, task: &mut TaskContext<'_>) {
         if self.is_idle() {
-            return Poll::Pending;
+            return;
         }
         while let Some(due) = self.desk.instance().mailbox.poll_earliest(self.earliest, task) {
             if self.alarm.deadline() != due {
                 self.alarm.as_mut().reset(due);
             }
-            ready!(self.alarm.as_mut().poll(task));
+            if self.alarm.as_mut().poll(task).is_pending() {
+                return;
+            }
             self.desk.instance().mailbox.take_more(&mut self.taken);
             let running = u32::from(matches!(self.doing, Doing::Running(_)));
             let (now, mut ahead) = (Instant::now(), running);
@@ -212,7 +215,6 @@ impl<A: Actor> Work<A> {
                 !late
             });
         }
-        Poll::Pending
     }
 }
 

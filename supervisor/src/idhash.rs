@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-/// Takes a number as its own hash.
+/// Spreads a number by one multiplication (Fibonacci hashing).
 #[derive(Default)]
 pub(crate) struct IdHasher(u64);
 

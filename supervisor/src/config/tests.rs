@@ -1,3 +1,4 @@
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use essaim_contract::Capability;
@@ -31,41 +32,28 @@ enum Style {
     Grand,
 }
 
-struct ShopActor;
-impl Actor for ShopActor {
-    type Capability = Shop;
-    type Settings = ShopSettings;
-    type Shared = ();
-    async fn share(_: ShopSettings, _: &mut Start) -> Result<(), StartError> {
-        Ok(())
-    }
-    async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
-        Ok(Self)
-    }
-    fn handles(_: &mut Handles<Self>) {}
-}
-
 struct Till;
 impl Capability for Till {
     const NAME: &'static str = "corner-till";
 }
 
-struct TillActor;
-impl Actor for TillActor {
-    type Capability = Till;
+/// Hosts a capability with these settings, and does nothing else.
+struct Idle<C>(PhantomData<C>);
+impl<C: Capability> Actor for Idle<C> {
+    type Capability = C;
     type Settings = ShopSettings;
     type Shared = ();
     async fn share(_: ShopSettings, _: &mut Start) -> Result<(), StartError> {
         Ok(())
     }
     async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
-        Ok(Self)
+        Ok(Self(PhantomData))
     }
     fn handles(_: &mut Handles<Self>) {}
 }
 
 fn roster() -> Roster {
-    Roster::new().host::<ShopActor>().host::<TillActor>()
+    Roster::new().host::<Idle<Shop>>().host::<Idle<Till>>()
 }
 
 const DEFAULTS: &str = "[members]\nsilent_ms = 1500\n[shop]\nmotto = \"welcome\"\n[left-out]\nkey = 1\n";

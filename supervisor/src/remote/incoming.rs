@@ -159,10 +159,7 @@ impl Reader {
         if !sender.is_first(ask.id) {
             return;
         }
-        let lane = match sender.lane.take().filter(|lane| !lane.is_closed()) {
-            Some(lane) => lane,
-            None => remote.lane(header.from, header.inbox, remote.settings.wire.window_bytes),
-        };
+        let lane = remote.lane_back(sender.lane.take(), header.from, header.inbox);
         sender.lane = Some(lane.clone());
         let left = sender.left(Duration::from_millis(ask.left).min(LONGEST_WAIT), ask.at, now_us);
         let margin = Duration::from_millis(remote.settings.wire.deadline_margin_ms);
@@ -199,12 +196,7 @@ impl Reader {
         }
         tokio::task::spawn_local(async move {
             let reply = answering.await.unwrap_or_else(|panic| Err(panicked(&*panic)));
-            // The lane may have been closed meanwhile, for being idle.
-            let lane = if lane.is_closed() {
-                counted.0.lane(&lane.node, &lane.inbox, counted.0.settings.wire.window_bytes)
-            } else {
-                lane
-            };
+            let lane = counted.0.lane_back(Some(lane.clone()), &lane.node, &lane.inbox);
             answer(&counted.0, &lane, id, reply);
         });
     }

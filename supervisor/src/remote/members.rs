@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::frame::{Beat, Header, HostBeat, NodeState};
 use super::lane::Lane;
-use super::route::{Wanted, choose, local_wins};
+use super::route::{self, Wanted};
 use crate::roster::cycle_in;
 
 /// The nodes this node hears, itself included only under parity.
@@ -156,12 +156,12 @@ impl Members {
 
     /// The best of them for an ask.
     pub fn choose(&self, wanted: &Wanted<'_>) -> Result<Arc<Peer>, NotDelivered> {
-        choose(self.read().values(), wanted)
+        route::choose(self.read().values(), wanted)
     }
 
     /// Whether this node should handle an ask itself although others could.
-    pub fn leave_to(&self, wanted: &Wanted<'_>, me: &str, load: u32) -> bool {
-        local_wins(self.read().values(), wanted, me, load)
+    pub fn local_wins(&self, wanted: &Wanted<'_>, me: &str, load: u32) -> bool {
+        route::local_wins(self.read().values(), wanted, me, load)
     }
 
     /// Forgets a node of this epoch; whether it was known.

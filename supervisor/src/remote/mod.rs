@@ -161,7 +161,7 @@ impl Remote {
         }
         let (message, key) = (message(), key());
         let wanted = Wanted { capability, message: &message, key: key.as_deref(), excluded: &[] };
-        self.members.leave_to(&wanted, &self.me.node, host.admitted())
+        self.members.local_wins(&wanted, &self.me.node, host.admitted())
     }
 
     /// Asks the best live node, and another while it surely did not run.
@@ -336,6 +336,12 @@ impl Remote {
         tokio::task::spawn_local(lane.clone().write(self.wire.clone(), self.me.clone()));
         lanes.insert(inbox.to_string(), lane.clone());
         lane
+    }
+
+    /// The lane by which an asker gets its answers: the one that is known, unless it has been closed for being idle.
+    fn lane_back(&self, known: Option<Arc<Lane>>, node: &str, inbox: &str) -> Arc<Lane> {
+        let new = || self.lane(node, inbox, self.settings.wire.window_bytes);
+        known.filter(|lane| !lane.is_closed()).unwrap_or_else(new)
     }
 
     fn known_lane(&self, inbox: &str) -> Option<Arc<Lane>> {
