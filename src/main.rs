@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use essaim_supervisor::exit::Fatal;
 
-use crate::cli::{Cli, Command, check, print, status, up};
+use crate::cli::{Cli, Command, check, dead, ledger, print, status, subscriptions, up};
 use crate::serve::{Part, serve};
 
 fn main() -> ExitCode {
@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         Command::Up(up) => up::run(&roster, &cli.global, up),
         Command::Check(check) => check::run(&roster, &cli.global, check),
         Command::Status(status) => status::run(&roster, &cli.global, status),
+        Command::Dead(dead) => dead::run(&roster, &cli.global, &dead.command),
+        Command::Subscriptions(subscriptions) => subscriptions::run(&roster, &cli.global, &subscriptions.command),
+        Command::Ledger(ledger) => ledger::run(&roster, &cli.global, ledger),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! A node's life in this process: configuration, logs, data directory, node, and the way out.
 
+use std::path::Path;
 use std::time::Duration;
 
 use essaim_supervisor::config::{Config, ConfigError, LogFormat};
@@ -7,7 +8,7 @@ use essaim_supervisor::exit::{self, Fatal};
 use essaim_supervisor::{Env, Node, Roster, run};
 
 use crate::cli::signals::Signals;
-use crate::cli::{Global, NodeArgs, data_dir, print};
+use crate::cli::{Global, NodeArgs, data_dir, operator, print};
 use crate::logging;
 
 /// How long to wait for every capability before saying where the node is to be found.
@@ -57,10 +58,12 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
         let mut signals = Signals::listen(until_stdin_closes)?;
         let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let pretty = config.settings.log.format == LogFormat::Pretty;
+        let socket = operator::socket(&config.settings.node);
         let node = tokio::select! {
             node = Node::start(roster, &hosts, config, Env::system()) => node.map_err(|e| e.into_fatal())?,
             _ = signals.next() => return Ok(()),
         };
+        listen_for_operators(&node, &socket);
         let ended = tokio::select! {
             fatal = node.fatal() => Err(fatal),
             () = tell(&node, &mut places, pretty) => Ok(()),
@@ -83,6 +86,18 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
         }
         ended
     })
+}
+
+/// Serves the commands for operators on this machine. A node that keeps nothing here has no directory for a socket, and is
+/// asked at its admin listener.
+fn listen_for_operators(node: &Node, socket: &Path) {
+    if !socket.parent().is_some_and(Path::is_dir) {
+        return;
+    }
+    if let Err(error) = node.listen_at_socket(socket) {
+        let socket = socket.display();
+        tracing::warn!(%socket, %error, "commands for operators have to ask node.admin_listen: there can be no socket");
+    }
 }
 
 /// Says where the node is to be found, and that it is ready; never ends.

@@ -9,9 +9,11 @@
 //! - [`scenario`]: one story, told alike by one process, several, and replicas.
 //! - [`platform`]: what the platform shows of itself: document, traces, figures, first start.
 //! - [`cli`]: what the command line says and does.
+//! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again, and what is left in the end.
 //! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`hostile`]: input that is wrong, or meant to do harm.
 //! - [`errors`]: each way an ask can fail, in one process and across Redis.
+//! - [`durable`]: dead letters, ledger, subscriptions and schedules, as operators see them.
 //! - [`golden`]: bytes that other nodes rely on.
 //! - [`load`]: capabilities that misbehave, and more work than there is room for.
 //! - [`store`]: a capability on a server that restarts, disappears or falls silent.
@@ -20,7 +22,9 @@
 // These tests watch real processes, on the machine's own clock and threads.
 #![allow(clippy::disallowed_methods)]
 
+mod chaos;
 mod cli;
+mod durable;
 mod errors;
 mod faults;
 mod golden;

@@ -7,13 +7,14 @@
 //! # Layout
 //!
 //! - [`compare`]: rounds, medians and the table; [`suites`]: what is compared, and what is aimed at.
-//! - [`local`], [`remote`], [`requests`], [`start`]: one measurement each.
+//! - [`local`], [`remote`], [`durable`], [`requests`], [`start`]: one measurement each.
 //! - [`echo`]: the capability that is asked; [`server`]: child processes.
 
 // It measures by the machine's own clock.
 #![allow(clippy::disallowed_methods)]
 
 mod compare;
+mod durable;
 mod echo;
 mod local;
 mod remote;
@@ -39,6 +40,7 @@ fn main() -> Result<(), Error> {
                 return Ok(());
             }
             "respond" => return remote::respond(&words.next().ok_or(USAGE)?),
+            "work" => return durable::work(&words.collect::<Vec<_>>()),
             "serve" => return requests::bare::serve(&words.collect::<Vec<_>>()),
             "--rounds" => rounds = words.next().ok_or(USAGE)?.parse()?,
             "--write" => file = Some(words.next().ok_or(USAGE)?),
@@ -59,6 +61,7 @@ fn measure(case: &[&str]) -> Result<f64, Error> {
     match *case {
         ["local", system] => local::run(system),
         ["remote", system, in_flight] => remote::run(system, in_flight.parse()?),
+        ["durable", system, what] => durable::run(system, what),
         ["requests", system, route] => requests::run(system, route),
         ["start", what] => start::run(what),
         _ => Err(format!("no case {case:?}").into()),

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::compare::{Aim, Comparison, Measure, table};
 use crate::server::Redis;
 
-pub const NAMES: &[&str] = &["local", "remote", "requests", "start"];
+pub const NAMES: &[&str] = &["local", "remote", "durable", "requests", "start"];
 
 /// The table of these suites, or of all if none is named.
 pub fn run(names: &[String], rounds: usize) -> Result<String, Error> {
@@ -17,6 +17,7 @@ pub fn run(names: &[String], rounds: usize) -> Result<String, Error> {
         match *suite {
             "local" => comparisons.extend(local()),
             "remote" => comparisons.extend(REMOTE),
+            "durable" => comparisons.extend(DURABLE),
             "requests" => comparisons.extend(REQUESTS),
             _ => measures.extend(START),
         }
@@ -61,6 +62,60 @@ const REMOTE: [Comparison; 2] = [
         with: "bare redis crate, pipelined PUBLISHes",
         theirs: &["remote", "redis", "256"],
         aim: Aim::AtLeast(1.5),
+    },
+];
+
+const THOUSANDS: &str = "k messages/s";
+const BARE_STREAM: &str = "bare redis crate, XADD, XREADGROUP, XACK in batches";
+
+const DURABLE: [Comparison; 6] = [
+    Comparison {
+        what: "durable command over Redis, empty handler, everysec",
+        unit: THOUSANDS,
+        ours: &["durable", "essaim", "everysec"],
+        with: BARE_STREAM,
+        theirs: &["durable", "bare", "everysec"],
+        aim: Aim::AtLeast(0.6),
+    },
+    Comparison {
+        what: "durable command over Redis, empty handler, always",
+        unit: THOUSANDS,
+        ours: &["durable", "essaim", "always"],
+        with: BARE_STREAM,
+        theirs: &["durable", "bare", "always"],
+        aim: Aim::AtLeast(0.6),
+    },
+    Comparison {
+        what: "durable command over Redis, handler with a transaction on SQLite, everysec",
+        unit: THOUSANDS,
+        ours: &["durable", "essaim", "sqlite"],
+        with: BARE_STREAM,
+        theirs: &["durable", "bare", "everysec"],
+        aim: Aim::AtLeast(0.05),
+    },
+    Comparison {
+        what: "durable command, embedded log, empty handler",
+        unit: THOUSANDS,
+        ours: &["durable", "essaim", "embedded"],
+        with: "bare SQLite, 256 rows a transaction",
+        theirs: &["durable", "bare", "embedded"],
+        aim: Aim::AtLeast(0.1),
+    },
+    Comparison {
+        what: "durable command over Redis until it is handled, one at a time, p50",
+        unit: "µs",
+        ours: &["durable", "essaim", "p50"],
+        with: "bare redis crate, XADD until it is read",
+        theirs: &["durable", "bare", "p50"],
+        aim: Aim::AtMost(4.0),
+    },
+    Comparison {
+        what: "the same, p99",
+        unit: "µs",
+        ours: &["durable", "essaim", "p99"],
+        with: "bare redis crate, XADD until it is read",
+        theirs: &["durable", "bare", "p99"],
+        aim: Aim::AtMost(4.0),
     },
 ];
 

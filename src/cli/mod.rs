@@ -1,10 +1,15 @@
 //! The command line.
 
 pub mod check;
+pub mod confirm;
 pub mod data_dir;
+pub mod dead;
+pub mod ledger;
+pub mod operator;
 pub mod print;
 pub mod signals;
 pub mod status;
+pub mod subscriptions;
 pub mod up;
 
 #[cfg(test)]
@@ -26,7 +31,9 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  it ended as it should
    2  the command line cannot be understood
-  69  the node that `essaim status` asks does not answer
+  65  `essaim ledger --at-rest` found a partition that does not balance, or a dead letter
+      or a subscription that was named is not there
+  69  the node that a command asks does not answer
   70  a capability was given up, and supervision.exit_when_failed is set
   71  another process runs under this node's name with a higher epoch
   72  another live node has this node's name, or hosts a capability that has one host
@@ -89,6 +96,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Shows the nodes of a running cluster and their capabilities
     Status(StatusArgs),
+    /// Lists, shows, replays and drops dead letters: messages that nobody could apply
+    Dead(dead::DeadArgs),
+    /// Lists and drops subscriptions to events
+    Subscriptions(subscriptions::SubscriptionsArgs),
+    /// Shows what became of all durable messages, partition by partition
+    Ledger(ledger::LedgerArgs),
 }
 
 /// `essaim node`

@@ -5,6 +5,7 @@ use std::io::Write;
 use essaim_supervisor::NodeStatus;
 use essaim_supervisor::config::{Config, without_password};
 use essaim_supervisor::exit::Fatal;
+use serde::Serialize;
 
 /// One line that says what is wrong; the last thing that a process says.
 pub fn error(fatal: &Fatal) {
@@ -19,6 +20,31 @@ pub fn line(text: &str) {
 /// Writes what a command was asked for to stdout.
 pub fn page(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes a value as JSON to stdout.
+pub fn json<T: Serialize>(value: &T) {
+    page(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()));
+}
+
+/// Text that leaves room for the rest of its line.
+pub fn short(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+/// Rows with every column as wide as its widest cell.
+pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Where a node listens, what it hosts and where its data is.

@@ -7,6 +7,7 @@ use essaim_supervisor::Roster;
 use essaim_supervisor::exit::{self, Fatal};
 use serde::Deserialize;
 
+use super::print::{columns, short};
 use super::{Global, StatusArgs, print};
 use crate::serve::wrong;
 
@@ -82,8 +83,17 @@ struct Capability {
     limit: u64,
     restarts: u64,
     panics: u64,
+    durable: Option<Durable>,
     /// A gateway tells admins alone.
     database: Option<Database>,
+}
+
+#[derive(Deserialize)]
+struct Durable {
+    waiting: u64,
+    parked: u64,
+    dead: u64,
+    outbox: u64,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +133,8 @@ fn table(node: &Node) -> String {
     let mut nodes = vec![["NODE", "EPOCH", "VERSION", "STATE", "SEEN"].map(String::from)];
     let seen = format!("up {}", span(node.uptime_ms));
     nodes.push([node.node.clone(), epoch, node.version.clone(), state.into(), seen]);
-    let heading = ["CAPABILITY", "NODE", "STATE", "INSTANCES", "BUSY", "RESTARTS", "PANICS", "DATABASE"];
+    let heading =
+        ["CAPABILITY", "NODE", "STATE", "INSTANCES", "BUSY", "RESTARTS", "PANICS", "WAITING", "DEAD", "DATABASE"];
     let mut capabilities = Vec::new();
     for (name, c) in &node.capabilities {
         capabilities.push([
@@ -134,6 +145,8 @@ fn table(node: &Node) -> String {
             format!("{}/{}", c.admitted, c.limit),
             c.restarts.to_string(),
             c.panics.to_string(),
+            c.durable.as_ref().map_or("-".into(), |d| (d.waiting + d.parked + d.outbox).to_string()),
+            c.durable.as_ref().map_or("-".into(), |d| d.dead.to_string()),
             c.database.as_ref().map_or("-".into(), database),
         ]);
     }
@@ -146,7 +159,10 @@ fn table(node: &Node) -> String {
             let (instances, busy) = (format!("{}/{}", c.up, c.instances), format!("{}/{}", c.load, c.limit));
             let (node, restarts) = (member.node.clone(), c.restarts.to_string());
             // A heartbeat does not tell the rest; the node's own admin listener does.
-            capabilities.push([name.clone(), node, state.into(), instances, busy, restarts, "".into(), "".into()]);
+            let untold = String::new;
+            let [panics, waiting, dead, database] = [untold(), untold(), untold(), untold()];
+            let state = state.into();
+            capabilities.push([name.clone(), node, state, instances, busy, restarts, panics, waiting, dead, database]);
         }
     }
     nodes[1..].sort();
@@ -162,15 +178,6 @@ fn database(database: &Database) -> String {
     }
 }
 
-/// Text that leaves room for the rest of its line.
-fn short(text: &str) -> String {
-    const LONGEST: usize = 60;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
-    }
-}
-
 /// A span of time in its largest two units.
 fn span(ms: u64) -> String {
     let (s, m, h, d) = (ms / 1_000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
@@ -183,26 +190,15 @@ fn span(ms: u64) -> String {
     }
 }
 
-/// Rows with every column as wide as its widest cell.
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const NODE: &str = r#"{"node":"front","epoch":3,"version":"0.1.0","uptime_ms":65000,"draining":false,
         "capabilities":{"gateway":{"state":"running","instances":2,"up":2,"admitted":1,"limit":1024,"restarts":0,
-            "panics":0,"database":null,"figures":{}},
+            "panics":0,"durable":null,"database":null,"figures":{}},
           "users":{"state":"starting","reason":"no database","instances":32,"up":0,"admitted":0,"limit":1024,
-            "restarts":4,"panics":1,"database":{"place":"data/users.sqlite3","problem":null},"figures":null}},
+            "restarts":4,"panics":1,"durable":{"waiting":2,"parked":3,"dead":1,"outbox":4,"partitions":[0]},"database":{"place":"data/users.sqlite3","problem":null},"figures":null}},
         "members":[{"node":"back","epoch":2,"version":"0.1.0","state":"ready","heard_ms_ago":120,
           "capabilities":{"orders":{"running":true,"load":3,"limit":1024,"instances":32,"up":32,"restarts":0}}}]}"#;
 
@@ -213,10 +209,10 @@ NODE   EPOCH  VERSION  STATE      SEEN
 back   2      0.1.0    ready      heard 120 ms ago
 front  3      0.1.0    not ready  up 1 min 5 s
 
-CAPABILITY  NODE   STATE                  INSTANCES  BUSY    RESTARTS  PANICS  DATABASE
-gateway     front  running                2/2        1/1024  0         0       -
+CAPABILITY  NODE   STATE                  INSTANCES  BUSY    RESTARTS  PANICS  WAITING  DEAD  DATABASE
+gateway     front  running                2/2        1/1024  0         0       -        -     -
 orders      back   running                32/32      3/1024  0
-users       front  starting: no database  0/32       0/1024  4         1       data/users.sqlite3
+users       front  starting: no database  0/32       0/1024  4         1       9        1     data/users.sqlite3
 ";
         assert_eq!(table(&serde_json::from_str(NODE).unwrap()), expected);
         let to_a_stranger = r#"{"node":"a","epoch":null,"version":"1","uptime_ms":0,"draining":false,"members":[],

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use essaim_contract::{Ask, Broadcast, Capability};
+use essaim_contract::{Ask, Broadcast, Capability, Message};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -89,6 +89,21 @@ pub trait Handle<M: Ask>: Actor {
     /// # Errors
     /// [`reject`](crate::reject) says no; anything that `?` meets is a failure.
     fn handle(&mut self, message: M, cx: &mut Cx) -> impl Future<Output = Result<M::Reply, Fault<M::Error>>>;
+}
+
+/// How an actor applies a durable message: a command to it, or an event that it subscribes to.
+///
+/// The handler works in one transaction of the capability's database ([`Cx::begin`], committed at most once). The runtime
+/// writes with it that the message is applied and what the handler sends, so a message that comes again has no second
+/// effect. A handler that ends well without a transaction is applied too. Without a database nothing remembers what was
+/// applied: after a crash the message comes again.
+pub trait Apply<M: Message>: Actor {
+    /// Applies the message.
+    ///
+    /// # Errors
+    /// [`reject`](crate::reject) makes it a dead letter at once; anything that `?` meets is a failure, after which it is
+    /// tried again, up to `durable.attempts` times.
+    fn apply(&mut self, message: M, cx: &mut Cx) -> impl Future<Output = Result<(), Fault<String>>>;
 }
 
 /// How an actor takes note of a broadcast; in one instance of each node that hosts it.

@@ -1,16 +1,28 @@
-//! The admin listener of a node: `/livez`, `/readyz` and `/status`, since most nodes have no gateway.
+//! The admin listener of a node: `/livez`, `/readyz` and `/status`, since most nodes have no gateway, and what operators ask
+//! about durable messages and have done about them.
 //!
-//! It has no authentication: let it listen where only operators and probes can reach it.
+//! It has no authentication: let it listen where only operators and probes can reach it. The same is served at a socket in
+//! the data directory, which only the node's own user may open.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
+use actix_web::dev::Server;
 pub(crate) use actix_web::dev::ServerHandle;
-use actix_web::web::{self, Data};
+use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
 use serde_json::json;
 
 use crate::bus::Bus;
+use crate::durable::operations::{
+    Answers, AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, Refusal, ReplayDead, ShowDead,
+};
 use crate::status::{NodeStatus, not_ready};
+
+/// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
+const LARGEST_QUESTION: usize = 128 << 10;
 
 /// Begins to listen; an empty address: no listener.
 ///
@@ -21,25 +33,65 @@ pub(crate) fn listen(bus: &Arc<Bus>) -> std::io::Result<Option<ServerHandle>> {
     if address.is_empty() {
         return Ok(None);
     }
-    let data = Data::new(bus.clone());
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(data.clone())
-            .route("/livez", web::get().to(livez))
-            .route("/readyz", web::get().to(readyz))
-            .route("/status", web::get().to(status))
-    })
-    .workers(1)
-    .disable_signals()
-    .bind(address)?
-    .run();
+    let routes = routes(bus);
+    let server = HttpServer::new(move || App::new().configure(routes.clone()));
+    Ok(Some(serve(server.workers(1).disable_signals().bind(address)?.run())))
+}
+
+/// Begins to listen at a socket that only this process's user may open.
+///
+/// # Errors
+/// If there can be no socket of that name.
+pub(crate) fn listen_at_socket(bus: &Arc<Bus>, path: &Path) -> std::io::Result<ServerHandle> {
+    let routes = routes(bus);
+    let server = HttpServer::new(move || App::new().configure(routes.clone()));
+    // Whatever is left there is of a process that has ended: the name and the data directory are this one's.
+    let server = server.workers(1).disable_signals().bind_uds(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(serve(server.run()))
+}
+
+fn serve(server: Server) -> ServerHandle {
     let handle = server.handle();
     tokio::task::spawn_local(async move {
         if let Err(error) = server.await {
             tracing::error!(%error, "the admin listener ended");
         }
     });
-    Ok(Some(handle))
+    handle
+}
+
+fn routes(bus: &Arc<Bus>) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
+    let data = Data::new(bus.clone());
+    move |config| {
+        config
+            .app_data(data)
+            .app_data(JsonConfig::default().limit(LARGEST_QUESTION))
+            .route("/livez", web::get().to(livez))
+            .route("/readyz", web::get().to(readyz))
+            .route("/status", web::get().to(status));
+        route::<ListDead>(config);
+        route::<ShowDead>(config);
+        route::<ReplayDead>(config);
+        route::<DropDead>(config);
+        route::<AskLedger>(config);
+        route::<ListSubscriptions>(config);
+        route::<DropSubscription>(config);
+    }
+}
+
+fn route<Q: Answers + 'static>(config: &mut ServiceConfig) {
+    config.route(Q::PATH, web::post().to(ask::<Q>));
+}
+
+/// Answers an operator. It takes JSON that says that it is JSON and nothing else, so that no page which an operator happens
+/// to visit can have their browser ask: a browser asks first whether it may, and is not told that it may.
+async fn ask<Q: Answers>(bus: Data<Arc<Bus>>, question: web::Json<Q>) -> HttpResponse {
+    match question.into_inner().answer(&bus).await {
+        Ok(answer) => HttpResponse::Ok().json(answer),
+        Err(Refusal::Wrong(why)) => HttpResponse::BadRequest().json(json!({ "error": why })),
+        Err(Refusal::Away(why)) => HttpResponse::ServiceUnavailable().json(json!({ "error": why })),
+    }
 }
 
 async fn livez() -> HttpResponse {

@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, Unknown, wire_name};
+use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
 use futures_util::future::LocalBoxFuture;
 
 use tokio::time::Instant;
 
 use crate::call::{Call, Chain};
 use crate::config::Settings;
+use crate::durable::Durable;
+use crate::durable::letter::Letter;
+use crate::durable::operations;
 use crate::handles::Kind;
 use crate::host::Host;
 use crate::idhash::IdHasher;
@@ -37,6 +40,7 @@ pub(crate) struct Bus {
     draining: AtomicBool,
     local: OnceLock<Local>,
     remote: OnceLock<Arc<Remote>>,
+    durable: OnceLock<Arc<Durable>>,
 }
 
 /// The capabilities hosted here, found by a message's type or by its wire name.
@@ -75,6 +79,7 @@ impl Bus {
             draining,
             local: OnceLock::new(),
             remote: OnceLock::new(),
+            durable: OnceLock::new(),
         }
     }
 
@@ -94,7 +99,7 @@ impl Bus {
         for host in &hosts {
             for (entry, info) in host.entries().iter().enumerate() {
                 let place = Place { host: host.clone(), entry };
-                if !matches!(info.kind, Kind::Tick) {
+                if info.kind.is_on_wire() {
                     by_type.insert(info.type_id, place.clone());
                     by_name.insert(info.name.clone(), place);
                 }
@@ -112,6 +117,21 @@ impl Bus {
             }
         });
         let _ = self.remote.set(remote);
+    }
+
+    /// Connects this node to the log; at most once.
+    pub fn keep(&self, durable: Arc<Durable>) {
+        let _ = self.durable.set(durable);
+    }
+
+    pub fn durable(&self) -> Option<&Arc<Durable>> {
+        self.durable.get()
+    }
+
+    /// Stores a durable message.
+    pub async fn send(&self, letter: Letter) -> Result<(), SendError> {
+        let not_yet = || SendError::NotStored { reason: "the node has not joined yet".into() };
+        self.durable.get().ok_or_else(not_yet)?.sender.send(letter).await
     }
 
     pub fn remote(&self) -> Option<&Arc<Remote>> {
@@ -194,6 +214,9 @@ impl Bus {
         body: &[u8],
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+        if let Some(host) = operations::capability_of(name).and_then(|capability| self.host(capability)) {
+            return operations::answer(self, host, body, call);
+        }
         let place = self.local.get().and_then(|l| l.by_name.get(name));
         match place.map(|p| (p, p.host.entries()[p.entry].kind)) {
             // Whoever asked should have seen it; a client in another language may not look.
@@ -257,8 +280,15 @@ async fn ask_remote<M: Ask>(
     let body = codec::encode(&message).map_err(|e| {
         AskError::NotDelivered(NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })
     })?;
-    let outgoing =
-        Outgoing { capability: <M::To as Capability>::NAME, name, body, key, idempotent: M::IDEMPOTENT, call, refused };
+    let outgoing = Outgoing {
+        capability: <M::To as Capability>::NAME.into(),
+        name,
+        body,
+        key,
+        idempotent: M::IDEMPOTENT,
+        call,
+        refused,
+    };
     let undecodable = |e: codec::DecodeError| AskError::Unknown(Unknown::UndecodableAnswer { detail: e.to_string() });
     match remote.ask(outgoing).await {
         Ok(reply) => codec::decode(&reply).map_err(undecodable),

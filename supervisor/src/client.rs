@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_contract::{Ask, Broadcast, Metadata, Principal};
+use essaim_contract::{Ask, Broadcast, Command, Event, MessageId, Metadata, Principal, SendError};
 
-use crate::Env;
 use crate::bus::{AskResultOf, Bus, Origin};
 use crate::call::{Call, Chain};
+use crate::durable::letter::{Letter, Letterhead};
 use crate::near::Near;
 use crate::status::NodeStatus;
 use crate::trace::TraceContext;
+use crate::{Env, SendOptions};
 
 /// A way into the actors of this node and of all others. Cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -72,6 +73,44 @@ impl Client {
     /// Tells every node, now, with best effort.
     pub fn broadcast<S: Broadcast>(&self, message: S) {
         self.bus.broadcast(message, &self.call());
+    }
+
+    /// Sends a command to a capability, whether or not it is up: returns once it is stored.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send<M: Command>(&self, message: M) -> Result<MessageId, SendError> {
+        self.send_with(message, SendOptions::new()).await
+    }
+
+    /// As [`Client::send`], with options: under an id of its own, later, or with a time to live.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send_with<M: Command>(&self, message: M, options: SendOptions) -> Result<MessageId, SendError> {
+        self.post(self.letterhead().command(self.env(), &message, options)?).await
+    }
+
+    /// Publishes an event to every capability that subscribes: returns once it is stored.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn publish<E: Event>(&self, event: E) -> Result<MessageId, SendError> {
+        self.post(self.letterhead().event(self.env(), &event, SendOptions::new())?).await
+    }
+
+    async fn post(&self, letter: Letter) -> Result<MessageId, SendError> {
+        let id = letter.id.clone();
+        self.bus.send(letter).await.map(|()| id)
+    }
+
+    fn letterhead(&self) -> Letterhead {
+        Letterhead {
+            trace: self.trace.unwrap_or_else(|| TraceContext::root(self.env())),
+            principal: self.principal.clone(),
+            metadata: self.metadata.clone(),
+            most_bytes: self.bus.settings.wire.max_message_bytes,
+        }
     }
 
     /// Whether a live node, this one or another, is known to take asks for a capability now.

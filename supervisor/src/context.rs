@@ -8,6 +8,7 @@ use essaim_contract::{Failure, FailureKind};
 use tokio::sync::Semaphore;
 
 use crate::bus::Bus;
+use crate::durable::outbox::Outbox;
 use crate::near::Near;
 use crate::store::Database;
 use crate::{Env, Fault};
@@ -17,6 +18,8 @@ pub(crate) struct Context {
     pub asks: &'static [&'static str],
     pub bus: Arc<Bus>,
     pub database: OnceLock<Database>,
+    /// The way out for what its handlers send; there once its database is, if it has one.
+    pub outbox: OnceLock<Arc<Outbox>>,
     pub blocking: Blocking,
     pub provided: Arc<Provided>,
 }

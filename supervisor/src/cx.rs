@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_contract::{Ask, AskError, Broadcast, Metadata, Principal};
+use essaim_contract::{Ask, AskError, Broadcast, Command, Event, MessageId, Metadata, Principal, SendError};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::bus::{AskResultOf, Origin};
 use crate::call::Call;
 use crate::context::Context;
+use crate::durable::delivery::Delivery;
+use crate::durable::enclosure::Enclosure;
+use crate::durable::letter::{Letter, Letterhead};
 use crate::near::Near;
 use crate::progress::{Progress, Track};
 use crate::store::{Reads, Tx, TxError};
 use crate::trace::TraceContext;
-use crate::{Env, Fault};
+use crate::{Env, Fault, SendOptions};
 
 /// The context of one message in one handler.
 pub struct Cx {
@@ -22,6 +25,10 @@ pub struct Cx {
     call: Call,
     /// Follows the handler's writes, from its first transaction on.
     track: Option<Track>,
+    /// The durable message that the handler applies, if it is one.
+    delivery: Option<Arc<Delivery>>,
+    /// What its handler has sent outside a transaction; it leaves with the one that the handler commits.
+    letters: Vec<Letter>,
 }
 
 impl Cx {
@@ -29,11 +36,28 @@ impl Cx {
     pub(crate) fn renewed<'a>(place: &'a mut Option<Self>, context: &Arc<Context>, call: Call) -> &'a mut Self {
         match place {
             Some(cx) => {
-                (cx.call, cx.track) = (call, None);
+                (cx.call, cx.track, cx.delivery) = (call, None, None);
+                cx.letters.clear();
                 cx
             }
-            None => place.insert(Self { context: context.clone(), call, track: None }),
+            None => {
+                let (track, delivery, letters) = (None, None, Vec::new());
+                place.insert(Self { context: context.clone(), call, track, delivery, letters })
+            }
         }
+    }
+
+    /// The message is a durable one.
+    pub(crate) fn enlist(&mut self, delivery: Arc<Delivery>) {
+        self.delivery = Some(delivery);
+    }
+
+    /// Notes that the durable message is applied, unless its handler's transaction has done so.
+    pub(crate) async fn settle(&mut self) -> Result<(), TxError> {
+        if self.progress() == Progress::Committed || self.context.database.get().is_none() {
+            return Ok(());
+        }
+        self.begin().await?.commit().await
     }
 
     /// How far the handler's own writes have come.
@@ -79,8 +103,65 @@ impl Cx {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
+        if self.delivery.is_some() && self.progress() == Progress::Committed {
+            return Err(TxError::Second);
+        }
         let track = self.track.get_or_insert_default().clone();
-        database.begin(Some(self.call.deadline), track).await
+        let tx = database.begin(Some(self.call.deadline), track).await?;
+        let (outbox, letters) = (self.context.outbox.get().cloned(), self.letters.clone());
+        let enclosure = Enclosure::new(self.delivery.clone(), outbox, self.letterhead(), letters, self.env().clone());
+        Ok(tx.enclosing(enclosure))
+    }
+
+    /// Sends a command to a capability, wherever it is hosted and whether or not it is up: returns once it is stored. In
+    /// the handler of a durable message it is stored with the handler's transaction.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send<M: Command>(&mut self, message: M) -> Result<MessageId, SendError> {
+        self.send_with(message, SendOptions::new()).await
+    }
+
+    /// As [`Cx::send`], with options.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send_with<M: Command>(&mut self, message: M, options: SendOptions) -> Result<MessageId, SendError> {
+        let letter = self.letterhead().command(self.env(), &message, options)?;
+        self.post(letter).await
+    }
+
+    /// Publishes an event to every capability that subscribes: returns once it is stored. In the handler of a durable
+    /// message it is stored with the handler's transaction.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn publish<E: Event>(&mut self, event: E) -> Result<MessageId, SendError> {
+        let letter = self.letterhead().event(self.env(), &event, SendOptions::new())?;
+        self.post(letter).await
+    }
+
+    async fn post(&mut self, letter: Letter) -> Result<MessageId, SendError> {
+        let id = letter.id.clone();
+        if self.delivery.is_some() && self.context.outbox.get().is_some() {
+            if self.progress() == Progress::Committed {
+                let reason = "the handler has committed already: what it sends goes with its transaction".into();
+                return Err(SendError::NotStored { reason });
+            }
+            self.letters.push(letter);
+        } else {
+            self.context.bus.send(letter).await?;
+        }
+        Ok(id)
+    }
+
+    fn letterhead(&self) -> Letterhead {
+        Letterhead {
+            trace: self.call.trace,
+            principal: self.call.principal.clone(),
+            metadata: self.call.metadata.clone(),
+            most_bytes: self.context.bus.settings.wire.max_message_bytes,
+        }
     }
 
     /// The capability's database, for reads outside a transaction.

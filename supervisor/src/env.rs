@@ -73,10 +73,19 @@ impl Env {
 
     /// A new id that carries its creation time (a UUID of version 7).
     pub fn id(&self) -> Uuid {
+        self.id_of(self.wall_ms())
+    }
+
+    /// The text of a new id that carries this time, in milliseconds since 1970.
+    pub(crate) fn id_at(&self, ms: u64) -> String {
+        self.id_of(ms).to_string()
+    }
+
+    fn id_of(&self, ms: u64) -> Uuid {
         let mut random = [0; 10];
         random[..8].copy_from_slice(&self.random().to_be_bytes());
         random[8..].copy_from_slice(&self.random().to_be_bytes()[..2]);
-        uuid::Builder::from_unix_timestamp_millis(self.wall_ms(), &random).into_uuid()
+        uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid()
     }
 
     /// A number that is unlikely to repeat and not secret (SplitMix64 over a counter).

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use essaim_contract::{AskError, Failure, FailureKind, Never, Unknown};
+use essaim_contract::{AskError, Failure, FailureKind, Never, SendError, Unknown};
 
 use crate::store::outcome;
 
@@ -47,6 +47,18 @@ impl<E, F: fmt::Display> From<AskError<F>> for Fault<E> {
                 Self::Failed(Failure { kind: FailureKind::Unavailable, detail: e.to_string() })
             }
             AskError::Unknown(e) => Self::Unknown(Unknown::Downstream { detail: e.to_string() }),
+        }
+    }
+}
+
+impl<E> From<SendError> for Fault<E> {
+    fn from(error: SendError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SendError::NotStored { .. } | SendError::Full { .. } => {
+                Self::Failed(Failure { kind: FailureKind::Unavailable, detail })
+            }
+            SendError::Unknown { .. } => Self::Unknown(Unknown::Downstream { detail }),
         }
     }
 }

@@ -3,13 +3,17 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use essaim_contract::{Ask, AskError, Broadcast, NotDelivered, Unknown, wire_name};
+use essaim_contract::{Ask, AskError, Broadcast, Command, Event, Message, NotDelivered, Unknown, wire_name};
 use futures_util::future::LocalBoxFuture;
 use serde_bytes::ByteBuf;
 
-use crate::actor::{Actor, Handle, Hear};
+use crate::actor::{Actor, Apply, Handle, Hear};
+use crate::bridge::log::{Subscription, WhenFull};
 use crate::call::Call;
 use crate::codec;
+use crate::config::ConfigError;
+use crate::durable::delivery::{Delivery, Enlisted};
+use crate::durable::schedule::{Declared, Schedule, Timetable};
 use crate::host::Host;
 use crate::remote::RawAnswer;
 use crate::run::{self, NewRunner};
@@ -17,6 +21,7 @@ use crate::run::{self, NewRunner};
 /// The messages that an actor handles; filled by [`Actor::handles`].
 pub struct Handles<A: Actor> {
     pub(crate) entries: Vec<Entry<A>>,
+    declared: Vec<Declared>,
 }
 
 /// The first entry of every table: a timer that is due.
@@ -43,8 +48,17 @@ pub(crate) enum Kind {
     Ask(AskFromWire),
     /// It is decoded and delivered.
     Broadcast(BroadcastFromWire),
+    /// It comes from the log: decoded and applied. An event says how its capability subscribes.
+    Durable(ApplyFromLog, Option<Subscription>),
     /// It never comes from the wire.
     Tick,
+}
+
+impl Kind {
+    /// Whether it comes from other nodes over the wire.
+    pub fn is_on_wire(self) -> bool {
+        matches!(self, Self::Ask(_) | Self::Broadcast(_))
+    }
 }
 
 /// Asks a host by an encoded message; the answer is encoded again.
@@ -53,6 +67,13 @@ pub(crate) type AskFromWire =
 
 /// Delivers an encoded broadcast to a host.
 pub(crate) type BroadcastFromWire = fn(&Arc<Host>, usize, &[u8], Call) -> Result<(), NotDelivered>;
+
+/// Has a host apply an encoded durable message.
+pub(crate) type ApplyFromLog =
+    fn(Arc<Host>, usize, &[u8], Call, Arc<Delivery>) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered>;
+
+/// What became of a durable message in its handler; a rejection is text.
+pub(crate) type Applied = Result<(), AskError<String>>;
 
 /// A timer that is due; dropping `done` tells the timer that the tick has ended.
 pub(crate) struct Tick {
@@ -67,7 +88,8 @@ impl<A: Actor> Handles<A> {
             type_id: TypeId::of::<Tick>(),
             kind: Kind::Tick,
         };
-        let mut handles = Self { entries: vec![Entry { info: tick, runner: run::ticks::<A> }] };
+        let entries = vec![Entry { info: tick, runner: run::ticks::<A> }];
+        let mut handles = Self { entries, declared: Vec::new() };
         A::handles(&mut handles);
         handles
     }
@@ -91,6 +113,77 @@ impl<A: Actor> Handles<A> {
         self.add(wire_name::<S>(), TypeId::of::<S>(), kind, run::broadcasts::<A, S>)
     }
 
+    /// The actor applies this command.
+    pub fn command<M>(&mut self) -> &mut Self
+    where
+        M: Command<To = A::Capability>,
+        A: Apply<M>,
+    {
+        self.durable::<M>(None)
+    }
+
+    /// The actor subscribes to this event, of another capability or of its own. While as many messages wait for it as may,
+    /// further ones wait in the publisher's database.
+    pub fn event<E>(&mut self) -> &mut Self
+    where
+        E: Event,
+        A: Apply<E>,
+    {
+        self.event_or::<E>(WhenFull::default())
+    }
+
+    /// As [`Handles::event`], saying what happens while as many messages wait for it as may.
+    pub fn event_or<E>(&mut self, when_full: WhenFull) -> &mut Self
+    where
+        E: Event,
+        A: Apply<E>,
+    {
+        self.durable::<E>(Some(Subscription { when_full }))
+    }
+
+    /// The capability sends itself this command at set times, once in the whole cluster however many nodes host it. It needs
+    /// a database, which remembers how far the schedule has come, and the actor applies the command: `h.command::<M>()`.
+    pub fn schedule<M>(&mut self, schedule: Schedule, make: impl Fn() -> M + Send + Sync + 'static) -> &mut Self
+    where
+        M: Command<To = A::Capability>,
+        A: Apply<M>,
+    {
+        self.declared.push(Declared::new(schedule, make));
+        self
+    }
+
+    /// The schedules, checked.
+    pub(crate) fn timetables(&self) -> Result<Vec<Timetable>, ConfigError> {
+        let capability = <A::Capability as essaim_contract::Capability>::NAME;
+        let mut timetables: Vec<Timetable> = Vec::with_capacity(self.declared.len());
+        for declared in &self.declared {
+            let wrong = |why: String| {
+                ConfigError::new(format!("`{capability}` cannot keep the schedule `{}`: {why}", declared.name()))
+            };
+            if A::schema().is_none() {
+                return Err(wrong("it has no database, which a schedule needs: declare one in `Actor::schema`".into()));
+            }
+            if !self.entries.iter().any(|e| *e.info.name == *declared.message()) {
+                let message = declared.message();
+                return Err(wrong(format!("it does not apply `{message}`: add `h.command` to `Actor::handles`")));
+            }
+            if timetables.iter().any(|t| t.name() == declared.name()) {
+                return Err(wrong("another one has that name".into()));
+            }
+            timetables.push(declared.read(capability).map_err(wrong)?);
+        }
+        Ok(timetables)
+    }
+
+    fn durable<M>(&mut self, subscription: Option<Subscription>) -> &mut Self
+    where
+        M: Message,
+        A: Apply<M>,
+    {
+        let kind = Kind::Durable(apply_from_log::<M>, subscription);
+        self.add(wire_name::<M>(), TypeId::of::<Enlisted<M>>(), kind, run::applications::<A, M>)
+    }
+
     fn add(&mut self, name: String, type_id: TypeId, kind: Kind, runner: NewRunner<A>) -> &mut Self {
         let info = EntryInfo { name: name.into(), type_id, kind };
         self.entries.push(Entry { info, runner });
@@ -108,7 +201,7 @@ fn ask_from_wire<M: Ask>(
         .map_err(|e| NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })?;
     Ok(Box::pin(async move {
         let permit = host.admit(message.key().as_deref()).map_err(AskError::NotDelivered)?;
-        match permit.ask(entry, message, call).await {
+        match permit.ask::<M, M::Reply, M::Error>(entry, message, call).await {
             Ok(reply) => codec::encode(&reply).map_err(|e| AskError::Unknown(unencodable(e))),
             Err(AskError::Rejected(e)) => Err(match codec::encode(&e) {
                 Ok(bytes) => AskError::Rejected(ByteBuf::from(bytes)),
@@ -116,6 +209,21 @@ fn ask_from_wire<M: Ask>(
             }),
             Err(other) => Err(other.map_rejected(|_| unreachable!("rejections are matched above"))),
         }
+    }))
+}
+
+fn apply_from_log<M: Message>(
+    host: Arc<Host>,
+    entry: usize,
+    body: &[u8],
+    call: Call,
+    delivery: Arc<Delivery>,
+) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered> {
+    let message: M = codec::decode(body)
+        .map_err(|e| NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })?;
+    Ok(Box::pin(async move {
+        let permit = host.admit(message.key().as_deref()).map_err(AskError::NotDelivered)?;
+        permit.ask(entry, Enlisted { message, delivery }, call).await
     }))
 }
 

@@ -12,8 +12,9 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::arbiters;
-use crate::bus::AskResultOf;
 use crate::call::Call;
+use crate::durable::outbox::Outbox;
+use crate::durable::schedule::Timetable;
 use crate::handles::EntryInfo;
 use crate::mailbox::{Delivery, Enclosed, Envelope, HereEnvelope, Mailbox};
 use crate::nearby;
@@ -33,6 +34,8 @@ pub(crate) struct Host {
     /// Whether only one live node may host it.
     exclusive: bool,
     entries: Vec<EntryInfo>,
+    /// What it sends itself at set times.
+    timetables: Vec<Timetable>,
     /// The watchdog's label of the first entry; the others follow.
     first_label: usize,
     instances: Box<[Instance]>,
@@ -47,6 +50,7 @@ pub(crate) struct Hooks {
     pub drain: Box<dyn Fn() -> LocalBoxFuture<'static, ()> + Send + Sync>,
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
     pub database: Option<Database>,
+    pub outbox: Option<Arc<Outbox>>,
 }
 
 /// One concurrency slot.
@@ -80,7 +84,19 @@ impl Host {
     ) -> Self {
         let instances = arbiter_of_instance.map(Instance::on).collect();
         let (admitted, hooks) = (AtomicU32::new(0), OnceLock::new());
-        Self { name, supervision, asks, exclusive: false, entries, first_label, instances, admitted, limit, hooks }
+        Self {
+            name,
+            supervision,
+            asks,
+            exclusive: false,
+            entries,
+            timetables: Vec::new(),
+            first_label,
+            instances,
+            admitted,
+            limit,
+            hooks,
+        }
     }
 
     /// The capabilities that its handlers may ask.
@@ -92,6 +108,16 @@ impl Host {
     pub fn exclusive(mut self, exclusive: bool) -> Self {
         self.exclusive = exclusive;
         self
+    }
+
+    /// This host, which sends itself commands at set times.
+    pub fn scheduled(mut self, timetables: Vec<Timetable>) -> Self {
+        self.timetables = timetables;
+        self
+    }
+
+    pub fn timetables(&self) -> &[Timetable] {
+        &self.timetables
     }
 
     pub fn is_exclusive(&self) -> bool {
@@ -148,6 +174,16 @@ impl Host {
     /// Its database, once it has been opened.
     pub fn database(&self) -> Option<&Database> {
         self.hooks.get().and_then(|h| h.database.as_ref())
+    }
+
+    /// The way out of its database, once that has been opened.
+    pub fn outbox(&self) -> Option<&Arc<Outbox>> {
+        self.hooks.get().and_then(|h| h.outbox.as_ref())
+    }
+
+    /// Whether what its instances share has been built once.
+    pub fn has_started(&self) -> bool {
+        self.hooks.get().is_some()
     }
 
     /// Takes a place in a mailbox: with a key, the key's; without, an idle one of the caller's arbiter, else the least
@@ -212,12 +248,12 @@ impl Host {
 }
 
 /// How far an ask came before its asker had to wait.
-enum Entered<M: Ask> {
-    Answered(AskResultOf<M>),
+enum Entered<M, T, E> {
+    Answered(Result<T, AskError<E>>),
     /// Its handler waits for something, on this thread.
-    Running(Arc<Slot<AskResultOf<M>>>),
-    WaitingHere(Arc<AskEnvelope<M>>),
-    WaitingElsewhere(Arc<AskEnvelope<M>>),
+    Running(Arc<Slot<Result<T, AskError<E>>>>),
+    WaitingHere(Arc<Envelope<M, T, E>>),
+    WaitingElsewhere(Arc<Envelope<M, T, E>>),
 }
 
 /// Waits for an answer; the message is taken back if the asker goes away before it has begun.
@@ -292,7 +328,12 @@ impl Permit<'_> {
     /// On the instance's own thread the message is run at once if the instance has nothing else to do. If it has, the
     /// instance keeps the deadline, of what waits and of what runs, and the asker sets no timer: whatever keeps the
     /// instance from that would keep the asker from it too.
-    pub async fn ask<M: Ask>(self, entry: usize, message: M, call: Call) -> AskResultOf<M> {
+    pub async fn ask<M, T, E>(self, entry: usize, message: M, call: Call) -> Result<T, AskError<E>>
+    where
+        M: Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
         let (deadline, ticket) = (call.deadline, self.ticket);
         let instance = &self.host.instances[self.instance];
         match self.enter(entry, message, call) {
@@ -321,7 +362,12 @@ impl Permit<'_> {
     }
 
     /// Has the message run at once, if that can be, or puts it into the mailbox.
-    fn enter<M: Ask>(self, entry: usize, message: M, call: Call) -> Entered<M> {
+    fn enter<M, T, E>(self, entry: usize, message: M, call: Call) -> Entered<M, T, E>
+    where
+        M: Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
         let instance = &self.host.instances[self.instance];
         let nearby = nearby::find(instance.id);
         match nearby.as_ref().filter(|nearby| instance.waiting() == 1 && nearby.is_free()) {
@@ -333,7 +379,7 @@ impl Permit<'_> {
             }
             None => {
                 let deadline = call.deadline;
-                let envelope = Arc::new(AskEnvelope::<M>::holding(enclosed(message, call)));
+                let envelope = Arc::new(Envelope::<M, T, E>::holding(enclosed(message, call)));
                 self.put(Delivery { entry, envelope: envelope.clone(), deadline });
                 if nearby.is_some() { Entered::WaitingHere(envelope) } else { Entered::WaitingElsewhere(envelope) }
             }

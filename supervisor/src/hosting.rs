@@ -15,6 +15,7 @@ use crate::call::{Call, Chain};
 use crate::cell;
 use crate::config::{Config, ConfigError};
 use crate::context::{Blocking, Context, Provided};
+use crate::durable::consumer::Consumer;
 use crate::exit::Fatal;
 use crate::guard::panic_text;
 use crate::handles::{Handles, TICK, Tick};
@@ -86,6 +87,7 @@ impl<A: Actor> Plan for PlanOf<A> {
 
     fn check(&self, config: &Config) -> Result<(), ConfigError> {
         check_name(self.name())?;
+        Handles::<A>::of_actor().timetables()?;
         settings::<A>(config).map(drop)
     }
 
@@ -93,7 +95,9 @@ impl<A: Actor> Plan for PlanOf<A> {
         let name: Arc<str> = self.name().into();
         let settings = settings::<A>(&ground.config)?;
         let runtime = ground.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
-        let table: Arc<[_]> = Handles::<A>::of_actor().entries.into();
+        let handles = Handles::<A>::of_actor();
+        let timetables = handles.timetables()?;
+        let table: Arc<[_]> = handles.entries.into();
         let first_label = table.iter().map(|e| ground.watchdog.label(e.info.name.clone())).min().unwrap_or(0);
         let arbiters = ground.arbiters.count();
         let instances = match (runtime.instances, A::schema()) {
@@ -118,12 +122,13 @@ impl<A: Actor> Plan for PlanOf<A> {
             mailbox,
         );
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
-        let host = Arc::new(host.exclusive(on_sqlite));
+        let host = Arc::new(host.exclusive(on_sqlite).scheduled(timetables));
         let context = Arc::new(Context {
             capability: name,
             asks: A::ASKS,
             bus: ground.bus.clone(),
             database: OnceLock::new(),
+            outbox: OnceLock::new(),
             blocking: ground.blocking.clone(),
             provided: ground.provided.clone(),
         });
@@ -167,7 +172,7 @@ impl<A: Actor> Rising<A> {
             tries += 1;
             tokio::time::sleep(self.host.supervision.start_failed(&error, tries, false)).await;
         };
-        self.host.set_hooks(hooks::<A>(&shared, self.context.database.get().cloned()));
+        self.host.set_hooks(hooks::<A>(&shared, &self.context));
         let start = self.start_maker(&timers);
         for (index, instance) in self.host.instances().iter().enumerate() {
             let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
@@ -176,6 +181,11 @@ impl<A: Actor> Rising<A> {
                 let desk = Desk::new(table, shared, context, host, beat, index);
                 Box::pin(async move { cell::start::<A>(desk, start) })
             });
+        }
+        if let Some(durable) = self.context.bus.durable() {
+            let base = self.context.database.get().cloned().zip(self.context.outbox.get().cloned());
+            let (durable, bus, host) = (durable.clone(), self.ground.bus.clone(), self.host.clone());
+            tokio::task::spawn_local(Consumer::run(durable, bus, host, base));
         }
         let timers = std::mem::take(&mut *timers.lock().unwrap_or_else(PoisonError::into_inner));
         for (timer, period) in timers {
@@ -188,6 +198,10 @@ impl<A: Actor> Rising<A> {
             && self.context.database.get().is_none()
         {
             let database = self.open_database(&schema).await.map_err(StartError::new)?;
+            if let Some(durable) = self.context.bus.durable() {
+                let outbox = durable.outbox(&database).await.map_err(StartError::new)?;
+                let _ = self.context.outbox.set(outbox);
+            }
             let _ = self.context.database.set(database);
         }
         A::share(self.settings.clone(), &mut self.start_maker(timers)()).await
@@ -203,7 +217,7 @@ impl<A: Actor> Rising<A> {
     }
 }
 
-fn hooks<A: Actor>(shared: &Arc<A::Shared>, database: Option<Database>) -> Hooks {
+fn hooks<A: Actor>(shared: &Arc<A::Shared>, context: &Context) -> Hooks {
     let (draining, figures) = (shared.clone(), shared.clone());
     Hooks {
         drain: Box::new(move || {
@@ -211,7 +225,8 @@ fn hooks<A: Actor>(shared: &Arc<A::Shared>, database: Option<Database>) -> Hooks
             Box::pin(async move { A::drain(&shared).await })
         }),
         status: Box::new(move || A::status(&figures)),
-        database,
+        database: context.database.get().cloned(),
+        outbox: context.outbox.get().cloned(),
     }
 }
 

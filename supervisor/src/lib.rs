@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - [`Actor`], [`Handle`], [`Hear`], [`Handles`]: what a developer implements.
+//! - [`Actor`], [`Handle`], [`Apply`], [`Hear`], [`Handles`]: what a developer implements.
 //! - [`Cx`], [`Start`], [`Fault`]: what a handler may do, and how it says no.
 //! - [`Client`]: how callers outside actors ask.
 //! - [`Roster`], [`Node`], [`run`], [`exit`]: which capabilities there are, and a process that runs some of them.
@@ -10,13 +10,18 @@
 //! - [`config`], [`store`], [`trace`], [`Near`], [`Env`]: what they stand on.
 
 mod actor;
-pub use actor::{Actor, Handle, Hear};
+pub use actor::{Actor, Apply, Handle, Hear};
 
 mod handles;
 pub use handles::Handles;
 
 mod cx;
 pub use cx::Cx;
+
+mod durable;
+pub use durable::operations;
+pub use durable::options::SendOptions;
+pub use durable::schedule::{Missed, Schedule};
 
 mod start;
 pub use start::{Start, StartError};
@@ -38,6 +43,7 @@ mod backoff;
 pub use backoff::Backoff;
 
 mod bridge;
+pub use bridge::log::WhenFull;
 pub use bridge::{ClaimError, check_bridge};
 
 mod remote;
@@ -76,6 +82,7 @@ mod call;
 mod cell;
 mod codec;
 mod context;
+mod crash;
 mod guard;
 mod host;
 mod hosting;

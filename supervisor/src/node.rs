@@ -1,6 +1,7 @@
 //! One process, hosting a set of capabilities.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -8,18 +9,22 @@ use tokio::sync::watch;
 use crate::Env;
 use crate::admin::{self, ServerHandle};
 use crate::arbiters::Arbiters;
-use crate::bridge::{ClaimError, Embedded, Redis, Wire};
+use crate::bridge::log::Log;
+use crate::bridge::{ClaimError, Embedded, EmbeddedLog, Redis, RedisLog, Wire};
 use crate::bus::Bus;
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
+use crate::durable::Durable;
 use crate::exit::{self, Fatal};
+use crate::handles::Kind;
 use crate::host::Host;
 use crate::hosting::Ground;
 use crate::near::Near;
 use crate::remote::Remote;
 use crate::roster::{Roster, cycle_in};
 use crate::status::NodeStatus;
+use crate::store::DatabaseError;
 use crate::watchdog::Watchdog;
 
 /// A running node.
@@ -27,7 +32,7 @@ pub struct Node {
     bus: Arc<Bus>,
     watchdog: Arc<Watchdog>,
     fatal: watch::Receiver<Option<Fatal>>,
-    admin: Option<ServerHandle>,
+    admin: Mutex<Vec<ServerHandle>>,
     _arbiters: Arc<Arbiters>,
 }
 
@@ -43,6 +48,9 @@ pub enum NodeError {
     /// The bridge does not answer, or another node has the name or a capability that must have one host.
     #[error(transparent)]
     Bridge(#[from] ClaimError),
+    /// The embedded log cannot be used.
+    #[error(transparent)]
+    Log(#[from] DatabaseError),
     /// The admin listener has no address.
     #[error(
         "cannot listen at node.admin_listen = {address}: {error}; choose another address, or end who listens there"
@@ -62,6 +70,7 @@ impl NodeError {
             Self::Config(_) | Self::Cycle(_) => exit::CONFIG,
             Self::Bridge(ClaimError::Unreachable { .. }) => exit::BRIDGE,
             Self::Bridge(ClaimError::Taken(_)) => exit::TAKEN,
+            Self::Log(_) => exit::DATA_DIR,
             Self::Admin { .. } => exit::ADDRESS_IN_USE,
         };
         Fatal::new(code, self.to_string())
@@ -122,7 +131,11 @@ impl Node {
         let address = || settings.node.admin_listen.clone();
         let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
         connect(&bus, exclusive, &fatal_tx).await?;
+        let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
+            || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind, Kind::Durable(..))));
+        open_log(&bus, keeps).await?;
         join.send_replace(true);
+        let admin = Mutex::new(admin.into_iter().collect());
         Ok(Self { bus, watchdog, fatal, admin, _arbiters: arbiters })
     }
 
@@ -153,21 +166,44 @@ impl Node {
         // The hosts' own drains (the gateway's) still ask hosts of this node, which go on serving them.
         let drained = futures_util::future::join_all(hosts.iter().map(|h| h.drain()));
         futures_util::future::join(announced, drained).await;
+        if let Some(durable) = self.bus.durable() {
+            durable.leaving.leave().await;
+        }
         for host in hosts {
             host.idle().await;
+        }
+        if let Some(durable) = self.bus.durable() {
+            durable.flush().await;
         }
         if let Some(remote) = self.bus.remote() {
             remote.finish_answers().await;
             remote.close().await;
         }
-        if let Some(admin) = &self.admin {
-            admin.stop(true).await;
+        let listeners = std::mem::take(&mut *self.admin.lock().unwrap_or_else(PoisonError::into_inner));
+        for listener in listeners {
+            listener.stop(true).await;
         }
+    }
+
+    /// Serves operators at a socket of this path too, which only this process's user may open.
+    ///
+    /// # Errors
+    /// If there can be no socket of that name.
+    pub fn listen_at_socket(&self, path: &Path) -> std::io::Result<()> {
+        let listener = admin::listen_at_socket(&self.bus, path)?;
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+        Ok(())
     }
 
     /// How this node is.
     pub async fn status(&self) -> NodeStatus {
         NodeStatus::of(&self.bus).await
+    }
+
+    /// What the tests of the runtime look into.
+    #[cfg(test)]
+    pub(crate) fn bus(&self) -> &Arc<Bus> {
+        &self.bus
     }
 
     /// A client of this node.
@@ -226,6 +262,24 @@ async fn connect(
         }
         None => Ok(()),
     }
+}
+
+/// Opens the log of durable messages: the bridge's, or the embedded one where anything is kept at all.
+async fn open_log(bus: &Arc<Bus>, keeps: bool) -> Result<(), NodeError> {
+    let (settings, env) = (&bus.settings, bus.env.clone());
+    let log: Arc<dyn Log> = if !settings.bridge.url.is_empty() {
+        Arc::new(RedisLog::connect(settings, env).await?)
+    } else if keeps {
+        Arc::new(EmbeddedLog::open(settings, env).await?)
+    } else {
+        return Ok(());
+    };
+    if let Some(weak) = log.weaker_than_configured().await {
+        let durability = settings.store.durability;
+        tracing::warn!(weak, ?durability, "durable messages survive less than store.durability says");
+    }
+    bus.keep(Durable::start(log, settings, &bus.env));
+    Ok(())
 }
 
 impl Drop for Node {

@@ -12,11 +12,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Never, Unknown};
+use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Message, Never, Unknown};
 use futures_util::future::LocalBoxFuture;
 
-use crate::actor::{Actor, Handle, Hear};
+use crate::actor::{Actor, Apply, Handle, Hear};
 use crate::context::Context;
+use crate::durable::delivery::Enlisted;
 use crate::guard::{End, dismantle, guarded};
 use crate::handles::{Entry, Tick};
 use crate::host::{Host, Instance};
@@ -111,6 +112,23 @@ where
     Box::pin(messages(desk, entry, async |actor: &mut A, message: S, cx: &mut Cx| -> Untold {
         actor.hear(message, cx).await;
         Ok(())
+    }))
+}
+
+/// Runs durable messages of one kind.
+pub(crate) fn applications<A, M>(desk: Rc<Desk<A>>, entry: usize) -> LocalBoxFuture<'static, ()>
+where
+    A: Apply<M>,
+    M: Message,
+{
+    Box::pin(messages(desk, entry, async |actor: &mut A, enlisted: Enlisted<M>, cx: &mut Cx| {
+        cx.enlist(enlisted.delivery);
+        match actor.apply(enlisted.message, cx).await {
+            Ok(()) => cx.settle().await.map_err(Fault::from),
+            // What is committed is applied, whatever its handler thinks of it afterwards.
+            Err(Fault::Rejected(why)) if cx.progress() == Progress::Committed => Err(crate::fail(why)),
+            Err(fault) => Err(fault),
+        }
     }))
 }
 

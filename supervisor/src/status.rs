@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::bus::Bus;
+use crate::durable::operations::{self, DurableReport};
 use crate::host::Host;
 use crate::near::NearFigures;
 use crate::remote::members::MemberStatus;
@@ -60,6 +62,8 @@ pub struct CapabilityStatus {
     pub restarts: u64,
     /// Panics of handlers.
     pub panics: u64,
+    /// Where its durable messages are; `null` if it has none, or nobody says.
+    pub durable: Option<DurableReport>,
     /// Its database; `null` if it has none, or none that answers.
     pub database: Option<DatabaseReport>,
     /// The capability's own figures.
@@ -69,10 +73,9 @@ pub struct CapabilityStatus {
 impl NodeStatus {
     pub(crate) async fn of(bus: &Bus) -> Self {
         let now = bus.env.now();
-        let mut capabilities = BTreeMap::new();
-        for host in bus.hosts() {
-            capabilities.insert(host.name.to_string(), capability(host).await);
-        }
+        // All at once: a log or a server that is silent is waited for once.
+        let asked = bus.hosts().iter().map(async |host| (host.name.to_string(), capability(bus, host).await));
+        let capabilities = join_all(asked).await.into_iter().collect();
         let remote = bus.remote();
         Self {
             node: bus.settings.node.name.clone(),
@@ -89,7 +92,8 @@ impl NodeStatus {
     }
 }
 
-async fn capability(host: &Arc<Host>) -> CapabilityStatus {
+async fn capability(bus: &Bus, host: &Arc<Host>) -> CapabilityStatus {
+    let durable = timeout(REPORT_LIMIT, operations::report(bus, host)).await.ok().flatten();
     let database = match host.database() {
         Some(database) => timeout(REPORT_LIMIT, database.report()).await.ok(),
         None => None,
@@ -102,6 +106,7 @@ async fn capability(host: &Arc<Host>) -> CapabilityStatus {
         limit: host.limit(),
         restarts: host.supervision.restarts(),
         panics: host.supervision.panics(),
+        durable,
         database,
         figures: host.status(),
     }

@@ -72,6 +72,8 @@ const AMBIENT: &[&str] = &[
     "Utc::now",
     "Local::now",
     "OffsetDateTime::now_utc",
+    "Timestamp::now",
+    "Zoned::now",
     "rand::rng",
     "thread_rng",
     "rand::random",

@@ -66,6 +66,8 @@ pub struct ClusterNode {
     namespace: Option<String>,
     process: Option<Process>,
     data: Scratch,
+    /// Where its next process dies.
+    crash_at: Option<String>,
 }
 
 impl Cluster {
@@ -204,7 +206,7 @@ impl ClusterBuilder {
         arguments.extend(["--data-dir".to_string(), data.path().display().to_string()]);
         arguments.extend(settings.into_iter().flat_map(|s| ["--set".to_string(), s]));
         let (name, hosts_auth) = (name.to_string(), hosts("auth"));
-        ClusterNode { name, arguments, address, admin_port, gateway_port, hosts_auth, namespace, process: None, data }
+        ClusterNode { name, arguments, address, admin_port, gateway_port, hosts_auth, namespace, process: None, data, crash_at: None }
     }
 }
 
@@ -275,6 +277,11 @@ impl ClusterNode {
         self.arguments.extend(["--set".to_string(), format!("{key}={}", value.to_string())]);
     }
 
+    /// Has its next process die at that point, as `supervisor/src/crash.rs` means it: `apply.after-commit@3`.
+    pub fn crash_at(&mut self, point: &str) {
+        self.crash_at = Some(point.into());
+    }
+
     /// Starts it (again), with the same name, ports and data; does not wait.
     pub fn start(&mut self) {
         let mut command = match &self.namespace {
@@ -285,6 +292,9 @@ impl ClusterNode {
                 clean(inside)
             }
         };
+        if let Some(point) = self.crash_at.take() {
+            command.env("ESSAIM_CRASH_AT", point);
+        }
         self.process = Some(Process::start(&self.name, command.args(&self.arguments)));
     }
 
@@ -301,7 +311,7 @@ impl ClusterNode {
         };
         let arguments = self.arguments.iter().map(own).collect();
         let (name, address, namespace) = (self.name.clone(), self.address.clone(), self.namespace.clone());
-        Self { name, arguments, address, admin_port, data, namespace, process: None, ..*self }
+        Self { name, arguments, address, admin_port, data, namespace, process: None, crash_at: None, ..*self }
     }
 
     /// Its epoch, as it says at its admin listener.
@@ -316,7 +326,7 @@ impl ClusterNode {
     }
 
     /// Whether it was started and has not ended.
-    fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)
     }
 

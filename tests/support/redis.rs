@@ -7,16 +7,17 @@ use redis::{Connection, FromRedisValue};
 
 use super::{Process, Scratch, Signal, eventually, free_port};
 
-/// A real `redis-server` on a free port, without persistence. It ends with the value.
+/// A real `redis-server` on a free port. It ends with the value.
 pub struct Redis {
     server: Process,
     port: u16,
     address: String,
     directory: Scratch,
+    keeps: bool,
 }
 
 impl Redis {
-    /// Starts a server and waits until it takes connections.
+    /// Starts a server that keeps nothing when it ends, and waits until it takes connections.
     ///
     /// # Panics
     /// If there is no `redis-server`, or it does not start.
@@ -24,14 +25,26 @@ impl Redis {
         Self::start_at("127.0.0.1")
     }
 
+    /// Starts a server that has stored what it has answered (`appendfsync always`), and has it again after a restart.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub fn durable() -> Self {
+        Self::of("127.0.0.1", true)
+    }
+
     /// Starts a server that can also be reached at another address of this machine.
     ///
     /// # Panics
     /// As [`Redis::start`].
     pub fn start_at(address: &str) -> Self {
+        Self::of(address, false)
+    }
+
+    fn of(address: &str, keeps: bool) -> Self {
         let (port, directory, address) = (free_port(), Scratch::new("redis"), address.to_string());
-        let server = serve(port, &address, &directory);
-        Self { server, port, address, directory }
+        let server = serve(port, &address, &directory, keeps);
+        Self { server, port, address, directory, keeps }
     }
 
     /// The address for `bridge.url`.
@@ -132,10 +145,10 @@ impl Redis {
         self.server.kill();
     }
 
-    /// Starts the server again, empty, on the same port.
+    /// Starts the server again on the same port: empty, unless it is durable.
     pub fn restart(&mut self) {
         self.server.kill();
-        self.server = serve(self.port, &self.address, &self.directory);
+        self.server = serve(self.port, &self.address, &self.directory, self.keeps);
     }
 
     /// The server keeps its connections and answers nothing.
@@ -149,13 +162,14 @@ impl Redis {
     }
 }
 
-fn serve(port: u16, address: &str, directory: &Scratch) -> Process {
+fn serve(port: u16, address: &str, directory: &Scratch, keeps: bool) -> Process {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
     if address != "127.0.0.1" {
         command.args([address, "--protected-mode", "no"]);
     }
-    command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+    command.args(["--save", "", "--daemonize", "no", "--appendonly", if keeps { "yes" } else { "no" }]);
+    command.args(["--appendfsync", "always"]);
     command.arg("--dir").arg(directory.path());
     let server = Process::start("redis-server", &mut command);
     server.wait_for_line("Ready to accept connections");

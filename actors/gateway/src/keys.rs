@@ -70,7 +70,7 @@ pub(crate) struct KeyRing {
 
 #[derive(Default)]
 struct Fetching {
-    /// When the fetches of the last minute began.
+    /// When those fetches of the last minute began that succeeded.
     begun: VecDeque<Instant>,
     /// Why the last one failed, if it did.
     failed: Option<String>,
@@ -107,6 +107,11 @@ impl KeyRing {
         let fetched_meanwhile = self.ended.load(Ordering::Acquire) != ended;
         if !fetched_meanwhile && self.may_fetch(&mut fetching) {
             self.fetch(&mut fetching).await;
+            if fetching.failed.is_some() {
+                // The limit is against unknown keys. An `auth` that is not there costs one ask at a time, and must be
+                // found at once when it is back.
+                fetching.begun.pop_back();
+            }
         }
         let known = self.current();
         match (known.keys.contains_key(kid), &fetching.failed) {

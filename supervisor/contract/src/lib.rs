@@ -7,8 +7,12 @@
 //! # Layout
 //!
 //! - [`Capability`], [`Message`], [`Ask`], [`Broadcast`]: what a contract declares.
+//! - [`Command`], [`Event`], [`MessageId`], [`SendError`]: messages that are stored until they are handled.
 //! - [`AskError`], [`NotDelivered`], [`Unknown`], [`Failure`]: what became of an ask, told truthfully.
 //! - [`Principal`], [`Metadata`]: what travels with every message.
+
+mod durable;
+pub use durable::{Command, Event, MessageId, SendError};
 
 mod error;
 pub use error::{AskError, Failure, FailureKind, NotDelivered, Unknown};

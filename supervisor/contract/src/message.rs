@@ -17,7 +17,7 @@ pub trait Capability: Send + Sync + 'static {
 /// The name and version are literals that travel on the wire. Adding an optional field keeps the version; any other
 /// change is a new version, declared as a new type beside the old one until no node sends the old one any more.
 pub trait Message: Serialize + DeserializeOwned + Send + 'static {
-    /// The capability that handles the message.
+    /// The capability that handles the message; of an event, the one that publishes it.
     type To: Capability;
     /// The name within the capability, a literal such as `place`.
     const NAME: &'static str;
@@ -27,7 +27,8 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     /// What the message is about, if messages about one thing should meet at one place.
     ///
     /// For asks a key is affinity, not exclusion: messages with one key prefer one node and one instance, and
-    /// correctness rests on the database.
+    /// correctness rests on the database. For commands and events a key orders and excludes: those with one key are
+    /// applied one at a time, in the order in which they were stored, across nodes.
     fn key(&self) -> Option<Cow<'_, str>> {
         None
     }

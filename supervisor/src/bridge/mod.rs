@@ -4,11 +4,15 @@
 //! receiver count of a publish is certain only when it is 0; and a connection that was lost may have lost frames in
 //! both directions. Durable messages will travel over a log, the second half of a bridge.
 
+pub(crate) mod log;
+
 mod embedded;
 pub(crate) use embedded::Embedded;
+#[allow(unused_imports)] // The node that opens it comes next.
+pub(crate) use embedded::EmbeddedLog;
 
 mod redis;
-pub(crate) use redis::Redis;
+pub(crate) use redis::{Redis, RedisLog};
 
 use std::time::Duration;
 

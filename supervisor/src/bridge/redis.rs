@@ -5,6 +5,9 @@
 //! newer.
 
 mod claims;
+mod log;
+#[allow(unused_imports)] // Until the runtime sends durable messages.
+pub(crate) use self::log::RedisLog;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

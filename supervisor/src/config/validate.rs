@@ -6,6 +6,8 @@ use super::Settings;
 const MOST_INSTANCES: usize = 4_096;
 /// The most messages admitted at a time to one capability in one node.
 const MOST_MAILBOX: u32 = 1_000_000;
+/// The most partitions of one capability.
+const MOST_PARTITIONS: u32 = 1_024;
 /// The most threads of one kind in one node.
 const MOST_THREADS: usize = 1_024;
 /// The most connections of one pool.
@@ -28,6 +30,7 @@ pub(crate) fn ranges(s: &Settings) -> Result<(), Broken> {
     node(s)?;
     links(s)?;
     data(s)?;
+    durable(s)?;
     capabilities(s)
 }
 
@@ -125,10 +128,38 @@ fn data(s: &Settings) -> Result<(), Broken> {
     at_most("store.sqlite_readers", s.store.sqlite_readers.into(), MOST_CONNECTIONS.into())
 }
 
+fn durable(s: &Settings) -> Result<(), Broken> {
+    let d = &s.durable;
+    let counts = [
+        ("durable.partitions", d.partitions.into()),
+        ("durable.partition_messages", d.partition_messages),
+        ("durable.sends_waiting", d.sends_waiting as u64),
+        ("durable.send_timeout_ms", d.send_timeout_ms),
+        ("durable.tend_ms", d.tend_ms),
+        ("durable.readers", d.readers.into()),
+        ("durable.window", d.window as u64),
+        ("durable.handler_timeout_ms", d.handler_timeout_ms),
+        ("durable.attempts", d.attempts.into()),
+        ("durable.backoff_first_ms", d.backoff_first_ms),
+        ("durable.inbox_retention_hours", d.inbox_retention_hours),
+        ("durable.inbox_ids", d.inbox_ids),
+        ("durable.outbox_messages", d.outbox_messages),
+    ];
+    counts.into_iter().try_for_each(|(key, value)| at_least_1(key, value))?;
+    at_most("durable.partitions", d.partitions.into(), MOST_PARTITIONS.into())?;
+    at_most("durable.readers", d.readers.into(), MOST_CONNECTIONS.into())?;
+    let bytes = d.batch_bytes as u64;
+    rule(bytes >= SMALLEST_BYTES, "durable.batch_bytes", || format!("be {SMALLEST_BYTES} or more, not {bytes}"))?;
+    ordered(("durable.tend_ms", d.tend_ms), ("durable.lease_ms", d.lease_ms), false)?;
+    let first = ("durable.backoff_first_ms", d.backoff_first_ms);
+    ordered(first, ("durable.backoff_most_ms", d.backoff_most_ms), true)
+}
+
 fn capabilities(s: &Settings) -> Result<(), Broken> {
     for (name, c) in &s.capabilities {
         at_most(&format!("capabilities.{name}.instances"), c.instances as u64, MOST_INSTANCES as u64)?;
         at_most(&format!("capabilities.{name}.mailbox"), c.mailbox.into(), MOST_MAILBOX.into())?;
+        at_most(&format!("capabilities.{name}.partitions"), c.partitions.into(), MOST_PARTITIONS.into())?;
         let known = ["postgres://", "postgresql://", "sqlite://"];
         let fits = c.database.is_empty() || known.iter().any(|k| c.database.starts_with(k));
         rule(fits, &format!("capabilities.{name}.database"), || {

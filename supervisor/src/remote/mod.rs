@@ -19,6 +19,7 @@ mod pulse;
 mod route;
 mod senders;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -49,7 +50,7 @@ use crate::slot::{GivenUp, Slot};
 
 /// An ask on its way to another node.
 pub(crate) struct Outgoing {
-    pub capability: &'static str,
+    pub capability: Cow<'static, str>,
     pub name: Arc<str>,
     pub body: Vec<u8>,
     pub key: Option<String>,
@@ -179,7 +180,7 @@ impl Remote {
         let mut last = outgoing.refused.clone().map(AskError::NotDelivered);
         loop {
             let wanted = Wanted {
-                capability: outgoing.capability,
+                capability: &outgoing.capability,
                 message: &outgoing.name,
                 key: outgoing.key.as_deref(),
                 excluded: &excluded,
@@ -246,7 +247,7 @@ impl Remote {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(Slot::new());
         let bytes = self.encode_ask(id, outgoing).map_err(AskError::NotDelivered)?;
-        let repeatable = outgoing.idempotent.then_some(outgoing.capability);
+        let repeatable = outgoing.idempotent.then(|| outgoing.capability.clone());
         let _entry = self.pending.add(id, (&peer.name, peer.epoch), repeatable, slot.clone());
         let _outstanding = Outstanding::of(peer);
         if let Err(full) = peer.lane.ask(bytes, slot.clone()) {

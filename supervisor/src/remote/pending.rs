@@ -1,5 +1,6 @@
 //! The asks of this node that are with other nodes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ struct Waiting {
     node: Arc<str>,
     epoch: u64,
     /// The capability, if the ask may be repeated.
-    repeatable: Option<&'static str>,
+    repeatable: Option<Cow<'static, str>>,
     slot: Arc<Slot<RawAnswer>>,
 }
 
@@ -38,7 +39,7 @@ impl Pending {
         &self,
         id: u64,
         (node, epoch): (&Arc<str>, u64),
-        repeatable: Option<&'static str>,
+        repeatable: Option<Cow<'static, str>>,
         slot: Arc<Slot<RawAnswer>>,
     ) -> Entry<'_> {
         let waiting = Waiting { node: node.clone(), epoch, repeatable, slot };
@@ -70,7 +71,7 @@ impl Pending {
     /// A node is silent: what may be repeated does not wait for it where somebody else can be asked for that capability.
     /// All else keeps its deadline, since the node may only be slow.
     pub fn node_silent(&self, node: &str, elsewhere: impl Fn(&str) -> bool) {
-        let repeated = |w: &Waiting| &*w.node == node && w.repeatable.is_some_and(&elsewhere);
+        let repeated = |w: &Waiting| &*w.node == node && w.repeatable.as_deref().is_some_and(&elsewhere);
         self.end(repeated, |node| Unknown::NoAnswer { node });
     }
 
@@ -118,9 +119,9 @@ mod tests {
     async fn what_may_be_repeated_does_not_wait_for_a_silent_node_if_somebody_else_can_be_asked() {
         let pending = Pending::default();
         let [read, write, lonely] = [(); 3].map(|()| Arc::new(Slot::new()));
-        let _read = pending.add(1, (&"n".into(), 1), Some("shared"), read.clone());
+        let _read = pending.add(1, (&"n".into(), 1), Some("shared".into()), read.clone());
         let _write = pending.add(2, (&"n".into(), 1), None, write.clone());
-        let _lonely = pending.add(3, (&"n".into(), 1), Some("lonely"), lonely.clone());
+        let _lonely = pending.add(3, (&"n".into(), 1), Some("lonely".into()), lonely.clone());
         for slot in [&read, &write, &lonely] {
             slot.begin();
         }

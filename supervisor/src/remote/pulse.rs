@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::Remote;
 use super::frame::{Beat, HostBeat, Message};
 use crate::bridge::Renewal;
-use crate::handles::Kind;
+use crate::durable::operations;
 use crate::host::Host;
 use crate::tree::Health as CapabilityHealth;
 
@@ -239,6 +239,12 @@ fn host_beat(host: &Arc<Host>) -> HostBeat {
         up: host.instances_up() as u32,
         restarts: host.supervision.restarts(),
         asks: host.asks().iter().map(|a| a.to_string()).collect(),
-        messages: host.entries().iter().filter(|e| !matches!(e.kind, Kind::Tick)).map(|e| e.name.to_string()).collect(),
+        messages: host
+            .entries()
+            .iter()
+            .filter(|e| e.kind.is_on_wire())
+            .map(|e| e.name.to_string())
+            .chain([operations::name_of(&host.name)])
+            .collect(),
     }
 }

@@ -79,6 +79,22 @@ impl Database {
         }
     }
 
+    /// Opens a file that belongs to no capability, under the same lock and with the same promises; `name` is what the
+    /// logs call it.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do about it.
+    pub(crate) async fn open_file(
+        name: &str,
+        path: &Path,
+        settings: &Settings,
+        schema: &Schema,
+        env: &Env,
+    ) -> Result<Self, DatabaseError> {
+        let _hold = ClockHold::of(env);
+        Opening { capability: name, settings, schema, env }.sqlite(path, &Place::Sqlite(path.to_path_buf())).await
+    }
+
     /// The kind of database; of a file there is one live host in the whole cluster.
     pub fn kind(&self) -> DatabaseKind {
         self.inner.place.kind()
@@ -152,7 +168,7 @@ impl Opening<'_> {
         let migrator = Connector::Postgres(postgres::migrator(options, schema, &application, config));
         self.warn_of_weak_durability(&migrator, place).await?;
         let version = self.migrate(migrator, place).await?;
-        let worker = Connector::Postgres(postgres::worker(options, schema, &application, config));
+        let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
         let lanes = self.lanes(worker, config.postgres_connections);
         Ok(self.database(place, lanes.clone(), lanes, version, None))
     }

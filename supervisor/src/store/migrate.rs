@@ -1,8 +1,11 @@
 //! Bringing a database to the schema of this binary, while other nodes may be doing the same.
 //!
-//! Each migration and its line in `essaim_schema` are one transaction that begins by taking the lock, and what is to
+//! Each migration and its line in the bookkeeping are one transaction that begins by taking the lock, and what is to
 //! be done next is read under that lock: a node that dies half-way leaves nothing behind, and one that waited for
 //! another finds that there is nothing left to do.
+//!
+//! The runtime's own tables come first, and have a bookkeeping of their own: they change with the runtime's releases,
+//! the capability's with its own.
 
 use std::time::Duration;
 
@@ -16,17 +19,70 @@ use sea_orm_migration::SchemaManager;
 use tokio::time::timeout;
 
 use super::connection::Connector;
+use super::durable::tables;
 use super::place::Place;
 use super::schema::{Applied, Next};
 use super::{DatabaseError, Schema};
 use crate::Env;
 
-/// One line a migration; the last one says what the database is.
-const CREATE_BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS essaim_schema (version INTEGER PRIMARY KEY, \
-     name TEXT NOT NULL, min_compatible INTEGER NOT NULL, applied_at_ms BIGINT NOT NULL)";
-pub(crate) const READ_BOOKKEEPING: &str = "SELECT version, name, min_compatible FROM essaim_schema ORDER BY version";
+/// Where is noted what was applied: one line a migration; the last one says what the tables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bookkeeping {
+    /// Of the tables of the runtime.
+    Runtime,
+    /// Of the tables of the capability.
+    Capability,
+}
 
-/// Applies the migrations that are missing and returns the version that the database has then.
+impl Bookkeeping {
+    fn table(self) -> &'static str {
+        match self {
+            Self::Runtime => "essaim_runtime",
+            Self::Capability => "essaim_schema",
+        }
+    }
+
+    /// The question whether there is any; a row means yes.
+    pub fn find(self, backend: DbBackend) -> String {
+        let table = self.table();
+        match backend {
+            DbBackend::Postgres => format!("SELECT 1 AS one WHERE to_regclass('{table}') IS NOT NULL"),
+            _ => format!("SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = '{table}'"),
+        }
+    }
+
+    /// Reads it, oldest migration first.
+    pub fn read(self) -> String {
+        format!("SELECT version, name, min_compatible FROM {} ORDER BY version", self.table())
+    }
+
+    fn create(self) -> String {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (version INTEGER PRIMARY KEY, name TEXT NOT NULL, \
+             min_compatible INTEGER NOT NULL, applied_at_ms BIGINT NOT NULL)",
+            self.table()
+        )
+    }
+
+    fn insert(self) -> String {
+        format!("INSERT INTO {} (version, name, min_compatible, applied_at_ms) VALUES ($1, $2, $3, $4)", self.table())
+    }
+
+    fn relabel(self) -> String {
+        format!("UPDATE {} SET min_compatible = $1 WHERE version = $2", self.table())
+    }
+
+    /// Says whose tables an error is about; a capability's go without saying.
+    pub fn of(self, error: DatabaseError) -> DatabaseError {
+        match self {
+            Self::Runtime => DatabaseError::new(format!("for the runtime's own tables, {error}")),
+            Self::Capability => error,
+        }
+    }
+}
+
+/// Applies the migrations that are missing, the runtime's before the capability's, and returns the version that the
+/// capability's tables have then.
 ///
 /// # Errors
 /// If this binary cannot work with the schema, a migration fails, or it takes longer than `limit`.
@@ -42,10 +98,15 @@ pub(crate) async fn migrate(
     let here = |e: DatabaseError| DatabaseError::new(format!("the database {place}: {e}"));
     let work = async {
         let connection = connect(connector).await.map_err(|e| DatabaseError::new(connector.explain(&e)))?;
-        let migration = Migration { connection, capability, schema, env };
-        let result = migration.run().await;
+        let (connection, own) = (&connection, &tables::schema());
+        let [first, then] = [(Bookkeeping::Runtime, own), (Bookkeeping::Capability, schema)]
+            .map(|(books, schema)| Migration { connection, capability, books, schema, env });
+        let result = match first.run().await {
+            Ok(_) => then.run().await,
+            Err(error) => Err(error),
+        };
         // An error of closing says nothing about the migrations.
-        let _ = migration.connection.close().await;
+        let _ = connection.close_by_ref().await;
         result.map_err(here)
     };
     let too_long = || {
@@ -79,17 +140,23 @@ fn one<DB: sqlx::Database>() -> PoolOptions<DB> {
 }
 
 struct Migration<'a> {
-    connection: DatabaseConnection,
+    connection: &'a DatabaseConnection,
     capability: &'a str,
+    books: Bookkeeping,
     schema: &'a Schema,
     env: &'a Env,
 }
 
 impl Migration<'_> {
     async fn run(&self) -> Result<u32, DatabaseError> {
+        self.catch_up().await.map_err(|error| self.books.of(error))
+    }
+
+    async fn catch_up(&self) -> Result<u32, DatabaseError> {
+        let table = self.books.table();
         loop {
             let tx = self.begin().await.map_err(failed)?;
-            let applied = read_applied(&tx).await.map_err(failed)?;
+            let applied = self.read_applied(&tx).await.map_err(failed)?;
             let version = applied.last().map_or(0, |a| a.version);
             match self.schema.next(&applied)? {
                 Next::Ready => {
@@ -98,6 +165,7 @@ impl Migration<'_> {
                         let known = self.schema.version();
                         tracing::warn!(
                             capability = self.capability,
+                            table,
                             version,
                             known,
                             "the schema is newer, and compatible"
@@ -108,8 +176,7 @@ impl Migration<'_> {
                 Next::Relabel => {
                     let min = self.schema.min_compatible_at(version);
                     let values = [Value::from(min as i32), Value::from(version as i32)];
-                    let update = "UPDATE essaim_schema SET min_compatible = $1 WHERE version = $2";
-                    run(&tx, update, values).await.map_err(failed)?;
+                    run(&tx, &self.books.relabel(), values).await.map_err(failed)?;
                     tx.commit().await.map_err(failed)?;
                 }
                 Next::Apply(index) => self.apply(tx, index).await?,
@@ -127,9 +194,9 @@ impl Migration<'_> {
             self.lock_schema(&tx).await?;
         }
         // Looked for first: a user who may not create may still use what is there.
-        let find = statement(&tx, find_bookkeeping(tx.get_database_backend()), []);
+        let find = statement(&tx, &self.books.find(tx.get_database_backend()), []);
         if tx.query_one_raw(find).await?.is_none() {
-            tx.execute_unprepared(CREATE_BOOKKEEPING).await?;
+            tx.execute_unprepared(&self.books.create()).await?;
         }
         Ok(tx)
     }
@@ -169,24 +236,15 @@ impl Migration<'_> {
             Value::from(self.schema.min_compatible_at(version) as i32),
             Value::from(self.env.wall_ms() as i64),
         ];
-        let insert = "INSERT INTO essaim_schema (version, name, min_compatible, applied_at_ms) VALUES ($1, $2, $3, $4)";
-        run(&tx, insert, values).await.map_err(broken)?;
+        run(&tx, &self.books.insert(), values).await.map_err(broken)?;
         tx.commit().await.map_err(broken)?;
         tracing::info!(capability = self.capability, version, migration = name, "migrated");
         Ok(())
     }
-}
 
-/// The question whether there is bookkeeping; a row means yes.
-pub(crate) fn find_bookkeeping(backend: DbBackend) -> &'static str {
-    match backend {
-        DbBackend::Postgres => "SELECT 1 AS one WHERE to_regclass('essaim_schema') IS NOT NULL",
-        _ => "SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = 'essaim_schema'",
+    async fn read_applied(&self, tx: &DatabaseTransaction) -> Result<Vec<Applied>, DbErr> {
+        tx.query_all_raw(statement(tx, &self.books.read(), [])).await?.iter().map(applied).collect()
     }
-}
-
-async fn read_applied(tx: &DatabaseTransaction) -> Result<Vec<Applied>, DbErr> {
-    tx.query_all_raw(statement(tx, READ_BOOKKEEPING, [])).await?.iter().map(applied).collect()
 }
 
 /// One line of the bookkeeping.

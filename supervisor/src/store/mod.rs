@@ -6,6 +6,7 @@
 //! - `schema`, `migrate`: the tables of a binary, and bringing a database to them.
 //! - `connection`, `lanes`: connections, and lending them; `outcome`: what an error proves.
 //! - `tx`, `reads`: what a handler works with; every transaction begins in [`Tx`].
+//! - `durable`: the runtime's own tables beside the capability's, for durable messages.
 //! - `report`: what an operator is told.
 //! - `clock_hold`: what makes a paused clock wait for databases.
 
@@ -29,6 +30,7 @@ pub use tx::{Tx, TxError};
 
 mod clock_hold;
 mod connection;
+pub(crate) mod durable;
 mod lanes;
 mod lock;
 mod migrate;
@@ -40,6 +42,6 @@ mod sqlite;
 pub use sqlite::make_private;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

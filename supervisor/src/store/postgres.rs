@@ -8,22 +8,26 @@ use sea_orm::{DbBackend, Statement};
 
 use super::connection::Connection;
 use super::place::server;
-use crate::config::{Durability, StoreConfig};
+use crate::config::{Durability, Settings, StoreConfig};
 
 /// PostgreSQL cuts longer names off.
 const LONGEST_APPLICATION_NAME: usize = 63;
 
 /// How to connect for work: every session sees the capability's schema alone, and the server itself ends statements
 /// and transactions that outlive their limit, whatever becomes of this process.
+///
+/// A transaction in which nothing happens ends with the lease of the host that began it, if not before: what a process
+/// that stands still has locked must not keep the next owner of its partitions waiting.
 pub(crate) fn worker(
     options: &PgConnectOptions,
     schema: &str,
     application: &str,
-    config: &StoreConfig,
+    settings: &Settings,
 ) -> PgConnectOptions {
-    let limit = config.transaction_limit_ms.to_string();
-    migrator(options, schema, application, config)
-        .options([("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)])
+    let limit_ms = settings.store.transaction_limit_ms;
+    let idle_ms = limit_ms.min(settings.durable.lease_ms);
+    let limits = [("statement_timeout", limit_ms), ("idle_in_transaction_session_timeout", idle_ms)];
+    migrator(options, schema, application, &settings.store).options(limits)
 }
 
 /// How to connect for migrations, whose statements may take long.

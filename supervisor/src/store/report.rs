@@ -10,7 +10,9 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::connection::Connector;
+use super::durable::tables;
 use super::lock::{HostLock, held_by};
+use super::migrate::Bookkeeping;
 use super::place::Place;
 use super::schema::{Applied, Next};
 use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
@@ -83,20 +85,23 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
             Connector::Sqlite(sqlite::looker(path, &settings.store))
         }
         Place::Postgres { options, schema } => {
-            Connector::Postgres(postgres::worker(options, schema, "essaim/check", &settings.store))
+            Connector::Postgres(postgres::worker(options, schema, "essaim/check", settings))
         }
     };
     let limit = Duration::from_millis(settings.store.acquire_timeout_ms);
     match timeout(limit, look(&connector)).await {
         Err(_) => report.problem = Some(connector.silent()),
         Ok(Err(error)) => report.problem = Some(connector.explain(&error)),
-        Ok(Ok(applied)) => {
-            report.schema_version = applied.last().map(|a| a.version);
-            match schema.next(&applied) {
-                Ok(Next::Ready | Next::Relabel) => {}
-                Ok(Next::Apply(_)) if applied.is_empty() => {}
-                Ok(Next::Apply(_)) => report.note = Some(and(report.note.take(), "migrated at the next start")),
+        Ok(Ok([runtime, own])) => {
+            report.schema_version = own.last().map(|a| a.version);
+            let runtime = tables::schema().next(&runtime).map_err(|e| Bookkeeping::Runtime.of(e));
+            let next = runtime.and_then(|runtime| Ok([runtime, schema.next(&own)?]));
+            match next {
                 Err(error) => report.problem = Some(error.to_string()),
+                Ok(next) if !own.is_empty() && next.iter().any(|next| matches!(next, Next::Apply(_))) => {
+                    report.note = Some(and(report.note.take(), "migrated at the next start"));
+                }
+                Ok(_) => {}
             }
         }
     }
@@ -112,26 +117,26 @@ pub fn held(capability: &str, settings: &Settings) -> Option<String> {
     }
 }
 
-/// Reads the bookkeeping; nothing where there is none.
-async fn look(connector: &Connector) -> Result<Vec<Applied>, Error> {
+/// Reads the bookkeeping, the runtime's and the capability's; nothing where there is none.
+async fn look(connector: &Connector) -> Result<[Vec<Applied>; 2], Error> {
     let backend = connector.backend();
     let mut connection = connector.connect().await?;
-    let find = Statement::from_string(backend, migrate::find_bookkeeping(backend));
-    let mut applied = Vec::new();
-    if connection.query_one(find).await?.is_some() {
-        let read = Statement::from_string(backend, migrate::READ_BOOKKEEPING);
-        for row in connection.query_all(read).await? {
-            applied.push(migrate::applied(&row).map_err(unreadable)?);
+    let mut both = [Vec::new(), Vec::new()];
+    for (books, applied) in [Bookkeeping::Runtime, Bookkeeping::Capability].into_iter().zip(&mut both) {
+        if connection.query_one(Statement::from_string(backend, books.find(backend))).await?.is_some() {
+            for row in connection.query_all(Statement::from_string(backend, books.read())).await? {
+                applied.push(migrate::applied(&row).map_err(unreadable)?);
+            }
         }
     }
     connection.close().await?;
-    Ok(applied)
+    Ok(both)
 }
 
 fn unreadable(error: DbErr) -> Error {
     match error {
         DbErr::Query(RuntimeErr::SqlxError(e)) => Error::Protocol(e.to_string()),
-        other => Error::Protocol(format!("its table essaim_schema is not the runtime's: {other}")),
+        other => Error::Protocol(format!("its table essaim_schema or essaim_runtime is not the runtime's: {other}")),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use essaim_contract::{Failure, FailureKind, Unknown};
+use essaim_contract::{Command, Event, Failure, FailureKind, MessageId, SendError, Unknown};
 use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 use tokio::sync::Mutex;
@@ -13,8 +13,10 @@ use super::connection::Connection;
 use super::lanes::{Lanes, Lease, Trouble, refusal};
 use super::outcome;
 use super::sql::StatementKind;
+use crate::SendOptions;
+use crate::durable::enclosure::Enclosure;
 use crate::progress::{Progress, Track};
-use crate::{Cx, Fault};
+use crate::{Cx, Fault, crash};
 
 /// A transaction of the capability's own database; rolled back unless [`Tx::commit`] is called.
 ///
@@ -31,6 +33,8 @@ pub struct Tx<'cx> {
     /// When the handler's answer is due.
     due: Option<Instant>,
     progress: Track,
+    /// What the runtime writes with it; absent in transactions of the runtime's own.
+    enclosure: Option<Enclosure>,
     cx: PhantomData<&'cx mut Cx>,
 }
 
@@ -53,6 +57,12 @@ pub enum TxError {
     /// The commit was sent and not answered.
     #[error("the database did not answer the commit: {0}")]
     CommitUnanswered(DbErr),
+    /// The partition of the handler's message has another owner by now; nothing was committed.
+    #[error("the partition of the message has another owner by now")]
+    Fenced,
+    /// A handler of a durable message commits at most once.
+    #[error("the handler of a durable message has committed already: its effect is one transaction")]
+    Second,
 }
 
 impl<'cx> Tx<'cx> {
@@ -66,7 +76,43 @@ impl<'cx> Tx<'cx> {
         let lease = lanes.begin(patience).await?;
         let limit = lanes.env.now() + lanes.limits.transaction;
         let state = Mutex::new(State { lease: Some(lease), failed: None });
-        Ok(Self { state, lanes: lanes.clone(), limit, due, progress, cx: PhantomData })
+        Ok(Self { state, lanes: lanes.clone(), limit, due, progress, enclosure: None, cx: PhantomData })
+    }
+
+    /// This transaction, with what the runtime writes with it.
+    pub(crate) fn enclosing(mut self, enclosure: Enclosure) -> Self {
+        self.enclosure = Some(enclosure);
+        self
+    }
+
+    /// Sends a command once the transaction is committed: it is kept in the same transaction, so it is sent if and only if
+    /// the handler's writes are there.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] from an ask whose capability's outbox is full, and [`SendError::NotStored`] if the message cannot be encoded.
+    pub async fn send<M: Command>(&self, message: M) -> Result<MessageId, SendError> {
+        self.send_with(message, SendOptions::new()).await
+    }
+
+    /// As [`Tx::send`], with options.
+    ///
+    /// # Errors
+    /// As [`Tx::send`].
+    pub async fn send_with<M: Command>(&self, message: M, options: SendOptions) -> Result<MessageId, SendError> {
+        self.enclosure()?.command(&message, options)
+    }
+
+    /// Publishes an event once the transaction is committed, to every capability that subscribes.
+    ///
+    /// # Errors
+    /// As [`Tx::send`].
+    pub async fn publish<E: Event>(&self, event: E) -> Result<MessageId, SendError> {
+        self.enclosure()?.event(&event, SendOptions::new())
+    }
+
+    fn enclosure(&self) -> Result<&Enclosure, SendError> {
+        let reason = || "this transaction is no handler's".to_string();
+        self.enclosure.as_ref().ok_or_else(|| SendError::NotStored { reason: reason() })
     }
 
     /// Makes the transaction's writes durable.
@@ -74,6 +120,10 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// [`TxError::Database`] if surely nothing was committed, [`TxError::CommitUnanswered`] if that is not known.
     pub async fn commit(mut self) -> Result<(), TxError> {
+        if let Some(enclosure) = &self.enclosure {
+            enclosure.write(&self).await?;
+            crash::point(enclosure.before_commit());
+        }
         let state = self.state.get_mut();
         if let Some(failed) = &state.failed {
             return Err(TxError::Database(already_failed(failed)));
@@ -92,6 +142,10 @@ impl<'cx> Tx<'cx> {
         match lease.work(self.limit, |mut c| async { (c.commit().await, c) }).await {
             Ok(()) => {
                 self.progress.set(Progress::Committed);
+                if let Some(enclosure) = &self.enclosure {
+                    crash::point(enclosure.after_commit());
+                    enclosure.committed();
+                }
                 Ok(())
             }
             Err(trouble) => {
@@ -100,6 +154,7 @@ impl<'cx> Tx<'cx> {
                     self.progress.set(before);
                     return Err(TxError::Database(trouble.into_exec_error()));
                 }
+                self.enclosure.as_ref().inspect(|e| e.committed());
                 Err(TxError::CommitUnanswered(trouble.into_exec_error()))
             }
         }
@@ -196,7 +251,10 @@ impl<E> From<TxError> for Fault<E> {
         match error {
             TxError::CommitUnanswered(_) => Self::Unknown(Unknown::CommitUnanswered),
             TxError::Database(e) => e.into(),
-            e @ TxError::NoDatabase => Self::Failed(Failure { kind: FailureKind::Database, detail: e.to_string() }),
+            e @ TxError::Fenced => Self::Failed(Failure { kind: FailureKind::Unavailable, detail: e.to_string() }),
+            e @ (TxError::NoDatabase | TxError::Second) => {
+                Self::Failed(Failure { kind: FailureKind::Database, detail: e.to_string() })
+            }
         }
     }
 }

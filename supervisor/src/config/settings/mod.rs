@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 mod data;
 pub use data::{Durability, NearConfig, StoreConfig};
 
+mod durable;
+pub use durable::{AfterDead, DurableConfig};
+
 mod links;
 pub use links::{AskConfig, BridgeConfig, MembersConfig, ParityConfig, WireConfig};
 
@@ -33,6 +36,8 @@ pub struct Settings {
     pub supervision: SupervisionConfig,
     /// Databases.
     pub store: StoreConfig,
+    /// Durable messages.
+    pub durable: DurableConfig,
     /// The near cache.
     pub near: NearConfig,
     /// The single-process test of distribution.
@@ -55,6 +60,8 @@ pub struct CapabilityConfig {
     pub instances: usize,
     /// Messages admitted at a time in each node, waiting and running; 0: 1,024.
     pub mailbox: u32,
+    /// Partitions of its durable messages; 0: `durable.partitions`. It cannot be changed while messages wait.
+    pub partitions: u32,
 }
 
 /// `[nodes.NAME]`

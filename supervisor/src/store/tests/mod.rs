@@ -1,6 +1,7 @@
 //! How databases behave, on SQLite always and on PostgreSQL where `ESSAIM_TEST_POSTGRES` names a database.
 
 mod bench;
+mod durable;
 mod migrations;
 mod opening;
 mod paused;

@@ -17,15 +17,22 @@ use crate::store::{Database, TxError};
 
 #[tokio::test]
 async fn every_session_sees_its_own_schema_and_has_limits_of_its_own() {
-    let Some(bench) = Bench::postgres() else { return };
+    let Some(mut bench) = Bench::postgres() else { return };
     let database = bench.open(&schema(1)).await;
     let (tx, _) = begin(&database).await;
     let setting = async |name: &str| texts(&tx, &format!("SELECT current_setting('{name}')")).await.remove(0);
     assert_eq!(setting("search_path").await, format!("\"{}\"", bench.capability));
     assert_eq!(setting("statement_timeout").await, "5s");
-    assert_eq!(setting("idle_in_transaction_session_timeout").await, "5s");
+    // durable.lease_ms: the next owner of a partition does not wait for longer.
+    assert_eq!(setting("idle_in_transaction_session_timeout").await, "1250ms");
     assert!(setting("application_name").await.starts_with("essaim/"));
     assert_eq!(texts(&tx, "SELECT current_schema()::text").await, [bench.capability.as_str()]);
+    bench.settings.store.transaction_limit_ms = 500;
+    let database = bench.open(&schema(1)).await;
+    for name in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+        let asked = format!("SELECT current_setting('{name}')");
+        assert_eq!(texts(database.reads(), &asked).await, ["500ms"], "{name}");
+    }
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tokio::sync::mpsc;
 
-use super::{Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use crate::Env;
+use crate::bridge::{Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use crate::config::ParityConfig;
 
 /// A loop back to this node.

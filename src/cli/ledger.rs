@@ -1,0 +1,134 @@
+//! `essaim ledger`: what became of all durable messages, measured where each number is kept.
+
+use clap::Args;
+use essaim_supervisor::Roster;
+use essaim_supervisor::exit::{self, Fatal};
+use essaim_supervisor::operations::{AskLedger, Ledger, LedgerLine};
+
+use super::Global;
+use super::operator::{At, Operator, tell_away};
+use super::print::{self, columns};
+
+/// `essaim ledger`
+#[derive(Debug, Args)]
+pub struct LedgerArgs {
+    /// Only of this capability
+    #[arg(long, value_name = "NAME")]
+    capability: Option<String>,
+    /// Ends with 65 unless every partition balances exactly; while nothing is on its way, each must
+    #[arg(long)]
+    at_rest: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+/// Prints the ledger, and checks it if it is to balance.
+///
+/// # Errors
+/// If the node does not answer, or the ledger should balance and does not.
+pub fn run(roster: &Roster, global: &Global, arguments: &LedgerArgs) -> Result<(), Fatal> {
+    let operator = Operator::find(roster, global, &arguments.at)?;
+    let ledger = operator.ask(&AskLedger { capability: arguments.capability.clone() })?;
+    tell_away(&ledger.away);
+    if arguments.json {
+        print::json(&ledger);
+    } else {
+        print::page(&table(&ledger, arguments.at_rest));
+    }
+    if !arguments.at_rest {
+        return Ok(());
+    }
+    let wrong: Vec<String> = ledger.lines.iter().filter_map(imbalance).collect();
+    match (wrong.is_empty(), ledger.away.is_empty()) {
+        (false, _) => Err(Fatal::new(exit::DATA, wrong.join("; "))),
+        (true, false) => {
+            Err(Fatal::new(exit::UNAVAILABLE, "not every capability answered: whether all balances is not known"))
+        }
+        (true, true) => Ok(()),
+    }
+}
+
+fn table(ledger: &Ledger, at_rest: bool) -> String {
+    let heading = [
+        "CAPABILITY",
+        "PARTITION",
+        "APPENDED",
+        "HANDLED",
+        "DUPLICATES",
+        "DEAD",
+        "EXPIRED",
+        "IN FLIGHT",
+        "DIFFERENCE",
+        "OWNER",
+    ];
+    let mut rows = vec![heading.map(String::from)];
+    for line in ledger.lines.iter().filter(|line| line.appended > 0 || line.difference() != 0) {
+        rows.push([
+            line.capability.clone(),
+            line.partition.to_string(),
+            line.appended.to_string(),
+            line.handled.to_string(),
+            line.duplicates.to_string(),
+            line.dead.to_string(),
+            line.expired.to_string(),
+            (line.waiting + line.parked).to_string(),
+            line.difference().to_string(),
+            line.owner.clone().unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    if rows.len() == 1 {
+        return "no durable message was ever stored\n".into();
+    }
+    let label =
+        if at_rest { "" } else { "approximate while messages are on their way; --at-rest checks that all balances\n" };
+    format!("{}{label}", columns(&rows))
+}
+
+/// What is wrong with a partition, if anything is.
+fn imbalance(line: &LedgerLine) -> Option<String> {
+    let difference = line.difference();
+    let what = match difference {
+        0 => return None,
+        ..0 => format!("{} messages are missing", difference.unsigned_abs()),
+        1.. => format!("{difference} messages are counted that were never appended"),
+    };
+    let rest = match line.waiting {
+        0 => String::new(),
+        waiting => format!(", but {waiting} wait in the log: it is not at rest"),
+    };
+    Some(format!("`{}`, partition {}: {what}{rest}", line.capability, line.partition))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> LedgerLine {
+        LedgerLine { capability: "orders".into(), partition: 3, appended: 9, handled: 7, ..LedgerLine::default() }
+    }
+
+    #[test]
+    fn an_imbalance_names_partition_and_difference() {
+        assert_eq!(imbalance(&line()).unwrap(), "`orders`, partition 3: 2 messages are missing");
+        let more = LedgerLine { handled: 8, waiting: 2, ..line() };
+        let expected = "`orders`, partition 3: 1 messages are counted that were never appended, but 2 wait in the log: it \
+                        is not at rest";
+        assert_eq!(imbalance(&more).unwrap(), expected);
+        assert_eq!(imbalance(&LedgerLine { parked: 2, ..line() }), None);
+    }
+
+    #[test]
+    fn partitions_that_nothing_was_sent_to_are_not_shown() {
+        let idle = LedgerLine { capability: "users".into(), ..LedgerLine::default() };
+        let ledger = Ledger { lines: vec![line(), idle.clone()], away: Vec::new() };
+        let shown = table(&ledger, false);
+        assert!(shown.contains("orders") && !shown.contains("users") && shown.contains("approximate"), "{shown}");
+        assert_eq!(
+            table(&Ledger { lines: vec![idle], away: Vec::new() }, true),
+            "no durable message was ever stored\n"
+        );
+    }
+}

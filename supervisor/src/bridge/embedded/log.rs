@@ -1,0 +1,201 @@
+//! The log of a single process: one SQLite file in `node.data_dir`.
+//!
+//! One task writes. It takes whatever waits, stores it in one transaction, and answers when that has committed: many
+//! senders share a commit, and a lone one waits for nobody. The file has no other writer, so the task knows the counters
+//! of every partition without asking, and reads them only at the start and after a failure. Reads have connections of
+//! their own, and ask only if the writer has published that there is something.
+//!
+//! # Layout
+//! - `job`, `writer`: what waits to be stored, and the task that stores it.
+//! - `state`, `owners`: what the writer knows and how jobs change it.
+//! - `published`: what it tells the others.
+//! - `schema`, `rows`: tables and statements.
+
+#![allow(dead_code)] // The node that opens it comes next.
+
+mod job;
+mod owners;
+mod published;
+mod rows;
+mod schema;
+mod state;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use sea_orm::DbErr;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
+
+use self::job::{Answer, Job};
+use self::published::Published;
+use self::writer::Writer;
+use crate::Env;
+use crate::bridge::log::{
+    Acknowledge, Acknowledged, Append, AppendError, Appended, Found, Log, LogError, Owned, PartitionCount, Reading,
+    Registry, Subscription, Tending,
+};
+use crate::config::Settings;
+use crate::store::{Database, DatabaseError};
+
+/// The name of the file.
+const FILE: &str = "log.sqlite3";
+
+/// A log in a file of this process alone.
+pub(crate) struct EmbeddedLog {
+    database: Database,
+    published: Arc<Published>,
+    jobs: mpsc::Sender<Job>,
+    writer: JoinHandle<()>,
+    env: Env,
+}
+
+impl EmbeddedLog {
+    /// Opens the log, and makes it if there is none. Its writer runs where this is called.
+    ///
+    /// # Errors
+    /// What is wrong and what to do about it, such as that another process has the file.
+    pub async fn open(settings: &Settings, env: Env) -> Result<Self, DatabaseError> {
+        let path = settings.node.data_dir.join(FILE);
+        let database = Database::open_file("log", &path, settings, &schema::schema(), &env).await?;
+        let published = Arc::new(Published::default());
+        let mut writer = Writer::new(database.clone(), published.clone(), env.clone());
+        let unreadable = |e: AppendError| DatabaseError::new(format!("the log {} is unreadable: {e}", path.display()));
+        writer.load().await.map_err(unreadable)?;
+        // Bounded by `durable.sends_waiting`.
+        let (jobs, waiting) = mpsc::channel(settings.durable.sends_waiting.max(1));
+        let writer = tokio::spawn(writer.run(waiting));
+        Ok(Self { database, published, jobs, writer, env })
+    }
+
+    /// Stores what waits and closes the file; another process can open it then.
+    pub async fn close(self) {
+        drop(self.jobs);
+        // A writer that has panicked has closed the file as well.
+        let _ = self.writer.await;
+    }
+
+    /// Has the writer do something.
+    async fn ask<T, E: From<AppendError>>(&self, job: impl FnOnce(Answer<T, E>) -> Job) -> Result<T, E> {
+        let (answer, arrives) = Answer::new();
+        if self.jobs.send(job(answer)).await.is_err() {
+            return Err(AppendError::NotStored("the log is closed".into()).into());
+        }
+        let ended = |_| Err(AppendError::Unknown("the log ended before it answered".into()).into());
+        arrives.await.unwrap_or_else(ended)
+    }
+
+    /// The entries that are there now. Where `after` finds nothing, it moves to the last entry there ever was.
+    async fn look(&self, readings: &[Reading], after: &mut [u64]) -> Result<Found, LogError> {
+        let mut found = Vec::new();
+        for (reading, after) in readings.iter().zip(after) {
+            let place = self.published.place(&reading.partition);
+            let Some(place) = place.filter(|place| place.last > *after && reading.most > 0) else { continue };
+            let entries = rows::read(self.database.reads(), place.id, *after, reading.most).await.map_err(unread)?;
+            if entries.is_empty() {
+                // What was there has been acknowledged, and comes no more.
+                *after = place.last;
+            } else {
+                found.push((reading.partition.clone(), entries));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Log for EmbeddedLog {
+    fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>> {
+        ready(Ok(self.published.registry())).boxed()
+    }
+
+    fn register<'a>(
+        &'a self,
+        capability: &'a str,
+        partitions: u32,
+        subscriptions: &'a [(String, Subscription)],
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        let (capability, subscriptions) = (capability.to_string(), subscriptions.to_vec());
+        self.ask(move |answer| Job::Register { capability, partitions, subscriptions, answer }).boxed()
+    }
+
+    fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>> {
+        let (event, capability) = (event.to_string(), capability.to_string());
+        self.ask(move |answer| Job::Unsubscribe { event, capability, answer }).boxed()
+    }
+
+    fn append<'a>(
+        &'a self,
+        registry: u64,
+        most: u64,
+        appends: &'a [Append],
+    ) -> BoxFuture<'a, Result<Vec<Appended>, AppendError>> {
+        self.ask(move |answer| Job::Append { registry, most, appends: appends.to_vec(), answer }).boxed()
+    }
+
+    fn tend<'a>(&'a self, tending: &'a Tending) -> BoxFuture<'a, Result<Vec<Owned>, LogError>> {
+        self.ask(move |answer| Job::Tend { tending: tending.clone(), answer }).boxed()
+    }
+
+    fn read<'a>(&'a self, readings: &'a [Reading], patience: Duration) -> BoxFuture<'a, Result<Found, LogError>> {
+        let until = self.env.now() + patience;
+        async move {
+            let mut changes = self.published.changes();
+            let mut after: Vec<u64> = readings.iter().map(|reading| reading.after.0).collect();
+            loop {
+                // Before looking, so that nothing can come between the look and the wait.
+                changes.mark_unchanged();
+                let found = self.look(readings, &mut after).await?;
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+                let Ok(Ok(())) = timeout_at(until, changes.changed()).await else { return Ok(Vec::new()) };
+            }
+        }
+        .boxed()
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        acknowledges: &'a [Acknowledge],
+    ) -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>> {
+        self.ask(move |answer| Job::Acknowledge { acknowledges: acknowledges.to_vec(), answer }).boxed()
+    }
+
+    fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {
+        async move {
+            let mut counts = rows::count(self.database.reads(), capability).await.map_err(unread)?;
+            let owners = self.published.owners(capability);
+            for count in &mut counts {
+                count.owner = owners.get(count.number as usize).cloned().flatten();
+            }
+            Ok(counts)
+        }
+        .boxed()
+    }
+
+    fn dead<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
+        async move { rows::dead(self.database.reads(), capability).await.map_err(unread) }.boxed()
+    }
+
+    fn forget<'a>(&'a self, capability: &'a str, ids: &'a [String]) -> BoxFuture<'a, Result<u64, LogError>> {
+        let (capability, ids) = (capability.to_string(), ids.to_vec());
+        self.ask(move |answer| Job::Forget { capability, ids, answer }).boxed()
+    }
+
+    /// SQLite is opened with the durability that is configured.
+    fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>> {
+        ready(None).boxed()
+    }
+}
+
+fn unread(error: DbErr) -> LogError {
+    LogError(format!("the log could not be read: {error}"))
+}

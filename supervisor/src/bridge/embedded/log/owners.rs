@@ -1,0 +1,97 @@
+//! The hosts of one capability, and which of its partitions each works on. Kept in memory: when the process ends, so do
+//! the hosts. What has to outlive them, the epochs, is stored before anybody is told.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use crate::bridge::log::share::{Sharer, share};
+use crate::bridge::log::{Owned, Tending};
+
+/// The owners of one capability's partitions.
+#[derive(Default)]
+pub(super) struct Owners {
+    hosts: BTreeMap<String, Sharer>,
+    /// Until when each host counts as there.
+    leases: BTreeMap<String, Instant>,
+    owners: Vec<Option<(String, u64)>>,
+    /// Partitions that got their owner by a group that is not stored yet.
+    granted: Vec<usize>,
+}
+
+impl Owners {
+    /// Takes note of a host, and shares the partitions that have no owner; what the host has now. `epoch` makes one for a
+    /// new owner.
+    pub fn tend(
+        &mut self,
+        tending: &Tending,
+        partitions: u32,
+        now: Instant,
+        mut epoch: impl FnMut(u32) -> u64,
+    ) -> Vec<Owned> {
+        let host = &tending.host;
+        self.owners.resize(partitions as usize, None);
+        for &number in &tending.given_up {
+            if let Some(owner) = self.owners.get_mut(number as usize) {
+                owner.take_if(|(owner, _)| owner == host);
+            }
+        }
+        if tending.leaving {
+            self.leases.remove(host);
+        } else {
+            // Whoever says that it is there keeps what nobody else has taken meanwhile, even if it says so late.
+            self.hosts.insert(host.clone(), Sharer { handles: tending.handles.clone(), leaving: false });
+            self.leases.insert(host.clone(), now + tending.lease);
+        }
+        self.forget_the_silent(now);
+        self.grant(&mut epoch)
+            .into_iter()
+            .zip(&self.owners)
+            .zip(0..)
+            .filter_map(|((wanted, owner), number)| match owner {
+                Some((owner, epoch)) if owner == host => Some(Owned { number, epoch: *epoch, wanted }),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn forget_the_silent(&mut self, now: Instant) {
+        self.leases.retain(|_, until| *until > now);
+        self.hosts.retain(|host, _| self.leases.contains_key(host));
+        for owner in &mut self.owners {
+            owner.take_if(|(host, _)| !self.hosts.contains_key(host));
+        }
+    }
+
+    /// Gives partitions without an owner to hosts that lack some; which ones are wanted by another host than theirs.
+    fn grant(&mut self, epoch: &mut impl FnMut(u32) -> u64) -> Vec<bool> {
+        let owners: Vec<_> = self.owners.iter().map(|o| o.as_ref().map(|(host, _)| host.as_str())).collect();
+        let shares = share(&self.hosts, &owners);
+        let mut wanted = Vec::with_capacity(shares.len());
+        for (number, share) in shares.into_iter().enumerate() {
+            wanted.push(share.as_ref().is_some_and(|share| share.wanted));
+            if let (None, Some(share)) = (&self.owners[number], share) {
+                self.owners[number] = Some((share.host, epoch(number as u32)));
+                self.granted.push(number);
+            }
+        }
+        wanted
+    }
+
+    /// What was granted is stored.
+    pub fn settle(&mut self) {
+        self.granted.clear();
+    }
+
+    /// What was granted may not be stored, and nobody was told.
+    pub fn take_back(&mut self) {
+        for number in self.granted.drain(..) {
+            self.owners[number] = None;
+        }
+    }
+
+    /// The host and the epoch of each partition's owner.
+    pub fn list(&self) -> Vec<Option<(String, u64)>> {
+        self.owners.clone()
+    }
+}

@@ -1,0 +1,144 @@
+//! What every log has to do, whatever it is made of.
+//!
+//! An implementation writes a [`Fixture`] and says `conformance!(ItsFixture, ())`, which makes one test of each case; what
+//! is in the parentheses goes into `#[tokio::test(…)]`.
+
+pub(crate) mod messages;
+pub(crate) mod owners;
+pub(crate) mod registry;
+pub(crate) mod storing;
+
+use std::time::Duration;
+
+use super::*;
+
+/// How the tests get a log.
+pub(crate) trait Fixture: Sized {
+    /// How long a host counts as there: where the clock is real, longer than a slow machine takes for a few calls.
+    const LEASE: Duration;
+
+    /// A log with nothing in it; `None` where there is no server to keep it.
+    async fn new() -> Option<Self>;
+
+    /// The log.
+    fn log(&self) -> &dyn Log;
+
+    /// Ends whatever has the log open, and opens it again.
+    async fn reopened(self) -> Self;
+}
+
+/// Makes the tests of one implementation.
+macro_rules! conformance {
+    (@each $fixture:ty, $runtime:tt, [$($module:ident: $($case:ident)+;)+]) => {
+        $($($crate::bridge::log::tests::conformance!(@one $fixture, $runtime, $module, $case);)+)+
+    };
+    (@one $fixture:ty, ($($runtime:tt)*), $module:ident, $case:ident) => {
+        #[tokio::test($($runtime)*)]
+        async fn $case() {
+            if let Some(fixture) = <$fixture as $crate::bridge::log::tests::Fixture>::new().await {
+                $crate::bridge::log::tests::$module::$case(fixture).await;
+            }
+        }
+    };
+    ($fixture:ty, $runtime:tt) => {
+        $crate::bridge::log::tests::conformance!(@each $fixture, $runtime, [
+            messages:
+                entries_are_read_in_order_until_they_are_acknowledged
+                offsets_go_on_when_everything_is_acknowledged
+                partitions_are_queues_of_their_own
+                no_more_entries_are_read_than_wanted
+                a_reader_wakes_up_when_something_is_appended
+                a_reader_that_waits_in_vain_gets_nothing
+                a_full_partition_takes_nothing_and_others_of_the_call_do
+                a_sender_that_knows_an_older_registry_stores_nothing
+                senders_at_once_lose_nothing_and_share_no_offset;
+            storing:
+                an_acknowledgement_with_an_older_epoch_changes_nothing
+                acknowledging_again_counts_nothing_again
+                what_an_acknowledgement_does_not_name_stays
+                counts_are_those_of_the_entries
+                dead_letters_are_kept_once_listed_and_forgotten
+                everything_is_there_after_reopening;
+            registry:
+                a_number_of_partitions_stays_as_it_was_first
+                subscriptions_come_and_go_with_a_new_version_each
+                registering_the_same_again_changes_nothing;
+            owners:
+                one_host_owns_everything
+                a_second_host_gets_its_half_when_it_is_given_up
+                a_host_that_falls_silent_loses_its_partitions_after_its_lease
+                a_host_that_leaves_gives_everything_away_at_once
+                a_host_that_cannot_handle_what_another_can_owns_nothing
+                epochs_rise_with_each_owner_and_after_reopening;
+        ]);
+    };
+}
+pub(crate) use conformance;
+
+/// The capability of these tests.
+pub(crate) const SHOP: &str = "shop";
+
+/// More than any test appends.
+pub(crate) const MUCH: u64 = 1_000_000;
+
+/// Long enough for what surely comes.
+pub(crate) const SURELY: Duration = Duration::from_secs(20);
+
+pub(crate) fn partition(number: u32) -> Partition {
+    Partition { capability: SHOP.into(), number }
+}
+
+/// An append of so many messages; the bytes are their text.
+pub(crate) fn messages(number: u32, count: u32, text: &str) -> Append {
+    Append { to: partition(number), count, batch: Bytes::copy_from_slice(text.as_bytes()) }
+}
+
+pub(crate) fn acknowledge(number: u32, epoch: u64, positions: &[Position]) -> Acknowledge {
+    let (tally, dead) = (Tally::default(), Vec::new());
+    Acknowledge { partition: partition(number), epoch, positions: positions.to_vec(), tally, dead }
+}
+
+/// Registers the shop.
+pub(crate) async fn open_shop(log: &dyn Log, partitions: u32) {
+    log.register(SHOP, partitions, &[]).await.unwrap();
+}
+
+/// Appends with the registry as it is.
+pub(crate) async fn append(log: &dyn Log, appends: &[Append]) -> Vec<Appended> {
+    let version = log.registry().await.unwrap().version;
+    log.append(version, MUCH, appends).await.unwrap()
+}
+
+/// What is in a partition, from its beginning.
+pub(crate) async fn read(log: &dyn Log, number: u32) -> Vec<Entry> {
+    let reading = Reading { partition: partition(number), after: Position::default(), most: 1_000 };
+    let found = log.read(&[reading], Duration::ZERO).await.unwrap();
+    found.into_iter().flat_map(|(_, entries)| entries).collect()
+}
+
+/// The texts of entries.
+pub(crate) fn texts(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| std::str::from_utf8(&entry.batch).unwrap()).collect()
+}
+
+/// What is counted of one partition.
+pub(crate) async fn count(log: &dyn Log, number: u32) -> PartitionCount {
+    log.counts(SHOP).await.unwrap().into_iter().find(|count| count.number == number).unwrap()
+}
+
+/// A host that handles these messages, one letter each.
+pub(crate) fn host(name: &str, handles: &str, lease: Duration) -> Tending {
+    Tending {
+        capability: SHOP.into(),
+        host: name.into(),
+        handles: handles.chars().map(String::from).collect(),
+        leaving: false,
+        given_up: Vec::new(),
+        lease,
+    }
+}
+
+/// The epoch of the only host there is, for each partition.
+pub(crate) async fn own_all(log: &dyn Log, name: &str, lease: Duration) -> Vec<u64> {
+    log.tend(&host(name, "a", lease)).await.unwrap().iter().map(|owned| owned.epoch).collect()
+}

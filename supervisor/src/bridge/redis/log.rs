@@ -1,0 +1,142 @@
+//! The log over Redis Streams.
+//!
+//! A partition is one stream, and it has no consumer group: its one owner reads by position, which changes nothing, and
+//! acknowledging deletes entries in a script that checks the owner's epoch. So a stream holds what is not acknowledged
+//! and nothing else, what a dead owner had read is simply still there, and nothing is trimmed. Whatever must be true
+//! together is written by one script. Scripts touch keys of several partitions: one server, not yet a cluster; Redis
+//! 6.2 or newer.
+//!
+//! The log has connections of its own. One carries all commands, pipelined; reads that wait have one each, since a
+//! command behind one that blocks would wait with it.
+
+// Until the runtime sends durable messages.
+#![allow(dead_code)]
+
+mod acknowledging;
+mod appending;
+mod durability;
+mod keys;
+mod link;
+mod measuring;
+mod parse;
+mod reading;
+mod registering;
+mod scripts;
+mod tending;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use self::keys::Keys;
+use self::link::Link;
+use self::reading::Readers;
+use super::client;
+use crate::Env;
+use crate::backoff::Backoff;
+use crate::bridge::ClaimError;
+use crate::bridge::log::{
+    Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, Log, LogError, Owned, Partition, PartitionCount,
+    Reading, Registry, Subscription, Tending,
+};
+use crate::config::{Durability, Settings};
+
+/// The log on a Redis server.
+pub(crate) struct RedisLog {
+    keys: Keys,
+    link: Link,
+    readers: Readers,
+    durability: Durability,
+}
+
+impl RedisLog {
+    /// Connects to the server of `bridge.url`. Once connected, it connects again by itself for as long as it lives.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub async fn connect(settings: &Settings, env: Env) -> Result<Self, ClaimError> {
+        let url = super::without_password(&settings.bridge.url);
+        let unreachable = |reason: String| ClaimError::Unreachable { url: url.clone(), reason };
+        let client = client(&settings.bridge.url).map_err(|e| unreachable(e.to_string()))?;
+        let wire = &settings.wire;
+        let response_timeout = Duration::from_millis(wire.response_timeout_ms);
+        let backoff = Backoff {
+            first: Duration::from_millis(wire.reconnect_first_ms),
+            most: Duration::from_millis(wire.reconnect_most_ms),
+        };
+        let keys = Keys::new(&settings.bridge.namespace);
+        let readers = Readers::new(client.clone(), response_timeout, backoff, env.clone(), settings.durable.readers);
+        let link = Link::connect(client, url.clone(), keys.registry(), response_timeout, backoff, env);
+        let link = link.await.map_err(unreachable)?;
+        Ok(Self { keys, link, readers, durability: settings.store.durability })
+    }
+}
+
+impl Log for RedisLog {
+    fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>> {
+        registering::registry(self).boxed()
+    }
+
+    fn register<'a>(
+        &'a self,
+        capability: &'a str,
+        partitions: u32,
+        subscriptions: &'a [(String, Subscription)],
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        registering::register(self, capability, partitions, subscriptions).boxed()
+    }
+
+    fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>> {
+        registering::unsubscribe(self, event, capability).boxed()
+    }
+
+    fn append<'a>(
+        &'a self,
+        registry: u64,
+        most: u64,
+        appends: &'a [Append],
+    ) -> BoxFuture<'a, Result<Vec<Appended>, AppendError>> {
+        appending::append(self, registry, most, appends).boxed()
+    }
+
+    fn tend<'a>(&'a self, tending: &'a Tending) -> BoxFuture<'a, Result<Vec<Owned>, LogError>> {
+        tending::tend(self, tending).boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        readings: &'a [Reading],
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Vec<(Partition, Vec<Entry>)>, LogError>> {
+        reading::read(self, readings, patience).boxed()
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        acknowledges: &'a [Acknowledge],
+    ) -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>> {
+        acknowledging::acknowledge(self, acknowledges).boxed()
+    }
+
+    fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {
+        measuring::counts(self, capability).boxed()
+    }
+
+    fn dead<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
+        measuring::dead(self, capability).boxed()
+    }
+
+    fn forget<'a>(&'a self, capability: &'a str, ids: &'a [String]) -> BoxFuture<'a, Result<u64, LogError>> {
+        measuring::forget(self, capability, ids).boxed()
+    }
+
+    fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>> {
+        durability::weaker_than_configured(self).boxed()
+    }
+}

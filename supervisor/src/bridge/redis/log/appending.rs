@@ -1,0 +1,105 @@
+//! Storing messages.
+
+use redis::Value;
+
+use super::link::{Failed, advice};
+use super::scripts::{APPEND, call};
+use super::{RedisLog, parse};
+use crate::bridge::log::{Append, AppendError, Appended};
+
+/// With these the server refuses a script before it runs.
+const REFUSALS: &[&str] = &[
+    "OOM",
+    "READONLY",
+    "MISCONF",
+    "NOREPLICAS",
+    "LOADING",
+    "MASTERDOWN",
+    "BUSY",
+    "NOPERM",
+    "NOAUTH",
+    "NOSCRIPT",
+    "CROSSSLOT",
+    "MOVED",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+];
+
+pub async fn append(
+    log: &RedisLog,
+    registry: u64,
+    most: u64,
+    appends: &[Append],
+) -> Result<Vec<Appended>, AppendError> {
+    let mut keys = vec![log.keys.registry()];
+    for append in appends {
+        keys.extend([log.keys.stream(&append.to), log.keys.counts(&append.to)]);
+    }
+    let mut append = call(&APPEND, &keys);
+    append.arg(registry).arg(most);
+    for one in appends {
+        append.arg(one.count).arg(&one.batch[..]);
+    }
+    let answer = log.link.run(&APPEND, &append).await.map_err(not_appended)?;
+    let Some((outcome, rest)) = parted(answer) else { return Err(strange()) };
+    let said = rest.first().and_then(parse::text).unwrap_or_default().trim_start_matches('-').trim();
+    match outcome.as_str() {
+        "stale" => Err(AppendError::Stale),
+        "refused" => Err(AppendError::NotStored(advice(said))),
+        "torn" => Err(AppendError::Unknown(format!("a part is stored; {}", advice(said)))),
+        "done" if rest.len() == 2 * appends.len() => {
+            rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(strange)
+        }
+        _ => Err(strange()),
+    }
+}
+
+fn parted(answer: Value) -> Option<(String, Vec<Value>)> {
+    let mut rest = parse::items(answer)?;
+    let outcome = (!rest.is_empty()).then(|| rest.remove(0))?;
+    Some((parse::text(&outcome)?.to_string(), rest))
+}
+
+fn appended(answer: &[Value]) -> Option<Appended> {
+    match (parse::number(&answer[0])?, parse::number(&answer[1])?) {
+        (0, waiting) => Some(Appended::Full { waiting }),
+        (_, first) => Some(Appended::Stored { first }),
+    }
+}
+
+fn strange() -> AppendError {
+    AppendError::Unknown(parse::strange("an append").0)
+}
+
+fn not_appended(failed: Failed) -> AppendError {
+    let words = failed.words();
+    match failed {
+        Failed::NotSent(_) => AppendError::NotStored(words),
+        // An error from within a script names it, and comes after what the script has done.
+        Failed::Refused { code, said } if REFUSALS.contains(&code.as_str()) && !said.contains("script: ") => {
+            AppendError::NotStored(words)
+        }
+        Failed::Refused { .. } | Failed::Unanswered(_) => AppendError::Unknown(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_refused_before_it_ran_is_surely_not_stored() {
+        let refused = |code: &str, said: &str| Failed::Refused { code: code.into(), said: format!("{code} {said}") };
+        let oom = not_appended(refused("OOM", "command not allowed when used memory > 'maxmemory'."));
+        assert!(matches!(oom, AppendError::NotStored(words) if words.contains("maxmemory")));
+        for unknown in [
+            refused("ERR", "Error running script"),
+            refused("WRONGTYPE", "Operation against a key script: 12ab, on @user_script:5."),
+            refused("OOM", "command not allowed script: 12ab, on @user_script:5."),
+            Failed::Unanswered("broken pipe".into()),
+        ] {
+            assert!(matches!(not_appended(unknown), AppendError::Unknown(_)));
+        }
+        assert!(matches!(not_appended(Failed::NotSent("away".into())), AppendError::NotStored(_)));
+    }
+}

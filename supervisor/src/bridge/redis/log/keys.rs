@@ -1,0 +1,56 @@
+//! The names of everything that the log keeps.
+
+use crate::bridge::log::Partition;
+
+/// Names under `{namespace}:log`.
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub fn new(namespace: &str) -> Self {
+        Self { prefix: format!("{namespace}:log") }
+    }
+
+    /// A hash: `version`, `partitions:{capability}` and `subscription:{capability}:{event}`.
+    pub fn registry(&self) -> String {
+        format!("{}:registry", self.prefix)
+    }
+
+    /// The entries of a partition. Of the fields of an entry, `c` counts its messages, `f` is the offset of the first,
+    /// and `b` is the batch.
+    pub fn stream(&self, partition: &Partition) -> String {
+        format!("{}:{}:{}", self.prefix, partition.capability, partition.number)
+    }
+
+    /// A hash of what was counted in a partition: `appended`, `waiting` and the fields of a tally.
+    pub fn counts(&self, partition: &Partition) -> String {
+        format!("{}:{}:{}:counts", self.prefix, partition.capability, partition.number)
+    }
+
+    /// A hash: for each partition the epoch that was given last, a space, and the owner if there is one. Epochs stay
+    /// when owners go.
+    pub fn owners(&self, capability: &str) -> String {
+        format!("{}:{capability}:owners", self.prefix)
+    }
+
+    /// A hash: when the lease of each host ends, in microseconds since 1970 by the server's clock.
+    pub fn hosts(&self, capability: &str) -> String {
+        format!("{}:{capability}:hosts", self.prefix)
+    }
+
+    /// A hash: the names of the messages that each host handles, a line each.
+    pub fn handles(&self, capability: &str) -> String {
+        format!("{}:{capability}:handles", self.prefix)
+    }
+
+    /// A hash: `version` of hosts and owners, and `run`, the server process that the epochs are from.
+    pub fn state(&self, capability: &str) -> String {
+        format!("{}:{capability}:state", self.prefix)
+    }
+
+    /// A hash: dead letters by message id.
+    pub fn dead(&self, capability: &str) -> String {
+        format!("{}:{capability}:dead", self.prefix)
+    }
+}

@@ -1,0 +1,324 @@
+//! The connection that carries commands.
+//!
+//! What was under way on a connection that is lost is `Unanswered`; while there is none, nothing is sent, and that is
+//! said as well. The crate's own reconnecting manager would hide the difference.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Client, Cmd, ErrorKind, PushInfo, PushKind, RedisError, Script, Value};
+use tokio::sync::{Notify, watch};
+
+use super::super::connection_config;
+use super::scripts::{REGISTER, call};
+use crate::Env;
+use crate::backoff::Backoff;
+use crate::bridge::log::LogError;
+
+/// Why a command has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failed {
+    /// It was surely not sent.
+    NotSent(String),
+    /// The server answered with an error.
+    Refused {
+        /// Such as `OOM`.
+        code: String,
+        /// All that it said.
+        said: String,
+    },
+    /// It was sent, and whether it was done is not known.
+    Unanswered(String),
+}
+
+impl Failed {
+    pub fn of(error: &RedisError) -> Self {
+        match (error.kind(), error.code()) {
+            (ErrorKind::Server(_) | ErrorKind::Extension, Some(code)) => {
+                let detail = error.detail().unwrap_or_default();
+                Self::Refused { code: code.into(), said: format!("{code} {detail}") }
+            }
+            _ => Self::Unanswered(error.to_string()),
+        }
+    }
+
+    /// What happened and, where it is known, what to do.
+    pub fn words(&self) -> String {
+        match self {
+            Self::NotSent(words) => words.clone(),
+            Self::Refused { said, .. } => advice(said),
+            Self::Unanswered(error) => format!("Redis did not answer ({error})"),
+        }
+    }
+}
+
+impl From<Failed> for LogError {
+    fn from(failed: Failed) -> Self {
+        Self(failed.words())
+    }
+}
+
+/// What to do when Redis refuses with these words.
+pub fn advice(said: &str) -> String {
+    let todo = match said.split_whitespace().next().unwrap_or_default() {
+        "OOM" => "its memory is full: raise maxmemory, or wait until messages are handled",
+        "MISCONF" => "it cannot write to its disk: see its log, and make room",
+        "READONLY" => "it is a replica: bridge.url must name the primary",
+        "NOREPLICAS" => "too few replicas are connected for its min-replicas-to-write",
+        "LOADING" => "it is still loading its data and will answer soon",
+        "MASTERDOWN" => "it is a replica without its primary: bridge.url must name the primary",
+        "BUSY" => "somebody's script has been running for too long: see SCRIPT KILL",
+        "NOPERM" => "the user of bridge.url may not do this: see its ACL",
+        "NOAUTH" | "WRONGPASS" => "bridge.url has no valid user and password",
+        "CROSSSLOT" | "MOVED" | "CLUSTERDOWN" => "the log needs a single server, not a cluster",
+        "WRONGTYPE" => "somebody else uses the same keys: change bridge.namespace",
+        _ => return format!("Redis refused: {said}"),
+    };
+    format!("Redis refused, {todo} ({said})")
+}
+
+/// What is registered anew with a server that may have forgotten: partitions and subscriptions by capability.
+type Registered = BTreeMap<String, (u32, BTreeMap<String, String>)>;
+
+/// The connection for commands, as long as this lives.
+pub struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    url: String,
+    registry: String,
+    response_timeout: Duration,
+    backoff: Backoff,
+    env: Env,
+    /// The connection that is in use, if one is.
+    current: watch::Sender<Option<Connected>>,
+    connections: AtomicU64,
+    /// Wakes the loop that keeps the connection.
+    broken: Notify,
+    closed: AtomicBool,
+    registered: Mutex<Registered>,
+    /// The server process that knows of all that is registered.
+    informed: Mutex<String>,
+}
+
+#[derive(Clone)]
+struct Connected {
+    number: u64,
+    connection: MultiplexedConnection,
+    run: Arc<str>,
+}
+
+impl Link {
+    pub async fn connect(
+        client: Client,
+        url: String,
+        registry: String,
+        response_timeout: Duration,
+        backoff: Backoff,
+        env: Env,
+    ) -> Result<Self, String> {
+        let shared = Arc::new(Shared {
+            client,
+            url,
+            registry,
+            response_timeout,
+            backoff,
+            env,
+            current: watch::Sender::new(None),
+            connections: AtomicU64::new(0),
+            broken: Notify::new(),
+            closed: AtomicBool::new(false),
+            registered: Mutex::default(),
+            informed: Mutex::default(),
+        });
+        let link = Self { shared };
+        link.shared.connect().await.map_err(|e| Failed::of(&e).words())?;
+        tokio::spawn(link.shared.clone().keep_connected());
+        Ok(link)
+    }
+
+    /// Sends a command and waits for its answer.
+    pub async fn ask(&self, command: &Cmd) -> Result<Value, Failed> {
+        self.ask_on(&mut self.connected()?, command).await
+    }
+
+    /// Runs a script, which the server may have forgotten.
+    pub async fn run(&self, script: &Script, call: &Cmd) -> Result<Value, Failed> {
+        self.run_on(&mut self.connected()?, script, call).await
+    }
+
+    /// As [`Link::run`], for a script that is told which server process runs it: the call is made for that.
+    pub async fn run_knowing(&self, script: &Script, call: impl FnOnce(&str) -> Cmd) -> Result<Value, Failed> {
+        let mut connected = self.connected()?;
+        let call = call(&connected.run);
+        self.run_on(&mut connected, script, &call).await
+    }
+
+    async fn run_on(&self, connected: &mut Connected, script: &Script, call: &Cmd) -> Result<Value, Failed> {
+        match self.ask_on(connected, call).await {
+            Err(Failed::Refused { code, .. }) if code == "NOSCRIPT" => {}
+            answer => return answer,
+        }
+        // Without its script a call has done nothing, whatever becomes of the loading.
+        let loaded = script.load_async(&mut connected.connection).await;
+        loaded.map_err(|error| {
+            let failed = Failed::of(&error);
+            if matches!(failed, Failed::Unanswered(_)) {
+                self.shared.lost(connected.number);
+            }
+            Failed::NotSent(failed.words())
+        })?;
+        self.ask_on(connected, call).await
+    }
+
+    async fn ask_on(&self, connected: &mut Connected, command: &Cmd) -> Result<Value, Failed> {
+        command.query_async(&mut connected.connection).await.map_err(|error| {
+            let failed = Failed::of(&error);
+            if matches!(failed, Failed::Unanswered(_)) {
+                self.shared.lost(connected.number);
+            }
+            failed
+        })
+    }
+
+    /// Registers what a server that was restarted has refused to note so far, such as one whose disk was full.
+    pub async fn inform(&self) -> Result<(), Failed> {
+        let mut connected = self.connected()?;
+        if connected.run.is_empty() {
+            return Ok(());
+        }
+        self.shared.inform(&mut connected.connection, &connected.run).await
+    }
+
+    /// Waits until there is a connection, for so long; whether there is.
+    pub async fn wait(&self, patience: Duration) -> bool {
+        let mut current = self.shared.current.subscribe();
+        let connected = tokio::time::timeout(patience, current.wait_for(Option::is_some)).await;
+        matches!(connected, Ok(Ok(_)))
+    }
+
+    /// Remembers what every server must know, also one that has lost it.
+    pub fn remember<'a>(&self, capability: &str, partitions: u32, events: impl Iterator<Item = (&'a str, String)>) {
+        let mut registered = self.shared.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, subscriptions) = registered.entry(capability.into()).or_default();
+        *known = partitions;
+        subscriptions.extend(events.map(|(event, subscription)| (event.to_string(), subscription)));
+    }
+
+    /// Remembers a subscription no longer.
+    pub fn forget(&self, capability: &str, event: &str) {
+        let mut registered = self.shared.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, subscriptions)) = registered.get_mut(capability) {
+            subscriptions.remove(event);
+        }
+    }
+
+    fn connected(&self) -> Result<Connected, Failed> {
+        let connected = self.shared.current.borrow().clone();
+        connected.ok_or_else(|| Failed::NotSent(format!("there is no connection to Redis at {}", self.shared.url)))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.current.send_replace(None);
+        self.shared.broken.notify_one();
+    }
+}
+
+impl Shared {
+    /// Notes, once, that the connection of this number is gone.
+    fn lost(&self, number: u64) {
+        let gone = self.current.send_if_modified(|current| current.take_if(|c| c.number == number).is_some());
+        if gone {
+            self.broken.notify_one();
+        }
+    }
+
+    async fn connect(self: &Arc<Self>) -> Result<(), RedisError> {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::downgrade(self);
+        let config = connection_config(self.response_timeout).set_push_sender(move |push: PushInfo| {
+            let Some(shared) = shared.upgrade() else { return Err(redis::aio::SendError) };
+            if push.kind == PushKind::Disconnection {
+                shared.lost(number);
+            }
+            Ok(())
+        });
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        // A server that is loading its data refuses this, so nobody meets it before it is ready.
+        let _: u64 = redis::cmd("EXISTS").arg(&self.registry).query_async(&mut connection).await?;
+        let run = run(&mut connection).await?;
+        if let Err(failed) = self.inform(&mut connection, &run).await {
+            tracing::warn!(url = self.url, "capabilities could not be registered again: {}", failed.words());
+        }
+        self.current.send_replace(Some(Connected { number, connection, run: run.into() }));
+        if self.closed.load(Ordering::Acquire) {
+            self.current.send_replace(None);
+        }
+        Ok(())
+    }
+
+    /// Registers everything anew with a server process that is another than before: it may have begun empty. One that
+    /// refuses is asked again with the next [`Link::inform`].
+    async fn inform(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), Failed> {
+        if !run.is_empty() && *self.informed.lock().unwrap_or_else(PoisonError::into_inner) == run {
+            return Ok(());
+        }
+        let registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !registered.is_empty() {
+            REGISTER.load_async(connection).await.map_err(|e| Failed::of(&e))?;
+        }
+        for (capability, (partitions, subscriptions)) in &registered {
+            let mut register = call(&REGISTER, std::slice::from_ref(&self.registry));
+            register.arg(capability).arg(partitions);
+            for (event, subscription) in subscriptions {
+                register.arg(event).arg(subscription);
+            }
+            register.query_async::<Value>(connection).await.map_err(|e| Failed::of(&e))?;
+        }
+        *self.informed.lock().unwrap_or_else(PoisonError::into_inner) = run.into();
+        Ok(())
+    }
+
+    async fn keep_connected(self: Arc<Self>) {
+        loop {
+            self.broken.notified().await;
+            let mut failures = 0;
+            while self.current.borrow().is_none() {
+                if self.closed.load(Ordering::Acquire) {
+                    return;
+                }
+                match self.connect().await {
+                    Ok(()) => tracing::info!(url = self.url, failures, "connected to the log again"),
+                    Err(error) => {
+                        failures += 1;
+                        if failures == 1 {
+                            tracing::warn!(url = self.url, %error, "the log does not answer; trying again");
+                        }
+                        tokio::time::sleep(self.backoff.delay(failures, &self.env)).await;
+                    }
+                }
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+}
+
+/// Which process the server is; empty if the user of the URL may not know.
+async fn run(connection: &mut MultiplexedConnection) -> Result<String, RedisError> {
+    let info: Result<String, _> = redis::cmd("INFO").arg("server").query_async(connection).await;
+    match info {
+        Ok(info) => Ok(info.lines().find_map(|l| l.strip_prefix("run_id:")).unwrap_or_default().trim().into()),
+        Err(error) if matches!(Failed::of(&error), Failed::Refused { .. }) => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,110 @@
+//! How much there is, measured from what is stored; and dead letters.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use redis::Value;
+
+use super::scripts::{MEASURE, call};
+use super::{RedisLog, parse, registering};
+use crate::bridge::log::{LogError, Partition, PartitionCount, Tally};
+
+/// Entries of the first page that is measured.
+const FIRST_PAGE: u64 = 16;
+/// Entries of a page at most.
+const MOST_OF_A_PAGE: u64 = 1_024;
+/// A page of more bytes is followed by smaller ones, since the server reads them to count their messages.
+const BYTES_OF_A_PAGE: u64 = 1 << 20;
+/// Dead letters that are asked for at a time.
+const DEAD_LETTERS: u64 = 256;
+
+pub async fn counts(log: &RedisLog, capability: &str) -> Result<Vec<PartitionCount>, LogError> {
+    let partitions = registering::partitions(log, capability).await?;
+    let mut counts = Vec::new();
+    for number in 0..partitions {
+        counts.push(count(log, &Partition { capability: capability.into(), number }).await?);
+    }
+    Ok(counts)
+}
+
+/// Of a partition that is in use, only what fits in one page is of one moment.
+async fn count(log: &RedisLog, partition: &Partition) -> Result<PartitionCount, LogError> {
+    let capability = &partition.capability;
+    let keys = [
+        log.keys.stream(partition),
+        log.keys.counts(partition),
+        log.keys.owners(capability),
+        log.keys.hosts(capability),
+    ];
+    let (mut from, mut page, mut waiting) = ("-".to_string(), FIRST_PAGE, 0);
+    let mut known = None;
+    loop {
+        let mut measure = call(&MEASURE, &keys);
+        measure.arg(partition.number).arg(&from).arg(page);
+        let answer = log.link.run(&MEASURE, &measure).await?;
+        let measured = measured(answer).ok_or_else(|| parse::strange("a measurement"))?;
+        waiting += measured.messages;
+        let count = known.get_or_insert(measured.count);
+        if measured.entries < page {
+            count.number = partition.number;
+            count.waiting = waiting;
+            return Ok(count.clone());
+        }
+        from = format!("({}", measured.last);
+        page = if measured.bytes > BYTES_OF_A_PAGE { page / 2 } else { page * 2 };
+        page = page.clamp(1, MOST_OF_A_PAGE);
+    }
+}
+
+/// A page of a partition, and what else is known of it.
+struct Measured {
+    entries: u64,
+    bytes: u64,
+    messages: u64,
+    last: String,
+    count: PartitionCount,
+}
+
+fn measured(answer: Value) -> Option<Measured> {
+    let answer = parse::items(answer)?;
+    let number = |i: usize| answer.get(i).and_then(parse::number);
+    let text = |i: usize| answer.get(i).and_then(parse::text);
+    let tally = Tally { handled: number(5)?, duplicates: number(6)?, dead: number(7)?, expired: number(8)? };
+    let owner = parse::owner(text(9)?).filter(|(_, host)| !host.is_empty());
+    let owner = owner.map(|(epoch, host)| (host.to_string(), epoch));
+    Some(Measured {
+        entries: number(0)?,
+        bytes: number(1)?,
+        messages: number(2)?,
+        last: text(3)?.into(),
+        count: PartitionCount { number: 0, appended: number(4)?, waiting: 0, tally, owner },
+    })
+}
+
+pub async fn dead(log: &RedisLog, capability: &str) -> Result<Vec<(String, Bytes)>, LogError> {
+    let (key, mut letters, mut cursor) = (log.keys.dead(capability), BTreeMap::new(), "0".to_string());
+    loop {
+        let answer = log.link.ask(redis::cmd("HSCAN").arg(&key).arg(&cursor).arg("COUNT").arg(DEAD_LETTERS)).await?;
+        let (next, page) = scanned(answer).ok_or_else(|| parse::strange("a look at dead letters"))?;
+        letters.extend(page);
+        if next == "0" {
+            return Ok(letters.into_iter().collect());
+        }
+        cursor = next;
+    }
+}
+
+fn scanned(answer: Value) -> Option<(String, Vec<(String, Bytes)>)> {
+    let [cursor, page] = <[Value; 2]>::try_from(parse::items(answer)?).ok()?;
+    let letter = |(id, letter): (Value, Value)| Some((parse::text(&id)?.to_string(), parse::bytes(letter)?));
+    let page = parse::pairs(page)?.into_iter().map(letter).collect::<Option<_>>()?;
+    Some((parse::text(&cursor)?.to_string(), page))
+}
+
+pub async fn forget(log: &RedisLog, capability: &str, ids: &[String]) -> Result<u64, LogError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let answer = log.link.ask(redis::cmd("HDEL").arg(log.keys.dead(capability)).arg(ids)).await?;
+    parse::number(&answer).ok_or_else(|| parse::strange("the forgetting of dead letters"))
+}

@@ -1,0 +1,177 @@
+//! Reading entries, waiting for them on the server.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Client, Cmd, Value};
+use tokio::sync::Semaphore;
+
+use super::super::connection_config;
+use super::link::Failed;
+use super::{RedisLog, parse};
+use crate::Env;
+use crate::backoff::Backoff;
+use crate::bridge::log::{Entry, LogError, Partition, Reading};
+
+/// Connections for reads that wait, one each.
+///
+/// A connection is taken out for a read and comes back with its answer. A read that is dropped takes its connection
+/// with it: the server notices, and no answer can reach the next read.
+pub struct Readers {
+    client: Client,
+    response_timeout: Duration,
+    backoff: Backoff,
+    env: Env,
+    /// Bounded by `permits`.
+    idle: Mutex<Vec<MultiplexedConnection>>,
+    /// As many as `durable.readers`.
+    permits: Semaphore,
+    /// Reads that failed in a row.
+    failures: AtomicU32,
+    /// Entries of each stream that an answer may have. It is halved when a connection ends within a read, since the
+    /// server may have had too much to send (`client-output-buffer-limit`), and doubled with every answer.
+    most: AtomicU32,
+}
+
+impl Readers {
+    pub fn new(client: Client, response_timeout: Duration, backoff: Backoff, env: Env, most: u32) -> Self {
+        Self {
+            client,
+            response_timeout,
+            backoff,
+            env,
+            idle: Mutex::default(),
+            permits: Semaphore::new(most as usize),
+            failures: AtomicU32::new(0),
+            most: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// Sends a command that may wait for so long on the server.
+    async fn ask(&self, command: &Cmd, patience: Duration) -> Result<Value, Failed> {
+        let until = self.env.now() + patience;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(connection) = idle {
+            let answer = self.ask_on(connection, command, patience).await;
+            if !matches!(answer, Err(Failed::Unanswered(_))) || self.env.now() >= until {
+                return answer;
+            }
+            // It may have ended while nobody used it, and the others too. Reading changes nothing, so it is done again.
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        let config = connection_config(self.response_timeout);
+        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = connection.map_err(|e| Failed::NotSent(format!("Redis takes no connection ({e})")))?;
+        self.ask_on(connection, command, patience).await
+    }
+
+    async fn ask_on(
+        &self,
+        mut connection: MultiplexedConnection,
+        command: &Cmd,
+        patience: Duration,
+    ) -> Result<Value, Failed> {
+        connection.set_response_timeout(patience.saturating_add(self.response_timeout));
+        let answer = command.query_async(&mut connection).await.map_err(|e| Failed::of(&e));
+        if !matches!(answer, Err(Failed::Unanswered(_))) {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+        answer
+    }
+
+    /// Notes how a read went, and keeps whoever repeats one that failed from doing so in haste.
+    async fn note<T>(&self, answer: Result<T, Failed>, patience: Duration) -> Result<T, LogError> {
+        let most = self.most.load(Ordering::Relaxed);
+        let failed = match answer {
+            Ok(answer) => {
+                self.failures.store(0, Ordering::Relaxed);
+                self.most.store(most.saturating_mul(2), Ordering::Relaxed);
+                return Ok(answer);
+            }
+            Err(failed) => failed,
+        };
+        if matches!(failed, Failed::Unanswered(_)) {
+            // From the first halving on it is a number of entries that somebody may ask for.
+            self.most.store((most.min(MOST_ENTRIES) / 2).max(1), Ordering::Relaxed);
+        }
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        tokio::time::sleep(self.backoff.delay(failures, &self.env).min(patience)).await;
+        Err(failed.into())
+    }
+}
+
+/// More entries of one stream are not read at a time.
+const MOST_ENTRIES: u32 = 4_096;
+
+/// What is read, by the key of its stream.
+type Wanted<'a> = HashMap<String, &'a Reading>;
+
+pub async fn read(
+    log: &RedisLog,
+    readings: &[Reading],
+    patience: Duration,
+) -> Result<Vec<(Partition, Vec<Entry>)>, LogError> {
+    let readers = &log.readers;
+    let until = readers.env.now() + patience;
+    let left = || until.saturating_duration_since(readers.env.now());
+    let wanted: Wanted<'_> =
+        readings.iter().filter(|r| r.most > 0).map(|r| (log.keys.stream(&r.partition), r)).collect();
+    if wanted.is_empty() {
+        tokio::time::sleep(patience).await;
+        return Ok(Vec::new());
+    }
+    // While the server is away, one knocks at its door, and readers wait for that one.
+    if !log.link.wait(patience).await {
+        return Err(LogError("Redis does not answer; trying again".into()));
+    }
+    let most = readers.most.load(Ordering::Relaxed).min(MOST_ENTRIES);
+    let answer = match tokio::time::timeout(left(), readers.permits.acquire()).await {
+        Ok(_permit) => {
+            let wait = left();
+            let answer = readers.ask(&xread(&wanted, most, wait), wait).await;
+            readers.note(answer, left()).await?
+        }
+        // More readers than connections: each still gets what is there.
+        Err(_) => log.link.ask(&xread(&wanted, most, Duration::ZERO)).await?,
+    };
+    entries(answer, &wanted).ok_or_else(|| parse::strange("a read"))
+}
+
+fn xread(wanted: &Wanted<'_>, most: u32, patience: Duration) -> Cmd {
+    let most = wanted.values().map(|r| r.most).max().unwrap_or(1).min(most);
+    let mut xread = redis::cmd("XREAD");
+    xread.arg("COUNT").arg(most);
+    if !patience.is_zero() {
+        // 0 would mean for ever.
+        xread.arg("BLOCK").arg(patience.as_millis().max(1) as u64);
+    }
+    xread.arg("STREAMS");
+    let wanted: Vec<_> = wanted.iter().collect();
+    wanted.iter().for_each(|(stream, _)| {
+        xread.arg(stream);
+    });
+    wanted.iter().for_each(|(_, reading)| {
+        xread.arg(parse::shown(reading.after));
+    });
+    xread
+}
+
+fn entries(answer: Value, wanted: &Wanted<'_>) -> Option<Vec<(Partition, Vec<Entry>)>> {
+    let streams = match answer {
+        Value::Nil => return Some(Vec::new()),
+        Value::Map(streams) => streams,
+        other => {
+            let pair = |v| <[Value; 2]>::try_from(parse::items(v)?).ok().map(|[k, v]| (k, v));
+            parse::items(other)?.into_iter().map(pair).collect::<Option<_>>()?
+        }
+    };
+    let one = |(stream, entries): (Value, Value)| {
+        let reading = wanted.get(parse::text(&stream)?)?;
+        let entries = parse::items(entries)?.into_iter().take(reading.most as usize);
+        Some((reading.partition.clone(), entries.map(parse::entry).collect::<Option<_>>()?))
+    };
+    streams.into_iter().map(one).collect()
+}

@@ -1,0 +1,74 @@
+//! Where messages go.
+
+use std::sync::Arc;
+
+use redis::Value;
+
+use super::scripts::{REGISTER, UNSUBSCRIBE, call};
+use super::{RedisLog, parse};
+use crate::bridge::log::{LogError, Registry, Subscription};
+
+pub async fn registry(log: &RedisLog) -> Result<Arc<Registry>, LogError> {
+    let answer = log.link.ask(redis::cmd("HGETALL").arg(log.keys.registry())).await?;
+    read(answer).map(Arc::new).ok_or_else(|| parse::strange("a look at the registry"))
+}
+
+fn read(answer: Value) -> Option<Registry> {
+    let mut registry = Registry::default();
+    for (field, value) in parse::pairs(answer)? {
+        let field = parse::text(&field)?;
+        match field.split_once(':') {
+            None if field == "version" => registry.version = parse::number(&value)?,
+            Some(("partitions", capability)) => {
+                registry.partitions.insert(capability.into(), u32::try_from(parse::number(&value)?).ok()?);
+            }
+            Some(("subscription", rest)) => {
+                let (capability, event) = rest.split_once(':')?;
+                let subscription = serde_json::from_str(parse::text(&value)?).ok()?;
+                registry.subscriptions.entry(event.into()).or_default().insert(capability.into(), subscription);
+            }
+            // Of a later version.
+            _ => {}
+        }
+    }
+    Some(registry)
+}
+
+/// How many partitions a capability has; 0 if nobody has registered it.
+pub async fn partitions(log: &RedisLog, capability: &str) -> Result<u32, LogError> {
+    let field = format!("partitions:{capability}");
+    let answer = log.link.ask(redis::cmd("HGET").arg(log.keys.registry()).arg(field)).await?;
+    let partitions = match answer {
+        Value::Nil => Some(0),
+        some => parse::number(&some).and_then(|n| u32::try_from(n).ok()),
+    };
+    partitions.ok_or_else(|| parse::strange("a look at the registry"))
+}
+
+pub async fn register(
+    log: &RedisLog,
+    capability: &str,
+    partitions: u32,
+    subscriptions: &[(String, Subscription)],
+) -> Result<(), LogError> {
+    let mut written = Vec::new();
+    for (event, subscription) in subscriptions {
+        let subscription = serde_json::to_string(subscription).map_err(|e| LogError(e.to_string()))?;
+        written.push((event.as_str(), subscription));
+    }
+    let mut register = call(&REGISTER, &[log.keys.registry()]);
+    register.arg(capability).arg(partitions);
+    for (event, subscription) in &written {
+        register.arg(event).arg(subscription);
+    }
+    log.link.run(&REGISTER, &register).await?;
+    log.link.remember(capability, partitions, written.into_iter());
+    Ok(())
+}
+
+pub async fn unsubscribe(log: &RedisLog, event: &str, capability: &str) -> Result<bool, LogError> {
+    let mut unsubscribe = call(&UNSUBSCRIBE, &[log.keys.registry()]);
+    let answer = log.link.run(&UNSUBSCRIBE, unsubscribe.arg(capability).arg(event)).await?;
+    log.link.forget(capability, event);
+    Ok(parse::number(&answer) == Some(1))
+}

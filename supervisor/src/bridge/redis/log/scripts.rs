@@ -1,0 +1,239 @@
+//! The scripts, in which whatever must be true together is written.
+//!
+//! A full server refuses the first write of a script if that one needs memory, and none after it. So a script that must
+//! work then, because it frees memory or keeps leases, begins with a write that needs none; an append begins with one
+//! that does, and nothing is half done. Numbers are exact up to 2^53 in Lua, which microseconds since 1970 reach in the
+//! year 2255.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script};
+
+/// KEYS: registry; stream and counts of each append. ARGV: version, most; count and batch of each append.
+/// Gives {'stale'}, {'refused', why}, {'torn', why} or {'done', stored, first or waiting, …}.
+pub static APPEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[1] then return {'stale'} end
+local most, answer, written = tonumber(ARGV[2]), {'done'}, false
+for i = 2, #KEYS, 2 do
+  local count, batch = tonumber(ARGV[i + 1]), ARGV[i + 2]
+  local known = redis.call('HMGET', KEYS[i + 1], 'appended', 'waiting')
+  local appended, waiting = tonumber(known[1] or 0), math.max(0, tonumber(known[2] or 0))
+  if waiting >= most then
+    answer[#answer + 1] = 0
+    answer[#answer + 1] = waiting
+  else
+    local first = string.format('%.0f', appended)
+    local id = redis.pcall('XADD', KEYS[i], '*', 'c', ARGV[i + 1], 'f', first, 'b', batch)
+    if type(id) == 'table' then return {written and 'torn' or 'refused', id.err} end
+    written = true
+    redis.call('HSET', KEYS[i + 1], 'appended', string.format('%.0f', appended + count),
+      'waiting', string.format('%.0f', waiting + count))
+    answer[#answer + 1] = 1
+    answer[#answer + 1] = appended
+  end
+end
+return answer",
+    )
+});
+
+/// KEYS: stream, counts, owners and dead letters of each. ARGV of each: number, epoch, the four fields of a tally,
+/// number of positions, positions, number of dead letters, id and bytes of each dead letter. Gives 1, or 0 if fenced,
+/// for each.
+///
+/// Entries that follow each other, as they mostly do, are looked up 64 at a time, the others one by one, and each once.
+/// An acknowledgement is done as a whole or not at all. So one whose positions are all gone is a repetition: what it
+/// counts is counted, and what it keeps is kept already, or forgotten since.
+pub static ACKNOWLEDGE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local answer, at = {}, 1
+for i = 1, #KEYS, 4 do
+  local stream, counts = KEYS[i], KEYS[i + 1]
+  local epoch = string.match(redis.call('HGET', KEYS[i + 2], ARGV[at]) or '0', '^%d+')
+  local fenced, tally, many = tonumber(epoch) > tonumber(ARGV[at + 1]), at + 1, tonumber(ARGV[at + 6])
+  at = at + 7
+  if fenced then
+    answer[#answer + 1] = 0
+  else
+    local known, found, removed, messages = {}, {}, 0, 0
+    for k = at, at + many - 2, 64 do
+      local last = math.min(k + 63, at + many - 1)
+      for _, entry in ipairs(redis.call('XRANGE', stream, ARGV[k], ARGV[last], 'COUNT', 64)) do
+        known[entry[1]] = tonumber(entry[2][2])
+      end
+    end
+    for k = at, at + many - 1 do
+      local count = known[ARGV[k]]
+      if count == nil then
+        local entry = redis.call('XRANGE', stream, ARGV[k], ARGV[k])[1]
+        count = entry and tonumber(entry[2][2])
+      end
+      if count then
+        messages = messages + count
+        found[#found + 1] = ARGV[k]
+      end
+      known[ARGV[k]] = false
+    end
+    for k = 1, #found, 1000 do
+      removed = removed + redis.call('XDEL', stream, unpack(found, k, math.min(k + 999, #found)))
+    end
+    if many == 0 then redis.call('XDEL', stream, '0-0') end
+    if messages > 0 then redis.call('HINCRBY', counts, 'waiting', -messages) end
+    if removed > 0 or many == 0 then
+      for k, field in ipairs({'handled', 'duplicates', 'dead', 'expired'}) do
+        if ARGV[tally + k] ~= '0' then redis.call('HINCRBY', counts, field, ARGV[tally + k]) end
+      end
+      for k = 1, tonumber(ARGV[at + many]) do
+        redis.call('HSET', KEYS[i + 3], ARGV[at + many + 2 * k - 1], ARGV[at + many + 2 * k])
+      end
+    end
+    answer[#answer + 1] = 1
+  end
+  at = at + many + 1 + 2 * tonumber(ARGV[at + many])
+end
+return answer",
+    )
+});
+
+/// KEYS: registry, owners, hosts, handles, state. ARGV: capability, host, lease in µs, what it handles, the server
+/// process; numbers given up. Gives {version, partitions, owners, handles of the live hosts}.
+///
+/// The version rises with whatever a decision about shares may rest on. That a lease has ended is noted by whoever sees
+/// it first, so that a host that comes back changes the version too. A server process that is another than before may
+/// have forgotten its last second, and epochs that it gave in it: all owners get new ones. And nobody could tend while
+/// it was away, so all hosts get another lease.
+pub static TEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local registry, owners, hosts, handles, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local own, names, run = ARGV[2], ARGV[4], ARGV[5]
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local changed = redis.call('HDEL', hosts, '') > 0
+if run ~= '' and redis.call('HGET', state, 'run') ~= run then
+  local known = redis.call('HGETALL', owners)
+  for i = 1, #known, 2 do
+    local epoch, host = string.match(known[i + 1], '^(%d+) (.*)$')
+    redis.call('HSET', owners, known[i], string.format('%.0f ', math.max(epoch + 1, now)) .. host)
+  end
+  for _, host in ipairs(redis.call('HKEYS', hosts)) do
+    redis.call('HSET', hosts, host, string.format('%.0f', now + ARGV[3]))
+  end
+  redis.call('HSET', state, 'run', run)
+  changed = true
+end
+local leases = redis.call('HGETALL', hosts)
+for i = 1, #leases, 2 do
+  if leases[i] ~= own and tonumber(leases[i + 1]) <= now then
+    redis.call('HDEL', hosts, leases[i])
+    redis.call('HDEL', handles, leases[i])
+    changed = true
+  end
+end
+for i = 6, #ARGV do
+  local epoch, host = string.match(redis.call('HGET', owners, ARGV[i]) or '0 ', '^(%d+) (.*)$')
+  if host == own then
+    redis.call('HSET', owners, ARGV[i], epoch .. ' ')
+    changed = true
+  end
+end
+if redis.call('HGET', handles, own) ~= names then
+  redis.call('HSET', handles, own, names)
+  changed = true
+end
+redis.call('HSET', hosts, own, string.format('%.0f', now + ARGV[3]))
+local version = redis.call('HGET', state, 'version') or '0'
+if changed then
+  version = string.format('%.0f', math.max(version + 1, now))
+  redis.call('HSET', state, 'version', version)
+end
+local partitions = redis.call('HGET', registry, 'partitions:' .. ARGV[1]) or '0'
+return {version, partitions, redis.call('HGETALL', owners), redis.call('HGETALL', handles)}",
+    )
+});
+
+/// KEYS: owners, state. ARGV: the version decided on; number and new owner of each. Gives the epochs, or nothing if the
+/// version is another by now.
+///
+/// Epochs rise with the server's clock, so that they rise even over a server that forgot everything.
+pub static GRANT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if (redis.call('HGET', KEYS[2], 'version') or '0') ~= ARGV[1] then return {} end
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+redis.call('HDEL', KEYS[1], '')
+local epochs = {}
+for i = 2, #ARGV, 2 do
+  local last = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '0', '^%d+')
+  local epoch = string.format('%.0f', math.max(last + 1, now))
+  redis.call('HSET', KEYS[1], ARGV[i], epoch .. ' ' .. ARGV[i + 1])
+  epochs[#epochs + 1] = epoch
+end
+redis.call('HSET', KEYS[2], 'version', string.format('%.0f', math.max(ARGV[1] + 1, now)))
+return epochs",
+    )
+});
+
+/// KEYS: registry. ARGV: capability, partitions; event and subscription of each. Gives 1 if anything is new.
+pub static REGISTER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+redis.call('HDEL', KEYS[1], '')
+local new = redis.call('HSETNX', KEYS[1], 'partitions:' .. ARGV[1], ARGV[2])
+for i = 3, #ARGV, 2 do
+  local field = 'subscription:' .. ARGV[1] .. ':' .. ARGV[i]
+  if redis.call('HGET', KEYS[1], field) ~= ARGV[i + 1] then
+    redis.call('HSET', KEYS[1], field, ARGV[i + 1])
+    new = 1
+  end
+end
+if new == 1 then
+  local time, version = redis.call('TIME'), redis.call('HGET', KEYS[1], 'version') or '0'
+  local next = math.max(version + 1, time[1] * 1000000 + time[2])
+  redis.call('HSET', KEYS[1], 'version', string.format('%.0f', next))
+end
+return new",
+    )
+});
+
+/// KEYS: registry. ARGV: capability, event. Gives 1 if there was a subscription.
+pub static UNSUBSCRIBE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if redis.call('HDEL', KEYS[1], 'subscription:' .. ARGV[1] .. ':' .. ARGV[2]) == 0 then return 0 end
+local time, version = redis.call('TIME'), redis.call('HGET', KEYS[1], 'version') or '0'
+local next = math.max(version + 1, time[1] * 1000000 + time[2])
+redis.call('HSET', KEYS[1], 'version', string.format('%.0f', next))
+return 1",
+    )
+});
+
+/// KEYS: stream, counts, owners, hosts. ARGV: number, beginning of the page, entries in it. Gives {entries, bytes,
+/// messages, last position, appended, handled, duplicates, dead, expired, owner}; the batches stay on the server.
+pub static MEASURE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local page = redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[3])
+local bytes, messages, last = 0, 0, ''
+for _, entry in ipairs(page) do
+  messages, bytes, last = messages + tonumber(entry[2][2]), bytes + #entry[2][6], entry[1]
+end
+local answer = {#page, bytes, messages, last}
+local counts = redis.call('HMGET', KEYS[2], 'appended', 'handled', 'duplicates', 'dead', 'expired')
+for i = 1, 5 do answer[#answer + 1] = counts[i] or '0' end
+local time, owner = redis.call('TIME'), redis.call('HGET', KEYS[3], ARGV[1]) or '0 '
+local ends = redis.call('HGET', KEYS[4], string.match(owner, '^%d+ (.*)$'))
+answer[#answer + 1] = ends and tonumber(ends) > time[1] * 1000000 + time[2] and owner or ''
+return answer",
+    )
+});
+
+/// The call of a script, to which its arguments are added.
+pub fn call(script: &Script, keys: &[String]) -> Cmd {
+    let mut call = redis::cmd("EVALSHA");
+    call.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    call
+}

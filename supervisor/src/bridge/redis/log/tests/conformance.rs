@@ -1,0 +1,38 @@
+//! The log over Redis does what every log has to.
+
+use std::time::Duration;
+
+use super::settings;
+use crate::Env;
+use crate::bridge::log::Log;
+use crate::bridge::log::tests::{Fixture, conformance};
+use crate::bridge::redis::RedisLog;
+use crate::config::Settings;
+
+struct OnServer {
+    settings: Settings,
+    log: RedisLog,
+}
+
+impl Fixture for OnServer {
+    const LEASE: Duration = Duration::from_millis(500);
+
+    async fn new() -> Option<Self> {
+        let settings = settings(&std::env::var("ESSAIM_TEST_REDIS").ok()?);
+        let log = RedisLog::connect(&settings, Env::system()).await.unwrap();
+        Some(Self { settings, log })
+    }
+
+    fn log(&self) -> &dyn Log {
+        &self.log
+    }
+
+    async fn reopened(self) -> Self {
+        let Self { settings, log } = self;
+        drop(log);
+        let log = RedisLog::connect(&settings, Env::system()).await.unwrap();
+        Self { settings, log }
+    }
+}
+
+conformance!(OnServer, ());

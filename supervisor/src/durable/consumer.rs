@@ -1,0 +1,231 @@
+//! One capability's part in the work on its partitions: this node says again and again that it is there, works on those
+//! partitions that it owns, and gives up those that another host should have.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use super::Durable;
+use super::keeper::{Keeper, Share};
+use super::outbox::Outbox;
+use super::worker::{Base, Ended, Takeover, Worker};
+use crate::bridge::log::{Owned, Partition, Subscription, Tending};
+use crate::bus::Bus;
+use crate::handles::Kind;
+use crate::host::Host;
+use crate::store::Database;
+
+/// The consumer of one capability in this node.
+pub(crate) struct Consumer {
+    durable: Arc<Durable>,
+    bus: Arc<Bus>,
+    host: Arc<Host>,
+    base: Option<(Database, Arc<Outbox>)>,
+    workers: HashMap<u32, Working>,
+    /// Partitions whose workers have stopped as they were told.
+    given_up: Vec<u32>,
+    ended: mpsc::UnboundedSender<(u32, u64, Ended)>,
+    /// What the keeper is told of this host's share.
+    share: watch::Sender<Share>,
+    /// Ids in the inbox, as the keeper counts them and with what this node has added since.
+    remembered: Arc<AtomicU64>,
+}
+
+struct Working {
+    epoch: u64,
+    stop: watch::Sender<bool>,
+}
+
+impl Working {
+    /// Has the worker finish what is under way, and end.
+    fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// What a host subscribes to and handles.
+fn durable_entries(host: &Host) -> impl Iterator<Item = (&str, Option<Subscription>)> {
+    host.entries().iter().filter_map(|e| match e.kind {
+        Kind::Durable(_, subscription) => Some((&*e.name, subscription)),
+        _ => None,
+    })
+}
+
+impl Consumer {
+    /// Works on a capability's durable messages until the node leaves; on the first arbiter.
+    pub async fn run(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, base: Option<(Database, Arc<Outbox>)>) {
+        if base.is_none() && durable_entries(&host).next().is_none() {
+            return;
+        }
+        let left = durable.leaving.join();
+        // Bounded by the capability's partitions.
+        let (ended, mut endings) = mpsc::unbounded_channel();
+        let (share, told) = watch::channel(Share::default());
+        let remembered = Arc::default();
+        let (workers, given_up) = (HashMap::new(), Vec::new());
+        let mut consumer = Self { durable, bus, host, base, workers, given_up, ended, share, remembered };
+        consumer.host.supervision.running().await;
+        consumer.register().await;
+        consumer.keep(told);
+        let pause = Duration::from_millis(consumer.durable.config.tend_ms);
+        loop {
+            let leaving = consumer.durable.leaving.is_leaving();
+            if leaving {
+                consumer.workers.values().for_each(Working::stop);
+            }
+            let gone = leaving && consumer.workers.is_empty();
+            consumer.tend(gone).await;
+            if gone {
+                break;
+            }
+            consumer.tell(leaving);
+            tokio::select! {
+                // A partition that is free, or an end that is waited for, waits no longer.
+                Some((number, epoch, how)) = endings.recv() => consumer.note(number, epoch, how),
+                () = consumer.durable.leaving.begun(), if !leaving => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        drop(left);
+    }
+
+    /// Begins the housekeeping, if there is anything to be kept.
+    fn keep(&self, told: watch::Receiver<Share>) {
+        if let Some(base) = self.base.clone() {
+            let keeper = Keeper::new(&self.durable, &self.bus, &self.host, base, self.remembered.clone());
+            tokio::task::spawn_local(keeper.run(told));
+        }
+    }
+
+    /// Tells the keeper what this host works on.
+    fn tell(&self, leaving: bool) {
+        let share = match self.workers.get(&0) {
+            _ if leaving || self.workers.is_empty() => Share::Nothing,
+            Some(first) => Share::First { epoch: first.epoch },
+            None => Share::Some,
+        };
+        self.share.send_if_modified(|told| std::mem::replace(told, share) != share);
+    }
+
+    fn note(&mut self, number: u32, epoch: u64, how: Ended) {
+        if self.workers.get(&number).is_some_and(|w| w.epoch == epoch) {
+            self.workers.remove(&number);
+            if how == Ended::Stopped {
+                self.given_up.push(number);
+            }
+        }
+    }
+
+    /// Makes the capability and what it subscribes to known, again and again until the log answers.
+    async fn register(&self) {
+        let subscriptions: Vec<_> =
+            durable_entries(&self.host).filter_map(|(name, s)| Some((name.to_string(), s?))).collect();
+        let mut tries = 0;
+        let partitions = self.durable.partitions(&self.host.name);
+        while let Err(error) = self.durable.log.register(&self.host.name, partitions, &subscriptions).await {
+            tries += 1;
+            if tries == 3 {
+                let capability = &self.host.name;
+                tracing::warn!(%capability, %error, "the log does not answer; durable messages wait");
+            }
+            tokio::time::sleep(self.durable.pause(tries)).await;
+        }
+    }
+
+    async fn tend(&mut self, gone: bool) {
+        let tending = Tending {
+            capability: self.host.name.clone(),
+            host: self.durable.host.clone(),
+            handles: durable_entries(&self.host).map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(),
+            leaving: gone,
+            given_up: self.given_up.clone(),
+            lease: Duration::from_millis(self.durable.config.lease_ms),
+        };
+        let limit = Duration::from_millis(self.durable.config.lease_ms);
+        let owned = match timeout(limit, self.durable.log.tend(&tending)).await {
+            Ok(Ok(owned)) => owned,
+            Ok(Err(error)) => return tracing::debug!(capability = %self.host.name, %error, "tending failed"),
+            Err(_) => return tracing::debug!(capability = %self.host.name, "tending was not answered"),
+        };
+        self.given_up.clear();
+        if gone {
+            return;
+        }
+        // A partition that has another owner, or that this one got anew meanwhile: its worker finds the fence closed.
+        self.workers.retain(|number, working| {
+            let mine = owned.iter().any(|o| o.number == *number && o.epoch == working.epoch);
+            if !mine {
+                working.stop();
+            }
+            mine
+        });
+        if self.durable.leaving.is_leaving() {
+            return;
+        }
+        for Owned { number, epoch, wanted } in owned {
+            match self.workers.get(&number) {
+                Some(working) if wanted => working.stop(),
+                Some(_) => {}
+                None => self.work_on(number, epoch),
+            }
+        }
+    }
+
+    fn work_on(&mut self, number: u32, epoch: u64) {
+        let (stop, stopped) = watch::channel(false);
+        self.workers.insert(number, Working { epoch, stop });
+        let partition = Partition { capability: self.host.name.clone(), number };
+        let base = self.base.clone().map(|(database, outbox)| Base {
+            database,
+            outbox,
+            lane: format!("p/{number}").into(),
+            remembered: self.remembered.clone(),
+        });
+        let (durable, bus, host, ended) =
+            (self.durable.clone(), self.bus.clone(), self.host.clone(), self.ended.clone());
+        tokio::task::spawn_local(async move {
+            let how = work(&durable, &bus, partition, epoch, host, base.clone(), stopped).await;
+            if let Some(base) = base {
+                base.outbox.close(&base.lane);
+            }
+            let _ = ended.send((number, epoch, how));
+        });
+    }
+}
+
+async fn work(
+    durable: &Arc<Durable>,
+    bus: &Arc<Bus>,
+    partition: Partition,
+    epoch: u64,
+    host: Arc<Host>,
+    base: Option<Base>,
+    mut stopped: watch::Receiver<bool>,
+) -> Ended {
+    let mut tries = 0;
+    let takeover = loop {
+        if *stopped.borrow() {
+            return Ended::Stopped;
+        }
+        let (config, env) = (durable.config.clone(), bus.env.clone());
+        match Takeover::begin(partition.clone(), epoch, host.clone(), config, env, base.clone()).await {
+            Ok(Some(takeover)) => break takeover,
+            Ok(None) => return Ended::Lost,
+            Err(error) => {
+                tries += 1;
+                if tries == 3 {
+                    let (capability, number) = (&partition.capability, partition.number);
+                    tracing::warn!(%capability, number, %error, "a partition waits for the database; trying again");
+                }
+                let _ = timeout(durable.pause(tries), stopped.wait_for(|s| *s)).await;
+            }
+        }
+    };
+    tracing::debug!(capability = %partition.capability, partition = partition.number, epoch, "owns a partition");
+    let (_subscription, entries, in_flight) = durable.reader.subscribe(&partition);
+    Worker::new(takeover, durable.log.clone(), in_flight).work(entries, stopped).await
+}

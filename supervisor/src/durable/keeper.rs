@@ -1,0 +1,155 @@
+//! What one host of a capability does for all of them, the owner of partition 0: it relays what nodes that are gone left
+//! in the outbox, forgets what need not be remembered any more, and fires the capability's schedules.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Durable;
+use super::outbox::Outbox;
+use super::timekeeper::Timekeeper;
+use crate::bus::Bus;
+use crate::host::Host;
+use crate::progress::Track;
+use crate::store::durable::inbox;
+use crate::store::{Database, TxError};
+
+/// How often it is looked what is to be done.
+const EVERY: Duration = Duration::from_secs(5);
+/// How often the ids of the inbox are counted, by every host that works.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
+/// Ids that are forgotten in one transaction.
+const IDS_AT_A_TIME: u32 = 5_000;
+
+/// The housekeeping of one capability.
+pub(crate) struct Keeper {
+    bus: Arc<Bus>,
+    host: Arc<Host>,
+    database: Database,
+    outbox: Arc<Outbox>,
+    timekeeper: Timekeeper,
+    /// Ids in the inbox, as last counted and with what this node has added since.
+    remembered: Arc<AtomicU64>,
+    most_ids: u64,
+    retention_ms: u64,
+    /// How often the schedules are looked at.
+    pause: Duration,
+    next: Instant,
+    next_count: Instant,
+}
+
+/// What a host has of a capability's partitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Share {
+    #[default]
+    Nothing,
+    Some,
+    /// Also partition 0, with this epoch: it is the one that works for all.
+    First {
+        epoch: u64,
+    },
+}
+
+impl Keeper {
+    /// `remembered` is where others see how many ids the inbox holds.
+    pub fn new(
+        durable: &Arc<Durable>,
+        bus: &Arc<Bus>,
+        host: &Arc<Host>,
+        (database, outbox): (Database, Arc<Outbox>),
+        remembered: Arc<AtomicU64>,
+    ) -> Self {
+        let retention = Duration::from_hours(durable.config.inbox_retention_hours);
+        Self {
+            bus: bus.clone(),
+            host: host.clone(),
+            database,
+            outbox,
+            timekeeper: Timekeeper::new(durable, bus, host),
+            remembered,
+            most_ids: durable.config.inbox_ids,
+            retention_ms: retention.as_millis() as u64,
+            pause: Duration::from_millis(durable.config.tend_ms),
+            next: bus.env.now(),
+            next_count: bus.env.now(),
+        }
+    }
+
+    /// Does what is due while this host has its share; ends with the sender of it.
+    ///
+    /// It is a task of its own: a database that takes long must not keep the host from saying that it is there.
+    pub async fn run(mut self, mut share: watch::Receiver<Share>) {
+        loop {
+            let has = *share.borrow_and_update();
+            if has != Share::Nothing {
+                self.tend(has).await;
+            }
+            tokio::select! {
+                changed = share.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(self.pause), if has != Share::Nothing => {}
+            }
+        }
+    }
+
+    /// What one host does for all it does only if this is the one.
+    async fn tend(&mut self, share: Share) {
+        let mut results = Vec::new();
+        if let Share::First { epoch } = share {
+            results.push(self.timekeeper.tend(&self.database, &self.outbox, epoch).await);
+        }
+        let now = self.bus.env.now();
+        if now >= self.next {
+            self.next = now + EVERY;
+            if matches!(share, Share::First { .. }) {
+                results.push(self.outbox.adopt(|lane| self.is_gone(lane)).await.map_err(TxError::from));
+                results.push(self.prune(&self.database).await);
+            }
+        }
+        if now >= self.next_count {
+            self.next_count = now + COUNT_EVERY;
+            results.push(self.count(&self.database).await.map_err(TxError::from));
+        }
+        for error in results.into_iter().filter_map(Result::err) {
+            tracing::debug!(capability = %self.host.name, %error, "housekeeping has to wait");
+        }
+    }
+
+    async fn count(&self, database: &Database) -> Result<(), DbErr> {
+        let ids = inbox::count(database.reads()).await?;
+        self.remembered.store(ids, Ordering::Relaxed);
+        if ids >= self.most_ids {
+            let (capability, most) = (&self.host.name, self.most_ids);
+            tracing::warn!(%capability, ids, most, "durable.inbox_ids is reached: nothing is applied until some may be forgotten");
+        }
+        Ok(())
+    }
+
+    /// Whether a lane belongs to a life of a node that is over.
+    fn is_gone(&self, lane: &str) -> bool {
+        let Some((node, _)) = lane.strip_prefix("n/").and_then(|rest| rest.rsplit_once('/')) else { return false };
+        let Some(remote) = self.bus.remote() else { return true };
+        if node == remote.identity().node {
+            // An earlier life: the present one's lane is never asked about.
+            return true;
+        }
+        let live: HashSet<_> = remote.members().all().iter().map(|p| p.name.to_string()).collect();
+        !live.contains(node)
+    }
+
+    async fn prune(&self, database: &Database) -> Result<(), TxError> {
+        let before = self.bus.env.wall_ms().saturating_sub(self.retention_ms);
+        loop {
+            let tx = database.begin(None, Track::default()).await?;
+            let pruned = inbox::prune(&tx, before, IDS_AT_A_TIME).await.map_err(|e: DbErr| TxError::from(e))?;
+            tx.commit().await?;
+            if pruned < u64::from(IDS_AT_A_TIME) {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Putting a message into the form in which it is stored.
+
+use std::sync::Arc;
+
+use essaim_contract::{Capability, Command, Event, Message, MessageId, Metadata, Principal, SendError, wire_name};
+use serde_bytes::ByteBuf;
+
+use super::options::{SendOptions, When};
+use super::record::Record;
+use crate::trace::TraceContext;
+use crate::{Env, codec};
+
+/// The longest key, in bytes: databases index it.
+const LONGEST_KEY: usize = 512;
+
+/// A message that is to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub id: MessageId,
+    /// The capability of its name: whom a command is for, and who publishes an event.
+    pub capability: Arc<str>,
+    pub kind: LetterKind,
+    /// The message's wire name.
+    pub name: Arc<str>,
+    /// What decides its partition.
+    pub order: Box<str>,
+    /// The encoded [`Record`].
+    pub record: Vec<u8>,
+}
+
+/// Who gets a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LetterKind {
+    /// The capability of its name.
+    Command,
+    /// Whoever subscribes, except for those that get their copies another way.
+    Event { except: Arc<[Arc<str>]> },
+    /// One subscriber, whose copy could not be stored with those of the others.
+    EventFor(Arc<str>),
+}
+
+/// What goes with everything that one sender sends.
+#[derive(Debug, Clone)]
+pub(crate) struct Letterhead {
+    pub trace: TraceContext,
+    pub principal: Option<Arc<Principal>>,
+    pub metadata: Option<Arc<Metadata>>,
+    /// The largest message, in bytes (`wire.max_message_bytes`).
+    pub most_bytes: u64,
+}
+
+impl Letterhead {
+    /// A command.
+    pub fn command<M: Command>(&self, env: &Env, message: &M, options: SendOptions) -> Result<Letter, SendError> {
+        self.letter(env, message, LetterKind::Command, options)
+    }
+
+    /// An event.
+    pub fn event<E: Event>(&self, env: &Env, event: &E, options: SendOptions) -> Result<Letter, SendError> {
+        self.letter(env, event, LetterKind::Event { except: Arc::default() }, options)
+    }
+
+    fn letter<M: Message>(
+        &self,
+        env: &Env,
+        message: &M,
+        kind: LetterKind,
+        options: SendOptions,
+    ) -> Result<Letter, SendError> {
+        let not_stored = |reason: String| SendError::NotStored { reason };
+        let body = codec::encode(message).map_err(|e| not_stored(format!("it cannot be encoded: {e}")))?;
+        let (bytes, most) = (body.len() as u64, self.most_bytes);
+        if bytes > most {
+            return Err(not_stored(format!("{bytes} bytes are more than wire.max_message_bytes ({most})")));
+        }
+        let now = env.wall_ms();
+        let not_before = options.not_before.map(|when| match when {
+            When::At(at) => at,
+            When::After(delay) => now.saturating_add(delay.as_millis() as u64),
+        });
+        let begins = not_before.unwrap_or(now).max(now);
+        // The id's time is that from which on it may be applied, so that a receiver remembers it for long enough.
+        let id = options.id.unwrap_or_else(|| MessageId::parse(env.id_at(begins)).expect("it is a UUID of version 7"));
+        let key = message.key().map(|k| k.into_owned());
+        if key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY || key.contains('\0')) {
+            return Err(not_stored(format!("its key must have at most {LONGEST_KEY} bytes, and no NUL")));
+        }
+        let record = Record {
+            id,
+            name: wire_name::<M>(),
+            key,
+            at: now,
+            not_before,
+            expires: options.time_to_live.map(|time| begins.saturating_add(time.as_millis() as u64)),
+            trace: self.trace.to_string(),
+            principal: self.principal.as_deref().cloned(),
+            meta: self.metadata.as_deref().cloned().unwrap_or_default(),
+            control: None,
+            body: ByteBuf::from(body),
+        };
+        Letter::of(&record, <M::To as Capability>::NAME.into(), kind)
+            .map_err(|e| not_stored(format!("it cannot be encoded: {e}")))
+    }
+}
+
+impl Letter {
+    /// The letter of a record.
+    pub fn of(record: &Record, capability: Arc<str>, kind: LetterKind) -> Result<Self, codec::EncodeError> {
+        let (id, order) = (record.id.clone(), record.order().into());
+        Ok(Self { id, capability, kind, name: record.name.as_str().into(), order, record: record.encode()? })
+    }
+
+    /// Reads a letter that was kept as its record.
+    pub fn read(record: &[u8], kind: LetterKind) -> Result<Self, codec::DecodeError> {
+        let decoded = Record::decode(record)?;
+        let capability = decoded.name.split('.').next().unwrap_or_default().into();
+        let (name, order) = (decoded.name.as_str().into(), decoded.order().into());
+        Ok(Self { id: decoded.id, capability, kind, name, order, record: record.to_vec() })
+    }
+}

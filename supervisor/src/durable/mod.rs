@@ -1,0 +1,116 @@
+//! Durable messages: commands and events, stored in a log and applied exactly once.
+//!
+//! A sender's message becomes a `letter`; what a handler sends is kept in its database's `outbox` with its other writes
+//! (`enclosure`) and relayed, everything else goes straight to the `sender`, which stores it in the log. On the other side
+//! a `consumer` of each capability gets its share of the partitions, the `reader` reads for all of them, and a `worker`
+//! for each has the actor apply what came, one transaction a message (`delivery`).
+//!
+//! # Layout
+//! - `record`, `letter`, `options`: the form of a message; `sender`, `outbox`, `enclosure`: its way into the log.
+//! - `consumer`, `reader`, `worker`, `delivery`: its way out of it; `dead`: where it ends if nobody can apply it.
+//! - `keeper`: housekeeping; `schedule`, `timekeeper`: what a capability sends itself at set times; `leaving`: the end.
+//! - `operations`: what operators ask and do.
+
+pub(crate) mod consumer;
+pub(crate) mod dead;
+pub(crate) mod delivery;
+pub(crate) mod enclosure;
+mod keeper;
+mod leaving;
+pub(crate) mod letter;
+pub mod operations;
+pub(crate) mod options;
+pub(crate) mod outbox;
+mod reader;
+pub(crate) mod record;
+pub mod schedule;
+pub(crate) mod sender;
+mod timekeeper;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sea_orm::DbErr;
+use tokio::time::timeout;
+
+use self::leaving::Leaving;
+use self::outbox::Outbox;
+use self::reader::Reader;
+use self::sender::Sender;
+use crate::Env;
+use crate::backoff::Backoff;
+use crate::bridge::log::Log;
+use crate::config::{DurableConfig, Settings};
+use crate::store::Database;
+
+/// The durable half of a node.
+pub(crate) struct Durable {
+    pub log: Arc<dyn Log>,
+    pub sender: Arc<Sender>,
+    pub reader: Arc<Reader>,
+    pub config: DurableConfig,
+    /// This life of this node, as the log knows it.
+    pub host: String,
+    pub leaving: Arc<Leaving>,
+    /// The outboxes of the capabilities that are hosted here.
+    outboxes: Mutex<Vec<Arc<Outbox>>>,
+    partitions: HashMap<String, u32>,
+    env: Env,
+}
+
+impl Durable {
+    /// Begins to send and to read; on the first arbiter.
+    pub fn start(log: Arc<dyn Log>, settings: &Settings, env: &Env) -> Arc<Self> {
+        let config = settings.durable.clone();
+        let own = settings.capabilities.iter().filter(|(_, c)| c.partitions > 0);
+        let partitions: HashMap<_, _> = own.map(|(name, c)| (name.clone(), c.partitions)).collect();
+        let sender = Arc::new(Sender::start(log.clone(), &config, partitions.clone()));
+        let reader = Reader::start(log.clone(), &config, env.clone());
+        let host = format!("{}/{}", settings.node.name, env.id());
+        let (leaving, outboxes, env) = (Leaving::new(), Mutex::default(), env.clone());
+        Arc::new(Self { log, sender, reader, config, host, leaving, outboxes, partitions, env })
+    }
+
+    /// Opens the outbox of a capability whose database has been opened; on the first arbiter.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn outbox(&self, database: &Database) -> Result<Arc<Outbox>, DbErr> {
+        let lane: Arc<str> = format!("n/{}", self.host).into();
+        let outbox = Outbox::new(database.clone(), self.sender.clone(), &self.config, self.env.clone(), lane.clone());
+        outbox.open(&lane).await?;
+        // What earlier lives of this node have left; those of other nodes are the keeper's.
+        outbox.adopt(|lane| self.is_own_earlier_life(lane)).await?;
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).push(outbox.clone());
+        Ok(outbox)
+    }
+
+    fn is_own_earlier_life(&self, lane: &str) -> bool {
+        let node = |of: &str| of.rsplit_once('/').map(|(node, _)| node.to_string());
+        lane.strip_prefix("n/").is_some_and(|life| node(life) == node(&self.host))
+    }
+
+    /// Waits until what this node's handlers have sent is in the log, or it takes too long: another life relays it then.
+    pub async fn flush(&self) {
+        let outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let flushed = join_all(outboxes.iter().map(|outbox| outbox.flushed()));
+        let _ = timeout(Duration::from_millis(self.config.send_timeout_ms), flushed).await;
+    }
+
+    /// The number of partitions that the configuration gives a capability.
+    pub fn partitions(&self, capability: &str) -> u32 {
+        self.partitions.get(capability).copied().unwrap_or(self.config.partitions)
+    }
+
+    /// How long to wait after so many failures.
+    pub fn pause(&self, failures: u32) -> Duration {
+        let first = Duration::from_millis(self.config.backoff_first_ms);
+        Backoff { first, most: Duration::from_secs(1).max(first) }.delay(failures, &self.env)
+    }
+}

@@ -1,0 +1,119 @@
+//! What is done about dead letters: each is replayed or dropped where it is kept.
+//!
+//! A letter of the host's own partitions is dealt with by its partition's owner, which knows what waits for it: what is to
+//! be done goes there through the log, as a record without a body. A letter of a subscriber that had no room goes back
+//! into the publisher's outbox. The log's own letters are appended again.
+
+use std::sync::Arc;
+
+use essaim_contract::Failure;
+use serde_bytes::ByteBuf;
+
+use super::form::{Letter, Refused};
+use super::host::Operator;
+use super::letters::{Keeper, Kept, failed, unanswered};
+use super::wire::{Chosen, Done};
+use crate::durable::letter::{Letter as Sending, LetterKind};
+use crate::durable::record::{Control, Record};
+use crate::progress::Track;
+use crate::store::TxError;
+use crate::store::durable::dead;
+use crate::store::durable::outbox::{self as table, Outgoing};
+
+/// What keeps a letter from being dealt with.
+type Why = String;
+
+impl Operator {
+    /// Deals with letters, each alone: what becomes of one does not keep back the others.
+    pub async fn deal_with(&self, chosen: &Chosen, control: Control) -> Result<Done, Failure> {
+        let mut done = Done::default();
+        let mut sending = Vec::new();
+        for kept in self.find(&chosen.ids, chosen.capability.as_deref()).await? {
+            let of_subscriber = kept.letter.capability != *self.host.name;
+            let settled = match (kept.keeper, control) {
+                (Keeper::Log, Control::Drop) => self.forget(&kept).await,
+                (Keeper::Database, Control::Drop) if of_subscriber => self.remove(&kept, None).await,
+                (Keeper::Database, Control::Replay) if of_subscriber => self.publish_again(&kept).await,
+                _ => match self.record_of(&kept, control) {
+                    Ok(letter) => {
+                        sending.push((kept, letter));
+                        continue;
+                    }
+                    Err(why) => Err(why),
+                },
+            };
+            self.note(&mut done, &kept, settled);
+        }
+        let letters = sending.iter().map(|(_, letter)| letter.clone()).collect();
+        let sent = if sending.is_empty() { Vec::new() } else { self.durable.sender.send_all(letters).await };
+        for ((kept, _), sent) in sending.iter().zip(sent) {
+            let settled = match (sent.error, kept.keeper) {
+                (Some(error), _) => Err(error.to_string()),
+                (None, Keeper::Log) => self.forget(kept).await,
+                (None, Keeper::Database) => Ok(()),
+            };
+            self.note(&mut done, kept, settled);
+        }
+        Ok(done)
+    }
+
+    fn note(&self, done: &mut Done, kept: &Kept, settled: Result<(), Why>) {
+        let letter: Letter = kept.summary(&self.host.name);
+        match settled {
+            Ok(()) => done.done.push(letter),
+            Err(why) => done.refused.push(Refused { id: letter.id, capability: letter.capability, why }),
+        }
+    }
+
+    /// What goes into the log for a letter: what is to be done about it, or itself if nobody else keeps it.
+    fn record_of(&self, kept: &Kept, control: Control) -> Result<Sending, Why> {
+        let unreadable = |_| "it cannot be read: it can only be dropped".to_string();
+        let record = Record::decode(&kept.letter.record).map_err(unreadable)?;
+        let record = match kept.keeper {
+            Keeper::Log => record,
+            Keeper::Database => {
+                let (not_before, expires, body) = (None, None, ByteBuf::new());
+                Record { control: Some(control), at: self.env.wall_ms(), not_before, expires, body, ..record }
+            }
+        };
+        Sending::of(&record, self.host.name.clone(), LetterKind::Command).map_err(|e| e.to_string())
+    }
+
+    async fn forget(&self, kept: &Kept) -> Result<(), Why> {
+        let ids = [kept.letter.id.clone()];
+        let forgotten = self.durable.log.forget(&self.host.name, &ids).await;
+        forgotten.map(drop).map_err(|error| unanswered(error).detail)
+    }
+
+    async fn publish_again(&self, kept: &Kept) -> Result<(), Why> {
+        let again =
+            Outgoing { event: true, target: Some(kept.letter.capability.clone()), record: kept.letter.record.clone() };
+        self.remove(kept, Some(again)).await
+    }
+
+    /// Removes a letter from the host's database, in one transaction with sending it again.
+    async fn remove(&self, kept: &Kept, again: Option<Outgoing>) -> Result<(), Why> {
+        self.try_remove(kept, again).await.map_err(|error| failed(error).detail)
+    }
+
+    async fn try_remove(&self, kept: &Kept, again: Option<Outgoing>) -> Result<(), TxError> {
+        let Some((database, outbox)) = self.host.database().zip(self.host.outbox()) else {
+            return Err(TxError::NoDatabase);
+        };
+        let lane: Arc<str> = outbox.own_lane().clone();
+        let tx = database.begin(None, Track::default()).await?;
+        if dead::remove(&tx, &[(&kept.letter.id, &kept.letter.capability)]).await? == 0 {
+            // Somebody else was faster, and has done with it what was to be done.
+            return Ok(());
+        }
+        let count = again.is_some().into();
+        if let Some(again) = again {
+            table::insert(&tx, &lane, outbox.numbers(&lane, 1), &[again]).await?;
+        }
+        let committed = tx.commit().await;
+        if count > 0 {
+            outbox.committed(&lane, count);
+        }
+        committed
+    }
+}

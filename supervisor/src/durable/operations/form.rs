@@ -1,0 +1,381 @@
+//! Questions and answers of operators. Each question is one request to a node's admin listener, with the question as its
+//! JSON body.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What an operator asks a node: a POST of its JSON to the path.
+pub trait Question: Serialize + DeserializeOwned {
+    /// Where the admin listener takes it.
+    const PATH: &'static str;
+    /// What it is answered with.
+    type Answer: Serialize + DeserializeOwned;
+}
+
+/// Most dead letters that one question lists, replays or drops.
+pub const MOST_LETTERS: u32 = 500;
+
+/// Which dead letters there are, page by page.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListDead {
+    /// Only those of this capability.
+    pub capability: Option<String>,
+    /// Only those that died of this: `rejected`, `attempts`, `too_old`, `unreadable`, `unsupported`, `expired` or `full`.
+    pub reason: Option<String>,
+    /// Only messages of this wire name.
+    pub name: Option<String>,
+    /// Only those that died at this moment or before, in milliseconds since 1970.
+    pub until_ms: Option<u64>,
+    /// Only those behind this place.
+    pub after: Option<Place>,
+    /// At most so many; 0 and too many: [`MOST_LETTERS`].
+    pub most: u32,
+}
+
+impl Question for ListDead {
+    const PATH: &'static str = "/durable/dead/list";
+    type Answer = DeadPage;
+}
+
+/// A place in the list of all dead letters: by who keeps them, then by their deaths.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The capability that keeps the letter.
+    pub kept_by: String,
+    /// When it died, in milliseconds since 1970.
+    pub dead_at_ms: u64,
+    /// Its message id.
+    pub id: String,
+    /// Whose message it was.
+    pub capability: String,
+}
+
+/// Some dead letters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeadPage {
+    /// The letters.
+    pub letters: Vec<Letter>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<Place>,
+    /// Capabilities that did not answer.
+    pub away: Vec<Away>,
+    /// When the page was asked for, in milliseconds since 1970 by the clock of the node that was asked.
+    pub asked_at_ms: u64,
+}
+
+/// A capability that did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Away {
+    /// Its name.
+    pub capability: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A dead letter, without what is in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The message's id.
+    pub id: String,
+    /// Whose message it was.
+    pub capability: String,
+    /// The capability that keeps it: for an event whose subscriber had no room, its publisher.
+    pub kept_by: String,
+    /// The message's wire name; empty if it cannot be read.
+    pub name: String,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// Why it is dead.
+    pub reason: String,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// Why the last one failed.
+    pub error: Option<String>,
+    /// The W3C trace context of the span that sent it.
+    pub trace: String,
+    /// When it was sent, in milliseconds since 1970.
+    pub sent_at_ms: u64,
+    /// When it died, in milliseconds since 1970.
+    pub dead_at_ms: u64,
+    /// Whether later messages of its key wait for what becomes of it.
+    pub held: bool,
+}
+
+impl Letter {
+    /// Its place in the list of all.
+    pub fn place(&self) -> Place {
+        let (kept_by, id, capability) = (self.kept_by.clone(), self.id.clone(), self.capability.clone());
+        Place { kept_by, dead_at_ms: self.dead_at_ms, id, capability }
+    }
+
+    /// Whether a replay comes after later messages of its key.
+    pub fn is_out_of_order(&self) -> bool {
+        self.key.is_some() && !self.held
+    }
+}
+
+/// A dead letter with what is in it; several where an event died for several subscribers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShowDead {
+    /// Its message id.
+    pub id: String,
+}
+
+impl Question for ShowDead {
+    const PATH: &'static str = "/durable/dead/show";
+    type Answer = ShownDead;
+}
+
+/// What was found of one message id.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShownDead {
+    /// The letters with that id.
+    pub letters: Vec<ShownLetter>,
+    /// Capabilities that did not answer.
+    pub away: Vec<Away>,
+}
+
+/// A dead letter with what is in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShownLetter {
+    /// What it is.
+    pub letter: Letter,
+    /// What is in it.
+    pub payload: Payload,
+    /// On whose behalf it was sent; `null` if on nobody's.
+    pub principal: Value,
+    /// Small values that were sent along.
+    pub metadata: Value,
+}
+
+/// The body of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Payload {
+    /// As JSON.
+    Json(Value),
+    /// Its bytes in hexadecimal, as it is nothing that JSON can show.
+    Hex(String),
+    /// Its first bytes in hexadecimal, as it is too long to be shown.
+    Beginning {
+        /// Those bytes.
+        hex: String,
+        /// How many there are in all.
+        bytes: u64,
+    },
+}
+
+/// Dead letters are to be tried again.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplayDead {
+    /// Their message ids; [`MOST_LETTERS`] at most.
+    pub ids: Vec<String>,
+    /// Only letters of this capability.
+    pub capability: Option<String>,
+}
+
+impl Question for ReplayDead {
+    const PATH: &'static str = "/durable/dead/replay";
+    type Answer = Changed;
+}
+
+/// Dead letters are to be forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DropDead {
+    /// Their message ids; [`MOST_LETTERS`] at most.
+    pub ids: Vec<String>,
+    /// Only letters of this capability.
+    pub capability: Option<String>,
+}
+
+impl Question for DropDead {
+    const PATH: &'static str = "/durable/dead/drop";
+    type Answer = Changed;
+}
+
+/// What became of dead letters. Those of a capability's own partitions are dealt with by the partition's owner: soon after
+/// this answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Those that are replayed or dropped.
+    pub done: Vec<Letter>,
+    /// Those that are not.
+    pub refused: Vec<Refused>,
+    /// Capabilities that did not answer.
+    pub away: Vec<Away>,
+}
+
+/// A dead letter of which nothing became, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Its message id.
+    pub id: String,
+    /// Whose message it was.
+    pub capability: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What became of all messages, by capability and partition.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AskLedger {
+    /// Only of this capability.
+    pub capability: Option<String>,
+}
+
+impl Question for AskLedger {
+    const PATH: &'static str = "/durable/ledger";
+    type Answer = Ledger;
+}
+
+/// What became of all messages. Each number is measured where it is kept, so while messages are on their way sums are
+/// approximate; at rest they are exact.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The partitions.
+    pub lines: Vec<LedgerLine>,
+    /// Capabilities that did not answer.
+    pub away: Vec<Away>,
+}
+
+/// What became of the messages of one partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerLine {
+    /// The capability.
+    pub capability: String,
+    /// The partition.
+    pub partition: u32,
+    /// Messages that were ever appended to it.
+    pub appended: u64,
+    /// Applied.
+    pub handled: u64,
+    /// Found to be copies of others.
+    pub duplicates: u64,
+    /// Given up; a letter that died again after a replay counts again, and so does its replay.
+    pub dead: u64,
+    /// Not handled in time.
+    pub expired: u64,
+    /// In the log, not acknowledged.
+    pub waiting: u64,
+    /// In the database, to be tried again or at their time.
+    pub parked: u64,
+    /// The host that owns it; `None` if nobody does.
+    pub owner: Option<String>,
+}
+
+impl LedgerLine {
+    /// Messages that are accounted for, less those that were appended: 0 where the ledger balances.
+    pub fn difference(&self) -> i64 {
+        let ended = self.handled + self.duplicates + self.dead + self.expired;
+        let all = ended + self.waiting + self.parked;
+        i64::try_from(i128::from(all) - i128::from(self.appended)).unwrap_or(i64::MAX)
+    }
+}
+
+/// Who gets which event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListSubscriptions {}
+
+impl Question for ListSubscriptions {
+    const PATH: &'static str = "/durable/subscriptions/list";
+    type Answer = Subscriptions;
+}
+
+/// All subscriptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscriptions {
+    /// By event and capability.
+    pub subscriptions: Vec<SubscriptionLine>,
+}
+
+/// One subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionLine {
+    /// The event's wire name.
+    pub event: String,
+    /// Who gets it.
+    pub capability: String,
+    /// What happens while the subscriber's partition is full: `overflow_to_disk`, `dead_letter` or `block`.
+    pub when_full: String,
+    /// Whether a host of the subscriber is known to live now; it subscribes again at its next start.
+    pub live: bool,
+}
+
+/// A capability is to get an event no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropSubscription {
+    /// The event's wire name.
+    pub event: String,
+    /// Who got it.
+    pub capability: String,
+}
+
+impl Question for DropSubscription {
+    const PATH: &'static str = "/durable/subscriptions/drop";
+    type Answer = DroppedSubscription;
+}
+
+/// What became of a subscription.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedSubscription {
+    /// Whether there was one.
+    pub dropped: bool,
+    /// Whether a host of the subscriber is known to live now; it subscribes again at its next start.
+    pub live: bool,
+}
+
+/// How much of a capability's durable messages is where, for `/status`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DurableReport {
+    /// In the log, not acknowledged.
+    pub waiting: u64,
+    /// In its database, to be tried again or at their time.
+    pub parked: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// In its outbox, on their way into the log.
+    pub outbox: u64,
+    /// The partitions that this node works on.
+    pub partitions: Vec<u32>,
+}
+
+/// A moment in milliseconds since 1970 as people read it, in UTC and to the second.
+pub fn moment(ms: u64) -> String {
+    let seconds = i64::try_from(ms / 1_000).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
+    seconds.map_or_else(|| ms.to_string(), |moment| moment.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_by_how_much_it_does_not_balance() {
+        let line = LedgerLine { appended: 9, handled: 3, duplicates: 1, dead: 1, waiting: 2, ..Default::default() };
+        assert_eq!((line.difference(), LedgerLine { parked: 3, ..line.clone() }.difference()), (-2, 1));
+        assert_eq!(LedgerLine { parked: 2, ..line }.difference(), 0);
+    }
+
+    #[test]
+    fn questions_may_say_little_and_nothing_unknown() {
+        let all: ListDead = serde_json::from_str("{}").unwrap();
+        assert_eq!(all, ListDead::default());
+        assert!(serde_json::from_str::<ListDead>(r#"{"capabilty":"orders"}"#).is_err());
+    }
+
+    #[test]
+    fn only_a_letter_with_a_key_that_nothing_waits_for_is_out_of_order() {
+        let letter = Letter { key: Some("k".into()), ..Default::default() };
+        assert!(letter.is_out_of_order());
+        assert!(!Letter { held: true, ..letter.clone() }.is_out_of_order());
+        assert!(!Letter { key: None, ..letter }.is_out_of_order());
+    }
+}

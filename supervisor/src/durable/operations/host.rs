@@ -1,0 +1,136 @@
+//! A capability's host answers what operators ask of its durable messages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, Unknown};
+use futures_util::future::LocalBoxFuture;
+use serde::Serialize;
+use tokio::time::timeout_at;
+
+use super::form::{DurableReport, LedgerLine};
+use super::letters::{failed, unanswered};
+use super::wire::Operation;
+use crate::bridge::log::Tally;
+use crate::bus::Bus;
+use crate::call::Call;
+use crate::durable::Durable;
+use crate::durable::record::Control;
+use crate::handles::Kind;
+use crate::host::Host;
+use crate::remote::RawAnswer;
+use crate::store::durable::{dead, ledger, outbox, parked};
+use crate::{Env, codec};
+
+/// A host with what it needs to answer.
+pub(super) struct Operator {
+    pub durable: Arc<Durable>,
+    pub host: Arc<Host>,
+    pub env: Env,
+}
+
+/// Answers an operation that is asked of a host of this node.
+pub(crate) fn answer(
+    bus: &Bus,
+    host: &Arc<Host>,
+    body: &[u8],
+    call: Call,
+) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+    let message = || super::name_of(&host.name);
+    let operation: Operation =
+        codec::decode(body).map_err(|e| NotDelivered::Undecodable { message: message(), detail: e.to_string() })?;
+    let operator = Operator::of(bus, host)?;
+    let (began, env) = (bus.env.now(), bus.env.clone());
+    Ok(Box::pin(async move {
+        match timeout_at(call.deadline, operator.perform(operation)).await {
+            Ok(answer) => answer.map_err(AskError::Failed),
+            Err(_) => {
+                let running_ms = env.now().saturating_duration_since(began).as_millis() as u64;
+                Err(AskError::Unknown(Unknown::TimedOut { running_ms }))
+            }
+        }
+    }))
+}
+
+impl Operator {
+    fn of(bus: &Bus, host: &Arc<Host>) -> Result<Self, NotDelivered> {
+        let starting =
+            |reason: &str| NotDelivered::Starting { capability: host.name.to_string(), reason: reason.into() };
+        let durable = bus.durable().ok_or_else(|| starting("its node keeps no durable messages"))?.clone();
+        if !host.has_started() {
+            return Err(starting("it has not started yet"));
+        }
+        Ok(Self { durable, host: host.clone(), env: bus.env.clone() })
+    }
+
+    async fn perform(self, operation: Operation) -> Result<Vec<u8>, Failure> {
+        match operation {
+            Operation::List(wanted) => encoded(&self.list(&wanted).await?),
+            Operation::Show(id) => {
+                let found = self.find(&[id], None).await?;
+                let shown: Vec<_> = found.iter().map(|kept| kept.shown(&self.host.name)).collect();
+                encoded(&shown)
+            }
+            Operation::Replay(chosen) => encoded(&self.deal_with(&chosen, Control::Replay).await?),
+            Operation::Drop(chosen) => encoded(&self.deal_with(&chosen, Control::Drop).await?),
+            Operation::Ledger => encoded(&self.ledger().await?),
+        }
+    }
+
+    /// What became of the messages of each partition, from the log and the database.
+    async fn ledger(&self) -> Result<Vec<LedgerLine>, Failure> {
+        // The database first: whatever it has counted is acknowledged later, so that a message is seen twice rather than not.
+        let lines = match self.host.database() {
+            Some(database) => ledger::read(database.reads()).await.map_err(failed)?,
+            None => Vec::new(),
+        };
+        let of_database: BTreeMap<_, _> = lines.iter().map(|line| (line.fence.partition, line)).collect();
+        let counts = self.durable.log.counts(&self.host.name).await.map_err(unanswered)?;
+        let line = |count: &crate::bridge::log::PartitionCount| {
+            let known = of_database.get(&count.number);
+            let mut tally: Tally = count.tally;
+            tally.add(known.map_or_else(Tally::default, |line| line.fence.tally));
+            let Tally { handled, duplicates, dead, expired } = tally;
+            LedgerLine {
+                capability: self.host.name.to_string(),
+                partition: count.number,
+                appended: count.appended,
+                handled,
+                duplicates,
+                dead,
+                expired,
+                waiting: count.waiting,
+                parked: known.map_or(0, |line| line.parked),
+                owner: count.owner.as_ref().map(|(host, _)| host.clone()),
+            }
+        };
+        Ok(counts.iter().map(line).collect())
+    }
+}
+
+/// How much of a capability's durable messages is where; `None` where it has none, or nobody says.
+pub(crate) async fn report(bus: &Bus, host: &Arc<Host>) -> Option<DurableReport> {
+    let durable = bus.durable()?;
+    let handles = host.entries().iter().any(|entry| matches!(entry.kind, Kind::Durable(..)));
+    if host.database().is_none() && !handles {
+        return None;
+    }
+    let mut report = DurableReport::default();
+    for count in durable.log.counts(&host.name).await.ok()? {
+        report.waiting += count.waiting;
+        if count.owner.is_some_and(|(owner, _)| owner == durable.host) {
+            report.partitions.push(count.number);
+        }
+    }
+    report.dead = durable.log.dead(&host.name).await.ok()?.len() as u64;
+    if let Some(reads) = host.database().map(|database| database.reads()) {
+        report.parked = parked::count(reads).await.ok()?.iter().map(|(_, count)| count).sum();
+        report.dead += dead::count(reads).await.ok()?.values().sum::<u64>();
+        report.outbox = outbox::count(reads).await.ok()?;
+    }
+    Some(report)
+}
+
+fn encoded<T: Serialize>(answer: &T) -> Result<Vec<u8>, Failure> {
+    codec::encode(answer).map_err(|e| Failure { kind: FailureKind::Error, detail: e.to_string() })
+}

@@ -1,0 +1,226 @@
+//! The dead letters of one host, whichever place keeps them: its database those of its partitions and those of subscribers
+//! that had no room for its events, the log those of a capability without a database and what nobody could read.
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use essaim_contract::{Failure, FailureKind};
+use sea_orm::DbErr;
+
+use super::form::{Letter, Place, ShownLetter};
+use super::host::Operator;
+use super::payload;
+use super::wire::Wanted;
+use crate::bridge::log::LogError;
+use crate::codec;
+use crate::durable::dead::BareLetter;
+use crate::durable::record::Record;
+use crate::store::TxError;
+use crate::store::durable::dead::{self, Cursor, DeadLetter, Filter, Reason};
+
+/// A dead letter and who keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub letter: DeadLetter,
+    pub keeper: Keeper,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeper {
+    Database,
+    Log,
+}
+
+impl Kept {
+    /// How operators see it.
+    pub fn summary(&self, kept_by: &str) -> Letter {
+        let l = &self.letter;
+        Letter {
+            id: l.id.clone(),
+            capability: l.capability.clone(),
+            kept_by: kept_by.into(),
+            name: l.name.clone(),
+            key: l.ordered.then(|| l.order_key.clone()),
+            reason: l.reason.as_str().into(),
+            attempts: l.attempts,
+            error: l.error.clone(),
+            trace: l.trace.clone(),
+            sent_at_ms: l.first_at_ms,
+            dead_at_ms: l.dead_at_ms,
+            held: l.held,
+        }
+    }
+
+    /// The same, with what is in it.
+    pub fn shown(&self, kept_by: &str) -> ShownLetter {
+        let letter = self.summary(kept_by);
+        let json = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
+        match Record::decode(&self.letter.record) {
+            Ok(record) => ShownLetter {
+                letter,
+                payload: payload::of(&record.body),
+                principal: json(serde_json::to_value(&record.principal)),
+                metadata: json(serde_json::to_value(&record.meta)),
+            },
+            // Not even its form can be read: all bytes are shown.
+            Err(_) => {
+                let (principal, metadata) = Default::default();
+                ShownLetter { letter, payload: payload::bytes(&self.letter.record), principal, metadata }
+            }
+        }
+    }
+}
+
+/// A letter as the log keeps it.
+fn of_log(capability: &str, id: String, bytes: &Bytes) -> Kept {
+    let letter = match codec::decode::<BareLetter>(bytes) {
+        Ok(BareLetter { record, reason, attempts, error, at }) => DeadLetter {
+            id,
+            capability: capability.into(),
+            partition: 0,
+            order_key: record.order().into(),
+            ordered: record.key.is_some(),
+            name: record.name.clone(),
+            reason,
+            attempts,
+            error: Some(error),
+            trace: record.trace.clone(),
+            first_at_ms: record.at,
+            dead_at_ms: at,
+            held: false,
+            record: record.encode().unwrap_or_default(),
+        },
+        // A batch whose rest could not be read is kept as it is.
+        Err(_) => DeadLetter {
+            order_key: id.clone(),
+            id,
+            capability: capability.into(),
+            partition: 0,
+            ordered: false,
+            name: String::new(),
+            reason: Reason::Unreadable,
+            attempts: 0,
+            error: Some("the rest of a stored batch could not be read".into()),
+            trace: String::new(),
+            first_at_ms: 0,
+            dead_at_ms: 0,
+            held: false,
+            record: bytes.to_vec(),
+        },
+    };
+    Kept { letter, keeper: Keeper::Log }
+}
+
+impl Operator {
+    /// Dead letters in the order of their deaths.
+    pub async fn list(&self, wanted: &Wanted) -> Result<Vec<Letter>, Failure> {
+        let mut found = Vec::new();
+        if let Some(database) = self.host.database() {
+            let filter = Filter {
+                capability: wanted.capability.clone(),
+                reason: wanted.reason.as_deref().and_then(Reason::parse),
+                name: wanted.name.clone(),
+                until_ms: wanted.until_ms,
+                after: wanted.after.as_ref().map(cursor),
+                most: wanted.most,
+            };
+            let letters = dead::list(database.reads(), &filter).await.map_err(failed)?;
+            found.extend(letters.into_iter().map(|letter| Kept { letter, keeper: Keeper::Database }));
+        }
+        found.extend(self.kept_by_log().await?.into_iter().filter(|kept| matches(&kept.letter, wanted)));
+        found.sort_by(|a, b| by_death(&a.letter.cursor(), &b.letter.cursor()));
+        found.truncate(wanted.most as usize);
+        Ok(found.iter().map(|kept| kept.summary(&self.host.name)).collect())
+    }
+
+    /// The dead letters with these ids, of this capability alone if one is named.
+    pub async fn find(&self, ids: &[String], capability: Option<&str>) -> Result<Vec<Kept>, Failure> {
+        let mut found = Vec::new();
+        if let Some(database) = self.host.database() {
+            for id in ids {
+                let letters = dead::find(database.reads(), id).await.map_err(failed)?;
+                found.extend(letters.into_iter().map(|letter| Kept { letter, keeper: Keeper::Database }));
+            }
+        }
+        found.extend(self.kept_by_log().await?.into_iter().filter(|kept| ids.contains(&kept.letter.id)));
+        found.retain(|kept| capability.is_none_or(|c| *c == kept.letter.capability));
+        Ok(found)
+    }
+
+    async fn kept_by_log(&self) -> Result<Vec<Kept>, Failure> {
+        let letters = self.durable.log.dead(&self.host.name).await.map_err(unanswered)?;
+        Ok(letters.into_iter().map(|(id, bytes)| of_log(&self.host.name, id, &bytes)).collect())
+    }
+}
+
+fn cursor(place: &Place) -> Cursor {
+    Cursor { dead_at_ms: place.dead_at_ms, id: place.id.clone(), capability: place.capability.clone() }
+}
+
+fn by_death(a: &Cursor, b: &Cursor) -> Ordering {
+    (a.dead_at_ms, &a.id, &a.capability).cmp(&(b.dead_at_ms, &b.id, &b.capability))
+}
+
+fn matches(letter: &DeadLetter, wanted: &Wanted) -> bool {
+    wanted.capability.as_ref().is_none_or(|c| *c == letter.capability)
+        && wanted.reason.as_deref().is_none_or(|r| r == letter.reason.as_str())
+        && wanted.name.as_ref().is_none_or(|n| *n == letter.name)
+        && wanted.until_ms.is_none_or(|until| letter.dead_at_ms <= until)
+        && wanted.after.as_ref().is_none_or(|after| by_death(&letter.cursor(), &cursor(after)) == Ordering::Greater)
+}
+
+/// The database did not do what was asked; nothing has changed.
+pub(super) fn failed(error: impl Into<TxError>) -> Failure {
+    let error: TxError = error.into();
+    let away = matches!(&error, TxError::Database(DbErr::Conn(_) | DbErr::ConnectionAcquire(_)));
+    let kind = if away { FailureKind::Unavailable } else { FailureKind::Database };
+    Failure { kind, detail: error.to_string() }
+}
+
+/// The log did not answer.
+pub(super) fn unanswered(error: LogError) -> Failure {
+    Failure { kind: FailureKind::Unavailable, detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::dead::encode_bare;
+    use crate::durable::record::tests::record;
+
+    #[test]
+    fn a_letter_of_the_log_is_seen_as_those_of_databases_are() {
+        let record = record(7, Some("k"));
+        let bytes = encode_bare(&record, Reason::Rejected, 2, "no", 99);
+        let kept = of_log("shop", record.id.to_string(), &bytes);
+        let seen = kept.summary("shop");
+        assert_eq!((seen.id.as_str(), seen.key.as_deref(), seen.reason.as_str()), ("test/7", Some("k"), "rejected"));
+        assert_eq!((seen.dead_at_ms, seen.attempts, seen.error.as_deref()), (99, 2, Some("no")));
+        assert_eq!(Record::decode(&kept.letter.record).unwrap(), record);
+    }
+
+    #[test]
+    fn what_nobody_can_read_is_a_letter_too() {
+        let kept = of_log("shop", "unreadable/3".into(), &Bytes::from_static(&[0xc1, 1]));
+        assert_eq!((kept.letter.reason, kept.letter.id.as_str()), (Reason::Unreadable, "unreadable/3"));
+        assert_eq!(kept.shown("shop").payload, super::super::form::Payload::Hex("c101".into()));
+    }
+
+    #[test]
+    fn a_filter_applies_to_letters_of_the_log() {
+        let record = record(7, None);
+        let letter = of_log("shop", record.id.to_string(), &encode_bare(&record, Reason::Attempts, 1, "no", 99)).letter;
+        assert!(matches(&letter, &Wanted::default()));
+        let place = Place { kept_by: "shop".into(), dead_at_ms: 99, id: "test/7".into(), capability: "shop".into() };
+        for (other, expected) in [
+            (Wanted { reason: Some("attempts".into()), ..Wanted::default() }, true),
+            (Wanted { reason: Some("full".into()), ..Wanted::default() }, false),
+            (Wanted { name: Some("shop.buy.v1".into()), ..Wanted::default() }, false),
+            (Wanted { until_ms: Some(98), ..Wanted::default() }, false),
+            (Wanted { after: Some(place.clone()), ..Wanted::default() }, false),
+            (Wanted { after: Some(Place { dead_at_ms: 98, ..place }), ..Wanted::default() }, true),
+        ] {
+            assert_eq!(matches(&letter, &other), expected, "{other:?}");
+        }
+    }
+}

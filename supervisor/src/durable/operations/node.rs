@@ -1,0 +1,201 @@
+//! The node that an operator asks: it asks the capabilities' hosts, here and elsewhere, and puts their answers together.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use essaim_contract::{AskError, NotDelivered};
+use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
+
+use super::form::*;
+use super::wire::{Chosen, Done, Operation, Wanted, name_of};
+use crate::bridge::log::LogError;
+use crate::bus::Bus;
+use crate::call::{Call, Chain};
+use crate::codec;
+use crate::remote::Outgoing;
+use crate::store::durable::dead::Reason;
+use crate::trace::TraceContext;
+
+/// The longest wait for one host.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Why an operator gets no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The question cannot be answered.
+    Wrong(String),
+    /// Who should answer does not.
+    Away(String),
+}
+
+/// A question that a node answers.
+pub(crate) trait Answers: Question {
+    /// The answer, or why there is none.
+    async fn answer(self, bus: &Bus) -> Result<Self::Answer, Refusal>;
+}
+
+impl Answers for ListDead {
+    async fn answer(self, bus: &Bus) -> Result<DeadPage, Refusal> {
+        if let Some(reason) = self.reason.as_deref().filter(|reason| Reason::parse(reason).is_none()) {
+            let known: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+            let wrong = format!("nothing dies of `{reason}`: there are {}", known.join(", "));
+            return Err(Refusal::Wrong(wrong));
+        }
+        let most = if self.most == 0 { MOST_LETTERS } else { self.most.min(MOST_LETTERS) };
+        let mut page = DeadPage { asked_at_ms: bus.env.wall_ms(), ..DeadPage::default() };
+        let from = self.after.as_ref().map(|place| place.kept_by.clone()).unwrap_or_default();
+        for keeper in bus.keepers().await?.into_iter().filter(|keeper| *keeper >= from) {
+            let left = most - page.letters.len() as u32;
+            let wanted = Wanted {
+                capability: self.capability.clone(),
+                reason: self.reason.clone(),
+                name: self.name.clone(),
+                until_ms: self.until_ms,
+                after: self.after.clone().filter(|place| place.kept_by == keeper),
+                // One more tells whether there is another page.
+                most: left + 1,
+            };
+            match bus.operate::<Vec<Letter>>(&keeper, &Operation::List(wanted)).await {
+                Ok(letters) => page.letters.extend(letters),
+                Err(why) => page.away.push(Away { capability: keeper, why }),
+            }
+            if page.letters.len() as u32 > most {
+                page.letters.truncate(most as usize);
+                page.next = page.letters.last().map(Letter::place);
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl Answers for ShowDead {
+    async fn answer(self, bus: &Bus) -> Result<ShownDead, Refusal> {
+        let mut shown = ShownDead::default();
+        for keeper in bus.keepers().await? {
+            match bus.operate::<Vec<ShownLetter>>(&keeper, &Operation::Show(self.id.clone())).await {
+                Ok(letters) => shown.letters.extend(letters),
+                Err(why) => shown.away.push(Away { capability: keeper, why }),
+            }
+        }
+        Ok(shown)
+    }
+}
+
+impl Answers for ReplayDead {
+    async fn answer(self, bus: &Bus) -> Result<Changed, Refusal> {
+        bus.deal_with(Chosen { ids: self.ids, capability: self.capability }, Operation::Replay).await
+    }
+}
+
+impl Answers for DropDead {
+    async fn answer(self, bus: &Bus) -> Result<Changed, Refusal> {
+        bus.deal_with(Chosen { ids: self.ids, capability: self.capability }, Operation::Drop).await
+    }
+}
+
+impl Answers for AskLedger {
+    async fn answer(self, bus: &Bus) -> Result<Ledger, Refusal> {
+        let mut ledger = Ledger::default();
+        for keeper in bus.keepers().await? {
+            if self.capability.as_ref().is_some_and(|only| *only != keeper) {
+                continue;
+            }
+            match bus.operate::<Vec<LedgerLine>>(&keeper, &Operation::Ledger).await {
+                Ok(lines) => ledger.lines.extend(lines),
+                Err(why) => ledger.away.push(Away { capability: keeper, why }),
+            }
+        }
+        Ok(ledger)
+    }
+}
+
+impl Answers for ListSubscriptions {
+    async fn answer(self, bus: &Bus) -> Result<Subscriptions, Refusal> {
+        let Some(durable) = bus.durable() else { return Ok(Subscriptions::default()) };
+        let registry = durable.log.registry().await.map_err(|e| silent(&e))?;
+        let mut found = Subscriptions::default();
+        for (event, subscribers) in &registry.subscriptions {
+            for (capability, subscription) in subscribers {
+                let when_full = serde_json::to_value(subscription.when_full).unwrap_or_default();
+                found.subscriptions.push(SubscriptionLine {
+                    event: event.clone(),
+                    capability: capability.clone(),
+                    when_full: when_full.as_str().unwrap_or_default().into(),
+                    live: bus.reaches(capability),
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Answers for DropSubscription {
+    async fn answer(self, bus: &Bus) -> Result<DroppedSubscription, Refusal> {
+        let Some(durable) = bus.durable() else { return Ok(DroppedSubscription::default()) };
+        let dropped = durable.log.unsubscribe(&self.event, &self.capability).await.map_err(|e| silent(&e))?;
+        Ok(DroppedSubscription { dropped, live: bus.reaches(&self.capability) })
+    }
+}
+
+fn silent(error: &LogError) -> Refusal {
+    Refusal::Away(format!("the log does not answer: {error}"))
+}
+
+impl Bus {
+    /// The capabilities that the log knows: all that have durable messages, or a database where some could be.
+    async fn keepers(&self) -> Result<BTreeSet<String>, Refusal> {
+        let Some(durable) = self.durable() else { return Ok(BTreeSet::new()) };
+        let registry = durable.log.registry().await.map_err(|e| silent(&e))?;
+        Ok(registry.partitions.keys().cloned().collect())
+    }
+
+    async fn deal_with(&self, chosen: Chosen, operation: fn(Chosen) -> Operation) -> Result<Changed, Refusal> {
+        if chosen.ids.len() > MOST_LETTERS as usize {
+            let wrong = format!("{} ids are more than {MOST_LETTERS} in one request", chosen.ids.len());
+            return Err(Refusal::Wrong(wrong));
+        }
+        let mut changed = Changed::default();
+        for keeper in self.keepers().await? {
+            match self.operate::<Done>(&keeper, &operation(chosen.clone())).await {
+                Ok(Done { done, refused }) => {
+                    changed.done.extend(done);
+                    changed.refused.extend(refused);
+                }
+                Err(why) => changed.away.push(Away { capability: keeper, why }),
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Asks the host of a capability, in this node or another.
+    async fn operate<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
+        let body = codec::encode(operation).map_err(|e| e.to_string())?;
+        let deadline = self.env.now() + LIMIT;
+        let trace = TraceContext::root(&self.env);
+        let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
+        let answered = match (self.host(capability), self.remote()) {
+            (Some(host), _) => match super::answer(self, host, &body, call) {
+                Ok(answering) => answering.await,
+                Err(why) => Err(AskError::NotDelivered(why)),
+            },
+            (None, Some(remote)) => {
+                let outgoing = Outgoing {
+                    capability: capability.to_string().into(),
+                    name: name_of(capability).into(),
+                    body,
+                    key: None,
+                    // Whoever does it twice finds nothing more to do.
+                    idempotent: true,
+                    call,
+                    refused: None,
+                };
+                remote.ask(outgoing).await
+            }
+            (None, None) => Err(AskError::NotDelivered(NotDelivered::NoHost { capability: capability.to_string() })),
+        };
+        let words = |error: AskError<ByteBuf>| error.map_rejected(|_| String::new()).to_string();
+        codec::decode(&answered.map_err(words)?).map_err(|e| format!("its answer cannot be read: {e}"))
+    }
+}

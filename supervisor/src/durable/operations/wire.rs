@@ -1,0 +1,60 @@
+//! What goes between the node that is asked and a capability's host. It is an ask of the runtime's own: the same routing,
+//! deadlines and frames, but no permit of the actor's, since it is the runtime that answers, however busy the actor is.
+
+use serde::{Deserialize, Serialize};
+
+use super::form::{Letter, Place, Refused};
+
+/// What follows a capability's name in the wire name of the runtime's own ask.
+const OWN: &str = ".essaim-durable.v1";
+
+/// The wire name of the ask for a capability's durable messages.
+pub(crate) fn name_of(capability: &str) -> String {
+    format!("{capability}{OWN}")
+}
+
+/// The capability of such a name.
+pub(crate) fn capability_of(name: &str) -> Option<&str> {
+    name.strip_suffix(OWN)
+}
+
+/// What a host is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Operation {
+    /// Its dead letters; answered with [`Letter`]s in the order of their deaths.
+    List(Wanted),
+    /// The dead letters with this id; answered with `ShownLetter`s.
+    Show(String),
+    /// Tries these again; answered with [`Done`].
+    Replay(Chosen),
+    /// Forgets these; answered with [`Done`].
+    Drop(Chosen),
+    /// Answered with `LedgerLine`s.
+    Ledger,
+}
+
+/// Which dead letters are listed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Wanted {
+    pub capability: Option<String>,
+    pub reason: Option<String>,
+    pub name: Option<String>,
+    pub until_ms: Option<u64>,
+    pub after: Option<Place>,
+    pub most: u32,
+}
+
+/// Which dead letters something is done about.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Chosen {
+    pub ids: Vec<String>,
+    pub capability: Option<String>,
+}
+
+/// What became of dead letters; one that is not named is not here.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Done {
+    pub done: Vec<Letter>,
+    pub refused: Vec<Refused>,
+}

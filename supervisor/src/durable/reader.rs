@@ -1,0 +1,134 @@
+//! Reading the log: one task of a node reads for all partitions that it owns, and gives each worker its entries.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::Env;
+use crate::backoff::Backoff;
+use crate::bridge::log::{Entry, Log, Partition, Position, Reading};
+use crate::config::DurableConfig;
+
+/// Entries of one partition that are read at a time.
+const ENTRIES: u32 = 8;
+/// How long one call waits for entries. A partition that comes or goes interrupts it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits while a worker is behind: that one is to get more soon after it has caught up.
+const PATIENCE_WHILE_BEHIND: Duration = Duration::from_millis(10);
+
+/// The reading of one node.
+pub(crate) struct Reader {
+    workers: Mutex<HashMap<Partition, Subscriber>>,
+    changed: Notify,
+    config: DurableConfig,
+}
+
+struct Subscriber {
+    after: Position,
+    entries: mpsc::UnboundedSender<Entry>,
+    /// Messages that it was given and is not done with.
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// A partition's entries, as long as this lives.
+pub(crate) struct Subscription {
+    partition: Partition,
+    reader: Arc<Reader>,
+}
+
+impl Reader {
+    /// Begins to read; must run on an arbiter.
+    pub fn start(log: Arc<dyn Log>, config: &DurableConfig, env: Env) -> Arc<Self> {
+        let reader = Arc::new(Self { workers: Mutex::default(), changed: Notify::new(), config: config.clone() });
+        tokio::task::spawn_local(reader.clone().read(log, env));
+        reader
+    }
+
+    /// The entries of a partition from its beginning on, and how many of its messages are in flight: whoever takes them
+    /// counts down.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        partition: &Partition,
+    ) -> (Subscription, mpsc::UnboundedReceiver<Entry>, Arc<AtomicUsize>) {
+        // Bounded by `durable.window`: no more is read while so many messages are in flight.
+        let (entries, receiver) = mpsc::unbounded_channel();
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let subscriber = Subscriber { after: Position::default(), entries, in_flight: in_flight.clone() };
+        self.lock().insert(partition.clone(), subscriber);
+        self.changed.notify_one();
+        (Subscription { partition: partition.clone(), reader: self.clone() }, receiver, in_flight)
+    }
+
+    async fn read(self: Arc<Self>, log: Arc<dyn Log>, env: Env) {
+        let mut failures = 0;
+        loop {
+            let (readings, behind) = self.readings();
+            let patience = if behind { PATIENCE_WHILE_BEHIND } else { PATIENCE };
+            if readings.is_empty() {
+                // Nothing to be read, or everybody is behind.
+                let _ = tokio::time::timeout(patience, self.changed.notified()).await;
+                continue;
+            }
+            let read = tokio::select! {
+                read = log.read(&readings, patience) => read,
+                () = self.changed.notified() => continue,
+            };
+            match read {
+                Ok(entries) => {
+                    failures = 0;
+                    self.give(entries);
+                }
+                Err(error) => {
+                    failures += 1;
+                    if failures == 3 {
+                        tracing::warn!(%error, "the log cannot be read; trying again");
+                    }
+                    let first = Duration::from_millis(self.config.backoff_first_ms);
+                    let most = Duration::from_secs(1).max(first);
+                    tokio::time::sleep(Backoff { first, most }.delay(failures, &env)).await;
+                }
+            }
+        }
+    }
+
+    /// What is to be read, and whether somebody is too far behind to get more.
+    fn readings(&self) -> (Vec<Reading>, bool) {
+        let workers = self.lock();
+        let has_room = |s: &Subscriber| s.in_flight.load(Ordering::Relaxed) < self.config.window;
+        let open = workers.iter().filter(|(_, s)| has_room(s));
+        let readings: Vec<_> = open
+            .map(|(partition, s)| Reading { partition: partition.clone(), after: s.after, most: ENTRIES })
+            .collect();
+        let behind = readings.len() < workers.len();
+        (readings, behind)
+    }
+
+    fn give(&self, read: Vec<(Partition, Vec<Entry>)>) {
+        let mut workers = self.lock();
+        for (partition, entries) in read {
+            // It may have gone, or begun anew, while this was read.
+            let Some(subscriber) = workers.get_mut(&partition) else { continue };
+            for entry in entries.into_iter() {
+                if entry.position > subscriber.after {
+                    subscriber.after = entry.position;
+                    subscriber.in_flight.fetch_add(entry.count as usize, Ordering::Relaxed);
+                    let _ = subscriber.entries.send(entry);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Partition, Subscriber>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.reader.lock().remove(&self.partition);
+        self.reader.changed.notify_one();
+    }
+}

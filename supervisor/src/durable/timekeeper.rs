@@ -1,0 +1,180 @@
+//! Firing the schedules of one capability, by the owner of its partition 0.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Durable;
+use super::letter::Letterhead;
+use super::outbox::Outbox;
+use super::schedule::{Firings, Timetable, firings};
+use crate::bridge::log::Tally;
+use crate::bus::Bus;
+use crate::host::Host;
+use crate::progress::Track;
+use crate::store::durable::outbox::{self as table, Outgoing};
+use crate::store::durable::{fence, schedules};
+use crate::store::{Database, TxError};
+use crate::trace::TraceContext;
+
+/// The partition whose owner fires.
+const PARTITION: u32 = 0;
+
+/// The schedules of one capability, as far as this host knows how far they have come.
+pub(crate) struct Timekeeper {
+    bus: Arc<Bus>,
+    host: Arc<Host>,
+    retention_ms: u64,
+    /// The epoch of the ownership that the rest is known from.
+    epoch: u64,
+    clocks: HashMap<&'static str, Clock>,
+}
+
+/// One schedule on its way.
+#[derive(Clone, Copy)]
+struct Clock {
+    last_ms: u64,
+    /// Its next moment; `None` if there is none any more.
+    next_ms: Option<u64>,
+}
+
+impl Timekeeper {
+    pub fn new(durable: &Durable, bus: &Arc<Bus>, host: &Arc<Host>) -> Self {
+        let retention = Duration::from_hours(durable.config.inbox_retention_hours);
+        let (bus, host) = (bus.clone(), host.clone());
+        Self { bus, host, retention_ms: retention.as_millis() as u64, epoch: 0, clocks: HashMap::new() }
+    }
+
+    /// Fires what is due, as the owner with this epoch.
+    ///
+    /// # Errors
+    /// The database's; what is due stays due.
+    pub async fn tend(&mut self, database: &Database, outbox: &Outbox, epoch: u64) -> Result<(), TxError> {
+        if self.host.timetables().is_empty() {
+            return Ok(());
+        }
+        if self.epoch != epoch {
+            if !self.take_up(database, epoch).await? {
+                return Ok(());
+            }
+            self.epoch = epoch;
+        }
+        let host = self.host.clone();
+        for timetable in host.timetables() {
+            let now = self.bus.env.wall_ms();
+            let Some(clock) = self.clocks.get(timetable.name()).copied() else { continue };
+            if clock.next_ms.is_none_or(|next| next > now) {
+                continue;
+            }
+            // What is in doubt is looked up again.
+            let epoch = std::mem::take(&mut self.epoch);
+            if !self.fire(database, outbox, timetable, clock.last_ms, now, epoch).await? {
+                return Ok(());
+            }
+            self.epoch = epoch;
+        }
+        Ok(())
+    }
+
+    /// Finds how far the schedules have come. One that is new, or has changed, begins now.
+    async fn take_up(&mut self, database: &Database, epoch: u64) -> Result<bool, TxError> {
+        let (known, now) = (schedules::read(database.reads()).await?, self.bus.env.wall_ms());
+        let tx = database.begin(None, Track::default()).await?;
+        if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
+            return Ok(false);
+        }
+        self.clocks.clear();
+        for timetable in self.host.timetables() {
+            let same = |s: &&schedules::Schedule| s.name == timetable.name() && is_of(s, timetable);
+            let last_ms = match known.iter().find(same) {
+                Some(known) => known.planned_ms,
+                None => {
+                    schedules::set(&tx, &row(timetable, now)).await?;
+                    now
+                }
+            };
+            let next_ms = timetable.rhythm.after(last_ms);
+            self.clocks.insert(timetable.name(), Clock { last_ms, next_ms });
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Sends the commands that are due, in one transaction with how far the schedule has come; `false` if another owner came.
+    async fn fire(
+        &mut self,
+        database: &Database,
+        outbox: &Outbox,
+        timetable: &Timetable,
+        last_ms: u64,
+        now: u64,
+        epoch: u64,
+    ) -> Result<bool, TxError> {
+        let due = self.due(timetable, last_ms, now);
+        let rows = self.commands(timetable, &due);
+        let last_ms = due.planned_ms.last().copied().unwrap_or(last_ms);
+        if !rows.is_empty() {
+            let lane = outbox.own_lane().clone();
+            let tx = database.begin(None, Track::default()).await?;
+            if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
+                return Ok(false);
+            }
+            schedules::set(&tx, &row(timetable, last_ms)).await?;
+            table::insert(&tx, &lane, outbox.numbers(&lane, rows.len()), &rows).await?;
+            let committed = tx.commit().await;
+            outbox.committed(&lane, rows.len());
+            committed?;
+        }
+        let next_ms = timetable.rhythm.after(last_ms.max(now));
+        self.clocks.insert(timetable.name(), Clock { last_ms, next_ms });
+        Ok(true)
+    }
+
+    fn due(&self, timetable: &Timetable, last_ms: u64, now: u64) -> Firings {
+        let mut due = firings(&timetable.rhythm, timetable.missed(), last_ms, now);
+        let found = due.planned_ms.len();
+        // An id that is older than what inboxes remember would be a dead letter.
+        let oldest = now.saturating_sub(self.retention_ms);
+        due.planned_ms.retain(|planned| *planned > oldest);
+        if due.left_out || due.planned_ms.len() < found {
+            let (capability, schedule) = (&self.host.name, timetable.name());
+            tracing::warn!(%capability, schedule, "missed firings are left out: they are too many, or too old");
+        }
+        due
+    }
+
+    fn commands(&self, timetable: &Timetable, due: &Firings) -> Vec<Outgoing> {
+        let env = &self.bus.env;
+        let mut rows = Vec::with_capacity(due.planned_ms.len());
+        for planned in &due.planned_ms {
+            let head = Letterhead {
+                trace: TraceContext::root(env),
+                principal: None,
+                metadata: None,
+                most_bytes: self.bus.settings.wire.max_message_bytes,
+            };
+            match timetable.letter(&head, env, *planned) {
+                Ok(letter) => rows.push(Outgoing { event: false, target: None, record: letter.record }),
+                Err(error) => {
+                    let (capability, schedule) = (&self.host.name, timetable.name());
+                    tracing::error!(%capability, schedule, %error, "a scheduled command cannot be written");
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Whether a schedule has come that far by the same expression; from another one nothing was missed.
+fn is_of(known: &schedules::Schedule, timetable: &Timetable) -> bool {
+    known.expression == timetable.cron() && known.zone == timetable.zone()
+}
+
+fn row(timetable: &Timetable, planned_ms: u64) -> schedules::Schedule {
+    schedules::Schedule {
+        name: timetable.name().into(),
+        expression: timetable.cron().into(),
+        zone: timetable.zone().into(),
+        planned_ms,
+    }
+}

@@ -1,0 +1,62 @@
+//! Who may work on a partition, and what became of its messages.
+//!
+//! Every transaction of a durable handler begins by advancing the fence of its partition with its owner's epoch. A new
+//! owner takes the fence first: from then on nothing of an earlier one commits, and what it has open is waited for.
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+
+use super::{int, number, rows, run};
+use crate::bridge::log::Tally;
+
+/// The state of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fence {
+    pub partition: u32,
+    /// The last owner's.
+    pub epoch: u64,
+    /// What all owners together did.
+    pub tally: Tally,
+}
+
+/// Becomes the owner of a partition with this epoch; `false`, and nothing is changed, if a later owner was here.
+///
+/// It waits for a transaction of an earlier owner that is open. An owner may take what it has.
+pub(crate) async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) -> Result<bool, DbErr> {
+    let sql = "INSERT INTO essaim_fence (partition, epoch, handled, duplicates, dead, expired) \
+               VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT (partition) DO UPDATE SET epoch = excluded.epoch \
+               WHERE essaim_fence.epoch <= excluded.epoch";
+    Ok(run(db, sql, [int(partition), int(epoch)]).await? == 1)
+}
+
+/// Counts what became of messages, as the owner with this epoch; `false`, and nothing is changed, if another owner came.
+///
+/// It is the first statement of a transaction: from here on a new owner waits for its end.
+pub(crate) async fn advance(
+    db: &impl ConnectionTrait,
+    partition: u32,
+    epoch: u64,
+    tally: Tally,
+) -> Result<bool, DbErr> {
+    let sql = "UPDATE essaim_fence SET handled = handled + $1, duplicates = duplicates + $2, dead = dead + $3, \
+               expired = expired + $4 WHERE partition = $5 AND epoch = $6";
+    let Tally { handled, duplicates, dead, expired } = tally;
+    let values = [int(handled), int(duplicates), int(dead), int(expired), int(partition), int(epoch)];
+    Ok(run(db, sql, values).await? == 1)
+}
+
+/// All partitions that ever had an owner here.
+pub(crate) async fn read(db: &impl ConnectionTrait) -> Result<Vec<Fence>, DbErr> {
+    let sql =
+        "SELECT partition, epoch, handled, duplicates, dead, expired FROM essaim_fence ORDER BY essaim_fence.partition";
+    rows(db, sql, [], fence).await
+}
+
+pub(super) fn fence(row: &QueryResult) -> Result<Fence, DbErr> {
+    let tally = Tally {
+        handled: number(row, 2)?,
+        duplicates: number(row, 3)?,
+        dead: number(row, 4)?,
+        expired: number(row, 5)?,
+    };
+    Ok(Fence { partition: number(row, 0)?, epoch: number(row, 1)?, tally })
+}

@@ -1,0 +1,61 @@
+//! The messages that were applied, by id.
+//!
+//! An id comes again in two ways. With the offset that it had, the log delivers the same message again: its transaction
+//! was committed, its acknowledgement was not. With another offset a sender has stored the message again: a duplicate,
+//! which is remembered too and counted once.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DbErr, Value};
+
+use super::bulk::{self, Fill};
+use super::{int, number, row, run, statement};
+
+/// One message that was applied, or found to be a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark<'a> {
+    pub id: &'a str,
+    /// Its offset in its partition.
+    pub offset: u64,
+    /// The later of the time that its id carries and of now: the id counts its age from here.
+    pub at_ms: u64,
+}
+
+/// Which of these ids are in the inbox, and with what offsets.
+pub(crate) async fn seen(db: &impl ConnectionTrait, ids: &[&str]) -> Result<HashMap<String, Vec<u64>>, DbErr> {
+    let mut seen: HashMap<String, Vec<u64>> = HashMap::new();
+    for (list, values) in bulk::pieces(ids, 1, Fill::Again, |id| [Value::from(*id)]) {
+        let sql = format!("SELECT id, msg_offset FROM essaim_inbox WHERE id IN ({list}) ORDER BY id, msg_offset");
+        for row in db.query_all_raw(statement(db, sql, values)).await? {
+            let (id, offset) = (row.try_get_by_index(0)?, number(&row, 1)?);
+            let offsets = seen.entry(id).or_default();
+            // An id that stands in two pieces was found twice.
+            if !offsets.contains(&offset) {
+                offsets.push(offset);
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// Remembers messages.
+///
+/// # Errors
+/// Also if one is there already: whoever adds them has looked before, in the same transaction.
+pub(crate) async fn insert(db: &impl ConnectionTrait, marks: &[Mark<'_>]) -> Result<(), DbErr> {
+    let into = "essaim_inbox (id, msg_offset, at_ms)";
+    bulk::insert(db, into, marks, "", |m| [Value::from(m.id), int(m.offset), int(m.at_ms)]).await
+}
+
+/// How many are remembered. It counts them one by one: for the start, not for every message.
+pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    let count = row(db, "SELECT count(*) FROM essaim_inbox", [], |row| number(row, 0)).await?;
+    Ok(count.unwrap_or(0))
+}
+
+/// Forgets the oldest of those from before that moment, `most` of them in one statement; how many those were.
+pub(crate) async fn prune(db: &impl ConnectionTrait, before_ms: u64, most: u32) -> Result<u64, DbErr> {
+    let sql = "DELETE FROM essaim_inbox WHERE (id, msg_offset) IN \
+               (SELECT id, msg_offset FROM essaim_inbox WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
+    run(db, sql, [int(before_ms), int(most)]).await
+}

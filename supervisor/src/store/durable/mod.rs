@@ -1,0 +1,77 @@
+//! The runtime's own tables in a capability's database, and every statement on them.
+//!
+//! What a durable message leaves behind is written in the transaction of its handler, so each function takes whatever
+//! connection it is given, and only says what the database says: its errors are the database's, or [`DbErr::Type`] for
+//! what cannot be in a table of ours. Times are in milliseconds since 1970 and come from the caller. Numbers of a
+//! partition or a lane begin at 1, so that 0 is before all of them.
+//!
+//! # Layout
+//! - `tables`: how the tables come to be.
+//! - `fence`: who may work on a partition, and what it counts; `ledger`: that beside what waits.
+//! - `inbox`: messages that were applied; `outbox`: messages that are to be stored in the log.
+//! - `parked`: messages that wait for another attempt, for one before them, or for their time.
+//! - `dead`: messages that are not tried any more.
+//! - `schedules`: how far schedules have come.
+//! - `bulk`: many rows in few statements, whose texts repeat.
+
+// The workers on partitions, which call all of this, are not there yet.
+#![allow(dead_code)]
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
+
+pub(crate) mod dead;
+pub(crate) mod fence;
+pub(crate) mod inbox;
+pub(crate) mod ledger;
+pub(crate) mod outbox;
+pub(crate) mod parked;
+pub(crate) mod schedules;
+pub(crate) mod tables;
+
+mod bulk;
+
+/// A statement with its values.
+fn statement(db: &impl ConnectionTrait, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(db.get_database_backend(), sql, values)
+}
+
+/// Runs a statement; how many rows it changed.
+async fn run<const N: usize>(db: &impl ConnectionTrait, sql: &str, values: [Value; N]) -> Result<u64, DbErr> {
+    Ok(db.execute_raw(statement(db, sql, values)).await?.rows_affected())
+}
+
+/// The rows that a statement finds.
+async fn rows<const N: usize, T>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: [Value; N],
+    read: impl Fn(&QueryResult) -> Result<T, DbErr>,
+) -> Result<Vec<T>, DbErr> {
+    db.query_all_raw(statement(db, sql, values)).await?.iter().map(read).collect()
+}
+
+/// The one row that a statement finds.
+async fn row<const N: usize, T>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: [Value; N],
+    read: impl Fn(&QueryResult) -> Result<T, DbErr>,
+) -> Result<Option<T>, DbErr> {
+    db.query_one_raw(statement(db, sql, values)).await?.as_ref().map(read).transpose()
+}
+
+/// A number as the databases know it. What is too large for them is as large as can be: only times of far away are.
+fn int(number: impl TryInto<i64>) -> Value {
+    Value::BigInt(Some(number.try_into().unwrap_or(i64::MAX)))
+}
+
+/// Text for people. PostgreSQL keeps no NUL, and an error that cannot be stored would hide what it tells of.
+fn words(text: &str) -> Value {
+    Value::from(text.replace('\0', "\u{fffd}"))
+}
+
+/// The number in a column.
+fn number<T: TryFrom<i64>>(row: &QueryResult, column: usize) -> Result<T, DbErr> {
+    let number: i64 = row.try_get_by_index(column)?;
+    T::try_from(number).map_err(|_| DbErr::Type(format!("{number} is not a number that the runtime has written")))
+}

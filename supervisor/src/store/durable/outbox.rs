@@ -1,0 +1,131 @@
+//! Messages that were sent in a transaction and are to be stored in the log, in order within a lane.
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+
+use super::bulk::{self, Fill};
+use super::{int, number, rows, run, statement};
+
+/// A message on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    /// It goes to whoever subscribes.
+    pub event: bool,
+    /// The capability that it goes to; of an event, the one subscriber that still lacks it.
+    pub target: Option<String>,
+    /// The encoded record.
+    pub record: Vec<u8>,
+}
+
+/// One queue of such messages, which has one writer and one relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lane {
+    pub name: String,
+    /// The lowest number that is in use.
+    pub first: u64,
+    /// The highest number that is in use.
+    pub last: u64,
+    pub count: u64,
+}
+
+const INTO: &str = "essaim_outbox (lane, seq, event, target, record)";
+
+/// Adds messages to a lane, numbered from `first_seq` on.
+pub(crate) async fn insert(
+    db: &impl ConnectionTrait,
+    lane: &str,
+    first_seq: u64,
+    messages: &[Outgoing],
+) -> Result<(), DbErr> {
+    let numbered: Vec<_> = (first_seq..).zip(messages).collect();
+    bulk::insert(db, INTO, &numbered, "", |(seq, message)| {
+        let Outgoing { event, target, record } = message;
+        [Value::from(lane), int(*seq), Value::from(*event), Value::from(target.clone()), Value::from(record.clone())]
+    })
+    .await
+}
+
+/// The messages after that number, in order, with their numbers.
+pub(crate) async fn load(
+    db: &impl ConnectionTrait,
+    lane: &str,
+    after_seq: u64,
+    most: u32,
+) -> Result<Vec<(u64, Outgoing)>, DbErr> {
+    let sql = "SELECT seq, event, target, record FROM essaim_outbox WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    rows(db, sql, [Value::from(lane), int(after_seq), int(most)], outgoing).await
+}
+
+/// Removes the messages up to that number; how many those were.
+pub(crate) async fn remove_through(db: &impl ConnectionTrait, lane: &str, seq: u64) -> Result<u64, DbErr> {
+    let sql = "DELETE FROM essaim_outbox WHERE lane = $1 AND seq <= $2";
+    run(db, sql, [Value::from(lane), int(seq)]).await
+}
+
+/// Removes single messages; how many were there.
+pub(crate) async fn remove(db: &impl ConnectionTrait, lane: &str, seqs: &[u64]) -> Result<u64, DbErr> {
+    let mut removed = 0;
+    for (list, values) in bulk::pieces(seqs, 2, Fill::Again, |seq| [int(*seq)]) {
+        let sql = format!("DELETE FROM essaim_outbox WHERE lane = $1 AND seq IN ({list})");
+        let values = std::iter::once(Value::from(lane)).chain(values);
+        removed += db.execute_raw(statement(db, sql, values)).await?.rows_affected();
+    }
+    Ok(removed)
+}
+
+/// Adds copies of messages to another lane, for `target` alone, in this order from `first_seq` on; how many were there.
+/// So an event waits for a subscriber that is full, and holds up neither the others nor what follows.
+///
+/// A number that is not in the lane leaves a gap in the other one.
+pub(crate) async fn copy_to(
+    db: &impl ConnectionTrait,
+    lane: &str,
+    seqs: &[u64],
+    to_lane: &str,
+    first_seq: u64,
+    target: &str,
+) -> Result<u64, DbErr> {
+    let numbered: Vec<_> = (first_seq..).zip(seqs).collect();
+    let mut copied = 0;
+    for (tuples, values) in bulk::pieces(&numbered, 4, Fill::Nulls, |(there, here)| [int(*there), int(**here)]) {
+        let sql = format!(
+            "INSERT INTO {INTO} SELECT $1, v.column1, o.event, $2, o.record FROM (VALUES {tuples}) AS v \
+             JOIN essaim_outbox AS o ON o.lane = $3 AND o.seq = v.column2"
+        );
+        let values = [to_lane, target, lane].into_iter().map(Value::from).chain(values);
+        copied += db.execute_raw(statement(db, sql, values)).await?.rows_affected();
+    }
+    Ok(copied)
+}
+
+/// As [`copy_to`], and removes the messages from their lane.
+pub(crate) async fn move_to(
+    db: &impl ConnectionTrait,
+    lane: &str,
+    seqs: &[u64],
+    to_lane: &str,
+    first_seq: u64,
+    target: &str,
+) -> Result<u64, DbErr> {
+    copy_to(db, lane, seqs, to_lane, first_seq, target).await?;
+    remove(db, lane, seqs).await
+}
+
+/// All lanes that hold something.
+pub(crate) async fn lanes(db: &impl ConnectionTrait) -> Result<Vec<Lane>, DbErr> {
+    let sql = "SELECT lane, min(seq), max(seq), count(*) FROM essaim_outbox GROUP BY lane ORDER BY lane";
+    let lane = |row: &QueryResult| {
+        let name = row.try_get_by_index(0)?;
+        Ok(Lane { name, first: number(row, 1)?, last: number(row, 2)?, count: number(row, 3)? })
+    };
+    rows(db, sql, [], lane).await
+}
+
+/// How many messages wait in all lanes.
+pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    Ok(lanes(db).await?.iter().map(|lane| lane.count).sum())
+}
+
+fn outgoing(row: &QueryResult) -> Result<(u64, Outgoing), DbErr> {
+    let (event, target, record) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+    Ok((number(row, 0)?, Outgoing { event, target, record }))
+}

@@ -1,0 +1,149 @@
+//! Messages that have left the log and are not finished: they failed and are tried again, they wait behind a failed one
+//! of their key, or their time has not come.
+//!
+//! Whoever parks a message marks it in the inbox in the same transaction, since the log may deliver it again.
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+
+use super::{bulk, int, number, row, rows, run, words};
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parked {
+    pub partition: u32,
+    /// Its place in its partition; the owner counts.
+    pub seq: u64,
+    /// Its message id.
+    pub id: String,
+    /// What orders it.
+    pub order_key: String,
+    /// Whether later messages of its key wait for it: not for one without a key, nor for one whose time has not come.
+    pub ordered: bool,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// When it is tried, if it is the first of its key.
+    pub due_ms: u64,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// It waits until a dead letter of its key is dealt with.
+    pub held: bool,
+    /// The encoded record.
+    pub record: Vec<u8>,
+}
+
+/// A key that messages wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub order_key: String,
+    pub count: u64,
+    /// The number of its first message.
+    pub head: u64,
+}
+
+/// The columns, in the order of [`Parked`]'s fields.
+const INTO: &str = "essaim_parked (partition, seq, id, order_key, ordered, attempts, due_ms, error, held, record)";
+
+/// Adds messages.
+///
+/// # Errors
+/// Also if a message with the id or the number of one of them is there.
+pub(crate) async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Result<(), DbErr> {
+    bulk::insert(db, INTO, messages, "", |m| {
+        [
+            int(m.partition),
+            int(m.seq),
+            Value::from(m.id.as_str()),
+            Value::from(m.order_key.as_str()),
+            Value::from(m.ordered),
+            int(m.attempts),
+            int(m.due_ms),
+            m.error.as_deref().map_or(Value::String(None), words),
+            Value::from(m.held),
+            Value::from(m.record.clone()),
+        ]
+    })
+    .await
+}
+
+/// The messages after that number, in order.
+pub(crate) async fn load(
+    db: &impl ConnectionTrait,
+    partition: u32,
+    after_seq: u64,
+    most: u32,
+) -> Result<Vec<Parked>, DbErr> {
+    let sql = "SELECT partition, seq, id, order_key, ordered, attempts, due_ms, error, held, record \
+               FROM essaim_parked WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    rows(db, sql, [int(partition), int(after_seq), int(most)], parked).await
+}
+
+/// The highest number in use; 0 if there is none.
+pub(crate) async fn last_seq(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbErr> {
+    let sql = "SELECT coalesce(max(seq), 0) FROM essaim_parked WHERE partition = $1";
+    Ok(row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0))
+}
+
+/// Notes an attempt that failed; whether the message is there.
+pub(crate) async fn failed(
+    db: &impl ConnectionTrait,
+    partition: u32,
+    seq: u64,
+    attempts: u32,
+    due_ms: u64,
+    error: &str,
+) -> Result<bool, DbErr> {
+    let sql = "UPDATE essaim_parked SET attempts = $1, due_ms = $2, error = $3 WHERE partition = $4 AND seq = $5";
+    let values = [int(attempts), int(due_ms), words(error), int(partition), int(seq)];
+    Ok(run(db, sql, values).await? == 1)
+}
+
+/// Removes a message; whether it was there.
+pub(crate) async fn remove(db: &impl ConnectionTrait, partition: u32, seq: u64) -> Result<bool, DbErr> {
+    let sql = "DELETE FROM essaim_parked WHERE partition = $1 AND seq = $2";
+    Ok(run(db, sql, [int(partition), int(seq)]).await? == 1)
+}
+
+/// Lets the ordered messages of a key wait for good, or ends that; how many there are.
+pub(crate) async fn hold(db: &impl ConnectionTrait, partition: u32, order_key: &str, held: bool) -> Result<u64, DbErr> {
+    let sql = "UPDATE essaim_parked SET held = $1 WHERE partition = $2 AND order_key = $3 AND ordered";
+    run(db, sql, [Value::from(held), int(partition), Value::from(order_key)]).await
+}
+
+/// The keys of a partition whose messages queue, so that later ones queue behind them.
+pub(crate) async fn keys(db: &impl ConnectionTrait, partition: u32) -> Result<Vec<Key>, DbErr> {
+    let sql = "SELECT order_key, count(*), min(seq) FROM essaim_parked WHERE partition = $1 AND ordered \
+               GROUP BY order_key ORDER BY order_key";
+    let key = |row: &QueryResult| {
+        Ok(Key { order_key: row.try_get_by_index(0)?, count: number(row, 1)?, head: number(row, 2)? })
+    };
+    rows(db, sql, [int(partition)], key).await
+}
+
+/// When the next message is due; `None` if none ever is. Messages behind another one of their key are due after it.
+pub(crate) async fn next_due(db: &impl ConnectionTrait, partition: u32) -> Result<Option<u64>, DbErr> {
+    let sql = "SELECT p.due_ms FROM essaim_parked AS p WHERE p.partition = $1 AND NOT p.held AND (NOT p.ordered OR \
+               NOT EXISTS (SELECT 1 FROM essaim_parked AS e WHERE e.partition = p.partition AND e.order_key = \
+               p.order_key AND e.seq < p.seq AND e.ordered)) ORDER BY p.due_ms LIMIT 1";
+    row(db, sql, [int(partition)], |row| number(row, 0)).await
+}
+
+/// How many messages wait, by partition.
+pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<Vec<(u32, u64)>, DbErr> {
+    let sql = "SELECT p.partition, count(*) FROM essaim_parked AS p GROUP BY p.partition ORDER BY p.partition";
+    rows(db, sql, [], |row| Ok((number(row, 0)?, number(row, 1)?))).await
+}
+
+fn parked(row: &QueryResult) -> Result<Parked, DbErr> {
+    Ok(Parked {
+        partition: number(row, 0)?,
+        seq: number(row, 1)?,
+        id: row.try_get_by_index(2)?,
+        order_key: row.try_get_by_index(3)?,
+        ordered: row.try_get_by_index(4)?,
+        attempts: number(row, 5)?,
+        due_ms: number(row, 6)?,
+        error: row.try_get_by_index(7)?,
+        held: row.try_get_by_index(8)?,
+        record: row.try_get_by_index(9)?,
+    })
+}

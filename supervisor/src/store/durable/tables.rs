@@ -1,0 +1,70 @@
+//! How the runtime's own tables come to be.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
+
+use crate::store::Schema;
+
+/// The runtime's migrations. Nodes of two releases work on one database while a cluster is updated, so what is there
+/// stays: a release adds tables and columns that the one before does not need, and raises `min_compatible` when it no
+/// longer writes what older ones read.
+pub(crate) fn schema() -> Schema {
+    Schema::new(vec![Box::new(DurableMessages)]).min_compatible(1)
+}
+
+/// `CLUSTERED` tables are small rows kept in the order of their key. Rows of the others hold a record of any size, and
+/// stay where they are.
+const DURABLE_MESSAGES: [&str; 12] = [
+    "CREATE TABLE essaim_fence (partition BIGINT PRIMARY KEY, epoch BIGINT NOT NULL, handled BIGINT NOT NULL, \
+     duplicates BIGINT NOT NULL, dead BIGINT NOT NULL, expired BIGINT NOT NULL) CLUSTERED",
+    "CREATE TABLE essaim_inbox (id TEXT NOT NULL, msg_offset BIGINT NOT NULL, at_ms BIGINT NOT NULL, \
+     PRIMARY KEY (id, msg_offset)) CLUSTERED",
+    "CREATE INDEX essaim_inbox_age ON essaim_inbox (at_ms)",
+    "CREATE TABLE essaim_outbox (lane TEXT NOT NULL, seq BIGINT NOT NULL, event BOOLEAN NOT NULL, target TEXT, \
+     record BYTES NOT NULL, PRIMARY KEY (lane, seq))",
+    "CREATE TABLE essaim_parked (partition BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL UNIQUE, \
+     order_key TEXT NOT NULL, ordered BOOLEAN NOT NULL, attempts BIGINT NOT NULL, due_ms BIGINT NOT NULL, error TEXT, \
+     held BOOLEAN NOT NULL, record BYTES NOT NULL, PRIMARY KEY (partition, seq))",
+    // Nothing is asked of the keys of messages that nothing queues behind.
+    "CREATE INDEX essaim_parked_keys ON essaim_parked (partition, order_key, seq) WHERE ordered",
+    "CREATE INDEX essaim_parked_due ON essaim_parked (partition, due_ms)",
+    // An event may be dead for several subscribers at once, in the database of its publisher.
+    "CREATE TABLE essaim_dead (id TEXT NOT NULL, capability TEXT NOT NULL, partition BIGINT NOT NULL, \
+     order_key TEXT NOT NULL, ordered BOOLEAN NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, \
+     attempts BIGINT NOT NULL, error TEXT, trace TEXT NOT NULL, first_at_ms BIGINT NOT NULL, \
+     dead_at_ms BIGINT NOT NULL, held BOOLEAN NOT NULL, record BYTES NOT NULL, PRIMARY KEY (id, capability))",
+    "CREATE INDEX essaim_dead_age ON essaim_dead (dead_at_ms, id, capability)",
+    "CREATE INDEX essaim_dead_reasons ON essaim_dead (reason, dead_at_ms, id, capability)",
+    "CREATE INDEX essaim_dead_held ON essaim_dead (partition, order_key) WHERE held",
+    "CREATE TABLE essaim_schedule (name TEXT PRIMARY KEY, expression TEXT NOT NULL, zone TEXT NOT NULL, \
+     planned_ms BIGINT NOT NULL)",
+];
+
+struct DurableMessages;
+
+impl MigrationName for DurableMessages {
+    fn name(&self) -> &str {
+        "essaim_durable_messages"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for DurableMessages {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        for sql in DURABLE_MESSAGES {
+            connection.execute_unprepared(&in_words_of(connection.get_database_backend(), sql)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Ids and keys are compared byte by byte on either, as Rust does, whatever the language of the server is.
+fn in_words_of(backend: DbBackend, sql: &str) -> String {
+    match backend {
+        DbBackend::Postgres => {
+            sql.replace("CLUSTERED", "").replace("BYTES", "BYTEA").replace("TEXT", "TEXT COLLATE \"C\"")
+        }
+        _ => sql.replace("CLUSTERED", "WITHOUT ROWID").replace("BYTES", "BLOB"),
+    }
+}

@@ -1,0 +1,37 @@
+//! The runtime's own tables: what is written comes back, and the reads that happen often use indexes.
+
+mod dead;
+mod fence;
+mod inbox;
+mod outbox;
+mod parked;
+mod plans;
+mod schedules;
+mod speed;
+mod tables;
+
+use super::bench::{self, begin, on_both};
+use crate::store::testing::schema;
+use crate::store::{Database, Tx};
+
+/// Ids that are hard on whoever writes SQL by hand.
+const AWKWARD: [&str; 5] = ["it's", "\"quoted\"", "naïve ☃ \u{1f980}", "$1; DROP TABLE essaim_inbox; --", "a\\'b%_\n"];
+
+/// Runs the test in one transaction on either kind of database.
+async fn in_a_transaction(test: impl AsyncFn(&Tx<'_>)) {
+    on_both(async |bench| {
+        let database = bench.open(&schema(1)).await;
+        let (tx, _) = begin(&database).await;
+        test(&tx).await;
+        tx.commit().await.unwrap();
+    })
+    .await;
+}
+
+/// Runs one step in a transaction of its own.
+async fn committed<T>(database: &Database, step: impl AsyncFn(&Tx<'_>) -> T) -> T {
+    let (tx, _) = begin(database).await;
+    let result = step(&tx).await;
+    tx.commit().await.unwrap();
+    result
+}

@@ -1,0 +1,86 @@
+//! Messages on their way out.
+
+use super::{AWKWARD, in_a_transaction};
+use crate::store::durable::outbox::{self, Lane, Outgoing};
+
+fn message(number: u64) -> Outgoing {
+    let target = number.is_multiple_of(2).then(|| "orders".to_string());
+    Outgoing { event: number % 2 == 1, target, record: number.to_le_bytes().to_vec() }
+}
+
+fn messages(count: u64) -> Vec<Outgoing> {
+    (1..=count).map(message).collect()
+}
+
+fn numbers(loaded: &[(u64, Outgoing)]) -> Vec<u64> {
+    loaded.iter().map(|(seq, _)| *seq).collect()
+}
+
+#[tokio::test]
+async fn a_lane_is_loaded_in_order_and_in_parts() {
+    in_a_transaction(async |tx| {
+        outbox::insert(tx, "p0", 1, &messages(0)).await.unwrap();
+        outbox::insert(tx, "p0", 1, &messages(1)).await.unwrap();
+        outbox::insert(tx, "p1", 1, &messages(1_000)).await.unwrap();
+        assert_eq!(outbox::load(tx, "p0", 0, 10).await.unwrap(), [(1, message(1))]);
+        let (mut after, mut all) = (0, Vec::new());
+        while let Some(part) = Some(outbox::load(tx, "p1", after, 300).await.unwrap()).filter(|p| !p.is_empty()) {
+            after = part.last().unwrap().0;
+            all.extend(part);
+        }
+        assert_eq!(all, (1..=1_000).map(|n| (n, message(n))).collect::<Vec<_>>());
+        assert_eq!(outbox::count(tx).await.unwrap(), 1_001);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_stored_goes_up_to_a_number_or_one_by_one() {
+    in_a_transaction(async |tx| {
+        outbox::insert(tx, "a", 1, &messages(1_000)).await.unwrap();
+        outbox::insert(tx, "b", 1, &messages(3)).await.unwrap();
+        assert_eq!(outbox::remove_through(tx, "a", 400).await.unwrap(), 400);
+        let odd: Vec<u64> = (0..=1_000).filter(|n| n % 2 == 1).collect();
+        assert_eq!(outbox::remove(tx, "a", &odd).await.unwrap(), 300);
+        assert_eq!(outbox::remove(tx, "a", &[]).await.unwrap(), 0);
+        let first = outbox::load(tx, "a", 0, 2).await.unwrap();
+        assert_eq!(numbers(&first), [402, 404]);
+        let lane = |name: &str, first, last, count| Lane { name: name.into(), first, last, count };
+        assert_eq!(outbox::lanes(tx).await.unwrap(), [lane("a", 402, 1_000, 300), lane("b", 1, 3, 3)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_for_subscribers_that_are_full_wait_elsewhere() {
+    in_a_transaction(async |tx| {
+        outbox::insert(tx, "a", 1, &messages(5)).await.unwrap();
+        assert_eq!(outbox::copy_to(tx, "a", &[3, 1, 99], "a>mail", 10, "mail").await.unwrap(), 2);
+        assert_eq!(outbox::move_to(tx, "a", &[3, 1, 99], "a>search", 1, "search").await.unwrap(), 2);
+        let left = outbox::load(tx, "a", 0, 10).await.unwrap();
+        assert_eq!(numbers(&left), [2, 4, 5]);
+        let copy = |number: u64, target: &str| Outgoing { target: Some(target.into()), ..message(number) };
+        let mail = outbox::load(tx, "a>mail", 0, 10).await.unwrap();
+        assert_eq!(mail, [(10, copy(3, "mail")), (11, copy(1, "mail"))]);
+        let search = outbox::load(tx, "a>search", 0, 10).await.unwrap();
+        assert_eq!(search, [(1, copy(3, "search")), (2, copy(1, "search"))]);
+        assert_eq!(outbox::move_to(tx, "a", &[], "a>mail", 1, "mail").await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn awkward_lanes_and_empty_or_large_records_come_back() {
+    in_a_transaction(async |tx| {
+        for (lane, size) in AWKWARD.into_iter().zip([0, 1, 255, 100_000, 1_000_000]) {
+            let sent = Outgoing { event: false, target: Some(lane.into()), record: vec![0xff; size] };
+            outbox::insert(tx, lane, 1, std::slice::from_ref(&sent)).await.unwrap();
+            assert_eq!(outbox::load(tx, lane, 0, 2).await.unwrap(), [(1, sent)]);
+        }
+        let mut sorted = AWKWARD;
+        sorted.sort_unstable();
+        let lanes = outbox::lanes(tx).await.unwrap();
+        assert_eq!(lanes.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), sorted, "byte by byte, as here");
+    })
+    .await;
+}

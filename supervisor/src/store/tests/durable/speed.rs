@@ -1,0 +1,41 @@
+//! A measurement, to be run by hand with `--ignored --nocapture`.
+
+use super::bench::Bench;
+use super::{committed, on_both, schema};
+use crate::bridge::log::Tally;
+use crate::store::durable::fence;
+use crate::store::durable::inbox::{self, Mark};
+
+const BATCH: u64 = 64;
+const BATCHES: u64 = 1_000;
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn batches_of_messages_that_are_looked_for_and_remembered() {
+    on_both(async |bench: Bench| {
+        let database = bench.open(&schema(1)).await;
+        let epoch = 1;
+        assert!(committed(&database, async |tx| fence::take(tx, 0, epoch).await.unwrap()).await);
+        let began = bench.env.now();
+        for batch in 0..BATCHES {
+            let ids: Vec<String> = (0..BATCH).map(|_| bench.env.id().to_string()).collect();
+            let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
+            committed(&database, async |tx| {
+                let tally = Tally { handled: BATCH, ..Tally::default() };
+                assert!(fence::advance(tx, 0, epoch, tally).await.unwrap());
+                assert!(inbox::seen(tx, &texts).await.unwrap().is_empty());
+                let marks: Vec<Mark> = (batch * BATCH..)
+                    .zip(&texts)
+                    .map(|(offset, id)| Mark { id, offset, at_ms: bench.env.wall_ms() })
+                    .collect();
+                inbox::insert(tx, &marks).await.unwrap();
+            })
+            .await;
+        }
+        let took = bench.env.now() - began;
+        let rows = (BATCH * BATCHES) as f64 / took.as_secs_f64();
+        println!("{}: {rows:.0} rows/s, {took:?} for {BATCHES} batches of {BATCH}", database.kind());
+        assert_eq!(inbox::count(database.reads()).await.unwrap(), BATCH * BATCHES);
+    })
+    .await;
+}

@@ -1,0 +1,17 @@
+//! Customers place and cancel orders while everything under them is killed, stopped, drained and cut off. In the end, when
+//! all is up and nothing is under way, what the customers were told is what is in the databases: every acknowledged order is
+//! there once and in a final state, the stock balances to the piece, and so does every ledger.
+//!
+//! The seed decides what happens when. It is printed, and `ESSAIM_CHAOS_SEED=N` sets it; `ESSAIM_CHAOS_ROUNDS=N` makes it
+//! longer.
+//!
+//! # Layout
+//!
+//! - [`rounds`]: one fault after the other, in one process and in several.
+//! - [`crashes`]: a process that dies at each step between a transaction and its acknowledgement.
+//! - [`shoppers`]: the customers, and what they were told; [`check`]: what must be so in the end.
+
+mod check;
+mod crashes;
+mod rounds;
+mod shoppers;

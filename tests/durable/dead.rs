@@ -1,0 +1,226 @@
+//! Dead letters, on either log.
+
+use super::probe::{Probe, Ring, Sell};
+use super::stage::{Stage, said};
+use crate::support::{Cluster, essaim, eventually};
+
+/// The exit code for what is not there.
+const DATA: i32 = 65;
+/// The exit code of a command that nobody has confirmed.
+const USAGE: i32 = 2;
+
+macro_rules! both_logs {
+    ($($case:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[test] fn $case() { super::$case(super::Stage::embedded); })+
+        }
+        mod over_redis {
+            $(#[test] fn $case() { super::$case(super::Stage::over_redis); })+
+        }
+    };
+}
+
+both_logs!(
+    a_poisonous_message_is_found_shown_replayed_and_handled,
+    a_letter_of_a_capability_without_a_database_is_replayed_from_the_log,
+    letters_are_dropped_for_good,
+    all_letters_of_a_capability_are_replayed_at_a_rate,
+);
+
+type Way = fn(&Probe) -> Stage;
+
+fn sell(stage: &Stage, to: &str, what: &str) -> String {
+    stage.send(Sell { to: to.into(), what: what.into() })
+}
+
+fn a_poisonous_message_is_found_shown_replayed_and_handled(way: Way) {
+    let probe = Probe::broken();
+    let stage = way(&probe);
+    let id = sell(&stage, "ann", "poison");
+    sell(&stage, "ann", "bread");
+    let letters = stage.dead(1);
+    let letter = &letters[0];
+    assert_eq!((letter["id"].as_str(), letter["reason"].as_str()), (Some(&*id), Some("rejected")));
+    assert_eq!((letter["name"].as_str(), letter["key"].as_str()), (Some("shop.sell.v1"), Some("ann")));
+    let shown = stage.json(&["dead", "show", &id]);
+    assert_eq!(shown[0]["payload"]["json"]["what"], "poison");
+    let sheet = stage.essaim(&["dead", "show", &id]);
+    assert!(sheet.text.contains("poison is poison") && sheet.text.contains("\"to\": \"ann\""), "{}", sheet.text);
+    eventually("the bread", || probe.applied().contains(&"shop: bread".to_string()).then_some(()));
+    probe.mend();
+    let replayed = stage.essaim(&["dead", "replay", &id]);
+    assert_eq!(replayed.code, Some(0), "{}", replayed.text);
+    assert!(replayed.text.contains("replayed 1 letter") && replayed.text.contains("out of order"), "{}", replayed.text);
+    eventually("the sale", || probe.applied().contains(&"shop: poison".to_string()).then_some(()));
+    stage.dead(0);
+    stage.at_rest();
+    let balanced = stage.essaim(&["ledger", "--at-rest"]);
+    assert_eq!(balanced.code, Some(0), "{}", balanced.text);
+    assert_eq!(probe.applied().iter().filter(|a| *a == "shop: poison").count(), 1);
+}
+
+fn a_letter_of_a_capability_without_a_database_is_replayed_from_the_log(way: Way) {
+    let probe = Probe::broken();
+    let stage = way(&probe);
+    let id = stage.send(Ring { why: "poison".into() });
+    assert_eq!(stage.dead(1)[0]["capability"], "bell");
+    assert_eq!(stage.json(&["dead", "show", &id])[0]["payload"]["json"]["why"], "poison");
+    probe.mend();
+    let replayed = stage.essaim(&["dead", "replay", &id]);
+    assert_eq!(replayed.code, Some(0), "{}", replayed.text);
+    eventually("the bell", || (probe.applied() == ["bell: poison"]).then_some(()));
+    stage.dead(0);
+    stage.at_rest();
+    assert_eq!(stage.essaim(&["ledger", "--at-rest"]).code, Some(0));
+}
+
+fn letters_are_dropped_for_good(way: Way) {
+    let probe = Probe::broken();
+    let stage = way(&probe);
+    let ids = [sell(&stage, "ann", "poison"), stage.send(Ring { why: "poison".into() })];
+    stage.dead(2);
+    let refused = stage.essaim(&["dead", "drop", &ids[0], &ids[1]]);
+    assert_eq!(refused.code, Some(USAGE), "{}", refused.text);
+    assert!(refused.text.contains("--yes") && refused.text.contains("nothing was done"), "{}", refused.text);
+    stage.dead(2);
+    let dropped = stage.essaim(&["dead", "drop", &ids[0], &ids[1], "--yes"]);
+    assert_eq!(dropped.code, Some(0), "{}", dropped.text);
+    stage.dead(0);
+    probe.mend();
+    let gone = stage.essaim(&["dead", "replay", &ids[0]]);
+    assert_eq!(gone.code, Some(DATA), "{}", gone.text);
+    assert!(gone.text.contains(&ids[0]), "{}", gone.text);
+    stage.at_rest();
+    assert_eq!(stage.essaim(&["ledger", "--at-rest"]).code, Some(0));
+    assert!(probe.applied().is_empty(), "{:?}", probe.applied());
+}
+
+fn all_letters_of_a_capability_are_replayed_at_a_rate(way: Way) {
+    let probe = Probe::broken();
+    let stage = way(&probe);
+    for number in 0..20 {
+        sell(&stage, &format!("customer {}", number % 3), &format!("poison {number}"));
+    }
+    stage.send(Ring { why: "poison".into() });
+    stage.dead(21);
+    let all = ["dead", "replay", "--capability", "shop", "--reason", "rejected", "--rate", "40"];
+    let refused = stage.essaim(&all);
+    assert_eq!(refused.code, Some(USAGE), "{}", refused.text);
+    // While all is as broken as before each is replayed once, and dies once more.
+    let in_vain = stage.essaim(&[&all[..], &["--yes"]].concat());
+    assert!(in_vain.text.contains("replayed 20 letters"), "{}", in_vain.text);
+    stage.at_rest();
+    stage.dead(21);
+    probe.mend();
+    let replayed = stage.essaim(&[&all[..], &["--yes"]].concat());
+    assert_eq!(replayed.code, Some(0), "{}", replayed.text);
+    eventually("all sales", || (probe.applied().iter().filter(|a| a.starts_with("shop")).count() == 20).then_some(()));
+    assert_eq!(stage.dead(1)[0]["capability"], "bell");
+    stage.at_rest();
+    let balanced = stage.essaim(&["ledger", "--at-rest"]);
+    assert_eq!(balanced.code, Some(0), "{}", balanced.text);
+}
+
+#[test]
+fn a_key_that_waits_goes_on_behind_the_letter_that_is_replayed() {
+    let probe = Probe::broken();
+    let stage = Stage::holding(&probe);
+    let id = sell(&stage, "ann", "poison");
+    sell(&stage, "ann", "bread");
+    sell(&stage, "bob", "butter");
+    assert_eq!(stage.dead(1)[0]["held"], true);
+    eventually("the butter", || probe.applied().contains(&"shop: butter".to_string()).then_some(()));
+    probe.mend();
+    let replayed = stage.essaim(&["dead", "replay", &id]);
+    assert!(replayed.code == Some(0) && !replayed.text.contains("out of order"), "{}", replayed.text);
+    eventually("the bread", || probe.applied().contains(&"shop: bread".to_string()).then_some(()));
+    let sold: Vec<_> = probe.applied().into_iter().filter(|a| a.starts_with("shop")).collect();
+    assert_eq!(sold, ["shop: butter", "shop: poison", "shop: bread"]);
+    stage.at_rest();
+    assert_eq!(stage.essaim(&["ledger", "--at-rest"]).code, Some(0));
+}
+
+#[test]
+fn an_event_that_had_no_room_is_kept_by_its_publisher_and_published_again() {
+    const SALES: usize = 12;
+    let probe = Probe::broken();
+    let stage = Stage::hoarding(&probe);
+    for number in 0..SALES {
+        let what = format!("bread {number}");
+        sell(&stage, "ann", &what);
+        eventually("the sale", || probe.applied().contains(&format!("shop: {what}")).then_some(()));
+    }
+    let letters = eventually("letters of who hoards", || {
+        let found = stage.json(&["dead", "list", "--capability", "hoard"])["letters"].clone();
+        let status = stage.json(&["status"]);
+        (status["capabilities"]["shop"]["durable"]["outbox"] == 0).then_some(found)
+    });
+    let letters = letters.as_array().expect("a list").clone();
+    assert!((1..SALES).contains(&letters.len()), "{letters:#?}");
+    assert!(letters.iter().all(|l| l["kept_by"] == "shop" && l["reason"] == "full"), "{letters:#?}");
+    let dropped = letters[0]["id"].as_str().expect("it has an id");
+    let said = stage.essaim(&["dead", "drop", dropped, "--yes"]);
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    probe.mend();
+    let hoarded = || probe.applied().iter().filter(|a| a.starts_with("hoard")).count();
+    eventually("what had room", || (hoarded() == SALES - letters.len()).then_some(()));
+    // The shop's own outbox fills its subscriber again: whatever has no room now is a letter anew.
+    eventually("the rest", || {
+        let said = stage.essaim(&["dead", "replay", "--capability", "hoard", "--yes"]);
+        assert_eq!(said.code, Some(0), "{}", said.text);
+        (hoarded() == SALES - 1).then_some(())
+    });
+    stage.dead(0);
+    stage.at_rest();
+    let balanced = stage.essaim(&["ledger", "--at-rest"]);
+    assert_eq!(balanced.code, Some(0), "{}", balanced.text);
+}
+
+#[test]
+fn a_reason_that_nothing_dies_of_is_refused_with_those_there_are() {
+    let stage = Stage::embedded(&Probe::default());
+    let refused = stage.essaim(&["dead", "list", "--reason", "boredom"]);
+    assert_eq!(refused.code, Some(USAGE), "{}", refused.text);
+    assert!(refused.text.contains("`boredom`") && refused.text.contains("rejected, attempts"), "{}", refused.text);
+}
+
+#[test]
+fn a_node_is_found_by_its_data_directory_and_one_that_does_not_run_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut cluster = Cluster::single().start();
+    let data = cluster.node("main").data();
+    let run = |arguments: &[&str]| said(essaim().args(arguments).arg("--data-dir").arg(&data));
+    let listed = run(&["dead", "list"]);
+    assert_eq!((listed.code, listed.text.as_str()), (Some(0), "no dead letters"));
+    let mode = std::fs::metadata(data.join("main.sock")).expect("there is a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else may open it");
+    let ledger = run(&["ledger", "--at-rest"]);
+    assert_eq!(ledger.code, Some(0), "{}", ledger.text);
+    let missing = run(&["dead", "drop", "nightly/1", "--yes"]);
+    assert_eq!(missing.code, Some(DATA), "{}", missing.text);
+    cluster.node("main").kill();
+    let away = run(&["dead", "list"]);
+    assert_eq!(away.code, Some(69), "{}", away.text);
+    assert!(away.text.contains("main.sock") && away.text.contains("--url"), "{}", away.text);
+    cluster.node("main").restart();
+    assert_eq!(run(&["dead", "list"]).code, Some(0), "what was left of the socket is in nobody's way");
+}
+
+#[test]
+fn the_gateway_shows_no_dead_letters() {
+    let cluster = Cluster::single().start();
+    let answer = cluster.admin().post("/durable/dead/list", serde_json::json!({}));
+    assert_eq!(answer.status, 404, "{}", answer.text);
+}
+
+#[test]
+fn a_browser_cannot_be_had_to_ask() {
+    let mut cluster = Cluster::single().start();
+    let admin = cluster.node("main").admin();
+    assert_eq!(admin.post("/durable/dead/list", serde_json::json!({})).status, 200);
+    // What a page of another site may send without asking first.
+    let url = format!("{}/durable/dead/list", admin.base());
+    let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+    let answer = config.new_agent().post(&url).content_type("text/plain").send("{}").expect("it is answered");
+    assert_ne!(answer.status(), 200);
+}

@@ -1,0 +1,15 @@
+//! Durable messages as operators see them: dead letters, the ledger, subscriptions and schedules, asked of a running node
+//! by the real command line.
+//!
+//! # Layout
+//!
+//! - [`probe`]: capabilities whose handlers fail as long as the test says so.
+//! - [`stage`]: them in one node, or in two with a real Redis between them, and `essaim` asking one.
+//! - [`dead`], [`ledger`], [`subscriptions`], [`schedules`]: what is asked.
+
+mod dead;
+mod ledger;
+mod probe;
+mod schedules;
+mod stage;
+mod subscriptions;

@@ -1,0 +1,163 @@
+//! The probes in one node, or in two with a real Redis between them, and `essaim` asking one of them.
+
+use std::process::Command as Program;
+
+use essaim_contract::Command;
+use essaim_supervisor::Roster;
+use essaim_supervisor::config::{AfterDead, Config, Settings};
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+
+use super::probe::{BellActor, ClockActor, HoardActor, Probe, ShopActor};
+use crate::errors::{TestNode, config};
+use crate::support::{Process, Redis, Scratch, essaim, eventually, free_port};
+
+/// Nodes that host the probes. They end with the value.
+pub struct Stage {
+    /// The node that is asked comes first, and the shop's last.
+    nodes: Vec<TestNode>,
+    /// The admin listener of the node that is asked.
+    url: String,
+    data: Scratch,
+    runtime: Runtime,
+    redis: Option<Redis>,
+}
+
+/// What a command has said, and its exit code.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub text: String,
+}
+
+impl Stage {
+    /// All in one node.
+    pub fn embedded(probe: &Probe) -> Self {
+        Self::start(probe, &[("all", &["shop", "bell"])], None)
+    }
+
+    /// The shop in a node of its own; the other one is asked.
+    pub fn over_redis(probe: &Probe) -> Self {
+        Self::start(probe, &[("near", &["bell"]), ("far", &["shop"])], Some(Redis::start()))
+    }
+
+    /// As [`Stage::embedded`], where a key waits for what becomes of a dead letter.
+    pub fn holding(probe: &Probe) -> Self {
+        let hold = |settings: &mut Settings| settings.durable.after_dead = AfterDead::Hold;
+        Self::start_with(probe, &[("all", &["shop", "bell"])], None, Scratch::new("durable"), hold)
+    }
+
+    /// The shop, and one who has little room for what it publishes.
+    pub fn hoarding(probe: &Probe) -> Self {
+        let narrow = |settings: &mut Settings| settings.durable.partition_messages = 2;
+        Self::start_with(probe, &[("all", &["shop", "hoard"])], None, Scratch::new("durable"), narrow)
+    }
+
+    /// The clock alone, with data that may be there already.
+    pub fn clock(probe: &Probe, data: Option<Scratch>) -> Self {
+        let data = data.unwrap_or_else(|| Scratch::new("durable"));
+        Self::start_with(probe, &[("clock", &["clock"])], None, data, |_| {})
+    }
+
+    fn start(probe: &Probe, nodes: &[(&str, &'static [&'static str])], redis: Option<Redis>) -> Self {
+        Self::start_with(probe, nodes, redis, Scratch::new("durable"), |_| {})
+    }
+
+    fn start_with(
+        probe: &Probe,
+        nodes: &[(&str, &'static [&'static str])],
+        redis: Option<Redis>,
+        data: Scratch,
+        change: fn(&mut Settings),
+    ) -> Self {
+        let mut urls = Vec::new();
+        let mut start = |(name, hosts): &(&str, &'static [&'static str])| {
+            let mut config: Config = config(name, redis.as_ref().map(Redis::url).as_deref());
+            let (settings, port) = (&mut config.settings, free_port());
+            settings.node.admin_listen = format!("127.0.0.1:{port}");
+            settings.node.data_dir = data.path().to_path_buf();
+            (settings.durable.partitions, settings.durable.attempts) = (2, 2);
+            (settings.durable.backoff_first_ms, settings.durable.backoff_most_ms) = (1, 10);
+            change(settings);
+            urls.push(format!("127.0.0.1:{port}"));
+            let roster =
+                Roster::new().host::<ShopActor>().host::<BellActor>().host::<HoardActor>().host::<ClockActor>();
+            TestNode::try_start(roster.provide(probe.clone()), hosts, config).expect("the node starts")
+        };
+        let nodes = nodes.iter().map(&mut start).collect();
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+        let url = urls.swap_remove(0);
+        let stage = Self { nodes, url, data, runtime, redis };
+        eventually("every host to answer", || stage.is_answered().then_some(()));
+        stage
+    }
+
+    fn is_answered(&self) -> bool {
+        let said = self.essaim(&["ledger", "--json"]);
+        let ledger: Value = serde_json::from_str(&said.text).unwrap_or_default();
+        let lines = ledger["lines"].as_array().map_or(0, Vec::len);
+        ledger["away"] == Value::Array(Vec::new()) && lines >= 2
+    }
+
+    /// Sends a command from the node that is asked.
+    pub fn send<M: Command>(&self, message: M) -> String {
+        self.runtime.block_on(self.nodes[0].client().send(message)).expect("it is stored").to_string()
+    }
+
+    /// Runs `essaim` with these arguments against the node that is asked.
+    pub fn essaim(&self, arguments: &[&str]) -> Said {
+        let mut command = essaim();
+        said(command.args(arguments).args(["--url", &self.url]))
+    }
+
+    /// As [`Stage::essaim`], of a command that succeeds; its JSON.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let said = self.essaim(&[arguments, &["--json"]].concat());
+        assert_eq!(said.code, Some(0), "{}", said.text);
+        serde_json::from_str(&said.text).unwrap_or_else(|e| panic!("{e}: {}", said.text))
+    }
+
+    /// Waits until so many dead letters are listed; all of them.
+    #[track_caller]
+    pub fn dead(&self, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} dead letters"), || {
+            let letters = self.json(&["dead", "list"])["letters"].as_array().cloned().unwrap_or_default();
+            (letters.len() == count).then_some(letters)
+        })
+    }
+
+    /// Waits until nothing is on its way and all of it is accounted for.
+    #[track_caller]
+    pub fn at_rest(&self) -> Value {
+        eventually("the ledger to be at rest", || {
+            let ledger = self.json(&["ledger"]);
+            let lines = ledger["lines"].as_array()?;
+            let rests = |line: &Value| line["waiting"] == 0 && line["parked"] == 0;
+            lines.iter().all(rests).then(|| ledger.clone())
+        })
+    }
+
+    /// Changes a capability's database behind the node's back.
+    pub fn sql(&self, capability: &str, sql: &str) -> String {
+        let mut program = Program::new("sqlite3");
+        program.arg("-cmd").arg(".timeout 5000").arg(self.data.join(&format!("{capability}.sqlite3"))).arg(sql);
+        let output = program.output().expect("there is sqlite3");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Ends the nodes; the data stays.
+    pub fn end(self) -> Scratch {
+        let Self { nodes, data, redis, .. } = self;
+        drop((nodes, redis));
+        data
+    }
+}
+
+/// Runs a command to its end; nobody is at its terminal.
+pub fn said(command: &mut Program) -> Said {
+    let mut process = Process::start("essaim", command);
+    let code = process.exit_code();
+    Said { code, text: process.lines().join("\n") }
+}

@@ -1,0 +1,34 @@
+//! Subscriptions.
+
+use super::probe::{Probe, Sell};
+use super::stage::Stage;
+use crate::support::eventually;
+
+/// The exit code for what is not there.
+const DATA: i32 = 65;
+
+#[test]
+fn subscriptions_are_listed_and_dropped() {
+    let probe = Probe::default();
+    let stage = Stage::embedded(&probe);
+    let listed = stage.json(&["subscriptions", "list"]);
+    let line = serde_json::json!({
+        "event": "shop.sold.v1", "capability": "bell", "when_full": "overflow_to_disk", "live": true
+    });
+    assert_eq!(listed["subscriptions"], serde_json::json!([line]));
+    stage.send(Sell { to: "ann".into(), what: "bread".into() });
+    eventually("the bell", || probe.applied().contains(&"bell: sold bread".to_string()).then_some(()));
+    let drop = ["subscriptions", "drop", "shop.sold.v1", "bell"];
+    let refused = stage.essaim(&drop);
+    assert!(refused.code == Some(2) && refused.text.contains("--yes"), "{}", refused.text);
+    let dropped = stage.essaim(&[&drop[..], &["--yes"]].concat());
+    assert_eq!(dropped.code, Some(0), "{}", dropped.text);
+    assert!(dropped.text.contains("subscribes again at its next start"), "{}", dropped.text);
+    assert_eq!(stage.essaim(&["subscriptions", "list"]).text, "no subscriptions");
+    stage.send(Sell { to: "ann".into(), what: "butter".into() });
+    eventually("the butter", || probe.applied().contains(&"shop: butter".to_string()).then_some(()));
+    stage.at_rest();
+    assert!(!probe.applied().contains(&"bell: sold butter".to_string()));
+    let again = stage.essaim(&[&drop[..], &["--yes"]].concat());
+    assert_eq!(again.code, Some(DATA), "{}", again.text);
+}
