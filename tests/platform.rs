@@ -111,6 +111,26 @@ fn a_gateway_shows_the_whole_cluster() {
 }
 
 #[test]
+fn a_deleted_user_can_no_longer_refresh_and_leaves_orders_that_are_nobodys() {
+    let cluster = Cluster::single().start();
+    let (api, admin) = (cluster.api(), cluster.admin());
+    let product = admin.product("TEA", 450, 5);
+    let password = "a long enough password";
+    api.register("ana@example.com", password, "Ana");
+    let tokens = api.login("ana@example.com", password);
+    let ana = api.bearing(tokens["access_token"].as_str().expect("a token is a text"));
+    ana.order(&product, 2).is(201);
+    ana.delete("/users/me").is(204);
+    // Her access token is valid for a while yet.
+    eventually("her orders to be forgotten", || {
+        ana.get("/orders").is(200)["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    api.post("/auth/refresh", json!({ "refresh_token": tokens["refresh_token"] })).is(401);
+    api.post("/auth/login", json!({ "email": "ana@example.com", "password": password })).is(401);
+    cluster.stop();
+}
+
+#[test]
 fn the_first_start_shows_a_password_once_and_sells_a_demonstration() {
     let (scratch, port) = (Scratch::new("first"), free_port());
     let start = || {

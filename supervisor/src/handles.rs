@@ -222,7 +222,8 @@ fn apply_from_log<M: Message>(
     let message: M = codec::decode(body)
         .map_err(|e| NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })?;
     Ok(Box::pin(async move {
-        let permit = host.admit(message.key().as_deref()).map_err(AskError::NotDelivered)?;
+        // Its key has had its turn in the partition, and needs no instance of its own: that one may be waiting.
+        let permit = host.admit(None).map_err(AskError::NotDelivered)?;
         permit.ask(entry, Enlisted { message, delivery }, call).await
     }))
 }

@@ -1,4 +1,5 @@
-//! One actor alone, for the tests of whoever writes it: its own database, and stubs for what it asks.
+//! One actor alone, for the tests of whoever writes it: its own database, stubs for what it asks, and a log of its own,
+//! through which durable messages are delivered to it and in which those are found that it sends.
 //!
 //! Everything runs on the test's own thread, so `#[tokio::test(start_paused = true)]` pauses the actor's time too.
 
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use essaim_contract::{Ask, AskError, Capability, Principal, wire_name};
+use essaim_contract::{Ask, AskError, Capability, Event, Principal, wire_name};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -22,13 +23,17 @@ use crate::roster::{Roster, name_of};
 use crate::tree::Supervision;
 use crate::{Env, Node};
 
+mod durable;
+
 /// A stage for one actor, being set.
 pub struct Harness<A: Actor> {
     roster: Roster,
     config: Config,
     seed: u64,
     stubs: Vec<Arc<Host>>,
-    directory: Option<Directory>,
+    /// Events that are kept for the test to look at.
+    witnessed: Vec<String>,
+    directory: Directory,
     actor: std::marker::PhantomData<fn() -> A>,
 }
 
@@ -36,7 +41,7 @@ pub struct Harness<A: Actor> {
 pub struct Stage<A: Actor> {
     local: LocalSet,
     node: Node,
-    _directory: Option<Directory>,
+    _directory: Directory,
     actor: std::marker::PhantomData<fn() -> A>,
 }
 
@@ -50,9 +55,17 @@ impl Drop for Directory {
 }
 
 impl<A: Actor> Harness<A> {
-    /// A stage for an actor without a database.
+    /// A stage for an actor without a database. What durable messages need is in a directory that goes with the test.
+    ///
+    /// # Panics
+    /// If the directory cannot be made.
     pub fn bare() -> Self {
+        let path = std::env::temp_dir().join(format!("essaim-harness-{}", Env::system().id()));
+        std::fs::create_dir_all(&path).expect("a temporary directory can be made");
         let mut config = Config::default();
+        config.settings.node.data_dir = path.clone();
+        // All that is sent is in one order.
+        config.settings.durable.partitions = 1;
         config.settings.node.arbiters = 1;
         config.settings.node.watchdog_ms = 0;
         Self {
@@ -60,7 +73,8 @@ impl<A: Actor> Harness<A> {
             config,
             seed: 1,
             stubs: Vec::new(),
-            directory: None,
+            witnessed: Vec::new(),
+            directory: Directory(path),
             actor: std::marker::PhantomData,
         }
     }
@@ -70,12 +84,7 @@ impl<A: Actor> Harness<A> {
     /// # Panics
     /// If the directory cannot be made.
     pub fn sqlite() -> Self {
-        let mut harness = Self::bare();
-        let path = std::env::temp_dir().join(format!("essaim-harness-{}", Env::system().id()));
-        std::fs::create_dir_all(&path).expect("a temporary directory can be made");
-        harness.config.settings.node.data_dir = path.clone();
-        harness.directory = Some(Directory(path));
-        harness
+        Self::bare()
     }
 
     /// The actor's settings; the defaults if it is not called.
@@ -127,6 +136,13 @@ impl<A: Actor> Harness<A> {
         self
     }
 
+    /// Keeps the events of this kind that the actor publishes, for [`Stage::published`]; those that nobody subscribes to
+    /// are kept nowhere.
+    pub fn witness<E: Event>(mut self) -> Self {
+        self.witnessed.push(wire_name::<E>());
+        self
+    }
+
     /// Starts the actor and waits until it is up.
     ///
     /// # Panics
@@ -140,6 +156,7 @@ impl<A: Actor> Harness<A> {
                 let node = Node::start_beside(&self.roster, &[name_of::<A>()], self.config, env, self.stubs)
                     .await
                     .expect("the harness's configuration is right");
+                durable::subscribe(&node, &self.witnessed).await;
                 node.up().await;
                 node
             })

@@ -200,8 +200,7 @@ impl Node {
         NodeStatus::of(&self.bus).await
     }
 
-    /// What the tests of the runtime look into.
-    #[cfg(test)]
+    /// What the harness and the tests of the runtime look into.
     pub(crate) fn bus(&self) -> &Arc<Bus> {
         &self.bus
     }

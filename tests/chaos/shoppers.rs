@@ -101,7 +101,8 @@ impl Shared {
             let (key, quantity) = (format!("shopper-{number}-{round}"), (number + round) as u64 % 4 + 1);
             let lines = json!({ "lines": [{ "product_id": self.product, "quantity": quantity }] });
             let api = self.api.with("Idempotency-Key", &key);
-            let answer = until_answered(&format!("order {key}"), || api.try_send("POST", "/orders", Some(lines.clone())));
+            let answer =
+                until_answered(&format!("order {key}"), || api.try_send("POST", "/orders", Some(lines.clone())));
             let (id, status) = (answer["id"].as_str().map(String::from), answer["status"].as_str().map(String::from));
             let Some(id) = id.filter(|_| matches!(answer.status, 200 | 201) && status.as_deref() != Some("rejected"))
             else {

@@ -106,7 +106,7 @@ fn a_node_that_redis_cuts_off_for_being_slow_comes_back() {
 }
 
 #[test]
-fn a_host_whose_connection_alone_is_cut_costs_no_read() {
+fn a_host_whose_connections_alone_are_cut_costs_no_read() {
     let mut stage = Stage::replicated(&["front-2", "identity-2", "shop-1"], |c| c);
     let others = stage.redis.connections();
     stage.cluster.node("shop-1").restart();
@@ -116,7 +116,7 @@ fn a_host_whose_connection_alone_is_cut_costs_no_read() {
         // It is cut with work in it, whose answers then have no way back.
         stage.cluster.node("shop-1").pause();
         load.served_more(5, 0);
-        assert_eq!(stage.redis.cut_all_but(&others), 1);
+        assert!(stage.redis.cut_all_but(&others) > 0, "it had connections: for the wire, and for the log");
         stage.cluster.node("shop-1").resume();
         load.everybody_answered();
     }

@@ -33,7 +33,8 @@ pub struct Stage {
 impl Stage {
     /// The nodes of `config/replicated.toml` without those, whose data is in PostgreSQL.
     pub fn replicated(absent: &[&str], more: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> Self {
-        let (redis, database) = (Redis::start(), Postgres::shared().database());
+        // What the log has taken must not go with a server that a test kills.
+        let (redis, database) = (Redis::durable(), Postgres::shared().database());
         let cluster = Cluster::of("config/replicated.toml").over(&redis).on(&database);
         Self::of(redis, more(absent.iter().fold(cluster, |c, node| c.without(node))))
     }

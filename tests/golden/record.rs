@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use essaim_contract::{Ask, wire_name};
+use essaim_contract::{Ask, Message, wire_name};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -34,6 +34,11 @@ impl Record {
         for (number, error) in errors.into_iter().enumerate() {
             self.form(format!("{name} error-{}", number + 1), &error);
         }
+    }
+
+    /// Adds a message that nobody answers.
+    pub fn message<M: Message>(&mut self, message: M) {
+        self.form(format!("{} message", wire_name::<M>()), &message);
     }
 
     /// Adds any other form.

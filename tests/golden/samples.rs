@@ -39,6 +39,7 @@ pub fn users(record: &mut Record) {
     let errors = [UpdateUserError::NotFound, UpdateUserError::Invalid(invalid()), UpdateUserError::EmailTaken];
     record.ask(update, user(), errors);
     record.ask(DeleteUser { id: id() }, (), [DeleteUserError::LastAdmin]);
+    record.message(UserDeleted { user_id: id() });
     record.ask(SetRole { id: id(), role: Role::Admin }, user(), [SetRoleError::NotFound]);
     let page = UserPage { items: vec![user()], next_cursor: some("next") };
     record.ask(ListUsers { limit: 20, cursor: some("here") }, page, [ListUsersError::InvalidCursor]);
@@ -110,15 +111,21 @@ pub fn catalog(record: &mut Record) {
     record.ask(SetStock { id: id(), stock: 5 }, product(), []);
     let line = ReserveLine { product_id: id(), quantity: 2 };
     let priced = PricedLine { product_id: id(), quantity: 2, unit_price_cents: 450, currency: "EUR".into() };
-    let errors = [
-        ReserveError::Insufficient { product_ids: vec![id()] },
-        ReserveError::UnknownProducts { product_ids: vec![id()] },
-        ReserveError::Released,
-        ReserveError::OtherLines,
-        ReserveError::Invalid { reason: "none".into() },
+    record.message(Reserve { order_id: id(), lines: vec![line] });
+    record.message(Release { order_id: id() });
+    record.message(StockReserved { order_id: id(), lines: vec![priced] });
+    let reasons = [
+        Refusal::Insufficient { product_ids: vec![id()] },
+        Refusal::UnknownProducts { product_ids: vec![id()] },
+        Refusal::Released,
+        Refusal::OtherLines,
+        Refusal::Invalid { reason: "none".into() },
     ];
-    record.ask(Reserve { order_id: id(), lines: vec![line] }, vec![priced], errors);
-    record.ask(Release { order_id: id() }, (), []);
+    for (number, reason) in reasons.iter().enumerate() {
+        record.form(format!("catalog.stock_refused.v1 reason-{}", number + 1), reason);
+    }
+    let [reason, ..] = reasons;
+    record.message(StockRefused { order_id: id(), reason });
 }
 
 pub fn orders(record: &mut Record) {
@@ -142,7 +149,6 @@ pub fn orders(record: &mut Record) {
         OrderError::NotFound,
         OrderError::Invalid { field: "lines".into(), expected: "some".into() },
         OrderError::KeyReused,
-        OrderError::CatalogUnavailable { order_id: id() },
         OrderError::NotCancellable { status: OrderStatus::Pending },
         OrderError::BadCursor,
     ];
@@ -159,6 +165,12 @@ pub fn orders(record: &mut Record) {
     let page = OrderPage { items: vec![order(OrderStatus::Pending, None)], next: some("next") };
     record.ask(ListOrders { limit: 20, cursor: some("here") }, page, []);
     record.ask(CancelOrder { id: id() }, order(OrderStatus::Cancelled, None), []);
+    let customer = id;
+    record.message(OrderConfirmed { order_id: id(), customer: customer(), total_cents: 900, currency: "EUR".into() });
+    record.message(OrderRejected { order_id: id(), customer: customer(), reason: Rejection::Abandoned });
+    record.message(OrderCancelled { order_id: id(), customer: customer() });
+    record.message(OrderSettled { order_id: id() });
+    record.message(ForgetCustomer { customer: customer() });
 }
 
 pub fn cache(record: &mut Record) {

@@ -40,8 +40,6 @@ fn for_a_rush(cluster: ClusterBuilder) -> ClusterBuilder {
         // All want the same row, one after the other.
         .set("store.transaction_limit_ms", 40_000)
         .set("store.acquire_timeout_ms", 40_000)
-        .set("orders.repair_after_ms", 60_000)
-        .set("orders.repair_every_ms", 500)
         .set("log.filter", "info,essaim::access=off,essaim_gateway=error")
 }
 
@@ -80,7 +78,8 @@ fn buy(admin: &Api, product: &str, name: &str, buyers: usize) -> Vec<Placed> {
         }
     }
     let refusals: usize = placed.iter().map(|p| p.before.len()).sum();
-    println!("{buyers} buyers were sent away {refusals} times before they were answered");
+    let pending: usize = placed.iter().map(|p| p.pending).sum();
+    println!("{buyers} buyers were sent away {refusals} times, and had to look again {pending} times");
     placed
 }
 

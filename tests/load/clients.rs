@@ -52,24 +52,27 @@ pub struct Placed {
     pub answer: Answer,
     /// The answers that were none: 5xx.
     pub before: Vec<Answer>,
+    /// How often the order was placed and neither confirmed nor rejected yet.
+    pub pending: usize,
 }
 
-/// Orders pieces of one product under an idempotency key, again and again until there is an answer; a server that is
-/// not there is none.
+/// Orders pieces of one product under an idempotency key, again and again until it is known what became of the order; a
+/// server that is not there is no answer.
 #[track_caller]
 pub fn order_until_answered(api: &Api, key: &str, product: &str, quantity: u64) -> Placed {
     let api = api.with("Idempotency-Key", key);
     let body = json!({ "lines": [{ "product_id": product, "quantity": quantity }] });
-    let mut before = Vec::new();
+    let (mut before, mut pending) = (Vec::new(), 0);
     let answer = eventually("an answer", || {
         let answer = api.try_send("POST", "/orders", Some(body.clone())).ok()?;
-        if answer.status < 500 {
-            return Some(answer);
+        match answer.status {
+            500.. => before.push(answer),
+            200 | 201 if answer["status"] == "pending" => pending += 1,
+            _ => return Some(answer),
         }
-        before.push(answer);
         None
     });
-    Placed { answer, before }
+    Placed { answer, before, pending }
 }
 
 /// All orders of the client, page by page.

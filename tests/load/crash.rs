@@ -1,7 +1,8 @@
-//! A process that is killed when catalog has reserved the stock of an order and the order does not say so yet.
+//! A process that is killed between the steps of an order, and one that is away when its step comes.
 //!
-//! Placing an order writes it down as pending, reserves its stock, and writes what became of it. The test holds the
-//! databases' write locks one after the other, so that the process stands still right between the last two.
+//! Placing an order writes it down as pending, with the command that reserves its stock; catalog reserves, and says so; the
+//! order is confirmed. The test holds the databases' write locks one after the other, so that the process stands still
+//! right before the second step, or before the third.
 
 use std::path::Path;
 
@@ -12,36 +13,83 @@ use crate::support::{Api, Cluster, ClusterBuilder, PATIENCE, Postgres, Redis, Sc
 const STOCK: u64 = 10;
 const ORDERED: u64 = 3;
 const KEY: &str = "the-one";
-/// An hour: the repair does nothing before the crash.
-const NEVER_MS: u64 = 3_600_000;
 
-/// What ends the matter after the restart.
+/// What happens after the restart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Nobody asks for the order again.
-    Repair,
+    /// Nobody asks for the order again, and it is confirmed by itself.
+    ByItself,
     /// The customer sends it again under its key.
     Repetition,
+    /// The time of pending orders is up: the order may be given up or be confirmed, whichever is first.
+    TimeIsUp,
+}
+
+/// The step that is not taken before the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Reserving,
+    Confirming,
 }
 
 #[test]
-fn in_one_process_the_repair_gives_the_stock_back() {
-    kill_in_between(Cluster::single(), ["main", "main"], End::Repair);
+fn in_one_process_an_order_whose_stock_was_not_reserved_yet_is_confirmed() {
+    kill_in_between(Cluster::single(), ["main", "main"], Before::Reserving, End::ByItself);
 }
 
 #[test]
-fn in_one_process_the_repeated_order_gets_the_stock() {
-    kill_in_between(Cluster::single(), ["main", "main"], End::Repetition);
+fn in_one_process_an_order_whose_stock_was_reserved_is_confirmed() {
+    kill_in_between(Cluster::single(), ["main", "main"], Before::Confirming, End::ByItself);
 }
 
 #[test]
-fn in_several_processes_the_repair_gives_the_stock_back() {
-    in_several_processes(End::Repair);
+fn in_one_process_the_repeated_order_gets_the_stock_once() {
+    kill_in_between(Cluster::single(), ["main", "main"], Before::Confirming, End::Repetition);
 }
 
 #[test]
-fn in_several_processes_the_repeated_order_gets_the_stock() {
-    in_several_processes(End::Repetition);
+fn in_one_process_an_order_whose_time_is_up_leaves_no_stock_behind() {
+    kill_in_between(Cluster::single(), ["main", "main"], Before::Confirming, End::TimeIsUp);
+}
+
+#[test]
+fn in_several_processes_an_order_whose_stock_was_not_reserved_yet_is_confirmed() {
+    in_several_processes(Before::Reserving, End::ByItself);
+}
+
+#[test]
+fn in_several_processes_an_order_whose_stock_was_reserved_is_confirmed() {
+    in_several_processes(Before::Confirming, End::ByItself);
+}
+
+#[test]
+fn in_several_processes_the_repeated_order_gets_the_stock_once() {
+    in_several_processes(Before::Confirming, End::Repetition);
+}
+
+#[test]
+fn in_several_processes_an_order_whose_time_is_up_leaves_no_stock_behind() {
+    in_several_processes(Before::Confirming, End::TimeIsUp);
+}
+
+#[test]
+fn an_order_is_taken_while_catalog_is_away_and_confirmed_when_it_is_back() {
+    let (redis, scratch) = (Redis::start(), Scratch::new("away"));
+    let cluster = apart(&scratch).over(&redis).set("orders.wait_ms", 100);
+    let mut cluster = cluster.start();
+    let admin = cluster.admin();
+    let product = admin.product("TEA", 450, STOCK);
+    cluster.node("store").stop();
+    let order = admin.with("Idempotency-Key", KEY).order(&product, ORDERED).is(201);
+    assert_eq!((&order["status"], order["total_cents"].is_null()), (&"pending".into(), true));
+    let cancelled = admin.order(&product, 1).is(201);
+    let cancelled = admin.post(&format!("/orders/{}/cancel", cancelled.id()), serde_json::json!({})).is(200);
+    assert_eq!(cancelled["status"], "cancelled");
+    cluster.node("store").restart();
+    let placed = order_until_answered(&admin, KEY, &product, ORDERED);
+    assert_eq!((placed.answer.id(), &placed.answer["status"]), (order.id(), &"confirmed".into()));
+    eventually("the stock to balance", || (stock_of(&admin, &product) == STOCK - ORDERED).then_some(()));
+    cluster.stop();
 }
 
 #[test]
@@ -52,7 +100,7 @@ fn of_two_hosts_the_other_one_finishes_the_order() {
     for capability in ["users", "auth", "catalog", "orders"] {
         cluster = cluster.set(&format!("capabilities.{capability}.database"), database.url());
     }
-    let mut cluster = with_patience(cluster).set("orders.repair_after_ms", NEVER_MS).start();
+    let mut cluster = with_patience(cluster).start();
     let admin = cluster.admin();
     let product = admin.product("TEA", 450, STOCK);
     // Whoever changes an order, as its last step does, waits for the test; writing one down does not.
@@ -76,24 +124,27 @@ fn of_two_hosts_the_other_one_finishes_the_order() {
         locked.release();
         first.join().expect("the customer does not panic")
     });
-    // Placing is idempotent: the gateway's node asks the other host, and the customer notices nothing.
+    // Placing is idempotent: if its host was killed the gateway's node asks the other one, and the customer notices nothing.
     assert_eq!(told, Some(201));
-    assert_eq!((stock_of(&admin, &product), held_by(&admin)), (STOCK - ORDERED, ORDERED));
+    eventually("the order to be confirmed", || (held_by(&admin) == ORDERED).then_some(()));
+    assert_eq!(stock_of(&admin, &product), STOCK - ORDERED);
     assert_eq!(orders_of(&admin).len(), 1);
 }
 
 /// Catalog and orders in nodes of their own.
-fn in_several_processes(end: End) {
-    let (redis, scratch) = (Redis::start(), Scratch::new("apart"));
+fn apart(scratch: &Scratch) -> ClusterBuilder {
     let topology = "[nodes.front]\nhosts = [\"gateway\", \"users\", \"auth\"]\n\
                     [nodes.store]\nhosts = [\"catalog\"]\n[nodes.till]\nhosts = [\"orders\"]\n";
-    let topology = scratch.write("apart.toml", topology).display().to_string();
-    kill_in_between(Cluster::of(&topology).over(&redis), ["store", "till"], end);
+    Cluster::of(&scratch.write("apart.toml", topology).display().to_string())
 }
 
-fn kill_in_between(cluster: ClusterBuilder, [store, till]: [&str; 2], end: End) {
-    let repair_after_ms = if end == End::Repair { 1 } else { NEVER_MS };
-    let mut cluster = with_patience(cluster).set("orders.repair_after_ms", repair_after_ms).start();
+fn in_several_processes(before: Before, end: End) {
+    let (redis, scratch) = (Redis::start(), Scratch::new("apart"));
+    kill_in_between(apart(&scratch).over(&redis), ["store", "till"], before, end);
+}
+
+fn kill_in_between(cluster: ClusterBuilder, [store, till]: [&str; 2], before: Before, end: End) {
+    let mut cluster = with_patience(cluster).start();
     let admin = cluster.admin();
     let product = admin.product("TEA", 450, STOCK);
     let catalog = cluster.node(store).data().join("catalog.sqlite3");
@@ -102,44 +153,48 @@ fn kill_in_between(cluster: ClusterBuilder, [store, till]: [&str; 2], end: End) 
     let locked = Session::on_file(&catalog).locked();
     let told = std::thread::scope(|scope| {
         let first = scope.spawn(|| first_attempt(&admin, &product));
-        let locked = stop_before_the_order_is_settled(locked, &catalog, &orders);
+        eventually("the order to be written down", || state_of_the_order(&orders));
+        let locked = match before {
+            Before::Reserving => locked,
+            Before::Confirming => stop_before_the_order_is_confirmed(locked, &catalog, &orders),
+        };
         cluster.node(till).kill();
         assert_eq!(state_of_the_order(&orders).as_deref(), Some("pending"), "the process was killed in between");
         locked.release();
-        if end == End::Repair {
+        if end == End::TimeIsUp {
+            cluster.node(till).set("orders.pending_timeout_ms", 1);
             cluster.node(till).set("orders.repair_every_ms", 50);
         }
         cluster.node(till).restart();
         first.join().expect("the customer does not panic")
     });
-    assert_eq!(told.is_none(), store == till, "a gateway that was not killed answers");
-    let kept = match (end, told) {
-        (End::Repetition, None | Some(201 | 504)) => {
-            let placed = order_until_answered(&admin, KEY, &product, ORDERED);
-            assert_eq!(placed.answer.is(200)["status"], "confirmed");
-            ORDERED
-        }
-        // Placing is idempotent, so the gateway's node has asked the new process, and was faster than the repair.
-        (End::Repair, Some(201)) => ORDERED,
-        // Slower, or not able to ask again.
-        (End::Repair, None | Some(409 | 504)) => 0,
-        (_, Some(status)) => panic!("the first attempt was answered with {status}"),
+    // Whether the customer was answered before the end, or by the new process, or not at all.
+    assert!(matches!(told, None | Some(201 | 409 | 504)), "the first attempt was answered with {told:?}");
+    if end == End::Repetition {
+        let placed = order_until_answered(&admin, KEY, &product, ORDERED);
+        assert_eq!(placed.answer.is(200)["status"], "confirmed");
+    }
+    let status = eventually("the order to be decided", || {
+        let orders = orders_of(&admin);
+        assert_eq!(orders.len(), 1, "{orders:?}");
+        orders[0]["status"].as_str().filter(|status| *status != "pending").map(String::from)
+    });
+    let kept = match (end, status.as_str()) {
+        (_, "confirmed") => ORDERED,
+        (End::TimeIsUp, "rejected") => 0,
+        (_, status) => panic!("the order is {status}"),
     };
     eventually("the stock to balance", || (stock_of(&admin, &product) == STOCK - kept).then_some(()));
-    let expected = if kept == 0 { "rejected" } else { "confirmed" };
-    let orders = orders_of(&admin);
-    assert!(orders.len() == 1 && orders[0]["status"] == expected, "{orders:?}");
     cluster.stop();
 }
 
-/// With time for everybody to wait for the test, and without the repair.
+/// With time for everybody to wait for the test.
 fn with_patience(cluster: ClusterBuilder) -> ClusterBuilder {
     let patience_ms = PATIENCE.as_millis();
     cluster
         .set("ask.timeout_ms", patience_ms)
         .set("gateway.request_timeout_ms", patience_ms)
         .set("store.transaction_limit_ms", patience_ms)
-        .set("orders.repair_every_ms", NEVER_MS)
 }
 
 /// The status of the answer to the order, if there is one.
@@ -149,13 +204,12 @@ fn first_attempt(api: &Api, product: &str) -> Option<u16> {
     answer.ok().map(|answer| answer.status)
 }
 
-/// Lets the order be written down and its stock be reserved, and not a step further; the lock that keeps it there.
-fn stop_before_the_order_is_settled(
+/// Lets the stock of the order that is written down be reserved, and not a step further; the lock that keeps it there.
+fn stop_before_the_order_is_confirmed(
     catalog_locked: Session<sea_orm::sqlx::SqliteConnection>,
     catalog: &Path,
     orders: &Path,
 ) -> Session<sea_orm::sqlx::SqliteConnection> {
-    eventually("the order to be written down", || state_of_the_order(orders));
     let orders_locked = Session::on_file(orders).locked();
     catalog_locked.release();
     let mut look = Session::on_file(catalog);

@@ -6,7 +6,7 @@
 //!   others go on. [`actors`]: those capabilities. [`log`]: what the node wrote meanwhile.
 //! - [`overload`]: ten times as much as a capability can do.
 //! - [`buyers`]: more buyers than there are pieces.
-//! - [`crash`]: a process that is killed between a reservation and its order.
+//! - [`crash`]: a process that is killed between the steps of an order, or away when its step comes.
 //! - [`outage`]: a PostgreSQL server that goes away under load.
 //! - [`clients`]: many clients at once, and those who ask until they are answered. [`locks`]: holding up a database.
 

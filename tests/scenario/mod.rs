@@ -11,7 +11,7 @@
 mod story;
 mod transcript;
 
-use crate::support::{Cluster, Postgres, Redis};
+use crate::support::{Cluster, ClusterBuilder, Postgres, Redis};
 use transcript::Transcript;
 
 /// Where the answers are written down.
@@ -19,22 +19,20 @@ const GOLDEN: &str = "tests/golden/scenario.json";
 
 #[test]
 fn one_process_tells_the_story() {
-    let cluster = Cluster::single().start();
-    tell(cluster);
+    tell(Cluster::single());
 }
 
 #[test]
 fn one_process_that_sends_every_message_through_the_wire_codec_tells_the_same_story() {
     let parity = [("enabled", "true"), ("delay_ms", "3"), ("duplicate_percent", "30"), ("seed", "7")];
     let cluster = parity.iter().fold(Cluster::single(), |c, (key, value)| c.set(&format!("parity.{key}"), value));
-    tell(cluster.start());
+    tell(cluster);
 }
 
 #[test]
 fn three_nodes_over_redis_tell_the_same_story() {
     let redis = Redis::start();
-    let cluster = Cluster::of("config/split.toml").over(&redis).start();
-    tell(cluster);
+    tell(Cluster::of("config/split.toml").over(&redis));
 }
 
 #[test]
@@ -45,10 +43,13 @@ fn replicas_over_redis_and_postgresql_tell_the_same_story() {
         // One database for all: each capability has a schema of its own in it.
         cluster = cluster.set(&format!("capabilities.{capability}.database"), database.url());
     }
-    tell(cluster.start());
+    tell(cluster);
 }
 
-fn tell(cluster: Cluster) {
+fn tell(cluster: ClusterBuilder) {
+    // Every order is confirmed or rejected when it is answered, on a busy machine too.
+    let cluster = cluster.set("orders.wait_ms", 20_000).set("ask.timeout_ms", 30_000);
+    let cluster = cluster.set("gateway.request_timeout_ms", 40_000).start();
     let mut transcript = Transcript::new();
     story::play(&cluster, &mut transcript);
     transcript.compare(GOLDEN);

@@ -206,7 +206,18 @@ impl ClusterBuilder {
         arguments.extend(["--data-dir".to_string(), data.path().display().to_string()]);
         arguments.extend(settings.into_iter().flat_map(|s| ["--set".to_string(), s]));
         let (name, hosts_auth) = (name.to_string(), hosts("auth"));
-        ClusterNode { name, arguments, address, admin_port, gateway_port, hosts_auth, namespace, process: None, data, crash_at: None }
+        ClusterNode {
+            name,
+            arguments,
+            address,
+            admin_port,
+            gateway_port,
+            hosts_auth,
+            namespace,
+            process: None,
+            data,
+            crash_at: None,
+        }
     }
 }
 

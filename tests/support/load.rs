@@ -1,9 +1,10 @@
 //! Customers who read and order without pause, and count what they are told.
 //!
-//! Each outcome is one of three. *Served*: the right answer. *Honest*: an error that says what is true, 503 with a
-//! `Retry-After` where nothing happened and 504 where that is not known. *Dishonest*: whatever else, such as a live
-//! gateway that hangs up, a 500 or a wrong answer. An order that was not served is sent again with its idempotency key
-//! until it is, as the documentation tells customers to, so in the end there is exactly one order for each key.
+//! Each outcome is one of four. *Served*: the right answer. *Pending*: an order that is surely placed, and confirmed later.
+//! *Honest*: an error that says what is true, 503 with a `Retry-After` where nothing happened and 504 where that is not
+//! known. *Dishonest*: whatever else, such as a live gateway that hangs up, a 500 or a wrong answer. An order that was not
+//! served is sent again with its idempotency key until it is, as the documentation tells customers to, so in the end there
+//! is exactly one order for each key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,6 +68,8 @@ pub struct Told {
 #[derive(Debug, Default, Clone)]
 pub struct Count {
     pub served: u64,
+    /// Orders that were placed and not confirmed yet.
+    pub pending: u64,
     pub honest: BTreeMap<String, u64>,
 }
 
@@ -237,9 +240,14 @@ impl Customer {
         loop {
             let reply = self.send(&request);
             let id = reply.as_ref().ok().and_then(|r| r.body["id"].as_str()).map(String::from);
-            let right = |r: &Reply| matches!(r.status, 200 | 201) && r.body["status"] == "confirmed";
-            let outcome = outcome("an order", reply, right);
-            let over = !matches!(outcome, Outcome::Honest(_)) || started.elapsed() > PATIENCE;
+            let placed = |r: &Reply, status: &str| matches!(r.status, 200 | 201) && r.body["status"] == status;
+            let pending = reply.as_ref().is_ok_and(|r| placed(r, "pending"));
+            let outcome = match outcome("an order", reply, |r| placed(r, "confirmed") || placed(r, "pending")) {
+                Outcome::Served if pending => Outcome::Pending,
+                outcome => outcome,
+            };
+            let again = matches!(outcome, Outcome::Honest(_) | Outcome::Pending);
+            let over = !again || started.elapsed() > PATIENCE;
             self.note(|told| {
                 if let (Outcome::Served, Some(id)) = (&outcome, id) {
                     told.acknowledged.insert(key.clone(), id);
@@ -336,6 +344,7 @@ enum Unanswered {
 #[derive(Debug)]
 enum Outcome {
     Served,
+    Pending,
     Honest(String),
     Dishonest(String),
 }
@@ -344,6 +353,7 @@ impl Count {
     fn note(&mut self, outcome: Outcome, dishonest: &mut Vec<String>) {
         match outcome {
             Outcome::Served => self.served += 1,
+            Outcome::Pending => self.pending += 1,
             Outcome::Honest(problem) => *self.honest.entry(problem).or_default() += 1,
             Outcome::Dishonest(what) => dishonest.push(what),
         }

@@ -9,7 +9,7 @@ use essaim_supervisor::config::ConfigError;
 use essaim_supervisor::contract::{Capability, Never};
 use essaim_supervisor::store::Schema;
 use essaim_supervisor::{Actor, Cx, Env, Fault, Handle, Handles, Start, StartError};
-use essaim_users_contract::{Role, Users};
+use essaim_users_contract::{Role, UserDeleted, Users};
 use serde_json::{Value, json};
 
 use crate::keys::{self, Ring};
@@ -83,6 +83,7 @@ impl Actor for AuthActor {
 
     fn handles(h: &mut Handles<Self>) {
         h.ask::<Register>().ask::<Login>().ask::<Refresh>().ask::<Logout>().ask::<GetKeys>();
+        h.event::<UserDeleted>();
     }
 
     async fn tick(&mut self, timer: &'static str, cx: &mut Cx) -> Result<(), Fault> {

@@ -7,7 +7,7 @@
 //! - [`AuthSettings`]: the section `[auth]`.
 //! - [`http`]: its routes.
 //! - `password`, `keys`, `throttle`: Argon2id, signing keys and their rotation, slowing down those who guess.
-//! - `first_admin`, `sweep`: what timers do.
+//! - `deleted`: a user was deleted. `first_admin`, `sweep`: what timers do.
 //! - `store`: the tables.
 
 mod actor;
@@ -18,6 +18,7 @@ pub use settings::{Argon2Settings, AuthSettings, FirstAdminSettings, KeySettings
 
 pub mod http;
 
+mod deleted;
 mod first_admin;
 mod keys;
 mod login;

@@ -36,8 +36,10 @@ pub(crate) async fn sweep(shared: &AuthShared, cx: &mut Cx) -> Result<(), Fault>
     Ok(())
 }
 
-/// Deletes passwords whose user users has not known for `auth.orphan_days`: users who were deleted, and registrations
-/// that were interrupted. The time in between protects the passwords from a users database that is wrong for a while.
+/// Deletes passwords whose user users has not known for `auth.orphan_days`: of registrations that were interrupted, which
+/// store the password first and never made a user, so that no event tells of them; and of users whose deletion was not
+/// heard, such as when a database was restored. The time in between protects the passwords from a users database that is
+/// wrong for a while.
 async fn orphans(shared: &AuthShared, cx: &mut Cx, now: i64) -> Result<(), Fault> {
     let after = shared.swept.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let some = credentials::users_after(cx.db(), &after, EXISTING_MAX as u64).await?;

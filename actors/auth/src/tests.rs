@@ -16,7 +16,7 @@ use essaim_auth_contract::*;
 use essaim_supervisor::contract::{AskError, Unknown};
 use essaim_supervisor::{Harness, Stage};
 use essaim_users_contract::{
-    CreateUser, CreateUserError, Existing, FindByEmail, GetUser, HasAdmin, Invalid, Role, User,
+    CreateUser, CreateUserError, Existing, FindByEmail, GetUser, HasAdmin, Invalid, Role, User, UserDeleted,
 };
 
 use crate::{Argon2Settings, AuthActor, AuthSettings};

@@ -1,8 +1,8 @@
 //! `catalog`: products with their prices, and the stock that orders take from.
 //!
 //! Stock never goes negative and never oversells: it is only ever taken by a conditional update, all lines of an order
-//! in one transaction. What an order took is a row keyed by the order's id, so that taking and giving back can be asked
-//! any number of times, in any order.
+//! in one transaction. What an order took is a row keyed by the order's id, so that taking and giving back can be said
+//! any number of times, in any order: a dead letter that is tried again may come late.
 //!
 //! # Layout
 //!
@@ -71,7 +71,7 @@ impl Actor for CatalogActor {
     fn handles(h: &mut Handles<Self>) {
         h.ask::<ListProducts>().ask::<GetProduct>().ask::<Describe>().ask::<GetStock>();
         h.ask::<CreateProduct>().ask::<UpdateProduct>().ask::<SetStock>();
-        h.ask::<Reserve>().ask::<Release>();
+        h.command::<Reserve>().command::<Release>();
     }
 }
 

@@ -1,41 +1,45 @@
 //! How orders take stock and give it back.
 
-use essaim_catalog_contract::{PricedLine, Release, Reserve, ReserveError};
-use essaim_supervisor::{Cx, Fault, Handle, reject};
+use essaim_catalog_contract::{Release, Reserve, StockRefused, StockReserved};
+use essaim_supervisor::{Apply, Cx, Fault};
 
 use crate::store::{self, Held};
 use crate::{CatalogActor, valid};
 
-impl Handle<Reserve> for CatalogActor {
-    async fn handle(&mut self, m: Reserve, cx: &mut Cx) -> Result<Vec<PricedLine>, Fault<ReserveError>> {
-        valid::lines(&m.lines).map_err(reject)?;
+impl Apply<Reserve> for CatalogActor {
+    async fn apply(&mut self, m: Reserve, cx: &mut Cx) -> Result<(), Fault<String>> {
         let Reserve { order_id, lines } = m;
         let now_ms = crate::ms(cx.env().wall());
-        let tx = cx.begin().await?;
-        let refusal = match store::hold(&tx, &order_id, &lines, now_ms).await? {
-            Held::Taken(priced) => {
-                tx.commit().await?;
-                return Ok(priced);
+        let refusal = match valid::lines(&lines) {
+            Ok(()) => {
+                let tx = cx.begin().await?;
+                match store::hold(&tx, &order_id, &lines, now_ms).await? {
+                    Held::Taken(lines) => {
+                        tx.publish(StockReserved { order_id, lines }).await?;
+                        return Ok(tx.commit().await?);
+                    }
+                    Held::Known => tx.rollback().await.map(|()| None),
+                    Held::Short(refusal) => tx.rollback().await.map(|()| Some(refusal)),
+                }?
             }
-            Held::Known => None,
-            Held::Short(error) => Some(error),
+            Err(refusal) => Some(refusal),
         };
-        tx.rollback().await?;
-        // A refusal is remembered as well: two attempts for one order must not end differently, since what the later
+        // A refusal is remembered as well: two reservations for one order must not end differently, since what the later
         // one took would belong to an order that is rejected.
         let tx = cx.begin().await?;
-        let answer = store::refuse(&tx, &order_id, &lines, refusal.as_ref(), now_ms).await?;
-        tx.commit().await?;
-        answer.map_err(reject)
+        match store::refuse(&tx, &order_id, &lines, refusal.as_ref(), now_ms).await? {
+            Ok(lines) => tx.publish(StockReserved { order_id, lines }).await?,
+            Err(reason) => tx.publish(StockRefused { order_id, reason }).await?,
+        };
+        Ok(tx.commit().await?)
     }
 }
 
-impl Handle<Release> for CatalogActor {
-    async fn handle(&mut self, m: Release, cx: &mut Cx) -> Result<(), Fault> {
+impl Apply<Release> for CatalogActor {
+    async fn apply(&mut self, m: Release, cx: &mut Cx) -> Result<(), Fault<String>> {
         let now_ms = crate::ms(cx.env().wall());
         let tx = cx.begin().await?;
         store::release(&tx, &m.order_id, now_ms).await?;
-        tx.commit().await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 }

@@ -9,7 +9,7 @@ mod http;
 mod stock;
 
 async fn catalog() -> Stage<CatalogActor> {
-    Harness::sqlite().start().await
+    Harness::sqlite().witness::<StockReserved>().witness::<StockRefused>().start().await
 }
 
 fn admin() -> Principal {
@@ -28,6 +28,14 @@ fn id(n: u32) -> String {
 
 async fn create(t: &Stage<CatalogActor>, new: CreateProduct) -> Product {
     t.ask_as(admin(), new).await.unwrap()
+}
+
+/// What catalog has said of reservations so far: prices, or why not.
+async fn answers(t: &Stage<CatalogActor>, order: u32) -> Vec<Result<Vec<PricedLine>, Refusal>> {
+    let order_id = format!("order-{order}");
+    let taken = t.published::<StockReserved>().await.into_iter().filter(|e| e.order_id == order_id);
+    let refused = t.published::<StockRefused>().await.into_iter().filter(|e| e.order_id == order_id);
+    taken.map(|e| Ok(e.lines)).chain(refused.map(|e| Err(e.reason))).collect()
 }
 
 async fn stock(t: &Stage<CatalogActor>, n: u32) -> i64 {

@@ -2,7 +2,7 @@
 
 use essaim_catalog_contract::{
     CatalogError, CreateProduct, MAX_LINES, MAX_NAME_CHARS, MAX_PRICE_CENTS, MAX_QUANTITY, MAX_SKU_CHARS, MAX_STOCK,
-    ReserveError, ReserveLine, UpdateProduct,
+    Refusal, ReserveLine, UpdateProduct,
 };
 
 pub(crate) fn new_product(new: &CreateProduct) -> Result<(), CatalogError> {
@@ -29,8 +29,8 @@ pub(crate) fn cursor(cursor: Option<&str>) -> Result<(), CatalogError> {
     if cursor.is_none_or(is_id) { Ok(()) } else { Err(CatalogError::BadCursor) }
 }
 
-pub(crate) fn lines(lines: &[ReserveLine]) -> Result<(), ReserveError> {
-    let invalid = |reason: String| Err(ReserveError::Invalid { reason });
+pub(crate) fn lines(lines: &[ReserveLine]) -> Result<(), Refusal> {
+    let invalid = |reason: String| Err(Refusal::Invalid { reason });
     if lines.is_empty() || lines.len() > MAX_LINES {
         return invalid(format!("there must be 1 to {MAX_LINES}"));
     }

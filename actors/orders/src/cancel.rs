@@ -1,28 +1,28 @@
-//! Cancelling an order; `lib.rs` says how it survives a crash.
+//! Cancelling an order; `lib.rs` has the whole way of an order.
 
-use essaim_orders_contract::{CancelOrder, Order, OrderError, OrderStatus};
+use essaim_catalog_contract::Release;
+use essaim_orders_contract::{CancelOrder, Order, OrderCancelled, OrderError, OrderStatus};
 use essaim_supervisor::{Cx, Fault, Handle, reject};
 
-use crate::repair::give_back;
-use crate::{OrdersActor, customer, now_ms, store};
+use crate::{OrdersActor, customer, store};
 
 impl Handle<CancelOrder> for OrdersActor {
     async fn handle(&mut self, m: CancelOrder, cx: &mut Cx) -> Result<Order, Fault<OrderError>> {
-        let subject = customer(cx)?;
-        let now_ms = now_ms(cx);
+        let customer = customer(cx)?;
         let tx = cx.begin().await?;
-        store::cancel(&tx, &subject, &m.id, now_ms).await?;
-        let found = store::find(&tx, &subject, &m.id).await?;
+        let cancelled = store::cancel(&tx, &customer, &m.id).await?;
+        let found = store::find(&tx, &customer, &m.id).await?;
+        let order = found.ok_or_else(|| reject(OrderError::NotFound))?.order;
+        if cancelled {
+            // Behind the reservation, also one that is still on its way: catalog keeps what is said of an order in order.
+            tx.send(Release { order_id: m.id.clone() }).await?;
+            tx.publish(OrderCancelled { order_id: m.id.clone(), customer }).await?;
+        }
         tx.commit().await?;
-        let found = found.ok_or_else(|| reject(OrderError::NotFound))?;
-        let status = found.order.status;
-        if status != OrderStatus::Cancelled {
-            return Err(reject(OrderError::NotCancellable { status }));
+        self.tell(cancelled, m.id, cx);
+        match order.status {
+            OrderStatus::Cancelled => Ok(order),
+            status => Err(reject(OrderError::NotCancellable { status })),
         }
-        if found.unfinished {
-            // From here on the order is cancelled, whether catalog answers now or the repair has to ask again.
-            give_back(&m.id, cx).await;
-        }
-        Ok(found.order)
     }
 }

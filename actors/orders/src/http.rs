@@ -95,26 +95,27 @@ struct NewOrderLine {
     quantity: i64,
 }
 
-/// Places an order: reserves its stock, at the prices of this moment.
+/// Places an order: its stock is reserved, at the prices of that moment.
 ///
-/// With an `Idempotency-Key` the request can be repeated: the same key with the same lines gives the same order, with
-/// status 200 if it was placed before, and goes on with an order that is still pending; an order that was rejected
-/// stays rejected. Keys are each customer's own and are kept with their orders.
+/// Most orders are confirmed at once. One that is not is answered as `pending`: it is surely placed, and becomes
+/// `confirmed` or `rejected` by itself; read it to see which. One that nobody can decide for long is rejected, and holds no
+/// stock then.
 ///
-/// After 503 or 504 the order may be pending. Unless it is repeated with its key it is rejected after a while, and
-/// holds no stock then.
+/// With an `Idempotency-Key` the request can be repeated, such as after 503 or 504: the same key with the same lines gives
+/// the same order, with status 200 if it was placed before; an order that was rejected stays rejected. Keys are each
+/// customer's own and are kept with their orders.
 #[utoipa::path(
     post, path = "/orders", request_body = NewOrder, security(("bearer" = [])),
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
         nullable = false, description = "The customer's own name for this attempt")),
     responses(
-        (status = 200, description = "The order that was placed with this key before", body = Order),
-        (status = 201, description = "The order that was placed", body = Order,
+        (status = 200, description = "The order that was placed with this key before, as it is now", body = Order),
+        (status = 201, description = "The order that was placed: `confirmed`, or `pending` if that takes longer", body = Order,
             headers(("Location" = String, description = "The order's path"))),
         (status = 409, description = "What is on sale stands against it: not enough stock, an unknown product, products \
             in different currencies, or a total that is too large; the detail says which. Or what was done before \
-            does: the key came with other lines, or its order was given up before stock could be reserved"),
-        (status = 503, description = "Not available at the moment; no stock was reserved")
+            does: the key came with other lines, or its order was given up before it could be decided"),
+        (status = 503, description = "Not available at the moment; nothing was ordered")
     )
 )]
 async fn place(caller: User, request: HttpRequest, body: Json<NewOrder>) -> Result<HttpResponse, Problem> {
@@ -155,7 +156,7 @@ async fn read(caller: User, id: Path<String>) -> Result<Json<Order>, Problem> {
     Ok(Json(order.map_err(problem)?.into()))
 }
 
-/// Cancels one of the caller's orders and gives its stock back. Cancelling it again changes nothing.
+/// Cancels one of the caller's orders; its stock goes back soon. Cancelling it again changes nothing.
 #[utoipa::path(
     post, path = "/orders/{id}/cancel",
     params(("id" = String, Path, format = "uuid", description = "The order's id")), security(("bearer" = [])),
@@ -195,13 +196,6 @@ fn problem(error: AskError<OrderError>) -> Problem {
                 .detail(format!("This `{IDEMPOTENCY_KEY}` came with other lines before; take a new one."))
         }
         OrderError::Rejected { order_id, reason } => rejected(&order_id, &reason),
-        OrderError::CatalogUnavailable { order_id } => {
-            let title = "Stock cannot be reserved at the moment";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "order-pending", title).retry_after(1).detail(format!(
-                "Order {order_id} is pending and is rejected after a while, unless it is sent again with the same \
-                 `{IDEMPOTENCY_KEY}`."
-            ))
-        }
         OrderError::NotCancellable { status } => {
             Problem::new(StatusCode::CONFLICT, "not-cancellable", "The order cannot be cancelled")
                 .detail(format!("The order is {status}."))

@@ -1,51 +1,52 @@
 //! `orders`: placing, reading and cancelling orders.
 //!
-//! # How an order survives a crash
+//! # How an order goes its way
 //!
-//! An order and its stock are in two databases, and asks wait outside transactions. So placing has three steps, each of
-//! which may be the last before a crash: (1) the order is written as `pending`; (2) catalog is asked to reserve under
-//! the order's id; (3) the order is `confirmed` with its prices, or `rejected`. Cancelling has two: (1) the order is
-//! `cancelled`; (2) catalog is asked to release.
+//! An order and its stock are in two databases. So an order is a saga of steps, each of which is one transaction with the
+//! messages that cause the next one: (1) `PlaceOrder` writes the order as `pending` and sends `Reserve` to catalog; (2)
+//! catalog takes the stock, or does not, and publishes `StockReserved` or `StockRefused`; (3) orders makes the order
+//! `confirmed` with its prices, or `rejected`. Whatever crashes, each step happens once: the message that causes it is
+//! stored with what was decided before, and comes again until it is applied.
 //!
-//! What keeps stock from leaking is that whatever is unfinished is written down first. Each order has a moment after
-//! which the repair looks at it, and none once nothing is left to do:
+//! Stock that an order does not keep goes back by `Release`, sent in the transaction that decides so: by a cancellation, by
+//! the repair, which gives up orders that nobody could decide in time, by a price that an order cannot have, and by
+//! `StockReserved` for an order that is no longer pending. An order leaves `pending` by a compare-and-set on its status, so
+//! of several who decide at once, in several nodes, one does. `docs/orders.md` has it step by step.
 //!
-//! - a `pending` order is given up then: it is `rejected`, and its stock is released. Its customer never got an answer,
-//!   or got one that said that the outcome was not known; to confirm it hours later, at prices of which nobody was
-//!   told, would be worse than to end it. A customer who does want it sends it again with the same idempotency key
-//!   while it is pending, and the attempt goes on from step 2;
-//! - a `rejected` or `cancelled` order with such a moment may still hold stock: it is released until catalog has said
-//!   that it did.
-//!
-//! An order leaves `pending` by a compare-and-set on its status, so of a late attempt, a repeated one, the repair and a
-//! cancellation in several nodes one decides. Whoever loses reads what was decided. Reserving after a release takes
-//! nothing, since catalog remembers both by the order's id.
+//! `PlaceOrder` waits a little after step 1, so that most customers are told `confirmed` at once (`waiting`).
 //!
 //! # Layout
 //!
-//! - [`OrdersActor`], [`OrdersSettings`]: the actor. `place`, `cancel`, `reading`: its handlers; `repair`: its timer.
+//! - [`OrdersActor`], [`OrdersSettings`], [`OrdersShared`]: the actor. `place`, `cancel`, `reading`: its asks; `settle`,
+//!   `forget`: what it hears of others; `repair`: its timer; `waiting`: who waits for an order.
 //! - `valid`: what an order may be; `price`: what it costs; `store`: the table.
 //! - [`http`]: the routes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_catalog_contract::Catalog;
-use essaim_orders_contract::{CancelOrder, GetOrder, ListOrders, OrderError, Orders, PlaceOrder};
+use essaim_catalog_contract::{StockRefused, StockReserved};
+use essaim_orders_contract::{
+    CancelOrder, ForgetCustomer, GetOrder, ListOrders, OrderError, OrderSettled, Orders, PlaceOrder,
+};
 use essaim_supervisor::config::ConfigError;
-use essaim_supervisor::contract::Capability;
 use essaim_supervisor::store::Schema;
 use essaim_supervisor::{Actor, Cx, Fault, Handles, Start, StartError, reject};
+use essaim_users_contract::UserDeleted;
 use serde::{Deserialize, Serialize};
 
 pub mod http;
 
 mod cancel;
+mod forget;
 mod place;
 mod price;
 mod reading;
 mod repair;
+mod settle;
 mod store;
 mod valid;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -54,32 +55,53 @@ mod tests;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrdersSettings {
-    /// How long after an order's last attempt the repair leaves it alone, in milliseconds. Longer than an ask may take
-    /// (`ask.timeout_ms`), or the repair rejects orders that are being placed.
-    pub repair_after_ms: u64,
-    /// How often each node looks for orders to repair, in milliseconds.
+    /// How long placing an order waits for it to be confirmed or rejected before it is answered as pending, in
+    /// milliseconds; never beyond three quarters of the time that the ask has left. 0: it does not wait.
+    pub wait_ms: u64,
+    /// How many wait so at a time in one node, each in an instance; never more than half of the instances, since those
+    /// confirm the orders. Further ones are answered as pending at once.
+    pub waiting_most: usize,
+    /// How long an order may be pending before it is given up, in milliseconds: for that long catalog may be away.
+    pub pending_timeout_ms: u64,
+    /// How often each node looks for orders to give up, in milliseconds.
     pub repair_every_ms: u64,
-    /// The most orders that are repaired in one go.
+    /// The most orders that are given up in one go.
     pub repair_batch: u32,
+    /// How long after a user was deleted the user's orders are forgotten once more, in milliseconds. Longer than an access
+    /// token is valid (`auth.access_token_seconds`): until then the user may still order.
+    pub forget_again_ms: u64,
 }
 
 impl Default for OrdersSettings {
     fn default() -> Self {
-        Self { repair_after_ms: 15_000, repair_every_ms: 5_000, repair_batch: 100 }
+        Self {
+            wait_ms: 2_000,
+            waiting_most: 16,
+            pending_timeout_ms: 900_000,
+            repair_every_ms: 5_000,
+            repair_batch: 100,
+            forget_again_ms: 3_600_000,
+        }
     }
+}
+
+/// What the instances of one node share.
+#[derive(Debug)]
+pub struct OrdersShared {
+    settings: OrdersSettings,
+    waiting: Arc<waiting::Waiting>,
 }
 
 /// Answers for [`Orders`].
 pub struct OrdersActor {
-    settings: OrdersSettings,
+    shared: Arc<OrdersShared>,
+    _counted: waiting::Counted,
 }
 
 impl Actor for OrdersActor {
     type Capability = Orders;
     type Settings = OrdersSettings;
-    type Shared = OrdersSettings;
-
-    const ASKS: &'static [&'static str] = &[Catalog::NAME];
+    type Shared = Arc<OrdersShared>;
 
     fn schema() -> Option<Schema> {
         Some(store::schema())
@@ -92,28 +114,24 @@ impl Actor for OrdersActor {
         }
     }
 
-    async fn share(settings: OrdersSettings, start: &mut Start) -> Result<OrdersSettings, StartError> {
+    async fn share(settings: OrdersSettings, start: &mut Start) -> Result<Arc<OrdersShared>, StartError> {
         start.every(repair::TIMER, Duration::from_millis(settings.repair_every_ms));
-        Ok(settings)
+        let waiting = waiting::Waiting::at_most(settings.waiting_most);
+        Ok(Arc::new(OrdersShared { settings, waiting }))
     }
 
-    async fn start(settings: &OrdersSettings, _: &mut Start) -> Result<Self, StartError> {
-        Ok(Self { settings: settings.clone() })
+    async fn start(shared: &Arc<OrdersShared>, _: &mut Start) -> Result<Self, StartError> {
+        Ok(Self { shared: shared.clone(), _counted: shared.waiting.count() })
     }
 
     fn handles(h: &mut Handles<Self>) {
         h.ask::<PlaceOrder>().ask::<CancelOrder>().ask::<GetOrder>().ask::<ListOrders>();
+        h.event::<StockReserved>().event::<StockRefused>().broadcast::<OrderSettled>();
+        h.event::<UserDeleted>().command::<ForgetCustomer>();
     }
 
     async fn tick(&mut self, _: &'static str, cx: &mut Cx) -> Result<(), Fault> {
         self.repair(cx).await
-    }
-}
-
-impl OrdersActor {
-    /// The moment after which the repair looks at an order that is being worked on now.
-    fn repair_after(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_add_unsigned(self.settings.repair_after_ms)
     }
 }
 

@@ -1,8 +1,7 @@
-//! Finishing what a crash, or an answer that did not come, left undone; `lib.rs` says why this is enough.
+//! Giving up orders that nobody could decide in time.
 
 use essaim_catalog_contract::Release;
-use essaim_orders_contract::OrderStatus;
-use essaim_supervisor::contract::{AskError, Never};
+use essaim_orders_contract::{OrderRejected, OrderStatus, Rejection};
 use essaim_supervisor::{Cx, Fault};
 
 use crate::{OrdersActor, now_ms, store};
@@ -11,67 +10,33 @@ use crate::{OrdersActor, now_ms, store};
 pub(crate) const TIMER: &str = "repair";
 
 impl OrdersActor {
-    /// Rejects pending orders whose time is up, and releases the stock of orders that must not hold any.
+    /// Rejects pending orders whose time is up, and has the stock released of others that are due: those that an earlier
+    /// version left half-way.
     ///
-    /// Every node does so, and may do the same at once: each step is harmless when it is repeated.
+    /// Every node does so, and may do the same at once: for each order one of them does it, in one transaction.
     pub(crate) async fn repair(&self, cx: &mut Cx) -> Result<(), Fault> {
         let now_ms = now_ms(cx);
-        for (id, status) in store::due(cx.db(), now_ms, u64::from(self.settings.repair_batch)).await? {
-            if status == OrderStatus::Pending {
-                let tx = cx.begin().await?;
-                let given_up = store::abandon(&tx, &id, now_ms).await?;
-                tx.commit().await?;
-                if !given_up {
-                    continue;
-                }
-                tracing::info!(order = id, "an order that was left pending is rejected");
+        for (order_id, status) in store::due(cx.db(), now_ms, u64::from(self.shared.settings.repair_batch)).await? {
+            let tx = cx.begin().await?;
+            let given_up = match status {
+                OrderStatus::Pending => store::abandon(&tx, &order_id, now_ms).await?,
+                _ => None,
+            };
+            let abandoned = given_up.is_some();
+            if let Some(customer) = given_up {
+                let (order_id, reason) = (order_id.clone(), Rejection::Abandoned);
+                tx.publish(OrderRejected { order_id, customer, reason }).await?;
+            } else if !store::finish(&tx, &order_id).await? {
+                // Somebody was faster.
+                continue;
             }
-            match release(&id, cx).await {
-                Ok(()) => {}
-                // The others would fare no better; the next round comes soon.
-                Err(AskError::NotDelivered(error)) => {
-                    tracing::warn!(%error, "stock cannot be released now; trying again");
-                    return Ok(());
-                }
-                // Others come first in the next rounds, or one that always fails would hold them up.
-                Err(error) => {
-                    tracing::warn!(order = id, %error, "an order's stock was not released; trying again");
-                    let later = self.repair_after(now_ms);
-                    let status = if status == OrderStatus::Pending { OrderStatus::Rejected } else { status };
-                    let tx = cx.begin().await?;
-                    store::put_off(&tx, &id, status, later).await?;
-                    tx.commit().await?;
-                }
+            tx.send(Release { order_id: order_id.clone() }).await?;
+            tx.commit().await?;
+            if abandoned {
+                tracing::info!(order = order_id, "an order that was left pending is rejected");
             }
+            self.tell(abandoned, order_id, cx);
         }
         Ok(())
     }
-}
-
-/// Releases an order's stock now if that can be done; otherwise the repair does it.
-pub(crate) async fn give_back(id: &str, cx: &mut Cx) {
-    if let Err(error) = release(id, cx).await {
-        tracing::info!(order = id, %error, "the order's stock is not released yet; the repair will ask again");
-    }
-}
-
-/// Asks catalog to release an order's stock, and notes that it did.
-async fn release(id: &str, cx: &mut Cx) -> Result<(), AskError<Never>> {
-    // Half of the time that is left: whoever waits for this handler gets an answer even if catalog gives none.
-    let limit = cx.deadline().saturating_duration_since(cx.env().now()) / 2;
-    cx.ask_within(Release { order_id: id.into() }, limit).await?;
-    let noted = async {
-        let tx = cx.begin().await?;
-        store::released(&tx, id).await?;
-        tx.commit().await?;
-        Ok::<_, Fault>(())
-    };
-    if let Err(fault) = noted.await {
-        tracing::warn!(
-            order = id,
-            ?fault,
-            "the order's stock is released, and that could not be noted; the repair will"
-        );
-    }
-    Ok(())
 }

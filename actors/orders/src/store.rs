@@ -3,8 +3,8 @@
 use essaim_orders_contract::{Order, OrderStatus, Rejection};
 use essaim_supervisor::store::Schema;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{Condition, IntoActiveModel, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::sea_query::{OnConflict, Query};
+use sea_orm::{Condition, FromQueryResult, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -33,9 +33,13 @@ pub(crate) struct Model {
     /// Why it was rejected, as JSON.
     rejection: Option<String>,
     created_at_ms: i64,
-    /// When the repair should look at the order; null once nothing is left to do.
+    /// When a pending order is given up; null once it is decided. Other orders with such a moment were left by a version
+    /// that released stock in a step of its own.
     repair_after_ms: Option<i64>,
 }
+
+/// Whose the orders are whose customer was deleted: no subject of a principal, which are ids of users.
+const NOBODY: &str = "(deleted)";
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub(crate) enum Relation {}
@@ -46,9 +50,9 @@ impl ActiveModelBehavior for ActiveModel {}
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub order: Order,
+    /// The customer.
+    pub subject: String,
     pub body_hash: String,
-    /// Whether something is left to do: reserving for a pending order, releasing for any other.
-    pub unfinished: bool,
 }
 
 /// An order to write.
@@ -57,7 +61,8 @@ pub(crate) struct New<'a> {
     pub subject: &'a str,
     pub idempotency_key: Option<&'a str>,
     pub body_hash: &'a str,
-    pub repair_after_ms: i64,
+    /// When it is given up unless it is decided.
+    pub due_ms: i64,
 }
 
 /// Writes a new order. False, and nothing is changed, if its id or its customer's key is known.
@@ -74,7 +79,7 @@ pub(crate) async fn insert(tx: &impl ConnectionTrait, new: New<'_>) -> Result<bo
         currency: None,
         rejection: None,
         created_at_ms: order.created_at_ms,
-        repair_after_ms: Some(new.repair_after_ms),
+        repair_after_ms: Some(new.due_ms),
     };
     let unless_known = OnConflict::new().do_nothing().to_owned();
     Ok(Entity::insert(row.into_active_model()).on_conflict(unless_known).exec_without_returning(tx).await? == 1)
@@ -99,6 +104,18 @@ pub(crate) async fn find(db: &impl ConnectionTrait, subject: &str, id: &str) -> 
     stored(Entity::find_by_id(id).filter(Column::Subject.eq(subject)).one(db).await?)
 }
 
+/// The order with this id, whosever it is; for messages that are about no customer.
+pub(crate) async fn of_any(db: &impl ConnectionTrait, id: &str) -> Result<Option<Stored>, DbErr> {
+    stored(Entity::find_by_id(id).one(db).await?)
+}
+
+/// How far an order has come, whosever it is.
+pub(crate) async fn status(db: &impl ConnectionTrait, id: &str) -> Result<Option<OrderStatus>, DbErr> {
+    let found: Option<String> =
+        Entity::find_by_id(id).select_only().column(Column::Status).into_tuple().one(db).await?;
+    found.map(|text| status_of(&text)).transpose()
+}
+
 /// At most `limit` of the customer's orders older than `cursor`, newest first.
 pub(crate) async fn page(
     db: &impl ConnectionTrait,
@@ -112,77 +129,80 @@ pub(crate) async fn page(
     rows.into_iter().map(|row| Ok(Stored::try_from(row)?.order)).collect()
 }
 
-/// Puts the repair off. False if the order is not in this state, or has nothing left to do.
-pub(crate) async fn put_off(
-    tx: &impl ConnectionTrait,
-    id: &str,
-    status: OrderStatus,
-    repair_after_ms: i64,
-) -> Result<bool, DbErr> {
-    let update = Entity::update_many()
-        .col_expr(Column::RepairAfterMs, Expr::value(repair_after_ms))
-        .filter(Column::Id.eq(id))
-        .filter(Column::Status.eq(status.to_string()))
-        .filter(Column::RepairAfterMs.is_not_null());
-    Ok(update.exec(tx).await?.rows_affected == 1)
-}
-
 /// Writes what became of a pending order. False, and nothing is changed, if it is not pending any more.
-///
-/// `release_from_ms`: from when on the repair should release its stock; `None` if it holds none that it should not.
-pub(crate) async fn settle(
-    tx: &impl ConnectionTrait,
-    order: &Order,
-    release_from_ms: Option<i64>,
-) -> Result<bool, DbErr> {
+pub(crate) async fn settle(tx: &impl ConnectionTrait, order: &Order) -> Result<bool, DbErr> {
     let rejection = order.rejection.as_ref().map(to_json).transpose()?;
-    let update = Entity::update_many()
-        .col_expr(Column::Status, Expr::value(order.status.to_string()))
+    let update = decide(order.status)
         .col_expr(Column::Lines, Expr::value(to_json(&order.lines)?))
         .col_expr(Column::TotalCents, Expr::value(order.total_cents))
         .col_expr(Column::Currency, Expr::value(order.currency.clone()))
         .col_expr(Column::Rejection, Expr::value(rejection))
-        .col_expr(Column::RepairAfterMs, Expr::value(release_from_ms))
         .filter(Column::Id.eq(&order.id))
-        .filter(Column::Status.eq(OrderStatus::Pending.to_string()));
+        .filter(is(&[OrderStatus::Pending]));
     Ok(update.exec(tx).await?.rows_affected == 1)
 }
 
-/// Rejects a pending order that nobody has worked on until its moment came. False if somebody has.
-pub(crate) async fn abandon(tx: &impl ConnectionTrait, id: &str, now_ms: i64) -> Result<bool, DbErr> {
-    let update = Entity::update_many()
-        .col_expr(Column::Status, Expr::value(OrderStatus::Rejected.to_string()))
+/// Rejects a pending order whose time is up; its customer, if this is what decided it.
+pub(crate) async fn abandon(tx: &impl ConnectionTrait, id: &str, now_ms: i64) -> Result<Option<String>, DbErr> {
+    let update = decide(OrderStatus::Rejected)
         .col_expr(Column::Rejection, Expr::value(to_json(&Rejection::Abandoned)?))
-        .col_expr(Column::RepairAfterMs, Expr::value(now_ms))
         .filter(Column::Id.eq(id))
-        .filter(Column::Status.eq(OrderStatus::Pending.to_string()))
+        .filter(is(&[OrderStatus::Pending]))
         .filter(Column::RepairAfterMs.lte(now_ms));
-    Ok(update.exec(tx).await?.rows_affected == 1)
+    Ok(returning(tx, update).await?.into_iter().next().map(|row| row.subject))
 }
 
-/// Cancels a pending or confirmed order, whose stock is then to be released. False if it is neither.
-pub(crate) async fn cancel(
-    tx: &impl ConnectionTrait,
-    subject: &str,
-    id: &str,
-    release_from_ms: i64,
-) -> Result<bool, DbErr> {
-    let update = Entity::update_many()
-        .col_expr(Column::Status, Expr::value(OrderStatus::Cancelled.to_string()))
-        .col_expr(Column::RepairAfterMs, Expr::value(release_from_ms))
+/// Cancels a pending or confirmed order. False if it is neither.
+pub(crate) async fn cancel(tx: &impl ConnectionTrait, subject: &str, id: &str) -> Result<bool, DbErr> {
+    let update = decide(OrderStatus::Cancelled)
         .filter(Column::Id.eq(id))
         .filter(Column::Subject.eq(subject))
-        .filter(Column::Status.is_in([OrderStatus::Pending.to_string(), OrderStatus::Confirmed.to_string()]));
+        .filter(is(&[OrderStatus::Pending, OrderStatus::Confirmed]));
     Ok(update.exec(tx).await?.rows_affected == 1)
 }
 
-/// Notes that catalog has released an order's stock.
-pub(crate) async fn released(tx: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
+/// Cancels all pending orders of a customer; their ids.
+pub(crate) async fn cancel_pending(tx: &impl ConnectionTrait, subject: &str) -> Result<Vec<String>, DbErr> {
+    let update = decide(OrderStatus::Cancelled).filter(Column::Subject.eq(subject)).filter(is(&[OrderStatus::Pending]));
+    Ok(returning(tx, update).await?.into_iter().map(|row| row.id).collect())
+}
+
+/// Makes a customer's orders nobody's.
+pub(crate) async fn anonymize(tx: &impl ConnectionTrait, subject: &str) -> Result<(), DbErr> {
+    let update = Entity::update_many()
+        .col_expr(Column::Subject, Expr::value(NOBODY))
+        .col_expr(Column::IdempotencyKey, Expr::value(Option::<String>::None))
+        .filter(Column::Subject.eq(subject));
+    update.exec(tx).await.map(drop)
+}
+
+/// Notes that the stock of an order that is rejected or cancelled is being released. False if nothing of it was left to do.
+pub(crate) async fn finish(tx: &impl ConnectionTrait, id: &str) -> Result<bool, DbErr> {
     let update = Entity::update_many()
         .col_expr(Column::RepairAfterMs, Expr::value(Option::<i64>::None))
         .filter(Column::Id.eq(id))
-        .filter(Column::Status.is_in([OrderStatus::Rejected.to_string(), OrderStatus::Cancelled.to_string()]));
-    update.exec(tx).await.map(drop)
+        .filter(is(&[OrderStatus::Rejected, OrderStatus::Cancelled]))
+        .filter(Column::RepairAfterMs.is_not_null());
+    Ok(update.exec(tx).await?.rows_affected == 1)
+}
+
+/// An update that decides orders.
+fn decide(status: OrderStatus) -> UpdateMany<Entity> {
+    Entity::update_many()
+        .col_expr(Column::Status, Expr::value(status.to_string()))
+        .col_expr(Column::RepairAfterMs, Expr::value(Option::<i64>::None))
+}
+
+fn is(statuses: &[OrderStatus]) -> Expr {
+    Column::Status.is_in(statuses.iter().map(ToString::to_string))
+}
+
+/// Runs an update and reads the rows in the same statement, so that no other writer comes between.
+async fn returning(tx: &impl ConnectionTrait, update: UpdateMany<Entity>) -> Result<Vec<Model>, DbErr> {
+    let mut statement = update.into_query();
+    statement.returning(Query::returning().columns(Column::iter()));
+    let rows = tx.query_all(&statement).await?;
+    rows.iter().map(|row| Model::from_query_result(row, "")).collect()
 }
 
 /// Orders whose moment for repair has come, the longest waiting first, with their status.
@@ -221,7 +241,7 @@ impl TryFrom<Model> for Stored {
             rejection: row.rejection.as_deref().map(from_json).transpose()?,
             created_at_ms: row.created_at_ms,
         };
-        Ok(Self { order, body_hash: row.body_hash, unfinished: row.repair_after_ms.is_some() })
+        Ok(Self { order, subject: row.subject, body_hash: row.body_hash })
     }
 }
 

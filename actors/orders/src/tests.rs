@@ -1,39 +1,23 @@
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
-use essaim_catalog_contract::{PricedLine, Release, Reserve, ReserveError, ReserveLine};
+use essaim_catalog_contract::{PricedLine, Refusal, Release, Reserve, ReserveLine, StockRefused, StockReserved};
 use essaim_orders_contract::*;
-use essaim_supervisor::contract::{self, AskError, Failure, FailureKind, Principal, Unknown};
+use essaim_supervisor::contract::{AskError, Principal};
 use essaim_supervisor::{Harness, Stage};
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
 
 use crate::{OrdersActor, OrdersSettings};
 
+mod forget;
 mod http;
 mod orders;
-mod repair;
+mod saga;
+mod waiting;
 
-/// What goes wrong with one ask of catalog.
-#[derive(Clone, Copy)]
-enum Mishap {
-    /// The asker's node dies before catalog gets the message.
-    CrashBefore,
-    /// The asker's node dies after catalog has done it.
-    CrashAfter,
-    /// Catalog is not there.
-    NotDelivered,
-    /// Catalog's database is not there.
-    Failed,
-    /// Catalog did not get the message, and nobody knows.
-    LostBefore,
-    /// Catalog has done it, and the answer is lost.
-    LostAfter,
-}
-
-use Mishap::*;
-
-/// Catalog as its contract describes it, in memory.
+/// Catalog as its contract describes it, in memory. It does nothing by itself: a test has it catch up with what orders
+/// has sent.
 #[derive(Clone)]
 struct Shop(Arc<Mutex<State>>);
 
@@ -42,23 +26,19 @@ struct State {
     products: BTreeMap<String, (i64, &'static str, i64)>,
     /// What each order holds; `None` once it was released.
     orders: BTreeMap<String, Option<Vec<ReserveLine>>>,
-    /// What goes wrong with the next asks.
-    reserving: Vec<Mishap>,
-    releasing: Vec<Mishap>,
-    /// Told of each release that was done.
-    released: mpsc::UnboundedSender<String>,
+    /// How many commands of each kind it has done.
+    reserved: usize,
+    released: usize,
 }
 
 impl Shop {
     /// Product 1 costs 1.00 EUR, product 2 2.50 EUR and product 3 3.00 USD; there are ten pieces of each. Product 4
     /// has a price that no total can hold.
-    fn open() -> (Self, mpsc::UnboundedReceiver<String>) {
-        let (released, hear) = mpsc::unbounded_channel();
+    fn open() -> Self {
         let dear = MAX_TOTAL_CENTS / 2 + 1;
         let products = [(1, 100, "EUR"), (2, 250, "EUR"), (3, 300, "USD"), (4, dear, "EUR")];
         let products = products.map(|(n, price, currency)| (id(n), (price, currency, 10))).into();
-        let (orders, reserving, releasing) = Default::default();
-        (Self(Arc::new(Mutex::new(State { products, orders, reserving, releasing, released }))), hear)
+        Self(Arc::new(Mutex::new(State { products, orders: BTreeMap::new(), reserved: 0, released: 0 })))
     }
 
     fn stock(&self, n: u32) -> i64 {
@@ -69,33 +49,51 @@ impl Shop {
         self.0.lock().unwrap().products.get_mut(&id(n)).unwrap().0 = cents;
     }
 
-    fn next_reserves(&self, mishaps: &[Mishap]) {
-        self.0.lock().unwrap().reserving = mishaps.iter().rev().copied().collect();
+    /// Does what orders has sent since, and tells what became of it.
+    async fn catch_up(&self, t: &Stage<OrdersActor>) {
+        self.reserve_all(t).await;
+        self.release_all(t).await;
     }
 
-    fn next_releases(&self, mishaps: &[Mishap]) {
-        self.0.lock().unwrap().releasing = mishaps.iter().rev().copied().collect();
+    async fn reserve_all(&self, t: &Stage<OrdersActor>) {
+        let done_before = self.0.lock().unwrap().reserved;
+        for m in t.sent::<Reserve>().await.into_iter().skip(done_before) {
+            let (order_id, done) = (m.order_id.clone(), self.0.lock().unwrap().reserve(&m));
+            self.0.lock().unwrap().reserved += 1;
+            match done {
+                Ok(lines) => t.deliver(StockReserved { order_id, lines }).await.unwrap(),
+                Err(reason) => t.deliver(StockRefused { order_id, reason }).await.unwrap(),
+            }
+        }
     }
 
-    fn reserve(&self, m: Reserve) -> Result<Vec<PricedLine>, AskError<ReserveError>> {
-        let mishap = self.0.lock().unwrap().reserving.pop();
-        befall(mishap, || self.0.lock().unwrap().reserve(&m).map_err(AskError::Rejected))
+    async fn release_all(&self, t: &Stage<OrdersActor>) {
+        let done_before = self.0.lock().unwrap().released;
+        for m in t.sent::<Release>().await.into_iter().skip(done_before) {
+            let mut state = self.0.lock().unwrap();
+            state.release(m.order_id);
+            state.released += 1;
+        }
     }
 
-    fn release<E>(&self, m: Release) -> Result<(), AskError<E>> {
-        let mishap = self.0.lock().unwrap().releasing.pop();
-        befall(mishap, || {
-            self.0.lock().unwrap().release(m.order_id);
-            Ok(())
-        })
+    /// Catches up again and again while something else goes on.
+    async fn beside<T>(&self, t: &Stage<OrdersActor>, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = self.catch_up(t) => {}
+            }
+        }
     }
 }
 
 impl State {
-    fn reserve(&mut self, m: &Reserve) -> Result<Vec<PricedLine>, ReserveError> {
+    fn reserve(&mut self, m: &Reserve) -> Result<Vec<PricedLine>, Refusal> {
         match self.orders.get(&m.order_id) {
-            Some(None) => return Err(ReserveError::Released),
-            Some(Some(held)) if *held != m.lines => return Err(ReserveError::OtherLines),
+            Some(None) => return Err(Refusal::Released),
+            Some(Some(held)) if *held != m.lines => return Err(Refusal::OtherLines),
             Some(Some(_)) => return Ok(self.priced(&m.lines)),
             None => {}
         }
@@ -104,11 +102,11 @@ impl State {
         };
         let product_ids = ids(&|l| !self.products.contains_key(&l.product_id));
         if !product_ids.is_empty() {
-            return Err(ReserveError::UnknownProducts { product_ids });
+            return Err(Refusal::UnknownProducts { product_ids });
         }
         let product_ids = ids(&|l| self.products[&l.product_id].2 < l.quantity);
         if !product_ids.is_empty() {
-            return Err(ReserveError::Insufficient { product_ids });
+            return Err(Refusal::Insufficient { product_ids });
         }
         for line in &m.lines {
             self.products.get_mut(&line.product_id).unwrap().2 -= line.quantity;
@@ -118,10 +116,9 @@ impl State {
     }
 
     fn release(&mut self, order_id: String) {
-        for line in self.orders.insert(order_id.clone(), None).flatten().into_iter().flatten() {
+        for line in self.orders.insert(order_id, None).flatten().into_iter().flatten() {
             self.products.get_mut(&line.product_id).unwrap().2 += line.quantity;
         }
-        let _ = self.released.send(order_id);
     }
 
     fn priced(&self, lines: &[ReserveLine]) -> Vec<PricedLine> {
@@ -134,43 +131,25 @@ impl State {
     }
 }
 
-fn befall<T, E>(mishap: Option<Mishap>, work: impl FnOnce() -> Result<T, AskError<E>>) -> Result<T, AskError<E>> {
-    let lost = || AskError::Unknown(Unknown::NoAnswer { node: "shop".into() });
-    match mishap {
-        None => work(),
-        // A panic ends the handler where it stands, as a crash does.
-        Some(CrashBefore) => panic!("a crash before catalog is asked"),
-        Some(CrashAfter) => {
-            let _ = work();
-            panic!("a crash after catalog has answered")
-        }
-        Some(NotDelivered) => {
-            Err(AskError::NotDelivered(contract::NotDelivered::NoHost { capability: "catalog".into() }))
-        }
-        Some(Failed) => Err(AskError::Failed(Failure { kind: FailureKind::Database, detail: "away".into() })),
-        Some(LostBefore) => Err(lost()),
-        Some(LostAfter) => {
-            let _ = work();
-            Err(lost())
-        }
-    }
+/// Settings with which nobody waits, and a repair that a test does not live to see.
+fn at_once() -> OrdersSettings {
+    OrdersSettings { wait_ms: 0, repair_every_ms: 36_000_000, ..Default::default() }
 }
 
-async fn orders_with(shop: &Shop, settings: OrdersSettings) -> Stage<OrdersActor> {
-    let (reserving, releasing) = (shop.clone(), shop.clone());
-    Harness::sqlite()
-        .settings(settings)
-        .stub::<Reserve>(move |m| reserving.reserve(m))
-        .stub::<Release>(move |m| releasing.release(m))
-        .start()
-        .await
+async fn orders_with(settings: OrdersSettings) -> (Stage<OrdersActor>, Shop) {
+    let stage = Harness::sqlite().settings(settings).witness::<OrderConfirmed>().witness::<OrderRejected>();
+    (stage.witness::<OrderCancelled>().start().await, Shop::open())
 }
 
-/// Orders, and a repair that a test does not live to see.
 async fn orders() -> (Stage<OrdersActor>, Shop) {
-    let (shop, _) = Shop::open();
-    let never = OrdersSettings { repair_after_ms: 3_600_000, repair_every_ms: 3_600_000, ..Default::default() };
-    (orders_with(&shop, never).await, shop)
+    orders_with(at_once()).await
+}
+
+/// Places an order, lets catalog catch up, and places it again: what the customer is told then.
+async fn settled(t: &Stage<OrdersActor>, shop: &Shop, m: PlaceOrder) -> Result<Order, AskError<OrderError>> {
+    t.ask_as(ann(), m.clone()).await?;
+    shop.catch_up(t).await;
+    t.ask_as(ann(), m).await
 }
 
 fn ann() -> Principal {

@@ -1,4 +1,4 @@
-//! The capability `users`: profiles and roles. It asks nobody.
+//! The capability `users`: profiles and roles. It asks nobody, and tells whoever subscribes that a user was deleted.
 //!
 //! # Layout
 //!
@@ -20,7 +20,7 @@ use essaim_supervisor::{Actor, Cx, Fault, Handle, Handles, Start, StartError, fa
 use essaim_users_contract::{
     CreateUser, CreateUserError, DeleteUser, DeleteUserError, EXISTING_MAX, Existing, FindByEmail, GetUser, HasAdmin,
     Invalid, ListUsers, ListUsersError, PAGE_MAX, Role, SetRole, SetRoleError, UpdateUser, UpdateUserError, User,
-    UserPage, Users,
+    UserDeleted, UserPage, Users,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -121,6 +121,7 @@ impl Handle<DeleteUser> for UsersActor {
             return Err(reject(DeleteUserError::LastAdmin));
         }
         store::delete(&tx, &m.id).await?;
+        tx.publish(UserDeleted { user_id: m.id }).await?;
         tx.commit().await?;
         Ok(())
     }

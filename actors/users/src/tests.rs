@@ -86,6 +86,17 @@ async fn a_deleted_user_is_gone_and_the_address_is_free() {
 }
 
 #[tokio::test]
+async fn a_deletion_is_told_once_and_one_that_is_refused_is_not() {
+    let t = Harness::<UsersActor>::sqlite().witness::<UserDeleted>().start().await;
+    t.ask(create(1, "a@b.c")).await.unwrap();
+    t.ask(CreateUser { role: Role::Admin, ..create(2, "d@e.f") }).await.unwrap();
+    t.ask(DeleteUser { id: id(1) }).await.unwrap();
+    t.ask(DeleteUser { id: id(1) }).await.expect("once more is harmless");
+    t.ask(DeleteUser { id: id(2) }).await.expect_err("the last admin stays");
+    assert_eq!(t.published::<UserDeleted>().await, [UserDeleted { user_id: id(1) }]);
+}
+
+#[tokio::test]
 async fn the_last_admin_stays() {
     let t = users().await;
     assert_eq!(t.ask(HasAdmin {}).await, Ok(false));

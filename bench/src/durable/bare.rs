@@ -68,7 +68,8 @@ fn read_group(pipeline: &mut redis::Pipeline) {
 
 fn make_group(connection: &mut Connection) {
     // Whoever is first makes it.
-    let _: Result<(), _> = redis::cmd("XGROUP").arg("CREATE").arg(STREAM).arg(GROUP).arg("0").arg("MKSTREAM").query(connection);
+    let _: Result<(), _> =
+        redis::cmd("XGROUP").arg("CREATE").arg(STREAM).arg(GROUP).arg("0").arg("MKSTREAM").query(connection);
 }
 
 /// The ids of the entries of a reply: the texts in its arrays of two whose second is an array.

@@ -190,7 +190,7 @@ impl Consumer {
         tokio::task::spawn_local(async move {
             let how = work(&durable, &bus, partition, epoch, host, base.clone(), stopped).await;
             if let Some(base) = base {
-                base.outbox.close(&base.lane);
+                base.outbox.close(&base.lane, Outbox::floor(epoch));
             }
             let _ = ended.send((number, epoch, how));
         });

@@ -60,6 +60,11 @@ impl Letterhead {
         self.letter(env, event, LetterKind::Event { except: Arc::default() }, options)
     }
 
+    /// Any durable message, for one receiver alone.
+    pub fn to<M: Message>(&self, env: &Env, message: &M, receiver: Arc<str>) -> Result<Letter, SendError> {
+        self.letter(env, message, LetterKind::EventFor(receiver), SendOptions::new())
+    }
+
     fn letter<M: Message>(
         &self,
         env: &Env,

@@ -15,6 +15,7 @@ pub(crate) mod consumer;
 pub(crate) mod dead;
 pub(crate) mod delivery;
 pub(crate) mod enclosure;
+mod flight;
 mod keeper;
 mod leaving;
 pub(crate) mod letter;
@@ -84,7 +85,7 @@ impl Durable {
     pub async fn outbox(&self, database: &Database) -> Result<Arc<Outbox>, DbErr> {
         let lane: Arc<str> = format!("n/{}", self.host).into();
         let outbox = Outbox::new(database.clone(), self.sender.clone(), &self.config, self.env.clone(), lane.clone());
-        outbox.open(&lane).await?;
+        outbox.open(&lane, 0).await?;
         // What earlier lives of this node have left; those of other nodes are the keeper's.
         outbox.adopt(|lane| self.is_own_earlier_life(lane)).await?;
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).push(outbox.clone());

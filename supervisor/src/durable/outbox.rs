@@ -29,6 +29,8 @@ use crate::{Env, crash};
 
 /// Messages that a relay takes at a time.
 const PAGE: u32 = 256;
+/// Numbers between one epoch and the next.
+const NUMBERS: u64 = 1 << 11;
 /// The longest wait between two tries to relay: what waits should leave soon after the log is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a node that leaves looks whether its lane is empty.
@@ -49,6 +51,8 @@ pub(crate) struct Outbox {
 
 struct Lane {
     last: AtomicU64,
+    /// No number of this ownership is below it.
+    floor: u64,
     /// Messages in it, about; none for certain whenever its relay finds it empty.
     waiting: AtomicI64,
     more: Arc<Notify>,
@@ -84,14 +88,21 @@ impl Outbox {
         self.lock().values().map(|lane| lane.waiting.load(Ordering::Relaxed).max(0) as u64).sum()
     }
 
+    /// The numbers of one ownership of a partition begin here: an epoch is at least the time in milliseconds, and no lane takes
+    /// so many messages in one. They are never those of an earlier one, whose relay may still
+    /// be about to forget what it has handed over: were a number used again, it would forget another message.
+    pub fn floor(epoch: u64) -> u64 {
+        epoch.saturating_mul(NUMBERS).min(u64::MAX >> 2)
+    }
+
     /// Begins to relay a lane, with what is in it from before and what overflowed from it. Must run on an arbiter.
-    pub async fn open(self: &Arc<Self>, lane: &Arc<str>) -> Result<(), DbErr> {
+    pub async fn open(self: &Arc<Self>, lane: &Arc<str>, floor: u64) -> Result<(), DbErr> {
         let overflow = format!("/{lane}");
         let known = table::lanes(self.database.reads()).await?;
         let (last, count) = known.iter().find(|l| *l.name == **lane).map_or((0, 0), |l| (l.last, l.count));
-        self.relay(lane.clone(), last, count);
+        self.relay(lane.clone(), last, floor, count);
         for old in known.iter().filter(|l| l.name.starts_with("o/") && l.name.ends_with(&overflow)) {
-            self.relay(old.name.as_str().into(), old.last, old.count);
+            self.relay(old.name.as_str().into(), old.last, floor, old.count);
         }
         Ok(())
     }
@@ -103,16 +114,18 @@ impl Outbox {
             let name: Arc<str> = lane.name.as_str().into();
             if of_node && !self.lock().contains_key(&name) {
                 tracing::info!(lane = %name, messages = lane.count, "relaying what a node left in its outbox");
-                self.open(&name).await?;
+                self.open(&name, 0).await?;
             }
         }
         Ok(())
     }
 
-    /// Relays a lane no longer: it has another owner, or its owner leaves.
-    pub fn close(&self, lane: &str) {
+    /// Relays a lane no longer: it has another owner, or its owner leaves. One that was opened again meanwhile, with another
+    /// floor, stays open.
+    pub fn close(&self, lane: &str, floor: u64) {
         let overflow = format!("/{lane}");
-        self.lock().retain(|name, _| **name != *lane && !(name.starts_with("o/") && name.ends_with(&overflow)));
+        let of_lane = |name: &str| name == lane || (name.starts_with("o/") && name.ends_with(&overflow));
+        self.lock().retain(|name, open| open.floor != floor || !of_lane(name));
     }
 
     /// Numbers for so many messages of a lane; the first one.
@@ -138,12 +151,12 @@ impl Outbox {
         }
     }
 
-    fn relay(self: &Arc<Self>, name: Arc<str>, last: u64, count: u64) {
+    fn relay(self: &Arc<Self>, name: Arc<str>, last: u64, floor: u64, count: u64) {
         let more = Arc::new(Notify::new());
         more.notify_one();
         let relay = tokio::task::spawn_local(relay(Arc::downgrade(self), name.clone(), more.clone())).abort_handle();
-        self.lock()
-            .insert(name, Lane { last: AtomicU64::new(last), waiting: AtomicI64::new(count as i64), more, relay });
+        let (last, waiting) = (AtomicU64::new(last.max(floor)), AtomicI64::new(count as i64));
+        self.lock().insert(name, Lane { last, floor, waiting, more, relay });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Lane>> {
@@ -196,10 +209,11 @@ impl Outbox {
     async fn forget(self: &Arc<Self>, lane: &str, page: &Page) -> Result<(), TxError> {
         let tx = self.database.begin(None, Track::default()).await?;
         let mut opened = HashMap::<_, usize>::new();
+        let floor = self.lock().get(lane).map_or(0, |lane| lane.floor);
         for (subscriber, outgoing) in &page.overflow {
             let name: Arc<str> = format!("o/{subscriber}/{lane}").into();
             if !self.lock().contains_key(&name) {
-                self.relay(name.clone(), 0, 0);
+                self.relay(name.clone(), 0, floor, 0);
             }
             let copy = Outgoing { target: Some(subscriber.to_string()), ..outgoing.clone() };
             table::insert(&tx, &name, self.numbers(&name, 1), &[copy]).await?;

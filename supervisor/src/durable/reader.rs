@@ -1,12 +1,12 @@
 //! Reading the log: one task of a node reads for all partitions that it owns, and gives each worker its entries.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use super::flight::InFlight;
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::log::{Entry, Log, Partition, Position, Reading};
@@ -23,14 +23,15 @@ const PATIENCE_WHILE_BEHIND: Duration = Duration::from_millis(10);
 pub(crate) struct Reader {
     workers: Mutex<HashMap<Partition, Subscriber>>,
     changed: Notify,
+    /// Told whenever a worker has come further.
+    pub progress: Arc<Notify>,
     config: DurableConfig,
 }
 
 struct Subscriber {
     after: Position,
     entries: mpsc::UnboundedSender<Entry>,
-    /// Messages that it was given and is not done with.
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<InFlight>,
 }
 
 /// A partition's entries, as long as this lives.
@@ -42,7 +43,8 @@ pub(crate) struct Subscription {
 impl Reader {
     /// Begins to read; must run on an arbiter.
     pub fn start(log: Arc<dyn Log>, config: &DurableConfig, env: Env) -> Arc<Self> {
-        let reader = Arc::new(Self { workers: Mutex::default(), changed: Notify::new(), config: config.clone() });
+        let (workers, changed, progress) = (Mutex::default(), Notify::new(), Arc::default());
+        let reader = Arc::new(Self { workers, changed, progress, config: config.clone() });
         tokio::task::spawn_local(reader.clone().read(log, env));
         reader
     }
@@ -52,10 +54,10 @@ impl Reader {
     pub fn subscribe(
         self: &Arc<Self>,
         partition: &Partition,
-    ) -> (Subscription, mpsc::UnboundedReceiver<Entry>, Arc<AtomicUsize>) {
+    ) -> (Subscription, mpsc::UnboundedReceiver<Entry>, Arc<InFlight>) {
         // Bounded by `durable.window`: no more is read while so many messages are in flight.
         let (entries, receiver) = mpsc::unbounded_channel();
-        let in_flight = Arc::new(AtomicUsize::new(0));
+        let in_flight = Arc::new(InFlight::new(self.progress.clone()));
         let subscriber = Subscriber { after: Position::default(), entries, in_flight: in_flight.clone() };
         self.lock().insert(partition.clone(), subscriber);
         self.changed.notify_one();
@@ -97,7 +99,7 @@ impl Reader {
     /// What is to be read, and whether somebody is too far behind to get more.
     fn readings(&self) -> (Vec<Reading>, bool) {
         let workers = self.lock();
-        let has_room = |s: &Subscriber| s.in_flight.load(Ordering::Relaxed) < self.config.window;
+        let has_room = |s: &Subscriber| s.in_flight.count() < self.config.window;
         let open = workers.iter().filter(|(_, s)| has_room(s));
         let readings: Vec<_> = open
             .map(|(partition, s)| Reading { partition: partition.clone(), after: s.after, most: ENTRIES })
@@ -114,7 +116,7 @@ impl Reader {
             for entry in entries.into_iter() {
                 if entry.position > subscriber.after {
                     subscriber.after = entry.position;
-                    subscriber.in_flight.fetch_add(entry.count as usize, Ordering::Relaxed);
+                    subscriber.in_flight.given(entry.count as usize);
                     let _ = subscriber.entries.send(entry);
                 }
             }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::{Cx, Fault, Handle, Handles, Start, StartError, reject};
 
+mod durable;
+
 struct Sums;
 impl Capability for Sums {
     const NAME: &'static str = "sums";

@@ -52,6 +52,11 @@ pub(crate) async fn remove(db: &impl ConnectionTrait, user_id: &str, hash: &str)
     this.exec(db).await.map(drop)
 }
 
+/// Deletes a user's password.
+pub(crate) async fn delete(db: &impl ConnectionTrait, user_id: &str) -> Result<(), DbErr> {
+    Entity::delete_by_id(user_id).exec(db).await.map(drop)
+}
+
 /// At most `limit` users with a password, in the order of their ids, those after `after`, each with the time since when
 /// users has no such user.
 pub(crate) async fn users_after(

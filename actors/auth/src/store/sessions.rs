@@ -1,7 +1,9 @@
 //! Sessions and the refresh tokens that each of them has had.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set,
+};
 
 pub(crate) mod session {
     use sea_orm::entity::prelude::*;
@@ -122,6 +124,14 @@ pub(crate) async fn revoke(db: &impl ConnectionTrait, id: &str, now: i64) -> Res
 /// Revokes all sessions of a user.
 pub(crate) async fn revoke_user(db: &impl ConnectionTrait, user_id: &str, now: i64) -> Result<(), DbErr> {
     revoke_where(db, session::Column::UserId.eq(user_id), now).await
+}
+
+/// Deletes all sessions of a user, with their tokens.
+pub(crate) async fn delete_user(db: &impl ConnectionTrait, user_id: &str) -> Result<(), DbErr> {
+    let mine = || session::Column::UserId.eq(user_id);
+    let sessions = session::Entity::find().select_only().column(session::Column::Id).filter(mine()).into_query();
+    token::Entity::delete_many().filter(token::Column::SessionId.in_subquery(sessions)).exec(db).await?;
+    session::Entity::delete_many().filter(mine()).exec(db).await.map(drop)
 }
 
 /// Revokes the oldest sessions of a user, so that `keep` live ones remain.

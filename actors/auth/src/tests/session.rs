@@ -81,6 +81,20 @@ async fn a_deleted_user_cannot_refresh() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_a_user_goes_when_the_user_is_deleted() {
+    let people = People::default();
+    let (t, first) = logged_in(&people).await;
+    t.ask(register(2)).await.unwrap();
+    let other = t.ask(login(2, PASSWORD)).await.unwrap().refresh_token;
+    t.deliver_twice(UserDeleted { user_id: register(1).user_id }).await.unwrap();
+    // Gone from here, though `users` in this test still knows the user.
+    assert_eq!(refresh(&t, &first).await, INVALID);
+    assert_eq!(t.ask(login(1, PASSWORD)).await, Err(AskError::Rejected(LoginError::BadCredentials)));
+    refresh(&t, &other).await.expect("another user's session goes on");
+    t.ask(login(2, PASSWORD)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_new_role_shows_in_the_next_access_token() {
     let people = People::default();
     let (t, first) = logged_in(&people).await;

@@ -11,7 +11,7 @@ async fn days(t: &Stage<AuthActor>, log: &mut Log, days: u32) {
 }
 
 #[tokio::test]
-async fn the_password_of_a_user_who_was_deleted_is_deleted_in_time() {
+async fn the_password_of_a_user_who_is_not_known_is_deleted_in_time() {
     let (people, mut log) = (People::default(), Log::new());
     let t = with_one(&people).await;
     let user = people.with(|inner| inner.users.remove(0));

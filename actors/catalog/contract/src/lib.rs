@@ -7,7 +7,8 @@
 //!
 //! - [`Product`], [`Description`] and the asks about them: [`ListProducts`], [`GetProduct`], [`Describe`],
 //!   [`GetStock`], [`CreateProduct`], [`UpdateProduct`], [`SetStock`].
-//! - [`Reserve`] and [`Release`]: how orders take stock and give it back.
+//! - [`Reserve`] and [`Release`], commands: how orders take stock and give it back. [`StockReserved`] and [`StockRefused`],
+//!   events: what became of a reservation.
 
 use essaim_contract::Capability;
 
@@ -18,7 +19,7 @@ pub use products::{
 };
 
 mod stock;
-pub use stock::{PricedLine, Release, Reserve, ReserveError, ReserveLine};
+pub use stock::{PricedLine, Refusal, Release, Reserve, ReserveLine, StockRefused, StockReserved};
 
 /// The capability that owns products and stock. It asks nobody.
 pub struct Catalog;

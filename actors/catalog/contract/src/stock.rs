@@ -1,16 +1,16 @@
-//! How orders take stock and give it back.
+//! How orders take stock and give it back: two commands, and what became of the first as an event.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use essaim_contract::{Ask, Message, Never};
+use essaim_contract::{Command, Event, Message};
 use serde::{Deserialize, Serialize};
 
 use crate::Catalog;
 
-/// Takes stock for an order: all lines, or none.
+/// Takes stock for an order: all lines, or none. Either [`StockReserved`] or [`StockRefused`] follows.
 ///
-/// Idempotent by order id: the answer of the first attempt, yes or no, is the answer of every later one.
+/// The answer of the first reservation of an order, yes or no, is the answer of every later one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserve {
     /// The order that takes the stock.
@@ -41,10 +41,28 @@ pub struct PricedLine {
     pub currency: String,
 }
 
+/// An order has its stock, and holds it until a [`Release`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockReserved {
+    /// The order.
+    pub order_id: String,
+    /// What it took, in the order of [`Reserve::lines`].
+    pub lines: Vec<PricedLine>,
+}
+
+/// An order has no stock, and takes none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockRefused {
+    /// The order.
+    pub order_id: String,
+    /// Why.
+    pub reason: Refusal,
+}
+
 /// Why nothing was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ReserveError {
+pub enum Refusal {
     /// Some products have less stock than was wanted.
     Insufficient {
         /// Those products.
@@ -66,7 +84,7 @@ pub enum ReserveError {
     },
 }
 
-impl fmt::Display for ReserveError {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Insufficient { product_ids } => write!(f, "not enough stock of {}", product_ids.join(", ")),
@@ -78,23 +96,7 @@ impl fmt::Display for ReserveError {
     }
 }
 
-impl Message for Reserve {
-    type To = Catalog;
-    const NAME: &'static str = "reserve";
-    const VERSION: u16 = 1;
-
-    fn key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(&self.order_id))
-    }
-}
-impl Ask for Reserve {
-    /// In the order of [`Reserve::lines`].
-    type Reply = Vec<PricedLine>;
-    type Error = ReserveError;
-    const IDEMPOTENT: bool = true;
-}
-
-/// Gives back what an order took, if it took anything; once, however often it is asked.
+/// Gives back what an order took, if it took anything; once, however often it is sent.
 ///
 /// A release that comes before its [`Reserve`] makes that one take nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,17 +105,29 @@ pub struct Release {
     pub order_id: String,
 }
 
-impl Message for Release {
-    type To = Catalog;
-    const NAME: &'static str = "release";
-    const VERSION: u16 = 1;
+macro_rules! about_an_order {
+    ($message:ty, $name:literal) => {
+        impl Message for $message {
+            type To = Catalog;
+            const NAME: &'static str = $name;
+            const VERSION: u16 = 1;
 
-    fn key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(&self.order_id))
-    }
+            /// What is said about one order is applied one at a time, in the order in which it was said.
+            fn key(&self) -> Option<Cow<'_, str>> {
+                Some(Cow::Borrowed(&self.order_id))
+            }
+        }
+    };
 }
-impl Ask for Release {
-    type Reply = ();
-    type Error = Never;
-    const IDEMPOTENT: bool = true;
-}
+
+about_an_order!(Reserve, "reserve");
+impl Command for Reserve {}
+
+about_an_order!(Release, "release");
+impl Command for Release {}
+
+about_an_order!(StockReserved, "stock_reserved");
+impl Event for StockReserved {}
+
+about_an_order!(StockRefused, "stock_refused");
+impl Event for StockRefused {}

@@ -5,7 +5,7 @@
 //! that waits for nothing more. One that gives stock back locks its row first; nobody who holds a product waits for a
 //! row that exists, since `ON CONFLICT DO NOTHING` does not wait for one.
 
-use essaim_catalog_contract::{PricedLine, ReserveError, ReserveLine};
+use essaim_catalog_contract::{PricedLine, Refusal, ReserveLine};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{FromQueryResult, IntoActiveModel, Iterable, QueryTrait};
@@ -44,7 +44,7 @@ pub(crate) enum Held {
     /// There is a row already, which has the answer.
     Known,
     /// Some lines cannot be had.
-    Short(ReserveError),
+    Short(Refusal),
 }
 
 /// Takes stock for every line and writes the order's row.
@@ -71,8 +71,8 @@ pub(crate) async fn hold(
         let known = products::known(tx, &missed).await?;
         let unknown: Vec<_> = missed.into_iter().filter(|id| !known.contains(id)).collect();
         let short = match unknown.is_empty() {
-            true => ReserveError::Insufficient { product_ids: known },
-            false => ReserveError::UnknownProducts { product_ids: unknown },
+            true => Refusal::Insufficient { product_ids: known },
+            false => Refusal::UnknownProducts { product_ids: unknown },
         };
         return Ok(Held::Short(short));
     }
@@ -93,9 +93,9 @@ pub(crate) async fn refuse(
     tx: &impl ConnectionTrait,
     order_id: &str,
     lines: &[ReserveLine],
-    refusal: Option<&ReserveError>,
+    refusal: Option<&Refusal>,
     now_ms: i64,
-) -> Result<Result<Vec<PricedLine>, ReserveError>, DbErr> {
+) -> Result<Result<Vec<PricedLine>, Refusal>, DbErr> {
     if let Some(refusal) = refusal {
         let row = Model {
             order_id: order_id.into(),
@@ -111,10 +111,10 @@ pub(crate) async fn refuse(
     let row = Entity::find_by_id(order_id).one(tx).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("reservation {order_id}")))?;
     if row.state == RELEASED {
-        return Ok(Err(ReserveError::Released));
+        return Ok(Err(Refusal::Released));
     }
     if from_json::<Vec<ReserveLine>>(&row.lines)? != lines {
-        return Ok(Err(ReserveError::OtherLines));
+        return Ok(Err(Refusal::OtherLines));
     }
     match row.refusal {
         Some(refusal) => Ok(Err(from_json(&refusal)?)),

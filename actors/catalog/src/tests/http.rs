@@ -30,7 +30,7 @@ async fn the_stock_shown_is_live_while_the_description_is_cached() {
     let path = format!("/products/{id}");
     let lines = vec![ReserveLine { product_id: id, quantity: 2 }];
     assert_eq!(send(&t, None, (Method::GET, &path), None).await, (200, created.clone()));
-    t.ask(Reserve { order_id: "order-1".into(), lines }).await.unwrap();
+    t.deliver(Reserve { order_id: "order-1".into(), lines }).await.unwrap();
     let (_, shown) = send(&t, None, (Method::GET, &path), None).await;
     assert_eq!(shown["stock"], 3);
     assert_eq!(t.client().near().figures().loads, 1, "the second answer came from the cache");

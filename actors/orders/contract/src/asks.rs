@@ -1,6 +1,5 @@
-//! The asks that orders answers.
+//! The asks that orders answers. None has a key: a key's instance may be one that waits for an order to be settled.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use essaim_contract::{Ask, Message};
@@ -8,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Order, OrderStatus, Orders, Rejection};
 
-/// Places an order: reserves its stock at the prices of this moment.
+/// Places an order: from the answer on it is surely kept, and its stock is being reserved.
 ///
-/// Asking again with the same `order_id`, or as the same customer with the same `idempotency_key`, gives the same order
-/// and goes on with it if it was left half-way.
+/// The answer waits a little (`orders.wait_ms`) for the order to be `confirmed` or rejected; later it comes as it is,
+/// `pending`. Asking again with the same `order_id`, or as the same customer with the same `idempotency_key`, gives the same
+/// order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceOrder {
     /// The id that the order gets unless the key is known already: a new UUID of version 7 of the sender's.
@@ -55,12 +55,6 @@ pub enum OrderError {
         /// Why.
         reason: Rejection,
     },
-    /// Catalog could not be asked, so no stock was reserved now. The order is `pending`: placing it again with the same
-    /// idempotency key goes on with it; otherwise it is rejected after a while.
-    CatalogUnavailable {
-        /// The order.
-        order_id: String,
-    },
     /// An order in this state cannot be cancelled.
     NotCancellable {
         /// Its state.
@@ -78,9 +72,6 @@ impl fmt::Display for OrderError {
             Self::Invalid { field, expected } => write!(f, "`{field}` must be {expected}"),
             Self::KeyReused => f.write_str("the idempotency key belongs to an order with other lines"),
             Self::Rejected { order_id, reason } => write!(f, "order {order_id} was rejected: {reason}"),
-            Self::CatalogUnavailable { order_id } => {
-                write!(f, "the stock of order {order_id} cannot be reserved now")
-            }
             Self::NotCancellable { status } => write!(f, "a {status} order cannot be cancelled"),
             Self::BadCursor => f.write_str("the cursor is not one that orders made"),
         }
@@ -91,10 +82,6 @@ impl Message for PlaceOrder {
     type To = Orders;
     const NAME: &'static str = "place";
     const VERSION: u16 = 1;
-
-    fn key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(&self.order_id))
-    }
 }
 impl Ask for PlaceOrder {
     /// The order's id differs from [`PlaceOrder::order_id`] when the idempotency key was known already.
@@ -150,7 +137,7 @@ impl Ask for ListOrders {
     const IDEMPOTENT: bool = true;
 }
 
-/// Cancels one of the customer's orders and gives its stock back; cancelling it again changes nothing.
+/// Cancels one of the customer's orders; its stock goes back soon. Cancelling it again changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelOrder {
     /// The order's id.
@@ -161,10 +148,6 @@ impl Message for CancelOrder {
     type To = Orders;
     const NAME: &'static str = "cancel";
     const VERSION: u16 = 1;
-
-    fn key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(&self.id))
-    }
 }
 impl Ask for CancelOrder {
     type Reply = Order;

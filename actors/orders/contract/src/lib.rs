@@ -7,16 +7,21 @@
 //!
 //! - [`Order`], [`OrderLine`], [`OrderStatus`], [`Rejection`]: what an order is.
 //! - [`PlaceOrder`], [`GetOrder`], [`ListOrders`], [`CancelOrder`]: the asks, and [`OrderError`], their one error.
+//! - [`OrderConfirmed`], [`OrderRejected`], [`OrderCancelled`]: what others may want to hear.
+//! - [`OrderSettled`], [`ForgetCustomer`]: what orders says to itself.
 
 use essaim_contract::Capability;
 
 mod asks;
 pub use asks::{CancelOrder, GetOrder, ListOrders, NewLine, OrderError, OrderPage, PlaceOrder};
 
+mod events;
+pub use events::{ForgetCustomer, OrderCancelled, OrderConfirmed, OrderRejected, OrderSettled};
+
 mod order;
 pub use order::{Order, OrderLine, OrderStatus, Rejection};
 
-/// The capability that owns orders. It asks `catalog`.
+/// The capability that owns orders. It asks nobody: what it wants of `catalog` it sends as commands.
 pub struct Orders;
 
 impl Capability for Orders {

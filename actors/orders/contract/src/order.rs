@@ -39,7 +39,7 @@ pub struct OrderLine {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
-    /// Its stock is being reserved. It becomes `confirmed` or `rejected`, after a crash too.
+    /// Its stock is being reserved. It becomes `confirmed` or `rejected`, however long that takes and whatever crashes.
     Pending,
     /// Its stock is reserved at the prices it shows.
     Confirmed,
@@ -78,7 +78,7 @@ pub enum Rejection {
     MixedCurrencies,
     /// The total is more than [`MAX_TOTAL_CENTS`](crate::MAX_TOTAL_CENTS).
     TotalTooLarge,
-    /// Whether stock could be reserved was not known in time, and nobody asked for the order again.
+    /// Nobody could tell in time whether its stock can be had.
     Abandoned,
 }
 

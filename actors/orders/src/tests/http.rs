@@ -9,6 +9,25 @@ async fn send(t: &Stage<OrdersActor>, who: Option<Principal>, request: TestReque
     testing::send(t, crate::http::routes(), who, request).await
 }
 
+/// Orders whose customers wait, with catalog at work while they do.
+struct Open {
+    t: Stage<OrdersActor>,
+    shop: Shop,
+}
+
+impl Open {
+    async fn shop() -> Self {
+        let (t, shop) = orders_with(OrdersSettings { wait_ms: 2_000, ..at_once() }).await;
+        Self { t, shop }
+    }
+
+    async fn send(&self, who: Option<Principal>, request: TestRequest) -> Answer {
+        let answer = self.shop.beside(&self.t, send(&self.t, who, request)).await;
+        self.shop.catch_up(&self.t).await;
+        answer
+    }
+}
+
 fn post(lines: Value) -> TestRequest {
     TestRequest::post().uri("/orders").set_json(json!({ "lines": lines }))
 }
@@ -19,8 +38,8 @@ fn honey(quantity: i64) -> TestRequest {
 
 #[tokio::test(start_paused = true)]
 async fn an_order_is_placed_read_listed_and_cancelled() {
-    let (t, shop) = orders().await;
-    let placed = send(&t, Some(ann()), honey(2)).await;
+    let open = Open::shop().await;
+    let placed = open.send(Some(ann()), honey(2)).await;
     assert_eq!(placed.status, 201, "{}", placed.body);
     let path = placed.headers.get(header::LOCATION).unwrap().to_str().unwrap().to_string();
     let line = json!({"product_id": id(1), "quantity": 2, "unit_price_cents": 100});
@@ -30,41 +49,55 @@ async fn an_order_is_placed_read_listed_and_cancelled() {
         (&json!("confirmed"), &json!([line]), &json!(200))
     );
     assert_eq!(path, format!("/orders/{}", order["id"].as_str().unwrap()));
-    assert_eq!(send(&t, Some(ann()), TestRequest::get().uri(&path)).await.body, *order);
-    let listed = send(&t, Some(ann()), TestRequest::get().uri("/orders?limit=5")).await;
+    assert_eq!(open.send(Some(ann()), TestRequest::get().uri(&path)).await.body, *order);
+    let listed = open.send(Some(ann()), TestRequest::get().uri("/orders?limit=5")).await;
     assert_eq!(listed.body, json!({"items": [order]}));
-    let cancelled = send(&t, Some(ann()), TestRequest::post().uri(&format!("{path}/cancel"))).await;
-    assert_eq!((cancelled.status, &cancelled.body["status"], shop.stock(1)), (200, &json!("cancelled"), 10));
+    let cancelled = open.send(Some(ann()), TestRequest::post().uri(&format!("{path}/cancel"))).await;
+    assert_eq!((cancelled.status, &cancelled.body["status"], open.shop.stock(1)), (200, &json!("cancelled"), 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_takes_its_time_is_201_and_pending() {
+    let (t, shop) = orders().await;
+    let placed = send(&t, Some(ann()), honey(2)).await;
+    assert_eq!(
+        (placed.status, &placed.body["status"], &placed.body["total_cents"]),
+        (201, &json!("pending"), &Value::Null)
+    );
+    let path = placed.headers.get(header::LOCATION).unwrap().to_str().unwrap().to_string();
+    shop.catch_up(&t).await;
+    let read = send(&t, Some(ann()), TestRequest::get().uri(&path)).await;
+    assert_eq!((&read.body["status"], &read.body["total_cents"]), (&json!("confirmed"), &json!(200)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_repeated_key_is_200_with_the_first_order_and_409_with_another_body() {
-    let (t, _) = orders().await;
+    let open = Open::shop().await;
     let with_key = |quantity| honey(quantity).insert_header(("Idempotency-Key", "k-1"));
-    let first = send(&t, Some(ann()), with_key(2)).await;
-    let again = send(&t, Some(ann()), with_key(2)).await;
+    let first = open.send(Some(ann()), with_key(2)).await;
+    let again = open.send(Some(ann()), with_key(2)).await;
     assert_eq!((first.status, again.status, first.body), (201, 200, again.body));
-    let other = send(&t, Some(ann()), with_key(3)).await;
+    let other = open.send(Some(ann()), with_key(3)).await;
     assert_eq!((other.status, &other.body["type"]), (409, &json!("urn:essaim:problem:idempotency-key-reused")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_oversold_order_is_409_and_names_the_products() {
-    let (t, _) = orders().await;
-    let refused = send(&t, Some(ann()), honey(11)).await;
+    let open = Open::shop().await;
+    let refused = open.send(Some(ann()), honey(11)).await;
     assert_eq!((refused.status, &refused.body["type"]), (409, &json!("urn:essaim:problem:insufficient-stock")));
     assert!(refused.body["detail"].as_str().unwrap().contains(&id(1)), "{}", refused.body);
-    let listed = send(&t, Some(ann()), TestRequest::get().uri("/orders")).await;
+    let listed = open.send(Some(ann()), TestRequest::get().uri("/orders")).await;
     let order = &listed.body["items"][0];
     assert_eq!((&order["status"], &order["total_cents"]), (&json!("rejected"), &Value::Null));
     let cancel = TestRequest::post().uri(&format!("/orders/{}/cancel", order["id"].as_str().unwrap()));
-    assert_eq!(send(&t, Some(ann()), cancel).await.status, 409);
+    assert_eq!(open.send(Some(ann()), cancel).await.status, 409);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_a_request_decides_its_status() {
-    let (t, shop) = orders().await;
-    t.ask_as(ann(), place(1, &[(1, 1)])).await.unwrap();
+    let open = Open::shop().await;
+    open.shop.beside(&open.t, open.t.ask_as(ann(), place(1, &[(1, 1)]))).await.unwrap();
     let mine = format!("/orders/{}", id(1));
     let bob = || Some(Principal::new("bob", ["customer"]));
     let line = |product: &str, quantity: Value| post(json!([{"product_id": product, "quantity": quantity}]));
@@ -94,13 +127,9 @@ async fn what_is_wrong_with_a_request_decides_its_status() {
         ("empty key", bob(), honey(1).insert_header(("Idempotency-Key", "")), 400),
         ("bad cursor", bob(), get("/orders?cursor=x"), 400),
     ] {
-        let answer = send(&t, who, request).await;
+        let answer = open.send(who, request).await;
         assert_eq!(answer.status, status, "{case}: {}", answer.body);
     }
-    shop.next_reserves(&[NotDelivered, LostAfter]);
-    let away = send(&t, bob(), honey(1)).await;
-    assert_eq!((away.status, away.headers.contains_key(header::RETRY_AFTER)), (503, true));
-    assert_eq!(send(&t, bob(), honey(1)).await.status, 504);
 }
 
 #[test]

@@ -7,11 +7,13 @@
 //!
 //! - [`User`], [`Role`]: a profile.
 //! - [`CreateUser`], [`UpdateUser`], [`DeleteUser`], [`SetRole`]: what changes one.
+//! - [`UserDeleted`]: an event, for whoever keeps something about a user.
 //! - [`GetUser`], [`FindByEmail`], [`ListUsers`], [`Existing`], [`HasAdmin`]: what reads them.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use essaim_contract::{Ask, Capability, Message, Never};
+use essaim_contract::{Ask, Capability, Event, Message, Never};
 use serde::{Deserialize, Serialize};
 
 /// The most characters that an e-mail address may have.
@@ -219,6 +221,27 @@ impl fmt::Display for DeleteUserError {
         }
     }
 }
+
+/// A user was deleted: whoever keeps something about the user lets go of it.
+///
+/// Access tokens that were issued before stay valid until they expire, so messages on behalf of the user may still come
+/// for that long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserDeleted {
+    /// The user's id.
+    pub user_id: String,
+}
+
+impl Message for UserDeleted {
+    type To = Users;
+    const NAME: &'static str = "deleted";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.user_id))
+    }
+}
+impl Event for UserDeleted {}
 
 /// Gives a user a role. Access tokens that were issued before keep the old one until they expire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

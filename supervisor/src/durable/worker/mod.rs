@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +29,7 @@ pub(crate) use self::owner::{Base, Owner};
 use self::queue::{Job, Next, Order, Queue};
 pub(crate) use self::takeover::Takeover;
 use self::work::Outcome;
+use super::flight::InFlight;
 use super::record::Batch;
 use crate::bridge::log::{Acknowledge, Acknowledged, Entry, Log, Position, Tally};
 use crate::crash;
@@ -49,7 +50,7 @@ pub(crate) struct Worker {
     /// The ids of messages from the log that are under way.
     ids: HashSet<MessageId>,
     /// Messages that are read and not done with; the reader looks at it.
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<InFlight>,
     /// What is to be acknowledged.
     done: Vec<Position>,
     tally: Tally,
@@ -83,7 +84,7 @@ pub(crate) enum Ended {
 }
 
 impl Worker {
-    pub fn new(takeover: Takeover, log: Arc<dyn Log>, in_flight: Arc<AtomicUsize>) -> Self {
+    pub fn new(takeover: Takeover, log: Arc<dyn Log>, in_flight: Arc<InFlight>) -> Self {
         let Takeover { owner, queue } = takeover;
         let most_at_a_time = match owner.base {
             Some(_) => owner.host.instances().len(),
@@ -129,6 +130,7 @@ impl Worker {
                     if self.take(done) {
                         return Ended::Lost;
                     }
+                    self.in_flight.progressed();
                 }
                 entry = entries.recv(), if !stopping => match entry {
                     Some(entry) => self.read(entry).await,
@@ -139,6 +141,7 @@ impl Worker {
                     if answer == Acknowledgement::Fenced {
                         return Ended::Lost;
                     }
+                    self.in_flight.progressed();
                 }
                 () = self.owner.until(next_look), if !stopping && self.running.len() < self.most_at_a_time => {}
                 Ok(()) = stop.changed(), if !stopping => {}
@@ -165,7 +168,7 @@ impl Worker {
                 }
             }
         }
-        self.in_flight.fetch_sub(entry.count as usize - jobs.len().min(entry.count as usize), Ordering::Relaxed);
+        self.in_flight.done(entry.count as usize - jobs.len().min(entry.count as usize));
         crash::point("worker.after-read");
         if jobs.is_empty() {
             self.done.push(entry.position);
@@ -323,7 +326,7 @@ impl Worker {
         if !job.doubtful {
             self.ids.remove(&job.record.id);
         }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.done(1);
         if let Some(base) = &self.owner.base {
             base.remembered.fetch_add(1, Ordering::Relaxed);
         }

@@ -7,6 +7,7 @@ use super::owner::{Base, Owner};
 use super::queue::{Order, Queue};
 use crate::bridge::log::Partition;
 use crate::config::DurableConfig;
+use crate::durable::outbox::Outbox;
 use crate::host::Host;
 use crate::progress::Track;
 use crate::store::TxError;
@@ -45,7 +46,7 @@ impl Takeover {
             tx.commit().await?;
             crash::point("takeover.after-fence");
             owner.find(&base, &mut queue).await?;
-            base.outbox.open(&base.lane).await?;
+            base.outbox.open(&base.lane, Outbox::floor(epoch)).await?;
         }
         Ok(Some(Self { owner, queue }))
     }

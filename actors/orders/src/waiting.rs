@@ -1,0 +1,147 @@
+//! Who waits in this node for an order to be settled.
+//!
+//! Whoever places an order waits a little for what becomes of it, in its handler and so in an instance. Others settle the
+//! order in instances of their own, in this node or another, and say so here. So that there are always instances for
+//! that, only so many may wait at a time; further ones are answered at once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+/// The orders of this node that somebody waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    most: usize,
+    /// How many instances there are now.
+    instances: AtomicUsize,
+    /// Bounded by `most`.
+    orders: Mutex<Orders>,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    waiters: usize,
+    by_id: HashMap<String, Vec<oneshot::Sender<()>>>,
+}
+
+/// Somebody who waits for an order, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiter<'a> {
+    waiting: &'a Waiting,
+    order_id: String,
+    settled: oneshot::Receiver<()>,
+}
+
+/// An instance that could settle an order, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<Waiting>);
+
+impl Waiting {
+    /// Nobody yet; never more than `most`, nor more than half of the instances.
+    pub fn at_most(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, ..Self::default() })
+    }
+
+    /// Counts an instance.
+    pub fn count(self: &Arc<Self>) -> Counted {
+        self.instances.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+
+    /// Begins to wait for an order, unless as many wait as may: to be called before the order can be settled, or before a
+    /// last look whether it is.
+    pub fn join(&self, order_id: &str) -> Option<Waiter<'_>> {
+        let most = self.most.min(self.instances.load(Ordering::Relaxed) / 2);
+        let mut orders = self.lock();
+        if orders.waiters >= most {
+            return None;
+        }
+        orders.waiters += 1;
+        let (sender, settled) = oneshot::channel();
+        orders.by_id.entry(order_id.into()).or_default().push(sender);
+        Some(Waiter { waiting: self, order_id: order_id.into(), settled })
+    }
+
+    /// Tells those who wait for an order that it is settled; whether there was anybody.
+    pub fn settled(&self, order_id: &str) -> bool {
+        let told = self.lock().by_id.remove(order_id);
+        told.is_some_and(|senders| senders.into_iter().map(|s| s.send(())).fold(false, |any, sent| any | sent.is_ok()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiter<'_> {
+    /// Waits until the order is settled, and no longer than this.
+    pub async fn wait(mut self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, &mut self.settled).await;
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.settled.close();
+        let mut orders = self.waiting.lock();
+        orders.waiters -= 1;
+        if let Some(senders) = orders.by_id.get_mut(&self.order_id) {
+            senders.retain(|sender| !sender.is_closed());
+            if senders.is_empty() {
+                orders.by_id.remove(&self.order_id);
+            }
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.instances.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_instances(most: usize, instances: usize) -> (Arc<Waiting>, Vec<Counted>) {
+        let waiting = Waiting::at_most(most);
+        let counted = (0..instances).map(|_| waiting.count()).collect();
+        (waiting, counted)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_wait_for_an_order_are_told_and_nobody_else() {
+        let (waiting, _instances) = of_instances(8, 32);
+        let (a, b, other) = (waiting.join("1").unwrap(), waiting.join("1").unwrap(), waiting.join("2").unwrap());
+        assert!(waiting.settled("1"));
+        let started = tokio::time::Instant::now();
+        tokio::join!(a.wait(Duration::from_secs(9)), b.wait(Duration::from_secs(9)));
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        other.wait(Duration::from_secs(9)).await;
+        assert_eq!(started.elapsed(), Duration::from_secs(9));
+        assert!(!waiting.settled("1") && !waiting.settled("2"), "nobody waits any more");
+        assert!(waiting.lock().by_id.is_empty());
+    }
+
+    #[test]
+    fn half_of_the_instances_never_wait() {
+        let (waiting, mut instances) = of_instances(16, 4);
+        let (a, _b) = (waiting.join("1").unwrap(), waiting.join("2").unwrap());
+        assert!(waiting.join("3").is_none());
+        drop(a);
+        assert!(waiting.join("3").is_some(), "a place that is left is free");
+        instances.truncate(1);
+        assert!(waiting.join("4").is_none());
+    }
+
+    #[test]
+    fn no_more_wait_than_is_configured() {
+        let (waiting, _instances) = of_instances(1, 32);
+        let _one = waiting.join("1").unwrap();
+        assert!(waiting.join("1").is_none());
+    }
+}
