@@ -146,6 +146,13 @@ impl Bus {
         self.hosts().iter().find(|h| &*h.name == capability)
     }
 
+    /// Whether a capability's data can change here alone: its one host has opened the database, which locks the file, and
+    /// does not prepare to let it go.
+    pub fn is_sole_host_of(&self, capability: &str) -> bool {
+        let holds = |host: &Arc<Host>| host.is_exclusive() && host.database().is_some();
+        self.host(capability).is_some_and(holds) && !self.is_draining()
+    }
+
     /// Whether a live node, this one or another, takes asks for a capability now.
     pub fn reaches(&self, capability: &str) -> bool {
         self.host(capability).is_some_and(|h| h.supervision.admits().is_ok())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_contract::{Ask, Broadcast, Command, Event, MessageId, Metadata, Principal, SendError};
+use essaim_contract::{Ask, Broadcast, Capability, Command, Event, MessageId, Metadata, Principal, SendError};
 
 use crate::bus::{AskResultOf, Bus, Origin};
 use crate::call::{Call, Chain};
@@ -116,6 +116,13 @@ impl Client {
     /// Whether a live node, this one or another, is known to take asks for a capability now.
     pub fn reaches(&self, capability: &str) -> bool {
         self.bus.reaches(capability)
+    }
+
+    /// Whether this node alone hosts a capability, and no other process can change its data: it is on SQLite. What its
+    /// transactions outdate ([`Tx::outdates`](crate::store::Tx::outdates)) may then be taken from the near cache, and is
+    /// as exact as an answer of the capability itself. Look first and read then.
+    pub fn is_sole_host_of<C: Capability>(&self) -> bool {
+        self.bus.is_sole_host_of(C::NAME)
     }
 
     /// How this node is, and how it hears the others.

@@ -107,7 +107,7 @@ impl Cx {
             return Err(TxError::Second);
         }
         let track = self.track.get_or_insert_default().clone();
-        let tx = database.begin(Some(self.call.deadline), track).await?;
+        let tx = database.begin(Some(self.call.deadline), track).await?.beside(self.context.near());
         let (outbox, letters) = (self.context.outbox.get().cloned(), self.letters.clone());
         let enclosure = Enclosure::new(self.delivery.clone(), outbox, self.letterhead(), letters, self.env().clone());
         Ok(tx.enclosing(enclosure))

@@ -77,7 +77,7 @@ impl Start {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
-        database.begin(None, Track::default()).await
+        Ok(database.begin(None, Track::default()).await?.beside(self.context.near()))
     }
 
     /// The capability's database, for reads outside a transaction.

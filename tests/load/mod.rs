@@ -7,6 +7,7 @@
 //! - [`overload`]: ten times as much as a capability can do.
 //! - [`buyers`]: more buyers than there are pieces.
 //! - [`crash`]: a process that is killed between the steps of an order, or away when its step comes.
+//! - [`shown`]: the stock that is shown while it changes.
 //! - [`outage`]: a PostgreSQL server that goes away under load.
 //! - [`clients`]: many clients at once, and those who ask until they are answered. [`locks`]: holding up a database.
 
@@ -20,4 +21,5 @@ mod log;
 mod outage;
 mod overload;
 mod panics;
+mod shown;
 mod starts;

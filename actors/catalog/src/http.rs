@@ -1,16 +1,18 @@
 //! The routes of catalog.
 //!
-//! `GET /products/{id}` takes the description from this node's near cache and asks catalog for the stock alone, each
-//! time: a read of one number by primary key. So the stock it shows is the stock of that moment, while a changed name
-//! or price shows at once in the node where it was changed and as soon as the invalidation arrives in others, at the
-//! latest after `near.ttl_ms`. Lists are read from the database.
+//! The stock that `GET /products/{id}` shows is never older than a change that was answered before the request. Where this
+//! node is the one host of a SQLite catalogue, the whole product is in its near cache, and every transaction that changes
+//! it outdates it there until the outcome is certain. Anywhere else the description comes from the near cache and the
+//! stock is asked for each time: there a changed name or price shows as soon as the invalidation arrives, at the latest
+//! after `near.ttl_ms`. Lists are read from the database.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use essaim_catalog_contract::{
-    ADMIN, CatalogError, CreateProduct, Describe, Description, GetStock, ListProducts, SetStock, UpdateProduct,
+    ADMIN, Catalog, CatalogError, CreateProduct, Describe, Description, GetProduct, GetStock, ListProducts, SetStock,
+    UpdateProduct,
 };
 use essaim_http::{
     Caller, Json, Listing, Page, Path, Problem, RoleName, Routes, Timestamp, UserWith, present_whole, whole,
@@ -63,7 +65,7 @@ struct Product {
     /// The ISO 4217 code of the currency.
     #[schema(pattern = "^[A-Z]{3}$")]
     currency: String,
-    /// Pieces that can be ordered now; never from a cache.
+    /// Pieces that can be ordered now.
     #[schema(minimum = 0)]
     stock: i64,
     /// When the product was created.
@@ -152,7 +154,7 @@ async fn list(caller: Caller, page: Page) -> Result<Json<Listing<Product>>, Prob
     Ok(Json(Listing { items, next_cursor: found.next }))
 }
 
-/// Reads one product: its description from a cache that changes invalidate, its stock live.
+/// Reads one product: its stock as it is now, its description from a cache that changes invalidate.
 #[utoipa::path(
     get, path = "/products/{id}", params(("id" = String, Path, format = "uuid", description = "The product's id")),
     responses(
@@ -160,16 +162,26 @@ async fn list(caller: Caller, page: Page) -> Result<Json<Listing<Product>>, Prob
         (status = 404, description = "There is no such product")
     )
 )]
-async fn read(caller: Caller, id: Path<String>) -> Result<Json<Product>, Problem> {
+async fn read(caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
     let (client, id) = (caller.client(), id.into_inner());
-    let load = async {
-        let description = client.ask(Describe { id: id.clone() }).await.map_err(problem)?;
-        serde_json::to_vec(&description).map(Bytes::from).map_err(|e| Problem::internal(e.to_string()))
+    let document = match client.is_sole_host_of::<Catalog>() {
+        true => {
+            let load =
+                async { json(&Product::from(client.ask(GetProduct { id: id.clone() }).await.map_err(problem)?)) };
+            client.near().get_with(GetProduct::NEAR, &id, load).await?
+        }
+        false => {
+            let load = async { json(&client.ask(Describe { id: id.clone() }).await.map_err(problem)?) };
+            let description = client.near().get_with(Describe::NEAR, &id, load).await?;
+            let description = serde_json::from_slice(&description).map_err(|e| Problem::internal(e.to_string()))?;
+            json(&Product::of(description, client.ask(GetStock { id }).await.map_err(problem)?))?
+        }
     };
-    let description = client.near().get_with(Describe::NEAR, &id, load).await?;
-    let description = serde_json::from_slice(&description).map_err(|e| Problem::internal(e.to_string()))?;
-    let stock = client.ask(GetStock { id }).await.map_err(problem)?;
-    Ok(Json(Product::of(description, stock)))
+    Ok(HttpResponse::Ok().content_type("application/json").body(document))
+}
+
+fn json(value: &impl Serialize) -> Result<Bytes, Problem> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|e| Problem::internal(e.to_string()))
 }
 
 /// Adds a product. For admins.

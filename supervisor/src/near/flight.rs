@@ -2,7 +2,7 @@
 //!
 //! Keys are spread over a fixed number of shards, each with a generation that rises with every invalidation of one of
 //! its keys. Memory is bounded that way, at the price that an invalidation also outdates loads of other keys of its
-//! shard: they are answered, not kept, and nothing worse. The loads under way are as many as callers wait for, which
+//! shard: they are answered, not kept, and nothing worse; so are those that a bar on another key meets. The loads under way are as many as callers wait for, which
 //! the mailboxes and the gateway bound.
 
 use std::collections::HashMap;
@@ -24,6 +24,8 @@ pub(super) struct Flights {
 
 struct Shard {
     generation: u64,
+    /// Bars on its keys; while there is one, no load is kept or shared.
+    bars: u32,
     /// The next flight's number, so that a ticket removes no flight but its own.
     next: u64,
     flights: HashMap<Key, Flying, Seeded>,
@@ -70,7 +72,7 @@ pub(super) struct Ticket<'a> {
 
 impl Flights {
     pub fn new(hasher: Seeded) -> Self {
-        let shard = || Shard { generation: 0, next: 0, flights: HashMap::with_hasher(hasher) };
+        let shard = || Shard { generation: 0, bars: 0, next: 0, flights: HashMap::with_hasher(hasher) };
         Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(), hasher }
     }
 
@@ -80,6 +82,9 @@ impl Flights {
         let mut shard = lock(mutex);
         if let Some(value) = look() {
             return Joined::Landed(value);
+        }
+        if shard.bars > 0 {
+            return Joined::Leading(Ticket { shard: mutex, generation: shard.generation, flight: None });
         }
         if let Some(flying) = shard.flights.get(key) {
             return Joined::Waiting(Flight(flying.landing.clone()));
@@ -107,6 +112,22 @@ impl Flights {
         shard.generation += 1;
         shard.flights.remove(key);
         then();
+    }
+
+    /// Keeps every load of a key from being kept or shared until [`Flights::lift`], and runs `then` before any other can
+    /// begin or end.
+    pub fn bar(&self, key: &Key, then: impl FnOnce()) {
+        let mut shard = lock(self.shard(key));
+        shard.bars += 1;
+        shard.flights.remove(key);
+        then();
+    }
+
+    /// Takes a bar away. What was loaded before this is not kept.
+    pub fn lift(&self, key: &Key) {
+        let mut shard = lock(self.shard(key));
+        shard.bars = shard.bars.saturating_sub(1);
+        shard.generation += 1;
     }
 
     /// Outdates all loads that are under way.
@@ -139,7 +160,7 @@ impl Ticket<'_> {
     pub fn land(self, value: Bytes, keep: impl FnOnce()) {
         {
             let shard = lock(self.shard);
-            if shard.generation == self.generation {
+            if shard.generation == self.generation && shard.bars == 0 {
                 keep();
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! # Promises
 //!
-//! The cache is best effort, and correctness never rests on it: what must be exact (stock, a price that is charged)
-//! is asked from its owner.
+//! The cache is best effort, and correctness never rests on it: what must be exact (a price that is charged) is asked
+//! from its owner.
 //!
 //! - **Staleness.** A value is served for at most `near.ttl_ms` after the moment its load *began*. That bound holds
 //!   even when an invalidation is lost on the wire; when it is not lost, the value goes when the invalidation arrives.
@@ -15,6 +15,11 @@
 //! - **Gaps.** After a gap in the wire invalidations may have been missed, so everything is forgotten.
 //!
 //! So a writer commits first and invalidates then; the other way round, a reader between the two keeps the old value.
+//!
+//! **Exact entries.** Where one process alone can change what an entry says, it can be exact: the writer bars the key
+//! before its commit can be seen and lifts the bar when the outcome is certain, and until then everybody asks the owner
+//! ([`Tx::outdates`](crate::store::Tx::outdates)). A reader may rely on it only where
+//! [`Client::is_sole_host_of`](crate::Client::is_sole_host_of) says so, asked before the entry is read.
 //!
 //! # Layout
 //!
@@ -59,6 +64,18 @@ struct Inner {
     counts: Counts,
     outlet: OnceLock<Outlet>,
     said_undecodable: AtomicBool,
+}
+
+/// While it lives, reads of a key are answered by its owner alone: what it says is about to change.
+pub(crate) struct Bar {
+    inner: Arc<Inner>,
+    key: Key,
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.inner.flights.lift(&self.key);
+    }
 }
 
 /// Sends a broadcast, given its wire name and body, to every other node.
@@ -209,6 +226,14 @@ impl Near {
         inner.counts.flushes.fetch_add(1, Ordering::AcqRel);
         inner.flights.outdate_all();
         inner.cache.invalidate_all();
+    }
+
+    /// Forgets a key in this node and keeps nothing of it until the bar is dropped.
+    pub(crate) fn bar(&self, ns: &str, key: &str) -> Bar {
+        let (inner, key) = (self.inner.clone(), Key::new(ns, key));
+        inner.counts.invalidations.fetch_add(1, Ordering::Relaxed);
+        inner.flights.bar(&key, || inner.cache.invalidate(&key));
+        Bar { inner, key }
     }
 
     /// What the cache has done and holds.

@@ -295,3 +295,53 @@ fn no_read_that_begins_after_an_invalidation_sees_what_was_before_it() {
     }
     assert!(near.figures().loads > 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_bar_nothing_is_served_shared_or_kept() {
+    let near = ordinary();
+    near.get_with("ns", "k", ok("old")).await.unwrap();
+    let bar = near.bar("ns", "k");
+    assert_eq!(near.get("ns", "k"), None);
+    let (load, begins, end) = held();
+    let first = near.get_with("ns", "k", load);
+    let second = async {
+        begins.await.unwrap();
+        // It does not wait for the first one's load, which may have read what the bar is about.
+        assert_eq!(near.get_with("ns", "k", ok("new")).await.unwrap(), "new");
+        end.send(Ok(Bytes::from_static(b"old"))).unwrap();
+    };
+    assert_eq!(tokio::join!(first, second).0.unwrap(), "old");
+    assert_eq!(near.get("ns", "k"), None);
+    drop(bar);
+    near.get_with("ns", "k", ok("new")).await.unwrap();
+    assert_eq!(near.get("ns", "k").unwrap(), "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_loaded_before_a_bar_went_is_not_kept_after_it() {
+    for begun_before_the_bar in [true, false] {
+        let near = ordinary();
+        let mut bar = (!begun_before_the_bar).then(|| near.bar("ns", "k"));
+        let (load, begins, end) = held();
+        let reads = near.get_with("ns", "k", load);
+        let writes = async {
+            begins.await.unwrap();
+            drop(bar.take().unwrap_or_else(|| near.bar("ns", "k")));
+            end.send(Ok(Bytes::from_static(b"old"))).unwrap();
+        };
+        assert_eq!(tokio::join!(reads, writes).0.unwrap(), "old");
+        assert_eq!(near.get("ns", "k"), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_of_several_bars_counts() {
+    let near = ordinary();
+    let (first, second) = (near.bar("ns", "k"), near.bar("ns", "k"));
+    drop(first);
+    near.get_with("ns", "k", ok("1")).await.unwrap();
+    assert_eq!(near.get("ns", "k"), None);
+    drop(second);
+    near.get_with("ns", "k", ok("2")).await.unwrap();
+    assert_eq!(near.get("ns", "k").unwrap(), "2");
+}

@@ -117,8 +117,18 @@ impl Connection {
         self.control("COMMIT", "COMMIT").await
     }
 
-    pub async fn rollback(&mut self) -> Result<(), Error> {
-        self.control("ROLLBACK", "ROLLBACK").await
+    /// Undoes the transaction, or what was done behind the last savepoint.
+    pub async fn rollback(&mut self, to_savepoint: bool) -> Result<(), Error> {
+        match to_savepoint {
+            true => self.control("ROLLBACK TO essaim", "ROLLBACK TO essaim").await,
+            false => self.control("ROLLBACK", "ROLLBACK").await,
+        }
+    }
+
+    /// Makes a savepoint, in place of the last one if it is made `again`.
+    pub async fn save(&mut self, again: bool) -> Result<(), Error> {
+        let sql = if again { "RELEASE essaim; SAVEPOINT essaim" } else { "SAVEPOINT essaim" };
+        self.control(sql, sql).await
     }
 
     /// SQLite keeps these prepared, which saves parsing; PostgreSQL takes them unprepared in one round trip.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::clock_hold::ClockHold;
 use super::connection::Connector;
+use super::group::GroupLimits;
 use super::lanes::{Lanes, Limits};
 use super::lock::HostLock;
 use super::place::Place;
@@ -156,8 +157,11 @@ impl Opening<'_> {
         let lock = HostLock::take(path)?;
         let config = self.config();
         let version = self.migrate(Connector::Sqlite(sqlite::migrator(path, config)), place).await?;
-        let writes = self.lanes(Connector::Sqlite(sqlite::writer(path, config)), 1);
+        let group =
+            GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
+        let writes = self.lanes(Connector::Sqlite(sqlite::writer(path, config)), 1).grouping_by(group);
         let reads = self.lanes(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers);
+        let (reads, writes) = (Arc::new(reads), Arc::new(writes));
         Ok(self.database(place, reads, writes, version, Some(lock)))
     }
 
@@ -169,7 +173,7 @@ impl Opening<'_> {
         self.warn_of_weak_durability(&migrator, place).await?;
         let version = self.migrate(migrator, place).await?;
         let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
-        let lanes = self.lanes(worker, config.postgres_connections);
+        let lanes = Arc::new(self.lanes(worker, config.postgres_connections));
         Ok(self.database(place, lanes.clone(), lanes, version, None))
     }
 
@@ -213,7 +217,7 @@ impl Opening<'_> {
         Database { inner: Arc::new(inner) }
     }
 
-    fn lanes(&self, connector: Connector, size: u32) -> Arc<Lanes> {
+    fn lanes(&self, connector: Connector, size: u32) -> Lanes {
         Lanes::new(connector, size, self.limits(), self.env.clone())
     }
 

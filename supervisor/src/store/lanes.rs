@@ -1,23 +1,23 @@
 //! The connections of one capability to its database, of which each is lent to one user at a time.
 //!
 //! It takes the place of a general pool so that a connection comes back without a round trip, and so that one whose
-//! state is in doubt never comes back: whatever uses it takes it out of its [`Lease`] and puts it back only when it
-//! has heard the end. A connection that a dropped handler or a time limit leaves behind is closed, which interrupts
-//! its statement and rolls its transaction back.
+//! state is in doubt never comes back (`lease`).
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sea_orm::sqlx::Error;
-use sea_orm::{DbErr, RuntimeErr};
-use tokio::runtime::Handle;
+use sea_orm::DbErr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::clock_hold::ClockHold;
 use super::connection::{Connection, Connector};
+use super::group::{GroupLimits, Open};
+use super::lease::Lease;
 use super::outcome;
+use super::outdated::InDoubt;
+use super::trouble::{Trouble, connection_error};
 use crate::Env;
 
 /// Tries to find a connection that the server still knows.
@@ -35,40 +35,65 @@ pub(crate) struct Limits {
 /// A bounded number of connections of one kind of use.
 pub(crate) struct Lanes {
     connector: Connector,
-    free: Mutex<Vec<Connection>>,
+    free: Mutex<Vec<Free>>,
     permits: Arc<Semaphore>,
     size: usize,
+    /// How many wait for a connection to begin with.
+    waiting: AtomicUsize,
+    /// Absent where each transaction commits by itself.
+    group: Option<GroupLimits>,
+    /// A database said at an outer COMMIT that some constraint of some member is broken.
+    refused_group: AtomicBool,
     pub limits: Limits,
     pub env: Env,
+    pub in_doubt: InDoubt,
 }
 
-/// The use of a connection; it goes back when this is dropped.
-pub(crate) struct Lease {
-    /// Absent while it works, and for good once its state is in doubt.
-    connection: Option<Connection>,
-    reused: bool,
-    lanes: Arc<Lanes>,
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Why something asked of a connection has no result.
-#[derive(Debug)]
-pub(crate) enum Trouble {
-    /// The driver's error.
-    Database(Error),
-    /// The time limit passed before the database answered.
-    TimedOut,
-    /// The connection was given up before.
-    Gone,
-    /// It was not tried.
-    Refused(DbErr),
+/// A connection that nobody uses, and the outer transaction that is open on it.
+struct Free {
+    connection: Connection,
+    open: Option<Open>,
 }
 
 impl Lanes {
-    pub fn new(connector: Connector, size: u32, limits: Limits, env: Env) -> Arc<Self> {
+    pub fn new(connector: Connector, size: u32, limits: Limits, env: Env) -> Self {
         let size = size.max(1) as usize;
-        let (free, permits) = (Mutex::new(Vec::with_capacity(size)), Arc::new(Semaphore::new(size)));
-        Arc::new(Self { connector, free, permits, size, limits, env })
+        Self {
+            connector,
+            free: Mutex::new(Vec::with_capacity(size)),
+            permits: Arc::new(Semaphore::new(size)),
+            size,
+            waiting: AtomicUsize::new(0),
+            group: None,
+            refused_group: AtomicBool::new(false),
+            limits,
+            env,
+            in_doubt: InDoubt::default(),
+        }
+    }
+
+    /// These lanes, whose transactions share commits; only for a single connection.
+    pub fn grouping_by(self, group: GroupLimits) -> Self {
+        Self { group: (self.size == 1 && group.members > 1).then_some(group), ..self }
+    }
+
+    /// How transactions share commits, if they do.
+    pub fn grouping(&self) -> Option<GroupLimits> {
+        self.group.filter(|_| !self.refused_group.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of how an outer COMMIT failed: a constraint that is checked at the commit alone (a deferred foreign key)
+    /// does not tell whose it is, so from then on each transaction answers for itself.
+    pub fn note_refusal(&self, trouble: &Trouble) {
+        let refused = matches!(trouble, Trouble::Database(e) if outcome::constraint_broken(e));
+        if refused && !self.refused_group.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%trouble, "transactions share commits no more: a deferred constraint failed for all of them");
+        }
+    }
+
+    /// Whether somebody waits to begin.
+    pub fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     pub fn connector(&self) -> &Connector {
@@ -82,15 +107,33 @@ impl Lanes {
 
     /// Lends a connection; waits for one until `patience` ends.
     pub async fn lease(self: &Arc<Self>, patience: Instant) -> Result<Lease, DbErr> {
-        let waiting = timeout_at(patience, self.permits.clone().acquire_owned()).await;
-        let Ok(Ok(_permit)) = waiting else { return Err(self.none_free()) };
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let reused = free.is_some();
-        let connection = match free {
-            Some(connection) => connection,
-            None => self.connect(patience).await?,
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _waiting = Waiting::among(&self.waiting);
+                let waited = timeout_at(patience, self.permits.clone().acquire_owned()).await;
+                let Ok(Ok(permit)) = waited else { return Err(self.none_free()) };
+                permit
+            }
         };
-        Ok(Lease { connection: Some(connection), reused, lanes: self.clone(), _permit })
+        match self.take_free(permit) {
+            Ok(lease) => Ok(lease),
+            Err(permit) => Ok(Lease::of(self, self.connect(patience).await?, false, permit)),
+        }
+    }
+
+    /// The connection that is free when its turn comes, if there is one, however long that takes.
+    pub async fn turn(self: &Arc<Self>) -> Option<Lease> {
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        self.take_free(permit).ok()
+    }
+
+    fn take_free(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lease, OwnedSemaphorePermit> {
+        let free = lock(&self.free).pop();
+        let Some(Free { connection, open }) = free else { return Err(permit) };
+        let mut lease = Lease::of(self, connection, true, permit);
+        lease.open = open;
+        Ok(lease)
     }
 
     /// Lends a connection on which a transaction has begun.
@@ -98,8 +141,19 @@ impl Lanes {
         for _ in 0..TRIES {
             let mut lease = self.lease(patience).await?;
             let limit = self.env.now() + self.limits.transaction;
-            match lease.work(limit, |mut c| async { (c.begin().await, c) }).await {
-                Ok(()) => return Ok(lease),
+            if lease.open.is_some() {
+                if lease.join(limit).await.is_ok() {
+                    return Ok(lease);
+                }
+                // The others hear that nothing was committed; here nothing had begun.
+                lease.discard();
+                continue;
+            }
+            match lease.work(limit, |mut c| async move { c.begin().await }).await {
+                Ok(()) => {
+                    self.in_doubt.resolve();
+                    return Ok(lease);
+                }
                 Err(trouble) if lease.is_stale(&trouble) => {}
                 Err(trouble) => {
                     lease.discard();
@@ -123,108 +177,33 @@ impl Lanes {
         connection_error(format!("none of its {size} connections to the database was free in time"))
     }
 
+    /// Gives a connection back, with the outer transaction that is open on it.
+    pub fn give_back(&self, connection: Connection, open: Option<Open>) {
+        lock(&self.free).push(Free { connection, open });
+    }
+
     /// Forgets the connections that wait for use: the server that they lead to is gone.
-    fn forget_free(&self) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    pub fn forget_free(&self) {
+        lock(&self.free).clear();
     }
 }
 
-impl Lease {
-    /// Lets the connection work until `limit`. If it is not done by then, or this future is dropped, the connection is
-    /// closed.
-    pub async fn work<T, F>(&mut self, limit: Instant, work: impl FnOnce(Connection) -> F) -> Result<T, Trouble>
-    where
-        F: Future<Output = (Result<T, Error>, Connection)>,
-    {
-        let connection = self.connection.take().ok_or(Trouble::Gone)?;
-        let _hold = ClockHold::of(&self.lanes.env);
-        let (result, connection) = timeout_at(limit, work(connection)).await.map_err(|_| Trouble::TimedOut)?;
-        if !matches!(&result, Err(e) if outcome::connection_lost(e)) {
-            self.connection = Some(connection);
-        }
-        result.map_err(Trouble::Database)
-    }
+/// One who waits to begin.
+struct Waiting<'a>(&'a AtomicUsize);
 
-    /// Closes the connection instead of giving it back.
-    pub fn discard(&mut self) {
-        self.connection = None;
-    }
-
-    /// Whether the trouble came from a connection that the server had closed while nobody used it, so that a fresh one
-    /// may do better.
-    pub fn is_stale(&self, trouble: &Trouble) -> bool {
-        let stale = self.reused && matches!(trouble, Trouble::Database(e) if outcome::connection_lost(e));
-        if stale {
-            self.lanes.forget_free();
-        }
-        stale
-    }
-
-    /// Rolls the transaction back and gives the connection back afterwards, without anybody waiting.
-    pub fn roll_back_later(self) {
-        let mut lease = self;
-        // Outside a runtime nobody could wait for the answer, and closing the connection rolls back as well.
-        let (Some(mut connection), Ok(runtime)) = (lease.connection.take(), Handle::try_current()) else { return };
-        runtime.spawn(async move {
-            let _hold = ClockHold::of(&lease.lanes.env);
-            let limit = lease.lanes.env.now() + lease.lanes.limits.transaction;
-            if let Ok(Ok(())) = timeout_at(limit, connection.rollback()).await {
-                lease.connection = Some(connection);
-            }
-            drop(lease);
-        });
+impl<'a> Waiting<'a> {
+    fn among(all: &'a AtomicUsize) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all)
     }
 }
 
-impl Drop for Lease {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            // The permit is a field and falls after this, so whoever gets it finds the connection.
-            self.lanes.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Database(e) => e.fmt(f),
-            Self::TimedOut => f.write_str("it took longer than store.transaction_limit_ms"),
-            Self::Gone => f.write_str("its connection was given up"),
-            Self::Refused(e) => e.fmt(f),
-        }
-    }
-}
-
-impl Trouble {
-    pub fn into_query_error(self) -> DbErr {
-        match self {
-            Self::Database(e) => DbErr::Query(RuntimeErr::SqlxError(Arc::new(e))),
-            other => other.into_other(),
-        }
-    }
-
-    pub fn into_exec_error(self) -> DbErr {
-        match self {
-            Self::Database(e) => DbErr::Exec(RuntimeErr::SqlxError(Arc::new(e))),
-            other => other.into_other(),
-        }
-    }
-
-    fn into_other(self) -> DbErr {
-        match self {
-            Self::Database(e) => DbErr::Conn(RuntimeErr::SqlxError(Arc::new(e))),
-            Self::Refused(e) => e,
-            Self::TimedOut | Self::Gone => refusal(self.to_string()),
-        }
-    }
-}
-
-pub(crate) fn connection_error(text: String) -> DbErr {
-    DbErr::Conn(RuntimeErr::Internal(text))
-}
-
-/// The error of a statement that the runtime itself ends or refuses.
-pub(crate) fn refusal(why: impl Into<String>) -> DbErr {
-    DbErr::Exec(RuntimeErr::Internal(why.into()))
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,9 +4,11 @@
 //! - `database`: opening a capability's database, by its kind (`place`, `sqlite`, `postgres`), under the lock that
 //!   keeps a second host away from a file (`lock`).
 //! - `schema`, `migrate`: the tables of a binary, and bringing a database to them.
-//! - `connection`, `lanes`: connections, and lending them; `outcome`: what an error proves.
+//! - `connection`, `lanes`, `lease`: connections, lending them, and the use of one; `group`: transactions that share a
+//!   commit; `trouble`, `outcome`: what goes wrong, and what an error proves.
 //! - `tx`, `reads`: what a handler works with; every transaction begins in [`Tx`].
 //! - `durable`: the runtime's own tables beside the capability's, for durable messages.
+//! - `outdated`: what near caches may not serve while a transaction changes it.
 //! - `report`: what an operator is told.
 //! - `clock_hold`: what makes a paused clock wait for databases.
 
@@ -31,12 +33,16 @@ pub use tx::{Tx, TxError};
 mod clock_hold;
 mod connection;
 pub(crate) mod durable;
+mod group;
 mod lanes;
+mod lease;
 mod lock;
 mod migrate;
 pub(crate) mod outcome;
+mod outdated;
 mod postgres;
 mod sql;
+mod trouble;
 
 mod sqlite;
 pub use sqlite::make_private;

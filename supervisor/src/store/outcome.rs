@@ -27,6 +27,11 @@ pub(crate) fn nothing_committed(error: &Error) -> bool {
     sqlite_code(error.as_ref()).is_some_and(|code| SQLITE_NOT_COMMITTED.contains(&code))
 }
 
+/// Whether SQLite said that a constraint is broken.
+pub(crate) fn constraint_broken(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlite_code) == Some(19)
+}
+
 /// Whether the connection that gave this error is of no more use.
 pub(crate) fn connection_lost(error: &Error) -> bool {
     match error {

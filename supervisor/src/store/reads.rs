@@ -6,9 +6,10 @@ use std::sync::Arc;
 use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use super::connection::Connection;
-use super::lanes::{Lanes, TRIES, Trouble, refusal};
+use super::lanes::{Lanes, TRIES};
+use super::lease::AtWork;
 use super::sql::StatementKind;
+use super::trouble::{Trouble, refusal};
 
 /// The connections for reads outside a transaction; each statement has the time limit of a transaction.
 ///
@@ -26,9 +27,9 @@ impl fmt::Debug for Reads {
 impl Reads {
     /// Reads once, and a second time on a fresh connection if the server had closed the first: reading again is
     /// harmless.
-    async fn read<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T, Trouble>
+    async fn read<T, F>(&self, work: impl Fn(AtWork) -> F) -> Result<T, Trouble>
     where
-        F: Future<Output = (Result<T, Error>, Connection)>,
+        F: Future<Output = Result<T, Error>>,
     {
         let lanes = &self.0;
         let mut tries = 0;
@@ -60,36 +61,36 @@ impl ConnectionTrait for Reads {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         check(&statement.sql)?;
-        let run = |mut c: Connection| {
+        let run = |mut c: AtWork| {
             let statement = statement.clone();
-            async move { (c.execute(statement).await, c) }
+            async move { c.execute(statement).await }
         };
         self.read(run).await.map_err(Trouble::into_exec_error)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         check(sql)?;
-        let run = |mut c: Connection| {
+        let run = |mut c: AtWork| {
             let sql = sql.to_string();
-            async move { (c.execute_unprepared(sql).await, c) }
+            async move { c.execute_unprepared(sql).await }
         };
         self.read(run).await.map_err(Trouble::into_exec_error)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         check(&statement.sql)?;
-        let run = |mut c: Connection| {
+        let run = |mut c: AtWork| {
             let statement = statement.clone();
-            async move { (c.query_one(statement).await, c) }
+            async move { c.query_one(statement).await }
         };
         self.read(run).await.map_err(Trouble::into_query_error)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         check(&statement.sql)?;
-        let run = |mut c: Connection| {
+        let run = |mut c: AtWork| {
             let statement = statement.clone();
-            async move { (c.query_all(statement).await, c) }
+            async move { c.query_all(statement).await }
         };
         self.read(run).await.map_err(Trouble::into_query_error)
     }

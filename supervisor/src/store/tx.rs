@@ -9,12 +9,15 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statem
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::connection::Connection;
-use super::lanes::{Lanes, Lease, Trouble, refusal};
-use super::outcome;
+use super::group::NotCommitted;
+use super::lanes::Lanes;
+use super::lease::{AtWork, Lease};
+use super::outdated::Outdated;
 use super::sql::StatementKind;
+use super::trouble::{Trouble, refusal};
 use crate::SendOptions;
 use crate::durable::enclosure::Enclosure;
+use crate::near::Near;
 use crate::progress::{Progress, Track};
 use crate::{Cx, Fault, crash};
 
@@ -23,6 +26,10 @@ use crate::{Cx, Fault, crash};
 /// It borrows the handler's [`Cx`], so a handler cannot ask while it holds one: waits come before the transaction. It
 /// has a time limit (`store.transaction_limit_ms`), after which statements and the commit fail. The commit also fails once
 /// the deadline of the handler's message has passed: its asker no longer waits.
+///
+/// On SQLite transactions that wait for the one writer share a commit: each commits or fails for itself, sees what those
+/// before it wrote, and hears of its commit when that of all of them is done. Whoever lingers in a transaction keeps the
+/// others waiting.
 ///
 /// After a statement failed the transaction cannot go on, on SQLite as on PostgreSQL: where a conflict is expected,
 /// write with `ON CONFLICT`.
@@ -35,6 +42,9 @@ pub struct Tx<'cx> {
     progress: Track,
     /// What the runtime writes with it; absent in transactions of the runtime's own.
     enclosure: Option<Enclosure>,
+    outdated: Outdated,
+    /// Absent where nobody reads this capability's entries.
+    near: Option<Near>,
     cx: PhantomData<&'cx mut Cx>,
 }
 
@@ -76,7 +86,9 @@ impl<'cx> Tx<'cx> {
         let lease = lanes.begin(patience).await?;
         let limit = lanes.env.now() + lanes.limits.transaction;
         let state = Mutex::new(State { lease: Some(lease), failed: None });
-        Ok(Self { state, lanes: lanes.clone(), limit, due, progress, enclosure: None, cx: PhantomData })
+        let (outdated, lanes) = (Outdated::by(lanes), lanes.clone());
+        let (enclosure, near) = (None, None);
+        Ok(Self { state, lanes, limit, due, progress, enclosure, outdated, near, cx: PhantomData })
     }
 
     /// This transaction, with what the runtime writes with it.
@@ -115,6 +127,24 @@ impl<'cx> Tx<'cx> {
         self.enclosure.as_ref().ok_or_else(|| SendError::NotStored { reason: reason() })
     }
 
+    /// This transaction, of a capability whose entries are in this near cache.
+    pub(crate) fn beside(mut self, near: &Near) -> Self {
+        // Only the one host of a SQLite database keeps entries exact.
+        self.near = (self.get_database_backend() == DbBackend::Sqlite).then(|| near.clone());
+        self
+    }
+
+    /// Says that the transaction changes what an entry of the near cache says which is kept exact: from now on until the
+    /// outcome is certain, this node reads it from its owner alone.
+    ///
+    /// It has no effect on other nodes, nor where the database is shared by several hosts: there nobody may take such
+    /// entries from the cache ([`Client::is_sole_host_of`](crate::Client::is_sole_host_of)).
+    pub fn outdates(&self, ns: &str, key: &str) {
+        if let Some(near) = &self.near {
+            self.outdated.add(near, ns, key);
+        }
+    }
+
     /// Makes the transaction's writes durable.
     ///
     /// # Errors
@@ -135,11 +165,14 @@ impl<'cx> Tx<'cx> {
         if self.due.is_some_and(|due| self.lanes.env.now() >= due) {
             return Err(TxError::Database(too_late()));
         }
-        let Some(mut lease) = state.lease.take() else { return Err(TxError::Database(already_failed("it ended"))) };
+        let Some(lease) = state.lease.take() else { return Err(TxError::Database(already_failed("it ended"))) };
         // A handler may commit more than once; what an earlier transaction committed stays committed.
         let before = self.progress.progress();
         self.progress.set(Progress::Committing);
-        match lease.work(self.limit, |mut c| async { (c.commit().await, c) }).await {
+        self.outdated.set_in_doubt(true);
+        let committed = lease.commit(self.limit).await;
+        self.outdated.set_in_doubt(matches!(committed, Err(NotCommitted::Perhaps(_))));
+        match committed {
             Ok(()) => {
                 self.progress.set(Progress::Committed);
                 if let Some(enclosure) = &self.enclosure {
@@ -148,14 +181,13 @@ impl<'cx> Tx<'cx> {
                 }
                 Ok(())
             }
-            Err(trouble) => {
-                lease.discard();
-                if matches!(&trouble, Trouble::Database(e) if outcome::nothing_committed(e)) {
-                    self.progress.set(before);
-                    return Err(TxError::Database(trouble.into_exec_error()));
-                }
+            Err(NotCommitted::Surely(error)) => {
+                self.progress.set(before);
+                Err(TxError::Database(error))
+            }
+            Err(NotCommitted::Perhaps(error)) => {
                 self.enclosure.as_ref().inspect(|e| e.committed());
-                Err(TxError::CommitUnanswered(trouble.into_exec_error()))
+                Err(TxError::CommitUnanswered(error))
             }
         }
     }
@@ -167,17 +199,13 @@ impl<'cx> Tx<'cx> {
     pub async fn rollback(mut self) -> Result<(), DbErr> {
         let Some(mut lease) = self.state.get_mut().lease.take() else { return Ok(()) };
         let limit = self.lanes.env.now() + self.lanes.limits.transaction;
-        let result = lease.work(limit, |mut c| async { (c.rollback().await, c) }).await;
-        if result.is_err() {
-            lease.discard();
-        }
-        result.map_err(Trouble::into_exec_error)
+        lease.roll_back(limit).await.map_err(Trouble::into_exec_error)
     }
 
     /// Runs one statement. The first one that fails ends the use of the transaction.
-    async fn run<T, F>(&self, kind: StatementKind, work: impl FnOnce(Connection) -> F) -> Result<T, Trouble>
+    async fn run<T, F>(&self, kind: StatementKind, work: impl FnOnce(AtWork) -> F) -> Result<T, Trouble>
     where
-        F: Future<Output = (Result<T, Error>, Connection)>,
+        F: Future<Output = Result<T, Error>>,
     {
         let refuse = |error| Err(Trouble::Refused(error));
         if kind == StatementKind::Transaction {
@@ -227,22 +255,22 @@ impl ConnectionTrait for Tx<'_> {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async { (c.execute(statement).await, c) }).await.map_err(Trouble::into_exec_error)
+        self.run(kind, |mut c| async move { c.execute(statement).await }).await.map_err(Trouble::into_exec_error)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let (kind, sql) = (StatementKind::of(sql), sql.to_string());
-        self.run(kind, |mut c| async { (c.execute_unprepared(sql).await, c) }).await.map_err(Trouble::into_exec_error)
+        self.run(kind, |mut c| async move { c.execute_unprepared(sql).await }).await.map_err(Trouble::into_exec_error)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async { (c.query_one(statement).await, c) }).await.map_err(Trouble::into_query_error)
+        self.run(kind, |mut c| async move { c.query_one(statement).await }).await.map_err(Trouble::into_query_error)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async { (c.query_all(statement).await, c) }).await.map_err(Trouble::into_query_error)
+        self.run(kind, |mut c| async move { c.query_all(statement).await }).await.map_err(Trouble::into_query_error)
     }
 }
 

@@ -106,6 +106,13 @@ pub struct GetProduct {
     pub id: String,
 }
 
+impl GetProduct {
+    /// The namespace of the near cache in which the one host of a SQLite catalogue keeps whole products by id, as they
+    /// are shown. Each change of a product outdates its entry before it can be seen, its stock included, so an entry is
+    /// exact there; elsewhere nobody outdates it and nobody may read it.
+    pub const NEAR: &'static str = "catalog.product";
+}
+
 impl Message for GetProduct {
     type To = Catalog;
     const NAME: &'static str = "get";

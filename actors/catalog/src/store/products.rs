@@ -1,6 +1,9 @@
 //! Products and their stock.
+//!
+//! What changes a row takes the transaction and outdates the product, so that no way to change one can forget it.
 
-use essaim_catalog_contract::{CreateProduct, Description, Product, UpdateProduct};
+use essaim_catalog_contract::{CreateProduct, Description, GetProduct, Product, UpdateProduct};
+use essaim_supervisor::store::Tx;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{ExprTrait, FromQueryResult, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};
@@ -55,33 +58,34 @@ pub(crate) async fn stock(db: &impl ConnectionTrait, id: &str) -> Result<Option<
 }
 
 /// False, and nothing is changed, if the id or the sku is there already.
-pub(crate) async fn insert(db: &impl ConnectionTrait, new: CreateProduct, now_ms: i64) -> Result<bool, DbErr> {
+pub(crate) async fn insert(tx: &Tx<'_>, new: CreateProduct, now_ms: i64) -> Result<bool, DbErr> {
+    outdate(tx, &new.id);
     let unless_known = OnConflict::new().do_nothing().to_owned();
-    Ok(Entity::insert(row(new, now_ms)).on_conflict(unless_known).exec_without_returning(db).await? == 1)
+    Ok(Entity::insert(row(new, now_ms)).on_conflict(unless_known).exec_without_returning(tx).await? == 1)
 }
 
 /// Inserts these products if there are none at all.
 ///
 /// Two nodes may do so at once: a sku that is there already is left as it is.
-pub(crate) async fn fill(db: &impl ConnectionTrait, all: Vec<CreateProduct>, now_ms: i64) -> Result<usize, DbErr> {
-    if Entity::find().select_only().column(Column::Id).into_tuple::<String>().one(db).await?.is_some() {
+pub(crate) async fn fill(tx: &Tx<'_>, all: Vec<CreateProduct>, now_ms: i64) -> Result<usize, DbErr> {
+    if Entity::find().select_only().column(Column::Id).into_tuple::<String>().one(tx).await?.is_some() {
         return Ok(0);
     }
     let mut inserted = 0;
     for new in all {
-        inserted += usize::from(insert(db, new, now_ms).await?);
+        inserted += usize::from(insert(tx, new, now_ms).await?);
     }
     Ok(inserted)
 }
 
 /// Changes what is given; the product as it is then, if there is one.
-pub(crate) async fn update(db: &impl ConnectionTrait, change: UpdateProduct) -> Result<Option<Product>, DbErr> {
+pub(crate) async fn update(tx: &Tx<'_>, change: UpdateProduct) -> Result<Option<Product>, DbErr> {
     let UpdateProduct { id, sku, name, price_cents, currency } = change;
     if (&sku, &name, &price_cents, &currency) == (&None, &None, &None, &None) {
-        return find(db, &id).await;
+        return find(tx, &id).await;
     }
     let set = |column: Column, value: Expr| move |query: UpdateMany<Entity>| query.col_expr(column, value);
-    let mut query = Entity::update_many().filter(Column::Id.eq(id));
+    let mut query = Entity::update_many().filter(Column::Id.eq(&id));
     if let Some(sku) = sku {
         query = set(Column::Sku, Expr::value(sku))(query);
     }
@@ -94,27 +98,28 @@ pub(crate) async fn update(db: &impl ConnectionTrait, change: UpdateProduct) -> 
     if let Some(currency) = currency {
         query = set(Column::Currency, Expr::value(currency))(query);
     }
-    returning(db, query).await
+    returning(tx, &id, query).await
 }
 
 /// The product with its new stock, if there is one.
-pub(crate) async fn set_stock(db: &impl ConnectionTrait, id: &str, stock: i64) -> Result<Option<Product>, DbErr> {
-    returning(db, Entity::update_many().filter(Column::Id.eq(id)).col_expr(Column::Stock, Expr::value(stock))).await
+pub(crate) async fn set_stock(tx: &Tx<'_>, id: &str, stock: i64) -> Result<Option<Product>, DbErr> {
+    returning(tx, id, Entity::update_many().filter(Column::Id.eq(id)).col_expr(Column::Stock, Expr::value(stock))).await
 }
 
 /// Takes pieces from stock, if there are enough; the price of one piece and its currency at that moment.
-pub(super) async fn take(db: &impl ConnectionTrait, id: &str, quantity: i64) -> Result<Option<(i64, String)>, DbErr> {
+pub(super) async fn take(tx: &Tx<'_>, id: &str, quantity: i64) -> Result<Option<(i64, String)>, DbErr> {
     let taken = Entity::update_many()
         .col_expr(Column::Stock, Expr::col(Column::Stock).sub(quantity))
         .filter(Column::Id.eq(id))
         .filter(Column::Stock.gte(quantity));
-    Ok(returning(db, taken).await?.map(|p| (p.description.price_cents, p.description.currency)))
+    Ok(returning(tx, id, taken).await?.map(|p| (p.description.price_cents, p.description.currency)))
 }
 
 /// Puts pieces back into stock.
-pub(super) async fn put_back(db: &impl ConnectionTrait, id: &str, quantity: i64) -> Result<(), DbErr> {
+pub(super) async fn put_back(tx: &Tx<'_>, id: &str, quantity: i64) -> Result<(), DbErr> {
+    outdate(tx, id);
     let stock = Expr::col(Column::Stock).add(quantity);
-    Entity::update_many().col_expr(Column::Stock, stock).filter(Column::Id.eq(id)).exec(db).await.map(drop)
+    Entity::update_many().col_expr(Column::Stock, stock).filter(Column::Id.eq(id)).exec(tx).await.map(drop)
 }
 
 /// Which of these products exist.
@@ -123,9 +128,15 @@ pub(super) async fn known(db: &impl ConnectionTrait, ids: &[String]) -> Result<V
 }
 
 /// Runs an update of one row and reads the row in the same statement, so that no other writer comes between.
-async fn returning(db: &impl ConnectionTrait, update: UpdateMany<Entity>) -> Result<Option<Product>, DbErr> {
+async fn returning(tx: &Tx<'_>, id: &str, update: UpdateMany<Entity>) -> Result<Option<Product>, DbErr> {
+    outdate(tx, id);
     let mut statement = update.into_query();
     statement.returning(Query::returning().columns(Column::iter()));
-    let row = db.query_one(&statement).await?;
+    let row = tx.query_one(&statement).await?;
     row.map(|row| Model::from_query_result(&row, "").map(Into::into)).transpose()
+}
+
+/// From here on until the outcome is certain, whoever wants to see the product asks for it.
+fn outdate(tx: &Tx<'_>, id: &str) {
+    tx.outdates(GetProduct::NEAR, id);
 }

@@ -6,6 +6,7 @@
 //! row that exists, since `ON CONFLICT DO NOTHING` does not wait for one.
 
 use essaim_catalog_contract::{PricedLine, Refusal, ReserveLine};
+use essaim_supervisor::store::Tx;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{FromQueryResult, IntoActiveModel, Iterable, QueryTrait};
@@ -48,12 +49,7 @@ pub(crate) enum Held {
 }
 
 /// Takes stock for every line and writes the order's row.
-pub(crate) async fn hold(
-    tx: &impl ConnectionTrait,
-    order_id: &str,
-    lines: &[ReserveLine],
-    now_ms: i64,
-) -> Result<Held, DbErr> {
+pub(crate) async fn hold(tx: &Tx<'_>, order_id: &str, lines: &[ReserveLine], now_ms: i64) -> Result<Held, DbErr> {
     let mut by_product: Vec<_> = lines.iter().enumerate().collect();
     by_product.sort_unstable_by_key(|(_, line)| &line.product_id);
     let mut priced = Vec::with_capacity(lines.len());
@@ -123,7 +119,7 @@ pub(crate) async fn refuse(
 }
 
 /// Gives back what the order holds, once; an order that has no row gets one, so that it takes nothing later.
-pub(crate) async fn release(tx: &impl ConnectionTrait, order_id: &str, now_ms: i64) -> Result<(), DbErr> {
+pub(crate) async fn release(tx: &Tx<'_>, order_id: &str, now_ms: i64) -> Result<(), DbErr> {
     // Twice: a reservation may have been committed between the look for one and the tombstone.
     for _ in 0..2 {
         if let Some(lines) = set_released(tx, order_id, now_ms).await? {
@@ -162,7 +158,7 @@ async fn set_released(
     }
 }
 
-async fn put_back(tx: &impl ConnectionTrait, mut lines: Vec<ReserveLine>) -> Result<(), DbErr> {
+async fn put_back(tx: &Tx<'_>, mut lines: Vec<ReserveLine>) -> Result<(), DbErr> {
     lines.sort_unstable_by(|a, b| a.product_id.cmp(&b.product_id));
     for line in lines {
         products::put_back(tx, &line.product_id, line.quantity).await?;

@@ -22,22 +22,44 @@ fn honey() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stock_shown_is_live_while_the_description_is_cached() {
+async fn a_product_is_shown_from_the_near_cache_until_it_changes_and_then_as_it_is() {
     let t = catalog().await;
     let (status, created) = send(&t, Some(admin()), (Method::POST, "/products"), Some(honey())).await;
     assert_eq!(status, 201, "{created}");
     let id = created["id"].as_str().unwrap().to_string();
     let path = format!("/products/{id}");
-    let lines = vec![ReserveLine { product_id: id, quantity: 2 }];
-    assert_eq!(send(&t, None, (Method::GET, &path), None).await, (200, created.clone()));
+    let shown = async || send(&t, None, (Method::GET, &path), None).await.1;
+    let loads = || t.client().near().figures().loads;
+    assert_eq!((shown().await, shown().await), (created.clone(), created.clone()));
+    assert_eq!(loads(), 1, "the second answer came from the cache");
+    let lines = vec![ReserveLine { product_id: id.clone(), quantity: 2 }];
     t.deliver(Reserve { order_id: "order-1".into(), lines }).await.unwrap();
-    let (_, shown) = send(&t, None, (Method::GET, &path), None).await;
-    assert_eq!(shown["stock"], 3);
-    assert_eq!(t.client().near().figures().loads, 1, "the second answer came from the cache");
-    let cheaper = Some(json!({"price_cents": 990}));
-    assert_eq!(send(&t, Some(admin()), (Method::PATCH, &path), cheaper).await.0, 200);
-    let (_, shown) = send(&t, None, (Method::GET, &path), None).await;
-    assert_eq!((&shown["price_cents"], &shown["stock"]), (&json!(990), &json!(3)));
+    assert_eq!((shown().await, shown().await["stock"].clone()), (with(&created, "stock", 3), json!(3)));
+    t.deliver(Release { order_id: "order-1".into() }).await.unwrap();
+    assert_eq!(shown().await["stock"], 5);
+    t.ask_as(admin(), SetStock { id: id.clone(), stock: 9 }).await.unwrap();
+    assert_eq!(shown().await["stock"], 9);
+    assert_eq!(send(&t, Some(admin()), (Method::PATCH, &path), Some(json!({"price_cents": 990}))).await.0, 200);
+    assert_eq!(shown().await, with(&with(&created, "stock", 9), "price_cents", 990));
+    assert_eq!(loads(), 5, "one load after each change");
+}
+
+fn with(product: &Value, key: &str, value: i64) -> Value {
+    let mut product = product.clone();
+    product[key] = json!(value);
+    product
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_leaves_the_product_as_it_is_shown() {
+    let t = catalog().await;
+    create(&t, new(1, 100, 5)).await;
+    let path = format!("/products/{}", id(1));
+    let shown = async || send(&t, None, (Method::GET, &path), None).await.1["stock"].clone();
+    assert_eq!(shown().await, 5);
+    let lines = vec![ReserveLine { product_id: id(1), quantity: 6 }];
+    t.deliver(Reserve { order_id: "order-1".into(), lines }).await.unwrap();
+    assert_eq!((shown().await, shown().await), (json!(5), json!(5)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,10 @@ pub struct StoreConfig {
     pub migration_limit_ms: u64,
     /// Prepared statements that each connection keeps.
     pub statement_cache: usize,
+    /// The most transactions that share one commit on SQLite.
+    pub group_commit_max: u32,
+    /// How long the first of them may wait for others that are not done.
+    pub group_commit_ms: u64,
 }
 
 impl Default for StoreConfig {
@@ -32,6 +36,8 @@ impl Default for StoreConfig {
             acquire_timeout_ms: 5_000,
             migration_limit_ms: 600_000,
             statement_cache: 256,
+            group_commit_max: 64,
+            group_commit_ms: 10,
         }
     }
 }

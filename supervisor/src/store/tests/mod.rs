@@ -2,8 +2,10 @@
 
 mod bench;
 mod durable;
+mod group;
 mod migrations;
 mod opening;
+mod outdated;
 mod paused;
 mod proxy;
 mod servers;

@@ -1,0 +1,172 @@
+//! Group commit: transactions of several handlers that share one COMMIT on the one writer of a SQLite database.
+//!
+//! While others wait for the writer, a transaction that commits leaves its writes in the outer transaction and hands the
+//! connection to the next, which works behind a SAVEPOINT of its own. Its commit is answered when the outer COMMIT is.
+//! One that fails, or whose handler is dropped, goes back to its savepoint, and the others do not notice.
+//!
+//! The outer COMMIT is a task that stands in the same queue: as soon as its first transaction has ended it queues behind
+//! those who wait at that moment. So all of them get in, whoever comes later is in the next group, and nobody waits
+//! because of a neighbour's handler that went away. A transaction that nobody waits behind commits by itself, as it would
+//! alone. (The idea is DeWitt's and others', "Implementation techniques for main memory database systems", 1984.)
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::lanes::Lanes;
+use super::lease::Lease;
+use super::outcome;
+use super::trouble::{Trouble, refusal};
+
+/// How far a group may grow while others wait; it is committed by the first that reaches a bound.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GroupLimits {
+    /// Transactions in one group.
+    pub members: u32,
+    /// From the end of its first transaction to the end of the last that may hand on.
+    pub age: Duration,
+}
+
+/// Why a commit did not succeed, as far as is known.
+#[derive(Debug, Clone)]
+pub(crate) enum NotCommitted {
+    /// Surely nothing was committed.
+    Surely(DbErr),
+    /// The commit was sent and not answered.
+    Perhaps(DbErr),
+}
+
+type Outcome = Result<(), NotCommitted>;
+
+/// Where the members of a group hear how it ended.
+#[derive(Clone)]
+struct Ending(Arc<watch::Sender<Option<Outcome>>>);
+
+/// An outer transaction with members; it stays with its connection. However it goes, its members hear of it.
+pub(crate) struct Open {
+    ending: Ending,
+    members: u32,
+    since: Instant,
+    /// There is a savepoint, behind which the last that joined works.
+    pub nested: bool,
+    /// The outer COMMIT was sent.
+    pub committing: bool,
+}
+
+impl Open {
+    fn begin(now: Instant) -> Self {
+        let ending = Ending(Arc::new(watch::Sender::new(None)));
+        Self { ending, members: 0, since: now, nested: false, committing: false }
+    }
+
+    fn end(self, outcome: Outcome) {
+        self.ending.0.send_replace(Some(outcome));
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let lost = || refusal("the connection was lost with all transactions that shared the commit");
+        let outcome = if self.committing { NotCommitted::Perhaps(lost()) } else { NotCommitted::Surely(lost()) };
+        self.ending.0.send_if_modified(|ended| {
+            let lost = ended.is_none();
+            if lost {
+                *ended = Some(Err(outcome));
+            }
+            lost
+        });
+    }
+}
+
+impl Ending {
+    async fn heard(&self, limit: Instant) -> Outcome {
+        let mut outcome = self.0.subscribe();
+        let ended = timeout_at(limit, outcome.wait_for(Option::is_some)).await;
+        match ended.map(|outcome| outcome.map(|o| o.clone())) {
+            Ok(Ok(Some(outcome))) => outcome,
+            _ => Err(NotCommitted::Perhaps(Trouble::TimedOut.into_exec_error())),
+        }
+    }
+}
+
+impl Lease {
+    /// Makes the transaction durable, alone or together with others.
+    pub async fn commit(mut self, limit: Instant) -> Outcome {
+        if !self.is_ready() {
+            // A statement that nobody waited for to its end; the lease undoes it as it falls.
+            return Err(NotCommitted::Surely(Trouble::Gone.into_exec_error()));
+        }
+        let lanes = self.lanes().clone();
+        let now = lanes.env.now();
+        let limits = lanes.grouping();
+        let first = self.open.is_none();
+        if first && !(limits.is_some() && lanes.is_awaited()) {
+            return self.commit_alone(limit).await;
+        }
+        let open = self.open.get_or_insert_with(|| Open::begin(now));
+        open.members += 1;
+        let ending = open.ending.clone();
+        let age = now.saturating_duration_since(open.since);
+        let full = limits.is_none_or(|limits| open.members >= limits.members || age >= limits.age);
+        if full {
+            // In a task of its own: this handler may be dropped, and the others' commit not with it.
+            tokio::spawn(self.commit_all());
+        } else {
+            if first {
+                tokio::spawn(lanes.clone().close_in_turn(ending.clone()));
+            }
+            drop(self);
+        }
+        // Whoever joins does so before the group is too old, and is then as bounded as the commit itself.
+        ending.heard(now + limits.map_or(Duration::ZERO, |l| l.age) + 2 * lanes.limits.transaction).await
+    }
+
+    async fn commit_alone(&mut self, limit: Instant) -> Outcome {
+        match self.work(limit, |mut c| async move { c.commit().await }).await {
+            Ok(()) => Ok(()),
+            Err(trouble) => {
+                self.discard();
+                Err(not_committed(trouble))
+            }
+        }
+    }
+
+    /// The outer COMMIT.
+    async fn commit_all(mut self) {
+        let Some(open) = &mut self.open else { return };
+        open.committing = true;
+        let limit = self.lanes().env.now() + self.lanes().limits.transaction;
+        let done = self.work(limit, |mut c| async move { c.commit().await }).await;
+        let open = self.open.take();
+        let outcome = done.map_err(|trouble| {
+            self.lanes().note_refusal(&trouble);
+            self.discard();
+            not_committed(trouble)
+        });
+        // First the connection, so that whoever hears of the end and begins anew finds it free.
+        drop(self);
+        if let Some(open) = open {
+            open.end(outcome);
+        }
+    }
+}
+
+impl Lanes {
+    /// Waits for its turn behind all who wait now, and commits the group then if it is still open.
+    async fn close_in_turn(self: Arc<Self>, ending: Ending) {
+        let Some(lease) = self.turn().await else { return };
+        if lease.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.ending.0, &ending.0)) {
+            lease.commit_all().await;
+        }
+    }
+}
+
+fn not_committed(trouble: Trouble) -> NotCommitted {
+    match &trouble {
+        Trouble::Database(e) if outcome::nothing_committed(e) => NotCommitted::Surely(trouble.into_exec_error()),
+        _ => NotCommitted::Perhaps(trouble.into_exec_error()),
+    }
+}

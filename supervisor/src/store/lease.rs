@@ -1,0 +1,215 @@
+//! The use of one connection.
+//!
+//! Whatever uses it takes it out of its [`Lease`] and has not done with it before it has heard the end. A connection that
+//! a dropped handler or a time limit leaves behind is closed, which interrupts its statement and rolls its transaction
+//! back; unless others share it (`group`) and the handler was dropped, who keep it while that transaction alone is undone.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex};
+
+use sea_orm::sqlx::Error;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::clock_hold::ClockHold;
+use super::connection::Connection;
+use super::group::Open;
+use super::lanes::{Lanes, lock};
+use super::outcome;
+use super::trouble::Trouble;
+
+/// The use of a connection; it goes back when this is dropped.
+pub(crate) struct Lease {
+    /// Empty while it works, and for good once its state is in doubt.
+    home: Home,
+    /// What it was told to do was not seen to its end.
+    busy: Option<Busy>,
+    /// The transactions that share the connection's outer transaction, if others came before.
+    pub open: Option<Open>,
+    reused: bool,
+    lanes: Arc<Lanes>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a lease was told to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Busy {
+    /// To join the outer transaction.
+    Joining,
+    Working,
+}
+
+/// Where a lease's connection is while nobody works with it.
+#[derive(Clone, Default)]
+struct Home(Arc<Mutex<Option<Connection>>>);
+
+/// A connection at work. However the work ends, the connection goes home.
+pub(crate) struct AtWork {
+    connection: Option<Connection>,
+    home: Home,
+}
+
+impl Lease {
+    pub fn of(lanes: &Arc<Lanes>, connection: Connection, reused: bool, permit: OwnedSemaphorePermit) -> Self {
+        let home = Home(Arc::new(Mutex::new(Some(connection))));
+        Self { home, busy: None, open: None, reused, lanes: lanes.clone(), permit: Some(permit) }
+    }
+
+    pub fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
+    }
+
+    /// Whether the connection is there and does nothing.
+    pub fn is_ready(&self) -> bool {
+        self.busy.is_none() && lock(&self.home.0).is_some()
+    }
+
+    /// Lets the connection work until `limit`. If it is not done by then, or this future is dropped, nobody works with the
+    /// connection any more.
+    pub async fn work<T, F>(&mut self, limit: Instant, work: impl FnOnce(AtWork) -> F) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        self.work_as(Busy::Working, limit, work).await
+    }
+
+    async fn work_as<T, F>(&mut self, busy: Busy, limit: Instant, work: impl FnOnce(AtWork) -> F) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        if self.busy.is_some() {
+            return Err(Trouble::Gone);
+        }
+        let connection = self.home.take().ok_or(Trouble::Gone)?;
+        self.busy = Some(busy);
+        let _hold = ClockHold::of(&self.lanes.env);
+        let working = work(AtWork { connection: Some(connection), home: self.home.clone() });
+        let Ok(result) = timeout_at(limit, working).await else {
+            self.discard();
+            return Err(Trouble::TimedOut);
+        };
+        if matches!(&result, Err(e) if outcome::connection_lost(e)) {
+            self.discard();
+        }
+        self.busy = None;
+        result.map_err(Trouble::Database)
+    }
+
+    /// Begins a transaction within the outer one, behind those that ended well.
+    pub async fn join(&mut self, limit: Instant) -> Result<(), Trouble> {
+        let Some(open) = &mut self.open else { return Err(Trouble::Gone) };
+        let again = std::mem::replace(&mut open.nested, true);
+        self.work_as(Busy::Joining, limit, |mut c| async move { c.save(again).await }).await
+    }
+
+    /// Closes the connection instead of giving it back; those who share it hear of it.
+    pub fn discard(&mut self) {
+        drop(self.home.take());
+        self.open = None;
+    }
+
+    /// Whether the trouble came from a connection that the server had closed while nobody used it, so that a fresh one
+    /// may do better.
+    pub fn is_stale(&self, trouble: &Trouble) -> bool {
+        let stale = self.reused && matches!(trouble, Trouble::Database(e) if outcome::connection_lost(e));
+        if stale {
+            self.lanes.forget_free();
+        }
+        stale
+    }
+
+    /// Undoes the transaction, and leaves those that share the connection as they are.
+    pub async fn roll_back(&mut self, limit: Instant) -> Result<(), Trouble> {
+        let within = self.open.is_some();
+        let result = self.work(limit, |mut c| async move { c.rollback(within).await }).await;
+        if result.is_err() {
+            self.discard();
+        }
+        result
+    }
+
+    /// Rolls the transaction back and gives the connection back afterwards, without anybody waiting.
+    pub fn roll_back_later(mut self) {
+        if self.busy.is_some() {
+            // A statement was under way: what is left to do is done as the lease falls.
+            return;
+        }
+        // Outside a runtime nobody could wait for the answer, and closing the connection rolls back as well.
+        let Ok(runtime) = Handle::try_current() else { return self.discard() };
+        runtime.spawn(async move {
+            let limit = self.lanes.env.now() + self.lanes.limits.transaction;
+            let _ = self.roll_back(limit).await;
+        });
+    }
+
+    /// Undoes a transaction whose last statement nobody waits for any more. SQLite's thread does one thing after the
+    /// other, so what is asked now comes after that statement, and ends with it at the latest when the time is over.
+    fn rescue(mut self, left: Busy) {
+        let Ok(runtime) = Handle::try_current() else { return self.discard() };
+        runtime.spawn(async move {
+            let mut lease = self;
+            let limit = lease.lanes.env.now() + lease.lanes.limits.transaction;
+            let undone = match left {
+                // How far it came is not known; a further savepoint is harmless, and nothing was done behind the last.
+                Busy::Joining => lease.work(limit, |mut c| async move { c.save(false).await }).await,
+                Busy::Working => lease.roll_back(limit).await,
+            };
+            if undone.is_err() {
+                lease.discard();
+            }
+        });
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.home.take() else { return };
+        let open = self.open.take();
+        match (self.busy, open) {
+            (None, open) => {
+                // The permit falls after this, so whoever gets it finds the connection.
+                self.lanes.give_back(connection, open);
+            }
+            // Closing it interrupts the statement and rolls the transaction back.
+            (Some(_), None) => drop(connection),
+            (Some(left), Some(open)) if !open.committing => {
+                if let Some(permit) = self.permit.take() {
+                    let mut lease = Self::of(&self.lanes, connection, true, permit);
+                    lease.open = Some(open);
+                    lease.rescue(left);
+                }
+            }
+            (Some(_), Some(open)) => {
+                drop(connection);
+                drop(open);
+            }
+        }
+    }
+}
+
+impl Home {
+    fn take(&self) -> Option<Connection> {
+        lock(&self.0).take()
+    }
+}
+
+impl Deref for AtWork {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("it is there until it goes home")
+    }
+}
+
+impl DerefMut for AtWork {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("it is there until it goes home")
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        *lock(&self.home.0) = self.connection.take();
+    }
+}

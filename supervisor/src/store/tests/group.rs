@@ -1,0 +1,219 @@
+//! Transactions that share a commit on SQLite's one writer.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use futures_util::{FutureExt, poll};
+use sea_orm::ConnectionTrait;
+use tokio::pin;
+
+use super::bench::{Bench, begin, insert, words};
+use crate::progress::Progress;
+use crate::store::testing::schema;
+use crate::store::{Database, Tx, TxError};
+
+async fn open(set: impl FnOnce(&mut Bench)) -> (Bench, Database) {
+    let mut bench = Bench::sqlite();
+    // Slow machines must not end groups early; one test sets a bound of its own.
+    bench.settings.store.group_commit_ms = 60_000;
+    set(&mut bench);
+    let database = bench.open(&schema(1)).await;
+    (bench, database)
+}
+
+/// A transaction that has written a word.
+async fn wrote(database: &Database, word: &str) -> Tx<'static> {
+    let (tx, _) = begin(database).await;
+    insert(&tx, word).await.unwrap();
+    tx
+}
+
+/// Commits `first` while `then` waits for the writer and goes on; what both came to.
+async fn both<T>(first: Tx<'_>, then: impl Future<Output = T>) -> (Result<(), TxError>, T) {
+    // `then` is polled first, so it waits before the commit begins.
+    let (then, first) = join(then, first.commit()).await;
+    (first, then)
+}
+
+#[tokio::test]
+async fn those_who_wait_join_and_all_are_committed_at_once() {
+    let (_bench, database) = open(|_| ()).await;
+    let a = wrote(&database, "a").await;
+    let others = ["b", "c", "d"].map(|word| {
+        let database = database.clone();
+        async move {
+            let tx = wrote(&database, word).await;
+            assert_eq!(words(&database).await, [""; 0], "nothing is committed before the last that joined has ended");
+            tx.commit().await
+        }
+    });
+    let (a, others) = both(a, join_all(others)).await;
+    assert!(a.is_ok() && others.iter().all(Result::is_ok));
+    assert_eq!(words(&database).await, ["a", "b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn one_that_fails_leaves_the_others_committed() {
+    let (_bench, database) = open(|_| ()).await;
+    let a = wrote(&database, "a").await;
+    let fails = async {
+        let (tx, track) = begin(&database).await;
+        insert(&tx, "b").await.unwrap();
+        assert!(insert(&tx, "a").await.is_err(), "a neighbour has the word already");
+        assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
+        track.progress()
+    };
+    let rolls_back = async { wrote(&database, "c").await.rollback().await };
+    let goes_on = async { wrote(&database, "d").await.commit().await };
+    let (a, (progress, (rolled_back, d))) = both(a, join(fails, join(rolls_back, goes_on))).await;
+    assert!(a.is_ok() && rolled_back.is_ok() && d.is_ok());
+    assert_eq!(progress, Progress::Nothing);
+    assert_eq!(words(&database).await, ["a", "d"]);
+}
+
+#[tokio::test]
+async fn one_that_is_dropped_at_any_moment_leaves_the_others_committed() {
+    let (_bench, database) = open(|_| ()).await;
+    let a = wrote(&database, "a").await;
+    // Between statements, in a statement, and while it joins.
+    let between = async { drop(wrote(&database, "b").await) };
+    let within = async {
+        let tx = wrote(&database, "c").await;
+        let _ = insert(&tx, "d").now_or_never();
+    };
+    let joins = async {
+        let begins = begin(&database);
+        pin!(begins);
+        let mut polls = 0;
+        // The first poll waits for the writer; the second, once the writer is free, asks for the savepoint.
+        poll_fn(|cx| {
+            polls += 1;
+            let begun = begins.as_mut().poll(cx).is_ready();
+            if begun || polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    };
+    let goes_on = async { wrote(&database, "e").await.commit().await };
+    let (a, (_, e)) = both(a, join(join(between, join(within, joins)), goes_on)).await;
+    assert!(a.is_ok() && e.is_ok(), "{a:?} {e:?}");
+    assert_eq!(words(&database).await, ["a", "e"]);
+}
+
+#[tokio::test]
+async fn one_that_is_dropped_while_it_waits_for_the_commit_is_committed_with_the_others() {
+    let (_bench, database) = open(|_| ()).await;
+    let (a, track) = begin(&database).await;
+    insert(&a, "a").await.unwrap();
+    let b = wrote(&database, "b");
+    pin!(b);
+    assert!(poll!(&mut b).is_pending());
+    {
+        let commit = a.commit();
+        pin!(commit);
+        assert!(poll!(&mut commit).is_pending());
+    }
+    assert_eq!(track.progress(), Progress::Committing, "it is not known, and said so");
+    b.await.commit().await.unwrap();
+    assert_eq!(words(&database).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_group_whose_last_members_are_gone_is_committed_all_the_same() {
+    let (_bench, database) = open(|_| ()).await;
+    let a = wrote(&database, "a").await;
+    let mut b = Box::pin(begin(&database));
+    assert!(poll!(&mut b).is_pending());
+    let commit = a.commit();
+    pin!(commit);
+    assert!(poll!(&mut commit).is_pending());
+    drop(b);
+    assert!(commit.await.is_ok(), "nobody joined, and nobody else comes");
+    assert_eq!(words(&database).await, ["a"]);
+}
+
+#[tokio::test]
+async fn an_outer_commit_that_fails_fails_for_all_and_the_next_transactions_answer_for_themselves() {
+    let (_bench, database) = open(|_| ()).await;
+    let (tx, _) = begin(&database).await;
+    let child = "CREATE TABLE child (t1_id INTEGER REFERENCES t1 (id) DEFERRABLE INITIALLY DEFERRED)";
+    tx.execute_unprepared(child).await.unwrap();
+    tx.commit().await.unwrap();
+    for (word, innocent_fails) in [("a", true), ("b", false)] {
+        let a = wrote(&database, word).await;
+        let orphan = async {
+            let (tx, track) = begin(&database).await;
+            tx.execute_unprepared("INSERT INTO child VALUES (7)").await.unwrap();
+            (tx.commit().await, track.progress())
+        };
+        let (a, (orphan, progress)) = both(a, orphan).await;
+        assert_eq!(matches!(a, Err(TxError::Database(_))), innocent_fails, "{a:?}");
+        assert!(matches!(orphan, Err(TxError::Database(_))), "{orphan:?}");
+        assert_eq!(progress, Progress::Nothing);
+    }
+    assert_eq!(words(&database).await, ["b"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_before_the_commit_has_committed_nothing_for_anybody() {
+    let (_bench, database) = open(|bench| bench.settings.store.transaction_limit_ms = 500).await;
+    let a = wrote(&database, "a").await;
+    let endless = async {
+        let (tx, track) = begin(&database).await;
+        let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+        assert!(tx.execute_unprepared(sql).await.is_err());
+        track.progress()
+    };
+    let (a, progress) = both(a, endless).await;
+    assert!(matches!(a, Err(TxError::Database(_))), "{a:?}");
+    assert_eq!(progress, Progress::Nothing);
+    wrote(&database, "b").await.commit().await.unwrap();
+    assert_eq!(words(&database).await, ["b"]);
+}
+
+#[tokio::test]
+async fn a_group_grows_no_further_than_its_bounds() {
+    let bounds: [fn(&mut Bench); 2] =
+        [|b| b.settings.store.group_commit_max = 2, |b| b.settings.store.group_commit_ms = 0];
+    for bound in bounds {
+        let (bench, database) = open(bound).await;
+        let a = wrote(&database, "a").await;
+        let b = async { wrote(&database, "b").await.commit().await };
+        let c = async {
+            let tx = wrote(&database, "c").await;
+            let seen = words(&database).await;
+            tx.commit().await.map(|()| seen)
+        };
+        let (a, (b, c)) = both(a, join(b, c)).await;
+        assert!(a.is_ok() && b.is_ok());
+        let group = if bench.settings.store.group_commit_max == 2 { vec!["a", "b"] } else { vec!["a"] };
+        assert!(c.unwrap().starts_with(&group.into_iter().map(String::from).collect::<Vec<_>>()));
+        assert_eq!(words(&database).await, ["a", "b", "c"]);
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_and_what_failed_is_not_whatever_happens_beside_it() {
+    let (_bench, database) = open(|bench| bench.settings.store.group_commit_ms = 2).await;
+    let writers = (0..200_u32).map(|n| {
+        let database = database.clone();
+        tokio::spawn(async move {
+            let word = format!("{n:03}");
+            let (tx, _) = begin(&database).await;
+            insert(&tx, &word).await.unwrap();
+            match n % 5 {
+                0 => drop(tx),
+                1 => assert!(insert(&tx, &word).await.is_err()),
+                2 => drop(tokio::time::timeout(Duration::from_micros(50), insert(&tx, "slow")).await),
+                _ => {
+                    tx.commit().await.unwrap();
+                    return Some(word);
+                }
+            }
+            None
+        })
+    });
+    let expected: Vec<_> = join_all(writers).await.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(words(&database).await, expected);
+}
