@@ -55,6 +55,7 @@ impl<E> From<SendError> for Fault<E> {
     fn from(error: SendError) -> Self {
         let detail = error.to_string();
         match error {
+            SendError::Invalid { .. } => Self::Failed(Failure { kind: FailureKind::Error, detail }),
             SendError::NotStored { .. } | SendError::Full { .. } => {
                 Self::Failed(Failure { kind: FailureKind::Unavailable, detail })
             }

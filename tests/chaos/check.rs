@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::shoppers::Known;
-use crate::support::{Api, eventually};
+use crate::support::{Api, essaim, eventually};
 
 /// Waits until every order is in a final state, and asserts that orders and stock are as the customers were told.
 #[track_caller]
@@ -34,6 +34,26 @@ pub fn is_as_told(api: &Api, product: &str, stock_before: u64, known: &BTreeMap<
         assert!(stock.is_none_or(|stock| stock <= stock_before - kept), "{stock:?} of {stock_before}, {kept} are sold");
         (stock == Some(stock_before - kept)).then_some(())
     });
+}
+
+/// Waits until nothing is in flight, and asserts that every ledger balances: nothing was lost, applied twice, or counted by an
+/// owner that had none of the counting to do.
+#[track_caller]
+pub fn ledgers_balance(api: &Api) {
+    let address = api.base().trim_start_matches("http://").to_string();
+    let ledger = |flags: &[&str]| {
+        let output = essaim().args(["ledger", "--url", &address]).args(flags).output().expect("essaim runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let at_rest = || {
+        let (_, text) = ledger(&["--json"]);
+        let told: Value = serde_json::from_str(&text).ok()?;
+        let lines = told["lines"].as_array().filter(|lines| !lines.is_empty())?;
+        lines.iter().all(|line| line["waiting"] == 0 && line["parked"] == 0).then_some(())
+    };
+    eventually("nothing to be in flight", at_rest);
+    let (code, text) = ledger(&["--at-rest"]);
+    assert_eq!(code, Some(0), "{text}");
 }
 
 /// All orders of the client; none if they cannot be listed now.

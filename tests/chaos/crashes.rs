@@ -1,6 +1,6 @@
 //! A process that dies before and after each step on the way of an order, and starts again.
 
-use super::check::is_as_told;
+use super::check::{is_as_told, ledgers_balance};
 use super::shoppers::Shoppers;
 use crate::support::{Cluster, ClusterBuilder, Redis, eventually};
 
@@ -59,5 +59,6 @@ fn crash_everywhere(cluster: ClusterBuilder, node: &str, points: &[&str]) {
     }
     let known = shoppers.stop();
     is_as_told(&admin, &product, STOCK, &known);
+    ledgers_balance(&cluster.node(node).admin());
     cluster.stop();
 }

@@ -6,7 +6,7 @@ use std::thread;
 use serde_json::json;
 
 use super::clients::{Shift, crowd, stock_of};
-use crate::support::{Api, Cluster, ClusterBuilder, Redis};
+use crate::support::{Api, Cluster, ClusterBuilder, Redis, eventually};
 
 const STOCK: u64 = 1_000;
 const BUYERS: usize = 8;
@@ -29,7 +29,11 @@ fn in_several_processes_no_reader_sees_a_stock_from_before_an_answered_order() {
 }
 
 fn for_many(cluster: ClusterBuilder) -> Cluster {
-    cluster.set("gateway.rate_limit_per_second", 0).set("log.filter", "info,essaim::access=off").start()
+    cluster
+        .set("gateway.rate_limit_per_second", 0)
+        .set("log.filter", "info,essaim::access=off")
+        .set("orders.wait_ms", 3_500)
+        .start()
 }
 
 fn look_while_it_changes(admin: &Api) {
@@ -48,7 +52,8 @@ fn look_while_it_changes(admin: &Api) {
         let _end = Shift(&over);
         crowd(BUYERS, |_| {
             for _ in 0..ORDERS {
-                admin.order(&product, 1).is(201);
+                // The answer waits for the stock: what is answered as confirmed has been taken.
+                assert_eq!(admin.order(&product, 1).is(201)["status"], "confirmed");
                 answered.fetch_add(1, Ordering::AcqRel);
             }
         });
@@ -61,5 +66,6 @@ fn look_while_it_changes(admin: &Api) {
     let order = admin.order(&product, 1).is(201).id();
     assert_eq!(stock_of(admin, &product), 8);
     admin.post(&format!("/orders/{order}/cancel"), json!({})).is(200);
-    assert_eq!(stock_of(admin, &product), 9);
+    // It is given back by a command.
+    eventually("the stock to be back", || (stock_of(admin, &product) == 9).then_some(()));
 }

@@ -74,6 +74,11 @@ pub enum SendError {
         /// Why, for logs and operators.
         reason: String,
     },
+    /// It can never be stored: it is too large, or cannot be encoded.
+    Invalid {
+        /// Why.
+        reason: String,
+    },
     /// It was not stored: as many messages wait for its receiver as may.
     Full {
         /// The capability that was to get it.
@@ -91,6 +96,7 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Invalid { reason } => write!(f, "the message cannot be stored: {reason}"),
             Self::NotStored { reason } => write!(f, "the message was not stored: {reason}"),
             Self::Full { capability, bound } => {
                 write!(f, "the message was not stored, `{capability}` is full: {bound}")

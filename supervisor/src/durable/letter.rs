@@ -72,11 +72,11 @@ impl Letterhead {
         kind: LetterKind,
         options: SendOptions,
     ) -> Result<Letter, SendError> {
-        let not_stored = |reason: String| SendError::NotStored { reason };
-        let body = codec::encode(message).map_err(|e| not_stored(format!("it cannot be encoded: {e}")))?;
+        let invalid = |reason: String| SendError::Invalid { reason };
+        let body = codec::encode(message).map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
         let (bytes, most) = (body.len() as u64, self.most_bytes);
         if bytes > most {
-            return Err(not_stored(format!("{bytes} bytes are more than wire.max_message_bytes ({most})")));
+            return Err(invalid(format!("{bytes} bytes are more than wire.max_message_bytes ({most})")));
         }
         let now = env.wall_ms();
         let not_before = options.not_before.map(|when| match when {
@@ -88,7 +88,7 @@ impl Letterhead {
         let id = options.id.unwrap_or_else(|| MessageId::parse(env.id_at(begins)).expect("it is a UUID of version 7"));
         let key = message.key().map(|k| k.into_owned());
         if key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY || key.contains('\0')) {
-            return Err(not_stored(format!("its key must have at most {LONGEST_KEY} bytes, and no NUL")));
+            return Err(invalid(format!("its key must have at most {LONGEST_KEY} bytes, and no NUL")));
         }
         let record = Record {
             id,
@@ -104,7 +104,7 @@ impl Letterhead {
             body: ByteBuf::from(body),
         };
         Letter::of(&record, <M::To as Capability>::NAME.into(), kind)
-            .map_err(|e| not_stored(format!("it cannot be encoded: {e}")))
+            .map_err(|e| invalid(format!("it cannot be encoded: {e}")))
     }
 }
 

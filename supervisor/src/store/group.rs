@@ -124,6 +124,19 @@ impl Lease {
         ending.heard(now + limits.map_or(Duration::ZERO, |l| l.age) + 2 * lanes.limits.transaction).await
     }
 
+    /// Undoes the transaction. What it has read may be its neighbours', so its handler goes on, and may answer, only when
+    /// that is committed.
+    pub async fn undo(mut self, limit: Instant) -> Result<(), DbErr> {
+        let ending = self.open.as_ref().map(|open| open.ending.clone());
+        self.roll_back(limit).await.map_err(Trouble::into_exec_error)?;
+        let lanes = self.lanes().clone();
+        drop(self);
+        let Some(ending) = ending else { return Ok(()) };
+        let age = lanes.grouping().map_or(Duration::ZERO, |limits| limits.age);
+        let heard = ending.heard(lanes.env.now() + age + 2 * lanes.limits.transaction).await;
+        heard.map_err(|(NotCommitted::Surely(error) | NotCommitted::Perhaps(error))| error)
+    }
+
     async fn commit_alone(&mut self, limit: Instant) -> Outcome {
         match self.work(limit, |mut c| async move { c.commit().await }).await {
             Ok(()) => Ok(()),

@@ -101,7 +101,7 @@ impl<'cx> Tx<'cx> {
     /// the handler's writes are there.
     ///
     /// # Errors
-    /// [`SendError::Full`] from an ask whose capability's outbox is full, and [`SendError::NotStored`] if the message cannot be encoded.
+    /// [`SendError::Full`] from an ask whose capability's outbox is full, and [`SendError::Invalid`].
     pub async fn send<M: Command>(&self, message: M) -> Result<MessageId, SendError> {
         self.send_with(message, SendOptions::new()).await
     }
@@ -197,9 +197,8 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// If the database does not answer; the writes are undone all the same.
     pub async fn rollback(mut self) -> Result<(), DbErr> {
-        let Some(mut lease) = self.state.get_mut().lease.take() else { return Ok(()) };
-        let limit = self.lanes.env.now() + self.lanes.limits.transaction;
-        lease.roll_back(limit).await.map_err(Trouble::into_exec_error)
+        let Some(lease) = self.state.get_mut().lease.take() else { return Ok(()) };
+        lease.undo(self.lanes.env.now() + self.lanes.limits.transaction).await
     }
 
     /// Runs one statement. The first one that fails ends the use of the transaction.

@@ -1,7 +1,7 @@
 //! What others may say to `catalog`: products with their prices, and the stock that orders take from.
 //!
-//! A product's *description* (everything but its stock) changes seldom and may be cached; its stock and the price at
-//! which an order takes it come from the database each time.
+//! A product's *description* (everything but its stock) changes seldom and may be cached; its stock only where it is
+//! exact ([`GetProduct::NEAR`]), and the price at which an order takes it never.
 //!
 //! # Layout
 //!

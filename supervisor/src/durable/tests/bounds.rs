@@ -1,0 +1,64 @@
+//! Slow handlers, full partitions, and subscribers that come late.
+
+use super::*;
+use essaim_contract::SendError;
+
+#[tokio::test]
+async fn a_slow_handler_holds_up_its_own_key_only() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    for (key, word) in [("a", "slow"), ("a", "after"), ("b", "beside"), ("b", "beside too")] {
+        t.note(key, word).await;
+    }
+    assert_eq!(t.words("shop", 4).await, ["beside", "beside too", "slow", "after"]);
+    assert_eq!(t.at_rest("shop").await, (4, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_full_partition_refuses_its_senders_and_takes_more_once_there_is_room() {
+    let t = Stage::start(&["till"], |s| (s.durable.partition_messages, s.durable.partitions) = (5, 1)).await;
+    for _ in 0..5 {
+        t.note("a", "waits").await;
+    }
+    let refused = t.run(t.client().send(note("a", "too many"))).await.unwrap_err();
+    assert!(matches!(&refused, SendError::Full { capability, .. } if capability == "shop"), "{refused}");
+    let t = Stage::again(t.end().await, &["shop", "till"], |s| s.durable.partition_messages = 5).await;
+    assert_eq!(t.words("shop", 5).await.len(), 5);
+    t.at_rest("shop").await;
+    t.note("a", "again").await;
+    t.words("shop", 6).await;
+}
+
+#[tokio::test]
+async fn what_an_absent_subscriber_has_no_room_for_waits_on_disk_in_its_order_and_stops_nobody() {
+    let few = |s: &mut Settings| (s.durable.partition_messages, s.durable.partitions) = (4, 1);
+    let t = Stage::start(&["shop", "till"], few).await;
+    t.note("a", "00").await;
+    t.words("till", 1).await;
+    let t = Stage::again(t.end().await, &["shop"], few).await;
+    for number in 1..20 {
+        while t.run(t.client().send(note("a", &format!("{number:02}")))).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    t.words("shop", 20).await;
+    let t = Stage::again(t.end().await, &["shop", "till"], few).await;
+    let mut expected: Vec<_> = (0..20).map(|number| format!("{number:02}")).collect();
+    let mut words = t.words("till", 20).await;
+    assert_eq!(words.len(), 20, "each once");
+    // Events without a key are in no order, but none may be missing.
+    words.sort();
+    expected.sort();
+    assert_eq!(words, expected);
+    assert_eq!(t.at_rest("till").await.0, 20);
+}
+
+#[tokio::test]
+async fn a_new_subscriber_gets_what_is_published_from_its_first_start_on() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    t.note("a", "before").await;
+    t.words("shop", 1).await;
+    t.at_rest("shop").await;
+    let t = Stage::again(t.end().await, &["shop", "till"], |_| {}).await;
+    t.note("a", "after").await;
+    assert_eq!(t.words("till", 1).await, ["after"]);
+}
