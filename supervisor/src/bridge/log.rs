@@ -9,8 +9,6 @@
 //! # Layout
 //! - `share`: which host works on which partition.
 
-#![allow(dead_code)] // The consumer that reads the log comes next.
-
 pub(crate) mod share;
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
-//! What connects nodes: today the wire, which carries ephemeral frames.
+//! What connects nodes: a wire, which carries ephemeral frames, and a log, which keeps durable messages (`log`).
 //!
 //! A wire promises little, and the runtime builds on that little alone: a frame arrives once, twice or never; the
 //! receiver count of a publish is certain only when it is 0; and a connection that was lost may have lost frames in
-//! both directions. Durable messages will travel over a log, the second half of a bridge.
+//! both directions.
 
 pub(crate) mod log;
 
 mod embedded;
-pub(crate) use embedded::Embedded;
-#[allow(unused_imports)] // The node that opens it comes next.
-pub(crate) use embedded::EmbeddedLog;
+pub(crate) use embedded::{Embedded, EmbeddedLog};
 
 mod redis;
 pub(crate) use redis::{Redis, RedisLog};

@@ -5,8 +5,8 @@
 //! newer.
 
 mod claims;
+mod keep;
 mod log;
-#[allow(unused_imports)] // Until the runtime sends durable messages.
 pub(crate) use self::log::RedisLog;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +21,7 @@ use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value
 use tokio::sync::{Notify, mpsc};
 
 use self::claims::Claims;
+use self::keep::{Kept, Watched};
 use super::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use crate::Env;
 use crate::backoff::Backoff;
@@ -231,28 +232,22 @@ impl Shared {
     }
 
     async fn keep_connected(self: Arc<Self>) {
-        loop {
-            self.broken.notified().await;
-            let mut failures = 0;
-            while self.current().is_none() {
-                if self.closed.load(Ordering::Acquire) {
-                    return;
-                }
-                match self.connect().await {
-                    Ok(()) => tracing::info!(url = self.url, failures, "connected to the bridge again"),
-                    Err(error) => {
-                        failures += 1;
-                        if failures == 1 {
-                            tracing::warn!(url = self.url, %error, "the bridge does not answer; trying again");
-                        }
-                        tokio::time::sleep(self.backoff.delay(failures, &self.env)).await;
-                    }
-                }
-            }
-            if self.closed.load(Ordering::Acquire) {
-                return;
-            }
-        }
+        keep::connected("bridge", &self).await;
+    }
+}
+
+impl Kept for Arc<Shared> {
+    fn watched(&self) -> Watched<'_> {
+        let Shared { url, broken, closed, backoff, env, .. } = &**self;
+        Watched { url, broken, closed, backoff: *backoff, env }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.current().is_some()
+    }
+
+    async fn connect(&self) -> Result<(), RedisError> {
+        Shared::connect(self).await
     }
 }
 

@@ -111,7 +111,12 @@ impl Durable {
 
     /// How long to wait after so many failures.
     pub fn pause(&self, failures: u32) -> Duration {
-        let first = Duration::from_millis(self.config.backoff_first_ms);
-        Backoff { first, most: Duration::from_secs(1).max(first) }.delay(failures, &self.env)
+        soon(&self.config).delay(failures, &self.env)
     }
+}
+
+/// The waits for a log or a database that is away: what waits for it should go on soon after it is back.
+fn soon(config: &DurableConfig) -> Backoff {
+    let first = Duration::from_millis(config.backoff_first_ms);
+    Backoff { first, most: Duration::from_secs(1).max(first) }
 }

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::letter::{Letter, LetterKind};
 use super::sender::{Sender, Sent};
-use crate::backoff::Backoff;
+use super::soon;
 use crate::bridge::log::WhenFull;
 use crate::config::DurableConfig;
 use crate::progress::Track;
@@ -31,8 +31,6 @@ use crate::{Env, crash};
 const PAGE: u32 = 256;
 /// Numbers between one epoch and the next.
 const NUMBERS: u64 = 1 << 11;
-/// The longest wait between two tries to relay: what waits should leave soon after the log is back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a node that leaves looks whether its lane is empty.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// So many failures in a row are worth a line in the log.
@@ -88,9 +86,9 @@ impl Outbox {
         self.lock().values().map(|lane| lane.waiting.load(Ordering::Relaxed).max(0) as u64).sum()
     }
 
-    /// The numbers of one ownership of a partition begin here: an epoch is at least the time in milliseconds, and no lane takes
-    /// so many messages in one. They are never those of an earlier one, whose relay may still
-    /// be about to forget what it has handed over: were a number used again, it would forget another message.
+    /// The numbers of one ownership of a partition begin here: an epoch is at least the time in milliseconds, and no lane
+    /// takes so many messages in one. They are never those of an earlier ownership, whose relay may still be about to
+    /// forget what it has handed over: were a number used again, it would forget another message.
     pub fn floor(epoch: u64) -> u64 {
         epoch.saturating_mul(NUMBERS).min(u64::MAX >> 2)
     }
@@ -318,8 +316,7 @@ async fn relay(outbox: Weak<Outbox>, name: Arc<str>, more: Arc<Notify>) {
             if failures == FAILURES_TOLD {
                 tracing::warn!(lane = %name, reason, "messages wait in the outbox; trying again");
             }
-            let first = Duration::from_millis(outbox.config.backoff_first_ms);
-            let delay = Backoff { first, most: LONGEST_PAUSE.max(first) }.delay(failures, &outbox.env);
+            let delay = soon(&outbox.config).delay(failures, &outbox.env);
             drop(outbox);
             tokio::time::sleep(delay).await;
         }

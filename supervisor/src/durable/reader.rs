@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::flight::InFlight;
+use super::soon;
 use crate::Env;
-use crate::backoff::Backoff;
 use crate::bridge::log::{Entry, Log, Partition, Position, Reading};
 use crate::config::DurableConfig;
 
@@ -88,9 +88,7 @@ impl Reader {
                     if failures == 3 {
                         tracing::warn!(%error, "the log cannot be read; trying again");
                     }
-                    let first = Duration::from_millis(self.config.backoff_first_ms);
-                    let most = Duration::from_secs(1).max(first);
-                    tokio::time::sleep(Backoff { first, most }.delay(failures, &env)).await;
+                    tokio::time::sleep(soon(&self.config).delay(failures, &env)).await;
                 }
             }
         }

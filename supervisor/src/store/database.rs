@@ -73,7 +73,7 @@ impl Database {
     ) -> Result<Self, DatabaseError> {
         let place = Place::of(capability, settings)?;
         let _hold = ClockHold::of(env);
-        let opening = Opening { capability, settings, schema, env };
+        let opening = Opening { capability, settings, schema, env, beside: Some(super::durable::tables::schema()) };
         match &place {
             Place::Sqlite(path) => opening.sqlite(path, &place).await,
             Place::Postgres { .. } => opening.postgres(&place).await,
@@ -93,7 +93,9 @@ impl Database {
         env: &Env,
     ) -> Result<Self, DatabaseError> {
         let _hold = ClockHold::of(env);
-        Opening { capability: name, settings, schema, env }.sqlite(path, &Place::Sqlite(path.to_path_buf())).await
+        Opening { capability: name, settings, schema, env, beside: None }
+            .sqlite(path, &Place::Sqlite(path.to_path_buf()))
+            .await
     }
 
     /// The kind of database; of a file there is one live host in the whole cluster.
@@ -149,6 +151,8 @@ struct Opening<'a> {
     settings: &'a Settings,
     schema: &'a Schema,
     env: &'a Env,
+    /// The runtime's own tables, where a capability's stand beside them.
+    beside: Option<Schema>,
 }
 
 impl Opening<'_> {
@@ -201,7 +205,7 @@ impl Opening<'_> {
 
     async fn migrate(&self, connector: Connector, place: &Place) -> Result<u32, DatabaseError> {
         let limit = Duration::from_millis(self.config().migration_limit_ms);
-        migrate::migrate(&connector, place, self.capability, self.schema, limit, self.env).await
+        migrate::migrate(&connector, place, self.capability, self.schema, self.beside.as_ref(), limit, self.env).await
     }
 
     fn database(

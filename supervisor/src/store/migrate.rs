@@ -19,7 +19,6 @@ use sea_orm_migration::SchemaManager;
 use tokio::time::timeout;
 
 use super::connection::Connector;
-use super::durable::tables;
 use super::place::Place;
 use super::schema::{Applied, Next};
 use super::{DatabaseError, Schema};
@@ -81,8 +80,8 @@ impl Bookkeeping {
     }
 }
 
-/// Applies the migrations that are missing, the runtime's before the capability's, and returns the version that the
-/// capability's tables have then.
+/// Applies the migrations that are missing, the runtime's own before the capability's where there are to be any, and
+/// returns the version that the capability's tables have then.
 ///
 /// # Errors
 /// If this binary cannot work with the schema, a migration fails, or it takes longer than `limit`.
@@ -91,6 +90,7 @@ pub(crate) async fn migrate(
     place: &Place,
     capability: &str,
     schema: &Schema,
+    own: Option<&Schema>,
     limit: Duration,
     env: &Env,
 ) -> Result<u32, DatabaseError> {
@@ -98,11 +98,14 @@ pub(crate) async fn migrate(
     let here = |e: DatabaseError| DatabaseError::new(format!("the database {place}: {e}"));
     let work = async {
         let connection = connect(connector).await.map_err(|e| DatabaseError::new(connector.explain(&e)))?;
-        let (connection, own) = (&connection, &tables::schema());
-        let [first, then] = [(Bookkeeping::Runtime, own), (Bookkeeping::Capability, schema)]
-            .map(|(books, schema)| Migration { connection, capability, books, schema, env });
-        let result = match first.run().await {
-            Ok(_) => then.run().await,
+        let connection = &connection;
+        let migration = |books, schema| Migration { connection, capability, books, schema, env };
+        let first = match own {
+            Some(own) => migration(Bookkeeping::Runtime, own).run().await.map(drop),
+            None => Ok(()),
+        };
+        let result = match first {
+            Ok(()) => migration(Bookkeeping::Capability, schema).run().await,
             Err(error) => Err(error),
         };
         // An error of closing says nothing about the migrations.

@@ -11,8 +11,6 @@
 //! - `published`: what it tells the others.
 //! - `schema`, `rows`: tables and statements.
 
-#![allow(dead_code)] // The node that opens it comes next.
-
 mod job;
 mod owners;
 mod published;
@@ -32,7 +30,6 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use sea_orm::DbErr;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
 use self::job::{Answer, Job};
@@ -54,7 +51,6 @@ pub(crate) struct EmbeddedLog {
     database: Database,
     published: Arc<Published>,
     jobs: mpsc::Sender<Job>,
-    writer: JoinHandle<()>,
     env: Env,
 }
 
@@ -72,15 +68,8 @@ impl EmbeddedLog {
         writer.load().await.map_err(unreadable)?;
         // Bounded by `durable.sends_waiting`.
         let (jobs, waiting) = mpsc::channel(settings.durable.sends_waiting.max(1));
-        let writer = tokio::spawn(writer.run(waiting));
-        Ok(Self { database, published, jobs, writer, env })
-    }
-
-    /// Stores what waits and closes the file; another process can open it then.
-    pub async fn close(self) {
-        drop(self.jobs);
-        // A writer that has panicked has closed the file as well.
-        let _ = self.writer.await;
+        tokio::spawn(writer.run(waiting));
+        Ok(Self { database, published, jobs, env })
     }
 
     /// Has the writer do something.

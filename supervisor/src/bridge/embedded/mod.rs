@@ -8,5 +8,4 @@ mod wire;
 pub(crate) use wire::Embedded;
 
 mod log;
-#[allow(unused_imports)] // The node that opens it comes next.
 pub(crate) use log::EmbeddedLog;

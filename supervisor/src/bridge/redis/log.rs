@@ -9,9 +9,6 @@
 //! The log has connections of its own. One carries all commands, pipelined; reads that wait have one each, since a
 //! command behind one that blocks would wait with it.
 
-// Until the runtime sends durable messages.
-#![allow(dead_code)]
-
 mod acknowledging;
 mod appending;
 mod durability;

@@ -20,7 +20,7 @@ pub struct DurableConfig {
     pub tend_ms: u64,
     /// A host not heard for this long loses its partitions, and PostgreSQL ends a transaction that is idle for this long.
     pub lease_ms: u64,
-    /// Connections to the bridge on which this node waits for durable messages; each capability uses one.
+    /// Connections to the bridge on which this node waits for durable messages.
     pub readers: u32,
     /// Messages of one partition that a host has read and not finished.
     pub window: usize,

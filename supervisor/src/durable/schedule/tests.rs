@@ -81,7 +81,7 @@ async fn live(env: &Env, directory: &Arc<Directory>, time: Duration) -> Vec<Stri
             let rows = database.reads().query_all_raw(found).await.unwrap();
             let ids: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
             let handled: u64 =
-                tables::fence::read(database.reads()).await.unwrap().iter().map(|f| f.tally.handled).sum();
+                tables::ledger::read(database.reads()).await.unwrap().iter().map(|l| l.fence.tally.handled).sum();
             assert_eq!(handled, ids.len() as u64, "nothing was stored twice");
             node.drain().await;
             let mut settings = crate::config::Settings::default();

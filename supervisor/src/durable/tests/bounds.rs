@@ -62,3 +62,26 @@ async fn a_new_subscriber_gets_what_is_published_from_its_first_start_on() {
     t.note("a", "after").await;
     assert_eq!(t.words("till", 1).await, ["after"]);
 }
+
+#[tokio::test]
+async fn what_can_never_be_stored_says_so() {
+    let t = Stage::start(&["shop"], |s| s.wire.max_message_bytes = 2_000).await;
+    for (key, word) in [("a", "w".repeat(3_000)), ("k".repeat(600).as_str(), "fine".into()), ("a\0b", "fine".into())] {
+        let refused = t.run(t.client().send(note(key, &word))).await.unwrap_err();
+        assert!(matches!(refused, SendError::Invalid { .. }), "{refused}");
+    }
+    t.note("a", "fine").await;
+    assert_eq!(t.words("shop", 1).await, ["fine"]);
+}
+
+#[tokio::test]
+async fn a_full_inbox_holds_back_and_forgets_nothing_early() {
+    let t = Stage::start(&["shop"], |s| s.durable.inbox_ids = 3).await;
+    for number in 0..6 {
+        t.note("a", &number.to_string()).await;
+    }
+    t.words("shop", 3).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let words = t.words("shop", 3).await.len();
+    assert!((3..6).contains(&words), "{words} of 6 were applied though 3 may be remembered");
+}

@@ -15,6 +15,7 @@ use crate::config::DurableConfig;
 use crate::durable::delivery::Delivery;
 use crate::durable::outbox::Outbox;
 use crate::durable::record::Record;
+use crate::durable::soon;
 use crate::handles::{Applied, Kind};
 use crate::host::Host;
 use crate::trace::TraceContext;
@@ -159,7 +160,6 @@ impl Owner {
 
     /// How long to wait for a database that is away.
     pub async fn pause(&self, tries: u32) {
-        let first = Duration::from_millis(self.config.backoff_first_ms);
-        tokio::time::sleep(Backoff { first, most: LOOK_AGAIN }.delay(tries, &self.env)).await;
+        tokio::time::sleep(soon(&self.config).delay(tries, &self.env)).await;
     }
 }

@@ -5,7 +5,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
-use super::{int, number, rows, run};
+use super::{int, number, run};
 use crate::bridge::log::Tally;
 
 /// The state of one partition.
@@ -42,13 +42,6 @@ pub(crate) async fn advance(
     let Tally { handled, duplicates, dead, expired } = tally;
     let values = [int(handled), int(duplicates), int(dead), int(expired), int(partition), int(epoch)];
     Ok(run(db, sql, values).await? == 1)
-}
-
-/// All partitions that ever had an owner here.
-pub(crate) async fn read(db: &impl ConnectionTrait) -> Result<Vec<Fence>, DbErr> {
-    let sql =
-        "SELECT partition, epoch, handled, duplicates, dead, expired FROM essaim_fence ORDER BY essaim_fence.partition";
-    rows(db, sql, [], fence).await
 }
 
 pub(super) fn fence(row: &QueryResult) -> Result<Fence, DbErr> {

@@ -14,9 +14,6 @@
 //! - `schedules`: how far schedules have come.
 //! - `bulk`: many rows in few statements, whose texts repeat.
 
-// The workers on partitions, which call all of this, are not there yet.
-#![allow(dead_code)]
-
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
 pub(crate) mod dead;

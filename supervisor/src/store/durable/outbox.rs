@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::bulk::{self, Fill};
-use super::{int, number, rows, run, statement};
+use super::{int, number, rows, statement};
 
 /// A message on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,12 +55,6 @@ pub(crate) async fn load(
     rows(db, sql, [Value::from(lane), int(after_seq), int(most)], outgoing).await
 }
 
-/// Removes the messages up to that number; how many those were.
-pub(crate) async fn remove_through(db: &impl ConnectionTrait, lane: &str, seq: u64) -> Result<u64, DbErr> {
-    let sql = "DELETE FROM essaim_outbox WHERE lane = $1 AND seq <= $2";
-    run(db, sql, [Value::from(lane), int(seq)]).await
-}
-
 /// Removes single messages; how many were there.
 pub(crate) async fn remove(db: &impl ConnectionTrait, lane: &str, seqs: &[u64]) -> Result<u64, DbErr> {
     let mut removed = 0;
@@ -70,44 +64,6 @@ pub(crate) async fn remove(db: &impl ConnectionTrait, lane: &str, seqs: &[u64]) 
         removed += db.execute_raw(statement(db, sql, values)).await?.rows_affected();
     }
     Ok(removed)
-}
-
-/// Adds copies of messages to another lane, for `target` alone, in this order from `first_seq` on; how many were there.
-/// So an event waits for a subscriber that is full, and holds up neither the others nor what follows.
-///
-/// A number that is not in the lane leaves a gap in the other one.
-pub(crate) async fn copy_to(
-    db: &impl ConnectionTrait,
-    lane: &str,
-    seqs: &[u64],
-    to_lane: &str,
-    first_seq: u64,
-    target: &str,
-) -> Result<u64, DbErr> {
-    let numbered: Vec<_> = (first_seq..).zip(seqs).collect();
-    let mut copied = 0;
-    for (tuples, values) in bulk::pieces(&numbered, 4, Fill::Nulls, |(there, here)| [int(*there), int(**here)]) {
-        let sql = format!(
-            "INSERT INTO {INTO} SELECT $1, v.column1, o.event, $2, o.record FROM (VALUES {tuples}) AS v \
-             JOIN essaim_outbox AS o ON o.lane = $3 AND o.seq = v.column2"
-        );
-        let values = [to_lane, target, lane].into_iter().map(Value::from).chain(values);
-        copied += db.execute_raw(statement(db, sql, values)).await?.rows_affected();
-    }
-    Ok(copied)
-}
-
-/// As [`copy_to`], and removes the messages from their lane.
-pub(crate) async fn move_to(
-    db: &impl ConnectionTrait,
-    lane: &str,
-    seqs: &[u64],
-    to_lane: &str,
-    first_seq: u64,
-    target: &str,
-) -> Result<u64, DbErr> {
-    copy_to(db, lane, seqs, to_lane, first_seq, target).await?;
-    remove(db, lane, seqs).await
 }
 
 /// All lanes that hold something.

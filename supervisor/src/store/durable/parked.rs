@@ -5,7 +5,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
-use super::{bulk, int, number, row, rows, run, words};
+use super::{bulk, int, number, rows, run, words};
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +29,6 @@ pub(crate) struct Parked {
     pub held: bool,
     /// The encoded record.
     pub record: Vec<u8>,
-}
-
-/// A key that messages wait for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Key {
-    pub order_key: String,
-    pub count: u64,
-    /// The number of its first message.
-    pub head: u64,
 }
 
 /// The columns, in the order of [`Parked`]'s fields.
@@ -77,12 +68,6 @@ pub(crate) async fn load(
     rows(db, sql, [int(partition), int(after_seq), int(most)], parked).await
 }
 
-/// The highest number in use; 0 if there is none.
-pub(crate) async fn last_seq(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbErr> {
-    let sql = "SELECT coalesce(max(seq), 0) FROM essaim_parked WHERE partition = $1";
-    Ok(row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0))
-}
-
 /// Notes an attempt that failed; whether the message is there.
 pub(crate) async fn failed(
     db: &impl ConnectionTrait,
@@ -101,30 +86,6 @@ pub(crate) async fn failed(
 pub(crate) async fn remove(db: &impl ConnectionTrait, partition: u32, seq: u64) -> Result<bool, DbErr> {
     let sql = "DELETE FROM essaim_parked WHERE partition = $1 AND seq = $2";
     Ok(run(db, sql, [int(partition), int(seq)]).await? == 1)
-}
-
-/// Lets the ordered messages of a key wait for good, or ends that; how many there are.
-pub(crate) async fn hold(db: &impl ConnectionTrait, partition: u32, order_key: &str, held: bool) -> Result<u64, DbErr> {
-    let sql = "UPDATE essaim_parked SET held = $1 WHERE partition = $2 AND order_key = $3 AND ordered";
-    run(db, sql, [Value::from(held), int(partition), Value::from(order_key)]).await
-}
-
-/// The keys of a partition whose messages queue, so that later ones queue behind them.
-pub(crate) async fn keys(db: &impl ConnectionTrait, partition: u32) -> Result<Vec<Key>, DbErr> {
-    let sql = "SELECT order_key, count(*), min(seq) FROM essaim_parked WHERE partition = $1 AND ordered \
-               GROUP BY order_key ORDER BY order_key";
-    let key = |row: &QueryResult| {
-        Ok(Key { order_key: row.try_get_by_index(0)?, count: number(row, 1)?, head: number(row, 2)? })
-    };
-    rows(db, sql, [int(partition)], key).await
-}
-
-/// When the next message is due; `None` if none ever is. Messages behind another one of their key are due after it.
-pub(crate) async fn next_due(db: &impl ConnectionTrait, partition: u32) -> Result<Option<u64>, DbErr> {
-    let sql = "SELECT p.due_ms FROM essaim_parked AS p WHERE p.partition = $1 AND NOT p.held AND (NOT p.ordered OR \
-               NOT EXISTS (SELECT 1 FROM essaim_parked AS e WHERE e.partition = p.partition AND e.order_key = \
-               p.order_key AND e.seq < p.seq AND e.ordered)) ORDER BY p.due_ms LIMIT 1";
-    row(db, sql, [int(partition)], |row| number(row, 0)).await
 }
 
 /// How many messages wait, by partition.

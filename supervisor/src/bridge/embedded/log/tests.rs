@@ -44,7 +44,10 @@ impl Fixture for Bench {
 
     async fn reopened(self) -> Self {
         let Self { log, settings, env, directory } = self;
-        log.close().await;
+        drop(log);
+        while crate::store::held("log", &settings).is_some() {
+            tokio::task::yield_now().await;
+        }
         let log = EmbeddedLog::open(&settings, env.clone()).await.unwrap();
         Self { log, settings, env, directory }
     }
@@ -54,6 +57,15 @@ mod conforms {
     use super::*;
 
     conformance!(Bench, (start_paused = true));
+}
+
+#[tokio::test]
+async fn its_file_holds_the_logs_own_tables_alone() {
+    let bench = Bench::with(Env::system()).await;
+    let reads = bench.log.database.reads();
+    let sql = "SELECT name FROM sqlite_master WHERE name LIKE 'essaim_inbox' OR name = 'essaim_fence'";
+    let query = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, sql);
+    assert!(sea_orm::ConnectionTrait::query_one_raw(reads, query).await.unwrap().is_none());
 }
 
 #[tokio::test]

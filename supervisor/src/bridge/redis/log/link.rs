@@ -13,6 +13,7 @@ use redis::{Client, Cmd, ErrorKind, PushInfo, PushKind, RedisError, Script, Valu
 use tokio::sync::{Notify, watch};
 
 use super::super::connection_config;
+use super::super::keep::{self, Kept, Watched};
 use super::scripts::{REGISTER, call};
 use crate::Env;
 use crate::backoff::Backoff;
@@ -288,28 +289,22 @@ impl Shared {
     }
 
     async fn keep_connected(self: Arc<Self>) {
-        loop {
-            self.broken.notified().await;
-            let mut failures = 0;
-            while self.current.borrow().is_none() {
-                if self.closed.load(Ordering::Acquire) {
-                    return;
-                }
-                match self.connect().await {
-                    Ok(()) => tracing::info!(url = self.url, failures, "connected to the log again"),
-                    Err(error) => {
-                        failures += 1;
-                        if failures == 1 {
-                            tracing::warn!(url = self.url, %error, "the log does not answer; trying again");
-                        }
-                        tokio::time::sleep(self.backoff.delay(failures, &self.env)).await;
-                    }
-                }
-            }
-            if self.closed.load(Ordering::Acquire) {
-                return;
-            }
-        }
+        keep::connected("log", &self).await;
+    }
+}
+
+impl Kept for Arc<Shared> {
+    fn watched(&self) -> Watched<'_> {
+        let Shared { url, broken, closed, backoff, env, .. } = &**self;
+        Watched { url, broken, closed, backoff: *backoff, env }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.current.borrow().is_some()
+    }
+
+    async fn connect(&self) -> Result<(), RedisError> {
+        Shared::connect(self).await
     }
 }
 

@@ -3,7 +3,7 @@
 use futures_util::future::join;
 
 use super::bench::{Bench, begin, texts};
-use super::{committed, in_a_transaction, on_both, schema};
+use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::bridge::log::Tally;
 use crate::store::durable::{fence, ledger, parked};
 
@@ -15,7 +15,7 @@ async fn epochs_only_grow() {
         for (partition, epoch, taken) in [(0, 5, true), (0, 5, true), (0, 4, false), (0, 9, true), (1, 7, true)] {
             assert_eq!(fence::take(tx, partition, epoch).await.unwrap(), taken, "{partition} {epoch}");
         }
-        let epochs: Vec<_> = fence::read(tx).await.unwrap().iter().map(|f| f.epoch).collect();
+        let epochs: Vec<_> = fences(tx).await.iter().map(|f| f.epoch).collect();
         assert_eq!(epochs, [9, 7], "each partition has its own");
     })
     .await;
@@ -36,7 +36,7 @@ async fn an_owner_counts_until_another_one_comes() {
         let new = take(tx, 3, 2).await;
         assert!(!fence::advance(tx, 3, old, ONE).await.unwrap());
         assert!(fence::advance(tx, 3, new, ONE).await.unwrap());
-        let fences = fence::read(tx).await.unwrap();
+        let fences = fences(tx).await;
         let tally = Tally { handled: 61, duplicates: 2, dead: 1, expired: 1 };
         assert_eq!(fences, [fence::Fence { partition: 3, epoch: new, tally }]);
     })
@@ -51,7 +51,7 @@ async fn what_an_owner_has_not_committed_is_not_counted() {
         let (tx, _) = begin(&database).await;
         assert!(fence::advance(&tx, 0, epoch, ONE).await.unwrap());
         tx.rollback().await.unwrap();
-        assert_eq!(fence::read(database.reads()).await.unwrap()[0].tally, Tally::default());
+        assert_eq!(fences(database.reads()).await[0].tally, Tally::default());
     })
     .await;
 }
@@ -90,7 +90,7 @@ async fn of_two_transactions_at_once_the_later_one_waits_and_finds_the_new_owner
     })
     .await;
     taking.commit().await.unwrap();
-    let fences = fence::read(database.reads()).await.unwrap();
+    let fences = fences(database.reads()).await;
     assert_eq!((fences[0].epoch, fences[0].tally), (taken, ONE));
 }
 
@@ -101,7 +101,7 @@ async fn of_new_owners_at_once_the_latest_stays() {
     let database = &database;
     let takes = (1..=8).map(|epoch| committed(database, async move |tx| fence::take(tx, 0, epoch).await.unwrap()));
     assert!(futures_util::future::join_all(takes).await[7]);
-    assert_eq!(fence::read(database.reads()).await.unwrap()[0].epoch, 8);
+    assert_eq!(fences(database.reads()).await[0].epoch, 8);
 }
 
 #[tokio::test]

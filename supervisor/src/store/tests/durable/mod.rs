@@ -10,7 +10,11 @@ mod schedules;
 mod speed;
 mod tables;
 
+use sea_orm::ConnectionTrait;
+
 use super::bench::{self, begin, on_both};
+use crate::store::durable::fence::Fence;
+use crate::store::durable::ledger;
 use crate::store::testing::schema;
 use crate::store::{Database, Tx};
 
@@ -34,4 +38,9 @@ async fn committed<T>(database: &Database, step: impl AsyncFn(&Tx<'_>) -> T) -> 
     let result = step(&tx).await;
     tx.commit().await.unwrap();
     result
+}
+
+/// The state of every partition.
+async fn fences(db: &impl ConnectionTrait) -> Vec<Fence> {
+    ledger::read(db).await.unwrap().iter().map(|line| line.fence).collect()
 }

@@ -83,17 +83,11 @@ async fn all_that_happens_often(db: &Recorder<'_>) {
     inbox::insert(db, &[Mark { id: "a", offset: 1, at_ms: 1 }]).await.unwrap();
     inbox::prune(db, 1, 10).await.unwrap();
     outbox::load(db, "a", 0, 10).await.unwrap();
-    outbox::remove_through(db, "a", 1).await.unwrap();
     outbox::remove(db, "a", &[1]).await.unwrap();
-    outbox::move_to(db, "a", &[1], "b", 1, "mail").await.unwrap();
     parked::park(db, &[message(0, 1)]).await.unwrap();
     parked::load(db, 0, 0, 10).await.unwrap();
-    parked::last_seq(db, 0).await.unwrap();
     parked::failed(db, 0, 1, 1, 1, "").await.unwrap();
     parked::remove(db, 0, 1).await.unwrap();
-    parked::hold(db, 0, "a", true).await.unwrap();
-    parked::keys(db, 0).await.unwrap();
-    parked::next_due(db, 0).await.unwrap();
     dead::find(db, "a").await.unwrap();
     dead::held_keys(db, "orders", 0).await.unwrap();
     dead::remove(db, &[("a", "orders")]).await.unwrap();

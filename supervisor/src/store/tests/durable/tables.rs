@@ -3,8 +3,8 @@
 use sea_orm::ConnectionTrait;
 
 use super::super::bench::{Bench, begin, insert, texts, words};
-use super::{committed, on_both, schema};
-use crate::store::durable::{fence, tables};
+use super::{committed, fences, on_both, schema};
+use crate::store::durable::tables;
 use crate::store::{Database, Schema, check};
 
 const HISTORY: &str = "SELECT name FROM essaim_runtime ORDER BY version";
@@ -40,7 +40,7 @@ async fn a_database_of_an_earlier_binary_gets_the_runtimes_tables_at_the_next_st
         let database = bench.open(&schema(1)).await;
         assert_eq!(texts(database.reads(), HISTORY).await, ["essaim_durable_messages"]);
         assert_eq!(words(&database).await, ["stays"]);
-        assert_eq!(fence::read(database.reads()).await.unwrap(), []);
+        assert_eq!(fences(database.reads()).await, []);
         drop(database);
         let after = check(&bench.capability, &bench.settings, &schema(1)).await;
         assert_eq!((after.problem, after.note), (None, None));
