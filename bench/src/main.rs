@@ -8,7 +8,7 @@
 //!
 //! - [`compare`]: rounds, medians and the table; [`suites`]: what is compared, and what is aimed at.
 //! - [`local`], [`remote`], [`durable`], [`requests`], [`start`]: one measurement each.
-//! - [`echo`]: the capability that is asked; [`server`]: child processes.
+//! - [`echo`]: the capability that is asked; [`server`], [`postgres`]: child processes.
 
 // It measures by the machine's own clock.
 #![allow(clippy::disallowed_methods)]
@@ -17,6 +17,7 @@ mod compare;
 mod durable;
 mod echo;
 mod local;
+mod postgres;
 mod remote;
 mod requests;
 mod server;

@@ -68,7 +68,7 @@ const REMOTE: [Comparison; 2] = [
 const THOUSANDS: &str = "k messages/s";
 const BARE_STREAM: &str = "bare redis crate, XADD, XREADGROUP, XACK in batches";
 
-const DURABLE: [Comparison; 6] = [
+const DURABLE: [Comparison; 7] = [
     Comparison {
         what: "durable command over Redis, empty handler, everysec",
         unit: THOUSANDS,
@@ -89,6 +89,14 @@ const DURABLE: [Comparison; 6] = [
         what: "durable command over Redis, handler with a transaction on SQLite, everysec",
         unit: THOUSANDS,
         ours: &["durable", "essaim", "sqlite"],
+        with: BARE_STREAM,
+        theirs: &["durable", "bare", "everysec"],
+        aim: Aim::AtLeast(0.05),
+    },
+    Comparison {
+        what: "durable command over Redis, handler with a transaction on PostgreSQL, everysec",
+        unit: THOUSANDS,
+        ours: &["durable", "essaim", "postgres"],
         with: BARE_STREAM,
         theirs: &["durable", "bare", "everysec"],
         aim: Aim::AtLeast(0.05),

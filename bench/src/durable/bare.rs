@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use redis::streams::StreamInfoGroupsReply;
 use redis::{Commands, Connection, Value};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, Statement, TransactionTrait};
 
@@ -12,7 +13,6 @@ use crate::server::{Scratch, redis_url};
 
 const STREAM: &str = "bench:stream";
 const GROUP: &str = "bench";
-const HANDLED: &str = "bench:handled";
 /// Messages of one pipeline, of one read, and of one transaction.
 const TOGETHER: u64 = 256;
 
@@ -35,13 +35,20 @@ pub fn send(url: &str) -> Result<f64, Error> {
             }
             let () = pipeline.query(connection)?;
         }
-        while connection.get::<_, Option<u64>>(HANDLED)?.unwrap_or(0) < until {
+        while !is_all_handled(connection, until)? {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(messages as f64 / began.elapsed().as_secs_f64() / 1e3)
     };
     run(&mut connection, WARM_UP)?;
     run(&mut connection, MESSAGES)
+}
+
+/// Whether so many messages were read and acknowledged.
+fn is_all_handled(connection: &mut Connection, messages: u64) -> Result<bool, Error> {
+    let groups: StreamInfoGroupsReply = connection.xinfo_groups(STREAM)?;
+    let group = groups.groups.first().ok_or("there is no group")?;
+    Ok(group.pending == 0 && group.entries_read.is_some_and(|read| read as u64 >= messages))
 }
 
 pub fn work() -> Result<(), Error> {
@@ -52,7 +59,6 @@ pub fn work() -> Result<(), Error> {
         let mut pipeline = redis::pipe();
         if !ids.is_empty() {
             pipeline.cmd("XACK").arg(STREAM).arg(GROUP).arg(&ids).ignore();
-            pipeline.cmd("INCRBY").arg(HANDLED).arg(ids.len()).ignore();
         }
         read_group(&mut pipeline);
         let (reply,): (Value,) = pipeline.query(&mut connection)?;

@@ -162,13 +162,23 @@ impl Handle<Entered> for LedgerActor {
     }
 }
 
-async fn node(name: &str, hosts: &[&str], url: &str, data: &Path, told: Option<Told>) -> Result<Node, NodeError> {
+async fn node(
+    name: &str,
+    hosts: &[&str],
+    url: &str,
+    data: &Path,
+    database: &str,
+    told: Option<Told>,
+) -> Result<Node, NodeError> {
     // As the binary logs without any configuration.
     tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
     let mut config = Config::default();
     let settings = &mut config.settings;
     (settings.node.name, settings.node.arbiters, settings.bridge.url) = (name.into(), 1, url.into());
     settings.node.data_dir = data.join(name);
+    if database.starts_with("postgres:") {
+        settings.capabilities.entry("ledger".into()).or_default().database = database.into();
+    }
     let mut roster = Roster::new().host::<TallyActor>().host::<LedgerActor>();
     if let Some(told) = told {
         roster = roster.provide(told);
@@ -182,7 +192,7 @@ async fn node(name: &str, hosts: &[&str], url: &str, data: &Path, told: Option<T
 pub fn work(database: &str, scratch: &Path) -> Result<(), Error> {
     let host = if database == "none" { "tally" } else { "ledger" };
     essaim_supervisor::run(async {
-        let _node = node("worker", &[host], &redis_url()?, scratch, None).await?;
+        let _node = node("worker", &[host], &redis_url()?, scratch, database, None).await?;
         std::future::pending().await
     })
 }
@@ -191,7 +201,7 @@ pub fn work(database: &str, scratch: &Path) -> Result<(), Error> {
 pub fn send(url: &str, scratch: &Scratch, messages: u64) -> Result<f64, Error> {
     let transactional = messages != MESSAGES;
     essaim_supervisor::run(async {
-        let node = node("sender", &[], url, scratch.path(), None).await?;
+        let node = node("sender", &[], url, scratch.path(), "", None).await?;
         let client = node.client();
         let warm_up = WARM_UP.min(messages / 4);
         let figure = match transactional {
@@ -226,7 +236,7 @@ fn enter() -> Enter {
 /// One node with the embedded log, that sends to itself.
 pub fn embedded(scratch: &Scratch) -> Result<f64, Error> {
     essaim_supervisor::run(async {
-        let node = node("main", &["tally"], "", scratch.path(), None).await?;
+        let node = node("main", &["tally"], "", scratch.path(), "", None).await?;
         let client = node.client();
         let handled = async || client.ask(Handled).await.unwrap_or(0);
         let figure = throughput(&client, WARM_UP, MESSAGES, count, handled).await?;
@@ -278,7 +288,7 @@ pub fn latency(url: &str, scratch: &Scratch, percentile: usize) -> Result<f64, E
         // Bounded by one message at a time.
         let (tell, mut told) = mpsc::unbounded_channel();
         let teller = Told(Arc::new(std::sync::Mutex::new(Some(tell))));
-        let node = node("main", &["tally"], url, scratch.path(), Some(teller)).await?;
+        let node = node("main", &["tally"], url, scratch.path(), "", Some(teller)).await?;
         let client = node.client();
         let mut times = Vec::with_capacity(TIMED);
         for _ in 0..TIMED {

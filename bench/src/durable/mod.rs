@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use crate::Error;
+use crate::postgres::Postgres;
 use crate::server::{REDIS, Scratch, Server, free_port, wait_until};
 
 /// Messages of one measurement, and before it to warm up.
@@ -38,6 +39,10 @@ pub fn run(system: &str, what: &str) -> Result<f64, Error> {
             throughput(system, "none", &redis, &scratch)
         }
         ("essaim", "sqlite") => throughput("essaim", "sqlite", &Kept::start(&scratch, "everysec")?, &scratch),
+        ("essaim", "postgres") => {
+            let postgres = Postgres::start(&scratch)?;
+            throughput("essaim", postgres.url(), &Kept::start(&scratch, "everysec")?, &scratch)
+        }
         _ => Err(format!("no durable case {system} {what}").into()),
     }
 }

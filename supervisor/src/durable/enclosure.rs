@@ -3,16 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use essaim_contract::{Command, Event, MessageId, SendError};
-use sea_orm::{ConnectionTrait, DbErr};
 
 use super::delivery::Delivery;
 use super::letter::{Letter, LetterKind, Letterhead};
 use super::options::SendOptions;
 use super::outbox::Outbox;
 use crate::Env;
-use crate::bridge::log::Tally;
-use crate::store::TxError;
-use crate::store::durable::{fence, inbox, outbox, parked};
+use crate::store::durable::enclosed::Enclosed;
+use crate::store::durable::outbox;
 
 /// What goes with one transaction.
 pub(crate) struct Enclosure {
@@ -58,21 +56,32 @@ impl Enclosure {
         Ok(id)
     }
 
-    /// Writes it with the handler's own writes; the last thing before the commit.
-    pub async fn write(&self, tx: &impl ConnectionTrait) -> Result<(), TxError> {
-        if let Some(delivery) = &self.delivery {
-            applied(tx, delivery, &self.env).await?;
+    /// What is written with the handler's own writes, as the last thing before their commit.
+    pub fn enclosed(&self) -> Enclosed {
+        let mut enclosed = Enclosed::default();
+        if let Some(Delivery { id, partition, epoch, offset, parked, .. }) = self.delivery.as_deref() {
+            match parked {
+                Some(seq) => enclosed.unpark(*partition, *epoch, *seq),
+                None => {
+                    let at_ms = id.time_ms().max(self.env.wall_ms());
+                    enclosed.apply(*partition, *epoch, id.clone(), *offset, at_ms);
+                }
+            }
         }
         let letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(outbox) = &self.outbox
             && !letters.is_empty()
         {
-            let rows: Vec<_> = letters.into_iter().map(row).collect();
             let lane = self.lane(outbox);
-            let first = outbox.numbers(lane, rows.len());
-            outbox::insert(tx, lane, first, &rows).await?;
+            let first = outbox.numbers(lane, letters.len());
+            enclosed.send(lane, first, letters.into_iter().map(row));
         }
-        Ok(())
+        enclosed
+    }
+
+    /// Whether it encloses that a durable message was applied.
+    pub fn is_delivery(&self) -> bool {
+        self.delivery.is_some()
     }
 
     /// The transaction is committed, or may be.
@@ -95,28 +104,8 @@ impl Enclosure {
         if self.delivery.is_some() { "apply.after-commit" } else { "ask.after-commit" }
     }
 
-    fn lane<'a>(&'a self, outbox: &'a Outbox) -> &'a str {
+    fn lane<'a>(&'a self, outbox: &'a Outbox) -> &'a Arc<str> {
         self.delivery.as_ref().map_or(outbox.own_lane(), |d| &d.lane)
-    }
-}
-
-/// Notes that a message is applied, under the epoch of its partition's owner.
-async fn applied(tx: &impl ConnectionTrait, delivery: &Delivery, env: &Env) -> Result<(), TxError> {
-    let tally = Tally { handled: 1, ..Tally::default() };
-    if !fence::advance(tx, delivery.partition, delivery.epoch, tally).await? {
-        return Err(TxError::Fenced);
-    }
-    match delivery.parked {
-        // It is in the inbox since it was parked.
-        Some(seq) => match parked::remove(tx, delivery.partition, seq).await? {
-            true => Ok(()),
-            false => Err(TxError::Database(DbErr::RecordNotUpdated)),
-        },
-        None => {
-            let at_ms = delivery.id.time_ms().max(env.wall_ms());
-            inbox::insert(tx, &[inbox::Mark { id: delivery.id.as_str(), offset: delivery.offset, at_ms }]).await?;
-            Ok(())
-        }
     }
 }
 

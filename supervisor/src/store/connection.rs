@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::{StreamExt, TryStreamExt};
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
 use sea_orm::sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, PgConnection, SqliteConnection, query, query_with,
 };
 use sea_orm::{DbBackend, ExecResult, QueryResult, Statement, sea_query::Values};
 use sea_query_sqlx::SqlxValues;
 
+use super::savepoint::Savepoint;
 use super::{postgres, sqlite};
 
 /// SQLite asks after so many of its virtual machine's instructions whether to go on.
@@ -25,7 +27,7 @@ pub(crate) enum Connector {
 
 /// A connection. Dropping it ends whatever it is doing: a transaction is rolled back, a statement interrupted.
 pub(crate) enum Connection {
-    Sqlite { inner: Box<SqliteConnection>, _interrupt: Interrupt },
+    Sqlite { inner: Box<SqliteConnection>, savepoint: Savepoint, _interrupt: Interrupt },
     Postgres(Box<PgConnection>),
 }
 
@@ -54,7 +56,7 @@ impl Connector {
                 let asked = stop.clone();
                 let go_on = move || !asked.load(Ordering::Relaxed);
                 inner.lock_handle().await?.set_progress_handler(INSTRUCTIONS_BETWEEN_CHECKS, go_on);
-                Ok(Connection::Sqlite { inner, _interrupt: Interrupt(stop) })
+                Ok(Connection::Sqlite { inner, savepoint: Savepoint::default(), _interrupt: Interrupt(stop) })
             }
             Self::Postgres(options) => Ok(Connection::Postgres(Box::new(options.connect().await?))),
         }
@@ -89,27 +91,38 @@ macro_rules! on {
 
 impl Connection {
     pub async fn execute(&mut self, statement: Statement) -> Result<ExecResult, Error> {
-        let (sql, values) = parts(statement);
+        let (sql, values, before) = self.parts(statement);
+        if let (Self::Sqlite { inner, .. }, 1..) = (&mut *self, before) {
+            return execute_after(inner, sql, values, before).await.map(Into::into);
+        }
         on!(self, c => query_with(sql, values).execute(&mut **c).await.map(Into::into))
     }
 
     pub async fn execute_unprepared(&mut self, sql: String) -> Result<ExecResult, Error> {
+        if let Self::Sqlite { inner, savepoint, .. } = self
+            && savepoint.is_owed()
+        {
+            Executor::execute(&mut **inner, savepoint.pay().0).await?;
+        }
         on!(self, c => Executor::execute(&mut **c, AssertSqlSafe(sql)).await.map(Into::into))
     }
 
     pub async fn query_one(&mut self, statement: Statement) -> Result<Option<QueryResult>, Error> {
-        let (sql, values) = parts(statement);
+        let (sql, values, _) = self.parts(statement);
         on!(self, c => Ok(query_with(sql, values).fetch_optional(&mut **c).await?.map(Into::into)))
     }
 
     pub async fn query_all(&mut self, statement: Statement) -> Result<Vec<QueryResult>, Error> {
-        let (sql, values) = parts(statement);
+        let (sql, values, _) = self.parts(statement);
         on!(self, c => Ok(query_with(sql, values).fetch_all(&mut **c).await?.into_iter().map(Into::into).collect()))
     }
 
     /// Begins a transaction; on SQLite one that may write at once, so that it never fails half-way for want of the
     /// write lock.
     pub async fn begin(&mut self) -> Result<(), Error> {
+        if let Self::Sqlite { savepoint, .. } = self {
+            *savepoint = Savepoint::default();
+        }
         self.control("BEGIN IMMEDIATE", "BEGIN").await
     }
 
@@ -117,18 +130,41 @@ impl Connection {
         self.control("COMMIT", "COMMIT").await
     }
 
-    /// Undoes the transaction, or what was done behind the last savepoint.
-    pub async fn rollback(&mut self, to_savepoint: bool) -> Result<(), Error> {
-        match to_savepoint {
-            true => self.control("ROLLBACK TO essaim", "ROLLBACK TO essaim").await,
-            false => self.control("ROLLBACK", "ROLLBACK").await,
+    /// Undoes the transaction.
+    pub async fn rollback(&mut self) -> Result<(), Error> {
+        self.control("ROLLBACK", "ROLLBACK").await
+    }
+
+    /// Begins a transaction within the one that is open, behind what others wrote.
+    pub fn join(&mut self) {
+        if let Self::Sqlite { savepoint, .. } = self {
+            savepoint.owe();
         }
     }
 
-    /// Makes a savepoint, in place of the last one if it is made `again`.
-    pub async fn save(&mut self, again: bool) -> Result<(), Error> {
-        let sql = if again { "RELEASE essaim; SAVEPOINT essaim" } else { "SAVEPOINT essaim" };
-        self.control(sql, sql).await
+    /// Undoes what was done since [`Connection::join`].
+    pub async fn leave(&mut self) -> Result<(), Error> {
+        let Self::Sqlite { inner, savepoint, .. } = self else { return Ok(()) };
+        if savepoint.is_owed() {
+            return Ok(());
+        }
+        match query("ROLLBACK TO essaim").execute(&mut **inner).await {
+            // A statement that nobody waited for came as far as to give up the savepoint before it.
+            Err(Error::Database(e)) if e.message().starts_with("no such savepoint") => {
+                query("SAVEPOINT essaim").execute(&mut **inner).await.map(drop)
+            }
+            undone => undone.map(drop),
+        }
+    }
+
+    /// The text of a statement and its values, and how many statements of the runtime's precede it.
+    fn parts(&mut self, statement: Statement) -> (AssertSqlSafe<String>, SqlxValues, usize) {
+        let (owed, before) = match self {
+            Self::Sqlite { savepoint, .. } => savepoint.pay(),
+            Self::Postgres(_) => ("", 0),
+        };
+        let sql = if before == 0 { statement.sql } else { format!("{owed}{}", statement.sql) };
+        (AssertSqlSafe(sql), SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new()))), before)
     }
 
     /// SQLite keeps these prepared, which saves parsing; PostgreSQL takes them unprepared in one round trip.
@@ -148,7 +184,78 @@ impl Connection {
     }
 }
 
-fn parts(statement: Statement) -> (AssertSqlSafe<String>, SqlxValues) {
-    let values = statement.values.unwrap_or_else(|| Values(Vec::new()));
-    (AssertSqlSafe(statement.sql), SqlxValues(values))
+/// Runs a text whose first statements are the runtime's, and counts what the others changed. (Of sqlx's drivers SQLite's
+/// alone prepares several statements of one text.)
+async fn execute_after(
+    connection: &mut SqliteConnection,
+    sql: AssertSqlSafe<String>,
+    values: SqlxValues,
+    before: usize,
+) -> Result<SqliteQueryResult, Error> {
+    let done = connection.fetch_many(query_with(sql, values)).try_filter_map(async |step| Ok(step.left()));
+    done.skip(before).try_collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::Directory;
+
+    async fn names(connection: &mut Connection) -> Vec<String> {
+        let all = Statement::from_string(DbBackend::Sqlite, "SELECT name FROM words ORDER BY name");
+        let rows = connection.query_all(all).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+    }
+
+    fn add(name: &str) -> Statement {
+        Statement::from_sql_and_values(DbBackend::Sqlite, "INSERT INTO words VALUES ($1), ($1 || '!')", [name.into()])
+    }
+
+    #[tokio::test]
+    async fn each_joins_behind_a_savepoint_that_comes_with_its_first_statement() {
+        let directory = Directory::new();
+        let options = SqliteConnectOptions::new().filename(directory.path().join("a.db")).create_if_missing(true);
+        let mut c = Connector::Sqlite(options).connect().await.unwrap();
+        c.execute_unprepared("CREATE TABLE words (name TEXT)".into()).await.unwrap();
+        c.begin().await.unwrap();
+        c.execute(add("a")).await.unwrap();
+        for (name, stays) in [("b", false), ("c", true), ("d", false), ("e", true)] {
+            c.join();
+            assert_eq!(c.execute(add(name)).await.unwrap().rows_affected(), 2, "the savepoint's do not count");
+            if !stays {
+                c.leave().await.unwrap();
+            }
+        }
+        // One that has done nothing leaves those before it as they are, and so does one whose statement reads or is raw.
+        c.join();
+        c.leave().await.unwrap();
+        c.join();
+        c.execute_unprepared("INSERT INTO words VALUES ('f'); INSERT INTO words VALUES ('g')".into()).await.unwrap();
+        c.leave().await.unwrap();
+        c.join();
+        assert_eq!(names(&mut c).await, ["a", "a!", "c", "c!", "e", "e!"]);
+        c.leave().await.unwrap();
+        c.commit().await.unwrap();
+        assert_eq!(names(&mut c).await, ["a", "a!", "c", "c!", "e", "e!"]);
+    }
+
+    #[tokio::test]
+    async fn a_first_statement_that_came_no_further_than_the_release_is_undone() {
+        let directory = Directory::new();
+        let options = SqliteConnectOptions::new().filename(directory.path().join("a.db")).create_if_missing(true);
+        let mut c = Connector::Sqlite(options).connect().await.unwrap();
+        c.execute_unprepared("CREATE TABLE words (name TEXT)".into()).await.unwrap();
+        c.begin().await.unwrap();
+        c.join();
+        c.execute(add("a")).await.unwrap();
+        c.join();
+        let Connection::Sqlite { savepoint, .. } = &mut c else { unreachable!() };
+        assert_eq!(savepoint.pay().1, 2);
+        c.execute_unprepared("RELEASE essaim".into()).await.unwrap();
+        c.leave().await.unwrap();
+        c.join();
+        c.execute(add("b")).await.unwrap();
+        c.leave().await.unwrap();
+        assert_eq!(names(&mut c).await, ["a", "a!"]);
+    }
 }

@@ -16,10 +16,11 @@ use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::durable::enclosed::Enclosed;
 use super::lanes::Lanes;
 use super::lease::Lease;
 use super::outcome;
-use super::trouble::{Trouble, refusal};
+use super::trouble::{Trouble, connection_error, refusal};
 
 /// How far a group may grow while others wait; it is committed by the first that reaches a bound.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,8 @@ pub(crate) struct GroupLimits {
 pub(crate) enum NotCommitted {
     /// Surely nothing was committed.
     Surely(DbErr),
+    /// Nothing was: the partition of a message, whose handler's transaction it was or a neighbour's, has another owner.
+    Fenced,
     /// The commit was sent and not answered.
     Perhaps(DbErr),
 }
@@ -50,16 +53,26 @@ pub(crate) struct Open {
     ending: Ending,
     members: u32,
     since: Instant,
-    /// There is a savepoint, behind which the last that joined works.
-    pub nested: bool,
+    /// What the runtime writes with them.
+    enclosed: Enclosed,
+    pub stage: Stage,
+}
+
+/// How far an outer transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Others may join.
+    Open,
+    /// What it encloses is being written, and nothing else may be.
+    Closing,
     /// The outer COMMIT was sent.
-    pub committing: bool,
+    Committing,
 }
 
 impl Open {
     fn begin(now: Instant) -> Self {
         let ending = Ending(Arc::new(watch::Sender::new(None)));
-        Self { ending, members: 0, since: now, nested: false, committing: false }
+        Self { ending, members: 0, since: now, enclosed: Enclosed::default(), stage: Stage::Open }
     }
 
     fn end(self, outcome: Outcome) {
@@ -70,7 +83,10 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         let lost = || refusal("the connection was lost with all transactions that shared the commit");
-        let outcome = if self.committing { NotCommitted::Perhaps(lost()) } else { NotCommitted::Surely(lost()) };
+        let outcome = match self.stage {
+            Stage::Open | Stage::Closing => NotCommitted::Surely(lost()),
+            Stage::Committing => NotCommitted::Perhaps(lost()),
+        };
         self.ending.0.send_if_modified(|ended| {
             let lost = ended.is_none();
             if lost {
@@ -93,8 +109,8 @@ impl Ending {
 }
 
 impl Lease {
-    /// Makes the transaction durable, alone or together with others.
-    pub async fn commit(mut self, limit: Instant) -> Outcome {
+    /// Makes the transaction durable with what the runtime writes with it, alone or together with others.
+    pub async fn commit(mut self, enclosed: Enclosed, limit: Instant) -> Outcome {
         if !self.is_ready() {
             // A statement that nobody waited for to its end; the lease undoes it as it falls.
             return Err(NotCommitted::Surely(Trouble::Gone.into_exec_error()));
@@ -104,10 +120,11 @@ impl Lease {
         let limits = lanes.grouping();
         let first = self.open.is_none();
         if first && !(limits.is_some() && lanes.is_awaited()) {
-            return self.commit_alone(limit).await;
+            return self.commit_alone(&enclosed, limit).await;
         }
         let open = self.open.get_or_insert_with(|| Open::begin(now));
         open.members += 1;
+        open.enclosed.add(enclosed);
         let ending = open.ending.clone();
         let age = now.saturating_duration_since(open.since);
         let full = limits.is_none_or(|limits| open.members >= limits.members || age >= limits.age);
@@ -134,10 +151,14 @@ impl Lease {
         let Some(ending) = ending else { return Ok(()) };
         let age = lanes.grouping().map_or(Duration::ZERO, |limits| limits.age);
         let heard = ending.heard(lanes.env.now() + age + 2 * lanes.limits.transaction).await;
-        heard.map_err(|(NotCommitted::Surely(error) | NotCommitted::Perhaps(error))| error)
+        heard.map_err(NotCommitted::into_error)
     }
 
-    async fn commit_alone(&mut self, limit: Instant) -> Outcome {
+    async fn commit_alone(&mut self, enclosed: &Enclosed, limit: Instant) -> Outcome {
+        if let Err(refused) = self.write(enclosed, limit).await {
+            let _ = self.roll_back(limit).await;
+            return Err(refused);
+        }
         match self.work(limit, |mut c| async move { c.commit().await }).await {
             Ok(()) => Ok(()),
             Err(trouble) => {
@@ -147,22 +168,43 @@ impl Lease {
         }
     }
 
+    async fn close(&mut self, enclosed: &Enclosed, limit: Instant) -> Outcome {
+        self.write(enclosed, limit).await?;
+        if let Some(open) = &mut self.open {
+            open.stage = Stage::Committing;
+        }
+        let done = self.work(limit, |mut c| async move { c.commit().await }).await;
+        done.map_err(|trouble| {
+            self.lanes().note_refusal(&trouble);
+            not_committed(trouble)
+        })
+    }
+
     /// The outer COMMIT.
     async fn commit_all(mut self) {
         let Some(open) = &mut self.open else { return };
-        open.committing = true;
+        open.stage = Stage::Closing;
+        let enclosed = std::mem::take(&mut open.enclosed);
         let limit = self.lanes().env.now() + self.lanes().limits.transaction;
-        let done = self.work(limit, |mut c| async move { c.commit().await }).await;
+        let outcome = self.close(&enclosed, limit).await;
         let open = self.open.take();
-        let outcome = done.map_err(|trouble| {
-            self.lanes().note_refusal(&trouble);
+        if outcome.is_err() {
             self.discard();
-            not_committed(trouble)
-        });
+        }
         // First the connection, so that whoever hears of the end and begins anew finds it free.
         drop(self);
         if let Some(open) = open {
             open.end(outcome);
+        }
+    }
+}
+
+impl NotCommitted {
+    /// What a statement would say.
+    pub fn into_error(self) -> DbErr {
+        match self {
+            Self::Surely(error) | Self::Perhaps(error) => error,
+            Self::Fenced => connection_error("a partition of those that shared the commit has another owner".into()),
         }
     }
 }

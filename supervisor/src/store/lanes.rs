@@ -142,12 +142,8 @@ impl Lanes {
             let mut lease = self.lease(patience).await?;
             let limit = self.env.now() + self.limits.transaction;
             if lease.open.is_some() {
-                if lease.join(limit).await.is_ok() {
-                    return Ok(lease);
-                }
-                // The others hear that nothing was committed; here nothing had begun.
-                lease.discard();
-                continue;
+                lease.join();
+                return Ok(lease);
             }
             match lease.work(limit, |mut c| async move { c.begin().await }).await {
                 Ok(()) => {

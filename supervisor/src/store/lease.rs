@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::clock_hold::ClockHold;
 use super::connection::Connection;
-use super::group::Open;
+use super::group::{Open, Stage};
 use super::lanes::{Lanes, lock};
 use super::outcome;
 use super::trouble::Trouble;
@@ -24,20 +24,12 @@ pub(crate) struct Lease {
     /// Empty while it works, and for good once its state is in doubt.
     home: Home,
     /// What it was told to do was not seen to its end.
-    busy: Option<Busy>,
+    busy: bool,
     /// The transactions that share the connection's outer transaction, if others came before.
     pub open: Option<Open>,
     reused: bool,
     lanes: Arc<Lanes>,
     permit: Option<OwnedSemaphorePermit>,
-}
-
-/// What a lease was told to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Busy {
-    /// To join the outer transaction.
-    Joining,
-    Working,
 }
 
 /// Where a lease's connection is while nobody works with it.
@@ -53,7 +45,7 @@ pub(crate) struct AtWork {
 impl Lease {
     pub fn of(lanes: &Arc<Lanes>, connection: Connection, reused: bool, permit: OwnedSemaphorePermit) -> Self {
         let home = Home(Arc::new(Mutex::new(Some(connection))));
-        Self { home, busy: None, open: None, reused, lanes: lanes.clone(), permit: Some(permit) }
+        Self { home, busy: false, open: None, reused, lanes: lanes.clone(), permit: Some(permit) }
     }
 
     pub fn lanes(&self) -> &Arc<Lanes> {
@@ -62,7 +54,7 @@ impl Lease {
 
     /// Whether the connection is there and does nothing.
     pub fn is_ready(&self) -> bool {
-        self.busy.is_none() && lock(&self.home.0).is_some()
+        !self.busy && lock(&self.home.0).is_some()
     }
 
     /// Lets the connection work until `limit`. If it is not done by then, or this future is dropped, nobody works with the
@@ -71,18 +63,11 @@ impl Lease {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        self.work_as(Busy::Working, limit, work).await
-    }
-
-    async fn work_as<T, F>(&mut self, busy: Busy, limit: Instant, work: impl FnOnce(AtWork) -> F) -> Result<T, Trouble>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        if self.busy.is_some() {
+        if self.busy {
             return Err(Trouble::Gone);
         }
         let connection = self.home.take().ok_or(Trouble::Gone)?;
-        self.busy = Some(busy);
+        self.busy = true;
         let _hold = ClockHold::of(&self.lanes.env);
         let working = work(AtWork { connection: Some(connection), home: self.home.clone() });
         let Ok(result) = timeout_at(limit, working).await else {
@@ -92,15 +77,15 @@ impl Lease {
         if matches!(&result, Err(e) if outcome::connection_lost(e)) {
             self.discard();
         }
-        self.busy = None;
+        self.busy = false;
         result.map_err(Trouble::Database)
     }
 
     /// Begins a transaction within the outer one, behind those that ended well.
-    pub async fn join(&mut self, limit: Instant) -> Result<(), Trouble> {
-        let Some(open) = &mut self.open else { return Err(Trouble::Gone) };
-        let again = std::mem::replace(&mut open.nested, true);
-        self.work_as(Busy::Joining, limit, |mut c| async move { c.save(again).await }).await
+    pub fn join(&mut self) {
+        if let Some(connection) = lock(&self.home.0).as_mut() {
+            connection.join();
+        }
     }
 
     /// Closes the connection instead of giving it back; those who share it hear of it.
@@ -121,8 +106,10 @@ impl Lease {
 
     /// Undoes the transaction, and leaves those that share the connection as they are.
     pub async fn roll_back(&mut self, limit: Instant) -> Result<(), Trouble> {
-        let within = self.open.is_some();
-        let result = self.work(limit, |mut c| async move { c.rollback(within).await }).await;
+        let result = match self.open {
+            Some(_) => self.work(limit, |mut c| async move { c.leave().await }).await,
+            None => self.work(limit, |mut c| async move { c.rollback().await }).await,
+        };
         if result.is_err() {
             self.discard();
         }
@@ -131,7 +118,7 @@ impl Lease {
 
     /// Rolls the transaction back and gives the connection back afterwards, without anybody waiting.
     pub fn roll_back_later(mut self) {
-        if self.busy.is_some() {
+        if self.busy {
             // A statement was under way: what is left to do is done as the lease falls.
             return;
         }
@@ -145,19 +132,11 @@ impl Lease {
 
     /// Undoes a transaction whose last statement nobody waits for any more. SQLite's thread does one thing after the
     /// other, so what is asked now comes after that statement, and ends with it at the latest when the time is over.
-    fn rescue(mut self, left: Busy) {
+    fn rescue(mut self) {
         let Ok(runtime) = Handle::try_current() else { return self.discard() };
         runtime.spawn(async move {
-            let mut lease = self;
-            let limit = lease.lanes.env.now() + lease.lanes.limits.transaction;
-            let undone = match left {
-                // How far it came is not known; a further savepoint is harmless, and nothing was done behind the last.
-                Busy::Joining => lease.work(limit, |mut c| async move { c.save(false).await }).await,
-                Busy::Working => lease.roll_back(limit).await,
-            };
-            if undone.is_err() {
-                lease.discard();
-            }
+            let limit = self.lanes.env.now() + self.lanes.limits.transaction;
+            let _ = self.roll_back(limit).await;
         });
     }
 }
@@ -166,21 +145,19 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.home.take() else { return };
         let open = self.open.take();
+        let joinable = open.as_ref().is_none_or(|open| open.stage == Stage::Open);
         match (self.busy, open) {
-            (None, open) => {
-                // The permit falls after this, so whoever gets it finds the connection.
-                self.lanes.give_back(connection, open);
-            }
-            // Closing it interrupts the statement and rolls the transaction back.
-            (Some(_), None) => drop(connection),
-            (Some(left), Some(open)) if !open.committing => {
+            // The permit falls after this, so whoever gets it finds the connection.
+            (false, open) if joinable => self.lanes.give_back(connection, open),
+            (true, Some(open)) if joinable => {
                 if let Some(permit) = self.permit.take() {
                     let mut lease = Self::of(&self.lanes, connection, true, permit);
                     lease.open = Some(open);
-                    lease.rescue(left);
+                    lease.rescue();
                 }
             }
-            (Some(_), Some(open)) => {
+            // Closing it interrupts the statement and rolls the transaction back.
+            (_, open) => {
                 drop(connection);
                 drop(open);
             }

@@ -7,7 +7,8 @@
 //! - `connection`, `lanes`, `lease`: connections, lending them, and the use of one; `group`: transactions that share a
 //!   commit; `trouble`, `outcome`: what goes wrong, and what an error proves.
 //! - `tx`, `reads`: what a handler works with; every transaction begins in [`Tx`].
-//! - `durable`: the runtime's own tables beside the capability's, for durable messages.
+//! - `durable`: the runtime's own tables beside the capability's, for durable messages; `enclosing`: what is written to
+//!   them with a handler's transaction.
 //! - `outdated`: what near caches may not serve while a transaction changes it.
 //! - `report`: what an operator is told.
 //! - `clock_hold`: what makes a paused clock wait for databases.
@@ -33,6 +34,7 @@ pub use tx::{Tx, TxError};
 mod clock_hold;
 mod connection;
 pub(crate) mod durable;
+mod enclosing;
 mod group;
 mod lanes;
 mod lease;
@@ -41,6 +43,7 @@ mod migrate;
 pub(crate) mod outcome;
 mod outdated;
 mod postgres;
+mod savepoint;
 mod sql;
 mod trouble;
 

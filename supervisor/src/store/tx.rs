@@ -150,10 +150,6 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// [`TxError::Database`] if surely nothing was committed, [`TxError::CommitUnanswered`] if that is not known.
     pub async fn commit(mut self) -> Result<(), TxError> {
-        if let Some(enclosure) = &self.enclosure {
-            enclosure.write(&self).await?;
-            crash::point(enclosure.before_commit());
-        }
         let state = self.state.get_mut();
         if let Some(failed) = &state.failed {
             return Err(TxError::Database(already_failed(failed)));
@@ -166,11 +162,13 @@ impl<'cx> Tx<'cx> {
             return Err(TxError::Database(too_late()));
         }
         let Some(lease) = state.lease.take() else { return Err(TxError::Database(already_failed("it ended"))) };
+        let enclosed = self.enclosure.as_ref().map(Enclosure::enclosed).unwrap_or_default();
+        self.enclosure.as_ref().inspect(|e| crash::point(e.before_commit()));
         // A handler may commit more than once; what an earlier transaction committed stays committed.
         let before = self.progress.progress();
         self.progress.set(Progress::Committing);
         self.outdated.set_in_doubt(true);
-        let committed = lease.commit(self.limit).await;
+        let committed = lease.commit(enclosed, self.limit).await;
         self.outdated.set_in_doubt(matches!(committed, Err(NotCommitted::Perhaps(_))));
         match committed {
             Ok(()) => {
@@ -184,6 +182,13 @@ impl<'cx> Tx<'cx> {
             Err(NotCommitted::Surely(error)) => {
                 self.progress.set(before);
                 Err(TxError::Database(error))
+            }
+            Err(refused @ NotCommitted::Fenced) => {
+                self.progress.set(before);
+                match &self.enclosure {
+                    Some(enclosure) if enclosure.is_delivery() => Err(TxError::Fenced),
+                    _ => Err(TxError::Database(refused.into_error())),
+                }
             }
             Err(NotCommitted::Perhaps(error)) => {
                 self.enclosure.as_ref().inspect(|e| e.committed());

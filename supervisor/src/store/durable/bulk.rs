@@ -3,14 +3,12 @@
 //! A connection keeps so many prepared statements (`store.statement_cache`), by their texts. So a statement is for one
 //! of few numbers of rows, and one that has fewer to work on is filled up with what changes nothing.
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
-
-use super::statement;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 /// The numbers of rows that statements are for. The largest keeps a row of any of our tables below what both databases
 /// bind in one statement: 32,766 values on SQLite, 65,535 on PostgreSQL.
 const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
-const LARGEST: usize = SIZES[SIZES.len() - 1];
+pub(super) const LARGEST: usize = SIZES[SIZES.len() - 1];
 
 fn size_for(rows: usize) -> usize {
     SIZES.into_iter().find(|size| *size >= rows).unwrap_or(LARGEST)
@@ -25,12 +23,25 @@ pub(super) async fn insert<T, const N: usize>(
     conflict: &str,
     row: impl Fn(&T) -> [Value; N],
 ) -> Result<(), DbErr> {
-    for (tuples, values) in pieces(items, 1, Fill::Nulls, row) {
-        let sql =
-            format!("INSERT INTO {into} SELECT * FROM (VALUES {tuples}) AS v WHERE v.column1 IS NOT NULL {conflict}");
-        db.execute_raw(statement(db, sql, values)).await?;
+    for statement in inserting(db.get_database_backend(), into, items, conflict, row) {
+        db.execute_raw(statement).await?;
     }
     Ok(())
+}
+
+/// The statements of [`insert`].
+pub(super) fn inserting<T, const N: usize>(
+    backend: DbBackend,
+    into: &str,
+    items: &[T],
+    conflict: &str,
+    row: impl Fn(&T) -> [Value; N],
+) -> impl Iterator<Item = Statement> {
+    pieces(items, 1, Fill::Nulls, row).map(move |(tuples, values)| {
+        let sql =
+            format!("INSERT INTO {into} SELECT * FROM (VALUES {tuples}) AS v WHERE v.column1 IS NOT NULL {conflict}");
+        Statement::from_sql_and_values(backend, sql, values)
+    })
 }
 
 /// What a piece that is not full is filled up with.

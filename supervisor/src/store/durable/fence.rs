@@ -1,10 +1,11 @@
 //! Who may work on a partition, and what became of its messages.
 //!
-//! Every transaction of a durable handler begins by advancing the fence of its partition with its owner's epoch. A new
-//! owner takes the fence first: from then on nothing of an earlier one commits, and what it has open is waited for.
+//! Whatever is committed for a durable message has advanced the fence of its partition with its owner's epoch. A new
+//! owner takes the fence first: from then on nothing of an earlier one commits, and what has advanced it is waited for.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
+use super::bulk::{self, Fill};
 use super::{int, number, run};
 use crate::bridge::log::Tally;
 
@@ -30,7 +31,7 @@ pub(crate) async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) 
 
 /// Counts what became of messages, as the owner with this epoch; `false`, and nothing is changed, if another owner came.
 ///
-/// It is the first statement of a transaction: from here on a new owner waits for its end.
+/// From here on a new owner waits for the end of the transaction.
 pub(crate) async fn advance(
     db: &impl ConnectionTrait,
     partition: u32,
@@ -42,6 +43,21 @@ pub(crate) async fn advance(
     let Tally { handled, duplicates, dead, expired } = tally;
     let values = [int(handled), int(duplicates), int(dead), int(expired), int(partition), int(epoch)];
     Ok(run(db, sql, values).await? == 1)
+}
+
+/// The statements that count messages as handled, by partition and its owner's epoch, and how many partitions each must
+/// find; one that has another owner it does not.
+pub(super) fn advancing(backend: DbBackend, handled: &[(u32, u64, u64)]) -> impl Iterator<Item = (Statement, u64)> {
+    handled.chunks(bulk::LARGEST).flat_map(move |chunk| {
+        let values = |(partition, epoch, n): &(u32, u64, u64)| [int(*partition), int(*epoch), int(*n)];
+        bulk::pieces(chunk, 1, Fill::Nulls, values).map(move |(tuples, values)| {
+            let sql = format!(
+                "UPDATE essaim_fence SET handled = handled + v.column3 FROM (VALUES {tuples}) AS v \
+                 WHERE partition = v.column1 AND epoch = v.column2"
+            );
+            (Statement::from_sql_and_values(backend, sql, values), chunk.len() as u64)
+        })
+    })
 }
 
 pub(super) fn fence(row: &QueryResult) -> Result<Fence, DbErr> {

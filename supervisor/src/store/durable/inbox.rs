@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::bulk::{self, Fill};
 use super::{int, number, row, run, statement};
@@ -43,8 +43,16 @@ pub(crate) async fn seen(db: &impl ConnectionTrait, ids: &[&str]) -> Result<Hash
 /// # Errors
 /// Also if one is there already: whoever adds them has looked before, in the same transaction.
 pub(crate) async fn insert(db: &impl ConnectionTrait, marks: &[Mark<'_>]) -> Result<(), DbErr> {
+    for statement in inserting(db.get_database_backend(), marks) {
+        db.execute_raw(statement).await?;
+    }
+    Ok(())
+}
+
+/// The statements of [`insert`].
+pub(super) fn inserting(backend: DbBackend, marks: &[Mark<'_>]) -> impl Iterator<Item = Statement> {
     let into = "essaim_inbox (id, msg_offset, at_ms)";
-    bulk::insert(db, into, marks, "", |m| [Value::from(m.id), int(m.offset), int(m.at_ms)]).await
+    bulk::inserting(backend, into, marks, "", |m| [Value::from(m.id), int(m.offset), int(m.at_ms)])
 }
 
 /// How many are remembered. It counts them one by one: for the start, not for every message.

@@ -12,11 +12,13 @@
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
 //! - `dead`: messages that are not tried any more.
 //! - `schedules`: how far schedules have come.
+//! - `enclosed`: what is written with handlers' transactions.
 //! - `bulk`: many rows in few statements, whose texts repeat.
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
 pub(crate) mod dead;
+pub(crate) mod enclosed;
 pub(crate) mod fence;
 pub(crate) mod inbox;
 pub(crate) mod ledger;

@@ -1,6 +1,6 @@
 //! Messages that were sent in a transaction and are to be stored in the log, in order within a lane.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::bulk::{self, Fill};
 use super::{int, number, rows, statement};
@@ -36,12 +36,23 @@ pub(crate) async fn insert(
     first_seq: u64,
     messages: &[Outgoing],
 ) -> Result<(), DbErr> {
-    let numbered: Vec<_> = (first_seq..).zip(messages).collect();
-    bulk::insert(db, INTO, &numbered, "", |(seq, message)| {
+    let numbered: Vec<_> = (first_seq..).zip(messages.iter().cloned()).collect();
+    for statement in inserting(db.get_database_backend(), lane, &numbered) {
+        db.execute_raw(statement).await?;
+    }
+    Ok(())
+}
+
+/// The statements that add messages with their numbers to a lane.
+pub(super) fn inserting(
+    backend: DbBackend,
+    lane: &str,
+    messages: &[(u64, Outgoing)],
+) -> impl Iterator<Item = Statement> {
+    bulk::inserting(backend, INTO, messages, "", move |(seq, message)| {
         let Outgoing { event, target, record } = message;
         [Value::from(lane), int(*seq), Value::from(*event), Value::from(target.clone()), Value::from(record.clone())]
     })
-    .await
 }
 
 /// The messages after that number, in order, with their numbers.

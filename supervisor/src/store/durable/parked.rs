@@ -3,7 +3,7 @@
 //!
 //! Whoever parks a message marks it in the inbox in the same transaction, since the log may deliver it again.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::{bulk, int, number, rows, run, words};
 
@@ -84,8 +84,13 @@ pub(crate) async fn failed(
 
 /// Removes a message; whether it was there.
 pub(crate) async fn remove(db: &impl ConnectionTrait, partition: u32, seq: u64) -> Result<bool, DbErr> {
+    Ok(db.execute_raw(removing(db.get_database_backend(), partition, seq)).await?.rows_affected() == 1)
+}
+
+/// The statement of [`remove`].
+pub(super) fn removing(backend: DbBackend, partition: u32, seq: u64) -> Statement {
     let sql = "DELETE FROM essaim_parked WHERE partition = $1 AND seq = $2";
-    Ok(run(db, sql, [int(partition), int(seq)]).await? == 1)
+    Statement::from_sql_and_values(backend, sql, [int(partition), int(seq)])
 }
 
 /// How many messages wait, by partition.

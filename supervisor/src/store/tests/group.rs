@@ -77,17 +77,21 @@ async fn one_that_fails_leaves_the_others_committed() {
 async fn one_that_is_dropped_at_any_moment_leaves_the_others_committed() {
     let (_bench, database) = open(|_| ()).await;
     let a = wrote(&database, "a").await;
-    // Between statements, in a statement, and while it joins.
+    // Between statements, in a statement, in the first one, while it joins, and before any.
     let between = async { drop(wrote(&database, "b").await) };
     let within = async {
         let tx = wrote(&database, "c").await;
         let _ = insert(&tx, "d").now_or_never();
     };
+    let first = async {
+        let (tx, _) = begin(&database).await;
+        let _ = insert(&tx, "f").now_or_never();
+    };
     let joins = async {
         let begins = begin(&database);
         pin!(begins);
         let mut polls = 0;
-        // The first poll waits for the writer; the second, once the writer is free, asks for the savepoint.
+        // The first poll waits for the writer; the second, once the writer is free, gets it.
         poll_fn(|cx| {
             polls += 1;
             let begun = begins.as_mut().poll(cx).is_ready();
@@ -95,9 +99,15 @@ async fn one_that_is_dropped_at_any_moment_leaves_the_others_committed() {
         })
         .await;
     };
+    let nothing = async {
+        drop(begin(&database).await);
+        begin(&database).await.0.rollback().await.unwrap();
+    };
+    let without_statements = async { begin(&database).await.0.commit().await };
     let goes_on = async { wrote(&database, "e").await.commit().await };
-    let (a, (_, e)) = both(a, join(join(between, join(within, joins)), goes_on)).await;
-    assert!(a.is_ok() && e.is_ok(), "{a:?} {e:?}");
+    let left = join(join(between, join(within, join(first, joins))), join(nothing, without_statements));
+    let (a, ((_, (_, empty)), e)) = both(a, join(left, goes_on)).await;
+    assert!(a.is_ok() && empty.is_ok() && e.is_ok(), "{a:?} {empty:?} {e:?}");
     assert_eq!(words(&database).await, ["a", "e"]);
 }
 

@@ -1,0 +1,165 @@
+//! What the runtime writes with handlers' transactions.
+
+use std::sync::Arc;
+
+use essaim_contract::MessageId;
+use futures_util::future::{join, join_all};
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::bench::{begin, insert, words};
+use super::parked::message;
+use super::{committed, fences, in_a_transaction, on_both, schema};
+use crate::durable::delivery::Delivery;
+use crate::durable::enclosure::Enclosure;
+use crate::durable::letter::Letterhead;
+use crate::store::durable::enclosed::{Enclosed, Finds};
+use crate::store::durable::outbox::{self, Outgoing};
+use crate::store::durable::{fence, inbox, parked};
+use crate::store::{Database, Tx, TxError};
+use crate::trace::TraceContext;
+
+fn id(number: u64) -> MessageId {
+    MessageId::planned("m", number).unwrap()
+}
+
+fn outgoing(number: u8) -> Outgoing {
+    Outgoing { event: false, target: None, record: vec![number] }
+}
+
+/// Runs the steps, as far as each finds what it must; what the first does not find that finds something else.
+async fn write(db: &impl ConnectionTrait, enclosed: &Enclosed) -> Result<Option<Finds>, DbErr> {
+    for step in enclosed.steps(db.get_database_backend()) {
+        let found = db.execute_raw(step.statement).await?.rows_affected();
+        let expected = match step.finds {
+            Finds::Any => found,
+            Finds::Owned(partitions) => partitions,
+            Finds::Parked => 1,
+        };
+        if found != expected {
+            return Ok(Some(step.finds));
+        }
+    }
+    Ok(None)
+}
+
+#[tokio::test]
+async fn what_many_transactions_enclose_is_written_at_once() {
+    in_a_transaction(async |tx| {
+        for partition in 0..300 {
+            assert!(fence::take(tx, partition, 7).await.unwrap());
+        }
+        parked::park(tx, &[message(2, 4), message(2, 6)]).await.unwrap();
+        let lane: Arc<str> = "p/2".into();
+        let mut all = Enclosed::default();
+        for number in 0..700 {
+            let mut one = Enclosed::default();
+            one.apply(number % 300, 7, id(number.into()), number.into(), 5);
+            one.send(&lane, 10 + 2 * u64::from(number), [outgoing(1), outgoing(2)]);
+            all.add(one);
+        }
+        let mut parked_one = Enclosed::default();
+        parked_one.unpark(2, 7, 4);
+        all.add(parked_one);
+        assert_eq!(write(tx, &all).await.unwrap(), None);
+        let handled: Vec<_> = fences(tx).await.iter().map(|f| f.tally.handled).collect();
+        assert_eq!(handled.iter().sum::<u64>(), 701);
+        assert_eq!((handled[0], handled[2], handled[299]), (3, 4, 2));
+        assert_eq!(inbox::count(tx).await.unwrap(), 700);
+        assert_eq!(parked::load(tx, 2, 0, 9).await.unwrap(), [message(2, 6)]);
+        let sent = outbox::load(tx, "p/2", 0, 2_000).await.unwrap();
+        assert!(sent.len() == 1_400 && sent[0] == (10, outgoing(1)) && sent[1_399] == (1_409, outgoing(2)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_partition_with_another_owner_and_a_message_that_is_gone_are_not_found() {
+    in_a_transaction(async |tx| {
+        for (partition, epoch) in [(0, 7), (1, 8)] {
+            assert!(fence::take(tx, partition, epoch).await.unwrap());
+        }
+        let mut late = Enclosed::default();
+        late.apply(0, 7, id(1), 1, 5);
+        late.apply(1, 7, id(2), 1, 5);
+        assert_eq!(write(tx, &late).await.unwrap(), Some(Finds::Owned(2)));
+        let mut gone = Enclosed::default();
+        gone.unpark(0, 7, 4);
+        assert_eq!(write(tx, &gone).await.unwrap(), Some(Finds::Parked));
+        assert!(Enclosed::default().steps(tx.get_database_backend()).is_empty(), "nothing is written for nothing");
+    })
+    .await;
+}
+
+/// A transaction in which a message of a partition is applied under this epoch.
+async fn applying(database: &Database, partition: u32, epoch: u64, number: u64) -> Tx<'static> {
+    let env = crate::Env::system();
+    let (trace, lane) = (TraceContext::root(&env), format!("p/{partition}").into());
+    let delivery = Delivery { id: id(number), partition, epoch, offset: number, parked: None, lane };
+    let letterhead = Letterhead { trace, principal: None, metadata: None, most_bytes: 1_000 };
+    let (tx, _) = begin(database).await;
+    tx.enclosing(Enclosure::new(Some(Arc::new(delivery)), None, letterhead, Vec::new(), env))
+}
+
+async fn take_two(database: &Database) {
+    committed(database, async |tx| {
+        for partition in [0, 1] {
+            assert!(fence::take(tx, partition, 7).await.unwrap());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn transactions_side_by_side_are_each_counted_once_with_what_they_wrote() {
+    on_both(async |bench| {
+        let database = bench.open(&schema(1)).await;
+        take_two(&database).await;
+        let many = (0..40).map(|number| {
+            let database = &database;
+            async move {
+                let tx = applying(database, number as u32 % 2, 7, number).await;
+                if number % 4 != 1 {
+                    tx.execute_raw(word(&tx, number)).await.unwrap();
+                }
+                if number % 4 == 3 { tx.rollback().await.unwrap() } else { tx.commit().await.unwrap() }
+            }
+        });
+        join_all(many).await;
+        let handled: Vec<_> = fences(database.reads()).await.iter().map(|f| f.tally.handled).collect();
+        assert_eq!(handled, [20, 10]);
+        assert_eq!(inbox::count(database.reads()).await.unwrap(), 30);
+        assert_eq!(words(&database).await.len(), 20);
+    })
+    .await;
+}
+
+fn word(tx: &Tx<'_>, number: u64) -> sea_orm::Statement {
+    let sql = "INSERT INTO t1 (id, word) VALUES ($1, $2)";
+    let values = [(number as i64).into(), format!("word {number}").into()];
+    sea_orm::Statement::from_sql_and_values(tx.get_database_backend(), sql, values)
+}
+
+#[tokio::test]
+async fn nothing_of_an_owner_that_lost_its_partition_is_committed_nor_of_those_who_share_its_commit() {
+    let bench = super::bench::Bench::sqlite();
+    let database = bench.open(&schema(1)).await;
+    take_two(&database).await;
+    let plain = async {
+        let (tx, _) = begin(&database).await;
+        insert(&tx, "plain").await.unwrap();
+        tx.commit().await
+    };
+    let late = async {
+        let tx = applying(&database, 1, 6, 1).await;
+        insert(&tx, "late").await.unwrap();
+        tx.commit().await
+    };
+    let first = applying(&database, 0, 7, 2).await;
+    let ((plain, late), first) = join(join(plain, late), first.commit()).await;
+    assert!(matches!(plain, Err(TxError::Database(DbErr::Conn(_)))), "{plain:?}");
+    assert!(matches!((&late, &first), (Err(TxError::Fenced), Err(TxError::Fenced))), "{late:?} {first:?}");
+    assert_eq!(words(&database).await, [""; 0]);
+    assert_eq!(inbox::count(database.reads()).await.unwrap(), 0);
+    applying(&database, 0, 7, 2).await.commit().await.unwrap();
+    assert_eq!(fences(database.reads()).await[0].tally.handled, 1, "it goes on with those who are left");
+}
