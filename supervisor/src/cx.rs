@@ -132,11 +132,22 @@ impl Cx {
     }
 
     /// Publishes an event to every capability that subscribes: returns once it is stored. In the handler of a durable
-    /// message it is stored with the handler's transaction.
+    /// message it is stored with the handler's transaction; and one that is kept
+    /// ([`Event::RETAINED_HOURS`](essaim_contract::Event::RETAINED_HOURS)) is stored in a transaction of its own.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn publish<E: Event>(&mut self, event: E) -> Result<MessageId, SendError> {
+        if E::RETAINED_HOURS > 0 && self.delivery.is_none() && self.context.database.get().is_some() {
+            let not_stored = |error: TxError| SendError::NotStored { reason: error.to_string() };
+            let tx = self.begin().await.map_err(not_stored)?;
+            let id = tx.publish(event).await?;
+            return match tx.commit().await {
+                Ok(()) => Ok(id),
+                Err(TxError::CommitUnanswered(_)) => Err(SendError::Unknown { id }),
+                Err(error) => Err(not_stored(error)),
+            };
+        }
         let letter = self.letterhead().event(self.env(), &event, SendOptions::new())?;
         self.post(letter).await
     }

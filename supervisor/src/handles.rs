@@ -8,11 +8,12 @@ use futures_util::future::LocalBoxFuture;
 use serde_bytes::ByteBuf;
 
 use crate::actor::{Actor, Apply, Handle, Hear};
-use crate::bridge::log::{Subscription, WhenFull};
+use crate::bridge::log::{Beginning, Subscription};
 use crate::call::Call;
 use crate::codec;
 use crate::config::ConfigError;
 use crate::durable::delivery::{Delivery, Enlisted};
+use crate::durable::options::SubscribeOptions;
 use crate::durable::schedule::{Declared, Schedule, Timetable};
 use crate::host::Host;
 use crate::remote::RawAnswer;
@@ -22,6 +23,8 @@ use crate::run::{self, NewRunner};
 pub struct Handles<A: Actor> {
     pub(crate) entries: Vec<Entry<A>>,
     declared: Vec<Declared>,
+    /// Events that are wanted from before, and that nobody keeps.
+    unkept: Vec<String>,
 }
 
 /// The first entry of every table: a timer that is due.
@@ -89,7 +92,7 @@ impl<A: Actor> Handles<A> {
             kind: Kind::Tick,
         };
         let entries = vec![Entry { info: tick, runner: run::ticks::<A> }];
-        let mut handles = Self { entries, declared: Vec::new() };
+        let mut handles = Self { entries, declared: Vec::new(), unkept: Vec::new() };
         A::handles(&mut handles);
         handles
     }
@@ -129,16 +132,30 @@ impl<A: Actor> Handles<A> {
         E: Event,
         A: Apply<E>,
     {
-        self.event_or::<E>(WhenFull::default())
+        self.event_with::<E>(SubscribeOptions::new())
     }
 
-    /// As [`Handles::event`], saying what happens while as many messages wait for it as may.
-    pub fn event_or<E>(&mut self, when_full: WhenFull) -> &mut Self
+    /// As [`Handles::event`], with options: what it begins with, how long an event waits, and what happens while as many
+    /// messages wait for the capability as may.
+    pub fn event_with<E>(&mut self, SubscribeOptions(subscription): SubscribeOptions) -> &mut Self
     where
         E: Event,
         A: Apply<E>,
     {
-        self.durable::<E>(Some(Subscription { when_full }))
+        if subscription.from == Beginning::EarliestRetained && E::RETAINED_HOURS == 0 {
+            self.unkept.push(wire_name::<E>());
+        }
+        self.durable::<E>(Some(subscription))
+    }
+
+    /// That what is subscribed to can be had.
+    pub(crate) fn check_subscriptions(&self) -> Result<(), ConfigError> {
+        let capability = <A::Capability as essaim_contract::Capability>::NAME;
+        let Some(event) = self.unkept.first() else { return Ok(()) };
+        Err(ConfigError::new(format!(
+            "`{capability}` wants the events `{event}` from before it subscribed, and nobody keeps them: set \
+             Event::RETAINED_HOURS in their contract, or subscribe without `from_earliest_retained`"
+        )))
     }
 
     /// The capability sends itself this command at set times, once in the whole cluster however many nodes host it. It needs

@@ -87,7 +87,9 @@ impl<A: Actor> Plan for PlanOf<A> {
 
     fn check(&self, config: &Config) -> Result<(), ConfigError> {
         check_name(self.name())?;
-        Handles::<A>::of_actor().timetables()?;
+        let handles = Handles::<A>::of_actor();
+        handles.timetables()?;
+        handles.check_subscriptions()?;
         settings::<A>(config).map(drop)
     }
 

@@ -20,7 +20,7 @@ pub use cx::Cx;
 
 mod durable;
 pub use durable::operations;
-pub use durable::options::SendOptions;
+pub use durable::options::{SendOptions, SubscribeOptions};
 pub use durable::schedule::{Missed, Schedule};
 
 mod start;

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use essaim_contract::{Capability, Command, Event, Message};
 use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Apply, Cx, Fault, Handles, Schedule, Start, StartError, WhenFull, reject};
+use essaim_supervisor::{
+    Actor, Apply, Cx, Fault, Handles, Schedule, Start, StartError, SubscribeOptions, WhenFull, reject,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the test tells the handlers, and they tell the test.
@@ -144,7 +146,7 @@ macro_rules! actor {
 
 actor!(ShopActor, Shop, Some(Schema::new(Vec::new())), |h| h.command::<Sell>());
 actor!(BellActor, Bell, None, |h| h.command::<Ring>().event::<Sold>());
-actor!(HoardActor, Hoard, None, |h| h.event_or::<Sold>(WhenFull::DeadLetter));
+actor!(HoardActor, Hoard, None, |h| h.event_with::<Sold>(SubscribeOptions::new().when_full(WhenFull::DeadLetter)));
 actor!(ClockActor, Clock, Some(Schema::new(Vec::new())), |h| {
     h.command::<Tick>().schedule(Schedule::new("every-second", "* * * * * *"), || Tick)
 });

@@ -13,6 +13,8 @@ const EMAIL: &str = "admin@example.com";
 const PASSWORD: &str = "correct horse battery";
 const CONNECTIONS: &str = "-c64";
 const SECONDS: &str = "-d5s";
+/// wrk's own is as long as an order is waited for at most.
+const PATIENCE: &str = "--timeout=10s";
 
 /// Requests answered in a second.
 pub fn run(system: &str, route: &str) -> Result<f64, Error> {
@@ -103,7 +105,7 @@ impl Platform {
 /// Requests a second, of which none may fail.
 fn wrk(url: &str, post: Option<(&Value, &str)>, scratch: &Scratch) -> Result<f64, Error> {
     let mut command = Command::new("wrk");
-    command.args(["-t1", CONNECTIONS, SECONDS]);
+    command.args(["-t1", CONNECTIONS, SECONDS, PATIENCE]);
     if let Some((body, token)) = post {
         let script = scratch.path().join("post.lua");
         let lines = format!(

@@ -12,7 +12,11 @@ pub trait Command: Message {}
 
 /// A message that says what happened in the capability that publishes it ([`Message::To`]); every capability that
 /// subscribes gets a copy, with the guarantees of a command.
-pub trait Event: Message {}
+pub trait Event: Message {
+    /// For how many hours its publisher keeps it, for capabilities that subscribe later and want what was before. It is
+    /// kept in the publisher's database, so a capability that has none keeps nothing.
+    const RETAINED_HOURS: u32 = 0;
+}
 
 /// The id of a stored message. Sending a message again with its id is harmless: it is applied once.
 ///

@@ -175,6 +175,32 @@ pub(crate) struct Registry {
 pub(crate) struct Subscription {
     /// What happens while as many messages wait for the subscriber as may.
     pub when_full: WhenFull,
+    /// What a new subscription begins with.
+    #[serde(default, skip_serializing_if = "Beginning::is_registration")]
+    pub from: Beginning,
+    /// How long an event waits for the subscriber at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_ms: Option<u64>,
+    /// The version of the registry that has brought it; the log's to say.
+    #[serde(default)]
+    pub since: u64,
+}
+
+/// What a new subscription begins with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Beginning {
+    /// The first event that is published after it.
+    #[default]
+    Registration,
+    /// What the event's publisher has kept.
+    EarliestRetained,
+}
+
+impl Beginning {
+    fn is_registration(&self) -> bool {
+        *self == Self::Registration
+    }
 }
 
 /// What happens to an event while a subscriber's partition is full.

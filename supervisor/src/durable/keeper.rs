@@ -13,18 +13,21 @@ use tokio::time::Instant;
 use super::Durable;
 use super::outbox::Outbox;
 use super::timekeeper::Timekeeper;
+use crate::bridge::log::Log;
 use crate::bus::Bus;
 use crate::host::Host;
 use crate::progress::Track;
-use crate::store::durable::inbox;
+use crate::store::durable::{inbox, kept};
 use crate::store::{Database, TxError};
 
 /// How often it is looked what is to be done.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked who subscribes, by every host.
+const HEAR_EVERY: Duration = Duration::from_secs(1);
 /// How often the ids of the inbox are counted, by every host that works.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
-/// Ids that are forgotten in one transaction.
-const IDS_AT_A_TIME: u32 = 5_000;
+/// Rows that are forgotten in one transaction.
+const ROWS_AT_A_TIME: u32 = 5_000;
 
 /// The housekeeping of one capability.
 pub(crate) struct Keeper {
@@ -37,9 +40,11 @@ pub(crate) struct Keeper {
     remembered: Arc<AtomicU64>,
     most_ids: u64,
     retention_ms: u64,
+    log: Arc<dyn Log>,
     /// How often the schedules are looked at.
     pause: Duration,
     next: Instant,
+    next_hearing: Instant,
     next_count: Instant,
 }
 
@@ -74,8 +79,10 @@ impl Keeper {
             remembered,
             most_ids: durable.config.inbox_ids,
             retention_ms: retention.as_millis() as u64,
+            log: durable.log.clone(),
             pause: Duration::from_millis(durable.config.tend_ms),
             next: bus.env.now(),
+            next_hearing: bus.env.now(),
             next_count: bus.env.now(),
         }
     }
@@ -86,13 +93,32 @@ impl Keeper {
     pub async fn run(mut self, mut share: watch::Receiver<Share>) {
         loop {
             let has = *share.borrow_and_update();
+            self.hear().await;
             if has != Share::Nothing {
                 self.tend(has).await;
             }
             tokio::select! {
                 changed = share.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(self.pause), if has != Share::Nothing => {}
+                () = tokio::time::sleep(self.pause) => {}
             }
+        }
+    }
+
+    /// Looks who subscribes to the capability's events: some want what was before.
+    async fn hear(&mut self) {
+        let now = self.bus.env.now();
+        if now < self.next_hearing {
+            return;
+        }
+        self.next_hearing = now + HEAR_EVERY;
+        match self.log.registry().await {
+            Ok(registry) => {
+                if self.outbox.hear(&self.host.name, registry) {
+                    // What is kept of nodes that are gone is wanted at once.
+                    self.next = now;
+                }
+            }
+            Err(error) => tracing::debug!(capability = %self.host.name, %error, "the log does not say who subscribes"),
         }
     }
 
@@ -142,12 +168,15 @@ impl Keeper {
     }
 
     async fn prune(&self, database: &Database) -> Result<(), TxError> {
-        let before = self.bus.env.wall_ms().saturating_sub(self.retention_ms);
+        let now = self.bus.env.wall_ms();
+        let before = now.saturating_sub(self.retention_ms);
         loop {
             let tx = database.begin(None, Track::default()).await?;
-            let pruned = inbox::prune(&tx, before, IDS_AT_A_TIME).await.map_err(|e: DbErr| TxError::from(e))?;
+            let ids = inbox::prune(&tx, before, ROWS_AT_A_TIME).await?;
+            let events = kept::prune(&tx, now, ROWS_AT_A_TIME).await?;
+            kept::prune_marks(&tx, self.outbox.own_lane()).await?;
             tx.commit().await?;
-            if pruned < u64::from(IDS_AT_A_TIME) {
+            if ids.max(events) < u64::from(ROWS_AT_A_TIME) {
                 return Ok(());
             }
         }

@@ -1,11 +1,13 @@
 //! Putting a message into the form in which it is stored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use essaim_contract::{Capability, Command, Event, Message, MessageId, Metadata, Principal, SendError, wire_name};
 use serde_bytes::ByteBuf;
 
 use super::options::{SendOptions, When};
+use super::outbox::Latecomer;
 use super::record::Record;
 use crate::trace::TraceContext;
 use crate::{Env, codec};
@@ -24,6 +26,10 @@ pub(crate) struct Letter {
     pub name: Arc<str>,
     /// What decides its partition.
     pub order: Box<str>,
+    /// When it was sent, in milliseconds since 1970.
+    pub at: u64,
+    /// Until when its publisher keeps it.
+    pub kept: Option<u64>,
     /// The encoded [`Record`].
     pub record: Vec<u8>,
 }
@@ -33,8 +39,9 @@ pub(crate) struct Letter {
 pub(crate) enum LetterKind {
     /// The capability of its name.
     Command,
-    /// Whoever subscribes, except for those that get their copies another way.
-    Event { except: Arc<[Arc<str>]> },
+    /// Whoever subscribes, except for those that get their copies another way; of those that begin with what is kept, only
+    /// those that have got what is kept from before it, if they are told.
+    Event { except: Arc<[Arc<str>]>, caught_up: Option<Arc<[Latecomer]>> },
     /// One subscriber, whose copy could not be stored with those of the others.
     EventFor(Arc<str>),
 }
@@ -52,17 +59,18 @@ pub(crate) struct Letterhead {
 impl Letterhead {
     /// A command.
     pub fn command<M: Command>(&self, env: &Env, message: &M, options: SendOptions) -> Result<Letter, SendError> {
-        self.letter(env, message, LetterKind::Command, options)
+        self.letter(env, message, LetterKind::Command, 0, options)
     }
 
     /// An event.
     pub fn event<E: Event>(&self, env: &Env, event: &E, options: SendOptions) -> Result<Letter, SendError> {
-        self.letter(env, event, LetterKind::Event { except: Arc::default() }, options)
+        let kind = LetterKind::Event { except: Arc::default(), caught_up: None };
+        self.letter(env, event, kind, E::RETAINED_HOURS, options)
     }
 
     /// Any durable message, for one receiver alone.
     pub fn to<M: Message>(&self, env: &Env, message: &M, receiver: Arc<str>) -> Result<Letter, SendError> {
-        self.letter(env, message, LetterKind::EventFor(receiver), SendOptions::new())
+        self.letter(env, message, LetterKind::EventFor(receiver), 0, SendOptions::new())
     }
 
     fn letter<M: Message>(
@@ -70,6 +78,7 @@ impl Letterhead {
         env: &Env,
         message: &M,
         kind: LetterKind,
+        retained_hours: u32,
         options: SendOptions,
     ) -> Result<Letter, SendError> {
         let invalid = |reason: String| SendError::Invalid { reason };
@@ -97,6 +106,7 @@ impl Letterhead {
             at: now,
             not_before,
             expires: options.time_to_live.map(|time| begins.saturating_add(time.as_millis() as u64)),
+            kept: (retained_hours > 0).then(|| now + Duration::from_hours(retained_hours.into()).as_millis() as u64),
             trace: self.trace.to_string(),
             principal: self.principal.as_deref().cloned(),
             meta: self.metadata.as_deref().cloned().unwrap_or_default(),
@@ -111,8 +121,8 @@ impl Letterhead {
 impl Letter {
     /// The letter of a record.
     pub fn of(record: &Record, capability: Arc<str>, kind: LetterKind) -> Result<Self, codec::EncodeError> {
-        let (id, order) = (record.id.clone(), record.order().into());
-        Ok(Self { id, capability, kind, name: record.name.as_str().into(), order, record: record.encode()? })
+        let (id, name, order) = (record.id.clone(), record.name.as_str().into(), record.order().into());
+        Ok(Self { id, capability, kind, name, order, at: record.at, kept: record.kept, record: record.encode()? })
     }
 
     /// Reads a letter that was kept as its record.
@@ -120,6 +130,7 @@ impl Letter {
         let decoded = Record::decode(record)?;
         let capability = decoded.name.split('.').next().unwrap_or_default().into();
         let (name, order) = (decoded.name.as_str().into(), decoded.order().into());
-        Ok(Self { id: decoded.id, capability, kind, name, order, record: record.to_vec() })
+        let Record { id, at, kept, .. } = decoded;
+        Ok(Self { id, capability, kind, name, order, at, kept, record: record.to_vec() })
     }
 }

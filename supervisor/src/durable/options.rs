@@ -1,8 +1,10 @@
-//! What a sender may say about one durable message.
+//! What a sender may say about one durable message, and a subscriber about its subscription.
 
 use std::time::Duration;
 
 use essaim_contract::MessageId;
+
+use crate::bridge::log::{Beginning, Subscription, WhenFull};
 
 /// When a message may be handled, and under which id it is known; nothing by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +50,38 @@ impl SendOptions {
     /// The message expires unless it is handled within this time, from when it may be handled on.
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = Some(time);
+        self
+    }
+}
+
+/// How a capability subscribes to an event; by default it gets what is published from its first start on, for as long as
+/// its inbox remembers, and what it has no room for waits in the publisher's database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubscribeOptions(pub(crate) Subscription);
+
+impl SubscribeOptions {
+    /// Nothing in particular.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What happens while as many messages wait for the capability as may.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.0.when_full = when_full;
+        self
+    }
+
+    /// A new subscription begins with the events from before it that their publisher has kept
+    /// ([`Event::RETAINED_HOURS`](essaim_contract::Event::RETAINED_HOURS)), in the order in which they were published.
+    pub fn from_earliest_retained(mut self) -> Self {
+        self.0.from = Beginning::EarliestRetained;
+        self
+    }
+
+    /// An event that has waited for so long is dropped: it is counted as expired, or forgotten by its publisher if that is
+    /// where it waits.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.0.retention_ms = Some(retention.as_millis().try_into().unwrap_or(u64::MAX));
         self
     }
 }

@@ -5,6 +5,13 @@
 //! `o/SUBSCRIBER/LANE` for events whose subscriber had no room. A relay that ends between handing over and forgetting
 //! hands over again; the receivers' inboxes make that harmless. (Transactional outbox: Richardson, "Microservices
 //! Patterns", 2018.)
+//!
+//! # Layout
+//! - here: lanes, their numbers, and the relays; `page`: what became of the messages that a relay has taken at a time.
+//! - `latecomers`: subscribers that want what was published before they came.
+
+mod latecomers;
+mod page;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,14 +23,16 @@ use sea_orm::DbErr;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+pub(crate) use self::latecomers::Latecomer;
+use self::page::Page;
 use super::letter::{Letter, LetterKind};
-use super::sender::{Sender, Sent};
+use super::sender::Sender;
 use super::soon;
-use crate::bridge::log::WhenFull;
+use crate::bridge::log::Registry;
 use crate::config::DurableConfig;
 use crate::progress::Track;
-use crate::store::durable::dead::{self, DeadLetter, Reason};
 use crate::store::durable::outbox::{self as table, Outgoing};
+use crate::store::durable::{dead, kept};
 use crate::store::{Database, TxError};
 use crate::{Env, crash};
 
@@ -45,6 +54,10 @@ pub(crate) struct Outbox {
     /// The lane of this node's asks and timers.
     own: Arc<str>,
     lanes: Mutex<HashMap<Arc<str>, Lane>>,
+    /// Where messages go, as last heard.
+    registry: Mutex<Arc<Registry>>,
+    /// Who wants what is kept, and the subscribers of the capability's events.
+    latecomers: Mutex<Arc<[Latecomer]>>,
 }
 
 struct Lane {
@@ -53,8 +66,21 @@ struct Lane {
     floor: u64,
     /// Messages in it, about; none for certain whenever its relay finds it empty.
     waiting: AtomicI64,
+    /// How often messages were added.
+    added: AtomicU64,
+    /// How often messages had been added when its relay last began to look and then found nothing.
+    drained: AtomicU64,
+    /// Those latecomers that have got what was kept before they came.
+    caught_up: Arc<[Latecomer]>,
     more: Arc<Notify>,
     relay: AbortHandle,
+}
+
+impl Lane {
+    /// Whether everything that was ever added is handed over.
+    fn is_drained(&self) -> bool {
+        self.added.load(Ordering::Relaxed) == self.drained.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Lane {
@@ -66,7 +92,8 @@ impl Drop for Lane {
 impl Outbox {
     pub fn new(database: Database, sender: Arc<Sender>, config: &DurableConfig, env: Env, own: Arc<str>) -> Arc<Self> {
         let (config, lanes) = (config.clone(), Mutex::default());
-        Arc::new(Self { database, sender, config, env, own, lanes })
+        let (registry, latecomers) = (Mutex::default(), Mutex::new(Arc::default()));
+        Arc::new(Self { database, sender, config, env, own, lanes, registry, latecomers })
     }
 
     /// The lane of this node's asks and timers.
@@ -98,20 +125,27 @@ impl Outbox {
         let overflow = format!("/{lane}");
         let known = table::lanes(self.database.reads()).await?;
         let (last, count) = known.iter().find(|l| *l.name == **lane).map_or((0, 0), |l| (l.last, l.count));
-        self.relay(lane.clone(), last, floor, count);
+        // What overflowed goes first, or a new message could overtake it.
         for old in known.iter().filter(|l| l.name.starts_with("o/") && l.name.ends_with(&overflow)) {
             self.relay(old.name.as_str().into(), old.last, floor, old.count);
         }
+        self.relay(lane.clone(), last, floor, count);
         Ok(())
     }
 
-    /// Relays what nodes left behind that are gone: the lanes of nodes for which `is_gone` holds. Must run on an arbiter.
+    /// Relays what nodes left behind that are gone, and what is kept of them to whoever wants that: the lanes of nodes for
+    /// which `is_gone` holds. Must run on an arbiter.
     pub async fn adopt(self: &Arc<Self>, is_gone: impl Fn(&str) -> bool) -> Result<(), DbErr> {
-        for lane in table::lanes(self.database.reads()).await? {
-            let of_node = lane.name.starts_with("n/") && *lane.name != *self.own && is_gone(&lane.name);
-            let name: Arc<str> = lane.name.as_str().into();
+        let reads = self.database.reads();
+        let mut lanes: Vec<_> = table::lanes(reads).await?.into_iter().map(|lane| lane.name).collect();
+        if !lock(&self.latecomers).is_empty() {
+            lanes.extend(kept::lanes(reads).await?);
+        }
+        for lane in lanes {
+            let of_node = lane.starts_with("n/") && *lane != *self.own && is_gone(&lane);
+            let name: Arc<str> = lane.as_str().into();
             if of_node && !self.lock().contains_key(&name) {
-                tracing::info!(lane = %name, messages = lane.count, "relaying what a node left in its outbox");
+                tracing::info!(lane, "relaying what a node left in its outbox");
                 self.open(&name, 0).await?;
             }
         }
@@ -138,6 +172,7 @@ impl Outbox {
     pub fn committed(&self, lane: &str, count: usize) {
         if let Some(lane) = self.lock().get(lane) {
             lane.waiting.fetch_add(count as i64, Ordering::Relaxed);
+            lane.added.fetch_add(1, Ordering::Relaxed);
             lane.more.notify_one();
         }
     }
@@ -154,18 +189,24 @@ impl Outbox {
         more.notify_one();
         let relay = tokio::task::spawn_local(relay(Arc::downgrade(self), name.clone(), more.clone())).abort_handle();
         let (last, waiting) = (AtomicU64::new(last.max(floor)), AtomicI64::new(count as i64));
-        self.lock().insert(name, Lane { last, floor, waiting, more, relay });
+        let (added, drained, caught_up) = (AtomicU64::new(1), AtomicU64::new(0), Arc::default());
+        self.lock().insert(name, Lane { last, floor, waiting, added, drained, caught_up, more, relay });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lanes)
     }
 
     /// Hands over a page of a lane and forgets it. Whether anything was left behind because of an error.
     async fn step(self: &Arc<Self>, lane: &str) -> Result<Step, TxError> {
+        let Some(caught_up) = self.caught_up(lane).await? else { return Ok(Step::Done) };
+        let added = self.lock().get(lane).map_or(0, |lane| lane.added.load(Ordering::Relaxed));
         let rows = table::load(self.database.reads(), lane, 0, PAGE).await?;
         if rows.is_empty() {
-            self.lock().get(lane).inspect(|lane| lane.waiting.store(0, Ordering::Relaxed));
+            self.lock().get(lane).inspect(|lane| {
+                lane.waiting.store(0, Ordering::Relaxed);
+                lane.drained.store(added, Ordering::Relaxed);
+            });
             return Ok(Step::Empty);
         }
         let overflowing = self.overflowing(lane);
@@ -173,55 +214,81 @@ impl Outbox {
         for (_, outgoing) in &rows {
             let kind = match (&outgoing.target, outgoing.event) {
                 (Some(target), _) => LetterKind::EventFor(target.as_str().into()),
-                (None, true) => LetterKind::Event { except: overflowing.clone() },
+                (None, true) => LetterKind::Event { except: overflowing.clone(), caught_up: None },
                 (None, false) => LetterKind::Command,
             };
-            letters.push(Letter::read(&outgoing.record, kind).map_err(|e| DbErr::Custom(e.to_string()))?);
+            let mut letter = Letter::read(&outgoing.record, kind).map_err(|e| DbErr::Custom(e.to_string()))?;
+            if let (LetterKind::Event { caught_up: told, .. }, true) = (&mut letter.kind, letter.kept.is_some()) {
+                // What is not kept they get at once: they would never get it later.
+                *told = Some(caught_up.clone());
+            }
+            letters.push(letter);
         }
-        crash::point("relay.before-append");
-        let sent = self.sender.send_all(letters.clone()).await;
-        crash::point("relay.after-append");
         let mut page = Page::default();
-        for (((seq, outgoing), letter), sent) in rows.iter().zip(&letters).zip(&sent) {
-            if !page.take(*seq, outgoing, letter, sent) {
+        let wanted: Vec<_> = letters.iter().map(|letter| !self.is_outlived(letter)).collect();
+        let sending = letters.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(letter, _)| letter.clone());
+        crash::point("relay.before-append");
+        let mut sent = self.sender.send_all(sending.collect()).await.into_iter();
+        crash::point("relay.after-append");
+        for (((seq, outgoing), letter), wanted) in rows.iter().zip(&letters).zip(wanted) {
+            if !wanted {
+                page.outlived += 1;
+                page.done.push(*seq);
+            } else if !sent.next().is_some_and(|sent| page.take(*seq, outgoing, letter, &sent)) {
                 break;
             }
         }
         if !page.done.is_empty() {
             self.forget(lane, &page).await?;
+            if page.outlived > 0 {
+                let messages = page.outlived;
+                tracing::warn!(
+                    lane,
+                    messages,
+                    "events have waited for longer than their subscriber wants, and are dropped"
+                );
+            }
             crash::point("relay.after-forget");
         }
         Ok(if page.done.len() == rows.len() { Step::Done } else { Step::Stopped(page.why.unwrap_or_default()) })
     }
 
-    /// The subscribers for whom events of this lane wait already, so that later ones wait behind.
+    /// The subscribers for whom events of this lane wait already, so that later ones wait behind. Those whose events are all
+    /// handed over get the next ones at once: nobody but the relay of this lane, which asks, adds to theirs.
     fn overflowing(&self, lane: &str) -> Arc<[Arc<str>]> {
-        let lanes = self.lock();
+        let mut lanes = self.lock();
         let of_lane = |name: &str| {
             let subscriber = name.strip_prefix("o/")?.strip_suffix(lane)?.strip_suffix('/')?;
             Some(Arc::from(subscriber))
         };
+        lanes.retain(|name, overflow| of_lane(name).is_none() || !overflow.is_drained());
         lanes.keys().filter_map(|name| of_lane(name)).collect()
+    }
+
+    /// The lane of what overflows from a lane for one subscriber; it is opened if it is not.
+    pub fn overflow_lane(self: &Arc<Self>, subscriber: &str, lane: &str) -> Arc<str> {
+        let name: Arc<str> = format!("o/{subscriber}/{lane}").into();
+        let floor = self.lock().get(lane).map_or(0, |lane| lane.floor);
+        if !self.lock().contains_key(&name) {
+            self.relay(name.clone(), 0, floor, 0);
+        }
+        name
     }
 
     async fn forget(self: &Arc<Self>, lane: &str, page: &Page) -> Result<(), TxError> {
         let tx = self.database.begin(None, Track::default()).await?;
         let mut opened = HashMap::<_, usize>::new();
-        let floor = self.lock().get(lane).map_or(0, |lane| lane.floor);
         for (subscriber, outgoing) in &page.overflow {
-            let name: Arc<str> = format!("o/{subscriber}/{lane}").into();
-            if !self.lock().contains_key(&name) {
-                self.relay(name.clone(), 0, floor, 0);
-            }
+            let name = self.overflow_lane(subscriber, lane);
             let copy = Outgoing { target: Some(subscriber.to_string()), ..outgoing.clone() };
             table::insert(&tx, &name, self.numbers(&name, 1), &[copy]).await?;
             *opened.entry(name).or_default() += 1;
         }
         if !page.dead.is_empty() {
             let now = self.env.wall_ms();
-            let letters: Vec<_> = page.dead.iter().map(|(to, letter)| refused(to, letter, now)).collect();
-            dead::bury(&tx, &letters).await?;
+            dead::bury(&tx, &page.refused(now)).await?;
         }
+        kept::keep(&tx, lane, &page.kept(self.config.inbox_retention_hours)).await?;
         table::remove(&tx, lane, &page.done).await?;
         tx.commit().await?;
         if let Some(lane) = self.lock().get(lane) {
@@ -234,66 +301,15 @@ impl Outbox {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What a step of a relay found.
 enum Step {
     Empty,
     Done,
     Stopped(String),
-}
-
-/// What became of a page of messages, up to the first that could not be handed over.
-#[derive(Default)]
-struct Page {
-    done: Vec<u64>,
-    overflow: Vec<(Arc<str>, Outgoing)>,
-    dead: Vec<(Arc<str>, Letter)>,
-    why: Option<String>,
-}
-
-impl Page {
-    fn take(&mut self, seq: u64, outgoing: &Outgoing, letter: &Letter, sent: &Sent) -> bool {
-        let blocked = sent.full.iter().find(|(_, when_full)| *when_full == WhenFull::Block);
-        self.why = match (&sent.error, blocked) {
-            (Some(error), _) => Some(error.to_string()),
-            (None, Some((subscriber, _))) => Some(format!("`{subscriber}` has no room")),
-            (None, None) => None,
-        };
-        if self.why.is_some() {
-            return false;
-        }
-        if let LetterKind::Event { except } = &letter.kind {
-            self.overflow.extend(except.iter().map(|subscriber| (subscriber.clone(), outgoing.clone())));
-        }
-        for (subscriber, when_full) in &sent.full {
-            match when_full {
-                WhenFull::OverflowToDisk => self.overflow.push((subscriber.clone(), outgoing.clone())),
-                WhenFull::DeadLetter => self.dead.push((subscriber.clone(), letter.clone())),
-                WhenFull::Block => {}
-            }
-        }
-        self.done.push(seq);
-        true
-    }
-}
-
-/// The dead letter of a subscriber that had no room, kept by the publisher.
-fn refused(subscriber: &str, letter: &Letter, now: u64) -> DeadLetter {
-    DeadLetter {
-        id: letter.id.to_string(),
-        partition: 0,
-        order_key: letter.order.to_string(),
-        ordered: false,
-        capability: subscriber.into(),
-        name: letter.name.to_string(),
-        reason: Reason::Full,
-        attempts: 0,
-        error: Some("the subscriber had no room for it".into()),
-        trace: String::new(),
-        first_at_ms: now,
-        dead_at_ms: now,
-        held: false,
-        record: letter.record.clone(),
-    }
 }
 
 /// Relays one lane until it is closed.

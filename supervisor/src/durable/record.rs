@@ -23,6 +23,9 @@ pub(crate) struct Record {
     /// It is not handled after this moment, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+    /// Its publisher keeps it until this moment, in milliseconds since 1970, for those who subscribe later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<u64>,
     /// The W3C trace context of the span that sent it.
     pub trace: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,6 +108,7 @@ pub(crate) mod tests {
             at: 1,
             not_before: None,
             expires: None,
+            kept: None,
             trace: String::new(),
             principal: None,
             meta: Metadata::new(),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::letter::{Letter, LetterKind};
 use super::record::Batch;
-use crate::bridge::log::{Append, AppendError, Appended, Log, LogError, Partition, Registry, WhenFull};
+use crate::bridge::log::{Append, AppendError, Appended, Beginning, Log, LogError, Partition, Registry, WhenFull};
 use crate::config::DurableConfig;
 use crate::crash;
 
@@ -184,9 +184,15 @@ impl Post {
             match &letter.kind {
                 LetterKind::Command => add(index, letter, &letter.capability, None),
                 LetterKind::EventFor(subscriber) => add(index, letter, subscriber, Some(WhenFull::Block)),
-                LetterKind::Event { except } => {
+                LetterKind::Event { except, caught_up } => {
                     let subscribers = registry.subscriptions.get(&*letter.name).into_iter().flatten();
-                    let others = subscribers.filter(|(s, _)| !except.iter().any(|e| **e == ***s));
+                    let others = subscribers.filter(|(s, how)| {
+                        let waits = how.from == Beginning::EarliestRetained
+                            && caught_up
+                                .as_ref()
+                                .is_some_and(|all| !all.iter().any(|l| l.is(&letter.name, s, how.since)));
+                        !waits && !except.iter().any(|e| **e == ***s)
+                    });
                     for (subscriber, subscription) in others {
                         add(index, letter, subscriber, Some(subscription.when_full));
                     }

@@ -1,6 +1,7 @@
 //! Durable messages in one node, from end to end.
 
 mod bounds;
+mod latecomers;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -176,6 +177,7 @@ impl Stage {
         settings.durable.partitions = 2;
         change(settings);
         let roster = Roster::new().host::<ShopActor>().host::<TillActor>();
+        let roster = roster.host::<latecomers::PressActor>().host::<latecomers::ArchiveActor>();
         let local = LocalSet::new();
         let node = local
             .run_until(async {

@@ -153,9 +153,16 @@ impl Owner {
         }
     }
 
-    /// Whether a message may no longer be handled.
+    /// Whether a message may no longer be handled: its sender has said so, or the subscription has.
     pub fn is_expired(&self, record: &Record) -> bool {
-        record.expires.is_some_and(|expires| self.env.wall_ms() > expires)
+        let now = self.env.wall_ms();
+        let subscription = self.host.entries().iter().find_map(|e| match e.kind {
+            Kind::Durable(_, subscription) if *e.name == *record.name => subscription,
+            _ => None,
+        });
+        let outlived = |most: u64| record.not_before.unwrap_or(record.at).saturating_add(most) < now;
+        record.expires.is_some_and(|expires| now > expires)
+            || subscription.and_then(|s| s.retention_ms).is_some_and(outlived)
     }
 
     /// How long to wait for a database that is away.

@@ -240,6 +240,7 @@ mod tests {
             at: 0,
             not_before: None,
             expires: None,
+            kept: None,
             trace: String::new(),
             principal: None,
             meta: Metadata::new(),

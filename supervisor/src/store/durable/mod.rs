@@ -9,6 +9,7 @@
 //! - `tables`: how the tables come to be.
 //! - `fence`: who may work on a partition, and what it counts; `ledger`: that beside what waits.
 //! - `inbox`: messages that were applied; `outbox`: messages that are to be stored in the log.
+//! - `kept`: events that are kept for those who subscribe later.
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
 //! - `dead`: messages that are not tried any more.
 //! - `schedules`: how far schedules have come.
@@ -21,6 +22,7 @@ pub(crate) mod dead;
 pub(crate) mod enclosed;
 pub(crate) mod fence;
 pub(crate) mod inbox;
+pub(crate) mod kept;
 pub(crate) mod ledger;
 pub(crate) mod outbox;
 pub(crate) mod parked;

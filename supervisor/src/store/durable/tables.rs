@@ -9,7 +9,7 @@ use crate::store::Schema;
 /// stays: a release adds tables and columns that the one before does not need, and raises `min_compatible` when it no
 /// longer writes what older ones read.
 pub(crate) fn schema() -> Schema {
-    Schema::new(vec![Box::new(DurableMessages)]).min_compatible(1)
+    Schema::new(vec![Box::new(DurableMessages), Box::new(KeptEvents)]).min_compatible(1)
 }
 
 /// `CLUSTERED` tables are small rows kept in the order of their key. Rows of the others hold a record of any size, and
@@ -40,24 +40,40 @@ const DURABLE_MESSAGES: [&str; 12] = [
      planned_ms BIGINT NOT NULL)",
 ];
 
-struct DurableMessages;
+const KEPT_EVENTS: [&str; 4] = [
+    "CREATE TABLE essaim_kept (lane TEXT NOT NULL, seq BIGINT NOT NULL, event TEXT NOT NULL, until_ms BIGINT NOT NULL, \
+     record BYTES NOT NULL, PRIMARY KEY (lane, seq))",
+    "CREATE INDEX essaim_kept_age ON essaim_kept (until_ms, lane, seq)",
+    "CREATE INDEX essaim_kept_events ON essaim_kept (lane, event, seq)",
+    "CREATE TABLE essaim_caught_up (lane TEXT NOT NULL, event TEXT NOT NULL, subscriber TEXT NOT NULL, \
+     since BIGINT NOT NULL, through BIGINT NOT NULL, PRIMARY KEY (lane, event, subscriber)) CLUSTERED",
+];
 
-impl MigrationName for DurableMessages {
-    fn name(&self) -> &str {
-        "essaim_durable_messages"
-    }
-}
+/// Declares a migration that runs statements.
+macro_rules! migration {
+    ($name:ident, $known_as:literal, $statements:expr) => {
+        struct $name;
 
-#[async_trait::async_trait]
-impl MigrationTrait for DurableMessages {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        for sql in DURABLE_MESSAGES {
-            connection.execute_unprepared(&in_words_of(connection.get_database_backend(), sql)).await?;
+        impl MigrationName for $name {
+            fn name(&self) -> &str {
+                $known_as
+            }
         }
-        Ok(())
-    }
+
+        #[async_trait::async_trait]
+        impl MigrationTrait for $name {
+            async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+                let connection = manager.get_connection();
+                for sql in $statements {
+                    connection.execute_unprepared(&in_words_of(connection.get_database_backend(), sql)).await?;
+                }
+                Ok(())
+            }
+        }
+    };
 }
+migration!(DurableMessages, "essaim_durable_messages", DURABLE_MESSAGES);
+migration!(KeptEvents, "essaim_kept_events", KEPT_EVENTS);
 
 /// Ids and keys are compared byte by byte on either, as Rust does, whatever the language of the server is.
 fn in_words_of(backend: DbBackend, sql: &str) -> String {

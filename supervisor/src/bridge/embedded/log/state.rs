@@ -94,8 +94,10 @@ impl State {
         }
         for (event, how) in subscriptions {
             let subscribers = self.registry.subscriptions.entry(event.clone()).or_default();
-            if subscribers.insert(capability.into(), *how) != Some(*how) {
-                changes.subscriptions.push((event.clone(), capability.into(), Some(*how)));
+            let since = subscribers.get(capability).map_or(self.registry.version + 1, |known| known.since);
+            let how = Subscription { since, ..*how };
+            if subscribers.insert(capability.into(), how) != Some(how) {
+                changes.subscriptions.push((event.clone(), capability.into(), Some(how)));
                 changed = true;
             }
         }

@@ -92,7 +92,7 @@ pub(crate) async fn dead_letters_are_kept_once_listed_and_forgotten(fixture: imp
 
 pub(crate) async fn everything_is_there_after_reopening(fixture: impl Fixture) {
     let log = fixture.log();
-    let how = Subscription { when_full: WhenFull::Block };
+    let how = Subscription { when_full: WhenFull::Block, ..Subscription::default() };
     log.register(SHOP, 1, &[("stock.moved.v1".into(), how)]).await.unwrap();
     let epochs = own_all(log, "a", SURELY).await;
     append(log, &["a", "b", "c", "d"].map(|text| messages(0, 2, text))).await;

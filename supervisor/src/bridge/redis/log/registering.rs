@@ -15,6 +15,7 @@ pub async fn registry(log: &RedisLog) -> Result<Arc<Registry>, LogError> {
 
 fn read(answer: Value) -> Option<Registry> {
     let mut registry = Registry::default();
+    let mut since = Vec::new();
     for (field, value) in parse::pairs(answer)? {
         let field = parse::text(&field)?;
         match field.split_once(':') {
@@ -27,9 +28,15 @@ fn read(answer: Value) -> Option<Registry> {
                 let subscription = serde_json::from_str(parse::text(&value)?).ok()?;
                 registry.subscriptions.entry(event.into()).or_default().insert(capability.into(), subscription);
             }
+            Some(("since", rest)) => since.push((rest.to_string(), parse::number(&value)?)),
             // Of a later version.
             _ => {}
         }
+    }
+    for (whose, version) in since {
+        let (capability, event) = whose.split_once(':')?;
+        let subscription = registry.subscriptions.get_mut(event).and_then(|all| all.get_mut(capability));
+        let _ = subscription.map(|subscription| subscription.since = version);
     }
     Some(registry)
 }

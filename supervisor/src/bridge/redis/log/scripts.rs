@@ -182,19 +182,18 @@ pub static REGISTER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 redis.call('HDEL', KEYS[1], '')
+local time, version = redis.call('TIME'), redis.call('HGET', KEYS[1], 'version') or '0'
+local next = string.format('%.0f', math.max(version + 1, time[1] * 1000000 + time[2]))
 local new = redis.call('HSETNX', KEYS[1], 'partitions:' .. ARGV[1], ARGV[2])
 for i = 3, #ARGV, 2 do
-  local field = 'subscription:' .. ARGV[1] .. ':' .. ARGV[i]
-  if redis.call('HGET', KEYS[1], field) ~= ARGV[i + 1] then
-    redis.call('HSET', KEYS[1], field, ARGV[i + 1])
+  local whose = ARGV[1] .. ':' .. ARGV[i]
+  if redis.call('HGET', KEYS[1], 'subscription:' .. whose) ~= ARGV[i + 1] then
+    redis.call('HSET', KEYS[1], 'subscription:' .. whose, ARGV[i + 1])
+    redis.call('HSETNX', KEYS[1], 'since:' .. whose, next)
     new = 1
   end
 end
-if new == 1 then
-  local time, version = redis.call('TIME'), redis.call('HGET', KEYS[1], 'version') or '0'
-  local next = math.max(version + 1, time[1] * 1000000 + time[2])
-  redis.call('HSET', KEYS[1], 'version', string.format('%.0f', next))
-end
+if new == 1 then redis.call('HSET', KEYS[1], 'version', next) end
 return new",
     )
 });
@@ -203,7 +202,9 @@ return new",
 pub static UNSUBSCRIBE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-if redis.call('HDEL', KEYS[1], 'subscription:' .. ARGV[1] .. ':' .. ARGV[2]) == 0 then return 0 end
+local whose = ARGV[1] .. ':' .. ARGV[2]
+redis.call('HDEL', KEYS[1], 'since:' .. whose)
+if redis.call('HDEL', KEYS[1], 'subscription:' .. whose) == 0 then return 0 end
 local time, version = redis.call('TIME'), redis.call('HGET', KEYS[1], 'version') or '0'
 local next = math.max(version + 1, time[1] * 1000000 + time[2])
 redis.call('HSET', KEYS[1], 'version', string.format('%.0f', next))

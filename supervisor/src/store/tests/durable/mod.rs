@@ -4,6 +4,7 @@ mod dead;
 mod enclosed;
 mod fence;
 mod inbox;
+mod kept;
 mod outbox;
 mod parked;
 mod plans;

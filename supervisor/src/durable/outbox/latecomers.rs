@@ -1,0 +1,116 @@
+//! Capabilities that subscribe to an event and want what was published before, as far as it is kept.
+//!
+//! The relay of each lane of the outbox keeps what it has handed over, and gives it to a latecomer before anything new: it
+//! copies what is kept from its lane into the lane of what overflows for that subscriber, behind which later events of the
+//! lane wait. So a subscriber gets the events of a lane in their order, whenever it comes. The sender gives a latecomer
+//! nothing of a lane that has not caught up, so it does not matter when a relay hears of it.
+
+use std::sync::Arc;
+
+use super::{Outbox, PAGE, lock};
+use crate::bridge::log::{Beginning, Registry};
+use crate::durable::letter::{Letter, LetterKind};
+use crate::progress::Track;
+use crate::store::TxError;
+use crate::store::durable::kept::{self, Mark};
+use crate::store::durable::outbox::{self as table, Outgoing};
+
+/// One subscription that begins with what is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Latecomer {
+    pub event: Arc<str>,
+    pub subscriber: Arc<str>,
+    /// Which of its subscriptions.
+    pub since: u64,
+}
+
+impl Latecomer {
+    pub fn is(&self, event: &str, subscriber: &str, since: u64) -> bool {
+        *self.event == *event && *self.subscriber == *subscriber && self.since == since
+    }
+}
+
+/// Those who want what a capability has kept.
+fn wanting(capability: &str, registry: &Registry) -> Vec<Latecomer> {
+    let own = |event: &str| event.split('.').next() == Some(capability);
+    let mut latecomers = Vec::new();
+    for (event, subscribers) in registry.subscriptions.iter().filter(|(event, _)| own(event)) {
+        let event: Arc<str> = event.as_str().into();
+        let late = subscribers.iter().filter(|(_, how)| how.from == Beginning::EarliestRetained);
+        latecomers.extend(late.map(|(subscriber, how)| Latecomer {
+            event: event.clone(),
+            subscriber: subscriber.as_str().into(),
+            since: how.since,
+        }));
+    }
+    latecomers
+}
+
+impl Outbox {
+    /// Hears where messages of a capability go now; its relays look after whoever wants what was before. Whether those are
+    /// others now.
+    pub fn hear(&self, capability: &str, registry: Arc<Registry>) -> bool {
+        let latecomers: Arc<[_]> = wanting(capability, &registry).into();
+        *lock(&self.registry) = registry;
+        let changed = std::mem::replace(&mut *lock(&self.latecomers), latecomers.clone()) != latecomers;
+        if changed {
+            self.lock().values().for_each(|lane| lane.more.notify_one());
+        }
+        changed
+    }
+
+    /// Puts what is kept of a lane on its way to a latecomer, a page at a time; whether that is all.
+    async fn catch_up(self: &Arc<Self>, lane: &str, late: &Latecomer) -> Result<bool, TxError> {
+        let Latecomer { event, subscriber, since } = late;
+        let reads = self.database.reads();
+        let after = kept::through(reads, lane, event, subscriber, *since).await?;
+        if after == kept::ALL {
+            return Ok(true);
+        }
+        let page = kept::load(reads, lane, event, after, PAGE).await?;
+        let all = page.len() < PAGE as usize;
+        let through = page.last().map_or(after, |(seq, _)| *seq);
+        let copies: Vec<_> = page
+            .into_iter()
+            .map(|(_, record)| Outgoing { event: true, target: Some(subscriber.to_string()), record })
+            .collect();
+        let overflow = self.overflow_lane(subscriber, lane);
+        let tx = self.database.begin(None, Track::default()).await?;
+        table::insert(&tx, &overflow, self.numbers(&overflow, copies.len()), &copies).await?;
+        let through = if all { kept::ALL } else { through };
+        kept::mark(&tx, &Mark { lane, event, subscriber, since: *since, through }).await?;
+        tx.commit().await?;
+        self.committed(&overflow, copies.len());
+        if all {
+            tracing::info!(event = %event, subscriber = %subscriber, lane, "a subscriber gets what was kept before it came");
+        }
+        Ok(all)
+    }
+
+    /// Those latecomers who have got what is kept of a lane; none while there is more to put on its way.
+    pub(super) async fn caught_up(self: &Arc<Self>, lane: &str) -> Result<Option<Arc<[Latecomer]>>, TxError> {
+        let latecomers = lock(&self.latecomers).clone();
+        let known = self.lock().get(lane).map(|lane| lane.caught_up.clone()).unwrap_or_default();
+        if lane.starts_with("o/") || known == latecomers {
+            return Ok(Some(known));
+        }
+        for late in latecomers.iter().filter(|late| !known.contains(late)) {
+            if !self.catch_up(lane, late).await? {
+                return Ok(None);
+            }
+        }
+        if let Some(lane) = self.lock().get_mut(lane) {
+            lane.caught_up = latecomers.clone();
+        }
+        Ok(Some(latecomers))
+    }
+
+    /// Whether an event has waited for its one subscriber for longer than that wants it.
+    pub(super) fn is_outlived(&self, letter: &Letter) -> bool {
+        let LetterKind::EventFor(subscriber) = &letter.kind else { return false };
+        let registry = lock(&self.registry).clone();
+        let how = registry.subscriptions.get(&*letter.name).and_then(|all| all.get(&**subscriber));
+        let retention = how.and_then(|how| how.retention_ms);
+        retention.is_some_and(|most| letter.at.saturating_add(most) < self.env.wall_ms())
+    }
+}

@@ -1,0 +1,91 @@
+//! What became of the messages that a relay has tried to hand over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bridge::log::WhenFull;
+use crate::durable::letter::{Letter, LetterKind};
+use crate::durable::sender::Sent;
+use crate::store::durable::dead::{DeadLetter, Reason};
+use crate::store::durable::kept::Kept;
+use crate::store::durable::outbox::Outgoing;
+
+/// What became of a page of messages, up to the first that could not be handed over.
+#[derive(Default)]
+pub(super) struct Page {
+    pub done: Vec<u64>,
+    /// Events that were handed over and are kept, with their numbers.
+    pub kept: Vec<(u64, Letter)>,
+    /// Messages that nobody wants any more.
+    pub outlived: u64,
+    pub overflow: Vec<(Arc<str>, Outgoing)>,
+    pub dead: Vec<(Arc<str>, Letter)>,
+    pub why: Option<String>,
+}
+
+impl Page {
+    /// Notes what became of the next message; whether it is handed over.
+    pub fn take(&mut self, seq: u64, outgoing: &Outgoing, letter: &Letter, sent: &Sent) -> bool {
+        let blocked = sent.full.iter().find(|(_, when_full)| *when_full == WhenFull::Block);
+        self.why = match (&sent.error, blocked) {
+            (Some(error), _) => Some(error.to_string()),
+            (None, Some((subscriber, _))) => Some(format!("`{subscriber}` has no room")),
+            (None, None) => None,
+        };
+        if self.why.is_some() {
+            return false;
+        }
+        if let LetterKind::Event { except, .. } = &letter.kind {
+            self.overflow.extend(except.iter().map(|subscriber| (subscriber.clone(), outgoing.clone())));
+            if letter.kept.is_some() {
+                self.kept.push((seq, letter.clone()));
+            }
+        }
+        for (subscriber, when_full) in &sent.full {
+            match when_full {
+                WhenFull::OverflowToDisk => self.overflow.push((subscriber.clone(), outgoing.clone())),
+                WhenFull::DeadLetter => self.dead.push((subscriber.clone(), letter.clone())),
+                WhenFull::Block => {}
+            }
+        }
+        self.done.push(seq);
+        true
+    }
+
+    /// The rows of what is kept. An inbox takes nothing that it may have forgotten, so nothing is kept for longer.
+    pub fn kept(&self, most_hours: u64) -> Vec<Kept> {
+        let most = Duration::from_hours(most_hours).as_millis() as u64;
+        let row = |(seq, letter): &(u64, Letter)| Kept {
+            seq: *seq,
+            event: letter.name.to_string(),
+            until_ms: letter.kept.unwrap_or(0).min(letter.at.saturating_add(most)),
+            record: letter.record.clone(),
+        };
+        self.kept.iter().map(row).collect()
+    }
+
+    /// The dead letters of subscribers that had no room, kept by the publisher.
+    pub fn refused(&self, now: u64) -> Vec<DeadLetter> {
+        self.dead.iter().map(|(subscriber, letter)| refused(subscriber, letter, now)).collect()
+    }
+}
+
+/// The dead letter of a subscriber that had no room, kept by the publisher.
+fn refused(subscriber: &str, letter: &Letter, now: u64) -> DeadLetter {
+    DeadLetter {
+        id: letter.id.to_string(),
+        partition: 0,
+        order_key: letter.order.to_string(),
+        ordered: false,
+        capability: subscriber.into(),
+        name: letter.name.to_string(),
+        reason: Reason::Full,
+        attempts: 0,
+        error: Some("the subscriber had no room for it".into()),
+        trace: String::new(),
+        first_at_ms: now,
+        dead_at_ms: now,
+        held: false,
+        record: letter.record.clone(),
+    }
+}

@@ -1,0 +1,96 @@
+//! Events that were handed over and are kept for capabilities that subscribe later, and who has got them since.
+
+use sea_orm::{ConnectionTrait, DbErr, Value};
+
+use super::{bulk, int, number, row, rows, run};
+
+/// An event that is kept, under the number that it had in its lane of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub seq: u64,
+    /// Its wire name.
+    pub event: String,
+    /// Until when, in milliseconds since 1970.
+    pub until_ms: u64,
+    /// The encoded record.
+    pub record: Vec<u8>,
+}
+
+/// How far a subscriber has caught up with the events of a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark<'a> {
+    pub lane: &'a str,
+    pub event: &'a str,
+    pub subscriber: &'a str,
+    /// Which of its subscriptions: what an earlier one has got does not count.
+    pub since: u64,
+    /// The number of the last event that is on its way; [`ALL`] once that is everything from before.
+    pub through: u64,
+}
+
+/// Beyond every number.
+pub(crate) const ALL: u64 = i64::MAX as u64;
+
+/// Keeps events of a lane; those that are kept already stay as they are.
+pub(crate) async fn keep(db: &impl ConnectionTrait, lane: &str, events: &[Kept]) -> Result<(), DbErr> {
+    let into = "essaim_kept (lane, seq, event, until_ms, record)";
+    bulk::insert(db, into, events, "ON CONFLICT (lane, seq) DO NOTHING", |kept| {
+        let Kept { seq, event, until_ms, record } = kept;
+        [Value::from(lane), int(*seq), Value::from(event.as_str()), int(*until_ms), Value::from(record.clone())]
+    })
+    .await
+}
+
+/// The kept events of one kind after that number, in order, as numbers and records.
+pub(crate) async fn load(
+    db: &impl ConnectionTrait,
+    lane: &str,
+    event: &str,
+    after_seq: u64,
+    most: u32,
+) -> Result<Vec<(u64, Vec<u8>)>, DbErr> {
+    let sql = "SELECT seq, record FROM essaim_kept WHERE lane = $1 AND event = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+    let values = [Value::from(lane), Value::from(event), int(after_seq), int(most)];
+    rows(db, sql, values, |row| Ok((number(row, 0)?, row.try_get_by_index(1)?))).await
+}
+
+/// All lanes of which something is kept.
+pub(crate) async fn lanes(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    rows(db, "SELECT DISTINCT lane FROM essaim_kept", [], |row| row.try_get_by_index(0)).await
+}
+
+/// Forgets events that are kept no longer, the first of them, `most` in one statement; how many those were.
+pub(crate) async fn prune(db: &impl ConnectionTrait, now_ms: u64, most: u32) -> Result<u64, DbErr> {
+    let sql = "DELETE FROM essaim_kept WHERE (lane, seq) IN \
+               (SELECT lane, seq FROM essaim_kept WHERE until_ms < $1 ORDER BY until_ms LIMIT $2)";
+    run(db, sql, [int(now_ms), int(most)]).await
+}
+
+/// How far a subscriber has come since it subscribed; 0 if it has got nothing.
+pub(crate) async fn through(
+    db: &impl ConnectionTrait,
+    lane: &str,
+    event: &str,
+    subscriber: &str,
+    since: u64,
+) -> Result<u64, DbErr> {
+    let sql = "SELECT through FROM essaim_caught_up WHERE lane = $1 AND event = $2 AND subscriber = $3 AND since = $4";
+    let values = [Value::from(lane), Value::from(event), Value::from(subscriber), int(since)];
+    Ok(row(db, sql, values, |row| number(row, 0)).await?.unwrap_or(0))
+}
+
+/// Notes how far a subscriber has come.
+pub(crate) async fn mark(db: &impl ConnectionTrait, mark: &Mark<'_>) -> Result<(), DbErr> {
+    let sql = "INSERT INTO essaim_caught_up (lane, event, subscriber, since, through) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (lane, event, subscriber) DO UPDATE SET since = excluded.since, through = excluded.through";
+    let Mark { lane, event, subscriber, since, through } = *mark;
+    let values = [Value::from(lane), Value::from(event), Value::from(subscriber), int(since), int(through)];
+    run(db, sql, values).await.map(drop)
+}
+
+/// Forgets how far subscribers have come in the lanes of nodes, other than `own`, of which nothing is kept any more.
+pub(crate) async fn prune_marks(db: &impl ConnectionTrait, own: &str) -> Result<u64, DbErr> {
+    let sql = "DELETE FROM essaim_caught_up WHERE lane >= 'n/' AND lane < 'n0' AND lane <> $1 AND NOT EXISTS \
+               (SELECT 1 FROM essaim_kept AS k WHERE k.lane = essaim_caught_up.lane)";
+    run(db, sql, [Value::from(own)]).await
+}

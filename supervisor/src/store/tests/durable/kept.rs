@@ -1,0 +1,64 @@
+//! Events that are kept.
+
+use super::{AWKWARD, in_a_transaction};
+use crate::store::durable::kept::{self, Kept, Mark};
+
+fn event(seq: u64, event: &str, until_ms: u64) -> Kept {
+    Kept { seq, event: event.into(), until_ms, record: seq.to_le_bytes().to_vec() }
+}
+
+#[tokio::test]
+async fn what_is_kept_comes_back_by_kind_in_order_until_its_time_is_over() {
+    in_a_transaction(async |tx| {
+        let all: Vec<_> =
+            (1..=600).map(|seq| event(seq, if seq % 2 == 0 { "even" } else { "odd" }, 100 + seq)).collect();
+        kept::keep(tx, "a", &all).await.unwrap();
+        kept::keep(tx, "a", &all[..3]).await.unwrap();
+        kept::keep(tx, "b", &[event(1, "odd", 9)]).await.unwrap();
+        let numbers = async |after, most| {
+            let found = kept::load(tx, "a", "odd", after, most).await.unwrap();
+            found.into_iter().map(|(seq, record)| (seq, record == seq.to_le_bytes())).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(3, 2).await, [(5, true), (7, true)]);
+        assert_eq!(numbers(0, 1_000).await.len(), 300);
+        let mut lanes = kept::lanes(tx).await.unwrap();
+        lanes.sort();
+        assert_eq!(lanes, ["a", "b"]);
+        assert_eq!(kept::prune(tx, 105, 2).await.unwrap(), 2, "the oldest first");
+        assert_eq!(kept::lanes(tx).await.unwrap(), ["a"]);
+        assert_eq!(kept::prune(tx, 105, 99).await.unwrap(), 3);
+        assert_eq!(numbers(0, 1).await, [(5, true)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn how_far_a_subscription_has_come_is_known_for_itself_alone() {
+    in_a_transaction(async |tx| {
+        for word in AWKWARD {
+            let mark = |since, through| Mark { lane: word, event: word, subscriber: word, since, through };
+            let through = async |since| kept::through(tx, word, word, word, since).await.unwrap();
+            assert_eq!(through(7).await, 0);
+            kept::mark(tx, &mark(7, 5)).await.unwrap();
+            kept::mark(tx, &mark(7, kept::ALL)).await.unwrap();
+            assert_eq!((through(7).await, through(8).await), (kept::ALL, 0));
+            kept::mark(tx, &mark(8, 1)).await.unwrap();
+            assert_eq!((through(7).await, through(8).await), (0, 1), "the later one has taken its place");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn marks_of_lanes_that_are_gone_are_forgotten() {
+    in_a_transaction(async |tx| {
+        for lane in ["n/own", "n/empty", "n/kept", "p/0"] {
+            kept::mark(tx, &Mark { lane, event: "e", subscriber: "s", since: 1, through: 1 }).await.unwrap();
+        }
+        kept::keep(tx, "n/kept", &[event(1, "e", 9)]).await.unwrap();
+        assert_eq!(kept::prune_marks(tx, "n/own").await.unwrap(), 1);
+        assert_eq!(kept::through(tx, "n/empty", "e", "s", 1).await.unwrap(), 0);
+        assert_eq!(kept::through(tx, "p/0", "e", "s", 1).await.unwrap(), 1);
+    })
+    .await;
+}
