@@ -33,6 +33,8 @@ pub struct Measure {
 pub enum Aim {
     AtLeast(f64),
     AtMost(f64),
+    /// It is told, and none is set.
+    Open,
 }
 
 /// Runs every case once a round, and says what came out as Markdown.
@@ -66,6 +68,7 @@ pub fn table(
         let aim = match c.aim {
             Aim::AtLeast(aim) => format!("≥ {aim}"),
             Aim::AtMost(aim) => format!("≤ {aim}"),
+            Aim::Open => "–".into(),
         };
         let (ours, theirs) = (shown(spread(ours).0), shown(spread(theirs).0));
         let (what, with, unit) = (c.what, c.with, c.unit);

@@ -60,6 +60,15 @@ impl Cx {
         self.begin().await?.commit().await
     }
 
+    /// Passes on what a handler has come to, once everything is certain that its transactions have read: one that it has
+    /// dropped may have read what others had not committed yet.
+    pub(crate) async fn certain<T, E>(&self, result: Result<T, Fault<E>>) -> Result<T, Fault<E>> {
+        match &self.track {
+            Some(track) => track.is_certain().await.map_err(Fault::from).and(result),
+            None => result,
+        }
+    }
+
     /// How far the handler's own writes have come.
     pub(crate) fn progress(&self) -> Progress {
         self.track.as_ref().map_or(Progress::Nothing, Track::progress)

@@ -1,7 +1,11 @@
-//! How far the own writes of a handler have come; it decides what a failure may claim.
+//! How far the own writes of a handler have come, which decides what a failure may claim; and what it has read that was
+//! not certain.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use sea_orm::DbErr;
 
 /// How far the writes of one message have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +20,21 @@ pub(crate) enum Progress {
 }
 
 /// Follows the writes of one message; what its transactions and its runner share.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Track(Arc<AtomicU8>);
+#[derive(Clone, Default)]
+pub(crate) struct Track(Arc<Tracked>);
+
+#[derive(Default)]
+struct Tracked {
+    progress: AtomicU8,
+    read: Mutex<Vec<Certainty>>,
+}
+
+/// When what was read is certain, or that it never was.
+type Certainty = BoxFuture<'static, Result<(), DbErr>>;
 
 impl Track {
     pub fn progress(&self) -> Progress {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.progress.load(Ordering::Acquire) {
             0 => Progress::Nothing,
             1 => Progress::Committing,
             _ => Progress::Committed,
@@ -29,6 +42,23 @@ impl Track {
     }
 
     pub fn set(&self, progress: Progress) {
-        self.0.store(progress as u8, Ordering::Release);
+        self.0.progress.store(progress as u8, Ordering::Release);
+    }
+
+    /// A transaction that ended without a commit may have read what is not certain before this.
+    pub fn has_read(&self, certainty: Certainty) {
+        self.0.read.lock().unwrap_or_else(PoisonError::into_inner).push(certainty);
+    }
+
+    /// Waits until everything that was read is certain.
+    ///
+    /// # Errors
+    /// If something never was.
+    pub async fn is_certain(&self) -> Result<(), DbErr> {
+        let read = std::mem::take(&mut *self.0.read.lock().unwrap_or_else(PoisonError::into_inner));
+        for certainty in read {
+            certainty.await?;
+        }
+        Ok(())
     }
 }

@@ -100,7 +100,10 @@ where
     A: Handle<M>,
     M: Ask<To = A::Capability>,
 {
-    Box::pin(messages(desk, entry, async |actor: &mut A, message: M, cx: &mut Cx| actor.handle(message, cx).await))
+    Box::pin(messages(desk, entry, async |actor: &mut A, message: M, cx: &mut Cx| {
+        let result = actor.handle(message, cx).await;
+        cx.certain(result).await
+    }))
 }
 
 /// Runs broadcasts of one kind.
@@ -123,7 +126,8 @@ where
 {
     Box::pin(messages(desk, entry, async |actor: &mut A, enlisted: Enlisted<M>, cx: &mut Cx| {
         cx.enlist(enlisted.delivery);
-        match actor.apply(enlisted.message, cx).await {
+        let result = actor.apply(enlisted.message, cx).await;
+        match cx.certain(result).await {
             Ok(()) => cx.settle().await.map_err(Fault::from),
             // What is committed is applied, whatever its handler thinks of it afterwards.
             Err(Fault::Rejected(why)) if cx.progress() == Progress::Committed => Err(crate::fail(why)),

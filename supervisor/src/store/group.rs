@@ -12,6 +12,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -141,17 +143,27 @@ impl Lease {
         ending.heard(now + limits.map_or(Duration::ZERO, |l| l.age) + 2 * lanes.limits.transaction).await
     }
 
-    /// Undoes the transaction. What it has read may be its neighbours', so its handler goes on, and may answer, only when
-    /// that is committed.
+    /// Undoes the transaction. What it has read may be its neighbours', so its handler goes on only when that is committed.
     pub async fn undo(mut self, limit: Instant) -> Result<(), DbErr> {
-        let ending = self.open.as_ref().map(|open| open.ending.clone());
+        let certainty = self.certainty();
         self.roll_back(limit).await.map_err(Trouble::into_exec_error)?;
-        let lanes = self.lanes().clone();
         drop(self);
-        let Some(ending) = ending else { return Ok(()) };
-        let age = lanes.grouping().map_or(Duration::ZERO, |limits| limits.age);
-        let heard = ending.heard(lanes.env.now() + age + 2 * lanes.limits.transaction).await;
-        heard.map_err(NotCommitted::into_error)
+        match certainty {
+            Some(certainty) => certainty.await,
+            None => Ok(()),
+        }
+    }
+
+    /// When what the transaction may have read of its neighbours is certain, if there are any.
+    pub fn certainty(&self) -> Option<BoxFuture<'static, Result<(), DbErr>>> {
+        let ending = self.open.as_ref()?.ending.clone();
+        let lanes = self.lanes().clone();
+        let certain = async move {
+            let age = lanes.grouping().map_or(Duration::ZERO, |limits| limits.age);
+            let heard = ending.heard(lanes.env.now() + age + 2 * lanes.limits.transaction).await;
+            heard.map_err(NotCommitted::into_error)
+        };
+        Some(certain.boxed())
     }
 
     async fn commit_alone(&mut self, enclosed: &Enclosed, limit: Instant) -> Outcome {

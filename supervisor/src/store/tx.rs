@@ -28,8 +28,8 @@ use crate::{Cx, Fault, crash};
 /// the deadline of the handler's message has passed: its asker no longer waits.
 ///
 /// On SQLite transactions that wait for the one writer share a commit: each commits or fails for itself, sees what those
-/// before it wrote, and hears of its commit when that of all of them is done. Whoever lingers in a transaction keeps the
-/// others waiting.
+/// before it wrote, and hears of its commit when that of all of them is done; a handler that has dropped one answers then,
+/// since it may have read what is not certain before. Whoever lingers in a transaction keeps the others waiting.
 ///
 /// After a statement failed the transaction cannot go on, on SQLite as on PostgreSQL: where a conflict is expected,
 /// write with `ON CONFLICT`.
@@ -234,6 +234,9 @@ impl<'cx> Tx<'cx> {
 impl Drop for Tx<'_> {
     fn drop(&mut self) {
         if let Some(lease) = self.state.get_mut().lease.take() {
+            if let Some(certainty) = lease.certainty() {
+                self.progress.has_read(certainty);
+            }
             lease.roll_back_later();
         }
     }

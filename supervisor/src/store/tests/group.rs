@@ -9,7 +9,7 @@ use futures_util::{FutureExt, poll};
 use sea_orm::ConnectionTrait;
 use tokio::pin;
 
-use super::bench::{Bench, begin, insert, words};
+use super::bench::{Bench, begin, insert, texts, words};
 use crate::progress::Progress;
 use crate::store::testing::schema;
 use crate::store::{Database, Tx, TxError};
@@ -226,4 +226,38 @@ async fn what_was_answered_is_there_and_what_failed_is_not_whatever_happens_besi
     });
     let expected: Vec<_> = join_all(writers).await.into_iter().filter_map(Result::unwrap).collect();
     assert_eq!(words(&database).await, expected);
+}
+
+#[tokio::test]
+async fn what_a_dropped_transaction_has_read_is_certain_once_its_neighbours_are_committed_and_never_if_they_are_not() {
+    let (_bench, database) = open(|_| ()).await;
+    let (tx, _) = begin(&database).await;
+    let child = "CREATE TABLE child (t1_id INTEGER REFERENCES t1 (id) DEFERRABLE INITIALLY DEFERRED)";
+    tx.execute_unprepared(child).await.unwrap();
+    tx.commit().await.unwrap();
+    for (word, spoiled) in [("a", false), ("b", true)] {
+        let a = wrote(&database, word).await;
+        let reads = async {
+            let (tx, track) = begin(&database).await;
+            let seen = texts(&tx, "SELECT word FROM t1 ORDER BY word").await;
+            assert_eq!(seen.last().map(String::as_str), Some(word), "it sees what is not committed");
+            drop(tx);
+            let certain = track.is_certain();
+            pin!(certain);
+            assert!(poll!(&mut certain).is_pending(), "its handler may not answer yet");
+            certain.await
+        };
+        let spoils = async {
+            let (tx, _) = begin(&database).await;
+            if spoiled {
+                tx.execute_unprepared("INSERT INTO child VALUES (7)").await.unwrap();
+            }
+            tx.commit().await.is_err()
+        };
+        let (a, (certain, failed)) = both(a, join(reads, spoils)).await;
+        assert_eq!((a.is_err(), certain.is_err(), failed), (spoiled, spoiled, spoiled));
+    }
+    let (tx, track) = begin(&database).await;
+    drop(tx);
+    track.is_certain().await.unwrap();
 }
