@@ -40,6 +40,9 @@ fn for_a_rush(cluster: ClusterBuilder) -> ClusterBuilder {
         // All want the same row, one after the other.
         .set("store.transaction_limit_ms", 40_000)
         .set("store.acquire_timeout_ms", 40_000)
+        // A host that gets no processor for a while is slow, not silent: what it has would be asked of the other one.
+        .set("members.silent_ms", 20_000)
+        .set("members.lease_ms", 40_000)
         .set("log.filter", "info,essaim::access=off,essaim_gateway=error")
 }
 

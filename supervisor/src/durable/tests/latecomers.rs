@@ -62,24 +62,9 @@ impl Event for Printed {
     const RETAINED_HOURS: u32 = 1;
 }
 
-pub struct PressActor;
-impl Actor for PressActor {
-    type Capability = Press;
-    type Settings = BTreeMap<String, String>;
-    type Shared = ();
-    fn schema() -> Option<Schema> {
-        words()
-    }
-    async fn share(_: Self::Settings, _: &mut Start) -> Result<(), StartError> {
-        Ok(())
-    }
-    async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
-        Ok(Self)
-    }
-    fn handles(h: &mut Handles<Self>) {
-        h.command::<Print>().ask::<PrintNow>();
-    }
-}
+actor!(PressActor, Press, |h| {
+    h.command::<Print>().ask::<PrintNow>();
+});
 impl Apply<Print> for PressActor {
     async fn apply(&mut self, m: Print, cx: &mut Cx) -> Result<(), Fault<String>> {
         let tx = cx.begin().await?;
@@ -95,26 +80,11 @@ impl Handle<PrintNow> for PressActor {
     }
 }
 
-pub struct ArchiveActor;
-impl Actor for ArchiveActor {
-    type Capability = Archive;
-    type Settings = BTreeMap<String, String>;
-    type Shared = ();
-    fn schema() -> Option<Schema> {
-        words()
-    }
-    async fn share(_: Self::Settings, _: &mut Start) -> Result<(), StartError> {
-        Ok(())
-    }
-    async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
-        Ok(Self)
-    }
-    fn handles(h: &mut Handles<Self>) {
-        let retention = Duration::from_secs(1_000_000);
-        h.event_with::<Printed>(SubscribeOptions::new().from_earliest_retained().retention(retention));
-        h.event_with::<Noted>(SubscribeOptions::new().retention(Duration::from_millis(20)));
-    }
-}
+actor!(ArchiveActor, Archive, |h| {
+    let retention = Duration::from_secs(1_000_000);
+    h.event_with::<Printed>(SubscribeOptions::new().from_earliest_retained().retention(retention));
+    h.event_with::<Noted>(SubscribeOptions::new().retention(Duration::from_millis(20)));
+});
 impl Apply<Printed> for ArchiveActor {
     async fn apply(&mut self, m: Printed, cx: &mut Cx) -> Result<(), Fault<String>> {
         let tx = cx.begin().await?;
@@ -234,21 +204,9 @@ async fn events_that_have_waited_for_too_long_expire_in_the_log_and_are_dropped_
 
 #[tokio::test]
 async fn what_nobody_keeps_cannot_be_had_from_before() {
-    struct Curious;
-    impl Actor for Curious {
-        type Capability = Archive;
-        type Settings = BTreeMap<String, String>;
-        type Shared = ();
-        async fn share(_: Self::Settings, _: &mut Start) -> Result<(), StartError> {
-            Ok(())
-        }
-        async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
-            Ok(Self)
-        }
-        fn handles(h: &mut Handles<Self>) {
-            h.event_with::<Noted>(SubscribeOptions::new().from_earliest_retained());
-        }
-    }
+    actor!(Curious, Archive, |h| {
+        h.event_with::<Noted>(SubscribeOptions::new().from_earliest_retained());
+    });
     impl Apply<Noted> for Curious {
         async fn apply(&mut self, _: Noted, _: &mut Cx) -> Result<(), Fault<String>> {
             Ok(())

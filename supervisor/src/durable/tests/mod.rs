@@ -22,12 +22,12 @@ use crate::{
     Actor, Apply, Client, Cx, Env, Fault, Handles, Node, Roster, SendOptions, Start, StartError, fail, reject,
 };
 
-struct Shop;
+pub struct Shop;
 impl Capability for Shop {
     const NAME: &'static str = "shop";
 }
 
-struct Till;
+pub struct Till;
 impl Capability for Till {
     const NAME: &'static str = "till";
 }
@@ -89,27 +89,38 @@ async fn read(db: &impl ConnectionTrait) -> Vec<String> {
     rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
 }
 
+/// Declares an actor that shares nothing and has a table of words.
+macro_rules! actor {
+    ($actor:ident, $capability:ty, $handles:expr) => {
+        pub struct $actor;
+        impl Actor for $actor {
+            type Capability = $capability;
+            type Settings = BTreeMap<String, String>;
+            type Shared = ();
+            fn schema() -> Option<Schema> {
+                words()
+            }
+            async fn share(_: Self::Settings, _: &mut Start) -> Result<(), StartError> {
+                Ok(())
+            }
+            async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
+                Ok(Self)
+            }
+            fn handles(h: &mut Handles<Self>) {
+                let handles: fn(&mut Handles<Self>) = $handles;
+                handles(h);
+            }
+        }
+    };
+}
+use actor;
+
 /// How often the word `twice`, of one test, has failed, in whichever instance.
 static FAILURES: AtomicU32 = AtomicU32::new(0);
 
-struct ShopActor;
-impl Actor for ShopActor {
-    type Capability = Shop;
-    type Settings = BTreeMap<String, String>;
-    type Shared = ();
-    fn schema() -> Option<Schema> {
-        words()
-    }
-    async fn share(_: Self::Settings, _: &mut Start) -> Result<(), StartError> {
-        Ok(())
-    }
-    async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
-        Ok(Self)
-    }
-    fn handles(h: &mut Handles<Self>) {
-        h.command::<Note>();
-    }
-}
+actor!(ShopActor, Shop, |h| {
+    h.command::<Note>();
+});
 impl Apply<Note> for ShopActor {
     async fn apply(&mut self, m: Note, cx: &mut Cx) -> Result<(), Fault<String>> {
         if m.word == "slow" {
@@ -130,24 +141,9 @@ impl Apply<Note> for ShopActor {
     }
 }
 
-struct TillActor;
-impl Actor for TillActor {
-    type Capability = Till;
-    type Settings = BTreeMap<String, String>;
-    type Shared = ();
-    fn schema() -> Option<Schema> {
-        words()
-    }
-    async fn share(_: Self::Settings, _: &mut Start) -> Result<(), StartError> {
-        Ok(())
-    }
-    async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
-        Ok(Self)
-    }
-    fn handles(h: &mut Handles<Self>) {
-        h.event::<Noted>();
-    }
-}
+actor!(TillActor, Till, |h| {
+    h.event::<Noted>();
+});
 impl Apply<Noted> for TillActor {
     async fn apply(&mut self, m: Noted, cx: &mut Cx) -> Result<(), Fault<String>> {
         let tx = cx.begin().await?;
