@@ -11,7 +11,7 @@ mod queue;
 mod takeover;
 mod work;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,7 +33,6 @@ use super::flight::InFlight;
 use super::record::Batch;
 use crate::bridge::log::{Acknowledge, Acknowledged, Entry, Log, Position, Tally};
 use crate::crash;
-use crate::store::durable::inbox;
 
 /// How often it is looked whether the inbox has room again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -64,6 +63,12 @@ struct Done {
     outcome: Outcome,
     /// Counted by the log, for a capability without a database.
     buried: Buried,
+}
+
+/// The messages of an entry, and at which offsets the inbox knows their ids.
+struct Looked {
+    jobs: Vec<Job>,
+    seen: HashMap<String, Vec<u64>>,
 }
 
 enum Piece {
@@ -108,6 +113,7 @@ impl Worker {
     /// Works until it is told to stop, or has lost the partition.
     pub async fn work(mut self, mut entries: mpsc::UnboundedReceiver<Entry>, mut stop: watch::Receiver<bool>) -> Ended {
         let mut acknowledging: Option<LocalBoxFuture<'static, Acknowledgement>> = None;
+        let mut looking: Option<LocalBoxFuture<'static, Looked>> = None;
         loop {
             let stopping = *stop.borrow();
             if !stopping {
@@ -124,6 +130,14 @@ impl Worker {
                     None => pending().await,
                 }
             };
+            // Beside the work that is under way: while the database is away it goes on waiting in time, too.
+            let is_looking = looking.is_some();
+            let looked = async {
+                match &mut looking {
+                    Some(looking) => looking.await,
+                    None => pending().await,
+                }
+            };
             let next_look = self.next_look();
             tokio::select! {
                 Some(done) = self.running.next() => {
@@ -132,8 +146,15 @@ impl Worker {
                     }
                     self.in_flight.progressed();
                 }
-                entry = entries.recv(), if !stopping => match entry {
-                    Some(entry) => self.read(entry).await,
+                Looked { jobs, seen } = looked, if !stopping => {
+                    looking = None;
+                    for job in jobs {
+                        let offsets = seen.get(job.record.id.as_str());
+                        self.arrive(job, offsets);
+                    }
+                }
+                entry = entries.recv(), if !stopping && !is_looking => match entry {
+                    Some(entry) => looking = self.read(entry),
                     None => return Ended::Lost,
                 },
                 answer = acknowledged => {
@@ -149,10 +170,10 @@ impl Worker {
         }
     }
 
-    /// Takes an entry of the log: each message of it is marked, begun or put behind others.
-    async fn read(&mut self, entry: Entry) {
+    /// Takes an entry of the log, and looks which of its messages the inbox knows; nothing if it is done with already.
+    fn read(&mut self, entry: Entry) -> Option<LocalBoxFuture<'static, Looked>> {
         if self.entries.contains_key(&entry.position) {
-            return;
+            return None;
         }
         let mut jobs = Vec::with_capacity(entry.count as usize);
         for (index, record) in Batch::records(&entry.batch).enumerate() {
@@ -172,14 +193,14 @@ impl Worker {
         crash::point("worker.after-read");
         if jobs.is_empty() {
             self.done.push(entry.position);
-            return;
+            return None;
         }
         self.entries.insert(entry.position, jobs.len() as u32);
-        let seen = self.owner.seen(&jobs).await;
-        for job in jobs {
-            let offsets = seen.get(job.record.id.as_str());
-            self.arrive(job, offsets);
-        }
+        let owner = self.owner.clone();
+        Some(Box::pin(async move {
+            let seen = owner.seen(&jobs).await;
+            Looked { jobs, seen }
+        }))
     }
 
     fn job(&mut self, record: crate::durable::record::Record, offset: u64, position: Position) -> Job {
@@ -374,31 +395,4 @@ impl Worker {
 enum Acknowledgement {
     Done,
     Fenced,
-}
-
-impl Owner {
-    /// Waits until this moment, in milliseconds since 1970; for ever if there is none.
-    async fn until(&self, due_ms: Option<u64>) {
-        match due_ms {
-            Some(due) => tokio::time::sleep(Duration::from_millis(due.saturating_sub(self.env.wall_ms()))).await,
-            None => pending().await,
-        }
-    }
-
-    /// Where copies of these messages were applied or parked.
-    async fn seen(&self, jobs: &[Job]) -> std::collections::HashMap<String, Vec<u64>> {
-        let Some(base) = &self.base else { return Default::default() };
-        let ids: Vec<_> = jobs.iter().map(|job| job.record.id.as_str()).collect();
-        let mut tries = 0;
-        loop {
-            match inbox::seen(base.database.reads(), &ids).await {
-                Ok(seen) => return seen,
-                Err(error) => {
-                    tries += 1;
-                    tracing::debug!(%error, "the inbox cannot be read");
-                    self.pause(tries).await;
-                }
-            }
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! One ownership of a partition: what the work on each of its messages needs.
 
 use std::cell::Cell;
+use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use essaim_contract::{AskError, NotDelivered, Unknown};
 use tokio::time::timeout;
 
+use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::log::Partition;
 use crate::call::{Call, Chain};
@@ -16,10 +19,12 @@ use crate::durable::delivery::Delivery;
 use crate::durable::outbox::Outbox;
 use crate::durable::record::Record;
 use crate::durable::soon;
+use crate::durable::worker::queue::Job;
 use crate::handles::{Applied, Kind};
 use crate::host::Host;
+use crate::store::Database;
+use crate::store::durable::inbox;
 use crate::trace::TraceContext;
-use crate::{Env, store::Database};
 
 /// The longest wait for a capability that cannot take messages now before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -168,5 +173,30 @@ impl Owner {
     /// How long to wait for a database that is away.
     pub async fn pause(&self, tries: u32) {
         tokio::time::sleep(soon(&self.config).delay(tries, &self.env)).await;
+    }
+
+    /// Waits until this moment, in milliseconds since 1970; for ever if there is none.
+    pub async fn until(&self, due_ms: Option<u64>) {
+        match due_ms {
+            Some(due) => tokio::time::sleep(Duration::from_millis(due.saturating_sub(self.env.wall_ms()))).await,
+            None => pending().await,
+        }
+    }
+
+    /// Where copies of these messages were applied or parked.
+    pub async fn seen(&self, jobs: &[Job]) -> HashMap<String, Vec<u64>> {
+        let Some(base) = &self.base else { return Default::default() };
+        let ids: Vec<_> = jobs.iter().map(|job| job.record.id.as_str()).collect();
+        let mut tries = 0;
+        loop {
+            match inbox::seen(base.database.reads(), &ids).await {
+                Ok(seen) => return seen,
+                Err(error) => {
+                    tries += 1;
+                    tracing::debug!(%error, "the inbox cannot be read");
+                    self.pause(tries).await;
+                }
+            }
+        }
     }
 }
