@@ -93,6 +93,11 @@ impl Supervision {
         self.health.borrow().clone()
     }
 
+    /// Whether it was given up and rests until the next try.
+    pub fn is_resting(&self) -> bool {
+        matches!(*self.health.borrow(), Health::Failed { .. })
+    }
+
     /// Tells of every change of its health.
     pub fn watch(&self) -> watch::Receiver<Health> {
         self.health.subscribe()

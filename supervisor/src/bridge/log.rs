@@ -40,6 +40,8 @@ pub(crate) struct Append {
     /// Messages in it.
     pub count: u32,
     pub batch: Bytes,
+    /// It is stored even if the partition is full: what makes room must not wait for room.
+    pub urgent: bool,
 }
 
 /// What became of one [`Append`].
@@ -123,6 +125,9 @@ pub(crate) struct Acknowledge {
     pub tally: Tally,
     /// Dead letters to keep in the log: those of handlers without a database, by message id.
     pub dead: Vec<(String, Bytes)>,
+    /// Messages that have left the log and wait in the capability's database. They count as those that wait in the log do
+    /// when it is asked whether the partition has room.
+    pub parked: u64,
 }
 
 /// What became of one [`Acknowledge`].
@@ -145,6 +150,9 @@ pub(crate) struct Tending {
     pub leaving: bool,
     /// Partitions that it owned and has stopped working on.
     pub given_up: Vec<u32>,
+    /// Partitions of its own whose database has seen an epoch that is not below its own, given by another log: an owner
+    /// needs a higher one.
+    pub outrun: Vec<(u32, u64)>,
     /// How long it counts as there without tending again.
     pub lease: Duration,
 }
@@ -248,7 +256,7 @@ pub(crate) trait Log: Send + Sync {
     fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>>;
 
     /// Stores messages, all of an [`Append`] or nothing of it, if the registry still has this version. A partition takes no
-    /// more while `most` messages or more wait in it.
+    /// more while `most` messages or more wait in it or are parked, except for what is urgent.
     fn append<'a>(
         &'a self,
         registry: u64,
@@ -269,6 +277,9 @@ pub(crate) trait Log: Send + Sync {
     /// Removes entries.
     fn acknowledge<'a>(&'a self, acknowledges: &'a [Acknowledge])
     -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>>;
+
+    /// What tells this log from every other one, for as long as it keeps what is stored in it.
+    fn identity(&self) -> BoxFuture<'_, Result<String, LogError>>;
 
     /// How much is in the partitions of a capability.
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>>;

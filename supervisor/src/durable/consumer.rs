@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::Durable;
 use super::keeper::{Keeper, Share};
 use super::outbox::Outbox;
-use super::worker::{Base, Ended, Takeover, Worker};
+use super::worker::{Base, Claim, Ended, Takeover, Took, Worker};
 use crate::bridge::log::{Owned, Partition, Subscription, Tending};
 use crate::bus::Bus;
 use crate::handles::Kind;
@@ -28,6 +28,8 @@ pub(crate) struct Consumer {
     workers: HashMap<u32, Working>,
     /// Partitions whose workers have stopped as they were told.
     given_up: Vec<u32>,
+    /// Partitions whose databases have seen a higher epoch than this host was given.
+    outrun: Vec<(u32, u64)>,
     ended: mpsc::UnboundedSender<(u32, u64, Ended)>,
     /// What the keeper is told of this host's share.
     share: watch::Sender<Share>,
@@ -66,28 +68,47 @@ impl Consumer {
         let (ended, mut endings) = mpsc::unbounded_channel();
         let (share, told) = watch::channel(Share::default());
         let remembered = Arc::default();
-        let (workers, given_up) = (HashMap::new(), Vec::new());
-        let mut consumer = Self { durable, bus, host, base, workers, given_up, ended, share, remembered };
-        consumer.host.supervision.running().await;
-        consumer.register().await;
+        let (workers, given_up, outrun) = (HashMap::new(), Vec::new(), Vec::new());
+        let mut consumer = Self { durable, bus, host, base, workers, given_up, outrun, ended, share, remembered };
+        let ready = async {
+            consumer.host.supervision.running().await;
+            consumer.register().await;
+        };
+        let durable = consumer.durable.clone();
+        tokio::select! {
+            () = ready => {}
+            // Nothing was begun.
+            () = durable.leaving.begun() => return drop(left),
+        }
         consumer.keep(told);
         let pause = Duration::from_millis(consumer.durable.config.tend_ms);
         loop {
             let leaving = consumer.durable.leaving.is_leaving();
-            if leaving {
+            // While the capability rests here, having been given up, others work on what it had.
+            let able = !leaving && !consumer.host.supervision.is_resting();
+            if !able {
                 consumer.workers.values().for_each(Working::stop);
             }
-            let gone = leaving && consumer.workers.is_empty();
+            let gone = !able && consumer.workers.is_empty();
             consumer.tend(gone).await;
-            if gone {
+            if gone && leaving {
                 break;
             }
             consumer.tell(leaving);
-            tokio::select! {
-                // A partition that is free, or an end that is waited for, waits no longer.
-                Some((number, epoch, how)) = endings.recv() => consumer.note(number, epoch, how),
-                () = consumer.durable.leaving.begun(), if !leaving => {}
-                () = tokio::time::sleep(pause) => {}
+            let next = tokio::time::Instant::now() + pause;
+            loop {
+                tokio::select! {
+                    Some((number, epoch, how)) = endings.recv() => {
+                        consumer.note(number, epoch, how);
+                        // A partition that is free, or an end that is waited for, waits no longer; one that was lost is
+                        // looked after in time, or whatever it was lost for could keep this busy.
+                        if how == Ended::Stopped {
+                            break;
+                        }
+                    }
+                    () = consumer.durable.leaving.begun(), if !leaving => break,
+                    () = tokio::time::sleep_until(next) => break,
+                }
             }
         }
         drop(left);
@@ -114,8 +135,10 @@ impl Consumer {
     fn note(&mut self, number: u32, epoch: u64, how: Ended) {
         if self.workers.get(&number).is_some_and(|w| w.epoch == epoch) {
             self.workers.remove(&number);
-            if how == Ended::Stopped {
-                self.given_up.push(number);
+            match how {
+                Ended::Stopped => self.given_up.push(number),
+                Ended::Outrun(seen) => self.outrun.push((number, seen)),
+                Ended::Lost => {}
             }
         }
     }
@@ -143,6 +166,7 @@ impl Consumer {
             handles: durable_entries(&self.host).map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(),
             leaving: gone,
             given_up: self.given_up.clone(),
+            outrun: self.outrun.clone(),
             lease: Duration::from_millis(self.durable.config.lease_ms),
         };
         let limit = Duration::from_millis(self.durable.config.lease_ms);
@@ -152,6 +176,7 @@ impl Consumer {
             Err(_) => return tracing::debug!(capability = %self.host.name, "tending was not answered"),
         };
         self.given_up.clear();
+        self.outrun.clear();
         if gone {
             return;
         }
@@ -163,7 +188,7 @@ impl Consumer {
             }
             mine
         });
-        if self.durable.leaving.is_leaving() {
+        if self.durable.leaving.is_leaving() || self.host.supervision.is_resting() {
             return;
         }
         for Owned { number, epoch, wanted } in owned {
@@ -185,15 +210,29 @@ impl Consumer {
             lane: format!("p/{number}").into(),
             remembered: self.remembered.clone(),
         });
-        let (durable, bus, host, ended) =
-            (self.durable.clone(), self.bus.clone(), self.host.clone(), self.ended.clone());
+        let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
+        let mut end = End { ended: self.ended.clone(), number, epoch, how: Ended::Lost };
         tokio::task::spawn_local(async move {
-            let how = work(&durable, &bus, partition, epoch, host, base.clone(), stopped).await;
+            end.how = work(&durable, &bus, partition, epoch, host, base.clone(), stopped).await;
             if let Some(base) = base {
                 base.outbox.close(&base.lane, Outbox::floor(epoch));
             }
-            let _ = ended.send((number, epoch, how));
+            drop(end);
         });
+    }
+}
+
+/// Tells how a worker has ended, even if it has panicked.
+struct End {
+    ended: mpsc::UnboundedSender<(u32, u64, Ended)>,
+    number: u32,
+    epoch: u64,
+    how: Ended,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let _ = self.ended.send((self.number, self.epoch, self.how));
     }
 }
 
@@ -204,28 +243,33 @@ async fn work(
     epoch: u64,
     host: Arc<Host>,
     base: Option<Base>,
-    mut stopped: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) -> Ended {
     let mut tries = 0;
     let takeover = loop {
-        if *stopped.borrow() {
+        if *stop.borrow() {
             return Ended::Stopped;
         }
-        let (config, env) = (durable.config.clone(), bus.env.clone());
-        match Takeover::begin(partition.clone(), epoch, host.clone(), config, env, base.clone()).await {
-            Ok(Some(takeover)) => break takeover,
-            Ok(None) => return Ended::Lost,
-            Err(error) => {
-                tries += 1;
-                if tries == 3 {
-                    let (capability, number) = (&partition.capability, partition.number);
-                    tracing::warn!(%capability, number, %error, "a partition waits for the database; trying again");
-                }
-                let _ = timeout(durable.pause(tries), stopped.wait_for(|s| *s)).await;
-            }
+        let claimed = async {
+            let log = durable.log.identity().await.map_err(|e| e.to_string())?;
+            let (partition, host, config) = (partition.clone(), host.clone(), durable.config.clone());
+            let (env, base, stop) = (bus.env.clone(), base.clone(), stop.clone());
+            let claim = Claim { partition, epoch, log, host, config, env, base, stop };
+            Takeover::begin(claim).await.map_err(|e| e.to_string())
+        };
+        let error = match claimed.await {
+            Ok(Took::Over(takeover)) => break *takeover,
+            Ok(Took::Outrun(seen)) => return Ended::Outrun(seen),
+            Err(error) => error,
+        };
+        tries += 1;
+        if tries == 3 {
+            let (capability, number) = (&partition.capability, partition.number);
+            tracing::warn!(%capability, number, error, "a partition waits for its database or the log; trying again");
         }
+        let _ = timeout(durable.pause(tries), stop.wait_for(|s| *s)).await;
     };
     tracing::debug!(capability = %partition.capability, partition = partition.number, epoch, "owns a partition");
     let (_subscription, entries, in_flight) = durable.reader.subscribe(&partition);
-    Worker::new(takeover, durable.log.clone(), in_flight).work(entries, stopped).await
+    Worker::new(takeover, durable.log.clone(), in_flight).work(entries).await
 }

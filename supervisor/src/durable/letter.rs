@@ -30,6 +30,8 @@ pub(crate) struct Letter {
     pub at: u64,
     /// Until when its publisher keeps it.
     pub kept: Option<u64>,
+    /// It is stored even if its partition is full: it says what is to be done about a dead letter, which makes room.
+    pub urgent: bool,
     /// The encoded [`Record`].
     pub record: Vec<u8>,
 }
@@ -122,7 +124,8 @@ impl Letter {
     /// The letter of a record.
     pub fn of(record: &Record, capability: Arc<str>, kind: LetterKind) -> Result<Self, codec::EncodeError> {
         let (id, name, order) = (record.id.clone(), record.name.as_str().into(), record.order().into());
-        Ok(Self { id, capability, kind, name, order, at: record.at, kept: record.kept, record: record.encode()? })
+        let (at, kept, urgent) = (record.at, record.kept, record.control.is_some());
+        Ok(Self { id, capability, kind, name, order, at, kept, urgent, record: record.encode()? })
     }
 
     /// Reads a letter that was kept as its record.
@@ -130,7 +133,8 @@ impl Letter {
         let decoded = Record::decode(record)?;
         let capability = decoded.name.split('.').next().unwrap_or_default().into();
         let (name, order) = (decoded.name.as_str().into(), decoded.order().into());
-        let Record { id, at, kept, .. } = decoded;
-        Ok(Self { id, capability, kind, name, order, at, kept, record: record.to_vec() })
+        let Record { id, at, kept, control, .. } = decoded;
+        let urgent = control.is_some();
+        Ok(Self { id, capability, kind, name, order, at, kept, urgent, record: record.to_vec() })
     }
 }

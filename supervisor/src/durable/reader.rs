@@ -38,6 +38,7 @@ struct Subscriber {
 pub(crate) struct Subscription {
     partition: Partition,
     reader: Arc<Reader>,
+    in_flight: Arc<InFlight>,
 }
 
 impl Reader {
@@ -61,7 +62,8 @@ impl Reader {
         let subscriber = Subscriber { after: Position::default(), entries, in_flight: in_flight.clone() };
         self.lock().insert(partition.clone(), subscriber);
         self.changed.notify_one();
-        (Subscription { partition: partition.clone(), reader: self.clone() }, receiver, in_flight)
+        let (partition, reader) = (partition.clone(), self.clone());
+        (Subscription { partition, reader, in_flight: in_flight.clone() }, receiver, in_flight)
     }
 
     async fn read(self: Arc<Self>, log: Arc<dyn Log>, env: Env) {
@@ -128,7 +130,12 @@ impl Reader {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.reader.lock().remove(&self.partition);
-        self.reader.changed.notify_one();
+        // A worker that has lost its partition may end after its successor in this node has begun.
+        let own = |s: &Subscriber| Arc::ptr_eq(&s.in_flight, &self.in_flight);
+        let mut workers = self.reader.lock();
+        if workers.get(&self.partition).is_some_and(own) {
+            workers.remove(&self.partition);
+            self.reader.changed.notify_one();
+        }
     }
 }

@@ -18,6 +18,9 @@ use crate::bridge::log::{Append, AppendError, Appended, Beginning, Log, LogError
 use crate::config::DurableConfig;
 use crate::crash;
 
+/// The most bytes of messages in one call of the log, about: it is answered as a whole, and in time.
+const CALL_BYTES: usize = 4 << 20;
+
 /// The way of this node into the log.
 pub(crate) struct Sender {
     jobs: mpsc::Sender<Job>,
@@ -106,8 +109,8 @@ struct Post {
 #[derive(Default)]
 struct Packed {
     batches: Vec<(Partition, Batch, Vec<Place>)>,
-    /// The batch of each partition that is still open.
-    open: HashMap<Partition, usize>,
+    /// The batch of each partition that is still open, of what is urgent and of what is not.
+    open: HashMap<(Partition, bool), usize>,
 }
 
 /// A letter in a batch.
@@ -121,11 +124,14 @@ impl Post {
     async fn work(mut self, mut waiting: mpsc::Receiver<Job>) {
         let mut jobs = Vec::new();
         while waiting.recv_many(&mut jobs, self.config.sends_waiting).await > 0 {
-            let letters: Vec<_> = jobs.iter().flat_map(|job| &job.letters).collect();
-            let mut sent = self.store(&letters).await.into_iter();
-            for job in jobs.drain(..) {
-                // Whoever does not wait any more has been told that the outcome is unknown.
-                let _ = job.answer.send(sent.by_ref().take(job.letters.len()).collect());
+            while !jobs.is_empty() {
+                let together: Vec<_> = jobs.drain(..fitting(&jobs)).collect();
+                let letters: Vec<_> = together.iter().flat_map(|job| &job.letters).collect();
+                let mut sent = self.store(&letters).await.into_iter();
+                for job in together {
+                    // Whoever does not wait any more has been told that the outcome is unknown.
+                    let _ = job.answer.send(sent.by_ref().take(job.letters.len()).collect());
+                }
             }
         }
     }
@@ -141,9 +147,10 @@ impl Post {
             };
             let packed = self.pack(letters, &registry);
             let mut appends = Vec::with_capacity(packed.batches.len());
-            for (to, batch, _) in &packed.batches {
-                let batch = Append { to: to.clone(), count: batch.count, batch: Bytes::copy_from_slice(&batch.bytes) };
-                appends.push(batch);
+            for (to, batch, places) in &packed.batches {
+                let (count, batch) = (batch.count, Bytes::copy_from_slice(&batch.bytes));
+                let urgent = places.iter().all(|place| letters[place.letter].urgent);
+                appends.push(Append { to: to.clone(), count, batch, urgent });
             }
             crash::point("sender.before-append");
             let appended = self.log.append(registry.version, self.config.partition_messages, &appends).await;
@@ -234,15 +241,25 @@ impl Post {
     }
 }
 
+/// How many of the first jobs go into one call of the log: as many as have [`CALL_BYTES`] together, or one.
+fn fitting(jobs: &[Job]) -> usize {
+    let mut bytes = 0;
+    let fit = jobs.iter().take_while(|job| {
+        bytes += job.letters.iter().map(|letter| letter.record.len()).sum::<usize>();
+        bytes <= CALL_BYTES
+    });
+    fit.count().max(1)
+}
+
 impl Packed {
     fn add(&mut self, to: Partition, letter: &Letter, place: Place, batch_bytes: usize) {
-        let open = self.open.get(&to).copied().filter(|&index| {
+        let open = self.open.get(&(to.clone(), letter.urgent)).copied().filter(|&index| {
             let bytes = &self.batches[index].1.bytes;
             bytes.len() + letter.record.len() <= batch_bytes
         });
         let index = open.unwrap_or_else(|| {
             self.batches.push((to.clone(), Batch::default(), Vec::new()));
-            self.open.insert(to, self.batches.len() - 1);
+            self.open.insert((to, letter.urgent), self.batches.len() - 1);
             self.batches.len() - 1
         });
         let (_, batch, places) = &mut self.batches[index];

@@ -1,8 +1,11 @@
 //! Firing the schedules of one capability, by the owner of its partition 0.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+
+use essaim_contract::SendError;
 
 use super::Durable;
 use super::letter::Letterhead;
@@ -10,6 +13,7 @@ use super::outbox::Outbox;
 use super::schedule::{Firings, Timetable, firings};
 use crate::bridge::log::Tally;
 use crate::bus::Bus;
+use crate::guard::panic_text;
 use crate::host::Host;
 use crate::progress::Track;
 use crate::store::durable::outbox::{self as table, Outgoing};
@@ -153,7 +157,12 @@ impl Timekeeper {
                 metadata: None,
                 most_bytes: self.bus.settings.wire.max_message_bytes,
             };
-            match timetable.letter(&head, env, *planned) {
+            // Making the command runs code that is not ours.
+            let made = catch_unwind(AssertUnwindSafe(|| timetable.letter(&head, env, *planned)));
+            let made = made.unwrap_or_else(|panic| {
+                Err(SendError::NotStored { reason: format!("making it panicked: {}", panic_text(&*panic)) })
+            });
+            match made {
                 Ok(letter) => rows.push(Outgoing { event: false, target: None, record: letter.record }),
                 Err(error) => {
                     let (capability, schedule) = (&self.host.name, timetable.name());

@@ -158,6 +158,10 @@ impl Log for EmbeddedLog {
         self.ask(move |answer| Job::Acknowledge { acknowledges: acknowledges.to_vec(), answer }).boxed()
     }
 
+    fn identity(&self) -> BoxFuture<'_, Result<String, LogError>> {
+        async move { rows::identity(self.database.reads()).await.map_err(unread) }.boxed()
+    }
+
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {
         async move {
             let mut counts = rows::count(self.database.reads(), capability).await.map_err(unread)?;

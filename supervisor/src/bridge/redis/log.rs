@@ -47,6 +47,7 @@ use crate::config::{Durability, Settings};
 /// The log on a Redis server.
 pub(crate) struct RedisLog {
     keys: Keys,
+    env: Env,
     link: Link,
     readers: Readers,
     durability: Durability,
@@ -69,9 +70,9 @@ impl RedisLog {
         };
         let keys = Keys::new(&settings.bridge.namespace);
         let readers = Readers::new(client.clone(), response_timeout, backoff, env.clone(), settings.durable.readers);
-        let link = Link::connect(client, url.clone(), keys.registry(), response_timeout, backoff, env);
+        let link = Link::connect(client, url.clone(), keys.registry(), response_timeout, backoff, env.clone());
         let link = link.await.map_err(unreachable)?;
-        Ok(Self { keys, link, readers, durability: settings.store.durability })
+        Ok(Self { keys, env, link, readers, durability: settings.store.durability })
     }
 }
 
@@ -119,6 +120,10 @@ impl Log for RedisLog {
         acknowledges: &'a [Acknowledge],
     ) -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>> {
         acknowledging::acknowledge(self, acknowledges).boxed()
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<String, LogError>> {
+        registering::identity(self).boxed()
     }
 
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {

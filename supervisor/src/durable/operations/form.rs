@@ -265,6 +265,9 @@ pub struct LedgerLine {
     pub waiting: u64,
     /// In the database, to be tried again or at their time.
     pub parked: u64,
+    /// Those of the above that another log had appended, before the capability went on with this one.
+    #[serde(default)]
+    pub before: i64,
     /// The host that owns it; `None` if nobody does.
     pub owner: Option<String>,
 }
@@ -274,7 +277,8 @@ impl LedgerLine {
     pub fn difference(&self) -> i64 {
         let ended = self.handled + self.duplicates + self.dead + self.expired;
         let all = ended + self.waiting + self.parked;
-        i64::try_from(i128::from(all) - i128::from(self.appended)).unwrap_or(i64::MAX)
+        let appended = i128::from(self.appended) + i128::from(self.before);
+        i64::try_from(i128::from(all) - appended).unwrap_or(i64::MAX)
     }
 }
 

@@ -101,6 +101,7 @@ impl Operator {
                 expired,
                 waiting: count.waiting,
                 parked: known.map_or(0, |line| line.parked),
+                before: known.map_or(0, |line| line.before),
                 owner: count.owner.as_ref().map(|(host, _)| host.clone()),
             }
         };

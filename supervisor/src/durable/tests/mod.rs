@@ -1,7 +1,10 @@
 //! Durable messages in one node, from end to end.
 
 mod bounds;
+mod copies;
+mod failing;
 mod latecomers;
+mod logs;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
 
 use crate::config::{AfterDead, Config, Settings};
+use crate::durable::operations::Answers;
 use crate::store::testing::Directory;
 use crate::store::{Schema, durable as tables};
 use crate::{
@@ -119,7 +123,7 @@ use actor;
 static FAILURES: AtomicU32 = AtomicU32::new(0);
 
 actor!(ShopActor, Shop, |h| {
-    h.command::<Note>();
+    h.command::<Note>().command::<failing::Touchy>();
 });
 impl Apply<Note> for ShopActor {
     async fn apply(&mut self, m: Note, cx: &mut Cx) -> Result<(), Fault<String>> {
@@ -133,6 +137,8 @@ impl Apply<Note> for ShopActor {
             "fail" => return Err(fail("as it was told to")),
             "panic" => panic!("as it was told to"),
             "twice" if FAILURES.fetch_add(1, Ordering::Relaxed) < 2 => return Err(fail("not yet")),
+            word if word.starts_with("once-") && failing::is_first(word) => return Err(fail("not yet")),
+            word if word.starts_with("away-") => failing::outage(word)?,
             _ => {}
         }
         tx.publish(Noted { word: m.word }).await?;
@@ -232,13 +238,20 @@ impl Stage {
                 for count in &counts {
                     let tally = lines.iter().find(|l| l.fence.partition == count.number).unwrap().fence.tally;
                     let accounted = tally.handled + tally.duplicates + tally.dead + tally.expired;
-                    assert_eq!(count.appended, accounted, "partition {}: {tally:?}", count.number);
+                    let before = lines.iter().find(|l| l.fence.partition == count.number).unwrap().before;
+                    let appended = count.appended as i64 + before;
+                    assert_eq!(appended, accounted as i64, "partition {}: {tally:?}", count.number);
                 }
                 let sum = |of: fn(&crate::bridge::log::Tally) -> u64| lines.iter().map(|l| of(&l.fence.tally)).sum();
                 return (sum(|t| t.handled), sum(|t| t.duplicates), sum(|t| t.dead), sum(|t| t.expired));
             }
         })
         .await
+    }
+
+    /// Asks what operators ask.
+    async fn operate<Q: Answers>(&self, question: Q) -> Q::Answer {
+        question.answer(self.node.bus()).await.unwrap_or_else(|refusal| panic!("{refusal:?}"))
     }
 
     async fn end(self) -> Arc<Directory> {

@@ -1,56 +1,54 @@
-//! The work for a capability without a database: tried again in memory, applied at least once.
+//! The work for a capability without a database: tried again from memory, applied at least once.
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 
 use super::owner::{Attempt, Owner};
-use super::queue::Job;
+use super::queue::{Job, Tries};
+use super::work::Outcome;
 use crate::bridge::log::Tally;
 use crate::store::durable::dead::Reason;
 
-/// What the log is told of a message besides that it is done.
+/// What the log is told of messages besides that they are done.
 #[derive(Debug, Default)]
 pub(crate) struct Buried {
     pub tally: Tally,
-    pub dead: Option<(String, Bytes)>,
+    /// Dead letters, by their ids.
+    pub dead: Vec<(String, Bytes)>,
 }
 
-/// Works on a message until it is applied or given up. What a crash interrupts begins anew, with its attempts.
-pub(crate) async fn work(owner: Rc<Owner>, job: Rc<Job>) -> Buried {
+impl Buried {
+    pub fn add(&mut self, other: &Self) {
+        self.tally.add(other.tally);
+        self.dead.extend(other.dead.iter().cloned());
+    }
+}
+
+/// Tries once to apply a message. What a crash interrupts begins anew, with its attempts.
+pub(crate) async fn work(owner: Rc<Owner>, job: Rc<Job>, tries: Tries) -> Outcome {
     let record = &job.record;
-    if let Some(not_before) = record.not_before {
-        owner.until(Some(not_before)).await;
+    let buried = |tally: Tally| Outcome::Buried(Buried { tally, dead: Vec::new() });
+    let (why, counts, mut reason) = match owner.attempt(record, job.offset, None).await {
+        Attempt::Applied => return buried(Tally { handled: 1, ..Tally::default() }),
+        Attempt::Expired => return buried(Tally { expired: 1, ..Tally::default() }),
+        Attempt::Left => return Outcome::Left,
+        Attempt::Rejected(why) => (why, true, Some(Reason::Rejected)),
+        Attempt::Unreadable(why) => (why, true, Some(Reason::Unreadable)),
+        Attempt::Failed { why, counts } => (why, counts, None),
+        Attempt::Doubtful(why) => (why, true, None),
+        Attempt::Unsupported(why) => (why, true, None),
+    };
+    let tries = tries.another(counts);
+    if reason.is_none() && counts && tries.attempts >= owner.config.attempts {
+        reason = Some(owner.reason_of(record));
     }
-    let mut attempts = 0;
-    loop {
-        if owner.is_expired(record) {
-            return Buried { tally: Tally { expired: 1, ..Tally::default() }, dead: None };
-        }
-        let (reason, why) = match owner.attempt(record, job.offset, None).await {
-            Attempt::Applied => return Buried { tally: Tally { handled: 1, ..Tally::default() }, dead: None },
-            Attempt::Rejected(why) => (Reason::Rejected, why),
-            Attempt::Unreadable(why) => (Reason::Unreadable, why),
-            Attempt::Failed { why, counts } => {
-                attempts += 1;
-                if !counts || attempts < owner.config.attempts {
-                    tokio::time::sleep(owner.backoff(attempts)).await;
-                    continue;
-                }
-                (Reason::Attempts, why)
-            }
-            Attempt::Doubtful(why) => {
-                attempts += 1;
-                if attempts < owner.config.attempts {
-                    tokio::time::sleep(owner.backoff(attempts)).await;
-                    continue;
-                }
-                (Reason::Attempts, why)
-            }
-        };
-        let (message, id) = (&record.name, &record.id);
-        tracing::error!(message, %id, reason = reason.as_str(), attempts, why, "a message is a dead letter now");
-        let bytes = crate::durable::dead::encode_bare(record, reason, attempts, &why, owner.env.wall_ms());
-        return Buried { tally: Tally { dead: 1, ..Tally::default() }, dead: Some((id.to_string(), bytes)) };
-    }
+    let Some(reason) = reason else {
+        return Outcome::Retry { due_ms: owner.next_try(tries), tries };
+    };
+    let (message, id, attempts) = (&record.name, &record.id, tries.attempts);
+    tracing::error!(message, %id, reason = reason.as_str(), attempts, why, "a message is a dead letter now");
+    let bytes = crate::durable::dead::encode_bare(record, reason, attempts, &why, owner.env.wall_ms());
+    let dead = vec![(id.to_string(), bytes)];
+    Outcome::Buried(Buried { tally: Tally { dead: 1, ..Tally::default() }, dead })
 }

@@ -18,24 +18,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use essaim_contract::MessageId;
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use self::bare::Buried;
 pub(crate) use self::owner::{Base, Owner};
-use self::queue::{Job, Next, Order, Queue};
-pub(crate) use self::takeover::Takeover;
+use self::queue::{Job, Next, Order, Place, Queue, Tries};
+pub(crate) use self::takeover::{Claim, Takeover, Took};
 use self::work::Outcome;
 use super::flight::InFlight;
-use super::record::Batch;
-use crate::bridge::log::{Acknowledge, Acknowledged, Entry, Log, Position, Tally};
+use super::record::{Batch, Record};
+use crate::bridge::log::{Acknowledge, Acknowledged, Entry, Log, Position};
 use crate::crash;
 
 /// How often it is looked whether the inbox has room again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often a worker that stops tries to acknowledge what it has done.
+const TRIES_WHILE_STOPPING: u32 = 5;
 
 /// Works on a partition until it is told to stop or finds that it has another owner.
 pub(crate) struct Worker {
@@ -44,25 +45,37 @@ pub(crate) struct Worker {
     queue: Queue,
     /// The work that is under way.
     running: FuturesUnordered<LocalBoxFuture<'static, Done>>,
-    /// Messages of each entry that are not done with.
-    entries: BTreeMap<Position, u32>,
+    /// What is read and not done with.
+    entries: BTreeMap<Position, Open>,
     /// The ids of messages from the log that are under way.
     ids: HashSet<MessageId>,
     /// Messages that are read and not done with; the reader looks at it.
     in_flight: Arc<InFlight>,
+    /// The offsets of messages that wait in memory for their time or another try: they do not count as in flight, or
+    /// nothing else would be read. They are bounded by what may wait in the partition.
+    aside: HashSet<u64>,
     /// What is to be acknowledged.
     done: Vec<Position>,
-    tally: Tally,
-    dead: Vec<(String, Bytes)>,
+    /// What is told with it.
+    buried: Buried,
+    /// How many messages are parked, as the log was told last.
+    told: Option<u64>,
     most_at_a_time: usize,
+}
+
+/// An entry that is not done with.
+#[derive(Default)]
+struct Open {
+    /// Messages of it that are not.
+    left: u32,
+    /// What is told with its acknowledgement: about messages that could not be read.
+    buried: Buried,
 }
 
 /// Which piece of work has ended, and how.
 struct Done {
     piece: Piece,
     outcome: Outcome,
-    /// Counted by the log, for a capability without a database.
-    buried: Buried,
 }
 
 /// The messages of an entry, and at which offsets the inbox knows their ids.
@@ -73,9 +86,10 @@ struct Looked {
 
 enum Piece {
     Fresh(Rc<Job>),
-    Again(Order, u64),
-    Parking(Rc<Job>, u64),
-    /// About no key's turn: a copy of what was applied, or what is to be done about a dead letter.
+    Again(Place),
+    /// On its way into the database: behind others of its key, or until that moment.
+    Parking(Rc<Job>, Place, Option<u64>),
+    /// About no key's turn: a copy of what was applied.
     Aside(Rc<Job>),
 }
 
@@ -84,8 +98,10 @@ enum Piece {
 pub(crate) enum Ended {
     /// It was told to stop, and has finished what was under way.
     Stopped,
-    /// The partition has another owner.
+    /// The partition has another owner, or nobody knows.
     Lost,
+    /// The database has seen a higher epoch than the owner's: this one.
+    Outrun(u64),
 }
 
 impl Worker {
@@ -103,15 +119,23 @@ impl Worker {
             entries: BTreeMap::new(),
             ids: HashSet::new(),
             in_flight,
+            aside: HashSet::new(),
             done: Vec::new(),
-            tally: Tally::default(),
-            dead: Vec::new(),
+            buried: Buried::default(),
+            told: None,
             most_at_a_time,
         }
     }
 
+    /// Whether the log is to be told anything.
+    fn has_news(&self) -> bool {
+        let untold = self.owner.base.is_some() && self.told != Some(self.queue.stored());
+        !self.done.is_empty() || (untold && !self.owner.is_stopping())
+    }
+
     /// Works until it is told to stop, or has lost the partition.
-    pub async fn work(mut self, mut entries: mpsc::UnboundedReceiver<Entry>, mut stop: watch::Receiver<bool>) -> Ended {
+    pub async fn work(mut self, mut entries: mpsc::UnboundedReceiver<Entry>) -> Ended {
+        let mut stop = self.owner.stop.clone();
         let mut acknowledging: Option<LocalBoxFuture<'static, Acknowledgement>> = None;
         let mut looking: Option<LocalBoxFuture<'static, Looked>> = None;
         loop {
@@ -121,7 +145,7 @@ impl Worker {
             } else if self.running.is_empty() && self.done.is_empty() && acknowledging.is_none() {
                 return Ended::Stopped;
             }
-            if acknowledging.is_none() && !self.done.is_empty() {
+            if acknowledging.is_none() && self.has_news() {
                 acknowledging = Some(self.acknowledge());
             }
             let acknowledged = async {
@@ -176,6 +200,7 @@ impl Worker {
             return None;
         }
         let mut jobs = Vec::with_capacity(entry.count as usize);
+        let mut open = Open::default();
         for (index, record) in Batch::records(&entry.batch).enumerate() {
             match record {
                 Ok(record) => jobs.push(self.job(record, entry.first + index as u64, entry.position)),
@@ -183,8 +208,8 @@ impl Worker {
                     let (capability, partition) = (&self.owner.partition.capability, self.owner.number());
                     let offset = entry.first + index as u64;
                     tracing::error!(%capability, partition, offset, %error, "the rest of a stored batch cannot be read");
-                    self.dead.push((format!("unreadable/{offset}"), entry.batch.clone()));
-                    self.tally.dead += u64::from(entry.count).saturating_sub(index as u64);
+                    open.buried.dead.push((format!("unreadable-{partition}/{offset}"), entry.batch.clone()));
+                    open.buried.tally.dead = u64::from(entry.count).saturating_sub(index as u64);
                     break;
                 }
             }
@@ -192,10 +217,11 @@ impl Worker {
         self.in_flight.done(entry.count as usize - jobs.len().min(entry.count as usize));
         crash::point("worker.after-read");
         if jobs.is_empty() {
-            self.done.push(entry.position);
+            self.close(entry.position, open);
             return None;
         }
-        self.entries.insert(entry.position, jobs.len() as u32);
+        open.left = jobs.len() as u32;
+        self.entries.insert(entry.position, open);
         let owner = self.owner.clone();
         Some(Box::pin(async move {
             let seen = owner.seen(&jobs).await;
@@ -203,20 +229,28 @@ impl Worker {
         }))
     }
 
-    fn job(&mut self, record: crate::durable::record::Record, offset: u64, position: Position) -> Job {
-        let delayed = record.not_before.is_some_and(|at| at > self.owner.env.wall_ms());
-        let ordered = record.key.is_some() && !delayed;
-        let order = if ordered { record.order() } else { record.id.as_str() }.into();
-        // An id that is under way belongs to the same key, so it is looked up again when its turn comes.
+    fn job(&mut self, record: Record, offset: u64, position: Position) -> Job {
+        // What is to be done about dead letters of one key is done one after the other, beside whatever the key does.
+        let order = match record.control {
+            Some(_) => format!("dead/{}", record.order()).into(),
+            None => record.order().into(),
+        };
+        // An id that is under way is looked up again when its turn comes.
         let doubtful = !self.ids.insert(record.id.clone());
-        Job { record, order, ordered, offset, position, doubtful }
+        Job { record, order, offset, position, doubtful }
     }
 
     fn arrive(&mut self, job: Job, offsets: Option<&Vec<u64>>) {
+        let now = self.owner.env.wall_ms();
+        let due_ms = job.record.not_before.filter(|due_ms| *due_ms > now);
         let Some(base) = self.owner.base.clone() else {
-            if let Some(job) = self.queue.arrive(job) {
+            match due_ms {
+                Some(due_ms) => {
+                    self.set_aside(&job);
+                    self.queue.delay(job, due_ms);
+                }
                 // Without a database nothing is parked.
-                self.finished(&job);
+                None => drop(self.queue.arrive(job)),
             }
             return;
         };
@@ -224,25 +258,24 @@ impl Worker {
             // Delivered again: all is done but the acknowledgement.
             return self.finished(&job);
         }
-        let owner = self.owner.clone();
-        if job.record.control.is_some() {
-            let first = self.queue.before(&Order::from(job.record.order()));
-            return self.run_aside(job, |job| work::control(owner, base, job, first).boxed_local());
+        if offsets.is_some() && job.record.control.is_none() {
+            let job = Rc::new(job);
+            return self.run(Piece::Aside(job.clone()), work::duplicate(self.owner.clone(), base, job));
         }
-        if offsets.is_some() {
-            return self.run_aside(job, |job| work::duplicate(owner, base, job).boxed_local());
-        }
-        let retention = Duration::from_hours(owner.config.inbox_retention_hours).as_millis() as u64;
-        if job.record.id.time_ms().saturating_add(retention) < owner.env.wall_ms() {
-            return self.run_aside(job, |job| work::too_old(owner, base, job).boxed_local());
-        }
-        match job.record.not_before {
-            Some(due_ms) if due_ms > owner.env.wall_ms() => self.park(job, due_ms),
-            _ => {
+        match due_ms {
+            Some(due_ms) => self.park(Rc::new(job), Some(due_ms)),
+            None => {
                 if let Some(job) = self.queue.arrive(job) {
-                    self.park(job, 0);
+                    self.park(Rc::new(job), None);
                 }
             }
+        }
+    }
+
+    /// A message goes on waiting in memory, and others may be read meanwhile.
+    fn set_aside(&mut self, job: &Job) {
+        if self.aside.insert(job.offset) {
+            self.in_flight.done(1);
         }
     }
 
@@ -260,86 +293,125 @@ impl Worker {
             let Some(next) = self.queue.next(self.owner.env.wall_ms()) else { return };
             let owner = self.owner.clone();
             match (next, owner.base.clone()) {
-                (Next::Fresh(job), Some(base)) => {
+                (Next::Fresh(job, _), Some(base)) if job.record.control.is_some() => {
+                    let first = self.queue.before(&Order::from(job.record.order()));
+                    self.run(Piece::Fresh(job.clone()), work::control(owner, base, job, first));
+                }
+                (Next::Fresh(job, _), Some(base)) => {
                     self.run(Piece::Fresh(job.clone()), work::fresh(owner, base, job));
                 }
-                (Next::Fresh(job), None) => {
-                    let piece = Piece::Fresh(job.clone());
-                    self.running.push(Box::pin(async move {
-                        let buried = bare::work(owner, job).await;
-                        Done { piece, outcome: Outcome::Finished, buried }
-                    }));
+                (Next::Fresh(job, tries), None) => {
+                    self.run(Piece::Fresh(job.clone()), bare::work(owner, job, tries));
                 }
-                (Next::Parked { order, seq, attempts }, Some(base)) => {
-                    self.run(Piece::Again(order, seq), work::again(owner, base, seq, attempts));
+                (Next::Parked(place, tries), Some(base)) => {
+                    self.run(Piece::Again(place.clone()), work::again(owner, base, place, tries));
                 }
-                (Next::Parked { .. }, None) => {}
+                (Next::Parked(..), None) => {}
             }
         }
     }
 
-    fn park(&mut self, job: Job, due_ms: u64) {
+    /// Puts a message into the database: behind the others of its key, or until a moment.
+    fn park(&mut self, job: Rc<Job>, due_ms: Option<u64>) {
         let Some(base) = self.owner.base.clone() else { return };
-        let (owner, seq, job) = (self.owner.clone(), self.owner.next_seq(), Rc::new(job));
-        self.queue.parking(&job.order, seq, due_ms);
-        self.run(Piece::Parking(job.clone(), seq), work::park(owner, base, job, seq, due_ms));
+        let owner = self.owner.clone();
+        let place = Place { order: job.order.clone(), seq: owner.next_seq() };
+        if due_ms.is_none() {
+            self.queue.parking(&place);
+        }
+        let work = work::park(owner, base, job.clone(), place.seq, due_ms);
+        self.run(Piece::Parking(job, place, due_ms), work);
     }
 
     fn run(&self, piece: Piece, work: impl Future<Output = Outcome> + 'static) {
-        self.running.push(Box::pin(async move { Done { piece, outcome: work.await, buried: Buried::default() } }));
-    }
-
-    fn run_aside(&self, job: Job, work: impl FnOnce(Rc<Job>) -> LocalBoxFuture<'static, Outcome>) {
-        let job = Rc::new(job);
-        self.run(Piece::Aside(job.clone()), work(job));
+        self.running.push(Box::pin(async move { Done { piece, outcome: work.await } }));
     }
 
     /// Notes how a piece of work has ended. Whether the partition is lost.
     fn take(&mut self, done: Done) -> bool {
-        let Done { piece, outcome, buried } = done;
-        if matches!(outcome, Outcome::Lost) {
-            return true;
+        let Done { piece, outcome } = done;
+        match outcome {
+            Outcome::Lost => return true,
+            // This node stops, and nothing was changed: the next owner begins with it.
+            Outcome::Left => return false,
+            _ => {}
         }
-        self.tally.add(buried.tally);
-        self.dead.extend(buried.dead);
         match piece {
-            Piece::Fresh(job) => {
+            Piece::Fresh(job) => self.take_fresh(job, outcome),
+            Piece::Again(place) => {
                 let behind = match outcome {
-                    Outcome::Parked { seq, due_ms, attempts } => self.queue.parked(&job.order, seq, due_ms, attempts),
-                    Outcome::Held => self.queue.hold(&job.order),
+                    Outcome::Parked { due_ms, tries, .. } => self.queue.failed(&place, due_ms, tries),
+                    Outcome::Held => self.queue.hold_after(&place),
                     _ => {
-                        self.queue.finished(&job.order);
-                        Default::default()
+                        self.queue.removed(&place);
+                        Vec::new()
+                    }
+                };
+                behind.into_iter().for_each(|job| self.park(job, None));
+            }
+            Piece::Parking(job, place, due_ms) => {
+                let behind = match (outcome, due_ms) {
+                    (Outcome::Parked { .. }, Some(due_ms)) => {
+                        self.queue.later(place, due_ms, Tries::default());
+                        Vec::new()
+                    }
+                    (Outcome::Parked { .. }, None) => {
+                        self.queue.arrived(&place);
+                        Vec::new()
+                    }
+                    // A copy of what is there already, or too old to be put anywhere.
+                    (outcome, due_ms) => {
+                        if due_ms.is_none() {
+                            self.queue.withdrawn(&place);
+                        }
+                        if matches!(outcome, Outcome::Held) { self.queue.hold(&place.order) } else { Vec::new() }
                     }
                 };
                 self.finished(&job);
-                behind.into_iter().for_each(|job| self.park(job, 0));
+                behind.into_iter().for_each(|job| self.park(job, None));
             }
-            Piece::Again(order, seq) => match outcome {
-                Outcome::Parked { due_ms, attempts, .. } => self.queue.failed(&order, seq, due_ms, attempts),
-                Outcome::Held => {
-                    self.queue.removed(&order, seq);
-                    self.queue.hold(&order);
-                }
-                _ => self.queue.removed(&order, seq),
-            },
-            Piece::Parking(job, seq) => {
-                self.queue.arrived(&job.order, seq);
-                self.finished(&job);
-            }
-            Piece::Aside(job) => {
-                if let Outcome::Released { held, waits } = outcome {
-                    if let Some((order, seq)) = waits {
-                        self.queue.waits(&order, seq, 0, 0);
-                    }
-                    if held {
-                        self.queue.release(&Order::from(job.record.order()));
-                    }
-                }
-                self.finished(&job);
-            }
+            Piece::Aside(job) => self.finished(&job),
         }
         false
+    }
+
+    fn take_fresh(&mut self, job: Rc<Job>, outcome: Outcome) {
+        let behind = match outcome {
+            Outcome::Retry { due_ms, tries } => {
+                self.set_aside(&job);
+                return self.queue.retry(job, due_ms, tries);
+            }
+            Outcome::Parked { seq, due_ms, tries } => {
+                self.queue.parked(&Place { order: job.order.clone(), seq }, due_ms, tries)
+            }
+            Outcome::Held => self.queue.hold(&job.order),
+            outcome => {
+                match outcome {
+                    Outcome::Buried(buried) => {
+                        let open = self.entries.get_mut(&job.position);
+                        open.into_iter().for_each(|open| open.buried.add(&buried));
+                    }
+                    Outcome::Released { held, waits } => self.release(&job, held, waits),
+                    _ => {}
+                }
+                self.queue.finished(&job.order);
+                Vec::new()
+            }
+        };
+        self.finished(&job);
+        behind.into_iter().for_each(|job| self.park(job, None));
+    }
+
+    /// A dead letter is one no longer: if it held its key that may go on, and if it is tried again it takes its place.
+    fn release(&mut self, job: &Job, held: bool, waits: Option<Place>) {
+        match waits {
+            Some(place) if held => self.queue.waits(&place, 0, Tries::default()),
+            Some(place) => self.queue.later(place, 0, Tries::default()),
+            None => {}
+        }
+        if held {
+            self.queue.release(&Order::from(job.record.order()));
+        }
     }
 
     /// A message from the log needs the log no more.
@@ -347,28 +419,39 @@ impl Worker {
         if !job.doubtful {
             self.ids.remove(&job.record.id);
         }
-        self.in_flight.done(1);
+        if !self.aside.remove(&job.offset) {
+            self.in_flight.done(1);
+        }
         if let Some(base) = &self.owner.base {
             base.remembered.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(left) = self.entries.get_mut(&job.position) {
-            *left -= 1;
-            if *left == 0 {
-                self.entries.remove(&job.position);
-                self.done.push(job.position);
-            }
+        let Some(open) = self.entries.get_mut(&job.position) else { return };
+        open.left -= 1;
+        if open.left == 0
+            && let Some(open) = self.entries.remove(&job.position)
+        {
+            self.close(job.position, open);
         }
+    }
+
+    /// Nothing of an entry is left to be done.
+    fn close(&mut self, position: Position, open: Open) {
+        self.done.push(position);
+        self.buried.add(&open.buried);
     }
 
     /// Acknowledges what is done, again and again until the log answers.
     fn acknowledge(&mut self) -> LocalBoxFuture<'static, Acknowledgement> {
+        let Buried { tally, dead } = std::mem::take(&mut self.buried);
         let acknowledge = Acknowledge {
             partition: self.owner.partition.clone(),
             epoch: self.owner.epoch,
             positions: std::mem::take(&mut self.done),
-            tally: std::mem::take(&mut self.tally),
-            dead: std::mem::take(&mut self.dead),
+            tally,
+            dead,
+            parked: self.queue.stored(),
         };
+        self.told = Some(acknowledge.parked);
         let (log, owner) = (self.log.clone(), self.owner.clone());
         Box::pin(async move {
             let mut tries = 0;
@@ -383,6 +466,10 @@ impl Worker {
                     Err(error) => {
                         tries += 1;
                         tracing::debug!(%error, "what is done could not be acknowledged yet");
+                        // Whoever has the partition next gets it again, and finds it in the inbox.
+                        if owner.is_stopping() && tries > TRIES_WHILE_STOPPING {
+                            return Acknowledgement::Fenced;
+                        }
                         owner.pause(tries).await;
                     }
                 }

@@ -3,11 +3,13 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered, Unknown};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::Env;
@@ -19,10 +21,12 @@ use crate::durable::delivery::Delivery;
 use crate::durable::outbox::Outbox;
 use crate::durable::record::Record;
 use crate::durable::soon;
-use crate::durable::worker::queue::Job;
-use crate::handles::{Applied, Kind};
+use crate::durable::worker::queue::{Job, Tries};
+use crate::guard::panic_text;
+use crate::handles::{Applied, ApplyFromLog, Kind};
 use crate::host::Host;
 use crate::store::Database;
+use crate::store::durable::dead::Reason;
 use crate::store::durable::inbox;
 use crate::trace::TraceContext;
 
@@ -40,6 +44,8 @@ pub(crate) struct Owner {
     pub base: Option<Base>,
     /// The last number of a parked message.
     pub last_seq: Cell<u64>,
+    /// Whether the work is to stop.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// Where a capability remembers.
@@ -67,6 +73,12 @@ pub(crate) enum Attempt {
     },
     /// It may have been applied.
     Doubtful(String),
+    /// Nobody here handles its kind.
+    Unsupported(String),
+    /// Its time was over before its handler began.
+    Expired,
+    /// The work stops, and its handler did not run.
+    Left,
 }
 
 impl Owner {
@@ -87,15 +99,34 @@ impl Owner {
         self.base.as_ref().is_some_and(full)
     }
 
-    pub fn backoff(&self, attempts: u32) -> Duration {
+    fn backoff(&self, tries: u32) -> Duration {
         let first = Duration::from_millis(self.config.backoff_first_ms);
-        Backoff { first, most: Duration::from_millis(self.config.backoff_most_ms) }.delay(attempts, &self.env)
+        Backoff { first, most: Duration::from_millis(self.config.backoff_most_ms) }.delay(tries, &self.env)
     }
 
-    /// Has the actor apply a message; waits while the capability cannot take it.
+    /// When a message that has failed is tried again, in milliseconds since 1970.
+    pub fn next_try(&self, tries: Tries) -> u64 {
+        self.env.wall_ms() + self.backoff(tries.tries).as_millis() as u64
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Why a message is dead whose attempts are used up.
+    pub fn reason_of(&self, record: &Record) -> Reason {
+        if self.handler_of(record).is_some() { Reason::Attempts } else { Reason::Unsupported }
+    }
+
+    /// Has the actor apply a message; waits while the capability cannot take it, until the work stops.
     pub async fn attempt(&self, record: &Record, offset: u64, parked: Option<u64>) -> Attempt {
         let mut waits = 0;
         loop {
+            if self.is_expired(record) {
+                let (message, id) = (&record.name, &record.id);
+                tracing::info!(message, %id, "a message expired before it was handled");
+                return Attempt::Expired;
+            }
             let why = match self.dispatch(record, offset, parked).await {
                 Ok(()) => return Attempt::Applied,
                 Err(AskError::Rejected(why)) => return Attempt::Rejected(why),
@@ -111,30 +142,43 @@ impl Owner {
                     return Attempt::Unreadable(detail);
                 }
                 Err(AskError::NotDelivered(NotDelivered::Unsupported { message })) => {
-                    return Attempt::Failed { why: format!("this node does not know `{message}`"), counts: false };
+                    let capability = &self.partition.capability;
+                    return Attempt::Unsupported(format!(
+                        "this version of `{capability}` has no handler of `{message}`: replay it once there is one, or drop it"
+                    ));
                 }
                 Err(AskError::NotDelivered(why)) => why,
             };
             waits += 1;
             tracing::debug!(capability = %self.partition.capability, %why, "a durable message waits for its capability");
-            match why {
-                NotDelivered::Starting { .. } | NotDelivered::Failed { .. } => {
-                    // Whatever the capability waits for, its supervision says when it is up.
-                    let _ = timeout(LOOK_AGAIN, self.host.supervision.running()).await;
-                    tokio::task::yield_now().await;
+            let able = async {
+                match why {
+                    NotDelivered::Starting { .. } | NotDelivered::Failed { .. } => {
+                        // Whatever the capability waits for, its supervision says when it is up.
+                        let _ = timeout(LOOK_AGAIN, self.host.supervision.running()).await;
+                        tokio::task::yield_now().await;
+                    }
+                    _ => tokio::time::sleep(self.backoff(waits).min(LOOK_AGAIN)).await,
                 }
-                _ => tokio::time::sleep(self.backoff(waits).min(LOOK_AGAIN)).await,
+            };
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                () = able => {}
+                _ = stop.wait_for(|stop| *stop) => return Attempt::Left,
             }
         }
     }
 
-    async fn dispatch(&self, record: &Record, offset: u64, parked: Option<u64>) -> Applied {
-        let entries = self.host.entries().iter().enumerate();
-        let durable = entries.filter_map(|(index, e)| match e.kind {
+    /// The entry of the capability that handles a message.
+    fn handler_of(&self, record: &Record) -> Option<(usize, ApplyFromLog)> {
+        self.host.entries().iter().enumerate().find_map(|(index, e)| match e.kind {
             Kind::Durable(apply, _) if *e.name == *record.name => Some((index, apply)),
             _ => None,
-        });
-        let Some((entry, apply)) = durable.into_iter().next() else {
+        })
+    }
+
+    async fn dispatch(&self, record: &Record, offset: u64, parked: Option<u64>) -> Applied {
+        let Some((entry, apply)) = self.handler_of(record) else {
             return Err(AskError::NotDelivered(NotDelivered::Unsupported { message: record.name.clone() }));
         };
         let call = Call {
@@ -152,9 +196,15 @@ impl Owner {
             parked,
             lane: self.base.as_ref().map_or_else(|| "".into(), |base| base.lane.clone()),
         };
-        match apply(self.host.clone(), entry, &record.body, call, Arc::new(delivery)) {
-            Ok(applied) => applied.await,
-            Err(why) => Err(AskError::NotDelivered(why)),
+        // Reading the message runs code that is not ours.
+        let begun = || apply(self.host.clone(), entry, &record.body, call, Arc::new(delivery));
+        match catch_unwind(AssertUnwindSafe(begun)) {
+            Ok(Ok(applied)) => applied.await,
+            Ok(Err(why)) => Err(AskError::NotDelivered(why)),
+            Err(panic) => {
+                let detail = format!("reading it panicked: {}", panic_text(&*panic));
+                Err(AskError::NotDelivered(NotDelivered::Undecodable { message: record.name.clone(), detail }))
+            }
         }
     }
 

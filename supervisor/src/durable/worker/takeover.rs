@@ -3,15 +3,18 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::owner::{Base, Owner};
-use super::queue::{Order, Queue};
+use super::queue::{Order, Place, Queue, Tries};
 use crate::bridge::log::Partition;
 use crate::config::DurableConfig;
 use crate::durable::outbox::Outbox;
 use crate::host::Host;
 use crate::progress::Track;
 use crate::store::TxError;
-use crate::store::durable::{dead, fence, parked};
+use crate::store::durable::fence::{self, Taken};
+use crate::store::durable::{dead, logs, parked};
 use crate::{Env, crash};
 
 /// Parked messages that are read at a time.
@@ -23,32 +26,57 @@ pub(crate) struct Takeover {
     pub queue: Queue,
 }
 
+/// How it ended.
+pub(crate) enum Took {
+    Over(Box<Takeover>),
+    /// A later owner was here, with this epoch.
+    Outrun(u64),
+}
+
+/// Which partition is taken over, by whom.
+pub(crate) struct Claim {
+    pub partition: Partition,
+    pub epoch: u64,
+    /// The log that its messages come from.
+    pub log: String,
+    pub host: Arc<Host>,
+    pub config: DurableConfig,
+    pub env: Env,
+    pub base: Option<Base>,
+    pub stop: watch::Receiver<bool>,
+}
+
 impl Takeover {
-    /// Takes over a partition with this epoch; none if a later owner was faster.
+    /// Takes over a partition, unless a later owner was here.
     ///
     /// # Errors
     /// The database's; nothing has changed then, or taking over again does no harm.
-    pub async fn begin(
-        partition: Partition,
-        epoch: u64,
-        host: Arc<Host>,
-        config: DurableConfig,
-        env: Env,
-        base: Option<Base>,
-    ) -> Result<Option<Self>, TxError> {
-        let owner = Owner { partition, epoch, host, config, env, base, last_seq: Cell::new(0) };
+    pub async fn begin(claim: Claim) -> Result<Took, TxError> {
+        let Claim { partition, epoch, log, host, config, env, base, stop } = claim;
+        let owner = Owner { partition, epoch, host, config, env, base, last_seq: Cell::new(0), stop };
         let mut queue = Queue::default();
         if let Some(base) = owner.base.clone() {
             let tx = base.database.begin(None, Track::default()).await?;
-            if !fence::take(&tx, owner.number(), epoch).await? {
-                return Ok(None);
+            let before = match fence::take(&tx, owner.number(), epoch).await? {
+                Taken::From(before) => before,
+                Taken::Outrun(epoch) => return Ok(Took::Outrun(epoch)),
+            };
+            if before != log {
+                logs::change(&tx, owner.number(), &before, &log).await?;
             }
             tx.commit().await?;
+            if !before.is_empty() && before != log {
+                let (capability, partition) = (&owner.partition.capability, owner.number());
+                tracing::warn!(
+                    %capability, partition, before, log,
+                    "messages come from another log now; what is still in the one before waits there"
+                );
+            }
             crash::point("takeover.after-fence");
             owner.find(&base, &mut queue).await?;
             base.outbox.open(&base.lane, Outbox::floor(epoch)).await?;
         }
-        Ok(Some(Self { owner, queue }))
+        Ok(Took::Over(Box::new(Self { owner, queue })))
     }
 }
 
@@ -61,7 +89,12 @@ impl Owner {
             let Some(last) = rows.last() else { break };
             after = last.seq;
             for row in rows {
-                queue.waits(&Order::from(row.order_key.as_str()), row.seq, row.due_ms, row.attempts);
+                let place = Place { order: row.order_key.as_str().into(), seq: row.seq };
+                let tries = Tries { attempts: row.attempts, tries: row.attempts };
+                match row.ordered {
+                    true => queue.waits(&place, row.due_ms, tries),
+                    false => queue.later(place, row.due_ms, tries),
+                }
             }
         }
         self.last_seq.set(after);

@@ -5,11 +5,13 @@
 //! database says that it is done, or that the partition has another owner.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use sea_orm::DbErr;
 
+use super::bare::Buried;
 use super::owner::{Attempt, Base, Owner};
-use super::queue::{Job, Order};
+use super::queue::{Job, Order, Place, Tries};
 use crate::bridge::log::Tally;
 use crate::config::AfterDead;
 use crate::crash;
@@ -25,11 +27,17 @@ pub(crate) enum Outcome {
     /// Nothing is left to be done about it.
     Finished,
     /// It waits in the database, under this number.
-    Parked { seq: u64, due_ms: u64, attempts: u32 },
+    Parked { seq: u64, due_ms: u64, tries: Tries },
+    /// It waits in memory, being one of a capability without a database.
+    Retry { due_ms: u64, tries: Tries },
+    /// Nothing is left to be done about it but what the log counts and keeps, for a capability without a database.
+    Buried(Buried),
     /// It is a dead letter, and its key is on hold.
     Held,
-    /// A dead letter was dealt with: if it held its key, that may go on; if it is tried again, it waits as this.
-    Released { held: bool, waits: Option<(Order, u64)> },
+    /// A dead letter was dealt with: if it held its key, that may go on; if it is tried again, it waits there.
+    Released { held: bool, waits: Option<Place> },
+    /// The work stops, and nothing was changed.
+    Left,
     /// The partition has another owner.
     Lost,
 }
@@ -45,7 +53,7 @@ const NONE: Tally = Tally { handled: 0, duplicates: 0, dead: 0, expired: 0 };
 #[derive(Clone, Copy)]
 enum From {
     Log { offset: u64 },
-    Parked { seq: u64, attempts: u32 },
+    Parked { seq: u64, tries: Tries },
 }
 
 /// The partition has another owner.
@@ -53,10 +61,11 @@ struct Lost;
 
 /// Works on a message from the log.
 pub(crate) async fn fresh(owner: Rc<Owner>, base: Base, job: Rc<Job>) -> Outcome {
-    let work = Work { owner, base, record: &job.record, order: job.order.clone(), ordered: job.ordered };
-    let from = From::Log { offset: job.offset };
-    let doubtful = job.doubtful && work.is_applied_elsewhere().await;
-    let done = if doubtful { work.finish(from, DUPLICATE).await } else { work.apply(from).await };
+    let work = Work::of(owner, base, &job);
+    let done = match work.at_first_sight(&job).await {
+        Some(ended) => ended,
+        None => work.apply(From::Log { offset: job.offset }).await,
+    };
     done.unwrap_or(Outcome::Lost)
 }
 
@@ -64,203 +73,294 @@ pub(crate) async fn fresh(owner: Rc<Owner>, base: Base, job: Rc<Job>) -> Outcome
 /// before what waits for it.
 pub(crate) async fn control(owner: Rc<Owner>, base: Base, job: Rc<Job>, first: Option<u64>) -> Outcome {
     let Some(control) = job.record.control else { return Outcome::Finished };
-    let work = Work { owner, base, record: &job.record, order: job.order.clone(), ordered: job.ordered };
+    let work = Work::of(owner, base, &job);
     work.control(From::Log { offset: job.offset }, control, first).await.unwrap_or(Outcome::Lost)
 }
 
 /// Works on a message that is parked.
-pub(crate) async fn again(owner: Rc<Owner>, base: Base, seq: u64, attempts: u32) -> Outcome {
-    let mut tries = 0;
+pub(crate) async fn again(owner: Rc<Owner>, base: Base, place: Place, tries: Tries) -> Outcome {
+    let Place { order, seq } = place;
+    let mut failures = 0;
     let row = loop {
         match parked::load(base.database.reads(), owner.number(), seq - 1, 1).await {
             Ok(rows) => break rows.into_iter().find(|row| row.seq == seq),
-            Err(error) => owner.told(&mut tries, &error).await,
+            Err(error) => owner.told(&mut failures, &error).await,
         }
     };
     // Gone means done: an earlier attempt whose commit was not answered.
     let Some(row) = row else { return Outcome::Finished };
-    let from = From::Parked { seq, attempts };
-    let order: Order = row.order_key.as_str().into();
+    let from = From::Parked { seq, tries };
     match Record::decode(&row.record) {
         Ok(record) => {
-            let work = Work { owner, base, record: &record, order, ordered: row.ordered };
+            let work = Work { owner, base, record: &record, order };
             work.apply(from).await.unwrap_or(Outcome::Lost)
         }
-        Err(error) => {
-            tracing::error!(id = row.id, %error, "a parked message cannot be read any more");
-            Outcome::Held
-        }
+        Err(error) => unreadable(owner, base, row, from, error.to_string()).await,
     }
 }
 
-/// Parks a message that has to wait behind others of its key, or for its time.
-pub(crate) async fn park(owner: Rc<Owner>, base: Base, job: Rc<Job>, seq: u64, due_ms: u64) -> Outcome {
-    let work = Work { owner, base, record: &job.record, order: job.order.clone(), ordered: job.ordered };
-    let settled = work.park(From::Log { offset: job.offset }, seq, due_ms, 0, None).await;
-    settled.unwrap_or(Outcome::Lost)
+/// Gives up a parked message whose bytes cannot be read any more.
+async fn unreadable(owner: Rc<Owner>, base: Base, row: parked::Parked, from: From, why: String) -> Outcome {
+    tracing::error!(id = row.id, why, "a parked message cannot be read any more and is a dead letter now");
+    let letter = DeadLetter {
+        id: row.id,
+        capability: owner.partition.capability.to_string(),
+        partition: owner.number(),
+        order_key: row.order_key,
+        ordered: row.ordered,
+        name: String::new(),
+        reason: Reason::Unreadable,
+        attempts: row.attempts,
+        error: Some(why),
+        trace: String::new(),
+        first_at_ms: 0,
+        dead_at_ms: owner.env.wall_ms(),
+        held: row.ordered && owner.config.after_dead == AfterDead::Hold,
+        record: row.record,
+    };
+    let steps = Steps { owner: &owner, base: &base };
+    let bury = async |tx: &Tx<'_>| dead::bury(tx, std::slice::from_ref(&letter)).await.map(|()| true);
+    match steps.settle(from, &letter.id, DEAD, bury).await {
+        Ok(true) if letter.held => Outcome::Held,
+        Ok(_) => Outcome::Finished,
+        Err(Lost) => Outcome::Lost,
+    }
+}
+
+/// Parks a message that has to wait behind others of its key, or until a moment.
+pub(crate) async fn park(owner: Rc<Owner>, base: Base, job: Rc<Job>, seq: u64, due_ms: Option<u64>) -> Outcome {
+    let work = Work::of(owner, base, &job);
+    let from = From::Log { offset: job.offset };
+    if let Some(ended) = work.at_first_sight(&job).await {
+        return ended.unwrap_or(Outcome::Lost);
+    }
+    let row = work.row(seq, due_ms.is_none(), due_ms.unwrap_or(0), Tries::default(), None);
+    // Of two copies that are on their way to the same place one gets there.
+    let another = async || job.doubtful && work.is_applied_elsewhere().await;
+    match work.park(from, row, Tries::default(), another).await {
+        Ok(Outcome::Finished) => work.finish(from, DUPLICATE).await.unwrap_or(Outcome::Lost),
+        parked => parked.unwrap_or(Outcome::Lost),
+    }
 }
 
 /// Marks a copy of a message that was applied already.
 pub(crate) async fn duplicate(owner: Rc<Owner>, base: Base, job: Rc<Job>) -> Outcome {
-    let work = Work { owner, base, record: &job.record, order: job.order.clone(), ordered: job.ordered };
+    let work = Work::of(owner, base, &job);
     work.finish(From::Log { offset: job.offset }, DUPLICATE).await.unwrap_or(Outcome::Lost)
 }
 
-/// Gives up a message whose age makes it unknown whether it was applied.
-pub(crate) async fn too_old(owner: Rc<Owner>, base: Base, job: Rc<Job>) -> Outcome {
-    let work = Work { owner, base, record: &job.record, order: job.order.clone(), ordered: job.ordered };
-    let hours = work.owner.config.inbox_retention_hours;
-    let why =
-        format!("it is older than durable.inbox_retention_hours ({hours}): it may have been applied and forgotten");
-    work.bury(From::Log { offset: job.offset }, Reason::TooOld, 0, why).await.unwrap_or(Outcome::Lost)
-}
-
+/// What is done about one message.
 struct Work<'a> {
     owner: Rc<Owner>,
     base: Base,
     record: &'a Record,
     order: Order,
-    ordered: bool,
 }
 
-impl Work<'_> {
+/// Transactions of the owner's own.
+struct Steps<'a> {
+    owner: &'a Owner,
+    base: &'a Base,
+}
+
+impl<'a> Work<'a> {
+    fn of(owner: Rc<Owner>, base: Base, job: &'a Job) -> Self {
+        Self { owner, base, record: &job.record, order: job.order.clone() }
+    }
+
+    fn steps(&self) -> Steps<'_> {
+        Steps { owner: &self.owner, base: &self.base }
+    }
+
+    /// What becomes of a message from the log before anybody tries to apply it, if it is not to be tried.
+    async fn at_first_sight(&self, job: &Job) -> Option<Result<Outcome, Lost>> {
+        let from = From::Log { offset: job.offset };
+        if job.doubtful && self.is_applied_elsewhere().await {
+            return Some(self.finish(from, DUPLICATE).await);
+        }
+        let hours = self.owner.config.inbox_retention_hours;
+        let retention_ms = Duration::from_hours(hours).as_millis() as u64;
+        if self.record.id.time_ms().saturating_add(retention_ms) >= self.owner.env.wall_ms() {
+            return None;
+        }
+        let why =
+            format!("it is older than durable.inbox_retention_hours ({hours}): it may have been applied and forgotten");
+        Some(self.bury(from, Reason::TooOld, 0, why).await)
+    }
+
     /// Nothing is left to be done about the message.
     async fn finish(&self, from: From, tally: Tally) -> Result<Outcome, Lost> {
-        self.settle(from, tally, async |_| Ok(())).await?;
+        self.settle(from, tally, async |_| Ok(true)).await?;
         Ok(Outcome::Finished)
     }
 
     async fn apply(&self, from: From) -> Result<Outcome, Lost> {
-        if self.owner.is_expired(self.record) {
-            let (message, id) = (&self.record.name, &self.record.id);
-            tracing::info!(message, %id, "a message expired before it was handled");
-            return self.finish(from, EXPIRED).await;
-        }
-        let (offset, parked, attempts) = match from {
-            From::Log { offset } => (offset, None, 0),
-            From::Parked { seq, attempts } => (0, Some(seq), attempts),
+        let (offset, parked, tries) = match from {
+            From::Log { offset } => (offset, None, Tries::default()),
+            From::Parked { seq, tries } => (0, Some(seq), tries),
         };
         let (why, counts) = match self.owner.attempt(self.record, offset, parked).await {
             Attempt::Applied => return Ok(Outcome::Finished),
-            Attempt::Rejected(why) => return self.bury(from, Reason::Rejected, attempts + 1, why).await,
-            Attempt::Unreadable(why) => return self.bury(from, Reason::Unreadable, attempts + 1, why).await,
+            Attempt::Expired => return self.finish(from, EXPIRED).await,
+            Attempt::Left => return Ok(Outcome::Left),
+            Attempt::Rejected(why) => return self.bury(from, Reason::Rejected, tries.attempts + 1, why).await,
+            Attempt::Unreadable(why) => return self.bury(from, Reason::Unreadable, tries.attempts + 1, why).await,
             Attempt::Failed { why, counts } => (why, counts),
-            Attempt::Doubtful(_) if self.is_settled(from).await => return Ok(Outcome::Finished),
+            Attempt::Unsupported(why) => (why, true),
+            Attempt::Doubtful(_) if self.steps().is_settled(from, self.record.id.as_str()).await => {
+                return Ok(Outcome::Finished);
+            }
             Attempt::Doubtful(why) => (why, true),
         };
-        let attempts = attempts + 1;
-        if counts && attempts >= self.owner.config.attempts {
-            return self.bury(from, Reason::Attempts, attempts, why).await;
+        let tries = tries.another(counts);
+        if counts && tries.attempts >= self.owner.config.attempts {
+            return self.bury(from, self.owner.reason_of(self.record), tries.attempts, why).await;
         }
-        let due_ms = self.owner.env.wall_ms() + self.owner.backoff(attempts).as_millis() as u64;
+        let due_ms = self.owner.next_try(tries);
         match from {
-            From::Log { .. } => self.park(from, self.owner.next_seq(), due_ms, attempts, Some(why)).await,
+            From::Log { .. } => {
+                let row = self.row(self.owner.next_seq(), self.record.key.is_some(), due_ms, tries, Some(why));
+                self.park(from, row, tries, async || false).await
+            }
             From::Parked { seq, .. } => {
-                let number = self.owner.number();
-                let note = async |tx: &Tx<'_>| parked::failed(tx, number, seq, attempts, due_ms, &why).await.map(drop);
-                self.advance(NONE, note).await?;
-                Ok(Outcome::Parked { seq, due_ms, attempts })
+                let (number, attempts) = (self.owner.number(), tries.attempts);
+                let note = async |tx: &Tx<'_>| parked::failed(tx, number, seq, attempts, due_ms, &why).await;
+                self.steps().advance(note).await?;
+                Ok(Outcome::Parked { seq, due_ms, tries })
             }
         }
     }
 
-    async fn park(
-        &self,
-        from: From,
-        seq: u64,
-        due_ms: u64,
-        attempts: u32,
-        error: Option<String>,
-    ) -> Result<Outcome, Lost> {
-        let row = parked::Parked {
+    /// The message as it waits in the database; `ordered` if its place is among those of its key already.
+    fn row(&self, seq: u64, ordered: bool, due_ms: u64, tries: Tries, error: Option<String>) -> parked::Parked {
+        parked::Parked {
             partition: self.owner.number(),
             seq,
             id: self.record.id.to_string(),
             order_key: self.order.to_string(),
-            ordered: self.ordered,
-            attempts,
+            ordered,
+            attempts: tries.attempts,
             due_ms,
             error,
-            held: false,
             record: self.record.encode().unwrap_or_default(),
-        };
-        self.settle(from, NONE, async |tx| parked::park(tx, std::slice::from_ref(&row)).await).await?;
-        Ok(Outcome::Parked { seq, due_ms, attempts })
+        }
+    }
+
+    /// Puts the message into the database; `Finished`, and nothing is done, once another copy of it is there.
+    async fn park(
+        &self,
+        from: From,
+        row: parked::Parked,
+        tries: Tries,
+        another: impl AsyncFn() -> bool,
+    ) -> Result<Outcome, Lost> {
+        let steps = self.steps();
+        let mut failures = 0;
+        loop {
+            let park = async |tx: &Tx<'_>| parked::park(tx, std::slice::from_ref(&row)).await.map(|()| true);
+            match steps.try_settle(from, self.record.id.as_str(), NONE, &park).await {
+                Ok(_) => break,
+                Err(TxError::Fenced) => return Err(Lost),
+                Err(_) if steps.is_settled(from, self.record.id.as_str()).await => break,
+                Err(_) if another().await => return Ok(Outcome::Finished),
+                Err(error) => self.owner.tries_again(&mut failures, &error).await?,
+            }
+        }
+        Ok(Outcome::Parked { seq: row.seq, due_ms: row.due_ms, tries })
     }
 
     async fn bury(&self, from: From, reason: Reason, attempts: u32, why: String) -> Result<Outcome, Lost> {
         let (message, id) = (&self.record.name, &self.record.id);
         tracing::error!(message, %id, reason = reason.as_str(), attempts, why, "a message is a dead letter now");
-        let now = self.owner.env.wall_ms();
-        let held = self.ordered && self.owner.config.after_dead == AfterDead::Hold;
+        let ordered = self.record.key.is_some();
+        let held = ordered && self.owner.config.after_dead == AfterDead::Hold;
         let letter = DeadLetter {
             id: id.to_string(),
             capability: self.owner.partition.capability.to_string(),
             partition: self.owner.number(),
             order_key: self.order.to_string(),
-            ordered: self.ordered,
+            ordered,
             name: message.clone(),
             reason,
             attempts,
             error: Some(why),
             trace: self.record.trace.clone(),
             first_at_ms: self.record.at,
-            dead_at_ms: now,
+            dead_at_ms: self.owner.env.wall_ms(),
             held,
             record: self.record.encode().unwrap_or_default(),
         };
-        self.settle(from, DEAD, async |tx| dead::bury(tx, std::slice::from_ref(&letter)).await).await?;
-        Ok(if held { Outcome::Held } else { Outcome::Finished })
+        let bury = async |tx: &Tx<'_>| dead::bury(tx, std::slice::from_ref(&letter)).await.map(|()| true);
+        let now = self.settle(from, DEAD, bury).await?;
+        // What had come to an end before, by a commit that was not answered, may have been applied.
+        Ok(if held && (now || self.is_dead().await) { Outcome::Held } else { Outcome::Finished })
+    }
+
+    async fn is_dead(&self) -> bool {
+        let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
+        let found = self.steps().until_answered(async || dead::find(self.base.database.reads(), id).await).await;
+        found.iter().any(|letter| letter.capability == capability)
     }
 
     async fn control(&self, from: From, control: Control, first: Option<u64>) -> Result<Outcome, Lost> {
         let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
-        let found = self.until_answered(async || dead::find(self.base.database.reads(), id).await).await;
+        let found = self.steps().until_answered(async || dead::find(self.base.database.reads(), id).await).await;
         let Some(letter) = found.into_iter().find(|letter| letter.capability == capability) else {
             // Somebody else was faster.
             return self.finish(from, HANDLED).await;
         };
         let held = letter.held;
-        let order: Order = if held { letter.order_key.as_str().into() } else { id.into() };
-        let number = || first.filter(|_| held).unwrap_or_else(|| self.owner.next_seq());
-        let waits = (control == Control::Replay).then(|| (order, number()));
-        let row = waits.as_ref().map(|(order, seq)| parked::Parked {
+        let row = (control == Control::Replay).then(|| parked::Parked {
             partition: self.owner.number(),
-            seq: *seq,
+            seq: first.filter(|_| held).unwrap_or_else(|| self.owner.next_seq()),
             id: id.into(),
-            order_key: order.to_string(),
+            order_key: letter.order_key.clone(),
             ordered: held,
             attempts: 0,
             due_ms: 0,
             error: None,
-            held: false,
             record: letter.record.clone(),
         });
         let tally = if row.is_some() { NONE } else { HANDLED };
         let write = async |tx: &Tx<'_>| {
-            dead::remove(tx, &[(id, capability)]).await?;
+            if dead::remove(tx, &[(id, capability)]).await? == 0 {
+                return Ok(false);
+            }
             if let Some(row) = &row {
                 parked::park(tx, std::slice::from_ref(row)).await?;
             }
-            Ok(())
+            Ok(true)
         };
-        self.settle(from, tally, write).await?;
+        if !self.settle(from, tally, write).await? {
+            return self.finish(from, HANDLED).await;
+        }
+        let waits = row.map(|row| Place { order: row.order_key.as_str().into(), seq: row.seq });
         Ok(Outcome::Released { held, waits })
     }
 
     /// Whether a copy of the message at another offset was applied or is parked.
     async fn is_applied_elsewhere(&self) -> bool {
         let id = self.record.id.as_str();
-        let seen = self.until_answered(async || inbox::seen(self.base.database.reads(), &[id]).await).await;
+        let seen = self.steps().until_answered(async || inbox::seen(self.base.database.reads(), &[id]).await).await;
         seen.contains_key(id)
     }
 
-    /// Whether a step on the message that was not answered took place after all.
-    async fn is_settled(&self, from: From) -> bool {
+    async fn settle(
+        &self,
+        from: From,
+        tally: Tally,
+        write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
+    ) -> Result<bool, Lost> {
+        self.steps().settle(from, self.record.id.as_str(), tally, write).await
+    }
+}
+
+impl Steps<'_> {
+    /// Whether a step on a message that was not answered took place after all.
+    async fn is_settled(&self, from: From, id: &str) -> bool {
         let reads = self.base.database.reads();
         match from {
             From::Log { offset } => {
-                let id = self.record.id.as_str();
                 let seen = self.until_answered(async || inbox::seen(reads, &[id]).await).await;
                 seen.get(id).is_some_and(|offsets| offsets.contains(&offset))
             }
@@ -272,60 +372,81 @@ impl Work<'_> {
         }
     }
 
-    /// Ends the present place of the message, in one transaction with what `write` writes.
+    /// Ends the present place of a message with this id, in one transaction with what `write` writes. `false` if that was
+    /// done before, by a step whose commit was not answered, or if `write` says that there is nothing to be written.
     async fn settle(
         &self,
         from: From,
+        id: &str,
         tally: Tally,
-        write: impl AsyncFn(&Tx<'_>) -> Result<(), DbErr>,
-    ) -> Result<(), Lost> {
+        write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
+    ) -> Result<bool, Lost> {
+        let mut failures = 0;
+        loop {
+            match self.try_settle(from, id, tally, &write).await {
+                Ok(now) => return Ok(now),
+                Err(TxError::Fenced) => return Err(Lost),
+                Err(_) if failures > 0 && self.is_settled(from, id).await => return Ok(false),
+                Err(error) => self.owner.tries_again(&mut failures, &error).await?,
+            }
+        }
+    }
+
+    /// Tries once to [`settle`](Self::settle).
+    async fn try_settle(
+        &self,
+        from: From,
+        id: &str,
+        tally: Tally,
+        write: &impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
+    ) -> Result<bool, TxError> {
         let leave = async |tx: &Tx<'_>| {
             match from {
                 From::Log { offset } => {
-                    let at_ms = self.record.id.time_ms().max(self.owner.env.wall_ms());
-                    inbox::insert(tx, &[inbox::Mark { id: self.record.id.as_str(), offset, at_ms }]).await?;
+                    let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms());
+                    inbox::insert(tx, &[inbox::Mark { id, offset, at_ms }]).await?;
                 }
-                From::Parked { seq, .. } => drop(parked::remove(tx, self.owner.number(), seq).await?),
+                From::Parked { seq, .. } => {
+                    if !parked::remove(tx, self.owner.number(), seq).await? {
+                        return Ok(false);
+                    }
+                }
             }
             write(tx).await
         };
-        let mut tries = 0;
-        loop {
-            match self.try_advance(tally, &leave).await {
-                Ok(()) => return Ok(()),
-                Err(TxError::Fenced) => return Err(Lost),
-                Err(_) if tries > 0 && self.is_settled(from).await => return Ok(()),
-                Err(error) => self.owner.told(&mut tries, &error).await,
-            }
-        }
+        self.try_advance(tally, &leave).await
     }
 
     /// One transaction under the partition's epoch that changes nothing if it is repeated.
-    async fn advance(&self, tally: Tally, write: impl AsyncFn(&Tx<'_>) -> Result<(), DbErr>) -> Result<(), Lost> {
-        let mut tries = 0;
+    async fn advance(&self, write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>) -> Result<(), Lost> {
+        let mut failures = 0;
         loop {
-            match self.try_advance(tally, &write).await {
-                Ok(()) => return Ok(()),
+            match self.try_advance(NONE, &write).await {
+                Ok(_) => return Ok(()),
                 Err(TxError::Fenced) => return Err(Lost),
-                Err(error) => self.owner.told(&mut tries, &error).await,
+                Err(error) => self.owner.tries_again(&mut failures, &error).await?,
             }
         }
     }
 
+    /// One transaction under the partition's epoch; undone if `write` says that nothing is to be written.
     async fn try_advance(
         &self,
         tally: Tally,
-        write: &impl AsyncFn(&Tx<'_>) -> Result<(), DbErr>,
-    ) -> Result<(), TxError> {
+        write: &impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
+    ) -> Result<bool, TxError> {
         let tx = self.base.database.begin(None, Track::default()).await?;
         if !fence::advance(&tx, self.owner.number(), self.owner.epoch, tally).await? {
             return Err(TxError::Fenced);
         }
-        write(&tx).await?;
+        if !write(&tx).await? {
+            tx.rollback().await?;
+            return Ok(false);
+        }
         crash::point("settle.before-commit");
         tx.commit().await?;
         crash::point("settle.after-commit");
-        Ok(())
+        Ok(true)
     }
 
     /// Asks the database until it answers.
@@ -349,5 +470,14 @@ impl Owner {
             tracing::warn!(%capability, partition, %error, "durable messages wait for the database; trying again");
         }
         self.pause(*tries).await;
+    }
+
+    /// As [`Owner::told`], unless the work stops: what is not settled is found by whoever has the partition next.
+    async fn tries_again(&self, tries: &mut u32, error: &dyn std::fmt::Display) -> Result<(), Lost> {
+        if self.is_stopping() {
+            return Err(Lost);
+        }
+        self.told(tries, error).await;
+        Ok(())
     }
 }

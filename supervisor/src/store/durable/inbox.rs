@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use essaim_contract::MessageId;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::bulk::{self, Fill};
@@ -19,6 +20,11 @@ pub(crate) struct Mark<'a> {
     pub offset: u64,
     /// The later of the time that its id carries and of now: the id counts its age from here.
     pub at_ms: u64,
+}
+
+/// From when on the age of an id counts: from the later of the time that it carries and of now.
+pub(crate) fn remembered_from(id: &str, now_ms: u64) -> u64 {
+    MessageId::parse(id).map_or(0, |id| id.time_ms()).max(now_ms)
 }
 
 /// Which of these ids are in the inbox, and with what offsets.

@@ -1,6 +1,6 @@
 //! What became of a partition's messages, as far as its capability's database knows.
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::fence::{Fence, fence};
 use super::{number, rows};
@@ -11,13 +11,20 @@ pub(crate) struct Line {
     pub fence: Fence,
     /// Messages that have left the log and are not finished.
     pub parked: u64,
+    /// Messages that are accounted for here and came from other logs than the present one.
+    pub before: i64,
 }
 
 /// All partitions that ever had an owner here, at one moment.
 pub(crate) async fn read(db: &impl ConnectionTrait) -> Result<Vec<Line>, DbErr> {
     // One statement sees one state of the database, so that a message is either parked or counted.
     let sql = "SELECT f.partition, f.epoch, f.handled, f.duplicates, f.dead, f.expired, \
-               (SELECT count(*) FROM essaim_parked AS p WHERE p.partition = f.partition) AS parked \
+               (SELECT count(*) FROM essaim_parked AS p WHERE p.partition = f.partition) AS parked, \
+               (SELECT l.before FROM essaim_logs AS l WHERE l.partition = f.partition AND l.log = f.log) AS before \
                FROM essaim_fence AS f ORDER BY f.partition";
-    rows(db, sql, [], |row| Ok(Line { fence: fence(row)?, parked: number(row, 6)? })).await
+    let line = |row: &QueryResult| {
+        let before: Option<i64> = row.try_get_by_index(7)?;
+        Ok(Line { fence: fence(row)?, parked: number(row, 6)?, before: before.unwrap_or(0) })
+    };
+    rows(db, sql, [], line).await
 }

@@ -8,6 +8,7 @@
 //! # Layout
 //! - `tables`: how the tables come to be.
 //! - `fence`: who may work on a partition, and what it counts; `ledger`: that beside what waits.
+//! - `logs`: which log messages come from.
 //! - `inbox`: messages that were applied; `outbox`: messages that are to be stored in the log.
 //! - `kept`: events that are kept for those who subscribe later.
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
@@ -24,6 +25,7 @@ pub(crate) mod fence;
 pub(crate) mod inbox;
 pub(crate) mod kept;
 pub(crate) mod ledger;
+pub(crate) mod logs;
 pub(crate) mod outbox;
 pub(crate) mod parked;
 pub(crate) mod schedules;

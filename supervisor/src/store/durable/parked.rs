@@ -17,7 +17,8 @@ pub(crate) struct Parked {
     pub id: String,
     /// What orders it.
     pub order_key: String,
-    /// Whether later messages of its key wait for it: not for one without a key, nor for one whose time has not come.
+    /// Whether it has its place among those of its key, so that later ones wait for it: not without a key, nor if it was
+    /// parked until a moment.
     pub ordered: bool,
     /// Attempts that failed.
     pub attempts: u32,
@@ -25,8 +26,6 @@ pub(crate) struct Parked {
     pub due_ms: u64,
     /// Why the last attempt failed.
     pub error: Option<String>,
-    /// It waits until a dead letter of its key is dealt with.
-    pub held: bool,
     /// The encoded record.
     pub record: Vec<u8>,
 }
@@ -49,7 +48,8 @@ pub(crate) async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Resu
             int(m.attempts),
             int(m.due_ms),
             m.error.as_deref().map_or(Value::String(None), words),
-            Value::from(m.held),
+            // A column of old that nothing reads.
+            Value::from(false),
             Value::from(m.record.clone()),
         ]
     })
@@ -63,7 +63,7 @@ pub(crate) async fn load(
     after_seq: u64,
     most: u32,
 ) -> Result<Vec<Parked>, DbErr> {
-    let sql = "SELECT partition, seq, id, order_key, ordered, attempts, due_ms, error, held, record \
+    let sql = "SELECT partition, seq, id, order_key, ordered, attempts, due_ms, error, record \
                FROM essaim_parked WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3";
     rows(db, sql, [int(partition), int(after_seq), int(most)], parked).await
 }
@@ -109,7 +109,6 @@ fn parked(row: &QueryResult) -> Result<Parked, DbErr> {
         attempts: number(row, 5)?,
         due_ms: number(row, 6)?,
         error: row.try_get_by_index(7)?,
-        held: row.try_get_by_index(8)?,
-        record: row.try_get_by_index(9)?,
+        record: row.try_get_by_index(8)?,
     })
 }

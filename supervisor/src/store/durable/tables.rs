@@ -9,7 +9,7 @@ use crate::store::Schema;
 /// stays: a release adds tables and columns that the one before does not need, and raises `min_compatible` when it no
 /// longer writes what older ones read.
 pub(crate) fn schema() -> Schema {
-    Schema::new(vec![Box::new(DurableMessages), Box::new(KeptEvents)]).min_compatible(1)
+    Schema::new(vec![Box::new(DurableMessages), Box::new(KeptEvents), Box::new(Logs)]).min_compatible(1)
 }
 
 /// `CLUSTERED` tables are small rows kept in the order of their key. Rows of the others hold a record of any size, and
@@ -49,6 +49,16 @@ const KEPT_EVENTS: [&str; 4] = [
      since BIGINT NOT NULL, through BIGINT NOT NULL, PRIMARY KEY (lane, event, subscriber)) CLUSTERED",
 ];
 
+/// A capability can go on with another log. `before` is how many messages are accounted for here that the log has not
+/// appended, and `until` how many all were when the log was left. The indexes were of no use.
+const LOGS: [&str; 4] = [
+    "ALTER TABLE essaim_fence ADD COLUMN log TEXT NOT NULL DEFAULT ''",
+    "CREATE TABLE essaim_logs (partition BIGINT NOT NULL, log TEXT NOT NULL, before BIGINT NOT NULL, until BIGINT, \
+     PRIMARY KEY (partition, log)) CLUSTERED",
+    "DROP INDEX essaim_parked_keys",
+    "DROP INDEX essaim_parked_due",
+];
+
 /// Declares a migration that runs statements.
 macro_rules! migration {
     ($name:ident, $known_as:literal, $statements:expr) => {
@@ -74,6 +84,7 @@ macro_rules! migration {
 }
 migration!(DurableMessages, "essaim_durable_messages", DURABLE_MESSAGES);
 migration!(KeptEvents, "essaim_kept_events", KEPT_EVENTS);
+migration!(Logs, "essaim_logs", LOGS);
 
 /// Ids and keys are compared byte by byte on either, as Rust does, whatever the language of the server is.
 fn in_words_of(backend: DbBackend, sql: &str) -> String {

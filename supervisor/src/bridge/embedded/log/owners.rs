@@ -31,7 +31,7 @@ impl Owners {
     ) -> Vec<Owned> {
         let host = &tending.host;
         self.owners.resize(partitions as usize, None);
-        for &number in &tending.given_up {
+        for &number in tending.given_up.iter().chain(tending.outrun.iter().map(|(number, _)| number)) {
             if let Some(owner) = self.owners.get_mut(number as usize) {
                 owner.take_if(|(owner, _)| owner == host);
             }
@@ -53,6 +53,11 @@ impl Owners {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Whether a partition is this host's.
+    pub fn has(&self, host: &str, number: u32) -> bool {
+        matches!(self.owners.get(number as usize), Some(Some((owner, _))) if owner == host)
     }
 
     fn forget_the_silent(&mut self, now: Instant) {

@@ -116,12 +116,19 @@ pub(super) async fn partitions(db: &impl ConnectionTrait) -> Result<Vec<(Partiti
             last: number(row, 3)?,
             appended: number(row, 4)?,
             waiting: number(row, 5)?,
+            parked: 0,
             epoch: number(row, 6)?,
             tally: tally(row, 7)?,
         };
         Ok((partition, row))
     };
     db.query_all_raw(statement(PARTITIONS, [])).await?.iter().map(partition).collect()
+}
+
+/// What tells this log from others.
+pub(super) async fn identity(db: &impl ConnectionTrait) -> Result<String, DbErr> {
+    let row = db.query_one_raw(statement("SELECT identity FROM identity", [])).await?;
+    row.map_or_else(|| Err(DbErr::RecordNotFound("the log has no identity".into())), |row| text(&row, 0))
 }
 
 /// The whole registry.

@@ -23,7 +23,7 @@ const TABLES: &str = "
         PRIMARY KEY (capability, id)) STRICT;";
 
 pub(super) fn schema() -> Schema {
-    Schema::new(vec![Box::new(TheLog)])
+    Schema::new(vec![Box::new(TheLog), Box::new(Identity)])
 }
 
 struct TheLog;
@@ -38,5 +38,23 @@ impl MigrationName for TheLog {
 impl MigrationTrait for TheLog {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.get_connection().execute_unprepared(TABLES).await.map(drop)
+    }
+}
+
+/// What tells this log from others: it is made with the file.
+struct Identity;
+
+impl MigrationName for Identity {
+    fn name(&self) -> &str {
+        "m0002_identity"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Identity {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "CREATE TABLE identity (identity TEXT PRIMARY KEY) STRICT;
+            INSERT INTO identity (identity) VALUES ('embedded/' || lower(hex(randomblob(16))));";
+        manager.get_connection().execute_unprepared(sql).await.map(drop)
     }
 }

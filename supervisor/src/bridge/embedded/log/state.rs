@@ -32,6 +32,8 @@ pub(super) struct Row {
     pub appended: u64,
     /// Messages in its entries.
     pub waiting: u64,
+    /// Messages that its owner has parked; known as soon as there is an owner, so it is not stored.
+    pub parked: u64,
     /// The highest epoch that an owner has had.
     pub epoch: u64,
     pub tally: Tally,
@@ -118,10 +120,18 @@ impl State {
         true
     }
 
-    /// A new epoch for an owner of this partition, higher than any before, in this file or in one that was lost.
+    /// A database has seen an epoch that another log gave: the next one is higher.
+    pub fn outrun(&mut self, partition: Partition, seen: u64, changes: &mut Changes) {
+        let row = self.rows.entry(partition.clone()).or_default();
+        row.epoch = row.epoch.max(seen);
+        changes.rows.insert(partition);
+    }
+
+    /// A new epoch for an owner of this partition, higher than any before, in this file or in one that was lost: in
+    /// microseconds since 1970, as all logs give them, since a capability can go on with another log.
     pub fn next_epoch(&mut self, partition: Partition, wall_ms: u64, changes: &mut Changes) -> u64 {
         let row = self.rows.entry(partition.clone()).or_default();
-        row.epoch = wall_ms.max(row.epoch + 1);
+        row.epoch = wall_ms.saturating_mul(1_000).max(row.epoch + 1);
         changes.rows.insert(partition);
         row.epoch
     }
@@ -147,6 +157,7 @@ impl State {
         if acknowledge.epoch < row.epoch {
             return Ok(Acknowledged::Fenced);
         }
+        row.parked = acknowledge.parked;
         let mut repeated = !acknowledge.positions.is_empty();
         for position in &acknowledge.positions {
             if let Some(count) = removed.remove(&(row.id, position.0)) {
@@ -185,8 +196,9 @@ impl State {
 
     fn append_one(&mut self, most: u64, append: &Append, changes: &mut Changes) -> Appended {
         let row = self.rows.entry(append.to.clone()).or_default();
-        if row.waiting >= most {
-            return Appended::Full { waiting: row.waiting };
+        let waiting = row.waiting + row.parked;
+        if waiting >= most && !append.urgent {
+            return Appended::Full { waiting };
         }
         let (first, count) = (row.appended, append.count);
         row.last += 1;

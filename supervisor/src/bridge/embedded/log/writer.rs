@@ -104,12 +104,15 @@ impl Writer {
                 continue;
             };
             let capability = &tending.capability;
+            let owners = self.owners.entry(capability.clone()).or_default();
+            for &(number, seen) in tending.outrun.iter().filter(|(number, _)| owners.has(&tending.host, *number)) {
+                state.outrun(Partition { capability: capability.clone(), number }, seen, changes);
+            }
             let wall_ms = self.env.wall_ms();
             let epoch = |number| {
                 let partition = Partition { capability: capability.clone(), number };
                 state.next_epoch(partition, wall_ms, changes)
             };
-            let owners = self.owners.entry(capability.clone()).or_default();
             answer.set(Ok(owners.tend(tending, partitions, self.env.now(), epoch)));
             changes.tended.push(capability.clone());
         }

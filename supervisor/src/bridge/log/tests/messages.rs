@@ -99,6 +99,22 @@ pub(crate) async fn a_full_partition_takes_nothing_and_others_of_the_call_do(fix
     assert_eq!(log.append(version, 2, &[messages(0, 1, "e")]).await.unwrap(), [first(3)]);
 }
 
+pub(crate) async fn what_is_parked_takes_room_and_what_is_urgent_needs_none(fixture: impl Fixture) {
+    let log = fixture.log();
+    open_shop(log, 1).await;
+    let epochs = own_all(log, "a", SURELY).await;
+    let version = log.registry().await.unwrap().version;
+    let parked = |parked| Acknowledge { parked, ..acknowledge(0, epochs[0], &[]) };
+    log.acknowledge(&[parked(2)]).await.unwrap();
+    assert_eq!(log.append(version, 2, &[messages(0, 1, "a")]).await.unwrap(), [Appended::Full { waiting: 2 }]);
+    let urgent = Append { urgent: true, ..messages(0, 1, "b") };
+    assert_eq!(log.append(version, 2, &[urgent]).await.unwrap(), [Appended::Stored { first: 0 }]);
+    log.acknowledge(&[parked(0)]).await.unwrap();
+    assert_eq!(log.append(version, 2, &[messages(0, 1, "c")]).await.unwrap(), [Appended::Stored { first: 1 }]);
+    assert_eq!(texts(&read(log, 0).await), ["b", "c"]);
+    assert_eq!(count(log, 0).await.waiting, 2, "what is parked is not in the log");
+}
+
 pub(crate) async fn a_sender_that_knows_an_older_registry_stores_nothing(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;

@@ -50,6 +50,7 @@ macro_rules! conformance {
                 a_reader_wakes_up_when_something_is_appended
                 a_reader_that_waits_in_vain_gets_nothing
                 a_full_partition_takes_nothing_and_others_of_the_call_do
+                what_is_parked_takes_room_and_what_is_urgent_needs_none
                 a_sender_that_knows_an_older_registry_stores_nothing
                 senders_at_once_lose_nothing_and_share_no_offset;
             storing:
@@ -58,7 +59,8 @@ macro_rules! conformance {
                 what_an_acknowledgement_does_not_name_stays
                 counts_are_those_of_the_entries
                 dead_letters_are_kept_once_listed_and_forgotten
-                everything_is_there_after_reopening;
+                everything_is_there_after_reopening
+                a_log_is_known_by_its_identity;
             registry:
                 a_number_of_partitions_stays_as_it_was_first
                 subscriptions_come_and_go_with_a_new_version_each
@@ -70,7 +72,8 @@ macro_rules! conformance {
                 a_host_that_falls_silent_loses_its_partitions_after_its_lease
                 a_host_that_leaves_gives_everything_away_at_once
                 a_host_that_cannot_handle_what_another_can_owns_nothing
-                epochs_rise_with_each_owner_and_after_reopening;
+                epochs_rise_with_each_owner_and_after_reopening
+                an_owner_whose_database_is_ahead_gets_a_higher_epoch;
         ]);
     };
 }
@@ -91,12 +94,12 @@ pub(crate) fn partition(number: u32) -> Partition {
 
 /// An append of so many messages; the bytes are their text.
 pub(crate) fn messages(number: u32, count: u32, text: &str) -> Append {
-    Append { to: partition(number), count, batch: Bytes::copy_from_slice(text.as_bytes()) }
+    Append { to: partition(number), count, batch: Bytes::copy_from_slice(text.as_bytes()), urgent: false }
 }
 
 pub(crate) fn acknowledge(number: u32, epoch: u64, positions: &[Position]) -> Acknowledge {
     let (tally, dead) = (Tally::default(), Vec::new());
-    Acknowledge { partition: partition(number), epoch, positions: positions.to_vec(), tally, dead }
+    Acknowledge { partition: partition(number), epoch, positions: positions.to_vec(), tally, dead, parked: 0 }
 }
 
 /// Registers the shop.
@@ -135,6 +138,7 @@ pub(crate) fn host(name: &str, handles: &str, lease: Duration) -> Tending {
         handles: handles.chars().map(String::from).collect(),
         leaving: false,
         given_up: Vec::new(),
+        outrun: Vec::new(),
         lease,
     }
 }

@@ -98,3 +98,17 @@ pub(crate) async fn epochs_rise_with_each_owner_and_after_reopening(fixture: imp
     let old = log.acknowledge(&[acknowledge(0, epochs[2], &[position])]).await.unwrap();
     assert_eq!(old, [Acknowledged::Fenced]);
 }
+
+pub(crate) async fn an_owner_whose_database_is_ahead_gets_a_higher_epoch(fixture: impl Fixture) {
+    let log = fixture.log();
+    open_shop(log, 2).await;
+    let before = own_all(log, "a", SURELY).await;
+    let ahead = before[1] + 1_000_000_000_000;
+    let outrun = Tending { outrun: vec![(1, ahead)], ..host("a", "a", SURELY) };
+    let owned = log.tend(&outrun).await.unwrap();
+    assert_eq!(owned[0].epoch, before[0], "the other one stays");
+    assert!(owned[1].epoch > ahead, "{owned:?}");
+    let elsewhere = Tending { outrun: vec![(0, ahead)], ..host("b", "a", SURELY) };
+    assert_eq!(log.tend(&elsewhere).await.unwrap(), [], "only the owner can say so");
+    assert_eq!(own_all(log, "a", SURELY).await[0], before[0]);
+}

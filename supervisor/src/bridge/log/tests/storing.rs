@@ -112,3 +112,10 @@ pub(crate) async fn everything_is_there_after_reopening(fixture: impl Fixture) {
     assert_eq!(append(log, &[messages(0, 1, "e")]).await, [Appended::Stored { first: 8 }]);
     assert_eq!(texts(&read(log, 0).await), ["a", "c", "d", "e"]);
 }
+
+pub(crate) async fn a_log_is_known_by_its_identity(fixture: impl Fixture) {
+    let identity = fixture.log().identity().await.unwrap();
+    assert!(!identity.is_empty());
+    assert_eq!(fixture.log().identity().await.unwrap(), identity);
+    assert_eq!(fixture.reopened().await.log().identity().await.unwrap(), identity);
+}

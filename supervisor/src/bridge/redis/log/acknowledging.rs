@@ -17,7 +17,7 @@ pub async fn acknowledge(log: &RedisLog, acknowledges: &[Acknowledge]) -> Result
     for a in acknowledges {
         call.arg(a.partition.number).arg(a.epoch);
         call.arg(a.tally.handled).arg(a.tally.duplicates).arg(a.tally.dead).arg(a.tally.expired);
-        call.arg(a.positions.len());
+        call.arg(a.parked).arg(a.positions.len());
         for position in &a.positions {
             call.arg(parse::shown(*position));
         }

@@ -38,7 +38,7 @@ pub async fn append(
     let mut append = call(&APPEND, &keys);
     append.arg(registry).arg(most);
     for one in appends {
-        append.arg(one.count).arg(&one.batch[..]);
+        append.arg(one.count).arg(&one.batch[..]).arg(if one.urgent { "!" } else { "" });
     }
     let answer = log.link.run(&APPEND, &append).await.map_err(not_appended)?;
     let Some((outcome, rest)) = parted(answer) else { return Err(strange()) };

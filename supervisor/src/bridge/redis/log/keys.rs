@@ -23,7 +23,12 @@ impl Keys {
         format!("{}:{}:{}", self.prefix, partition.capability, partition.number)
     }
 
-    /// A hash of what was counted in a partition: `appended`, `waiting` and the fields of a tally.
+    /// What tells this log from others: a text.
+    pub fn identity(&self) -> String {
+        format!("{}:identity", self.prefix)
+    }
+
+    /// A hash of what was counted in a partition: `appended`, `waiting`, `parked` and the fields of a tally.
     pub fn counts(&self, partition: &Partition) -> String {
         format!("{}:{}:{}:counts", self.prefix, partition.capability, partition.number)
     }

@@ -73,6 +73,15 @@ pub async fn register(
     Ok(())
 }
 
+/// It is made by whoever asks first.
+pub async fn identity(log: &RedisLog) -> Result<String, LogError> {
+    let key = log.keys.identity();
+    let ours = format!("redis/{}", log.env.id());
+    log.link.ask(redis::cmd("SET").arg(&key).arg(&ours).arg("NX")).await?;
+    let answer = log.link.ask(redis::cmd("GET").arg(&key)).await?;
+    parse::text(&answer).map(String::from).ok_or_else(|| parse::strange("the log's identity"))
+}
+
 pub async fn unsubscribe(log: &RedisLog, event: &str, capability: &str) -> Result<bool, LogError> {
     let mut unsubscribe = call(&UNSUBSCRIBE, &[log.keys.registry()]);
     let answer = log.link.run(&UNSUBSCRIBE, unsubscribe.arg(capability).arg(event)).await?;

@@ -9,23 +9,25 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
 
-/// KEYS: registry; stream and counts of each append. ARGV: version, most; count and batch of each append.
+/// KEYS: registry; stream and counts of each append. ARGV: version, most; count, batch and `!` if it is urgent of each append.
 /// Gives {'stale'}, {'refused', why}, {'torn', why} or {'done', stored, first or waiting, …}.
 pub static APPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[1] then return {'stale'} end
-local most, answer, written = tonumber(ARGV[2]), {'done'}, false
+local most, answer, written, at = tonumber(ARGV[2]), {'done'}, false, 3
 for i = 2, #KEYS, 2 do
-  local count, batch = tonumber(ARGV[i + 1]), ARGV[i + 2]
-  local known = redis.call('HMGET', KEYS[i + 1], 'appended', 'waiting')
+  local count, batch, urgent = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '!'
+  at = at + 3
+  local known = redis.call('HMGET', KEYS[i + 1], 'appended', 'waiting', 'parked')
   local appended, waiting = tonumber(known[1] or 0), math.max(0, tonumber(known[2] or 0))
-  if waiting >= most then
+  local all = waiting + tonumber(known[3] or 0)
+  if all >= most and not urgent then
     answer[#answer + 1] = 0
-    answer[#answer + 1] = waiting
+    answer[#answer + 1] = all
   else
     local first = string.format('%.0f', appended)
-    local id = redis.pcall('XADD', KEYS[i], '*', 'c', ARGV[i + 1], 'f', first, 'b', batch)
+    local id = redis.pcall('XADD', KEYS[i], '*', 'c', tostring(count), 'f', first, 'b', batch)
     if type(id) == 'table' then return {written and 'torn' or 'refused', id.err} end
     written = true
     redis.call('HSET', KEYS[i + 1], 'appended', string.format('%.0f', appended + count),
@@ -38,9 +40,9 @@ return answer",
     )
 });
 
-/// KEYS: stream, counts, owners and dead letters of each. ARGV of each: number, epoch, the four fields of a tally,
-/// number of positions, positions, number of dead letters, id and bytes of each dead letter. Gives 1, or 0 if fenced,
-/// for each.
+/// KEYS: stream, counts, owners and dead letters of each. ARGV of each: number, epoch, the four fields of a tally, parked
+/// messages, number of positions, positions, number of dead letters, id and bytes of each dead letter. Gives 1, or 0 if
+/// fenced, for each.
 ///
 /// Entries that follow each other, as they mostly do, are looked up 64 at a time, the others one by one, and each once.
 /// An acknowledgement is done as a whole or not at all. So one whose positions are all gone is a repetition: what it
@@ -52,8 +54,9 @@ local answer, at = {}, 1
 for i = 1, #KEYS, 4 do
   local stream, counts = KEYS[i], KEYS[i + 1]
   local epoch = string.match(redis.call('HGET', KEYS[i + 2], ARGV[at]) or '0', '^%d+')
-  local fenced, tally, many = tonumber(epoch) > tonumber(ARGV[at + 1]), at + 1, tonumber(ARGV[at + 6])
-  at = at + 7
+  local fenced, tally, many = tonumber(epoch) > tonumber(ARGV[at + 1]), at + 1, tonumber(ARGV[at + 7])
+  local parked = ARGV[at + 6]
+  at = at + 8
   if fenced then
     answer[#answer + 1] = 0
   else
@@ -80,6 +83,7 @@ for i = 1, #KEYS, 4 do
       removed = removed + redis.call('XDEL', stream, unpack(found, k, math.min(k + 999, #found)))
     end
     if many == 0 then redis.call('XDEL', stream, '0-0') end
+    if (redis.call('HGET', counts, 'parked') or '0') ~= parked then redis.call('HSET', counts, 'parked', parked) end
     if messages > 0 then redis.call('HINCRBY', counts, 'waiting', -messages) end
     if removed > 0 or many == 0 then
       for k, field in ipairs({'handled', 'duplicates', 'dead', 'expired'}) do
@@ -98,7 +102,7 @@ return answer",
 });
 
 /// KEYS: registry, owners, hosts, handles, state. ARGV: capability, host, lease in µs, what it handles, the server
-/// process; numbers given up. Gives {version, partitions, owners, handles of the live hosts}.
+/// process; numbers given up, those that are outrun with the epoch that their databases have seen. Gives {version, partitions, owners, handles of the live hosts}.
 ///
 /// The version rises with whatever a decision about shares may rest on. That a lease has ended is noted by whoever sees
 /// it first, so that a host that comes back changes the version too. A server process that is another than before may
@@ -133,9 +137,10 @@ for i = 1, #leases, 2 do
   end
 end
 for i = 6, #ARGV do
-  local epoch, host = string.match(redis.call('HGET', owners, ARGV[i]) or '0 ', '^(%d+) (.*)$')
+  local number, seen = string.match(ARGV[i], '^(%d+) ?(%d*)$')
+  local epoch, host = string.match(redis.call('HGET', owners, number) or '0 ', '^(%d+) (.*)$')
   if host == own then
-    redis.call('HSET', owners, ARGV[i], epoch .. ' ')
+    redis.call('HSET', owners, number, string.format('%.0f ', math.max(epoch, tonumber(seen) or 0)))
     changed = true
   end
 end

@@ -26,7 +26,10 @@ struct State {
 
 pub async fn tend(log: &RedisLog, tending: &Tending) -> Result<Vec<Owned>, LogError> {
     log.link.inform().await?;
-    let mut given_up = &tending.given_up[..];
+    let given = tending.given_up.iter().map(u32::to_string);
+    let outrun = tending.outrun.iter().map(|(number, seen)| format!("{number} {seen}"));
+    let all: Vec<String> = given.chain(outrun).collect();
+    let mut given_up = &all[..];
     for _ in 0..TRIES {
         let mut state = note(log, tending, given_up).await?;
         given_up = &[];
@@ -52,7 +55,7 @@ pub async fn tend(log: &RedisLog, tending: &Tending) -> Result<Vec<Owned>, LogEr
     Err(LogError("the hosts of the capability change too fast to share its partitions; trying again".into()))
 }
 
-async fn note(log: &RedisLog, tending: &Tending, given_up: &[u32]) -> Result<State, LogError> {
+async fn note(log: &RedisLog, tending: &Tending, given_up: &[String]) -> Result<State, LogError> {
     let (keys, capability) = (&log.keys, &*tending.capability);
     let keys = [
         keys.registry(),

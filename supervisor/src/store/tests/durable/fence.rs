@@ -5,7 +5,8 @@ use futures_util::future::join;
 use super::bench::{Bench, begin, texts};
 use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::bridge::log::Tally;
-use crate::store::durable::{fence, ledger, parked};
+use crate::store::durable::fence::Taken;
+use crate::store::durable::{fence, ledger, logs, parked};
 
 const ONE: Tally = Tally { handled: 1, duplicates: 0, dead: 0, expired: 0 };
 
@@ -13,7 +14,9 @@ const ONE: Tally = Tally { handled: 1, duplicates: 0, dead: 0, expired: 0 };
 async fn epochs_only_grow() {
     in_a_transaction(async |tx| {
         for (partition, epoch, taken) in [(0, 5, true), (0, 5, true), (0, 4, false), (0, 9, true), (1, 7, true)] {
-            assert_eq!(fence::take(tx, partition, epoch).await.unwrap(), taken, "{partition} {epoch}");
+            let ours = fence::take(tx, partition, epoch).await.unwrap();
+            assert_eq!(ours == Taken::From(String::new()), taken, "{partition} {epoch}");
+            assert!(taken || ours == Taken::Outrun(5), "it says whose it is: {ours:?}");
         }
         let epochs: Vec<_> = fences(tx).await.iter().map(|f| f.epoch).collect();
         assert_eq!(epochs, [9, 7], "each partition has its own");
@@ -23,7 +26,7 @@ async fn epochs_only_grow() {
 
 /// Takes a partition, which nobody has had at a later epoch.
 async fn take(tx: &impl sea_orm::ConnectionTrait, partition: u32, epoch: u64) -> u64 {
-    assert!(fence::take(tx, partition, epoch).await.unwrap());
+    assert_eq!(fence::take(tx, partition, epoch).await.unwrap(), Taken::From(String::new()));
     epoch
 }
 
@@ -100,7 +103,7 @@ async fn of_new_owners_at_once_the_latest_stays() {
     let database = bench.open(&schema(1)).await;
     let database = &database;
     let takes = (1..=8).map(|epoch| committed(database, async move |tx| fence::take(tx, 0, epoch).await.unwrap()));
-    assert!(futures_util::future::join_all(takes).await[7]);
+    assert_eq!(futures_util::future::join_all(takes).await[7], Taken::From(String::new()));
     assert_eq!(fences(database.reads()).await[0].epoch, 8);
 }
 
@@ -115,6 +118,34 @@ async fn the_ledger_has_what_is_counted_and_what_waits() {
         let lines = ledger::read(tx).await.unwrap();
         let told: Vec<_> = lines.iter().map(|l| (l.fence.partition, l.fence.tally, l.parked)).collect();
         assert_eq!(told, [(0, ONE, 0), (1, ONE, 2)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_ledger_goes_on_with_another_log_and_back() {
+    in_a_transaction(async |tx| {
+        let before = async || ledger::read(tx).await.unwrap()[0].before;
+        let mut epoch = 0;
+        let mut enter = async |from: &str, to: &str| {
+            epoch += 1;
+            assert_eq!(fence::take(tx, 0, epoch).await.unwrap(), Taken::From(from.into()));
+            logs::change(tx, 0, from, to).await.unwrap();
+            epoch
+        };
+        let handled = |handled| Tally { handled, ..Tally::default() };
+        let first = enter("", "a").await;
+        assert_eq!(before().await, 0);
+        fence::advance(tx, 0, first, handled(5)).await.unwrap();
+        parked::park(tx, &[super::parked::message(0, 1)]).await.unwrap();
+        let second = enter("a", "b").await;
+        assert_eq!(before().await, 6, "of `b` nothing is accounted for yet");
+        parked::remove(tx, 0, 1).await.unwrap();
+        fence::advance(tx, 0, second, handled(1 + 3)).await.unwrap();
+        enter("b", "a").await;
+        assert_eq!(before().await, 3, "`a` has appended all but those of `b`");
+        enter("a", "b").await;
+        assert_eq!(before().await, 6);
     })
     .await;
 }

@@ -8,8 +8,8 @@ use crate::store::durable::parked::{self, Parked};
 pub fn message(partition: u32, seq: u64) -> Parked {
     let id = format!("m-{partition}/{seq}");
     let record = seq.to_le_bytes().to_vec();
-    let (ordered, error, held) = (false, None, false);
-    Parked { partition, seq, order_key: id.clone(), id, ordered, attempts: 0, due_ms: seq, error, held, record }
+    let (ordered, error) = (false, None);
+    Parked { partition, seq, order_key: id.clone(), id, ordered, attempts: 0, due_ms: seq, error, record }
 }
 
 fn keyed(seq: u64, key: &str, due_ms: u64) -> Parked {

@@ -7,7 +7,7 @@ use super::{committed, fences, on_both, schema};
 use crate::store::durable::tables;
 use crate::store::{Database, Schema, check};
 
-const MIGRATIONS: [&str; 2] = ["essaim_durable_messages", "essaim_kept_events"];
+const MIGRATIONS: [&str; 3] = ["essaim_durable_messages", "essaim_kept_events", "essaim_logs"];
 const HISTORY: &str = "SELECT name FROM essaim_runtime ORDER BY version";
 
 async fn run(database: &Database, sql: &str) {
@@ -16,8 +16,8 @@ async fn run(database: &Database, sql: &str) {
 
 /// Notes what a later release of the runtime would.
 async fn as_if_newer(database: &Database, min_compatible: u32) {
-    let insert = format!("INSERT INTO essaim_runtime VALUES (3, 'later', {min_compatible}, 0)");
-    run(database, &format!("DELETE FROM essaim_runtime WHERE version = 3; {insert}")).await;
+    let insert = format!("INSERT INTO essaim_runtime VALUES (4, 'later', {min_compatible}, 0)");
+    run(database, &format!("DELETE FROM essaim_runtime WHERE version = 4; {insert}")).await;
 }
 
 #[test]
@@ -32,7 +32,8 @@ async fn a_database_of_an_earlier_binary_gets_the_runtimes_tables_at_the_next_st
         let (tx, _) = begin(&database).await;
         insert(&tx, "stays").await.unwrap();
         tx.commit().await.unwrap();
-        for table in ["runtime", "fence", "inbox", "outbox", "parked", "dead", "schedule", "kept", "caught_up"] {
+        for table in ["runtime", "fence", "inbox", "outbox", "parked", "dead", "schedule", "kept", "caught_up", "logs"]
+        {
             run(&database, &format!("DROP TABLE essaim_{table}")).await;
         }
         drop(database);
@@ -65,11 +66,11 @@ async fn a_newer_runtimes_tables_are_used_if_they_are_compatible_and_refused_if_
         as_if_newer(&database, 1).await;
         drop(database);
         let database = bench.open(&schema(2)).await;
-        assert_eq!(texts(database.reads(), HISTORY).await, [MIGRATIONS[0], MIGRATIONS[1], "later"]);
-        as_if_newer(&database, 3).await;
+        assert_eq!(texts(database.reads(), HISTORY).await, [&MIGRATIONS[..], &["later"]].concat());
+        as_if_newer(&database, 4).await;
         drop(database);
         let error = bench.try_open(&schema(2)).await.unwrap_err().to_string();
-        assert!(error.contains("for the runtime's own tables, its schema has version 3 and needs"), "{error}");
+        assert!(error.contains("for the runtime's own tables, its schema has version 4 and needs"), "{error}");
         let report = check(&bench.capability, &bench.settings, &schema(2)).await;
         assert!(report.problem.is_some_and(|p| p.contains("the runtime's own tables")));
     })

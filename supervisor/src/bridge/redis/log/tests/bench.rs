@@ -21,6 +21,7 @@ async fn gathered(log: &Arc<RedisLog>, callers: usize, each: usize, version: u64
                 to: partition(n),
                 count: count as u32,
                 batch: vec![7; count * BODY].into(),
+                urgent: false,
             };
             let all: Vec<_> =
                 waiting.chunks(waiting.len().div_ceil(8)).zip(0..).map(|(c, n)| batch(n, c.len())).collect();
@@ -65,7 +66,7 @@ async fn how_fast() {
         let one = || async {
             for n in 0..rounds {
                 let batch = vec![7; count as usize * BODY].into();
-                let append = Append { to: partition(n % 8), count, batch };
+                let append = Append { to: partition(n % 8), count, batch, urgent: false };
                 log.append(version, u64::MAX, &[append]).await.unwrap();
             }
         };

@@ -45,7 +45,7 @@ fn partition(number: u32) -> Partition {
 }
 
 fn append(number: u32, count: u32, text: &str) -> Append {
-    Append { to: partition(number), count, batch: Bytes::copy_from_slice(text.as_bytes()) }
+    Append { to: partition(number), count, batch: Bytes::copy_from_slice(text.as_bytes()), urgent: false }
 }
 
 /// Appends one entry of one message to a partition, whatever the registry is; its offset.
@@ -88,6 +88,7 @@ fn tending(host: &str) -> Tending {
         handles: ["shop.sell.v1".to_string()].into(),
         leaving: false,
         given_up: Vec::new(),
+        outrun: Vec::new(),
         lease: LONG,
     }
 }
@@ -105,7 +106,7 @@ async fn tend_at_last(log: &RedisLog, host: &str) -> Vec<Owned> {
 
 fn done(number: u32, epoch: u64, positions: Vec<Position>) -> Acknowledge {
     let tally = Tally { handled: positions.len() as u64, ..Tally::default() };
-    Acknowledge { partition: partition(number), epoch, positions, tally, dead: Vec::new() }
+    Acknowledge { partition: partition(number), epoch, positions, tally, dead: Vec::new(), parked: 0 }
 }
 
 /// Removes an entry and tells what is left.

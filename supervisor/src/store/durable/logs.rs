@@ -1,0 +1,39 @@
+//! Which log the messages of a partition come from. A capability can go on with another one, such as that of Redis
+//! instead of the embedded one; its ledger goes on, too.
+
+use sea_orm::{ConnectionTrait, DbErr, Value};
+
+use super::{int, number, row, run};
+
+/// Notes that the messages of a partition come from the log `to` from now on and no longer from `from`, which is empty if
+/// there was none; in the transaction that has taken the fence.
+pub(crate) async fn change(db: &impl ConnectionTrait, partition: u32, from: &str, to: &str) -> Result<(), DbErr> {
+    let accounted = accounted(db, partition).await?;
+    if !from.is_empty() {
+        let sql = "INSERT INTO essaim_logs (partition, log, before, until) VALUES ($1, $2, 0, $3) \
+                   ON CONFLICT (partition, log) DO UPDATE SET until = excluded.until";
+        run(db, sql, [int(partition), Value::from(from), int(accounted)]).await?;
+    }
+    // What was accounted for since this log was left came from others.
+    let known = "SELECT before, until FROM essaim_logs WHERE partition = $1 AND log = $2";
+    let values = [int(partition), Value::from(to)];
+    let known: Option<(i64, Option<i64>)> =
+        row(db, known, values, |row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).await?;
+    let before = match known {
+        Some((before, until)) => before + accounted - until.unwrap_or(accounted),
+        None if from.is_empty() => 0,
+        None => accounted,
+    };
+    let sql = "INSERT INTO essaim_logs (partition, log, before, until) VALUES ($1, $2, $3, NULL) \
+               ON CONFLICT (partition, log) DO UPDATE SET before = excluded.before, until = NULL";
+    run(db, sql, [int(partition), Value::from(to), int(before)]).await?;
+    run(db, "UPDATE essaim_fence SET log = $1 WHERE partition = $2", [Value::from(to), int(partition)]).await.map(drop)
+}
+
+/// Messages of a partition that were finished or are parked.
+async fn accounted(db: &impl ConnectionTrait, partition: u32) -> Result<i64, DbErr> {
+    let sql = "SELECT f.handled + f.duplicates + f.dead + f.expired + \
+               (SELECT count(*) FROM essaim_parked AS p WHERE p.partition = f.partition) \
+               FROM essaim_fence AS f WHERE f.partition = $1";
+    Ok(row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0))
+}
