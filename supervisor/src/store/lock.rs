@@ -9,7 +9,15 @@ use super::DatabaseError;
 /// The lock of a SQLite file. The operating system frees it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct HostLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for HostLock {
+    /// Closing the file would not be enough: a child process that another thread is just starting has it open as well,
+    /// until it has become another program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl HostLock {
@@ -29,7 +37,7 @@ impl HostLock {
         }
         // Whose lock it is helps whoever is refused; the lock holds without it.
         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     /// The process that hosts this database now, as far as is known; `None` if nobody does.
@@ -95,8 +103,10 @@ mod tests {
         let refused = HostLock::take(&database).unwrap_err().to_string();
         assert!(refused.contains("a.sqlite3 is in use by this process itself"), "{refused}");
         assert_eq!(HostLock::holder(&database).unwrap(), "this process itself");
+        let inherited = first.file.try_clone().unwrap();
         drop(first);
-        assert_eq!(HostLock::holder(&database), None);
+        assert_eq!(HostLock::holder(&database), None, "whoever has inherited the file has not inherited the lock");
+        drop(inherited);
         HostLock::take(&database).unwrap();
     }
 
