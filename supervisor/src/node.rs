@@ -15,7 +15,7 @@ use crate::bus::Bus;
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
-use crate::durable::Durable;
+use crate::durable::{Durable, moving};
 use crate::exit::{self, Fatal};
 use crate::handles::Kind;
 use crate::host::Host;
@@ -277,7 +277,11 @@ async fn open_log(bus: &Arc<Bus>, keeps: bool) -> Result<(), NodeError> {
         let durability = settings.store.durability;
         tracing::warn!(weak, ?durability, "durable messages survive less than store.durability says");
     }
-    bus.keep(Durable::start(log, settings, &bus.env));
+    let durable = Durable::start(log, settings, &bus.env);
+    if !settings.bridge.url.is_empty() {
+        moving::take_along(&durable, settings, &bus.env).await?;
+    }
+    bus.keep(durable);
     Ok(())
 }
 

@@ -5,8 +5,9 @@
 //!
 //! - [`probe`]: capabilities whose handlers fail as long as the test says so.
 //! - [`stage`]: them in one node, or in two with a real Redis between them, and `essaim` asking one.
-//! - [`dead`], [`ledger`], [`subscriptions`], [`schedules`]: what is asked.
+//! - [`dead`], [`ledger`], [`subscriptions`], [`schedules`]: what is asked; [`bridged`]: another log than before.
 
+mod bridged;
 mod dead;
 mod ledger;
 mod probe;

@@ -59,6 +59,12 @@ impl Stage {
         Self::start_with(probe, &[("clock", &["clock"])], None, data, |_| {})
     }
 
+    /// These in one node, with or without a bridge, with data that may be there already.
+    pub fn on(probe: &Probe, hosts: &'static [&'static str], redis: Option<Redis>, data: Option<Scratch>) -> Self {
+        let data = data.unwrap_or_else(|| Scratch::new("durable"));
+        Self::start_with(probe, &[("all", hosts)], redis, data, |_| {})
+    }
+
     fn start(probe: &Probe, nodes: &[(&str, &'static [&'static str])], redis: Option<Redis>) -> Self {
         Self::start_with(probe, nodes, redis, Scratch::new("durable"), |_| {})
     }

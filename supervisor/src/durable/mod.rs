@@ -9,7 +9,7 @@
 //! - `record`, `letter`, `options`: the form of a message; `sender`, `outbox`, `enclosure`: its way into the log.
 //! - `consumer`, `reader`, `worker`, `delivery`: its way out of it; `dead`: where it ends if nobody can apply it.
 //! - `keeper`: housekeeping; `schedule`, `timekeeper`: what a capability sends itself at set times; `leaving`: the end.
-//! - `operations`: what operators ask and do.
+//! - `moving`: what another log still holds; `operations`: what operators ask and do.
 
 pub(crate) mod consumer;
 pub(crate) mod dead;
@@ -19,6 +19,7 @@ mod flight;
 mod keeper;
 mod leaving;
 pub(crate) mod letter;
+pub(crate) mod moving;
 pub mod operations;
 pub(crate) mod options;
 pub(crate) mod outbox;

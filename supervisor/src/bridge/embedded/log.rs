@@ -41,7 +41,7 @@ use crate::bridge::log::{
     Registry, Subscription, Tending,
 };
 use crate::config::Settings;
-use crate::store::{Database, DatabaseError};
+use crate::store::{Database, DatabaseError, held};
 
 /// The name of the file.
 const FILE: &str = "log.sqlite3";
@@ -70,6 +70,11 @@ impl EmbeddedLog {
         let (jobs, waiting) = mpsc::channel(settings.durable.sends_waiting.max(1));
         tokio::spawn(writer.run(waiting));
         Ok(Self { database, published, jobs, env })
+    }
+
+    /// Whether there is such a log in the data directory, and no process that has it.
+    pub fn is_left_at(settings: &Settings) -> bool {
+        settings.node.data_dir.join(FILE).exists() && held("log", settings).is_none()
     }
 
     /// Has the writer do something.

@@ -1,0 +1,160 @@
+//! A capability that goes on with another log: a node over a bridge takes along what the embedded log in its data
+//! directory still holds from the time when it was the only process.
+//!
+//! An entry is acknowledged there once the bridge's log has its messages, so what is interrupted is done again; the
+//! receivers' inboxes make that harmless. It comes before anything new that this node sends or applies, unless the
+//! bridge's log has no room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_contract::SendError;
+
+use super::Durable;
+use super::letter::{Letter, LetterKind};
+use super::record::Batch;
+use crate::Env;
+use crate::bridge::EmbeddedLog;
+use crate::bridge::log::{Acknowledge, Entry, Log, LogError, Partition, Position, Reading, Tally, Tending};
+use crate::config::Settings;
+use crate::store::DatabaseError;
+
+/// Entries that are moved at a time.
+const ENTRIES: u32 = 8;
+/// For so long the mover counts as the owner of what it moves, without saying so again; nobody else wants it.
+const LEASE: Duration = Duration::from_hours(24);
+
+/// What is moved.
+struct Mover {
+    from: EmbeddedLog,
+    durable: Arc<Durable>,
+    moved: u64,
+}
+
+/// Why moving does not go on now.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("`{0}` has no room in the bridge's log (durable.partition_messages)")]
+    Full(Arc<str>),
+    #[error("a message cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// Takes along what is in the embedded log, if there is one and no other process of this machine has it. Goes on in the
+/// background if the bridge's log does not take it at once. Must run on an arbiter.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(crate) async fn take_along(durable: &Arc<Durable>, settings: &Settings, env: &Env) -> Result<(), DatabaseError> {
+    if !EmbeddedLog::is_left_at(settings) {
+        return Ok(());
+    }
+    let from = match EmbeddedLog::open(settings, env.clone()).await {
+        Ok(from) => from,
+        // Of nodes with one data directory one moves it.
+        Err(_) if !EmbeddedLog::is_left_at(settings) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut mover = Mover { from, durable: durable.clone(), moved: 0 };
+    if let Err(why) = mover.all().await {
+        tracing::warn!(%why, "messages of the embedded log cannot be moved to the bridge's yet; trying again");
+        tokio::task::spawn_local(async move {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                tokio::time::sleep(mover.durable.pause(tries)).await;
+                if mover.all().await.is_ok() {
+                    return mover.tell();
+                }
+            }
+        });
+        return Ok(());
+    }
+    mover.tell();
+    Ok(())
+}
+
+impl Mover {
+    fn tell(&self) {
+        if self.moved > 0 {
+            tracing::info!(messages = self.moved, "the bridge's log has what the embedded log still held");
+        }
+    }
+
+    async fn all(&mut self) -> Result<(), Stopped> {
+        let registry = self.from.registry().await?;
+        for (capability, &partitions) in &registry.partitions {
+            let subscribed = registry.subscriptions.iter().filter_map(|(event, subscribers)| {
+                subscribers.get(capability).map(|subscription| (event.clone(), *subscription))
+            });
+            let subscriptions: Vec<_> = subscribed.collect();
+            if self.from.counts(capability).await?.iter().all(|count| count.waiting == 0) {
+                continue;
+            }
+            self.durable.log.register(capability, partitions, &subscriptions).await?;
+            self.capability(&capability.as_str().into()).await?;
+        }
+        Ok(())
+    }
+
+    async fn capability(&mut self, capability: &Arc<str>) -> Result<(), Stopped> {
+        let tending = Tending {
+            capability: capability.clone(),
+            host: "moving".into(),
+            handles: Default::default(),
+            leaving: false,
+            given_up: Vec::new(),
+            outrun: Vec::new(),
+            lease: LEASE,
+        };
+        for owned in self.from.tend(&tending).await? {
+            let partition = Partition { capability: capability.clone(), number: owned.number };
+            let mut after = Position::default();
+            loop {
+                let reading = Reading { partition: partition.clone(), after, most: ENTRIES };
+                let found = self.from.read(&[reading], Duration::ZERO).await?;
+                let entries: Vec<Entry> = found.into_iter().flat_map(|(_, entries)| entries).collect();
+                let Some(last) = entries.last() else { break };
+                after = last.position;
+                self.send(&partition, &entries).await?;
+                let acknowledge = Acknowledge {
+                    partition: partition.clone(),
+                    epoch: owned.epoch,
+                    positions: entries.iter().map(|entry| entry.position).collect(),
+                    // This log has done with them.
+                    tally: Tally {
+                        handled: entries.iter().map(|entry| u64::from(entry.count)).sum(),
+                        ..Tally::default()
+                    },
+                    dead: Vec::new(),
+                    parked: 0,
+                };
+                self.from.acknowledge(&[acknowledge]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, partition: &Partition, entries: &[Entry]) -> Result<(), Stopped> {
+        let capability = &partition.capability;
+        let mut letters = Vec::new();
+        for record in entries.iter().flat_map(|entry| Batch::records(&entry.batch)) {
+            let record = record.map_err(|e| Stopped::Unreadable(e.to_string()))?;
+            let letter = Letter::of(&record, capability.clone(), LetterKind::EventFor(capability.clone()));
+            letters.push(letter.map_err(|e| Stopped::Unreadable(e.to_string()))?);
+        }
+        let count = letters.len() as u64;
+        for sent in self.durable.sender.send_all(letters).await {
+            sent.error.map_or(Ok(()), Err)?;
+            if !sent.full.is_empty() {
+                return Err(Stopped::Full(capability.clone()));
+            }
+        }
+        self.moved += count;
+        Ok(())
+    }
+}

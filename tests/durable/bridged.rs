@@ -1,0 +1,40 @@
+//! Data that go on with another log: one process first, then over Redis, then one process again.
+
+use super::probe::{Probe, Ring, Sell};
+use super::stage::Stage;
+use crate::support::{Redis, eventually};
+
+fn sell(stage: &Stage, probe: &Probe, what: &str) {
+    for number in 0..6 {
+        stage.send(Sell { to: format!("customer {number}"), what: format!("{what} {number}") });
+    }
+    let sold = format!("shop: {what}");
+    let all = || probe.applied().iter().filter(|applied| applied.starts_with(&sold)).count() == 6;
+    eventually(&format!("all {what} to be sold"), || all().then_some(()));
+}
+
+#[track_caller]
+fn balances(stage: &Stage) {
+    stage.at_rest();
+    let said = stage.essaim(&["ledger", "--at-rest"]);
+    assert_eq!(said.code, Some(0), "{}", said.text);
+}
+
+#[test]
+fn what_the_embedded_log_holds_is_taken_along_to_redis_and_the_ledgers_go_on() {
+    let probe = Probe::default();
+    let stage = Stage::on(&probe, &["shop"], None, None);
+    sell(&stage, &probe, "bread");
+    for number in 0..3 {
+        stage.send(Ring { why: format!("early {number}") });
+    }
+    let stage = Stage::on(&probe, &["shop", "bell"], Some(Redis::start()), Some(stage.end()));
+    let rung = || probe.applied().iter().filter(|applied| applied.starts_with("bell: early")).count();
+    eventually("what waited for the bell", || (rung() == 3).then_some(()));
+    sell(&stage, &probe, "butter");
+    balances(&stage);
+    let stage = Stage::on(&probe, &["shop", "bell"], None, Some(stage.end()));
+    sell(&stage, &probe, "jam");
+    balances(&stage);
+    assert_eq!(rung(), 3, "nothing rings again");
+}
