@@ -27,16 +27,38 @@ pub(crate) enum Connector {
 
 /// A connection. Dropping it ends whatever it is doing: a transaction is rolled back, a statement interrupted.
 pub(crate) enum Connection {
-    Sqlite { inner: Box<SqliteConnection>, savepoint: Savepoint, _interrupt: Interrupt },
+    Sqlite { inner: Box<SqliteConnection>, savepoint: Savepoint, signals: Signals },
     Postgres(Box<PgConnection>),
 }
 
-/// Stops the statement that runs on a SQLite connection when it is dropped.
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+/// What we and SQLite's thread tell each other beside the statements. Dropping it stops the statement that runs.
+#[derive(Default)]
+pub(crate) struct Signals {
+    stop: Arc<AtomicBool>,
+    /// A whole transaction was undone since the last one began. SQLite does so by itself after some errors (a full disk, an
+    /// I/O error, no memory, a conflict whose resolution is `ROLLBACK`), and only its hook says so: the error does not, the
+    /// savepoints are gone without a word, and what comes next would be a transaction of its own.
+    undone: Arc<AtomicBool>,
+}
 
-impl Drop for Interrupt {
+impl Signals {
+    async fn of(connection: &mut SqliteConnection) -> Result<Self, Error> {
+        let signals = Self::default();
+        let (stop, undone) = (signals.stop.clone(), signals.undone.clone());
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(INSTRUCTIONS_BETWEEN_CHECKS, move || !stop.load(Ordering::Relaxed));
+        handle.set_rollback_hook(move || undone.store(true, Ordering::Release));
+        Ok(signals)
+    }
+
+    fn is_undone(&self) -> bool {
+        self.undone.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Signals {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -52,11 +74,8 @@ impl Connector {
         match self {
             Self::Sqlite(options) => {
                 let mut inner = Box::new(options.connect().await?);
-                let stop = Arc::new(AtomicBool::new(false));
-                let asked = stop.clone();
-                let go_on = move || !asked.load(Ordering::Relaxed);
-                inner.lock_handle().await?.set_progress_handler(INSTRUCTIONS_BETWEEN_CHECKS, go_on);
-                Ok(Connection::Sqlite { inner, savepoint: Savepoint::default(), _interrupt: Interrupt(stop) })
+                let signals = Signals::of(&mut inner).await?;
+                Ok(Connection::Sqlite { inner, savepoint: Savepoint::default(), signals })
             }
             Self::Postgres(options) => Ok(Connection::Postgres(Box::new(options.connect().await?))),
         }
@@ -120,10 +139,17 @@ impl Connection {
     /// Begins a transaction; on SQLite one that may write at once, so that it never fails half-way for want of the
     /// write lock.
     pub async fn begin(&mut self) -> Result<(), Error> {
-        if let Self::Sqlite { savepoint, .. } = self {
+        if let Self::Sqlite { savepoint, signals, .. } = self {
             *savepoint = Savepoint::default();
+            signals.undone.store(false, Ordering::Release);
         }
         self.control("BEGIN IMMEDIATE", "BEGIN").await
+    }
+
+    /// Whether the transaction that was begun last was undone as a whole, with all that shared it. Whoever heard the end of
+    /// what it was told to do knows for certain.
+    pub fn is_undone(&self) -> bool {
+        matches!(self, Self::Sqlite { signals, .. } if signals.is_undone())
     }
 
     pub async fn commit(&mut self) -> Result<(), Error> {
@@ -143,12 +169,20 @@ impl Connection {
     }
 
     /// Undoes what was done since [`Connection::join`].
+    ///
+    /// # Errors
+    /// Also if what others did before is undone as well.
     pub async fn leave(&mut self) -> Result<(), Error> {
-        let Self::Sqlite { inner, savepoint, .. } = self else { return Ok(()) };
+        let Self::Sqlite { inner, savepoint, signals } = self else { return Ok(()) };
         if savepoint.is_owed() {
             return Ok(());
         }
-        match query("ROLLBACK TO essaim").execute(&mut **inner).await {
+        let undone = query("ROLLBACK TO essaim").execute(&mut **inner).await;
+        // Only now: a statement that nobody waited for has come to its end before this one.
+        if signals.is_undone() {
+            return Err(Error::Protocol("SQLite has undone the transaction with all that shared it".into()));
+        }
+        match undone {
             // A statement that nobody waited for came as far as to give up the savepoint before it.
             Err(Error::Database(e)) if e.message().starts_with("no such savepoint") => {
                 query("SAVEPOINT essaim").execute(&mut **inner).await.map(drop)

@@ -2,7 +2,8 @@
 //!
 //! While others wait for the writer, a transaction that commits leaves its writes in the outer transaction and hands the
 //! connection to the next, which works behind a SAVEPOINT of its own. Its commit is answered when the outer COMMIT is.
-//! One that fails, or whose handler is dropped, goes back to its savepoint, and the others do not notice.
+//! One that fails, or whose handler is dropped, goes back to its savepoint, and the others do not notice; unless it failed
+//! so that SQLite undid the outer transaction, which then has failed for all of them.
 //!
 //! The outer COMMIT is a task that stands in the same queue: as soon as its first transaction has ended it queues behind
 //! those who wait at that moment. So all of them get in, whoever comes later is in the next group, and nobody waits

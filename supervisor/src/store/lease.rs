@@ -57,6 +57,11 @@ impl Lease {
         !self.busy && lock(&self.home.0).is_some()
     }
 
+    /// Whether the transaction is gone, with all that shared it.
+    pub fn is_undone(&self) -> bool {
+        lock(&self.home.0).as_ref().is_some_and(Connection::is_undone)
+    }
+
     /// Lets the connection work until `limit`. If it is not done by then, or this future is dropped, nobody works with the
     /// connection any more.
     pub async fn work<T, F>(&mut self, limit: Instant, work: impl FnOnce(AtWork) -> F) -> Result<T, Trouble>
@@ -104,7 +109,8 @@ impl Lease {
         stale
     }
 
-    /// Undoes the transaction, and leaves those that share the connection as they are.
+    /// Undoes the transaction, and leaves those that share the connection as they are; unless the database has undone them
+    /// as well, of which they hear.
     pub async fn roll_back(&mut self, limit: Instant) -> Result<(), Trouble> {
         let result = match self.open {
             Some(_) => self.work(limit, |mut c| async move { c.leave().await }).await,

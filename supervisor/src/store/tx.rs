@@ -223,7 +223,11 @@ impl<'cx> Tx<'cx> {
             return refuse(too_long());
         }
         let Some(lease) = &mut state.lease else { return refuse(already_failed("it ended")) };
-        let result = lease.work(self.limit, work).await;
+        let mut result = lease.work(self.limit, work).await;
+        if result.is_ok() && lease.is_undone() {
+            // A text of several statements can hide one that undoes everything; what came next would be committed at once.
+            result = refuse(refusal("a statement undid the whole transaction: use tx.rollback(), or drop it"));
+        }
         if let Err(trouble) = &result {
             state.failed = Some(trouble.to_string());
         }

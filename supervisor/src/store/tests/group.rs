@@ -183,6 +183,72 @@ async fn a_connection_that_is_lost_before_the_commit_has_committed_nothing_for_a
 }
 
 #[tokio::test]
+async fn where_one_loses_the_whole_transaction_nobody_is_told_that_it_is_committed() {
+    // A conflict that undoes everything, a file that is full, a trigger, and a text that hides what the runtime refuses.
+    let losing = [
+        "INSERT OR ROLLBACK INTO t1 (word) VALUES ('a')",
+        "PRAGMA max_page_count = 1; INSERT INTO t1 (word) VALUES (hex(zeroblob(1000000)))",
+        "INSERT INTO never VALUES (1)",
+        "SELECT 1; ROLLBACK",
+    ];
+    for sql in losing {
+        for written_before in [true, false] {
+            let (_bench, database) = open(|_| ()).await;
+            let (tx, _) = begin(&database).await;
+            let never = "CREATE TABLE never (id INTEGER); CREATE TRIGGER not_now BEFORE INSERT ON never \
+                         BEGIN SELECT RAISE(ROLLBACK, 'never'); END";
+            tx.execute_unprepared(never).await.unwrap();
+            tx.commit().await.unwrap();
+            let a = wrote(&database, "a").await;
+            let loses = async {
+                let (tx, track) = begin(&database).await;
+                if written_before {
+                    insert(&tx, "b").await.unwrap();
+                }
+                let _ = tx.execute_unprepared(sql).await;
+                assert!(insert(&tx, "b too").await.is_err(), "{sql}: there is no transaction that this could be in");
+                assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
+                track.progress()
+            };
+            let goes_on = async { wrote(&database, "c").await.commit().await };
+            let (a, (progress, c)) = both(a, join(loses, goes_on)).await;
+            assert!(matches!(a, Err(TxError::Database(_))), "{sql}: {a:?}, and there is {:?}", words(&database).await);
+            assert_eq!(progress, Progress::Nothing);
+            assert!(c.is_ok(), "{sql}: {c:?}");
+            assert_eq!(words(&database).await, ["c"], "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_lost_by_a_statement_that_nobody_waits_for_is_missed_all_the_same() {
+    let (_bench, database) = open(|_| ()).await;
+    let a = wrote(&database, "a").await;
+    let loses = async {
+        let tx = wrote(&database, "b").await;
+        let _ = tx.execute_unprepared("INSERT OR ROLLBACK INTO t1 (word) VALUES ('a')").now_or_never();
+    };
+    let goes_on = async { wrote(&database, "c").await.commit().await };
+    let (a, ((), c)) = both(a, join(loses, goes_on)).await;
+    assert!(matches!(a, Err(TxError::Database(_))) && c.is_ok(), "{a:?} {c:?}");
+    assert_eq!(words(&database).await, ["c"]);
+}
+
+#[tokio::test]
+async fn one_that_loses_its_transaction_alone_has_written_nothing() {
+    let (_bench, database) = open(|_| ()).await;
+    for sql in ["INSERT OR ROLLBACK INTO t1 (word) VALUES ('a'), ('a')", "SELECT 1; ROLLBACK"] {
+        let (tx, track) = begin(&database).await;
+        let _ = tx.execute_unprepared(sql).await;
+        assert!(insert(&tx, "b").await.is_err(), "{sql}");
+        assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
+        assert_eq!(track.progress(), Progress::Nothing);
+    }
+    wrote(&database, "c").await.commit().await.unwrap();
+    assert_eq!(words(&database).await, ["c"]);
+}
+
+#[tokio::test]
 async fn a_group_grows_no_further_than_its_bounds() {
     let bounds: [fn(&mut Bench); 2] =
         [|b| b.settings.store.group_commit_max = 2, |b| b.settings.store.group_commit_ms = 0];
