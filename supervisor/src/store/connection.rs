@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt};
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
+use sea_orm::sqlx::query::Query;
+use sea_orm::sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteQueryResult};
 use sea_orm::sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, PgConnection, SqliteConnection, query, query_with,
+    AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, IntoArguments, PgConnection, Postgres, Sqlite,
+    SqliteConnection, query, query_with,
 };
 use sea_orm::{DbBackend, ExecResult, QueryResult, Statement, sea_query::Values};
 use sea_query_sqlx::SqlxValues;
@@ -98,42 +100,53 @@ impl Connector {
     }
 }
 
-/// Runs the same code on either kind of connection.
+/// Runs the same code on either kind of connection, with a statement that is ready for it.
 macro_rules! on {
-    ($connection:expr, $c:ident => $body:expr) => {
+    ($connection:expr, $statement:expr, $c:ident, $query:ident => $body:expr) => {
         match $connection {
-            Connection::Sqlite { inner: $c, .. } => $body,
-            Connection::Postgres($c) => $body,
+            Connection::Sqlite { inner: $c, savepoint, .. } => {
+                let ($query, _) = on_sqlite(savepoint, $statement);
+                $body
+            }
+            Connection::Postgres($c) => {
+                let $query = on_postgres($statement);
+                $body
+            }
         }
     };
 }
 
 impl Connection {
     pub async fn execute(&mut self, statement: Statement) -> Result<ExecResult, Error> {
-        let (sql, values, before) = self.parts(statement);
-        if let (Self::Sqlite { inner, .. }, 1..) = (&mut *self, before) {
-            return execute_after(inner, sql, values, before).await.map(Into::into);
+        match self {
+            Self::Sqlite { inner, savepoint, .. } => match on_sqlite(savepoint, statement) {
+                (query, 0) => query.execute(&mut **inner).await.map(Into::into),
+                (query, before) => execute_after(inner, query, before).await.map(Into::into),
+            },
+            Self::Postgres(inner) => on_postgres(statement).execute(&mut **inner).await.map(Into::into),
         }
-        on!(self, c => query_with(sql, values).execute(&mut **c).await.map(Into::into))
     }
 
     pub async fn execute_unprepared(&mut self, sql: String) -> Result<ExecResult, Error> {
-        if let Self::Sqlite { inner, savepoint, .. } = self
-            && savepoint.is_owed()
-        {
-            Executor::execute(&mut **inner, savepoint.pay().0).await?;
+        match self {
+            Self::Sqlite { inner, savepoint, .. } => {
+                if savepoint.is_owed() {
+                    Executor::execute(&mut **inner, savepoint.pay().0).await?;
+                }
+                Executor::execute(&mut **inner, AssertSqlSafe(sql)).await.map(Into::into)
+            }
+            Self::Postgres(inner) => Executor::execute(&mut **inner, AssertSqlSafe(sql)).await.map(Into::into),
         }
-        on!(self, c => Executor::execute(&mut **c, AssertSqlSafe(sql)).await.map(Into::into))
     }
 
     pub async fn query_one(&mut self, statement: Statement) -> Result<Option<QueryResult>, Error> {
-        let (sql, values, _) = self.parts(statement);
-        on!(self, c => Ok(query_with(sql, values).fetch_optional(&mut **c).await?.map(Into::into)))
+        on!(self, statement, c, query => Ok(query.fetch_optional(&mut **c).await?.map(Into::into)))
     }
 
     pub async fn query_all(&mut self, statement: Statement) -> Result<Vec<QueryResult>, Error> {
-        let (sql, values, _) = self.parts(statement);
-        on!(self, c => Ok(query_with(sql, values).fetch_all(&mut **c).await?.into_iter().map(Into::into).collect()))
+        on!(self, statement, c, query => {
+            Ok(query.fetch_all(&mut **c).await?.into_iter().map(Into::into).collect())
+        })
     }
 
     /// Begins a transaction; on SQLite one that may write at once, so that it never fails half-way for want of the
@@ -191,16 +204,6 @@ impl Connection {
         }
     }
 
-    /// The text of a statement and its values, and how many statements of the runtime's precede it.
-    fn parts(&mut self, statement: Statement) -> (AssertSqlSafe<String>, SqlxValues, usize) {
-        let (owed, before) = match self {
-            Self::Sqlite { savepoint, .. } => savepoint.pay(),
-            Self::Postgres(_) => ("", 0),
-        };
-        let sql = if before == 0 { statement.sql } else { format!("{owed}{}", statement.sql) };
-        (AssertSqlSafe(sql), SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new()))), before)
-    }
-
     /// SQLite keeps these prepared, which saves parsing; PostgreSQL takes them unprepared in one round trip.
     async fn control(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<(), Error> {
         match self {
@@ -218,15 +221,35 @@ impl Connection {
     }
 }
 
+/// A statement with its values, behind the savepoint that is owed, and how many statements of the runtime's precede it.
+///
+/// The values come first: converting one that SQLite has no room for panics, and a savepoint that counted as made by then
+/// would be the neighbour's.
+fn on_sqlite(savepoint: &mut Savepoint, statement: Statement) -> (Query<'static, Sqlite, SqliteArguments>, usize) {
+    let (sql, values) = parts(statement);
+    let arguments = IntoArguments::<Sqlite>::into_arguments(values);
+    let (owed, before) = savepoint.pay();
+    let sql = if before == 0 { sql } else { format!("{owed}{sql}") };
+    (query_with(AssertSqlSafe(sql), arguments), before)
+}
+
+fn on_postgres(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
+    let (sql, values) = parts(statement);
+    query_with(AssertSqlSafe(sql), values)
+}
+
+fn parts(statement: Statement) -> (String, SqlxValues) {
+    (statement.sql, SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new()))))
+}
+
 /// Runs a text whose first statements are the runtime's, and counts what the others changed. (Of sqlx's drivers SQLite's
 /// alone prepares several statements of one text.)
 async fn execute_after(
     connection: &mut SqliteConnection,
-    sql: AssertSqlSafe<String>,
-    values: SqlxValues,
+    query: Query<'static, Sqlite, SqliteArguments>,
     before: usize,
 ) -> Result<SqliteQueryResult, Error> {
-    let done = connection.fetch_many(query_with(sql, values)).try_filter_map(async |step| Ok(step.left()));
+    let done = connection.fetch_many(query).try_filter_map(async |step| Ok(step.left()));
     done.skip(before).try_collect().await
 }
 

@@ -1,12 +1,13 @@
 //! Transactions that share a commit on SQLite's one writer.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use futures_util::{FutureExt, poll};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::pin;
 
 use super::bench::{Bench, begin, insert, texts, words};
@@ -246,6 +247,25 @@ async fn one_that_loses_its_transaction_alone_has_written_nothing() {
     }
     wrote(&database, "c").await.commit().await.unwrap();
     assert_eq!(words(&database).await, ["c"]);
+}
+
+#[tokio::test]
+async fn one_whose_first_values_cannot_be_bound_undoes_nothing_of_its_neighbours() {
+    let (_bench, database) = open(|_| ()).await;
+    let a = wrote(&database, "a").await;
+    let b = async { wrote(&database, "b").await.commit().await };
+    let panics = async {
+        let (tx, _) = begin(&database).await;
+        let sql = "INSERT INTO t1 (id, word) VALUES ($1, 'c')";
+        let too_large = Statement::from_sql_and_values(DbBackend::Sqlite, sql, [u64::MAX.into()]);
+        let done = AssertUnwindSafe(tx.execute_raw(too_large)).catch_unwind().await;
+        assert!(!matches!(done, Ok(Ok(_))), "SQLite has no such number");
+        tx.commit().await.is_err()
+    };
+    let goes_on = async { wrote(&database, "d").await.commit().await };
+    let (a, (b, (failed, d))) = both(a, join(b, join(panics, goes_on))).await;
+    assert!(a.is_ok() && b.is_ok() && failed && d.is_ok(), "{a:?} {b:?} {failed} {d:?}");
+    assert_eq!(words(&database).await, ["a", "b", "d"]);
 }
 
 #[tokio::test]
