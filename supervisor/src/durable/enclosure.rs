@@ -84,14 +84,10 @@ impl Enclosure {
         self.delivery.is_some()
     }
 
-    /// The transaction is committed, or may be.
-    pub fn committed(&self) {
+    /// The outbox and how many messages go through it, if any do.
+    fn sent(&self) -> Option<(&Arc<Outbox>, usize)> {
         let count = self.letters.lock().unwrap_or_else(PoisonError::into_inner).len();
-        if let Some(outbox) = &self.outbox
-            && count > 0
-        {
-            outbox.committed(self.lane(outbox), count);
-        }
+        self.outbox.as_ref().filter(|_| count > 0).map(|outbox| (outbox, count))
     }
 
     /// The crash point before its commit.
@@ -106,6 +102,36 @@ impl Enclosure {
 
     fn lane<'a>(&'a self, outbox: &'a Outbox) -> &'a Arc<str> {
         self.delivery.as_ref().map_or(outbox.own_lane(), |d| &d.lane)
+    }
+}
+
+/// A commit that goes on. A handler that is dropped does not hear how it ends, and neither does one whose database does not
+/// answer; what it sends leaves all the same if it is committed.
+pub(crate) struct Doubt<'a>(Option<&'a Enclosure>);
+
+impl<'a> Doubt<'a> {
+    /// Of a transaction whose commit begins now.
+    pub fn about(enclosure: Option<&'a Enclosure>) -> Self {
+        Self(enclosure)
+    }
+
+    /// It is over: surely committed, or surely not.
+    pub fn end(mut self, committed: bool) {
+        if let Some(enclosure) = self.0.take()
+            && let Some((outbox, count)) = enclosure.sent().filter(|_| committed)
+        {
+            outbox.committed(enclosure.lane(outbox), count);
+        }
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(enclosure) = self.0.take()
+            && let Some((outbox, count)) = enclosure.sent()
+        {
+            outbox.committed_perhaps(enclosure.lane(outbox), count);
+        }
     }
 }
 

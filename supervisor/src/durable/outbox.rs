@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use essaim_contract::SendError;
 use sea_orm::DbErr;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -175,6 +176,17 @@ impl Outbox {
             lane.added.fetch_add(1, Ordering::Relaxed);
             lane.more.notify_one();
         }
+    }
+
+    /// As [`Outbox::committed`], for a commit whose outcome is in doubt: the relay looks once more when it is not.
+    pub fn committed_perhaps(self: &Arc<Self>, lane: &Arc<str>, count: usize) {
+        self.committed(lane, count);
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (outbox, lane, doubt) = (Arc::downgrade(self), lane.clone(), self.database.longest_doubt());
+        runtime.spawn(async move {
+            tokio::time::sleep(doubt).await;
+            outbox.upgrade().inspect(|outbox| outbox.committed(&lane, 0));
+        });
     }
 
     /// Waits until what this node's asks and timers have sent is in the log; for a node that leaves and has time.

@@ -122,6 +122,11 @@ impl Database {
         Ok(Tx::begin(writes, now + wait, due, track).await?)
     }
 
+    /// For how long after a commit was given up its outcome can be in doubt: then its effect is there, or never will be.
+    pub(crate) fn longest_doubt(&self) -> Duration {
+        self.inner.writes.longest_doubt()
+    }
+
     /// How the database is now: asks it one question, and changes nothing.
     pub async fn report(&self) -> DatabaseReport {
         let inner = &self.inner;

@@ -140,8 +140,7 @@ impl Lease {
             }
             drop(self);
         }
-        // Whoever joins does so before the group is too old, and is then as bounded as the commit itself.
-        ending.heard(now + limits.map_or(Duration::ZERO, |l| l.age) + 2 * lanes.limits.transaction).await
+        ending.heard(now + lanes.longest_doubt()).await
     }
 
     /// Undoes the transaction. What it has read may be its neighbours', so its handler goes on only when that is committed.
@@ -160,8 +159,7 @@ impl Lease {
         let ending = self.open.as_ref()?.ending.clone();
         let lanes = self.lanes().clone();
         let certain = async move {
-            let age = lanes.grouping().map_or(Duration::ZERO, |limits| limits.age);
-            let heard = ending.heard(lanes.env.now() + age + 2 * lanes.limits.transaction).await;
+            let heard = ending.heard(lanes.env.now() + lanes.longest_doubt()).await;
             heard.map_err(NotCommitted::into_error)
         };
         Some(certain.boxed())

@@ -82,6 +82,12 @@ impl Lanes {
         self.group.filter(|_| !self.refused_group.load(Ordering::Relaxed))
     }
 
+    /// How long the end of a commit can take. Whoever joins a group does so before it is too old, and is then as bounded as
+    /// the commit itself.
+    pub fn longest_doubt(&self) -> Duration {
+        self.group.map_or(Duration::ZERO, |group| group.age) + 2 * self.limits.transaction
+    }
+
     /// Takes note of how an outer COMMIT failed: a constraint that is checked at the commit alone (a deferred foreign key)
     /// does not tell whose it is, so from then on each transaction answers for itself.
     pub fn note_refusal(&self, trouble: &Trouble) {

@@ -16,7 +16,7 @@ use super::outdated::Outdated;
 use super::sql::StatementKind;
 use super::trouble::{Trouble, refusal};
 use crate::SendOptions;
-use crate::durable::enclosure::Enclosure;
+use crate::durable::enclosure::{Doubt, Enclosure};
 use crate::near::Near;
 use crate::progress::{Progress, Track};
 use crate::{Cx, Fault, crash};
@@ -168,32 +168,30 @@ impl<'cx> Tx<'cx> {
         let before = self.progress.progress();
         self.progress.set(Progress::Committing);
         self.outdated.set_in_doubt(true);
+        let doubt = Doubt::about(self.enclosure.as_ref());
         let committed = lease.commit(enclosed, self.limit).await;
         self.outdated.set_in_doubt(matches!(committed, Err(NotCommitted::Perhaps(_))));
         match committed {
             Ok(()) => {
                 self.progress.set(Progress::Committed);
-                if let Some(enclosure) = &self.enclosure {
-                    crash::point(enclosure.after_commit());
-                    enclosure.committed();
-                }
+                self.enclosure.as_ref().inspect(|e| crash::point(e.after_commit()));
+                doubt.end(true);
                 Ok(())
             }
             Err(NotCommitted::Surely(error)) => {
                 self.progress.set(before);
+                doubt.end(false);
                 Err(TxError::Database(error))
             }
             Err(refused @ NotCommitted::Fenced) => {
                 self.progress.set(before);
+                doubt.end(false);
                 match &self.enclosure {
                     Some(enclosure) if enclosure.is_delivery() => Err(TxError::Fenced),
                     _ => Err(TxError::Database(refused.into_error())),
                 }
             }
-            Err(NotCommitted::Perhaps(error)) => {
-                self.enclosure.as_ref().inspect(|e| e.committed());
-                Err(TxError::CommitUnanswered(error))
-            }
+            Err(NotCommitted::Perhaps(error)) => Err(TxError::CommitUnanswered(error)),
         }
     }
 

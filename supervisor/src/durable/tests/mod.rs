@@ -3,6 +3,7 @@
 mod bounds;
 mod copies;
 mod failing;
+mod lanes;
 mod latecomers;
 mod logs;
 
@@ -389,26 +390,4 @@ async fn a_message_can_wait_for_its_time_and_expire() {
     let (handled, _, dead, expired) = t.at_rest("shop").await;
     assert_eq!((handled, dead), (2, 0));
     assert_eq!(expired, 1);
-}
-
-#[tokio::test]
-async fn the_outbox_of_a_partition_that_is_taken_anew_goes_on_and_uses_no_number_again() {
-    use super::outbox::Outbox;
-
-    let t = Stage::start(&["shop"], |_| {}).await;
-    let durable = t.node.bus().durable().unwrap().clone();
-    let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
-    let outbox = Outbox::new(database, durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
-    t.run(async {
-        outbox.open(&lane, Outbox::floor(1)).await.unwrap();
-        let first = outbox.numbers(&lane, 3);
-        // It was lost and is this host's again before the end of the work under the first ownership.
-        outbox.open(&lane, Outbox::floor(2)).await.unwrap();
-        outbox.close(&lane, Outbox::floor(1));
-        let second = outbox.numbers(&lane, 1);
-        assert!(first > Outbox::floor(1) && second > Outbox::floor(2), "{first} {second}");
-        outbox.close(&lane, Outbox::floor(2));
-        assert_eq!(outbox.numbers(&lane, 1), 1, "a lane that is closed has no numbers of its own");
-    })
-    .await;
 }

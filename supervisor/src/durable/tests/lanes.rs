@@ -1,0 +1,72 @@
+//! The outbox's lanes: their numbers, and when their relays look.
+
+use futures_util::poll;
+use tokio::pin;
+
+use super::*;
+use crate::durable::enclosure::Enclosure;
+use crate::durable::letter::Letterhead;
+use crate::durable::outbox::Outbox;
+use crate::progress::Track;
+use crate::store::Database;
+use crate::trace::TraceContext;
+
+/// What goes with a transaction that sends through this outbox.
+fn enclosure(outbox: &Arc<Outbox>) -> Enclosure {
+    let env = Env::system();
+    let letterhead =
+        Letterhead { trace: TraceContext::root(&env), principal: None, metadata: None, most_bytes: 10_000 };
+    Enclosure::new(None, Some(outbox.clone()), letterhead, Vec::new(), env)
+}
+
+async fn begin(database: &Database) -> crate::store::Tx<'static> {
+    database.begin(None, Track::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_outbox_of_a_partition_that_is_taken_anew_goes_on_and_uses_no_number_again() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    let durable = t.node.bus().durable().unwrap().clone();
+    let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
+    let outbox = Outbox::new(database, durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
+    t.run(async {
+        outbox.open(&lane, Outbox::floor(1)).await.unwrap();
+        let first = outbox.numbers(&lane, 3);
+        // It was lost and is this host's again before the end of the work under the first ownership.
+        outbox.open(&lane, Outbox::floor(2)).await.unwrap();
+        outbox.close(&lane, Outbox::floor(1));
+        let second = outbox.numbers(&lane, 1);
+        assert!(first > Outbox::floor(1) && second > Outbox::floor(2), "{first} {second}");
+        outbox.close(&lane, Outbox::floor(2));
+        assert_eq!(outbox.numbers(&lane, 1), 1, "a lane that is closed has no numbers of its own");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_sends_that_is_dropped_while_its_commit_goes_on_leaves_by_itself() {
+    let t = Stage::start(&["shop"], |s| s.store.transaction_limit_ms = 500).await;
+    let (database, host) = (t.database("shop"), t.node.bus().host("shop").unwrap());
+    let outbox = host.outbox().unwrap();
+    t.run(async {
+        let tx = begin(&database).await.enclosing(enclosure(outbox));
+        tx.send(note("a", "sent")).await.unwrap();
+        let neighbour = begin(&database);
+        pin!(neighbour);
+        assert!(poll!(&mut neighbour).is_pending());
+        {
+            let commit = tx.commit();
+            pin!(commit);
+            assert!(poll!(&mut commit).is_pending());
+        }
+        let neighbour = neighbour.await;
+        // The relay looks and finds nothing, since nothing is committed yet.
+        while outbox.waiting() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        neighbour.commit().await.unwrap();
+    })
+    .await;
+    let arrives = tokio::time::timeout(Duration::from_secs(20), t.words("shop", 1)).await;
+    assert_eq!(arrives.expect("the relay looks again"), ["sent"]);
+}
