@@ -56,8 +56,9 @@ impl Enclosure {
         Ok(id)
     }
 
-    /// What is written with the handler's own writes, as the last thing before their commit.
-    pub fn enclosed(&self) -> Enclosed {
+    /// What is written with the handler's own writes, as the last thing before their commit. `None` if what it sends has no
+    /// place, since its message's partition was lost: nothing may be committed, whether or not the fence is closed already.
+    pub fn enclosed(&self) -> Option<Enclosed> {
         let mut enclosed = Enclosed::default();
         if let Some(Delivery { id, partition, epoch, offset, parked, .. }) = self.delivery.as_deref() {
             match parked {
@@ -73,10 +74,10 @@ impl Enclosure {
             && !letters.is_empty()
         {
             let lane = self.lane(outbox);
-            let first = outbox.numbers(lane, letters.len());
+            let first = outbox.numbers(lane, letters.len())?;
             enclosed.send(lane, first, letters.into_iter().map(row));
         }
-        enclosed
+        Some(enclosed)
     }
 
     /// Whether it encloses that a durable message was applied.

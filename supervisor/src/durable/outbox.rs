@@ -161,12 +161,10 @@ impl Outbox {
         self.lock().retain(|name, open| open.floor != floor || !of_lane(name));
     }
 
-    /// Numbers for so many messages of a lane; the first one.
-    pub fn numbers(&self, lane: &str, count: usize) -> u64 {
-        let lanes = self.lock();
-        let last = lanes.get(lane).map(|l| l.last.fetch_add(count as u64, Ordering::Relaxed));
-        // A lane that was closed under its handler: its transaction is fenced, whatever its numbers are.
-        last.unwrap_or_default() + 1
+    /// Numbers for so many messages of a lane; the first one. `None` if it is closed: then its partition is lost, even if its
+    /// fence does not say so yet, and nobody here knows which numbers are in use.
+    pub fn numbers(&self, lane: &str, count: usize) -> Option<u64> {
+        Some(self.lock().get(lane)?.last.fetch_add(count as u64, Ordering::Relaxed) + 1)
     }
 
     /// Messages of a lane may have been committed.
@@ -293,7 +291,8 @@ impl Outbox {
         for (subscriber, outgoing) in &page.overflow {
             let name = self.overflow_lane(subscriber, lane);
             let copy = Outgoing { target: Some(subscriber.to_string()), ..outgoing.clone() };
-            table::insert(&tx, &name, self.numbers(&name, 1), &[copy]).await?;
+            let number = self.numbers(&name, 1).ok_or(TxError::Fenced)?;
+            table::insert(&tx, &name, number, &[copy]).await?;
             *opened.entry(name).or_default() += 1;
         }
         if !page.dead.is_empty() {

@@ -124,7 +124,8 @@ impl Timekeeper {
                 return Ok(false);
             }
             schedules::set(&tx, &row(timetable, last_ms)).await?;
-            table::insert(&tx, &lane, outbox.numbers(&lane, rows.len()), &rows).await?;
+            let first = outbox.numbers(&lane, rows.len()).ok_or(TxError::Fenced)?;
+            table::insert(&tx, &lane, first, &rows).await?;
             let committed = tx.commit().await;
             match &committed {
                 Err(TxError::CommitUnanswered(_)) => outbox.committed_perhaps(&lane, rows.len()),

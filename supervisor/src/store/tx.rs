@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statem
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::durable::enclosed::Enclosed;
 use super::group::NotCommitted;
 use super::lanes::Lanes;
 use super::lease::{AtWork, Lease};
@@ -161,8 +162,12 @@ impl<'cx> Tx<'cx> {
         if self.due.is_some_and(|due| self.lanes.env.now() >= due) {
             return Err(TxError::Database(too_late()));
         }
-        let Some(lease) = state.lease.take() else { return Err(TxError::Database(already_failed("it ended"))) };
-        let enclosed = self.enclosure.as_ref().map(Enclosure::enclosed).unwrap_or_default();
+        let enclosed = match &self.enclosure {
+            Some(enclosure) => enclosure.enclosed().ok_or_else(|| self.fenced())?,
+            None => Enclosed::default(),
+        };
+        let lease = self.state.get_mut().lease.take();
+        let Some(lease) = lease else { return Err(TxError::Database(already_failed("it ended"))) };
         self.enclosure.as_ref().inspect(|e| crash::point(e.before_commit()));
         // A handler may commit more than once; what an earlier transaction committed stays committed.
         let before = self.progress.progress();
@@ -183,15 +188,20 @@ impl<'cx> Tx<'cx> {
                 doubt.end(false);
                 Err(TxError::Database(error))
             }
-            Err(refused @ NotCommitted::Fenced) => {
+            Err(NotCommitted::Fenced) => {
                 self.progress.set(before);
                 doubt.end(false);
-                match &self.enclosure {
-                    Some(enclosure) if enclosure.is_delivery() => Err(TxError::Fenced),
-                    _ => Err(TxError::Database(refused.into_error())),
-                }
+                Err(self.fenced())
             }
             Err(NotCommitted::Perhaps(error)) => Err(TxError::CommitUnanswered(error)),
+        }
+    }
+
+    /// What is said where a partition has another owner: this message's, or that of a neighbour who shared the commit.
+    fn fenced(&self) -> TxError {
+        match &self.enclosure {
+            Some(enclosure) if enclosure.is_delivery() => TxError::Fenced,
+            _ => TxError::Database(NotCommitted::Fenced.into_error()),
         }
     }
 

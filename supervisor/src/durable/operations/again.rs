@@ -108,7 +108,8 @@ impl Operator {
         }
         let count = again.is_some().into();
         if let Some(again) = again {
-            table::insert(&tx, &lane, outbox.numbers(&lane, 1), &[again]).await?;
+            let number = outbox.numbers(&lane, 1).ok_or(TxError::Fenced)?;
+            table::insert(&tx, &lane, number, &[again]).await?;
         }
         let committed = tx.commit().await;
         if count > 0 {

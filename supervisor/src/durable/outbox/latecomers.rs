@@ -76,7 +76,8 @@ impl Outbox {
             .collect();
         let overflow = self.overflow_lane(subscriber, lane);
         let tx = self.database.begin(None, Track::default()).await?;
-        table::insert(&tx, &overflow, self.numbers(&overflow, copies.len()), &copies).await?;
+        let first = self.numbers(&overflow, copies.len()).ok_or(TxError::Fenced)?;
+        table::insert(&tx, &overflow, first, &copies).await?;
         let through = if all { kept::ALL } else { through };
         kept::mark(&tx, &Mark { lane, event, subscriber, since: *since, through }).await?;
         tx.commit().await?;

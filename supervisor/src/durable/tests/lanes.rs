@@ -4,19 +4,20 @@ use futures_util::poll;
 use tokio::pin;
 
 use super::*;
+use crate::durable::delivery::Delivery;
 use crate::durable::enclosure::Enclosure;
 use crate::durable::letter::Letterhead;
 use crate::durable::outbox::Outbox;
 use crate::progress::Track;
-use crate::store::Database;
+use crate::store::{Database, TxError};
 use crate::trace::TraceContext;
 
 /// What goes with a transaction that sends through this outbox.
-fn enclosure(outbox: &Arc<Outbox>) -> Enclosure {
+fn enclosure(outbox: &Arc<Outbox>, delivery: Option<Delivery>) -> Enclosure {
     let env = Env::system();
     let letterhead =
         Letterhead { trace: TraceContext::root(&env), principal: None, metadata: None, most_bytes: 10_000 };
-    Enclosure::new(None, Some(outbox.clone()), letterhead, Vec::new(), env)
+    Enclosure::new(delivery.map(Arc::new), Some(outbox.clone()), letterhead, Vec::new(), env)
 }
 
 async fn begin(database: &Database) -> crate::store::Tx<'static> {
@@ -31,14 +32,46 @@ async fn the_outbox_of_a_partition_that_is_taken_anew_goes_on_and_uses_no_number
     let outbox = Outbox::new(database, durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
     t.run(async {
         outbox.open(&lane, Outbox::floor(1)).await.unwrap();
-        let first = outbox.numbers(&lane, 3);
+        let first = outbox.numbers(&lane, 3).unwrap();
         // It was lost and is this host's again before the end of the work under the first ownership.
         outbox.open(&lane, Outbox::floor(2)).await.unwrap();
         outbox.close(&lane, Outbox::floor(1));
-        let second = outbox.numbers(&lane, 1);
+        let second = outbox.numbers(&lane, 1).unwrap();
         assert!(first > Outbox::floor(1) && second > Outbox::floor(2), "{first} {second}");
         outbox.close(&lane, Outbox::floor(2));
-        assert_eq!(outbox.numbers(&lane, 1), 1, "a lane that is closed has no numbers of its own");
+        assert_eq!(outbox.numbers(&lane, 1), None, "a lane that is closed has no numbers");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothing() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    let durable = t.node.bus().durable().unwrap().clone();
+    let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
+    let outbox = Outbox::new(database.clone(), durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
+    t.run(async {
+        let tx = begin(&database).await;
+        assert!(tables::fence::take(&tx, 7, 1).await.unwrap());
+        tx.commit().await.unwrap();
+        outbox.open(&lane, Outbox::floor(1)).await.unwrap();
+        // The log has given the partition away, and the database does not know it yet.
+        outbox.close(&lane, Outbox::floor(1));
+        let waits = tables::outbox::Outgoing { event: false, target: None, record: vec![1] };
+        let tx = begin(&database).await;
+        tables::outbox::insert(&tx, &lane, Outbox::floor(1) + 1, std::slice::from_ref(&waits)).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let id = MessageId::planned("m", 1).unwrap();
+        let delivery = Delivery { id, partition: 7, epoch: 1, offset: 1, parked: None, lane: lane.clone() };
+        let tx = begin(&database).await.enclosing(enclosure(&outbox, Some(delivery)));
+        write(&tx, "never").await.unwrap();
+        tx.send(note("a", "later")).await.unwrap();
+        let refused = tx.commit().await;
+        assert!(matches!(refused, Err(TxError::Fenced)), "{refused:?}");
+        let there = tables::outbox::load(database.reads(), &lane, 0, 9).await.unwrap();
+        assert_eq!(there, [(Outbox::floor(1) + 1, waits)]);
+        assert!(read(database.reads()).await.is_empty());
     })
     .await;
 }
@@ -49,7 +82,7 @@ async fn what_one_sends_that_is_dropped_while_its_commit_goes_on_leaves_by_itsel
     let (database, host) = (t.database("shop"), t.node.bus().host("shop").unwrap());
     let outbox = host.outbox().unwrap();
     t.run(async {
-        let tx = begin(&database).await.enclosing(enclosure(outbox));
+        let tx = begin(&database).await.enclosing(enclosure(outbox, None));
         tx.send(note("a", "sent")).await.unwrap();
         let neighbour = begin(&database);
         pin!(neighbour);
