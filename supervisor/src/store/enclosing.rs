@@ -3,7 +3,7 @@
 use sea_orm::DbErr;
 use tokio::time::Instant;
 
-use super::durable::enclosed::{Enclosed, Finds};
+use super::durable::enclosed::{Enclosed, Missing};
 use super::group::NotCommitted;
 use super::lease::Lease;
 
@@ -22,10 +22,10 @@ impl Lease {
                     return Err(NotCommitted::Surely(trouble.into_exec_error()));
                 }
             };
-            match step.finds {
-                Finds::Owned(partitions) if found != partitions => return Err(NotCommitted::Fenced),
-                Finds::Parked if found != 1 => return Err(NotCommitted::Surely(DbErr::RecordNotUpdated)),
-                _ => {}
+            match step.finds.missing(found) {
+                Some(Missing::Owner) => return Err(NotCommitted::Fenced),
+                Some(Missing::Parked) => return Err(NotCommitted::Surely(DbErr::RecordNotUpdated)),
+                None => {}
             }
         }
         Ok(())

@@ -22,6 +22,8 @@ pub(crate) struct Mark<'a> {
     pub at_ms: u64,
 }
 
+pub(super) const INTO: &str = "essaim_inbox (id, msg_offset, at_ms)";
+
 /// From when on the age of an id counts: from the later of the time that it carries and of now.
 pub(crate) fn remembered_from(id: &str, now_ms: u64) -> u64 {
     MessageId::parse(id).map_or(0, |id| id.time_ms()).max(now_ms)
@@ -55,10 +57,14 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, marks: &[Mark<'_>]) -> Res
     Ok(())
 }
 
+/// A mark in the order of the columns.
+pub(super) fn row_of(mark: &Mark<'_>) -> [Value; 3] {
+    [Value::from(mark.id), int(mark.offset), int(mark.at_ms)]
+}
+
 /// The statements of [`insert`].
 pub(super) fn inserting(backend: DbBackend, marks: &[Mark<'_>]) -> impl Iterator<Item = Statement> {
-    let into = "essaim_inbox (id, msg_offset, at_ms)";
-    bulk::inserting(backend, into, marks, "", |m| [Value::from(m.id), int(m.offset), int(m.at_ms)])
+    bulk::inserting(backend, INTO, marks, "", row_of)
 }
 
 /// How many are remembered. It counts them one by one: for the start, not for every message.

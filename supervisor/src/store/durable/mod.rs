@@ -14,7 +14,7 @@
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
 //! - `dead`: messages that are not tried any more.
 //! - `schedules`: how far schedules have come.
-//! - `enclosed`: what is written with handlers' transactions.
+//! - `enclosed`: what is written with handlers' transactions; `at_once`: that of one handler, in one statement.
 //! - `bulk`: many rows in few statements, whose texts repeat.
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
@@ -31,6 +31,7 @@ pub(crate) mod parked;
 pub(crate) mod schedules;
 pub(crate) mod tables;
 
+mod at_once;
 mod bulk;
 
 /// A statement with its values.

@@ -27,7 +27,7 @@ pub(crate) struct Lane {
     pub count: u64,
 }
 
-const INTO: &str = "essaim_outbox (lane, seq, event, target, record)";
+pub(super) const INTO: &str = "essaim_outbox (lane, seq, event, target, record)";
 
 /// Adds messages to a lane, numbered from `first_seq` on.
 pub(crate) async fn insert(
@@ -49,10 +49,13 @@ pub(super) fn inserting(
     lane: &str,
     messages: &[(u64, Outgoing)],
 ) -> impl Iterator<Item = Statement> {
-    bulk::inserting(backend, INTO, messages, "", move |(seq, message)| {
-        let Outgoing { event, target, record } = message;
-        [Value::from(lane), int(*seq), Value::from(*event), Value::from(target.clone()), Value::from(record.clone())]
-    })
+    bulk::inserting(backend, INTO, messages, "", move |message| row_of(lane, message))
+}
+
+/// A message in the order of the columns.
+pub(super) fn row_of(lane: &str, (seq, message): &(u64, Outgoing)) -> [Value; 5] {
+    let Outgoing { event, target, record } = message;
+    [Value::from(lane), int(*seq), Value::from(*event), Value::from(target.clone()), Value::from(record.clone())]
 }
 
 /// The messages after that number, in order, with their numbers.

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use essaim_contract::MessageId;
 use futures_util::future::{join, join_all};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
-use super::bench::{begin, insert, words};
+use super::bench::{Bench, begin, insert, words};
+use super::fence::somebody_waits;
 use super::parked::message;
 use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::durable::delivery::Delivery;
 use crate::durable::enclosure::Enclosure;
 use crate::durable::letter::Letterhead;
-use crate::store::durable::enclosed::{Enclosed, Finds};
+use crate::store::durable::enclosed::{Enclosed, Missing};
 use crate::store::durable::outbox::{self, Outgoing};
 use crate::store::durable::{fence, inbox, parked};
 use crate::store::{Database, Tx, TxError};
@@ -27,16 +28,11 @@ fn outgoing(number: u8) -> Outgoing {
 }
 
 /// Runs the steps, as far as each finds what it must; what the first does not find that finds something else.
-async fn write(db: &impl ConnectionTrait, enclosed: &Enclosed) -> Result<Option<Finds>, DbErr> {
+async fn write(db: &impl ConnectionTrait, enclosed: &Enclosed) -> Result<Option<Missing>, DbErr> {
     for step in enclosed.steps(db.get_database_backend()) {
         let found = db.execute_raw(step.statement).await?.rows_affected();
-        let expected = match step.finds {
-            Finds::Any => found,
-            Finds::Owned(partitions) => partitions,
-            Finds::Parked => 1,
-        };
-        if found != expected {
-            return Ok(Some(step.finds));
+        if let Some(missing) = step.finds.missing(found) {
+            return Ok(Some(missing));
         }
     }
     Ok(None)
@@ -81,13 +77,83 @@ async fn a_partition_with_another_owner_and_a_message_that_is_gone_are_not_found
         let mut late = Enclosed::default();
         late.apply(0, 7, id(1), 1, 5);
         late.apply(1, 7, id(2), 1, 5);
-        assert_eq!(write(tx, &late).await.unwrap(), Some(Finds::Owned(2)));
+        assert_eq!(write(tx, &late).await.unwrap(), Some(Missing::Owner));
         let mut gone = Enclosed::default();
         gone.unpark(0, 7, 4);
-        assert_eq!(write(tx, &gone).await.unwrap(), Some(Finds::Parked));
+        assert_eq!(write(tx, &gone).await.unwrap(), Some(Missing::Parked));
         assert!(Enclosed::default().steps(tx.get_database_backend()).is_empty(), "nothing is written for nothing");
     })
     .await;
+}
+
+/// What one handler encloses: a message of a partition, parked or not, and what it sends.
+fn of_one(partition: u32, epoch: u64, parked: Option<u64>, sends: u64) -> Enclosed {
+    let mut one = Enclosed::default();
+    match parked {
+        Some(seq) => one.unpark(partition, epoch, seq),
+        None => one.apply(partition, epoch, id(1), 1, 5),
+    }
+    if sends > 0 {
+        one.send(&"p/0".into(), 10, (0..sends).map(|number| outgoing(number as u8)));
+    }
+    one
+}
+
+#[tokio::test]
+async fn what_one_handler_encloses_is_one_statement_for_a_server_that_is_a_round_trip_away() {
+    for (parked, sends) in [(None, 0), (None, 1), (None, 6), (Some(4), 0), (Some(4), 2)] {
+        in_a_transaction(async |tx| {
+            assert!(fence::take(tx, 0, 7).await.unwrap());
+            parked::park(tx, &[message(0, 4)]).await.unwrap();
+            let one = of_one(0, 7, parked, sends);
+            let steps = one.steps(tx.get_database_backend());
+            assert!(steps.len() == 1 || tx.get_database_backend() == DbBackend::Sqlite, "{} statements", steps.len());
+            assert_eq!(write(tx, &one).await.unwrap(), None);
+            assert_eq!(fences(tx).await[0].tally.handled, 1);
+            let there = (inbox::count(tx).await.unwrap(), parked::load(tx, 0, 0, 9).await.unwrap().len());
+            assert_eq!(there, if parked.is_some() { (0, 0) } else { (1, 1) });
+            let sent = outbox::load(tx, "p/0", 0, 9).await.unwrap();
+            let expected: Vec<_> = (0..sends).map(|number| (10 + number, outgoing(number as u8))).collect();
+            assert_eq!(sent, expected);
+            tx.execute_unprepared("DELETE FROM essaim_outbox").await.unwrap();
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_handler_whose_partition_or_parked_message_is_gone_is_told_which() {
+    in_a_transaction(async |tx| {
+        assert!(fence::take(tx, 0, 8).await.unwrap());
+        parked::park(tx, &[message(0, 4)]).await.unwrap();
+        let backend = tx.get_database_backend();
+        for (epoch, parked, why) in
+            [(7, None, Missing::Owner), (7, Some(4), Missing::Owner), (8, Some(5), Missing::Parked)]
+        {
+            let missing = write(tx, &of_one(0, epoch, parked, 2)).await.unwrap();
+            assert_eq!(missing, Some(why), "{backend:?} {epoch} {parked:?}");
+        }
+        assert_eq!((inbox::count(tx).await.unwrap(), parked::load(tx, 0, 0, 9).await.unwrap().len()), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handler_that_commits_while_another_owner_comes_waits_and_commits_nothing() {
+    let Some(bench) = Bench::postgres() else { return };
+    let database = bench.open(&schema(1)).await;
+    take_two(&database).await;
+    let (taking, _) = begin(&database).await;
+    assert!(fence::take(&taking, 1, 8).await.unwrap());
+    let late = applying(&database, 1, 7, 1).await;
+    insert(&late, "late").await.unwrap();
+    let (late, ()) = join(late.commit(), async {
+        somebody_waits(&bench, &database).await;
+        taking.commit().await.unwrap();
+    })
+    .await;
+    assert!(matches!(late, Err(TxError::Fenced)), "{late:?}");
+    assert_eq!((words(&database).await.len(), inbox::count(database.reads()).await.unwrap()), (0, 0));
 }
 
 /// A transaction in which a message of a partition is applied under this epoch.

@@ -60,7 +60,7 @@ async fn what_an_owner_has_not_committed_is_not_counted() {
 }
 
 /// Waits until a session of this capability waits for another one's lock.
-async fn somebody_waits(bench: &Bench, database: &crate::store::Database) {
+pub(super) async fn somebody_waits(bench: &Bench, database: &crate::store::Database) {
     let waiting = format!(
         "SELECT pid::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'essaim/%/{}'",
         bench.capability

@@ -1,0 +1,65 @@
+//! What one handler encloses, in one statement of PostgreSQL.
+//!
+//! Its parts are in no order of their own, and all of them see the tables as they were when it began. But each takes the
+//! row that the fence returns, so it does nothing before the fence is found, which from there on keeps a new owner out. A
+//! fence that it has to wait for is judged as it is then (`READ COMMITTED`). A parked message that came while it waited is
+//! not seen; nothing is committed then, and it is tried again.
+
+use sea_orm::{DbBackend, Statement, Value};
+
+use super::bulk::{self, Fill};
+use super::enclosed::{Finds, Step};
+use super::inbox::{self, Mark};
+use super::int;
+use super::outbox::{self, Outgoing};
+
+/// The statement for a message that was handled under the epoch of its partition's owner: one from the log, which is
+/// marked in the inbox, or a parked one with that partition and number; and for what is sent through a lane. It returns a
+/// row for the partition and one for the parked message, as far as they are there.
+///
+/// `None` if it would be too large.
+pub(super) fn of(
+    partition: u32,
+    epoch: u64,
+    unparked: Option<(u32, u64)>,
+    mark: Option<&Mark<'_>>,
+    sent: Option<(&str, &[(u64, Outgoing)])>,
+) -> Option<Step> {
+    let mut all = Parts { sql: String::new(), values: Vec::new() };
+    let fenced = "UPDATE essaim_fence SET handled = handled + 1 WHERE partition = $1 AND epoch = $2 RETURNING 1";
+    all.sql = format!("WITH fenced AS ({fenced})");
+    all.values = vec![int(partition), int(epoch)];
+    let (mut found, mut finds) = ("SELECT 1 FROM fenced", Finds::Owned(1));
+    if let Some((partition, seq)) = unparked {
+        let removed = "DELETE FROM essaim_parked USING fenced WHERE partition = $3 AND seq = $4 RETURNING 1";
+        all.sql += &format!(", unparked AS ({removed})");
+        all.values.extend([int(partition), int(seq)]);
+        (found, finds) = ("SELECT 1 FROM fenced UNION ALL SELECT 1 FROM unparked", Finds::OwnedAndParked);
+    }
+    all.insert("marked", inbox::INTO, mark.as_slice(), |mark| inbox::row_of(mark));
+    if let Some((lane, messages)) = sent {
+        if messages.len() > bulk::LARGEST {
+            return None;
+        }
+        all.insert("sent", outbox::INTO, messages, |message| outbox::row_of(lane, message));
+    }
+    let sql = format!("{} {found}", all.sql);
+    Some(Step { statement: Statement::from_sql_and_values(DbBackend::Postgres, sql, all.values), finds })
+}
+
+/// A statement that grows.
+struct Parts {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Parts {
+    /// Adds rows to a table, no more than one piece of them.
+    fn insert<T, const N: usize>(&mut self, name: &str, into: &str, items: &[T], row: impl Fn(&T) -> [Value; N]) {
+        let piece = bulk::pieces(items, self.values.len() + 1, Fill::Nulls, row).next();
+        let Some((tuples, values)) = piece else { return };
+        let rows = format!("SELECT v.* FROM fenced, (VALUES {tuples}) AS v WHERE v.column1 IS NOT NULL");
+        self.sql += &format!(", {name} AS (INSERT INTO {into} {rows})");
+        self.values.extend(values);
+    }
+}
