@@ -52,7 +52,7 @@ async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothi
     let outbox = Outbox::new(database.clone(), durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
     t.run(async {
         let tx = begin(&database).await;
-        assert!(tables::fence::take(&tx, 7, 1).await.unwrap());
+        tables::fence::take(&tx, 7, 1).await.unwrap();
         tx.commit().await.unwrap();
         outbox.open(&lane, Outbox::floor(1)).await.unwrap();
         // The log has given the partition away, and the database does not know it yet.
