@@ -147,15 +147,32 @@ impl Consumer {
     async fn register(&self) {
         let subscriptions: Vec<_> =
             durable_entries(&self.host).filter_map(|(name, s)| Some((name.to_string(), s?))).collect();
+        let (capability, log) = (&*self.host.name, &self.durable.log);
+        let configured = self.durable.partitions(capability);
         let mut tries = 0;
-        let partitions = self.durable.partitions(&self.host.name);
-        while let Err(error) = self.durable.log.register(&self.host.name, partitions, &subscriptions).await {
+        let registry = loop {
+            let registered = async {
+                log.register(capability, configured, &subscriptions).await?;
+                log.registry().await
+            };
+            let error = match registered.await {
+                Ok(registry) => break registry,
+                Err(error) => error,
+            };
             tries += 1;
             if tries == 3 {
-                let capability = &self.host.name;
-                tracing::warn!(%capability, %error, "the log does not answer; durable messages wait");
+                tracing::warn!(capability, %error, "the log does not answer; durable messages wait");
             }
             tokio::time::sleep(self.durable.pause(tries)).await;
+        };
+        let used = registry.partitions.get(capability).copied().unwrap_or(configured);
+        if used != configured {
+            tracing::warn!(
+                capability,
+                used,
+                configured,
+                "the number of partitions stays what it was when the first message came: keys would change their places"
+            );
         }
     }
 

@@ -29,6 +29,38 @@ async fn a_full_partition_refuses_its_senders_and_takes_more_once_there_is_room(
 }
 
 #[tokio::test]
+async fn what_waits_for_another_try_takes_room_and_what_is_done_about_dead_letters_needs_none() {
+    let few = |s: &mut Settings| {
+        (s.durable.partition_messages, s.durable.partitions) = (3, 1);
+        s.durable.after_dead = AfterDead::Hold;
+    };
+    let t = Stage::start(&["shop"], few).await;
+    let dead = t.note("a", "reject").await;
+    for word in ["one", "two", "three"] {
+        while t.run(t.client().send(note("a", word))).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    // They have left the log and wait in the database, behind the letter.
+    let full = async {
+        loop {
+            match t.client().send(note("b", "more")).await {
+                Err(SendError::Full { bound, .. }) => return bound,
+                Ok(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    let bound = t.run(full).await;
+    assert!(bound.contains("durable.partition_messages = 3"), "{bound}");
+    let drop = crate::durable::operations::DropDead { ids: vec![dead.to_string()], capability: None };
+    assert_eq!(t.run(t.operate(drop)).await.done.len(), 1);
+    t.words("shop", 3).await;
+    t.at_rest("shop").await;
+    t.note("b", "room").await;
+}
+
+#[tokio::test]
 async fn what_an_absent_subscriber_has_no_room_for_waits_on_disk_in_its_order_and_stops_nobody() {
     let few = |s: &mut Settings| (s.durable.partition_messages, s.durable.partitions) = (4, 1);
     let t = Stage::start(&["shop", "till"], few).await;
@@ -61,6 +93,21 @@ async fn a_new_subscriber_gets_what_is_published_from_its_first_start_on() {
     let t = Stage::again(t.end().await, &["shop", "till"], |_| {}).await;
     t.note("a", "after").await;
     assert_eq!(t.words("till", 1).await, ["after"]);
+}
+
+#[tokio::test]
+async fn an_owner_that_ends_late_leaves_its_successor_what_it_reads() {
+    let t = Stage::start(&["till"], |s| s.durable.partitions = 1).await;
+    t.note("a", "one").await;
+    let partition = crate::bridge::log::Partition { capability: "shop".into(), number: 0 };
+    let reader = t.node.bus().durable().unwrap().reader.clone();
+    let read = t.run(async {
+        let (old, _, _) = reader.subscribe(&partition);
+        let (_new, mut entries, _) = reader.subscribe(&partition);
+        drop(old);
+        entries.recv().await
+    });
+    assert_eq!(read.await.map(|entry| entry.count), Some(1));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Durable messages in one node, from end to end.
 
+mod bare;
 mod bounds;
 mod copies;
 mod failing;
@@ -161,6 +162,7 @@ impl Apply<Noted> for TillActor {
 }
 
 struct Stage {
+    rung: bare::Rung,
     local: LocalSet,
     node: Node,
     directory: Arc<Directory>,
@@ -180,7 +182,9 @@ impl Stage {
         settings.durable.partitions = 2;
         change(settings);
         let roster = Roster::new().host::<ShopActor>().host::<TillActor>();
+        let rung = bare::Rung::default();
         let roster = roster.host::<latecomers::PressActor>().host::<latecomers::ArchiveActor>();
+        let roster = roster.host::<bare::BellActor>().provide(rung.clone());
         let local = LocalSet::new();
         let node = local
             .run_until(async {
@@ -189,7 +193,7 @@ impl Stage {
                 node
             })
             .await;
-        Self { local, node, directory }
+        Self { rung, local, node, directory }
     }
 
     async fn run<F: Future>(&self, work: F) -> F::Output {
@@ -257,7 +261,7 @@ impl Stage {
 
     async fn end(self) -> Arc<Directory> {
         self.run(self.node.drain()).await;
-        let Self { local, node, directory } = self;
+        let Self { local, node, directory, .. } = self;
         drop((node, local));
         let mut settings = Settings::default();
         settings.node.data_dir = directory.path().to_path_buf();
