@@ -1,5 +1,7 @@
 //! Dead letters, on either log.
 
+use std::collections::BTreeSet;
+
 use super::probe::{Probe, Ring, Sell};
 use super::stage::{Stage, said};
 use crate::support::{Cluster, essaim, eventually};
@@ -25,6 +27,7 @@ both_logs!(
     a_letter_of_a_capability_without_a_database_is_replayed_from_the_log,
     letters_are_dropped_for_good,
     all_letters_of_a_capability_are_replayed_at_a_rate,
+    letters_that_die_again_at_once_are_letters_still,
 );
 
 type Way = fn(&Probe) -> Stage;
@@ -119,6 +122,26 @@ fn all_letters_of_a_capability_are_replayed_at_a_rate(way: Way) {
     stage.at_rest();
     let balanced = stage.essaim(&["ledger", "--at-rest"]);
     assert_eq!(balanced.code, Some(0), "{}", balanced.text);
+}
+
+fn letters_that_die_again_at_once_are_letters_still(way: Way) {
+    const LETTERS: usize = 150;
+    let probe = Probe::broken();
+    let stage = way(&probe);
+    let ids: BTreeSet<String> = (0..LETTERS).map(|n| stage.send(Ring { why: format!("poison {n}") })).collect();
+    stage.dead(LETTERS);
+    // All in one request: the first have died again before the last are dealt with.
+    let all = ["dead", "replay", "--capability", "bell", "--rate", "100000", "--yes"];
+    let replayed = stage.essaim(&all);
+    assert!(replayed.text.contains(&format!("replayed {LETTERS} letters")), "{}", replayed.text);
+    let ledger = stage.at_rest();
+    let lines = ledger["lines"].as_array().expect("there are lines").iter();
+    let died: u64 = lines.filter(|l| l["capability"] == "bell").filter_map(|l| l["dead"].as_u64()).sum();
+    assert_eq!(died, 2 * LETTERS as u64);
+    let letters = stage.json(&["dead", "list"])["letters"].as_array().cloned().unwrap_or_default();
+    let left: BTreeSet<String> = letters.iter().filter_map(|l| Some(l["id"].as_str()?.to_string())).collect();
+    assert_eq!(left.len(), LETTERS, "all of them rejected again, and kept again");
+    assert_eq!(left, ids);
 }
 
 #[test]

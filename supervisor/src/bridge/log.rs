@@ -123,7 +123,8 @@ pub(crate) struct Acknowledge {
     pub positions: Vec<Position>,
     /// Added to what the log counts.
     pub tally: Tally,
-    /// Dead letters to keep in the log: those of handlers without a database, by message id.
+    /// Dead letters to keep in the log: those of handlers without a database, by message id. One that is there already
+    /// is replaced.
     pub dead: Vec<(String, Bytes)>,
     /// Messages that have left the log and wait in the capability's database. They count as those that wait in the log do
     /// when it is asked whether the partition has room.
@@ -287,8 +288,13 @@ pub(crate) trait Log: Send + Sync {
     /// The dead letters of a capability without a database, by message id.
     fn dead<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>>;
 
-    /// Forgets such dead letters; how many there were.
-    fn forget<'a>(&'a self, capability: &'a str, ids: &'a [String]) -> BoxFuture<'a, Result<u64, LogError>>;
+    /// Forgets those of such dead letters that are still what they were, byte by byte; how many there were. One that was
+    /// replayed and has died again meanwhile is another.
+    fn forget<'a>(
+        &'a self,
+        capability: &'a str,
+        letters: &'a [(String, Bytes)],
+    ) -> BoxFuture<'a, Result<u64, LogError>>;
 
     /// What of the configured durability the log does not give, in words that say what to do; `None` if it gives it all.
     fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>>;

@@ -183,9 +183,13 @@ impl Log for EmbeddedLog {
         async move { rows::dead(self.database.reads(), capability).await.map_err(unread) }.boxed()
     }
 
-    fn forget<'a>(&'a self, capability: &'a str, ids: &'a [String]) -> BoxFuture<'a, Result<u64, LogError>> {
-        let (capability, ids) = (capability.to_string(), ids.to_vec());
-        self.ask(move |answer| Job::Forget { capability, ids, answer }).boxed()
+    fn forget<'a>(
+        &'a self,
+        capability: &'a str,
+        letters: &'a [(String, Bytes)],
+    ) -> BoxFuture<'a, Result<u64, LogError>> {
+        let (capability, letters) = (capability.to_string(), letters.to_vec());
+        self.ask(move |answer| Job::Forget { capability, letters, answer }).boxed()
     }
 
     /// SQLite is opened with the durability that is configured.

@@ -134,8 +134,12 @@ impl Log for RedisLog {
         measuring::dead(self, capability).boxed()
     }
 
-    fn forget<'a>(&'a self, capability: &'a str, ids: &'a [String]) -> BoxFuture<'a, Result<u64, LogError>> {
-        measuring::forget(self, capability, ids).boxed()
+    fn forget<'a>(
+        &'a self,
+        capability: &'a str,
+        letters: &'a [(String, Bytes)],
+    ) -> BoxFuture<'a, Result<u64, LogError>> {
+        measuring::forget(self, capability, letters).boxed()
     }
 
     fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>> {

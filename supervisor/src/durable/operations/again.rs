@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use essaim_contract::Failure;
 use serde_bytes::ByteBuf;
 
@@ -30,8 +31,8 @@ impl Operator {
         let mut sending = Vec::new();
         for kept in self.find(&chosen.ids, chosen.capability.as_deref()).await? {
             let of_subscriber = kept.letter.capability != *self.host.name;
-            let settled = match (kept.keeper, control) {
-                (Keeper::Log, Control::Drop) => self.forget(&kept).await,
+            let settled = match (&kept.keeper, control) {
+                (Keeper::Log(bytes), Control::Drop) => self.drop_from_log(&kept, bytes).await,
                 (Keeper::Database, Control::Drop) if of_subscriber => self.remove(&kept, None).await,
                 (Keeper::Database, Control::Replay) if of_subscriber => self.publish_again(&kept).await,
                 _ => match self.record_of(&kept, control) {
@@ -47,9 +48,10 @@ impl Operator {
         let letters = sending.iter().map(|(_, letter)| letter.clone()).collect();
         let sent = if sending.is_empty() { Vec::new() } else { self.durable.sender.send_all(letters).await };
         for ((kept, _), sent) in sending.iter().zip(sent) {
-            let settled = match (sent.error, kept.keeper) {
+            let settled = match (sent.error, &kept.keeper) {
                 (Some(error), _) => Err(error.to_string()),
-                (None, Keeper::Log) => self.forget(kept).await,
+                // One that has died again since it was stored again is another letter, and stays.
+                (None, Keeper::Log(bytes)) => self.forget(kept, bytes).await.map(drop),
                 (None, Keeper::Database) => Ok(()),
             };
             self.note(&mut done, kept, settled);
@@ -69,8 +71,8 @@ impl Operator {
     fn record_of(&self, kept: &Kept, control: Control) -> Result<Sending, Why> {
         let unreadable = |_| "it cannot be read: it can only be dropped".to_string();
         let record = Record::decode(&kept.letter.record).map_err(unreadable)?;
-        let record = match kept.keeper {
-            Keeper::Log => record,
+        let record = match &kept.keeper {
+            Keeper::Log(_) => record,
             Keeper::Database => {
                 let (not_before, expires, body) = (None, None, ByteBuf::new());
                 Record { control: Some(control), at: self.env.wall_ms(), not_before, expires, body, ..record }
@@ -79,10 +81,18 @@ impl Operator {
         Sending::of(&record, self.host.name.clone(), LetterKind::Command).map_err(|e| e.to_string())
     }
 
-    async fn forget(&self, kept: &Kept) -> Result<(), Why> {
-        let ids = [kept.letter.id.clone()];
-        let forgotten = self.durable.log.forget(&self.host.name, &ids).await;
-        forgotten.map(drop).map_err(|error| unanswered(error).detail)
+    /// Has the log forget a letter; whether it was still there as it was read.
+    async fn forget(&self, kept: &Kept, bytes: &Bytes) -> Result<bool, Why> {
+        let letters = [(kept.letter.id.clone(), bytes.clone())];
+        let forgotten = self.durable.log.forget(&self.host.name, &letters).await;
+        forgotten.map(|count| count > 0).map_err(|error| unanswered(error).detail)
+    }
+
+    async fn drop_from_log(&self, kept: &Kept, bytes: &Bytes) -> Result<(), Why> {
+        if self.forget(kept, bytes).await? {
+            return Ok(());
+        }
+        Err("somebody else has dealt with it meanwhile: if it is still listed, it has died again".into())
     }
 
     async fn publish_again(&self, kept: &Kept) -> Result<(), Why> {

@@ -25,10 +25,11 @@ pub(super) struct Kept {
     pub keeper: Keeper,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Keeper {
     Database,
-    Log,
+    /// The log, as these bytes.
+    Log(Bytes),
 }
 
 impl Kept {
@@ -108,7 +109,7 @@ fn of_log(capability: &str, id: String, bytes: &Bytes) -> Kept {
             record: bytes.to_vec(),
         },
     };
-    Kept { letter, keeper: Keeper::Log }
+    Kept { letter, keeper: Keeper::Log(bytes.clone()) }
 }
 
 impl Operator {

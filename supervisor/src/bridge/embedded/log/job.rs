@@ -1,5 +1,6 @@
 //! What the writer is asked to do, and the way back for each answer.
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::bridge::log::{
@@ -16,7 +17,7 @@ pub(super) enum Job {
     Tend { tending: Tending, answer: Answer<Vec<Owned>> },
     Register { capability: String, partitions: u32, subscriptions: Vec<(String, Subscription)>, answer: Answer<()> },
     Unsubscribe { event: String, capability: String, answer: Answer<bool> },
-    Forget { capability: String, ids: Vec<String>, answer: Answer<u64> },
+    Forget { capability: String, letters: Vec<(String, Bytes)>, answer: Answer<u64> },
 }
 
 /// An answer, which is given when the job is stored.
@@ -64,6 +65,7 @@ impl Job {
                 let dead = acknowledges.iter().flat_map(|a| &a.dead).map(|(_, letter)| OWN_BYTES + letter.len());
                 dead.sum::<usize>() + acknowledges.iter().map(|a| a.positions.len() * size_of::<u64>()).sum::<usize>()
             }
+            Self::Forget { letters, .. } => letters.iter().map(|(_, letter)| OWN_BYTES + letter.len()).sum(),
             _ => 0,
         };
         OWN_BYTES + messages

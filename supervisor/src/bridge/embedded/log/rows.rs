@@ -179,12 +179,13 @@ pub(super) async fn keep_subscription(
     db.execute_raw(kept).await.map(drop)
 }
 
-/// Keeps a dead letter, unless it is there already.
+/// Keeps a dead letter; one that dies again takes its own place.
 pub(super) async fn keep_dead(
     db: &impl ConnectionTrait,
     (capability, id, letter): &(Arc<str>, String, Bytes),
 ) -> Result<(), DbErr> {
-    let sql = "INSERT INTO dead_letters (capability, id, letter) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO dead_letters (capability, id, letter) VALUES ($1, $2, $3) \
+               ON CONFLICT (capability, id) DO UPDATE SET letter = excluded.letter";
     let values = [Value::from(capability.to_string()), id.as_str().into(), letter.to_vec().into()];
     db.execute_raw(statement(sql, values)).await.map(drop)
 }
@@ -196,10 +197,19 @@ pub(super) async fn dead(db: &impl ConnectionTrait, capability: &str) -> Result<
     db.query_all_raw(statement(sql, [capability.into()])).await?.iter().map(letter).collect()
 }
 
-/// Forgets dead letters of a capability; how many there were.
-pub(super) async fn forget(db: &impl ConnectionTrait, capability: &str, ids: &[String]) -> Result<u64, DbErr> {
-    let sql = "DELETE FROM dead_letters WHERE capability = $1 AND id IN (SELECT value FROM json_each($2))";
-    Ok(db.execute_raw(statement(sql, [capability.into(), json(&ids)?])).await?.rows_affected())
+/// Forgets those dead letters of a capability that are still what they were; how many there were.
+pub(super) async fn forget(
+    db: &impl ConnectionTrait,
+    capability: &str,
+    letters: &[(String, Bytes)],
+) -> Result<u64, DbErr> {
+    let sql = "DELETE FROM dead_letters WHERE capability = $1 AND id = $2 AND letter = $3";
+    let mut forgotten = 0;
+    for (id, letter) in letters {
+        let values = [capability.into(), id.as_str().into(), letter.to_vec().into()];
+        forgotten += db.execute_raw(statement(sql, values)).await?.rows_affected();
+    }
+    Ok(forgotten)
 }
 
 fn statement<const N: usize>(sql: &str, values: [Value; N]) -> Statement {

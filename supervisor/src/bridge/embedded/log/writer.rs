@@ -175,8 +175,8 @@ fn append(state: &mut State, jobs: &mut [Job], changes: &mut Changes) {
 
 async fn forget(tx: &Tx<'_>, jobs: &mut [Job]) -> Result<(), DbErr> {
     for job in jobs {
-        if let Job::Forget { capability, ids, answer } = job {
-            answer.set(Ok(rows::forget(tx, capability, ids).await?));
+        if let Job::Forget { capability, letters, answer } = job {
+            answer.set(Ok(rows::forget(tx, capability, letters).await?));
         }
     }
     Ok(())

@@ -59,6 +59,7 @@ macro_rules! conformance {
                 what_an_acknowledgement_does_not_name_stays
                 counts_are_those_of_the_entries
                 dead_letters_are_kept_once_listed_and_forgotten
+                a_dead_letter_that_dies_again_is_another_and_not_forgotten_with_the_first
                 everything_is_there_after_reopening
                 a_log_is_known_by_its_identity;
             registry:

@@ -83,11 +83,34 @@ pub(crate) async fn dead_letters_are_kept_once_listed_and_forgotten(fixture: imp
     kept.sort();
     assert_eq!(kept, [done.dead[1].clone(), done.dead[0].clone()]);
     assert_eq!(log.dead("stock").await.unwrap(), []);
-    assert_eq!(log.forget("stock", &["m1".into()]).await.unwrap(), 0);
-    assert_eq!(log.forget(SHOP, &["m1".into(), "m3".into()]).await.unwrap(), 1);
+    let of_nobody = ("m3".to_string(), Bytes::from_static(b"third"));
+    assert_eq!(log.forget("stock", &[done.dead[1].clone()]).await.unwrap(), 0);
+    assert_eq!(log.forget(SHOP, &[]).await.unwrap(), 0);
+    assert_eq!(log.forget(SHOP, &[done.dead[1].clone(), of_nobody]).await.unwrap(), 1);
     assert_eq!(log.dead(SHOP).await.unwrap(), [done.dead[0].clone()]);
     log.acknowledge(&[done.clone()]).await.unwrap();
     assert_eq!(log.dead(SHOP).await.unwrap().len(), 1, "what was forgotten does not come back with a repetition");
+}
+
+pub(crate) async fn a_dead_letter_that_dies_again_is_another_and_not_forgotten_with_the_first(fixture: impl Fixture) {
+    let log = fixture.log();
+    open_shop(log, 1).await;
+    let epochs = own_all(log, "a", SURELY).await;
+    let bury = async |letter: &'static [u8]| {
+        append(log, &[messages(0, 1, "a")]).await;
+        let mut done = acknowledge(0, epochs[0], &[read(log, 0).await[0].position]);
+        done.dead = vec![("m1".into(), Bytes::from_static(letter))];
+        log.acknowledge(&[done]).await.unwrap();
+    };
+    bury(b"first").await;
+    let first = log.dead(SHOP).await.unwrap();
+    bury(b"second").await;
+    let second = [("m1".to_string(), Bytes::from_static(b"second"))];
+    assert_eq!(log.dead(SHOP).await.unwrap(), second, "it takes its own place");
+    assert_eq!(log.forget(SHOP, &first).await.unwrap(), 0);
+    assert_eq!(log.dead(SHOP).await.unwrap(), second);
+    assert_eq!(log.forget(SHOP, &second).await.unwrap(), 1);
+    assert_eq!(log.dead(SHOP).await.unwrap(), []);
 }
 
 pub(crate) async fn everything_is_there_after_reopening(fixture: impl Fixture) {

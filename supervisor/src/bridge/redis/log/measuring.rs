@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use redis::Value;
 
-use super::scripts::{MEASURE, call};
+use super::scripts::{FORGET, MEASURE, call};
 use super::{RedisLog, parse, registering};
 use crate::bridge::log::{LogError, Partition, PartitionCount, Tally};
 
@@ -101,10 +101,11 @@ fn scanned(answer: Value) -> Option<(String, Vec<(String, Bytes)>)> {
     Some((parse::text(&cursor)?.to_string(), page))
 }
 
-pub async fn forget(log: &RedisLog, capability: &str, ids: &[String]) -> Result<u64, LogError> {
-    if ids.is_empty() {
-        return Ok(0);
+pub async fn forget(log: &RedisLog, capability: &str, letters: &[(String, Bytes)]) -> Result<u64, LogError> {
+    let mut forget = call(&FORGET, &[log.keys.dead(capability)]);
+    for (id, letter) in letters {
+        forget.arg(id).arg(&letter[..]);
     }
-    let answer = log.link.ask(redis::cmd("HDEL").arg(log.keys.dead(capability)).arg(ids)).await?;
+    let answer = log.link.run(&FORGET, &forget).await?;
     parse::number(&answer).ok_or_else(|| parse::strange("the forgetting of dead letters"))
 }

@@ -237,6 +237,20 @@ return answer",
     )
 });
 
+/// KEYS: dead letters. ARGV: id and bytes of each. Gives how many of them were there, and are no more.
+pub static FORGET: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local forgotten = 0
+for i = 1, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    forgotten = forgotten + redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+return forgotten",
+    )
+});
+
 /// The call of a script, to which its arguments are added.
 pub fn call(script: &Script, keys: &[String]) -> Cmd {
     let mut call = redis::cmd("EVALSHA");
