@@ -284,6 +284,12 @@ fn missing(ids: &[String], changed: &[Changed]) -> Vec<String> {
     ids.iter().filter(|id| !told.contains(id.as_str())).cloned().collect()
 }
 
+/// The ids in their order, each once.
+fn each_once(ids: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    ids.iter().filter(|id| seen.insert(*id)).cloned().collect()
+}
+
 fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
     let Which { capability, reason, name } = &arguments.which;
     if reason.is_some() || name.is_some() {
@@ -292,8 +298,9 @@ fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
             "ids say which letters are meant: --reason and --name go with --capability alone",
         ));
     }
+    let all = each_once(&arguments.ids);
     let (mut told, mut answers) = (Told::default(), Vec::new());
-    for ids in arguments.ids.chunks(at_a_time(arguments.rate) as usize) {
+    for ids in all.chunks(at_a_time(arguments.rate) as usize) {
         if !answers.is_empty() {
             wait(arguments.rate);
         }
@@ -301,7 +308,7 @@ fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
         told.note(&changed);
         answers.push(changed);
     }
-    told.end("replayed", &missing(&arguments.ids, &answers))
+    told.end("replayed", &missing(&all, &answers))
 }
 
 fn replay_all(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
@@ -343,17 +350,18 @@ fn wait(rate: u32) {
 }
 
 fn drop(operator: &Operator, arguments: &DropArgs) -> Result<(), Fatal> {
-    let question = format!("Drop {} for good?", letters(arguments.ids.len()));
+    let all = each_once(&arguments.ids);
+    let question = format!("Drop {} for good?", letters(all.len()));
     if !confirm(&question, arguments.yes)? {
         return Ok(());
     }
     let (mut told, mut answers) = (Told::default(), Vec::new());
-    for ids in arguments.ids.chunks(MOST_LETTERS as usize) {
+    for ids in all.chunks(MOST_LETTERS as usize) {
         let changed = operator.ask(&DropDead { ids: ids.to_vec(), capability: arguments.capability.clone() })?;
         told.note(&changed);
         answers.push(changed);
     }
-    told.end("dropped", &missing(&arguments.ids, &answers))
+    told.end("dropped", &missing(&all, &answers))
 }
 
 #[cfg(test)]
@@ -384,6 +392,12 @@ DIED                  CAPABILITY                MESSAGE           REASON  TRIES 
     #[test]
     fn a_rate_is_kept_in_small_steps() {
         assert_eq!([1, 3, 8, 100, 100_000].map(at_a_time), [1, 1, 2, 25, MOST_LETTERS]);
+    }
+
+    #[test]
+    fn ids_are_asked_for_once_and_in_their_order() {
+        let ids = ["b", "a", "b", "c", "a"].map(String::from);
+        assert_eq!(each_once(&ids), ["b", "a", "c"]);
     }
 
     #[test]

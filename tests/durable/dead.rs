@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use super::probe::{Probe, Ring, Sell};
 use super::stage::{Stage, said};
 use crate::support::{Cluster, essaim, eventually};
@@ -28,6 +30,7 @@ both_logs!(
     letters_are_dropped_for_good,
     all_letters_of_a_capability_are_replayed_at_a_rate,
     letters_that_die_again_at_once_are_letters_still,
+    an_id_that_is_given_twice_is_one_letter,
 );
 
 type Way = fn(&Probe) -> Stage;
@@ -142,6 +145,35 @@ fn letters_that_die_again_at_once_are_letters_still(way: Way) {
     let left: BTreeSet<String> = letters.iter().filter_map(|l| Some(l["id"].as_str()?.to_string())).collect();
     assert_eq!(left.len(), LETTERS, "all of them rejected again, and kept again");
     assert_eq!(left, ids);
+}
+
+fn an_id_that_is_given_twice_is_one_letter(way: Way) {
+    let probe = Probe::broken();
+    let stage = way(&probe);
+    let (sale, ring) = (sell(&stage, "ann", "poison"), stage.send(Ring { why: "poison".into() }));
+    stage.dead(2);
+    for id in [&sale, &ring] {
+        let replayed = stage.essaim(&["dead", "replay", id, id, "--yes"]);
+        assert!(replayed.text.contains("replayed 1 letter"), "{}", replayed.text);
+        stage.at_rest();
+    }
+    stage.dead(2);
+    probe.mend();
+    // Whoever asks without the command line is answered so, too.
+    for id in [&sale, &ring] {
+        let answer = stage.ask("/durable/dead/replay", json!({ "ids": [id, id] }));
+        assert_eq!(answer["done"].as_array().map(Vec::len), Some(1), "{answer:#}");
+    }
+    stage.dead(0);
+    let ledger = stage.at_rest();
+    let lines = ledger["lines"].as_array().expect("there are lines");
+    for capability in ["shop", "bell"] {
+        let own = lines.iter().filter(|l| l["capability"] == capability);
+        let commands: u64 = own.filter_map(|l| l["appended"].as_u64()).sum();
+        // The bell rings for the sale, too.
+        let expected = if capability == "bell" { 4 } else { 3 };
+        assert_eq!(commands, expected, "{capability}: sent once, and replayed twice\n{ledger:#}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::probe::{BellActor, ClockActor, HoardActor, Probe, ShopActor};
 use crate::errors::{TestNode, config};
-use crate::support::{Process, Redis, Scratch, essaim, eventually, free_port};
+use crate::support::{Api, Process, Redis, Scratch, essaim, eventually, free_port};
 
 /// Nodes that host the probes. They end with the value.
 pub struct Stage {
@@ -122,6 +122,12 @@ impl Stage {
         let said = self.essaim(&[arguments, &["--json"]].concat());
         assert_eq!(said.code, Some(0), "{}", said.text);
         serde_json::from_str(&said.text).unwrap_or_else(|e| panic!("{e}: {}", said.text))
+    }
+
+    /// Asks the node as `essaim` does.
+    pub fn ask(&self, path: &str, question: Value) -> Value {
+        let (_, port) = self.url.rsplit_once(':').expect("it has a port");
+        Api::at(port.parse().expect("it is a number")).post(path, question).is(200).body
     }
 
     /// Waits until so many dead letters are listed; all of them.

@@ -2,6 +2,7 @@
 //! that had no room for its events, the log those of a capability without a database and what nobody could read.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use essaim_contract::{Failure, FailureKind};
@@ -134,11 +135,12 @@ impl Operator {
         Ok(found.iter().map(|kept| kept.summary(&self.host.name)).collect())
     }
 
-    /// The dead letters with these ids, of this capability alone if one is named.
+    /// The dead letters with these ids, of this capability alone if one is named; each once, however often its id is given.
     pub async fn find(&self, ids: &[String], capability: Option<&str>) -> Result<Vec<Kept>, Failure> {
         let mut found = Vec::new();
+        let ids: BTreeSet<&String> = ids.iter().collect();
         if let Some(database) = self.host.database() {
-            for id in ids {
+            for id in &ids {
                 let letters = dead::find(database.reads(), id).await.map_err(failed)?;
                 found.extend(letters.into_iter().map(|letter| Kept { letter, keeper: Keeper::Database }));
             }
