@@ -239,6 +239,17 @@ pub(crate) struct PartitionCount {
     pub owner: Option<(String, u64)>,
 }
 
+/// Some of the dead letters of a capability without a database, by message id.
+///
+/// Whoever reads page after page gets every letter that is there all the time, perhaps twice; of what comes or goes
+/// meanwhile perhaps nothing. A page may be somewhat larger than wanted, or empty although it is not the last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DeadLetters {
+    pub letters: Vec<(String, Bytes)>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<String>,
+}
+
 /// Keeps durable messages until they are handled.
 pub(crate) trait Log: Send + Sync {
     /// Where messages go now.
@@ -285,8 +296,24 @@ pub(crate) trait Log: Send + Sync {
     /// How much is in the partitions of a capability.
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>>;
 
-    /// The dead letters of a capability without a database, by message id.
-    fn dead<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>>;
+    /// How many dead letters of a capability without a database there are.
+    fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>>;
+
+    /// A page of the dead letters of a capability without a database, from a place that the page before has named. They are
+    /// in no order that means anything.
+    fn dead<'a>(
+        &'a self,
+        capability: &'a str,
+        from: Option<&'a str>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<DeadLetters, LogError>>;
+
+    /// Those of such dead letters that have these message ids.
+    fn dead_with<'a>(
+        &'a self,
+        capability: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>>;
 
     /// Forgets those of such dead letters that are still what they were, byte by byte; how many there were. One that was
     /// replayed and has died again meanwhile is another.

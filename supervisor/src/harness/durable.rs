@@ -142,8 +142,8 @@ impl<A: Actor> Stage<A> {
             let found = dead::find(database.reads(), id).await.expect("the database can be read");
             return found.into_iter().find(|d| *d.capability == **name).map(|d| d.error.unwrap_or_default());
         }
-        let letters = bus.durable()?.log.dead(name).await.expect("the log can be read");
-        let (_, bytes) = letters.into_iter().find(|(of, _)| of == id)?;
+        let letters = bus.durable()?.log.dead_with(name, &[id.to_string()]).await.expect("the log can be read");
+        let (_, bytes) = letters.into_iter().next()?;
         let letter: BareLetter = codec::decode(&bytes).expect("the log keeps what it was given");
         Some(letter.error)
     }

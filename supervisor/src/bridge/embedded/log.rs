@@ -9,8 +9,9 @@
 //! - `job`, `writer`: what waits to be stored, and the task that stores it.
 //! - `state`, `owners`: what the writer knows and how jobs change it.
 //! - `published`: what it tells the others.
-//! - `schema`, `rows`: tables and statements.
+//! - `schema`, `rows`: tables and statements; `dead`: those of dead letters.
 
+mod dead;
 mod job;
 mod owners;
 mod published;
@@ -37,8 +38,8 @@ use self::published::Published;
 use self::writer::Writer;
 use crate::Env;
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, Found, Log, LogError, Owned, PartitionCount, Reading,
-    Registry, Subscription, Tending,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Found, Log, LogError, Owned, PartitionCount,
+    Reading, Registry, Subscription, Tending,
 };
 use crate::config::Settings;
 use crate::store::{Database, DatabaseError, held};
@@ -179,8 +180,25 @@ impl Log for EmbeddedLog {
         .boxed()
     }
 
-    fn dead<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
-        async move { rows::dead(self.database.reads(), capability).await.map_err(unread) }.boxed()
+    fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>> {
+        async move { dead::count(self.database.reads(), capability).await.map_err(unread) }.boxed()
+    }
+
+    fn dead<'a>(
+        &'a self,
+        capability: &'a str,
+        from: Option<&'a str>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<DeadLetters, LogError>> {
+        async move { dead::page(self.database.reads(), capability, from, most.max(1)).await.map_err(unread) }.boxed()
+    }
+
+    fn dead_with<'a>(
+        &'a self,
+        capability: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
+        async move { dead::with(self.database.reads(), capability, ids).await.map_err(unread) }.boxed()
     }
 
     fn forget<'a>(

@@ -11,6 +11,7 @@
 
 mod acknowledging;
 mod appending;
+mod burying;
 mod durability;
 mod keys;
 mod link;
@@ -39,8 +40,8 @@ use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::ClaimError;
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, Log, LogError, Owned, Partition, PartitionCount,
-    Reading, Registry, Subscription, Tending,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Entry, Log, LogError, Owned, Partition,
+    PartitionCount, Reading, Registry, Subscription, Tending,
 };
 use crate::config::{Durability, Settings};
 
@@ -130,8 +131,25 @@ impl Log for RedisLog {
         measuring::counts(self, capability).boxed()
     }
 
-    fn dead<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
-        measuring::dead(self, capability).boxed()
+    fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>> {
+        burying::dead_count(self, capability).boxed()
+    }
+
+    fn dead<'a>(
+        &'a self,
+        capability: &'a str,
+        from: Option<&'a str>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<DeadLetters, LogError>> {
+        burying::dead(self, capability, from, most).boxed()
+    }
+
+    fn dead_with<'a>(
+        &'a self,
+        capability: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
+        burying::dead_with(self, capability, ids).boxed()
     }
 
     fn forget<'a>(
@@ -139,7 +157,7 @@ impl Log for RedisLog {
         capability: &'a str,
         letters: &'a [(String, Bytes)],
     ) -> BoxFuture<'a, Result<u64, LogError>> {
-        measuring::forget(self, capability, letters).boxed()
+        burying::forget(self, capability, letters).boxed()
     }
 
     fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>> {

@@ -123,7 +123,7 @@ pub(crate) async fn report(bus: &Bus, host: &Arc<Host>) -> Option<DurableReport>
             report.partitions.push(count.number);
         }
     }
-    report.dead = durable.log.dead(&host.name).await.ok()?.len() as u64;
+    report.dead = durable.log.dead_count(&host.name).await.ok()?;
     if let Some(reads) = host.database().map(|database| database.reads()) {
         report.parked = parked::count(reads).await.ok()?.iter().map(|(_, count)| count).sum();
         report.dead += dead::count(reads).await.ok()?.values().sum::<u64>();

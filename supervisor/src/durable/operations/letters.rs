@@ -1,8 +1,7 @@
 //! The dead letters of one host, whichever place keeps them: its database those of its partitions and those of subscribers
 //! that had no room for its events, the log those of a capability without a database and what nobody could read.
 
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use essaim_contract::{Failure, FailureKind};
@@ -18,6 +17,9 @@ use crate::durable::dead::BareLetter;
 use crate::durable::record::Record;
 use crate::store::TxError;
 use crate::store::durable::dead::{self, Cursor, DeadLetter, Filter, Reason};
+
+/// Letters that are asked of the log at a time.
+const LOG_PAGE: u32 = 128;
 
 /// A dead letter and who keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,8 +117,11 @@ fn of_log(capability: &str, id: String, bytes: &Bytes) -> Kept {
 
 impl Operator {
     /// Dead letters in the order of their deaths.
+    ///
+    /// The log has them in no order: it is read from end to end, and of what it has only the page is kept.
     pub async fn list(&self, wanted: &Wanted) -> Result<Vec<Letter>, Failure> {
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
+        let most = wanted.most as usize;
         if let Some(database) = self.host.database() {
             let filter = Filter {
                 capability: wanted.capability.clone(),
@@ -126,33 +131,45 @@ impl Operator {
                 after: wanted.after.as_ref().map(cursor),
                 most: wanted.most,
             };
-            let letters = dead::list(database.reads(), &filter).await.map_err(failed)?;
-            found.extend(letters.into_iter().map(|letter| Kept { letter, keeper: Keeper::Database }));
+            for letter in dead::list(database.reads(), &filter).await.map_err(failed)? {
+                let kept = Kept { letter, keeper: Keeper::Database };
+                found.insert(kept.letter.cursor(), kept.summary(&self.host.name));
+            }
         }
-        found.extend(self.kept_by_log().await?.into_iter().filter(|kept| matches(&kept.letter, wanted)));
-        found.sort_by(|a, b| by_death(&a.letter.cursor(), &b.letter.cursor()));
-        found.truncate(wanted.most as usize);
-        Ok(found.iter().map(|kept| kept.summary(&self.host.name)).collect())
+        let mut from = None;
+        loop {
+            let page = self.durable.log.dead(&self.host.name, from.as_deref(), LOG_PAGE).await.map_err(unanswered)?;
+            for (id, bytes) in page.letters {
+                let kept = of_log(&self.host.name, id, &bytes);
+                if matches(&kept.letter, wanted) {
+                    found.insert(kept.letter.cursor(), kept.summary(&self.host.name));
+                    if found.len() > most {
+                        found.pop_last();
+                    }
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(found.into_values().take(most).collect())
     }
 
     /// The dead letters with these ids, of this capability alone if one is named; each once, however often its id is given.
     pub async fn find(&self, ids: &[String], capability: Option<&str>) -> Result<Vec<Kept>, Failure> {
         let mut found = Vec::new();
-        let ids: BTreeSet<&String> = ids.iter().collect();
+        let ids: Vec<String> = ids.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
         if let Some(database) = self.host.database() {
             for id in &ids {
                 let letters = dead::find(database.reads(), id).await.map_err(failed)?;
                 found.extend(letters.into_iter().map(|letter| Kept { letter, keeper: Keeper::Database }));
             }
         }
-        found.extend(self.kept_by_log().await?.into_iter().filter(|kept| ids.contains(&kept.letter.id)));
+        let letters = self.durable.log.dead_with(&self.host.name, &ids).await.map_err(unanswered)?;
+        found.extend(letters.into_iter().map(|(id, bytes)| of_log(&self.host.name, id, &bytes)));
         found.retain(|kept| capability.is_none_or(|c| *c == kept.letter.capability));
         Ok(found)
-    }
-
-    async fn kept_by_log(&self) -> Result<Vec<Kept>, Failure> {
-        let letters = self.durable.log.dead(&self.host.name).await.map_err(unanswered)?;
-        Ok(letters.into_iter().map(|(id, bytes)| of_log(&self.host.name, id, &bytes)).collect())
     }
 }
 
@@ -160,16 +177,12 @@ fn cursor(place: &Place) -> Cursor {
     Cursor { dead_at_ms: place.dead_at_ms, id: place.id.clone(), capability: place.capability.clone() }
 }
 
-fn by_death(a: &Cursor, b: &Cursor) -> Ordering {
-    (a.dead_at_ms, &a.id, &a.capability).cmp(&(b.dead_at_ms, &b.id, &b.capability))
-}
-
 fn matches(letter: &DeadLetter, wanted: &Wanted) -> bool {
     wanted.capability.as_ref().is_none_or(|c| *c == letter.capability)
         && wanted.reason.as_deref().is_none_or(|r| r == letter.reason.as_str())
         && wanted.name.as_ref().is_none_or(|n| *n == letter.name)
         && wanted.until_ms.is_none_or(|until| letter.dead_at_ms <= until)
-        && wanted.after.as_ref().is_none_or(|after| by_death(&letter.cursor(), &cursor(after)) == Ordering::Greater)
+        && wanted.after.as_ref().is_none_or(|after| letter.cursor() > cursor(after))
 }
 
 /// The database did not do what was asked; nothing has changed.

@@ -82,7 +82,7 @@ impl Reason {
 }
 
 /// Where a dead letter is in the list of all: by the time of its death, then by id and capability.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cursor {
     pub dead_at_ms: u64,
     pub id: String,

@@ -1,7 +1,6 @@
 //! The statements of the log: few for many rows, and with few texts, so that each is prepared once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
@@ -179,44 +178,11 @@ pub(super) async fn keep_subscription(
     db.execute_raw(kept).await.map(drop)
 }
 
-/// Keeps a dead letter; one that dies again takes its own place.
-pub(super) async fn keep_dead(
-    db: &impl ConnectionTrait,
-    (capability, id, letter): &(Arc<str>, String, Bytes),
-) -> Result<(), DbErr> {
-    let sql = "INSERT INTO dead_letters (capability, id, letter) VALUES ($1, $2, $3) \
-               ON CONFLICT (capability, id) DO UPDATE SET letter = excluded.letter";
-    let values = [Value::from(capability.to_string()), id.as_str().into(), letter.to_vec().into()];
-    db.execute_raw(statement(sql, values)).await.map(drop)
-}
-
-/// The dead letters of a capability.
-pub(super) async fn dead(db: &impl ConnectionTrait, capability: &str) -> Result<Vec<(String, Bytes)>, DbErr> {
-    let sql = "SELECT id, letter FROM dead_letters WHERE capability = $1 ORDER BY id";
-    let letter = |row: &QueryResult| Ok((text(row, 0)?, Bytes::from(row.try_get_by_index::<Vec<u8>>(1)?)));
-    db.query_all_raw(statement(sql, [capability.into()])).await?.iter().map(letter).collect()
-}
-
-/// Forgets those dead letters of a capability that are still what they were; how many there were.
-pub(super) async fn forget(
-    db: &impl ConnectionTrait,
-    capability: &str,
-    letters: &[(String, Bytes)],
-) -> Result<u64, DbErr> {
-    let sql = "DELETE FROM dead_letters WHERE capability = $1 AND id = $2 AND letter = $3";
-    let mut forgotten = 0;
-    for (id, letter) in letters {
-        let values = [capability.into(), id.as_str().into(), letter.to_vec().into()];
-        forgotten += db.execute_raw(statement(sql, values)).await?.rows_affected();
-    }
-    Ok(forgotten)
-}
-
-fn statement<const N: usize>(sql: &str, values: [Value; N]) -> Statement {
+pub(super) fn statement<const N: usize>(sql: &str, values: [Value; N]) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
 
-fn json(rows: &impl Serialize) -> Result<Value, DbErr> {
+pub(super) fn json(rows: &impl Serialize) -> Result<Value, DbErr> {
     serde_json::to_string(rows).map(Value::from).map_err(broken)
 }
 
@@ -224,12 +190,12 @@ fn broken(error: serde_json::Error) -> DbErr {
     DbErr::Json(error.to_string())
 }
 
-fn text(row: &QueryResult, column: usize) -> Result<String, DbErr> {
+pub(super) fn text(row: &QueryResult, column: usize) -> Result<String, DbErr> {
     row.try_get_by_index(column)
 }
 
 /// A column that was written as a number without a sign.
-fn number(row: &QueryResult, column: usize) -> Result<u64, DbErr> {
+pub(super) fn number(row: &QueryResult, column: usize) -> Result<u64, DbErr> {
     row.try_get_by_index::<i64>(column).map(|n| n as u64)
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::rows;
+use super::{dead, rows};
 use crate::bridge::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, LogError, Partition, Registry, Subscription, Tally,
 };
@@ -233,8 +233,8 @@ impl Changes {
         let changed = self.rows.iter().filter_map(|partition| state.rows.get_key_value(partition));
         rows::keep_partitions(db, &changed.collect::<Vec<_>>()).await?;
         rows::insert(db, &self.entries).await?;
-        for dead in &self.dead {
-            rows::keep_dead(db, dead).await?;
+        for letter in &self.dead {
+            dead::keep(db, letter).await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sea_orm::DbErr;
 use tokio::sync::mpsc;
 
+use super::dead;
 use super::job::Job;
 use super::owners::Owners;
 use super::published::Published;
@@ -176,7 +177,7 @@ fn append(state: &mut State, jobs: &mut [Job], changes: &mut Changes) {
 async fn forget(tx: &Tx<'_>, jobs: &mut [Job]) -> Result<(), DbErr> {
     for job in jobs {
         if let Job::Forget { capability, letters, answer } = job {
-            answer.set(Ok(rows::forget(tx, capability, letters).await?));
+            answer.set(Ok(dead::forget(tx, capability, letters).await?));
         }
     }
     Ok(())

@@ -60,6 +60,7 @@ macro_rules! conformance {
                 counts_are_those_of_the_entries
                 dead_letters_are_kept_once_listed_and_forgotten
                 a_dead_letter_that_dies_again_is_another_and_not_forgotten_with_the_first
+                many_dead_letters_are_read_page_by_page_and_some_by_their_ids
                 everything_is_there_after_reopening
                 a_log_is_known_by_its_identity;
             registry:
@@ -129,6 +130,19 @@ pub(crate) fn texts(entries: &[Entry]) -> Vec<&str> {
 /// What is counted of one partition.
 pub(crate) async fn count(log: &dyn Log, number: u32) -> PartitionCount {
     log.counts(SHOP).await.unwrap().into_iter().find(|count| count.number == number).unwrap()
+}
+
+/// All dead letters of a capability, in the order of their ids.
+pub(crate) async fn dead(log: &dyn Log, capability: &str) -> Vec<(String, Bytes)> {
+    let (mut all, mut from) = (BTreeMap::new(), None);
+    loop {
+        let page = log.dead(capability, from.as_deref(), 1).await.unwrap();
+        all.extend(page.letters);
+        from = page.next;
+        if from.is_none() {
+            return all.into_iter().collect();
+        }
+    }
 }
 
 /// A host that handles these messages, one letter each.

@@ -17,7 +17,7 @@ pub(crate) async fn an_acknowledgement_with_an_older_epoch_changes_nothing(fixtu
     assert_eq!(log.acknowledge(&[old]).await.unwrap(), [Acknowledged::Fenced]);
     let counted = count(log, 0).await;
     assert_eq!((counted.waiting, counted.tally), (1, Tally::default()));
-    assert_eq!(log.dead(SHOP).await.unwrap(), []);
+    assert_eq!(dead(log, SHOP).await, []);
     let other = read(log, 1).await[0].position;
     let both = [acknowledge(0, first[0], &[position]), acknowledge(1, second[1], &[other])];
     assert_eq!(log.acknowledge(&both).await.unwrap(), [Acknowledged::Fenced, Acknowledged::Done]);
@@ -79,17 +79,15 @@ pub(crate) async fn dead_letters_are_kept_once_listed_and_forgotten(fixture: imp
     done.dead = vec![("m2".into(), Bytes::from_static(b"second")), ("m1".into(), Bytes::from_static(b"first"))];
     log.acknowledge(&[done.clone()]).await.unwrap();
     log.acknowledge(&[done.clone()]).await.unwrap();
-    let mut kept = log.dead(SHOP).await.unwrap();
-    kept.sort();
-    assert_eq!(kept, [done.dead[1].clone(), done.dead[0].clone()]);
-    assert_eq!(log.dead("stock").await.unwrap(), []);
+    assert_eq!(dead(log, SHOP).await, [done.dead[1].clone(), done.dead[0].clone()]);
+    assert_eq!(dead(log, "stock").await, []);
     let of_nobody = ("m3".to_string(), Bytes::from_static(b"third"));
     assert_eq!(log.forget("stock", &[done.dead[1].clone()]).await.unwrap(), 0);
     assert_eq!(log.forget(SHOP, &[]).await.unwrap(), 0);
     assert_eq!(log.forget(SHOP, &[done.dead[1].clone(), of_nobody]).await.unwrap(), 1);
-    assert_eq!(log.dead(SHOP).await.unwrap(), [done.dead[0].clone()]);
+    assert_eq!(dead(log, SHOP).await, [done.dead[0].clone()]);
     log.acknowledge(&[done.clone()]).await.unwrap();
-    assert_eq!(log.dead(SHOP).await.unwrap().len(), 1, "what was forgotten does not come back with a repetition");
+    assert_eq!(dead(log, SHOP).await.len(), 1, "what was forgotten does not come back with a repetition");
 }
 
 pub(crate) async fn a_dead_letter_that_dies_again_is_another_and_not_forgotten_with_the_first(fixture: impl Fixture) {
@@ -103,14 +101,46 @@ pub(crate) async fn a_dead_letter_that_dies_again_is_another_and_not_forgotten_w
         log.acknowledge(&[done]).await.unwrap();
     };
     bury(b"first").await;
-    let first = log.dead(SHOP).await.unwrap();
+    let first = dead(log, SHOP).await;
     bury(b"second").await;
     let second = [("m1".to_string(), Bytes::from_static(b"second"))];
-    assert_eq!(log.dead(SHOP).await.unwrap(), second, "it takes its own place");
+    assert_eq!(dead(log, SHOP).await, second, "it takes its own place");
     assert_eq!(log.forget(SHOP, &first).await.unwrap(), 0);
-    assert_eq!(log.dead(SHOP).await.unwrap(), second);
+    assert_eq!(dead(log, SHOP).await, second);
     assert_eq!(log.forget(SHOP, &second).await.unwrap(), 1);
-    assert_eq!(log.dead(SHOP).await.unwrap(), []);
+    assert_eq!(dead(log, SHOP).await, []);
+}
+
+pub(crate) async fn many_dead_letters_are_read_page_by_page_and_some_by_their_ids(fixture: impl Fixture) {
+    const LETTERS: usize = 700;
+    let log = fixture.log();
+    open_shop(log, 1).await;
+    assert_eq!(log.dead(SHOP, None, 10).await.unwrap(), DeadLetters::default());
+    let epochs = own_all(log, "a", SURELY).await;
+    append(log, &[messages(0, LETTERS as u32, "a")]).await;
+    let mut done = acknowledge(0, epochs[0], &[read(log, 0).await[0].position]);
+    let letter = |n: usize| (format!("m{n:03}"), Bytes::from(format!("letter {n} {}", "x".repeat(100))));
+    done.dead = (0..LETTERS).map(letter).collect();
+    log.acknowledge(&[done.clone()]).await.unwrap();
+    assert_eq!(log.dead_count(SHOP).await.unwrap(), LETTERS as u64);
+    assert_eq!(log.dead_count("stock").await.unwrap(), 0);
+    let (mut all, mut from, mut pages) = (BTreeMap::new(), None, 0);
+    loop {
+        let page = log.dead(SHOP, from.as_deref(), 100).await.unwrap();
+        assert!(page.letters.len() < 2 * 100, "{}", page.letters.len());
+        all.extend(page.letters);
+        (from, pages) = (page.next, pages + 1);
+        if from.is_none() {
+            break;
+        }
+    }
+    assert!(pages > 3 && all.into_iter().eq(done.dead.clone()), "{pages}");
+    let ids = ["m007", "m699", "nobody", "m000"].map(String::from);
+    let mut found = log.dead_with(SHOP, &ids).await.unwrap();
+    found.sort();
+    assert_eq!(found, [0, 7, 699].map(letter));
+    assert_eq!(log.dead_with(SHOP, &[]).await.unwrap(), []);
+    assert_eq!(log.dead_with("stock", &ids).await.unwrap(), []);
 }
 
 pub(crate) async fn everything_is_there_after_reopening(fixture: impl Fixture) {
@@ -131,7 +161,7 @@ pub(crate) async fn everything_is_there_after_reopening(fixture: impl Fixture) {
     assert_eq!(texts(&entries), ["a", "c", "d"]);
     let counted = count(log, 0).await;
     assert_eq!((counted.appended, counted.waiting, counted.tally), (8, 6, done.tally));
-    assert_eq!(log.dead(SHOP).await.unwrap(), done.dead);
+    assert_eq!(dead(log, SHOP).await, done.dead);
     assert_eq!(append(log, &[messages(0, 1, "e")]).await, [Appended::Stored { first: 8 }]);
     assert_eq!(texts(&read(log, 0).await), ["a", "c", "d", "e"]);
 }

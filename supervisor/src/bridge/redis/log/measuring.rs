@@ -1,11 +1,8 @@
-//! How much there is, measured from what is stored; and dead letters.
+//! How much there is, measured from what is stored.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use redis::Value;
 
-use super::scripts::{FORGET, MEASURE, call};
+use super::scripts::{MEASURE, call};
 use super::{RedisLog, parse, registering};
 use crate::bridge::log::{LogError, Partition, PartitionCount, Tally};
 
@@ -15,8 +12,6 @@ const FIRST_PAGE: u64 = 16;
 const MOST_OF_A_PAGE: u64 = 1_024;
 /// A page of more bytes is followed by smaller ones, since the server reads them to count their messages.
 const BYTES_OF_A_PAGE: u64 = 1 << 20;
-/// Dead letters that are asked for at a time.
-const DEAD_LETTERS: u64 = 256;
 
 pub async fn counts(log: &RedisLog, capability: &str) -> Result<Vec<PartitionCount>, LogError> {
     let partitions = registering::partitions(log, capability).await?;
@@ -79,33 +74,4 @@ fn measured(answer: Value) -> Option<Measured> {
         last: text(3)?.into(),
         count: PartitionCount { number: 0, appended: number(4)?, waiting: 0, tally, owner },
     })
-}
-
-pub async fn dead(log: &RedisLog, capability: &str) -> Result<Vec<(String, Bytes)>, LogError> {
-    let (key, mut letters, mut cursor) = (log.keys.dead(capability), BTreeMap::new(), "0".to_string());
-    loop {
-        let answer = log.link.ask(redis::cmd("HSCAN").arg(&key).arg(&cursor).arg("COUNT").arg(DEAD_LETTERS)).await?;
-        let (next, page) = scanned(answer).ok_or_else(|| parse::strange("a look at dead letters"))?;
-        letters.extend(page);
-        if next == "0" {
-            return Ok(letters.into_iter().collect());
-        }
-        cursor = next;
-    }
-}
-
-fn scanned(answer: Value) -> Option<(String, Vec<(String, Bytes)>)> {
-    let [cursor, page] = <[Value; 2]>::try_from(parse::items(answer)?).ok()?;
-    let letter = |(id, letter): (Value, Value)| Some((parse::text(&id)?.to_string(), parse::bytes(letter)?));
-    let page = parse::pairs(page)?.into_iter().map(letter).collect::<Option<_>>()?;
-    Some((parse::text(&cursor)?.to_string(), page))
-}
-
-pub async fn forget(log: &RedisLog, capability: &str, letters: &[(String, Bytes)]) -> Result<u64, LogError> {
-    let mut forget = call(&FORGET, &[log.keys.dead(capability)]);
-    for (id, letter) in letters {
-        forget.arg(id).arg(&letter[..]);
-    }
-    let answer = log.link.run(&FORGET, &forget).await?;
-    parse::number(&answer).ok_or_else(|| parse::strange("the forgetting of dead letters"))
 }

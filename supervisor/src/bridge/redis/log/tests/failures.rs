@@ -236,7 +236,7 @@ async fn a_full_server_stores_nothing_says_so_and_can_still_be_emptied() {
     assert_eq!(store(&log, 0, "later").await, Ok(stored));
     let counts = &log.counts("shop").await.unwrap()[0];
     assert_eq!((counts.waiting, counts.tally.handled), (1, stored + 1));
-    assert_eq!(log.dead("shop").await.unwrap().len(), 1);
+    assert_eq!(log.dead("shop", None, 10).await.unwrap().letters.len(), 1);
 }
 
 #[tokio::test]
