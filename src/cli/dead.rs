@@ -1,20 +1,23 @@
 //! `essaim dead`: dead letters are listed, shown, replayed and dropped.
+//!
+//! # Layout
+//! - here: the commands; `sheet`: letters as people see them; `told`: what became of those that something was done about.
 
-use std::collections::BTreeSet;
+mod sheet;
+mod told;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{
-    Changed, DeadPage, DropDead, Letter, ListDead, MOST_LETTERS, Payload, Place, ReplayDead, ShowDead, ShownLetter,
-    moment,
-};
+use essaim_supervisor::operations::{DeadPage, DropDead, ListDead, MOST_LETTERS, Place, ReplayDead, ShowDead};
 use essaim_supervisor::{Roster, run as run_here};
 
-use super::Global;
+use self::sheet::{sheet, table};
+use self::told::{Told, each_once, letters};
 use super::confirm::confirm;
-use super::operator::{At, Operator, tell_away};
-use super::print::{self, columns, short};
+use super::operator::{At, Operator, not_known, tell_away};
+use super::{Global, print};
 
 /// `essaim dead`
 #[derive(Debug, Args)]
@@ -152,7 +155,9 @@ fn list(operator: &Operator, arguments: &ListArgs) -> Result<(), Fatal> {
         let left = arguments.most.saturating_sub(all.letters.len() as u32);
         let found = page(operator, &arguments.which, all.next.take(), None, left.min(MOST_LETTERS))?;
         all.letters.extend(found.letters);
-        (all.next, all.away, all.asked_at_ms) = (found.next, found.away, found.asked_at_ms);
+        // Who keeps nothing behind the place of a page is not asked again.
+        all.away.extend(found.away);
+        (all.next, all.asked_at_ms) = (found.next, found.asked_at_ms);
         if all.next.is_none() || all.letters.len() as u32 >= arguments.most {
             break;
         }
@@ -160,40 +165,21 @@ fn list(operator: &Operator, arguments: &ListArgs) -> Result<(), Fatal> {
     tell_away(&all.away);
     if arguments.json {
         print::json(&all);
-        return Ok(());
+    } else {
+        print::page(&table(&all.letters));
+        if all.next.is_some() {
+            print::line(&format!("there are more than {}: see --most", all.letters.len()));
+        }
     }
-    print::page(&table(&all.letters));
-    if all.next.is_some() {
-        print::line(&format!("there are more than {}: see --most", all.letters.len()));
-    }
-    Ok(())
-}
-
-fn table(letters: &[Letter]) -> String {
-    if letters.is_empty() {
-        return "no dead letters\n".into();
-    }
-    let mut rows = vec![["DIED", "CAPABILITY", "MESSAGE", "REASON", "TRIES", "KEY", "ID", "ERROR"].map(String::from)];
-    for letter in letters {
-        let kept = (letter.kept_by != letter.capability)
-            .then(|| format!("{} (kept by {})", letter.capability, letter.kept_by));
-        rows.push([
-            moment(letter.dead_at_ms),
-            kept.unwrap_or_else(|| letter.capability.clone()),
-            letter.name.clone(),
-            letter.reason.clone(),
-            letter.attempts.to_string(),
-            letter.key.clone().unwrap_or_else(|| "-".into()) + if letter.held { " (held)" } else { "" },
-            letter.id.clone(),
-            short(letter.error.as_deref().unwrap_or_default()),
-        ]);
-    }
-    columns(&rows)
+    if all.away.is_empty() { Ok(()) } else { Err(not_known("whether these are all dead letters")) }
 }
 
 fn show(operator: &Operator, arguments: &ShowArgs) -> Result<(), Fatal> {
     let shown = operator.ask(&ShowDead { id: arguments.id.clone() })?;
     tell_away(&shown.away);
+    if shown.letters.is_empty() && !shown.away.is_empty() {
+        return Err(not_known(&format!("whether there is a dead letter `{}`", arguments.id)));
+    }
     if shown.letters.is_empty() {
         return Err(Fatal::new(exit::DATA, format!("there is no dead letter `{}`", arguments.id)));
     }
@@ -205,91 +191,6 @@ fn show(operator: &Operator, arguments: &ShowArgs) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// A letter on a sheet of its own.
-fn sheet(shown: &ShownLetter) -> String {
-    let letter = &shown.letter;
-    let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default();
-    let (kind, payload) = match &shown.payload {
-        Payload::Json(value) => ("payload", pretty(value)),
-        Payload::Hex(hex) => ("payload, in hexadecimal", hex.clone()),
-        Payload::Beginning { hex, bytes } => ("payload, in hexadecimal", format!("{hex}… ({bytes} bytes in all)")),
-    };
-    let mut text = String::new();
-    for (name, value) in [
-        ("id", letter.id.clone()),
-        ("capability", letter.capability.clone()),
-        ("kept by", letter.kept_by.clone()),
-        ("message", letter.name.clone()),
-        ("key", letter.key.clone().unwrap_or_else(|| "-".into())),
-        ("reason", letter.reason.clone()),
-        ("attempts", letter.attempts.to_string()),
-        ("error", letter.error.clone().unwrap_or_default()),
-        ("sent", moment(letter.sent_at_ms)),
-        ("died", moment(letter.dead_at_ms)),
-        ("its key", if letter.held { "waits for it".into() } else { "goes on".into() }),
-        ("trace", letter.trace.clone()),
-        ("principal", shown.principal.to_string()),
-        ("metadata", shown.metadata.to_string()),
-    ] {
-        text.push_str(&format!("{name:<10}  {value}\n"));
-    }
-    format!("{text}{kind}\n{payload}\n")
-}
-
-/// What became of letters so far.
-#[derive(Default)]
-struct Told {
-    done: usize,
-    out_of_order: usize,
-    refused: usize,
-}
-
-impl Told {
-    fn note(&mut self, changed: &Changed) {
-        self.done += changed.done.len();
-        self.out_of_order += changed.done.iter().filter(|letter| letter.is_out_of_order()).count();
-        self.refused += changed.refused.len();
-        for refused in &changed.refused {
-            print::line(&format!("`{}` of `{}`: {}", refused.id, refused.capability, refused.why));
-        }
-        tell_away(&changed.away);
-    }
-
-    /// Says what was done, as `verb` has it.
-    fn end(&self, verb: &str, missing: &[String]) -> Result<(), Fatal> {
-        print::page(&format!("{verb} {}\n", letters(self.done)));
-        if verb == "replayed" && self.out_of_order > 0 {
-            print::line(&format!(
-                "{} out of order: later messages of the same key did not wait (durable.after_dead = \"continue\")",
-                letters(self.out_of_order)
-            ));
-        }
-        match (missing, self.refused) {
-            ([], 0) => Ok(()),
-            ([], refused) => Err(Fatal::new(exit::DATA, format!("{} not; see above", letters(refused)))),
-            (missing, _) => Err(Fatal::new(exit::DATA, format!("no dead letter has the id {}", missing.join(" or ")))),
-        }
-    }
-}
-
-fn letters(count: usize) -> String {
-    if count == 1 { "1 letter".into() } else { format!("{count} letters") }
-}
-
-/// Which of the ids stand in no answer.
-fn missing(ids: &[String], changed: &[Changed]) -> Vec<String> {
-    let done = changed.iter().flat_map(|c| &c.done).map(|letter| letter.id.as_str());
-    let refused = changed.iter().flat_map(|c| &c.refused).map(|refused| refused.id.as_str());
-    let told: BTreeSet<&str> = done.chain(refused).collect();
-    ids.iter().filter(|id| !told.contains(id.as_str())).cloned().collect()
-}
-
-/// The ids in their order, each once.
-fn each_once(ids: &[String]) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    ids.iter().filter(|id| seen.insert(*id)).cloned().collect()
-}
-
 fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
     let Which { capability, reason, name } = &arguments.which;
     if reason.is_some() || name.is_some() {
@@ -299,22 +200,21 @@ fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
         ));
     }
     let all = each_once(&arguments.ids);
-    let (mut told, mut answers) = (Told::default(), Vec::new());
-    for ids in all.chunks(at_a_time(arguments.rate) as usize) {
-        if !answers.is_empty() {
+    let mut told = Told::default();
+    for (n, ids) in all.chunks(at_a_time(arguments.rate) as usize).enumerate() {
+        if n > 0 {
             wait(arguments.rate);
         }
-        let changed = operator.ask(&ReplayDead { ids: ids.to_vec(), capability: capability.clone() })?;
-        told.note(&changed);
-        answers.push(changed);
+        told.note(&operator.ask(&ReplayDead { ids: ids.to_vec(), capability: capability.clone() })?);
     }
-    told.end("replayed", &missing(&all, &answers))
+    told.end("replayed", &all)
 }
 
 fn replay_all(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
     let (which, rate) = (&arguments.which, arguments.rate);
     let first = page(operator, which, None, None, MOST_LETTERS)?;
-    tell_away(&first.away);
+    let (mut told, mut after) = (Told::default(), None);
+    told.hear(&first.away);
     // A letter that dies again meanwhile is not replayed again.
     let until_ms = Some(first.asked_at_ms);
     let capability = which.capability.clone();
@@ -323,9 +223,9 @@ fn replay_all(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> 
     if !first.letters.is_empty() && !confirm(&format!("Replay {count}{or_more} of `{of}`?"), arguments.yes)? {
         return Ok(());
     }
-    let (mut told, mut after) = (Told::default(), None);
     loop {
         let found = page(operator, which, after, until_ms, at_a_time(rate))?;
+        told.hear(&found.away);
         let ids: Vec<String> = found.letters.iter().map(|letter| letter.id.clone()).collect();
         if !ids.is_empty() {
             told.note(&operator.ask(&ReplayDead { ids, capability: capability.clone() })?);
@@ -355,13 +255,11 @@ fn drop(operator: &Operator, arguments: &DropArgs) -> Result<(), Fatal> {
     if !confirm(&question, arguments.yes)? {
         return Ok(());
     }
-    let (mut told, mut answers) = (Told::default(), Vec::new());
+    let mut told = Told::default();
     for ids in all.chunks(MOST_LETTERS as usize) {
-        let changed = operator.ask(&DropDead { ids: ids.to_vec(), capability: arguments.capability.clone() })?;
-        told.note(&changed);
-        answers.push(changed);
+        told.note(&operator.ask(&DropDead { ids: ids.to_vec(), capability: arguments.capability.clone() })?);
     }
-    told.end("dropped", &missing(&all, &answers))
+    told.end("dropped", &all)
 }
 
 #[cfg(test)]
@@ -369,41 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_tells_what_died_where_and_why() {
-        let letter = Letter {
-            id: "nightly/0".into(),
-            capability: "billing".into(),
-            kept_by: "orders".into(),
-            name: "orders.placed.v1".into(),
-            key: Some("o-1".into()),
-            reason: "full".into(),
-            error: Some("no room".into()),
-            held: true,
-            ..Letter::default()
-        };
-        let expected = "\
-DIED                  CAPABILITY                MESSAGE           REASON  TRIES  KEY         ID         ERROR
-1970-01-01T00:00:00Z  billing (kept by orders)  orders.placed.v1  full    0      o-1 (held)  nightly/0  no room
-";
-        assert_eq!(table(&[letter]), expected);
-        assert_eq!(table(&[]), "no dead letters\n");
-    }
-
-    #[test]
     fn a_rate_is_kept_in_small_steps() {
         assert_eq!([1, 3, 8, 100, 100_000].map(at_a_time), [1, 1, 2, 25, MOST_LETTERS]);
-    }
-
-    #[test]
-    fn ids_are_asked_for_once_and_in_their_order() {
-        let ids = ["b", "a", "b", "c", "a"].map(String::from);
-        assert_eq!(each_once(&ids), ["b", "a", "c"]);
-    }
-
-    #[test]
-    fn ids_that_nobody_knows_are_told() {
-        let known = Letter { id: "a".into(), ..Letter::default() };
-        let answers = [Changed { done: vec![known], ..Changed::default() }];
-        assert_eq!(missing(&["a".into(), "b".into()], &answers), ["b"]);
     }
 }

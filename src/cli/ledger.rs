@@ -6,7 +6,7 @@ use essaim_supervisor::exit::{self, Fatal};
 use essaim_supervisor::operations::{AskLedger, Ledger, LedgerLine};
 
 use super::Global;
-use super::operator::{At, Operator, tell_away};
+use super::operator::{At, Operator, not_known, tell_away};
 use super::print::{self, columns};
 
 /// `essaim ledger`
@@ -44,9 +44,7 @@ pub fn run(roster: &Roster, global: &Global, arguments: &LedgerArgs) -> Result<(
     let wrong: Vec<String> = ledger.lines.iter().filter_map(imbalance).collect();
     match (wrong.is_empty(), ledger.away.is_empty()) {
         (false, _) => Err(Fatal::new(exit::DATA, wrong.join("; "))),
-        (true, false) => {
-            Err(Fatal::new(exit::UNAVAILABLE, "not every capability answered: whether all balances is not known"))
-        }
+        (true, false) => Err(not_known("whether all balances")),
         (true, true) => Ok(()),
     }
 }

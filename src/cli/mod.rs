@@ -33,7 +33,7 @@ Exit codes:
    2  the command line cannot be understood
   65  `essaim ledger --at-rest` found a partition that does not balance, or a dead letter
       or a subscription that was named is not there
-  69  the node that a command asks does not answer
+  69  the node that a command asks does not answer, or not for every capability
   70  a capability was given up, and supervision.exit_when_failed is set
   71  another process runs under this node's name with a higher epoch
   72  another live node has this node's name, or hosts a capability that has one host

@@ -111,6 +111,11 @@ pub fn tell_away(away: &[Away]) {
     }
 }
 
+/// The end of a command that would know more if every capability had answered.
+pub fn not_known(what: &str) -> Fatal {
+    Fatal::new(exit::UNAVAILABLE, format!("not every capability answered: {what} is not known"))
+}
+
 fn at_listener(base: &str, path: &str, body: &str) -> Result<(u16, String), ureq::Error> {
     let config = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build();
     let agent: ureq::Agent = config.into();

@@ -6,7 +6,7 @@
 pub const USAGE: u8 = 2;
 /// The ledger does not balance, or a dead letter or a subscription that was named is not there (`EX_DATAERR`).
 pub const DATA: u8 = 65;
-/// The node that a command asks does not answer (`EX_UNAVAILABLE`).
+/// The node that a command asks does not answer, or not for every capability (`EX_UNAVAILABLE`).
 pub const UNAVAILABLE: u8 = 69;
 /// A capability was given up and `supervision.exit_when_failed` is set (`EX_SOFTWARE`).
 pub const GIVEN_UP: u8 = 70;

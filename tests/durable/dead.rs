@@ -10,6 +10,8 @@ use crate::support::{Cluster, essaim, eventually};
 
 /// The exit code for what is not there.
 const DATA: i32 = 65;
+/// The exit code where somebody who was asked did not answer.
+const UNAVAILABLE: i32 = 69;
 /// The exit code of a command that nobody has confirmed.
 const USAGE: i32 = 2;
 
@@ -229,6 +231,53 @@ fn an_event_that_had_no_room_is_kept_by_its_publisher_and_published_again() {
     stage.at_rest();
     let balanced = stage.essaim(&["ledger", "--at-rest"]);
     assert_eq!(balanced.code, Some(0), "{}", balanced.text);
+}
+
+#[test]
+fn letters_with_long_errors_are_listed_however_little_goes_over_the_wire_at_a_time() {
+    const LETTERS: usize = 60;
+    let probe = Probe::broken();
+    let stage = Stage::terse(&probe);
+    let long = format!("poison {}", "é".repeat(3_000));
+    let id = sell(&stage, "ann", &long);
+    (1..LETTERS).for_each(|_| drop(sell(&stage, "ann", &long)));
+    let letters = stage.dead(LETTERS);
+    let error = letters[0]["error"].as_str().expect("there is an error");
+    assert!(error.chars().count() <= 1_001 && error.ends_with('…'), "{error}");
+    let ids: BTreeSet<_> = letters.iter().filter_map(|letter| letter["id"].as_str()).collect();
+    assert_eq!(ids.len(), LETTERS);
+    let shown = stage.json(&["dead", "show", &id]);
+    assert_eq!(shown[0]["letter"]["error"], format!("{long} is poison"));
+    probe.mend();
+    let replayed = stage.essaim(&["dead", "replay", "--capability", "shop", "--rate", "10000", "--yes"]);
+    assert!(replayed.text.contains(&format!("replayed {LETTERS} letters")), "{}", replayed.text);
+    stage.dead(0);
+}
+
+#[test]
+fn what_a_host_that_is_away_may_have_is_not_known_rather_than_not_there() {
+    let probe = Probe::broken();
+    let mut stage = Stage::over_redis(&probe);
+    let (sale, ring) = (sell(&stage, "ann", "poison"), stage.send(Ring { why: "poison".into() }));
+    stage.dead(2);
+    stage.leave();
+    for command in [
+        &["dead", "show", &sale][..],
+        &["dead", "replay", &sale, "--yes"],
+        &["dead", "drop", &sale, "--yes"],
+        &["dead", "replay", "--capability", "shop", "--yes"],
+    ] {
+        let said = stage.essaim(command);
+        assert_eq!(said.code, Some(UNAVAILABLE), "{command:?} {}", said.text);
+        assert!(said.text.contains("`shop` did not answer") && said.text.contains("not known"), "{}", said.text);
+    }
+    let listed = stage.essaim(&["dead", "list"]);
+    assert!(listed.code == Some(UNAVAILABLE) && listed.text.contains(&ring), "{}", listed.text);
+    let shown = stage.essaim(&["dead", "show", &ring]);
+    assert_eq!(shown.code, Some(0), "what was found was found: {}", shown.text);
+    let replayed = stage.essaim(&["dead", "replay", "--capability", "bell", "--yes"]);
+    assert!(replayed.text.contains("replayed 1 letter"), "{}", replayed.text);
+    assert_eq!(replayed.code, Some(UNAVAILABLE), "{}", replayed.text);
 }
 
 #[test]

@@ -41,6 +41,13 @@ impl Stage {
         Self::start(probe, &[("near", &["bell"]), ("far", &["shop"])], Some(Redis::start()))
     }
 
+    /// As [`Stage::over_redis`], where nodes can say little at a time.
+    pub fn terse(probe: &Probe) -> Self {
+        let terse = |settings: &mut Settings| settings.wire.max_message_bytes = 32 << 10;
+        let nodes: [(_, &[_]); 2] = [("near", &["bell"]), ("far", &["shop"])];
+        Self::start_with(probe, &nodes, Some(Redis::start()), Scratch::new("durable"), terse)
+    }
+
     /// As [`Stage::embedded`], where a key waits for what becomes of a dead letter.
     pub fn holding(probe: &Probe) -> Self {
         let hold = |settings: &mut Settings| settings.durable.after_dead = AfterDead::Hold;
@@ -157,6 +164,11 @@ impl Stage {
         let output = program.output().expect("there is sqlite3");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Ends the node that came last, and what it hosts is hosted nowhere.
+    pub fn leave(&mut self) {
+        drop(self.nodes.pop());
     }
 
     /// Ends the nodes; the data stays.

@@ -60,7 +60,8 @@ impl Operator {
     }
 
     fn note(&self, done: &mut Done, kept: &Kept, settled: Result<(), Why>) {
-        let letter: Letter = kept.summary(&self.host.name);
+        // Many are dealt with at a time: what they died of has been listed.
+        let letter = Letter { error: None, ..kept.summary(&self.host.name) };
         match settled {
             Ok(()) => done.done.push(letter),
             Err(why) => done.refused.push(Refused { id: letter.id, capability: letter.capability, why }),

@@ -91,7 +91,7 @@ pub struct Letter {
     pub reason: String,
     /// Attempts that failed.
     pub attempts: u32,
-    /// Why the last one failed.
+    /// Why the last one failed: in a list its beginning, and nothing where something was done.
     pub error: Option<String>,
     /// The W3C trace context of the span that sent it.
     pub trace: String,

@@ -27,6 +27,8 @@ pub(super) struct Operator {
     pub durable: Arc<Durable>,
     pub host: Arc<Host>,
     pub env: Env,
+    /// The letters of one answer have about so many bytes at most, so that it can be sent to whoever asks.
+    pub most_bytes: u64,
 }
 
 /// Answers an operation that is asked of a host of this node.
@@ -60,7 +62,8 @@ impl Operator {
         if !host.has_started() {
             return Err(starting("it has not started yet"));
         }
-        Ok(Self { durable, host: host.clone(), env: bus.env.clone() })
+        let most_bytes = bus.settings.wire.max_message_bytes / 2;
+        Ok(Self { durable, host: host.clone(), env: bus.env.clone(), most_bytes })
     }
 
     async fn perform(self, operation: Operation) -> Result<Vec<u8>, Failure> {

@@ -21,6 +21,9 @@ use crate::store::durable::dead::{self, Cursor, DeadLetter, Filter, Reason};
 /// Letters that are asked of the log at a time.
 const LOG_PAGE: u32 = 128;
 
+/// Characters of an error in a list.
+const LONGEST_ERROR: usize = 1_000;
+
 /// A dead letter and who keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kept {
@@ -36,7 +39,7 @@ pub(super) enum Keeper {
 }
 
 impl Kept {
-    /// How operators see it.
+    /// How operators see it among others: its error may be as long as its handler likes.
     pub fn summary(&self, kept_by: &str) -> Letter {
         let l = &self.letter;
         Letter {
@@ -47,7 +50,7 @@ impl Kept {
             key: l.ordered.then(|| l.order_key.clone()),
             reason: l.reason.as_str().into(),
             attempts: l.attempts,
-            error: l.error.clone(),
+            error: l.error.as_deref().map(cut),
             trace: l.trace.clone(),
             sent_at_ms: l.first_at_ms,
             dead_at_ms: l.dead_at_ms,
@@ -55,9 +58,9 @@ impl Kept {
         }
     }
 
-    /// The same, with what is in it.
+    /// The same, with what is in it and the whole error.
     pub fn shown(&self, kept_by: &str) -> ShownLetter {
-        let letter = self.summary(kept_by);
+        let letter = Letter { error: self.letter.error.clone(), ..self.summary(kept_by) };
         let json = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
         match Record::decode(&self.letter.record) {
             Ok(record) => ShownLetter {
@@ -72,6 +75,14 @@ impl Kept {
                 ShownLetter { letter, payload: payload::bytes(&self.letter.record), principal, metadata }
             }
         }
+    }
+}
+
+/// So much of an error as goes into a list.
+fn cut(error: &str) -> String {
+    match error.char_indices().nth(LONGEST_ERROR) {
+        Some((end, _)) => format!("{}…", &error[..end]),
+        None => error.into(),
     }
 }
 
@@ -116,7 +127,7 @@ fn of_log(capability: &str, id: String, bytes: &Bytes) -> Kept {
 }
 
 impl Operator {
-    /// Dead letters in the order of their deaths.
+    /// Dead letters in the order of their deaths, as many as go into one answer; none if there are no more.
     ///
     /// The log has them in no order: it is read from end to end, and of what it has only the page is kept.
     pub async fn list(&self, wanted: &Wanted) -> Result<Vec<Letter>, Failure> {
@@ -153,7 +164,13 @@ impl Operator {
                 break;
             }
         }
-        Ok(found.into_values().take(most).collect())
+        let mut bytes = 0;
+        let mut fits = |letter: &Letter| {
+            let first = bytes == 0;
+            bytes += codec::encode(letter).map_or(0, |encoded| encoded.len() as u64);
+            first || bytes <= self.most_bytes
+        };
+        Ok(found.into_values().take(most).take_while(|letter| fits(letter)).collect())
     }
 
     /// The dead letters with these ids, of this capability alone if one is named; each once, however often its id is given.
@@ -213,6 +230,14 @@ mod tests {
         assert_eq!((seen.id.as_str(), seen.key.as_deref(), seen.reason.as_str()), ("test/7", Some("k"), "rejected"));
         assert_eq!((seen.dead_at_ms, seen.attempts, seen.error.as_deref()), (99, 2, Some("no")));
         assert_eq!(Record::decode(&kept.letter.record).unwrap(), record);
+    }
+
+    #[test]
+    fn a_long_error_is_cut_in_a_list_and_shown_whole() {
+        let (record, error) = (record(7, None), "é".repeat(LONGEST_ERROR + 1));
+        let kept = of_log("shop", "test/7".into(), &encode_bare(&record, Reason::Rejected, 2, &error, 99));
+        assert_eq!(kept.summary("shop").error, Some(format!("{}…", "é".repeat(LONGEST_ERROR))));
+        assert_eq!(kept.shown("shop").letter.error, Some(error));
     }
 
     #[test]

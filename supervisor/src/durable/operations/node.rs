@@ -46,24 +46,33 @@ impl Answers for ListDead {
         let mut page = DeadPage { asked_at_ms: bus.env.wall_ms(), ..DeadPage::default() };
         let from = self.after.as_ref().map(|place| place.kept_by.clone()).unwrap_or_default();
         for keeper in bus.keepers().await?.into_iter().filter(|keeper| *keeper >= from) {
-            let left = most - page.letters.len() as u32;
-            let wanted = Wanted {
-                capability: self.capability.clone(),
-                reason: self.reason.clone(),
-                name: self.name.clone(),
-                until_ms: self.until_ms,
-                after: self.after.clone().filter(|place| place.kept_by == keeper),
-                // One more tells whether there is another page.
-                most: left + 1,
-            };
-            match bus.operate::<Vec<Letter>>(&keeper, &Operation::List(wanted)).await {
-                Ok(letters) => page.letters.extend(letters),
-                Err(why) => page.away.push(Away { capability: keeper, why }),
-            }
-            if page.letters.len() as u32 > most {
-                page.letters.truncate(most as usize);
-                page.next = page.letters.last().map(Letter::place);
-                break;
+            let mut after = self.after.clone().filter(|place| place.kept_by == keeper);
+            loop {
+                let wanted = Wanted {
+                    capability: self.capability.clone(),
+                    reason: self.reason.clone(),
+                    name: self.name.clone(),
+                    until_ms: self.until_ms,
+                    after: after.take(),
+                    // One more tells whether there is another page.
+                    most: most + 1 - page.letters.len() as u32,
+                };
+                match bus.operate::<Vec<Letter>>(&keeper, &Operation::List(wanted)).await {
+                    Ok(letters) => {
+                        after = letters.last().map(Letter::place);
+                        page.letters.extend(letters);
+                    }
+                    Err(why) => page.away.push(Away { capability: keeper.clone(), why }),
+                }
+                if page.letters.len() as u32 > most {
+                    page.letters.truncate(most as usize);
+                    page.next = page.letters.last().map(Letter::place);
+                    return Ok(page);
+                }
+                // A host gives as many as go into one answer: it has no more when it gives none.
+                if after.is_none() {
+                    break;
+                }
             }
         }
         Ok(page)

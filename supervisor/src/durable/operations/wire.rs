@@ -22,7 +22,8 @@ pub(crate) fn capability_of(name: &str) -> Option<&str> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Operation {
-    /// Its dead letters; answered with [`Letter`]s in the order of their deaths.
+    /// Its dead letters; answered with [`Letter`]s in the order of their deaths, as many as go into one answer, and with
+    /// none after the last one.
     List(Wanted),
     /// The dead letters with this id; answered with `ShownLetter`s.
     Show(String),
