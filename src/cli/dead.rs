@@ -92,7 +92,7 @@ pub struct ReplayArgs {
     /// Replays so many a second at most
     #[arg(long, value_name = "LETTERS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
-    /// Does not ask whether all of them are meant
+    /// Does not ask whether they are meant
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -200,6 +200,9 @@ fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
         ));
     }
     let all = each_once(&arguments.ids);
+    if !confirm(&format!("Replay {}?", letters(all.len())), arguments.yes)? {
+        return Ok(());
+    }
     let mut told = Told::default();
     for (n, ids) in all.chunks(at_a_time(arguments.rate) as usize).enumerate() {
         if n > 0 {

@@ -56,7 +56,12 @@ fn a_poisonous_message_is_found_shown_replayed_and_handled(way: Way) {
     assert!(sheet.text.contains("poison is poison") && sheet.text.contains("\"to\": \"ann\""), "{}", sheet.text);
     eventually("the bread", || probe.applied().contains(&"shop: bread".to_string()).then_some(()));
     probe.mend();
-    let replayed = stage.essaim(&["dead", "replay", &id]);
+    let refused = stage.essaim(&["dead", "replay", &id]);
+    assert_eq!(refused.code, Some(USAGE), "{}", refused.text);
+    assert!(refused.text.contains("Replay 1 letter?") && refused.text.contains("--yes"), "{}", refused.text);
+    assert!(refused.text.contains("nothing was done"), "{}", refused.text);
+    stage.dead(1);
+    let replayed = stage.essaim(&["dead", "replay", &id, "--yes"]);
     assert_eq!(replayed.code, Some(0), "{}", replayed.text);
     assert!(replayed.text.contains("replayed 1 letter") && replayed.text.contains("out of order"), "{}", replayed.text);
     eventually("the sale", || probe.applied().contains(&"shop: poison".to_string()).then_some(()));
@@ -74,7 +79,7 @@ fn a_letter_of_a_capability_without_a_database_is_replayed_from_the_log(way: Way
     assert_eq!(stage.dead(1)[0]["capability"], "bell");
     assert_eq!(stage.json(&["dead", "show", &id])[0]["payload"]["json"]["why"], "poison");
     probe.mend();
-    let replayed = stage.essaim(&["dead", "replay", &id]);
+    let replayed = stage.essaim(&["dead", "replay", &id, "--yes"]);
     assert_eq!(replayed.code, Some(0), "{}", replayed.text);
     eventually("the bell", || (probe.applied() == ["bell: poison"]).then_some(()));
     stage.dead(0);
@@ -95,7 +100,7 @@ fn letters_are_dropped_for_good(way: Way) {
     assert_eq!(dropped.code, Some(0), "{}", dropped.text);
     stage.dead(0);
     probe.mend();
-    let gone = stage.essaim(&["dead", "replay", &ids[0]]);
+    let gone = stage.essaim(&["dead", "replay", &ids[0], "--yes"]);
     assert_eq!(gone.code, Some(DATA), "{}", gone.text);
     assert!(gone.text.contains(&ids[0]), "{}", gone.text);
     stage.at_rest();
@@ -188,7 +193,7 @@ fn a_key_that_waits_goes_on_behind_the_letter_that_is_replayed() {
     assert_eq!(stage.dead(1)[0]["held"], true);
     eventually("the butter", || probe.applied().contains(&"shop: butter".to_string()).then_some(()));
     probe.mend();
-    let replayed = stage.essaim(&["dead", "replay", &id]);
+    let replayed = stage.essaim(&["dead", "replay", &id, "--yes"]);
     assert!(replayed.code == Some(0) && !replayed.text.contains("out of order"), "{}", replayed.text);
     eventually("the bread", || probe.applied().contains(&"shop: bread".to_string()).then_some(()));
     let sold: Vec<_> = probe.applied().into_iter().filter(|a| a.starts_with("shop")).collect();
