@@ -94,6 +94,21 @@ struct Durable {
     parked: u64,
     dead: u64,
     outbox: u64,
+    /// A node of an earlier version does not tell.
+    ledger: Option<Ledger>,
+}
+
+#[derive(Deserialize)]
+struct Ledger {
+    appended: u64,
+    handled: u64,
+    duplicates: u64,
+    died: u64,
+    expired: u64,
+    in_flight: u64,
+    difference: i64,
+    balances: bool,
+    approximate: bool,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +183,35 @@ fn table(node: &Node) -> String {
     nodes[1..].sort();
     capabilities.sort();
     capabilities.insert(0, heading.map(String::from));
-    format!("{}\n{}", columns(&nodes), columns(&capabilities))
+    format!("{}\n{}{}", columns(&nodes), columns(&capabilities), messages(node))
+}
+
+/// What became of durable messages, where any were ever sent; a table of its own, since one for all would be too wide.
+fn messages(node: &Node) -> String {
+    let heading = ["MESSAGES OF", "APPENDED", "HANDLED", "DUPLICATES", "DIED", "EXPIRED", "IN FLIGHT", "DIFFERENCE"];
+    let mut rows = vec![heading.map(String::from)];
+    for (name, capability) in &node.capabilities {
+        let Some(ledger) = capability.durable.as_ref().and_then(|durable| durable.ledger.as_ref()) else { continue };
+        if ledger.appended == 0 && ledger.balances {
+            continue;
+        }
+        let difference = match (ledger.approximate, ledger.balances) {
+            (true, _) => format!("about {}", ledger.difference),
+            (false, false) if ledger.difference == 0 => "0, but not in each partition".into(),
+            (false, _) => ledger.difference.to_string(),
+        };
+        rows.push([
+            name.clone(),
+            ledger.appended.to_string(),
+            ledger.handled.to_string(),
+            ledger.duplicates.to_string(),
+            ledger.died.to_string(),
+            ledger.expired.to_string(),
+            ledger.in_flight.to_string(),
+            difference,
+        ]);
+    }
+    if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
 }
 
 fn database(database: &Database) -> String {
@@ -198,7 +241,9 @@ mod tests {
         "capabilities":{"gateway":{"state":"running","instances":2,"up":2,"admitted":1,"limit":1024,"restarts":0,
             "panics":0,"durable":null,"database":null,"figures":{}},
           "users":{"state":"starting","reason":"no database","instances":32,"up":0,"admitted":0,"limit":1024,
-            "restarts":4,"panics":1,"durable":{"waiting":2,"parked":3,"dead":1,"outbox":4,"partitions":[0]},"database":{"place":"data/users.sqlite3","problem":null},"figures":null}},
+            "restarts":4,"panics":1,"durable":{"waiting":2,"parked":3,"dead":1,"outbox":4,"partitions":[0],"ledger":{"appended":31,
+            "handled":20,"duplicates":2,"died":3,"expired":1,"in_flight":5,"difference":0,"balances":true,
+            "approximate":true}},"database":{"place":"data/users.sqlite3","problem":null},"figures":null}},
         "members":[{"node":"back","epoch":2,"version":"0.1.0","state":"ready","heard_ms_ago":120,
           "capabilities":{"orders":{"running":true,"load":3,"limit":1024,"instances":32,"up":32,"restarts":0}}}]}"#;
 
@@ -213,13 +258,31 @@ CAPABILITY  NODE   STATE                  INSTANCES  BUSY    RESTARTS  PANICS  W
 gateway     front  running                2/2        1/1024  0         0       -        -     -
 orders      back   running                32/32      3/1024  0
 users       front  starting: no database  0/32       0/1024  4         1       9        1     data/users.sqlite3
+
+MESSAGES OF  APPENDED  HANDLED  DUPLICATES  DIED  EXPIRED  IN FLIGHT  DIFFERENCE
+users        31        20       2           3     1        5          about 0
 ";
         assert_eq!(table(&serde_json::from_str(NODE).unwrap()), expected);
         let to_a_stranger = r#"{"node":"a","epoch":null,"version":"1","uptime_ms":0,"draining":false,"members":[],
             "capabilities":{"users":{"state":"failed","instances":1,"up":0,"admitted":0,"limit":8,"restarts":0,
             "panics":0}}}"#;
         let shown = table(&serde_json::from_str(to_a_stranger).unwrap());
-        assert!(shown.contains("users       a     failed  0/1"), "{shown}");
+        assert!(shown.contains("users       a     failed  0/1") && !shown.contains("MESSAGES"), "{shown}");
+    }
+
+    #[test]
+    fn a_difference_is_told_as_exactly_as_it_is_known() {
+        let shown = |old: &str, new: &str| table(&serde_json::from_str(&NODE.replace(old, new)).unwrap());
+        let at_rest = shown(r#""approximate":true"#, r#""approximate":false"#);
+        assert!(at_rest.ends_with(" 5          0\n"), "{at_rest}");
+        let exact = r#""difference":-2,"balances":false,"approximate":false"#;
+        let approximately = "\"difference\":0,\"balances\":true,\n            \"approximate\":true";
+        let missing = shown(approximately, exact);
+        assert!(missing.ends_with(" -2\n"), "{missing}");
+        let crossed = shown(approximately, &exact.replace("-2", "0"));
+        assert!(crossed.ends_with(" 0, but not in each partition\n"), "{crossed}");
+        let of_an_earlier_version = shown(r#""ledger":"#, r#""unknown":"#);
+        assert!(!of_an_earlier_version.contains("MESSAGES"), "{of_an_earlier_version}");
     }
 
     #[test]

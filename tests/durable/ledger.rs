@@ -1,5 +1,7 @@
 //! The ledger: what balances at rest, and what does not.
 
+use serde_json::json;
+
 use super::probe::{Probe, Sell};
 use super::stage::Stage;
 
@@ -51,5 +53,33 @@ fn status_tells_how_much_waits_and_is_dead() {
     let column = heading.find("DEAD").expect("there is such a column");
     assert!(line[column..].starts_with("1 "), "{}", said.text);
     let status = stage.json(&["status"]);
-    assert_eq!(status["capabilities"]["shop"]["durable"]["partitions"], serde_json::json!([0, 1]));
+    assert_eq!(status["capabilities"]["shop"]["durable"]["partitions"], json!([0, 1]));
+}
+
+#[test]
+fn status_tells_what_became_of_all_messages() {
+    let probe = Probe::broken();
+    let stage = Stage::embedded(&probe);
+    let id = stage.send(Sell { to: "ann".into(), what: "poison".into() });
+    stage.send(Sell { to: "bob".into(), what: "bread".into() });
+    stage.dead(1);
+    let dropped = stage.essaim(&["dead", "drop", &id, "--yes"]);
+    assert_eq!(dropped.code, Some(0), "{}", dropped.text);
+    stage.dead(0);
+    stage.at_rest();
+    let durable = stage.json(&["status"])["capabilities"]["shop"]["durable"].clone();
+    // The drop went through the log like a message.
+    let expected = json!({
+        "appended": 3, "handled": 2, "duplicates": 0, "died": 1, "expired": 0, "in_flight": 0, "difference": 0,
+        "balances": true, "approximate": false
+    });
+    assert_eq!((&durable["ledger"], &durable["dead"]), (&expected, &json!(0)));
+    let text = stage.essaim(&["status"]).text;
+    let heading = text.lines().position(|line| line.starts_with("MESSAGES OF")).unwrap_or_else(|| panic!("{text}"));
+    let line = text.lines().skip(heading).find(|line| line.starts_with("shop")).expect("the shop has a line");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, ["shop", "3", "2", "0", "1", "0", "0", "0"]);
+    stage.sql("shop", "UPDATE essaim_fence SET handled = handled - 1 WHERE handled > 0");
+    let forged = stage.json(&["status"])["capabilities"]["shop"]["durable"]["ledger"].clone();
+    assert!(forged["balances"] == false && forged["difference"].as_i64() < Some(0), "{forged}");
 }

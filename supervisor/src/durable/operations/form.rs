@@ -1,9 +1,16 @@
 //! Questions and answers of operators. Each question is one request to a node's admin listener, with the question as its
 //! JSON body.
+//!
+//! # Layout
+//! - here: dead letters and subscriptions; `ledger`: what became of all messages.
+
+mod ledger;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
 
 /// What an operator asks a node: a POST of its JSON to the path.
 pub trait Question: Serialize + DeserializeOwned {
@@ -221,67 +228,6 @@ pub struct Refused {
     pub why: String,
 }
 
-/// What became of all messages, by capability and partition.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AskLedger {
-    /// Only of this capability.
-    pub capability: Option<String>,
-}
-
-impl Question for AskLedger {
-    const PATH: &'static str = "/durable/ledger";
-    type Answer = Ledger;
-}
-
-/// What became of all messages. Each number is measured where it is kept, so while messages are on their way sums are
-/// approximate; at rest they are exact.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Ledger {
-    /// The partitions.
-    pub lines: Vec<LedgerLine>,
-    /// Capabilities that did not answer.
-    pub away: Vec<Away>,
-}
-
-/// What became of the messages of one partition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LedgerLine {
-    /// The capability.
-    pub capability: String,
-    /// The partition.
-    pub partition: u32,
-    /// Messages that were ever appended to it.
-    pub appended: u64,
-    /// Applied.
-    pub handled: u64,
-    /// Found to be copies of others.
-    pub duplicates: u64,
-    /// Given up; a letter that died again after a replay counts again, and so does its replay.
-    pub dead: u64,
-    /// Not handled in time.
-    pub expired: u64,
-    /// In the log, not acknowledged.
-    pub waiting: u64,
-    /// In the database, to be tried again or at their time.
-    pub parked: u64,
-    /// Those of the above that another log had appended, before the capability went on with this one.
-    #[serde(default)]
-    pub before: i64,
-    /// The host that owns it; `None` if nobody does.
-    pub owner: Option<String>,
-}
-
-impl LedgerLine {
-    /// Messages that are accounted for, less those that were appended: 0 where the ledger balances.
-    pub fn difference(&self) -> i64 {
-        let ended = self.handled + self.duplicates + self.dead + self.expired;
-        let all = ended + self.waiting + self.parked;
-        let appended = i128::from(self.appended) + i128::from(self.before);
-        i64::try_from(i128::from(all) - appended).unwrap_or(i64::MAX)
-    }
-}
-
 /// Who gets which event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -336,21 +282,6 @@ pub struct DroppedSubscription {
     pub live: bool,
 }
 
-/// How much of a capability's durable messages is where, for `/status`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DurableReport {
-    /// In the log, not acknowledged.
-    pub waiting: u64,
-    /// In its database, to be tried again or at their time.
-    pub parked: u64,
-    /// Dead letters.
-    pub dead: u64,
-    /// In its outbox, on their way into the log.
-    pub outbox: u64,
-    /// The partitions that this node works on.
-    pub partitions: Vec<u32>,
-}
-
 /// A moment in milliseconds since 1970 as people read it, in UTC and to the second.
 pub fn moment(ms: u64) -> String {
     let seconds = i64::try_from(ms / 1_000).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
@@ -360,13 +291,6 @@ pub fn moment(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_tells_by_how_much_it_does_not_balance() {
-        let line = LedgerLine { appended: 9, handled: 3, duplicates: 1, dead: 1, waiting: 2, ..Default::default() };
-        assert_eq!((line.difference(), LedgerLine { parked: 3, ..line.clone() }.difference()), (-2, 1));
-        assert_eq!(LedgerLine { parked: 2, ..line }.difference(), 0);
-    }
 
     #[test]
     fn questions_may_say_little_and_nothing_unknown() {

@@ -8,10 +8,10 @@ use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::time::timeout_at;
 
-use super::form::{DurableReport, LedgerLine};
+use super::form::{DurableReport, LedgerLine, LedgerSum};
 use super::letters::{failed, unanswered};
 use super::wire::Operation;
-use crate::bridge::log::Tally;
+use crate::bridge::log::{PartitionCount, Tally};
 use crate::bus::Bus;
 use crate::call::Call;
 use crate::durable::Durable;
@@ -19,7 +19,7 @@ use crate::durable::record::Control;
 use crate::handles::Kind;
 use crate::host::Host;
 use crate::remote::RawAnswer;
-use crate::store::durable::{dead, ledger, outbox, parked};
+use crate::store::durable::{dead, ledger, outbox};
 use crate::{Env, codec};
 
 /// A host with what it needs to answer.
@@ -76,40 +76,40 @@ impl Operator {
             }
             Operation::Replay(chosen) => encoded(&self.deal_with(&chosen, Control::Replay).await?),
             Operation::Drop(chosen) => encoded(&self.deal_with(&chosen, Control::Drop).await?),
-            Operation::Ledger => encoded(&self.ledger().await?),
+            Operation::Ledger => encoded(&lines(&self.durable, &self.host).await?),
         }
     }
+}
 
-    /// What became of the messages of each partition, from the log and the database.
-    async fn ledger(&self) -> Result<Vec<LedgerLine>, Failure> {
-        // The database first: whatever it has counted is acknowledged later, so that a message is seen twice rather than not.
-        let lines = match self.host.database() {
-            Some(database) => ledger::read(database.reads()).await.map_err(failed)?,
-            None => Vec::new(),
-        };
-        let of_database: BTreeMap<_, _> = lines.iter().map(|line| (line.fence.partition, line)).collect();
-        let counts = self.durable.log.counts(&self.host.name).await.map_err(unanswered)?;
-        let line = |count: &crate::bridge::log::PartitionCount| {
-            let known = of_database.get(&count.number);
-            let mut tally: Tally = count.tally;
-            tally.add(known.map_or_else(Tally::default, |line| line.fence.tally));
-            let Tally { handled, duplicates, dead, expired } = tally;
-            LedgerLine {
-                capability: self.host.name.to_string(),
-                partition: count.number,
-                appended: count.appended,
-                handled,
-                duplicates,
-                dead,
-                expired,
-                waiting: count.waiting,
-                parked: known.map_or(0, |line| line.parked),
-                before: known.map_or(0, |line| line.before),
-                owner: count.owner.as_ref().map(|(host, _)| host.clone()),
-            }
-        };
-        Ok(counts.iter().map(line).collect())
-    }
+/// What became of the messages of each partition of a capability, from the log and the database.
+async fn lines(durable: &Durable, host: &Host) -> Result<Vec<LedgerLine>, Failure> {
+    // The database first: whatever it has counted is acknowledged later, so that a message is seen twice rather than not.
+    let lines = match host.database() {
+        Some(database) => ledger::read(database.reads()).await.map_err(failed)?,
+        None => Vec::new(),
+    };
+    let of_database: BTreeMap<_, _> = lines.iter().map(|line| (line.fence.partition, line)).collect();
+    let counts = durable.log.counts(&host.name).await.map_err(unanswered)?;
+    let line = |count: &PartitionCount| {
+        let known = of_database.get(&count.number);
+        let mut tally: Tally = count.tally;
+        tally.add(known.map_or_else(Tally::default, |line| line.fence.tally));
+        let Tally { handled, duplicates, dead, expired } = tally;
+        LedgerLine {
+            capability: host.name.to_string(),
+            partition: count.number,
+            appended: count.appended,
+            handled,
+            duplicates,
+            dead,
+            expired,
+            waiting: count.waiting,
+            parked: known.map_or(0, |line| line.parked),
+            before: known.map_or(0, |line| line.before),
+            owner: count.owner.as_ref().map(|(host, _)| host.clone()),
+        }
+    };
+    Ok(counts.iter().map(line).collect())
 }
 
 /// How much of a capability's durable messages is where; `None` where it has none, or nobody says.
@@ -119,16 +119,17 @@ pub(crate) async fn report(bus: &Bus, host: &Arc<Host>) -> Option<DurableReport>
     if host.database().is_none() && !handles {
         return None;
     }
-    let mut report = DurableReport::default();
-    for count in durable.log.counts(&host.name).await.ok()? {
-        report.waiting += count.waiting;
-        if count.owner.is_some_and(|(owner, _)| owner == durable.host) {
-            report.partitions.push(count.number);
-        }
-    }
+    let lines = lines(durable, host).await.ok()?;
+    let own = lines.iter().filter(|line| line.owner.as_ref() == Some(&durable.host));
+    let mut report = DurableReport {
+        waiting: lines.iter().map(|line| line.waiting).sum(),
+        parked: lines.iter().map(|line| line.parked).sum(),
+        partitions: own.map(|line| line.partition).collect(),
+        ledger: LedgerSum::of(&lines),
+        ..DurableReport::default()
+    };
     report.dead = durable.log.dead_count(&host.name).await.ok()?;
     if let Some(reads) = host.database().map(|database| database.reads()) {
-        report.parked = parked::count(reads).await.ok()?.iter().map(|(_, count)| count).sum();
         report.dead += dead::count(reads).await.ok()?.values().sum::<u64>();
         report.outbox = outbox::count(reads).await.ok()?;
     }

@@ -94,6 +94,7 @@ pub(super) fn removing(backend: DbBackend, partition: u32, seq: u64) -> Statemen
 }
 
 /// How many messages wait, by partition.
+#[cfg(test)]
 pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<Vec<(u32, u64)>, DbErr> {
     let sql = "SELECT p.partition, count(*) FROM essaim_parked AS p GROUP BY p.partition ORDER BY p.partition";
     rows(db, sql, [], |row| Ok((number(row, 0)?, number(row, 1)?))).await
