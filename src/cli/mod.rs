@@ -7,6 +7,7 @@ pub mod dead;
 pub mod ledger;
 pub mod operator;
 pub mod print;
+pub mod retire;
 pub mod signals;
 pub mod status;
 pub mod subscriptions;
@@ -31,8 +32,9 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  it ended as it should
    2  the command line cannot be understood
-  65  `essaim ledger --at-rest` found a partition that does not balance, or a dead letter
-      or a subscription that was named is not there
+  65  `essaim ledger --at-rest` found a partition that does not balance; a dead letter, a
+      subscription or a capability that was named is not there; or one that is to be
+      retired is hosted
   69  the node that a command asks does not answer, or not for every capability
   70  a capability was given up, and supervision.exit_when_failed is set
   71  another process runs under this node's name with a higher epoch
@@ -102,6 +104,8 @@ pub enum Command {
     Subscriptions(subscriptions::SubscriptionsArgs),
     /// Shows what became of all durable messages, partition by partition
     Ledger(ledger::LedgerArgs),
+    /// Forgets a capability that is gone for good, with its subscriptions and what waits for it
+    Retire(retire::RetireArgs),
 }
 
 /// `essaim node`

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::bus::Bus;
 use crate::durable::operations::{
-    Answers, AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, Refusal, ReplayDead, ShowDead,
+    Answers, AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, Refusal, ReplayDead, Retire, ShowDead,
 };
 use crate::status::{NodeStatus, not_ready};
 
@@ -77,6 +77,7 @@ fn routes(bus: &Arc<Bus>) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 's
         route::<AskLedger>(config);
         route::<ListSubscriptions>(config);
         route::<DropSubscription>(config);
+        route::<Retire>(config);
     }
 }
 

@@ -4,7 +4,8 @@
 
 /// The command line cannot be understood.
 pub const USAGE: u8 = 2;
-/// The ledger does not balance, or a dead letter or a subscription that was named is not there (`EX_DATAERR`).
+/// The ledger does not balance, what was named is not there, or a capability that is to be retired is hosted
+/// (`EX_DATAERR`).
 pub const DATA: u8 = 65;
 /// The node that a command asks does not answer, or not for every capability (`EX_UNAVAILABLE`).
 pub const UNAVAILABLE: u8 = 69;

@@ -5,12 +5,14 @@
 //!
 //! - [`probe`]: capabilities whose handlers fail as long as the test says so.
 //! - [`stage`]: them in one node, or in two with a real Redis between them, and `essaim` asking one.
-//! - [`dead`], [`ledger`], [`subscriptions`], [`schedules`]: what is asked; [`bridged`]: another log than before.
+//! - [`dead`], [`ledger`], [`subscriptions`], [`retire`], [`schedules`]: what is asked.
+//! - [`bridged`]: another log than before.
 
 mod bridged;
 mod dead;
 mod ledger;
 mod probe;
+mod retire;
 mod schedules;
 mod stage;
 mod subscriptions;

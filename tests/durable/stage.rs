@@ -60,6 +60,11 @@ impl Stage {
         Self::start_with(probe, &[("all", &["shop", "hoard"])], None, Scratch::new("durable"), narrow)
     }
 
+    /// The shop alone, with data that is there already.
+    pub fn shop_alone(probe: &Probe, data: Scratch) -> Self {
+        Self::start_with(probe, &[("all", &["shop"])], None, data, |_| {})
+    }
+
     /// The clock alone, with data that may be there already.
     pub fn clock(probe: &Probe, data: Option<Scratch>) -> Self {
         let data = data.unwrap_or_else(|| Scratch::new("durable"));
@@ -97,19 +102,19 @@ impl Stage {
                 Roster::new().host::<ShopActor>().host::<BellActor>().host::<HoardActor>().host::<ClockActor>();
             TestNode::try_start(roster.provide(probe.clone()), hosts, config).expect("the node starts")
         };
-        let nodes = nodes.iter().map(&mut start).collect();
+        let started = nodes.iter().map(&mut start).collect();
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         let url = urls.swap_remove(0);
-        let stage = Self { nodes, url, data, runtime, redis };
-        eventually("every host to answer", || stage.is_answered().then_some(()));
+        let stage = Self { nodes: started, url, data, runtime, redis };
+        let hosted: Vec<&str> = nodes.iter().flat_map(|(_, hosts)| hosts.iter().copied()).collect();
+        eventually("every host to answer", || stage.is_answered(&hosted).then_some(()));
         stage
     }
 
-    fn is_answered(&self) -> bool {
-        let said = self.essaim(&["ledger", "--json"]);
-        let ledger: Value = serde_json::from_str(&said.text).unwrap_or_default();
-        let lines = ledger["lines"].as_array().map_or(0, Vec::len);
-        ledger["away"] == Value::Array(Vec::new()) && lines >= 2
+    fn is_answered(&self, hosted: &[&str]) -> bool {
+        let ledger = self.ask("/durable/ledger", serde_json::json!({}));
+        let lines = ledger["lines"].as_array().expect("there is a list");
+        hosted.iter().all(|host| lines.iter().any(|line| line["capability"] == **host))
     }
 
     /// Sends a command from the node that is asked.

@@ -250,6 +250,17 @@ pub(crate) struct DeadLetters {
     pub next: Option<String>,
 }
 
+/// What became of a capability that was to be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// Nothing is left of it; so many messages waited, or were dead letters of the log.
+    Done { messages: u64 },
+    /// This host of it is there: nothing is changed.
+    Hosted { host: String },
+    /// Nobody has registered it.
+    Unknown,
+}
+
 /// Keeps durable messages until they are handled.
 pub(crate) trait Log: Send + Sync {
     /// Where messages go now.
@@ -266,6 +277,10 @@ pub(crate) trait Log: Send + Sync {
 
     /// Ends a subscription; whether there was one.
     fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>>;
+
+    /// Forgets a capability for good, if no host of it is there: its partitions with what is in them, its subscriptions, its
+    /// counters and the dead letters that the log keeps of it. Senders that know it find that the registry has changed.
+    fn retire<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Retired, LogError>>;
 
     /// Stores messages, all of an [`Append`] or nothing of it, if the registry still has this version. A partition takes no
     /// more while `most` messages or more wait in it or are parked, except for what is urgent.

@@ -39,7 +39,7 @@ use self::writer::Writer;
 use crate::Env;
 use crate::bridge::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Found, Log, LogError, Owned, PartitionCount,
-    Reading, Registry, Subscription, Tending,
+    Reading, Registry, Retired, Subscription, Tending,
 };
 use crate::config::Settings;
 use crate::store::{Database, DatabaseError, held};
@@ -124,6 +124,11 @@ impl Log for EmbeddedLog {
     fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>> {
         let (event, capability) = (event.to_string(), capability.to_string());
         self.ask(move |answer| Job::Unsubscribe { event, capability, answer }).boxed()
+    }
+
+    fn retire<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Retired, LogError>> {
+        let capability = capability.to_string();
+        self.ask(move |answer| Job::Retire { capability, answer }).boxed()
     }
 
     fn append<'a>(

@@ -19,6 +19,7 @@ mod measuring;
 mod parse;
 mod reading;
 mod registering;
+mod retiring;
 mod scripts;
 mod tending;
 
@@ -41,7 +42,7 @@ use crate::backoff::Backoff;
 use crate::bridge::ClaimError;
 use crate::bridge::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Entry, Log, LogError, Owned, Partition,
-    PartitionCount, Reading, Registry, Subscription, Tending,
+    PartitionCount, Reading, Registry, Retired, Subscription, Tending,
 };
 use crate::config::{Durability, Settings};
 
@@ -93,6 +94,10 @@ impl Log for RedisLog {
 
     fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>> {
         registering::unsubscribe(self, event, capability).boxed()
+    }
+
+    fn retire<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Retired, LogError>> {
+        retiring::retire(self, capability).boxed()
     }
 
     fn append<'a>(

@@ -2,15 +2,20 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters and subscriptions; `ledger`: what became of all messages.
+//! - here: dead letters; `ledger`: what became of all messages; `subscriptions`: who gets which event, and the end of a
+//!   capability.
 
 mod ledger;
+mod subscriptions;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
+pub use self::subscriptions::{
+    DropSubscription, DroppedSubscription, ListSubscriptions, Retire, Retirement, SubscriptionLine, Subscriptions,
+};
 
 /// What an operator asks a node: a POST of its JSON to the path.
 pub trait Question: Serialize + DeserializeOwned {
@@ -226,60 +231,6 @@ pub struct Refused {
     pub capability: String,
     /// Why.
     pub why: String,
-}
-
-/// Who gets which event.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ListSubscriptions {}
-
-impl Question for ListSubscriptions {
-    const PATH: &'static str = "/durable/subscriptions/list";
-    type Answer = Subscriptions;
-}
-
-/// All subscriptions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscriptions {
-    /// By event and capability.
-    pub subscriptions: Vec<SubscriptionLine>,
-}
-
-/// One subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SubscriptionLine {
-    /// The event's wire name.
-    pub event: String,
-    /// Who gets it.
-    pub capability: String,
-    /// What happens while the subscriber's partition is full: `overflow_to_disk`, `dead_letter` or `block`.
-    pub when_full: String,
-    /// Whether a host of the subscriber is known to live now; it subscribes again at its next start.
-    pub live: bool,
-}
-
-/// A capability is to get an event no longer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DropSubscription {
-    /// The event's wire name.
-    pub event: String,
-    /// Who got it.
-    pub capability: String,
-}
-
-impl Question for DropSubscription {
-    const PATH: &'static str = "/durable/subscriptions/drop";
-    type Answer = DroppedSubscription;
-}
-
-/// What became of a subscription.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DroppedSubscription {
-    /// Whether there was one.
-    pub dropped: bool,
-    /// Whether a host of the subscriber is known to live now; it subscribes again at its next start.
-    pub live: bool,
 }
 
 /// A moment in milliseconds since 1970 as people read it, in UTC and to the second.

@@ -7,6 +7,7 @@
 //! # Layout
 //! - `form`: questions and answers, as the admin listener takes and gives them.
 //! - `node`: the node that is asked; `host`: a capability's host; `wire`: what goes between the two.
+//! - `retiring`: the end of a capability that is gone for good.
 //! - `letters`: dead letters, whichever place keeps them; `again`: what is done about them; `payload`: what is in them.
 
 mod again;
@@ -15,6 +16,7 @@ mod host;
 mod letters;
 mod node;
 mod payload;
+mod retiring;
 mod wire;
 
 pub use form::*;

@@ -148,7 +148,8 @@ impl Answers for DropSubscription {
     }
 }
 
-fn silent(error: &LogError) -> Refusal {
+/// The log did not answer a question about all capabilities.
+pub(super) fn silent(error: &LogError) -> Refusal {
     Refusal::Away(format!("the log does not answer: {error}"))
 }
 

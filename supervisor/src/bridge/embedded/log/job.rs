@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, LogError, Owned, Subscription, Tending,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, LogError, Owned, Retired, Subscription, Tending,
 };
 
 /// Bytes that a job counts as, beside those of its messages.
@@ -17,6 +17,7 @@ pub(super) enum Job {
     Tend { tending: Tending, answer: Answer<Vec<Owned>> },
     Register { capability: String, partitions: u32, subscriptions: Vec<(String, Subscription)>, answer: Answer<()> },
     Unsubscribe { event: String, capability: String, answer: Answer<bool> },
+    Retire { capability: String, answer: Answer<Retired> },
     Forget { capability: String, letters: Vec<(String, Bytes)>, answer: Answer<u64> },
 }
 
@@ -79,6 +80,7 @@ impl Job {
             Self::Tend { answer, .. } => answer.give(outcome),
             Self::Register { answer, .. } => answer.give(outcome),
             Self::Unsubscribe { answer, .. } => answer.give(outcome),
+            Self::Retire { answer, .. } => answer.give(outcome),
             Self::Forget { answer, .. } => answer.give(outcome),
         }
     }

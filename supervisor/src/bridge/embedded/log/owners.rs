@@ -83,6 +83,11 @@ impl Owners {
         wanted
     }
 
+    /// A host that is there.
+    pub fn live_host(&self, now: Instant) -> Option<&str> {
+        self.leases.iter().find(|(_, until)| **until > now).map(|(host, _)| host.as_str())
+    }
+
     /// What was granted is stored.
     pub fn settle(&mut self) {
         self.granted.clear();

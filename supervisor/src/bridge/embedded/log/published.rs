@@ -64,6 +64,9 @@ impl Published {
         if changes.of_registry() {
             known.registry = Arc::new(state.registry.clone());
         }
+        for retired in &changes.retired {
+            known.places.retain(|partition, _| partition.capability != *retired);
+        }
         for (partition, row) in changes.rows.iter().filter_map(|p| state.rows.get_key_value(p)) {
             let place = Place { id: row.id, last: row.last };
             match known.places.get_mut(partition) {

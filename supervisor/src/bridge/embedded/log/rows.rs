@@ -157,6 +157,20 @@ pub(super) async fn keep_capability(db: &impl ConnectionTrait, name: &str, parti
     db.execute_raw(statement(sql, [name.into(), i64::from(partitions).into()])).await.map(drop)
 }
 
+/// Forgets all there is of a capability.
+pub(super) async fn retire(db: &impl ConnectionTrait, capability: &str) -> Result<(), DbErr> {
+    for sql in [
+        "DELETE FROM entries WHERE partition IN (SELECT id FROM partitions WHERE capability = $1)",
+        "DELETE FROM partitions WHERE capability = $1",
+        "DELETE FROM subscriptions WHERE capability = $1",
+        "DELETE FROM capabilities WHERE name = $1",
+        "DELETE FROM dead_letters WHERE capability = $1",
+    ] {
+        db.execute_raw(statement(sql, [capability.into()])).await?;
+    }
+    Ok(())
+}
+
 /// Keeps a subscription, or its end.
 pub(super) async fn keep_subscription(
     db: &impl ConnectionTrait,

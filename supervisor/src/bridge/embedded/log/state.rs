@@ -58,6 +58,8 @@ pub(super) struct Changes {
     /// Events, subscribers, and how they subscribe from now on, if they do.
     pub subscriptions: Vec<(String, String, Option<Subscription>)>,
     pub dead: Vec<(Arc<str>, String, Bytes)>,
+    /// Capabilities that are forgotten, before all else.
+    pub retired: Vec<Arc<str>>,
     /// Capabilities whose owners may have changed; they are not stored.
     pub tended: Vec<Arc<str>>,
 }
@@ -125,6 +127,19 @@ impl State {
         let row = self.rows.entry(partition.clone()).or_default();
         row.epoch = row.epoch.max(seen);
         changes.rows.insert(partition);
+    }
+
+    /// Forgets a capability; how many messages waited for it.
+    pub fn retire(&mut self, capability: &str, changes: &mut Changes) -> u64 {
+        self.registry.partitions.remove(capability);
+        self.registry.subscriptions.retain(|_, subscribers| {
+            subscribers.remove(capability);
+            !subscribers.is_empty()
+        });
+        self.registry.version += 1;
+        changes.retired.push(capability.into());
+        let gone = self.rows.extract_if(|partition, _| *partition.capability == *capability);
+        gone.map(|(_, row)| row.waiting).sum()
     }
 
     /// A new epoch for an owner of this partition, higher than any before, in this file or in one that was lost: in
@@ -216,7 +231,7 @@ impl State {
 impl Changes {
     /// Whether the registry is another one now.
     pub fn of_registry(&self) -> bool {
-        !self.capabilities.is_empty() || !self.subscriptions.is_empty()
+        !self.capabilities.is_empty() || !self.subscriptions.is_empty() || !self.retired.is_empty()
     }
 
     /// Stores them.

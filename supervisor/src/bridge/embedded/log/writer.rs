@@ -13,7 +13,7 @@ use super::published::Published;
 use super::rows;
 use super::state::{Changes, State};
 use crate::Env;
-use crate::bridge::log::{AppendError, Partition};
+use crate::bridge::log::{AppendError, Partition, Retired};
 use crate::progress::Track;
 use crate::store::{Database, Tx, TxError};
 
@@ -63,6 +63,8 @@ impl Writer {
             None => (State::load(&tx).await.map_err(undone)?, true),
         };
         let mut changes = Changes::default();
+        // Before whatever registers the capability again.
+        self.retire(&tx, &mut state, jobs, &mut changes).await.map_err(undone)?;
         self.change_registry(&mut state, jobs, &mut changes);
         self.tend(&mut state, jobs, &mut changes);
         acknowledge(&tx, &mut state, jobs, &mut changes).await.map_err(undone)?;
@@ -74,11 +76,39 @@ impl Writer {
             true => self.published.replace(&state),
             false => self.published.update(&state, &changes),
         }
+        for capability in changes.retired {
+            self.published.own(capability, Vec::new());
+        }
         for capability in changes.tended {
             let owners = self.owners.get(&capability).map(Owners::list).unwrap_or_default();
             self.published.own(capability, owners);
         }
         self.state = Some(state);
+        Ok(())
+    }
+
+    async fn retire(
+        &mut self,
+        tx: &Tx<'_>,
+        state: &mut State,
+        jobs: &mut [Job],
+        changes: &mut Changes,
+    ) -> Result<(), DbErr> {
+        for job in jobs {
+            let Job::Retire { capability, answer } = job else { continue };
+            let host = self.owners.get(&**capability).and_then(|owners| owners.live_host(self.env.now()));
+            let retired = match host {
+                _ if !state.registry.partitions.contains_key(capability) => Retired::Unknown,
+                Some(host) => Retired::Hosted { host: host.into() },
+                None => {
+                    self.owners.remove(&**capability);
+                    let letters = dead::count(tx, capability).await?;
+                    rows::retire(tx, capability).await?;
+                    Retired::Done { messages: letters + state.retire(capability, changes) }
+                }
+            };
+            answer.set(Ok(retired));
+        }
         Ok(())
     }
 

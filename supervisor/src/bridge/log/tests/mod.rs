@@ -67,7 +67,9 @@ macro_rules! conformance {
                 a_number_of_partitions_stays_as_it_was_first
                 subscriptions_come_and_go_with_a_new_version_each
                 registering_the_same_again_changes_nothing
-                a_subscription_has_begun_when_it_was_first_made;
+                a_subscription_has_begun_when_it_was_first_made
+                a_capability_that_is_retired_leaves_nothing_and_may_begin_anew
+                a_capability_with_a_host_is_not_retired;
             owners:
                 one_host_owns_everything
                 a_second_host_gets_its_half_when_it_is_given_up

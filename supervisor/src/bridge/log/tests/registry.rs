@@ -75,3 +75,60 @@ pub(crate) async fn a_subscription_has_begun_when_it_was_first_made(fixture: imp
     let second = subscribe(WhenFull::DeadLetter, Beginning::EarliestRetained).await;
     assert!(second.0 > changed.1, "one that was ended begins anew");
 }
+
+pub(crate) async fn a_capability_that_is_retired_leaves_nothing_and_may_begin_anew(fixture: impl Fixture) {
+    let log = fixture.log();
+    let subscription = [(SOLD.to_string(), Subscription::default())];
+    assert_eq!(log.retire(SHOP).await.unwrap(), Retired::Unknown);
+    log.register(SHOP, 2, &[subscription.clone(), [("shop.closed.v1".into(), Subscription::default())]].concat())
+        .await
+        .unwrap();
+    log.register("stock", 1, &subscription).await.unwrap();
+    let epochs = own_all(log, "a", SURELY).await;
+    append(log, &[messages(0, 1, "a"), messages(0, 2, "b"), messages(1, 4, "c")]).await;
+    let position = read(log, 0).await[0].position;
+    let mut done = acknowledge(0, epochs[0], &[position]);
+    (done.tally.dead, done.dead) = (1, vec![("m1".into(), Bytes::from_static(b"dead"))]);
+    log.acknowledge(&[done.clone()]).await.unwrap();
+    log.tend(&Tending { leaving: true, given_up: vec![0, 1], ..host("a", "a", SURELY) }).await.unwrap();
+    let before = log.registry().await.unwrap();
+    assert_eq!(log.retire(SHOP).await.unwrap(), Retired::Done { messages: 2 + 4 + 1 });
+
+    let after = log.registry().await.unwrap();
+    assert_eq!(after.partitions.keys().collect::<Vec<_>>(), ["stock"]);
+    assert_eq!(after.subscriptions.keys().collect::<Vec<_>>(), [SOLD]);
+    assert_eq!(after.subscriptions[SOLD].keys().collect::<Vec<_>>(), ["stock"]);
+    assert_eq!(log.append(before.version, MUCH, &[messages(0, 1, "late")]).await, Err(AppendError::Stale));
+    done.positions.clear();
+    let late = log.acknowledge(&[done]).await;
+    assert_ne!(late, Ok(vec![Acknowledged::Done]), "whoever owned a partition does not any more");
+    assert_eq!((log.counts(SHOP).await.unwrap(), log.dead_count(SHOP).await.unwrap()), (vec![], 0));
+    assert_eq!(log.tend(&host("b", "a", SURELY)).await.unwrap(), []);
+    log.tend(&Tending { leaving: true, ..host("b", "a", SURELY) }).await.unwrap();
+    assert_eq!(log.retire(SHOP).await.unwrap(), Retired::Unknown);
+
+    let fixture = fixture.reopened().await;
+    let log = fixture.log();
+    assert_eq!(log.registry().await.unwrap(), after);
+    log.register(SHOP, 3, &subscription).await.unwrap();
+    let anew = log.registry().await.unwrap();
+    assert!(anew.partitions[SHOP] == 3 && anew.subscriptions[SOLD][SHOP].since > before.version, "{anew:?}");
+    assert_eq!(append(log, &[messages(0, 1, "new")]).await, [Appended::Stored { first: 0 }]);
+    assert_eq!(texts(&read(log, 0).await), ["new"]);
+    let fresh = PartitionCount { number: 0, appended: 1, waiting: 1, tally: Tally::default(), owner: None };
+    assert_eq!(count(log, 0).await, fresh);
+    // Epochs rise with the clock here, and nobody retires a capability in the millisecond in which it had an owner.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    assert!(own_all(log, "c", SURELY).await[0] > epochs[0]);
+}
+
+pub(crate) async fn a_capability_with_a_host_is_not_retired<F: Fixture>(fixture: F) {
+    let log = fixture.log();
+    open_shop(log, 1).await;
+    append(log, &[messages(0, 1, "a")]).await;
+    own_all(log, "a", F::LEASE).await;
+    assert_eq!(log.retire(SHOP).await.unwrap(), Retired::Hosted { host: "a".into() });
+    assert_eq!((texts(&read(log, 0).await), count(log, 0).await.waiting), (vec!["a"], 1));
+    tokio::time::sleep(F::LEASE + F::LEASE / 10).await;
+    assert_eq!(log.retire(SHOP).await.unwrap(), Retired::Done { messages: 1 }, "it has fallen silent");
+}

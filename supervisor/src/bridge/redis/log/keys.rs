@@ -2,6 +2,11 @@
 
 use crate::bridge::log::Partition;
 
+/// The field of the registry for a capability that was retired.
+pub fn retired(capability: &str) -> String {
+    format!("retired:{capability}")
+}
+
 /// Names under `{namespace}:log`.
 pub struct Keys {
     prefix: String,
@@ -12,7 +17,8 @@ impl Keys {
         Self { prefix: format!("{namespace}:log") }
     }
 
-    /// A hash: `version`, `partitions:{capability}` and `subscription:{capability}:{event}`.
+    /// A hash: `version`, `partitions:{capability}`, `subscription:{capability}:{event}` with `since:…`, and for capabilities
+    /// that were retired and have not come back `retired:{capability}`.
     pub fn registry(&self) -> String {
         format!("{}:registry", self.prefix)
     }

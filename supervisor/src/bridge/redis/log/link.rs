@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::super::connection_config;
 use super::super::keep::{self, Kept, Watched};
+use super::keys::retired;
 use super::scripts::{REGISTER, call};
 use crate::Env;
 use crate::backoff::Backoff;
@@ -219,6 +220,11 @@ impl Link {
         }
     }
 
+    /// Remembers nothing of a capability any longer.
+    pub fn forget_all_of(&self, capability: &str) {
+        self.shared.registered.lock().unwrap_or_else(PoisonError::into_inner).remove(capability);
+    }
+
     fn connected(&self) -> Result<Connected, Failed> {
         let connected = self.shared.current.borrow().clone();
         connected.ok_or_else(|| Failed::NotSent(format!("there is no connection to Redis at {}", self.shared.url)))
@@ -277,6 +283,12 @@ impl Shared {
             REGISTER.load_async(connection).await.map_err(|e| Failed::of(&e))?;
         }
         for (capability, (partitions, subscriptions)) in &registered {
+            let retired = redis::cmd("HEXISTS").arg(&self.registry).arg(retired(capability)).to_owned();
+            if retired.query_async(connection).await.map_err(|e| Failed::of(&e))? {
+                // By an operator, at another node.
+                self.registered.lock().unwrap_or_else(PoisonError::into_inner).remove(capability);
+                continue;
+            }
             let mut register = call(&REGISTER, std::slice::from_ref(&self.registry));
             register.arg(capability).arg(partitions);
             for (event, subscription) in subscriptions {

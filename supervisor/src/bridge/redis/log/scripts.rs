@@ -186,7 +186,7 @@ return epochs",
 pub static REGISTER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-redis.call('HDEL', KEYS[1], '')
+redis.call('HDEL', KEYS[1], 'retired:' .. ARGV[1])
 local time, version = redis.call('TIME'), redis.call('HGET', KEYS[1], 'version') or '0'
 local next = string.format('%.0f', math.max(version + 1, time[1] * 1000000 + time[2]))
 local new = redis.call('HSETNX', KEYS[1], 'partitions:' .. ARGV[1], ARGV[2])
@@ -214,6 +214,47 @@ local time, version = redis.call('TIME'), redis.call('HGET', KEYS[1], 'version')
 local next = math.max(version + 1, time[1] * 1000000 + time[2])
 redis.call('HSET', KEYS[1], 'version', string.format('%.0f', next))
 return 1",
+    )
+});
+
+/// KEYS: registry, owners, hosts, handles, state, dead letters; stream and counts of each partition. ARGV: capability,
+/// partitions. Gives {'changed', 0} if it has another number of them, {'hosted', host} or {'done', messages}.
+///
+/// What is left are epochs, higher than any before: an owner that slept meanwhile acknowledges nothing. And the registry
+/// notes it as retired, so that a node which remembers it does not register it again after a restart of the server.
+pub static RETIRE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local registry, owners, hosts, handles = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+redis.call('HDEL', registry, '')
+if (redis.call('HGET', registry, 'partitions:' .. ARGV[1]) or '0') ~= ARGV[2] then return {'changed', 0} end
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local leases = redis.call('HGETALL', hosts)
+for i = 1, #leases, 2 do
+  local leaving = string.match(redis.call('HGET', handles, leases[i]) or '', '^leaving')
+  if tonumber(leases[i + 1]) > now and not leaving then return {'hosted', leases[i]} end
+end
+local messages = redis.call('HLEN', KEYS[6])
+for i = 7, #KEYS, 2 do
+  messages = messages + math.max(0, tonumber(redis.call('HGET', KEYS[i + 1], 'waiting') or 0))
+  redis.call('UNLINK', KEYS[i], KEYS[i + 1])
+end
+redis.call('UNLINK', hosts, handles, KEYS[5], KEYS[6])
+for _, field in ipairs(redis.call('HKEYS', registry)) do
+  for _, whose in ipairs({'subscription:' .. ARGV[1] .. ':', 'since:' .. ARGV[1] .. ':'}) do
+    if string.sub(field, 1, #whose) == whose then redis.call('HDEL', registry, field) end
+  end
+end
+redis.call('HDEL', registry, 'partitions:' .. ARGV[1])
+for number = 0, tonumber(ARGV[2]) - 1 do
+  local last = string.match(redis.call('HGET', owners, number) or '0', '^%d+')
+  redis.call('HSET', owners, number, string.format('%.0f ', math.max(last + 1, now)))
+end
+local version = redis.call('HGET', registry, 'version') or '0'
+local next = string.format('%.0f', math.max(version + 1, now))
+redis.call('HSET', registry, 'version', next, 'retired:' .. ARGV[1], next)
+return {'done', messages}",
     )
 });
 

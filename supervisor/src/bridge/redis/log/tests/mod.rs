@@ -7,6 +7,7 @@ mod concurrency;
 mod conformance;
 mod failures;
 mod removing;
+mod retiring;
 mod server;
 
 use std::sync::Arc;
