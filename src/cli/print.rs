@@ -36,6 +36,18 @@ pub fn short(text: &str) -> String {
     }
 }
 
+/// A span of time in its largest two units.
+pub fn span(ms: u64) -> String {
+    let (s, m, h, d) = (ms / 1_000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
+    match () {
+        () if ms < 1_000 => format!("{ms} ms"),
+        () if s < 60 => format!("{s} s"),
+        () if m < 60 => format!("{m} min {} s", s % 60),
+        () if h < 24 => format!("{h} h {} min", m % 60),
+        () => format!("{d} d {} h", h % 24),
+    }
+}
+
 /// Rows with every column as wide as its widest cell.
 pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);

@@ -7,7 +7,7 @@ use essaim_supervisor::Roster;
 use essaim_supervisor::exit::{self, Fatal};
 use serde::Deserialize;
 
-use super::print::{columns, short};
+use super::print::{columns, short, span};
 use super::{Global, StatusArgs, print};
 use crate::serve::wrong;
 
@@ -218,18 +218,6 @@ fn database(database: &Database) -> String {
     match &database.problem {
         Some(problem) => format!("{}: {}", database.place, short(problem)),
         None => database.place.clone(),
-    }
-}
-
-/// A span of time in its largest two units.
-fn span(ms: u64) -> String {
-    let (s, m, h, d) = (ms / 1_000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
-    match () {
-        () if ms < 1_000 => format!("{ms} ms"),
-        () if s < 60 => format!("{s} s"),
-        () if m < 60 => format!("{m} min {} s", s % 60),
-        () if h < 24 => format!("{h} h {} min", m % 60),
-        () => format!("{d} d {} h", h % 24),
     }
 }
 

@@ -3,12 +3,12 @@
 use clap::{Args, Subcommand};
 use essaim_supervisor::Roster;
 use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{DropSubscription, ListSubscriptions};
+use essaim_supervisor::operations::{DropSubscription, ListSubscriptions, SubscriptionLine, moment};
 
 use super::Global;
 use super::confirm::confirm;
 use super::operator::{At, Operator};
-use super::print::{self, columns};
+use super::print::{self, columns, span};
 
 /// `essaim subscriptions`
 #[derive(Debug, Args)]
@@ -72,13 +72,30 @@ fn list(operator: &Operator, arguments: &ListArgs) -> Result<(), Fatal> {
         print::page("no subscriptions\n");
         return Ok(());
     }
-    let mut rows = vec![["EVENT", "CAPABILITY", "WHEN FULL", "HOSTED"].map(String::from)];
-    for line in found.subscriptions {
-        let hosted = if line.live { "yes" } else { "no" };
-        rows.push([line.event, line.capability, line.when_full, hosted.into()]);
-    }
-    print::page(&columns(&rows));
+    print::page(&table(found.subscriptions));
     Ok(())
+}
+
+fn table(lines: Vec<SubscriptionLine>) -> String {
+    let heading = ["EVENT", "CAPABILITY", "WHEN FULL", "BEGAN WITH", "WAITS", "SINCE", "HOSTED"];
+    let mut rows = vec![heading.map(String::from)];
+    for line in lines {
+        let began = match &*line.from {
+            "registration" => "the next",
+            "earliest_retained" => "what is kept",
+            other => other,
+        };
+        rows.push([
+            line.event,
+            line.capability,
+            line.when_full,
+            began.into(),
+            line.retention_ms.map_or("-".into(), span),
+            line.since_ms.map_or("-".into(), moment),
+            if line.live { "yes" } else { "no" }.into(),
+        ]);
+    }
+    columns(&rows)
 }
 
 fn drop(operator: &Operator, arguments: &DropArgs) -> Result<(), Fatal> {
@@ -98,4 +115,35 @@ fn drop(operator: &Operator, arguments: &DropArgs) -> Result<(), Fatal> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_tells_how_each_began_and_how_long_its_events_wait() {
+        let line = SubscriptionLine {
+            event: "orders.placed.v1".into(),
+            capability: "billing".into(),
+            when_full: "block".into(),
+            from: "registration".into(),
+            retention_ms: None,
+            since_ms: None,
+            live: false,
+        };
+        let late = SubscriptionLine {
+            from: "earliest_retained".into(),
+            retention_ms: Some(90_000),
+            since_ms: Some(0),
+            live: true,
+            ..line.clone()
+        };
+        let expected = "\
+EVENT             CAPABILITY  WHEN FULL  BEGAN WITH    WAITS       SINCE                 HOSTED
+orders.placed.v1  billing     block      the next      -           -                     no
+orders.placed.v1  billing     block      what is kept  1 min 30 s  1970-01-01T00:00:00Z  yes
+";
+        assert_eq!(table(vec![line, late]), expected);
+    }
 }

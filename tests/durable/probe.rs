@@ -1,5 +1,5 @@
 //! Capabilities whose handlers fail as long as the test says so: `shop` keeps a database, `bell` has none and rings for
-//! whatever is sold, `hoard` takes nothing that is sold until all is mended, and `clock` sends itself a command every second.
+//! whatever is sold, `hoard` takes nothing that is sold until all is mended, `album` wants what was sold before, and `clock` sends itself a command every second.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -105,6 +105,11 @@ impl Capability for Hoard {
     const NAME: &'static str = "hoard";
 }
 
+pub struct Album;
+impl Capability for Album {
+    const NAME: &'static str = "album";
+}
+
 pub struct Clock;
 impl Capability for Clock {
     const NAME: &'static str = "clock";
@@ -147,6 +152,10 @@ macro_rules! actor {
 actor!(ShopActor, Shop, Some(Schema::new(Vec::new())), |h| h.command::<Sell>());
 actor!(BellActor, Bell, None, |h| h.command::<Ring>().event::<Sold>());
 actor!(HoardActor, Hoard, None, |h| h.event_with::<Sold>(SubscribeOptions::new().when_full(WhenFull::DeadLetter)));
+actor!(AlbumActor, Album, None, |h| {
+    let most = std::time::Duration::from_secs(90 * 60);
+    h.event_with::<Sold>(SubscribeOptions::new().from_earliest_retained().retention(most))
+});
 actor!(ClockActor, Clock, Some(Schema::new(Vec::new())), |h| {
     h.command::<Tick>().schedule(Schedule::new("every-second", "* * * * * *"), || Tick)
 });
@@ -179,6 +188,12 @@ impl Apply<Sold> for HoardActor {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
         self.0.apply("hoard", &m.what)
+    }
+}
+
+impl Apply<Sold> for AlbumActor {
+    async fn apply(&mut self, m: Sold, _: &mut Cx) -> Result<(), Fault<String>> {
+        self.0.apply("album", &m.what)
     }
 }
 

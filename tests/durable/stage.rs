@@ -8,7 +8,7 @@ use essaim_supervisor::config::{AfterDead, Config, Settings};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-use super::probe::{BellActor, ClockActor, HoardActor, Probe, ShopActor};
+use super::probe::{AlbumActor, BellActor, ClockActor, HoardActor, Probe, ShopActor};
 use crate::errors::{TestNode, config};
 use crate::support::{Api, Process, Redis, Scratch, essaim, eventually, free_port};
 
@@ -60,6 +60,11 @@ impl Stage {
         Self::start_with(probe, &[("all", &["shop", "hoard"])], None, Scratch::new("durable"), narrow)
     }
 
+    /// One who wants what the shop has kept, over Redis.
+    pub fn collecting(probe: &Probe) -> Self {
+        Self::start(probe, &[("all", &["shop", "album"])], Some(Redis::start()))
+    }
+
     /// The shop alone, with data that is there already.
     pub fn shop_alone(probe: &Probe, data: Scratch) -> Self {
         Self::start_with(probe, &[("all", &["shop"])], None, data, |_| {})
@@ -98,8 +103,12 @@ impl Stage {
             (settings.durable.backoff_first_ms, settings.durable.backoff_most_ms) = (1, 10);
             change(settings);
             urls.push(format!("127.0.0.1:{port}"));
-            let roster =
-                Roster::new().host::<ShopActor>().host::<BellActor>().host::<HoardActor>().host::<ClockActor>();
+            let roster = Roster::new()
+                .host::<ShopActor>()
+                .host::<BellActor>()
+                .host::<HoardActor>()
+                .host::<ClockActor>()
+                .host::<AlbumActor>();
             TestNode::try_start(roster.provide(probe.clone()), hosts, config).expect("the node starts")
         };
         let started = nodes.iter().map(&mut start).collect();

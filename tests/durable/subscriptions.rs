@@ -13,7 +13,8 @@ fn subscriptions_are_listed_and_dropped() {
     let stage = Stage::embedded(&probe);
     let listed = stage.json(&["subscriptions", "list"]);
     let line = serde_json::json!({
-        "event": "shop.sold.v1", "capability": "bell", "when_full": "overflow_to_disk", "live": true
+        "event": "shop.sold.v1", "capability": "bell", "when_full": "overflow_to_disk", "from": "registration",
+        "retention_ms": null, "since_ms": null, "live": true
     });
     assert_eq!(listed["subscriptions"], serde_json::json!([line]));
     stage.send(Sell { to: "ann".into(), what: "bread".into() });
@@ -31,4 +32,24 @@ fn subscriptions_are_listed_and_dropped() {
     assert!(!probe.applied().contains(&"bell: sold butter".to_string()));
     let again = stage.essaim(&[&drop[..], &["--yes"]].concat());
     assert_eq!(again.code, Some(DATA), "{}", again.text);
+}
+
+#[test]
+fn how_a_subscription_begins_and_since_when_it_is_there_are_listed() {
+    let probe = Probe::default();
+    let before = now_ms();
+    let stage = Stage::collecting(&probe);
+    let line = stage.json(&["subscriptions", "list"])["subscriptions"][0].clone();
+    assert_eq!((&line["capability"], &line["from"]), (&"album".into(), &"earliest_retained".into()), "{line}");
+    assert_eq!(line["retention_ms"], 90 * 60 * 1_000);
+    let since = line["since_ms"].as_u64().expect("Redis keeps when it began");
+    assert!((before..=now_ms()).contains(&since), "{before} {since}");
+    let text = stage.essaim(&["subscriptions", "list"]).text;
+    let shown = text.lines().last().expect("there is a line");
+    assert!(shown.contains("what is kept") && shown.contains("1 h 30 min") && shown.contains("Z  yes"), "{text}");
+}
+
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
+    now.as_millis() as u64
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 
@@ -17,6 +18,9 @@ use crate::remote::Outgoing;
 use crate::store::durable::dead::Reason;
 use crate::trace::TraceContext;
 
+/// Versions of a registry over Redis are moments, in microseconds since 1970; this one is in 2001. Those of a file are a count
+/// that never comes so far.
+const FIRST_MOMENT: u64 = 1_000_000_000_000_000;
 /// The longest wait for one host.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -127,11 +131,13 @@ impl Answers for ListSubscriptions {
         let mut found = Subscriptions::default();
         for (event, subscribers) in &registry.subscriptions {
             for (capability, subscription) in subscribers {
-                let when_full = serde_json::to_value(subscription.when_full).unwrap_or_default();
                 found.subscriptions.push(SubscriptionLine {
                     event: event.clone(),
                     capability: capability.clone(),
-                    when_full: when_full.as_str().unwrap_or_default().into(),
+                    when_full: word(subscription.when_full),
+                    from: word(subscription.from),
+                    retention_ms: subscription.retention_ms,
+                    since_ms: (subscription.since >= FIRST_MOMENT).then_some(subscription.since / 1_000),
                     live: bus.reaches(capability),
                 });
             }
@@ -146,6 +152,12 @@ impl Answers for DropSubscription {
         let dropped = durable.log.unsubscribe(&self.event, &self.capability).await.map_err(|e| silent(&e))?;
         Ok(DroppedSubscription { dropped, live: bus.reaches(&self.capability) })
     }
+}
+
+/// The word for a value, as it is stored.
+fn word(value: impl Serialize) -> String {
+    let word = serde_json::to_value(value).unwrap_or_default();
+    word.as_str().unwrap_or_default().into()
 }
 
 /// The log did not answer a question about all capabilities.

@@ -30,6 +30,13 @@ pub struct SubscriptionLine {
     pub capability: String,
     /// What happens while the subscriber's partition is full: `overflow_to_disk`, `dead_letter` or `block`.
     pub when_full: String,
+    /// What it began with: `registration`, with the first event after it, or `earliest_retained`, with what the publisher
+    /// had kept.
+    pub from: String,
+    /// How long an event waits for the subscriber at most, in milliseconds; without it until it is taken.
+    pub retention_ms: Option<u64>,
+    /// When it began, in milliseconds since 1970, where the log knows: over Redis.
+    pub since_ms: Option<u64>,
     /// Whether a host of the subscriber is known to live now; it subscribes again at its next start.
     pub live: bool,
 }
