@@ -41,7 +41,7 @@ pub(crate) struct Letter {
 pub(crate) enum LetterKind {
     /// The capability of its name.
     Command,
-    /// Whoever subscribes, except for those that get their copies another way; of those that begin with what is kept, only
+    /// Whoever subscribes, except for those whose copies wait behind others; of those that begin with what is kept, only
     /// those that have got what is kept from before it, if they are told.
     Event { except: Arc<[Arc<str>]>, caught_up: Option<Arc<[Latecomer]>> },
     /// One subscriber, whose copy could not be stored with those of the others.

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::letter::{Letter, LetterKind};
+use super::outbox::Latecomer;
 use super::record::Batch;
 use crate::bridge::log::{Append, AppendError, Appended, Beginning, Log, LogError, Partition, Registry, WhenFull};
 use crate::config::DurableConfig;
@@ -38,6 +39,8 @@ struct Job {
 pub(crate) struct Sent {
     /// Subscribers that have no room for it, and what is to be done about that; the others have it.
     pub full: Vec<(Arc<str>, WhenFull)>,
+    /// Those of its subscribers for whom it has to wait behind others; they do not have it.
+    pub behind: Vec<Arc<str>>,
     /// Why it may not be stored; whoever repeats it does no harm.
     pub error: Option<SendError>,
 }
@@ -92,7 +95,7 @@ impl Sender {
 
 impl Sent {
     fn failed(error: SendError) -> Self {
-        Self { full: Vec::new(), error: Some(error) }
+        Self { error: Some(error), ..Self::default() }
     }
 }
 
@@ -111,6 +114,8 @@ struct Packed {
     batches: Vec<(Partition, Batch, Vec<Place>)>,
     /// The batch of each partition that is still open, of what is urgent and of what is not.
     open: HashMap<(Partition, bool), usize>,
+    /// Letters that have to wait behind others, and for which subscriber.
+    behind: Vec<(usize, Arc<str>)>,
 }
 
 /// A letter in a batch.
@@ -182,26 +187,28 @@ impl Post {
 
     fn pack(&self, letters: &[&Letter], registry: &Registry) -> Packed {
         let mut packed = Packed::default();
-        let mut add = |index: usize, letter: &Letter, capability: &str, when_full| {
+        let add = |packed: &mut Packed, index: usize, capability: &str, when_full| {
+            let letter = letters[index];
             let partitions = registry.partitions.get(capability).copied().unwrap_or(self.config.partitions);
             let to = Partition { capability: capability.into(), number: partition_of(&letter.order, partitions) };
             packed.add(to, letter, Place { letter: index, when_full }, self.config.batch_bytes);
         };
         for (index, letter) in letters.iter().enumerate() {
             match &letter.kind {
-                LetterKind::Command => add(index, letter, &letter.capability, None),
-                LetterKind::EventFor(subscriber) => add(index, letter, subscriber, Some(WhenFull::Block)),
+                LetterKind::Command => add(&mut packed, index, &letter.capability, None),
+                LetterKind::EventFor(subscriber) => add(&mut packed, index, subscriber, Some(WhenFull::Block)),
                 LetterKind::Event { except, caught_up } => {
-                    let subscribers = registry.subscriptions.get(&*letter.name).into_iter().flatten();
-                    let others = subscribers.filter(|(s, how)| {
-                        let waits = how.from == Beginning::EarliestRetained
-                            && caught_up
-                                .as_ref()
-                                .is_some_and(|all| !all.iter().any(|l| l.is(&letter.name, s, how.since)));
-                        !waits && !except.iter().any(|e| **e == ***s)
-                    });
-                    for (subscriber, subscription) in others {
-                        add(index, letter, subscriber, Some(subscription.when_full));
+                    for (subscriber, how) in registry.subscriptions.get(&*letter.name).into_iter().flatten() {
+                        let is_told =
+                            |all: &Arc<[_]>| all.iter().any(|l: &Latecomer| l.is(&letter.name, subscriber, how.since));
+                        let is_late = how.from == Beginning::EarliestRetained
+                            && caught_up.as_ref().is_some_and(|all| !is_told(all));
+                        match except.iter().find(|except| ***except == **subscriber) {
+                            // It gets it with what is kept, once it has caught up.
+                            _ if is_late => {}
+                            Some(subscriber) => packed.behind.push((index, subscriber.clone())),
+                            None => add(&mut packed, index, subscriber, Some(how.when_full)),
+                        }
                     }
                 }
             }
@@ -223,6 +230,7 @@ impl Post {
             }
         };
         let mut sent = vec![Sent::default(); letters.len()];
+        packed.behind.iter().for_each(|(letter, subscriber)| sent[*letter].behind.push(subscriber.clone()));
         for ((to, _, places), appended) in packed.batches.iter().zip(appended) {
             let Appended::Full { waiting } = appended else { continue };
             for place in places {

@@ -35,12 +35,10 @@ impl Page {
         if self.why.is_some() {
             return false;
         }
-        if let LetterKind::Event { except, .. } = &letter.kind {
-            self.overflow.extend(except.iter().map(|subscriber| (subscriber.clone(), outgoing.clone())));
-            if letter.kept.is_some() {
-                self.kept.push((seq, letter.clone()));
-            }
+        if matches!(letter.kind, LetterKind::Event { .. }) && letter.kept.is_some() {
+            self.kept.push((seq, letter.clone()));
         }
+        self.overflow.extend(sent.behind.iter().map(|subscriber| (subscriber.clone(), outgoing.clone())));
         for (subscriber, when_full) in &sent.full {
             match when_full {
                 WhenFull::OverflowToDisk => self.overflow.push((subscriber.clone(), outgoing.clone())),

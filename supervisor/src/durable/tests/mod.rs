@@ -7,6 +7,7 @@ mod failing;
 mod lanes;
 mod latecomers;
 mod logs;
+mod overflow;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -185,6 +186,7 @@ impl Stage {
         let rung = bare::Rung::default();
         let roster = roster.host::<latecomers::PressActor>().host::<latecomers::ArchiveActor>();
         let roster = roster.host::<bare::BellActor>().provide(rung.clone());
+        let roster = roster.host::<overflow::DeskActor>().host::<overflow::ClerkActor>();
         let local = LocalSet::new();
         let node = local
             .run_until(async {

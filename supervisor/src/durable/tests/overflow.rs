@@ -1,0 +1,173 @@
+//! Events whose subscriber has no room, and wait in their publisher's database.
+
+use essaim_contract::{Ask, Never};
+
+use super::*;
+use crate::Handle;
+
+/// Longer than anything should take.
+const LONG: Duration = Duration::from_secs(20);
+
+pub struct Desk;
+impl Capability for Desk {
+    const NAME: &'static str = "desk";
+}
+
+pub struct Clerk;
+impl Capability for Clerk {
+    const NAME: &'static str = "clerk";
+}
+
+/// Has the desk say something, which the clerk wants to hear if it is important.
+#[derive(Serialize, Deserialize)]
+struct Say {
+    word: String,
+    important: bool,
+}
+impl Message for Say {
+    type To = Desk;
+    const NAME: &'static str = "say";
+    const VERSION: u16 = 1;
+    fn key(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed("the desk"))
+    }
+}
+impl Command for Say {}
+
+/// The same, by an ask.
+#[derive(Serialize, Deserialize)]
+struct SayNow(Say);
+impl Message for SayNow {
+    type To = Desk;
+    const NAME: &'static str = "say_now";
+    const VERSION: u16 = 1;
+}
+impl Ask for SayNow {
+    type Reply = ();
+    type Error = Never;
+}
+
+macro_rules! said {
+    ($event:ident, $name:literal) => {
+        #[derive(Serialize, Deserialize)]
+        struct $event {
+            word: String,
+        }
+        impl Message for $event {
+            type To = Desk;
+            const NAME: &'static str = $name;
+            const VERSION: u16 = 1;
+            fn key(&self) -> Option<Cow<'_, str>> {
+                Some(Cow::Borrowed("the desk"))
+            }
+        }
+        impl Event for $event {}
+    };
+}
+said!(News, "news");
+said!(Gossip, "gossip");
+
+actor!(DeskActor, Desk, |h| {
+    h.command::<Say>().ask::<SayNow>();
+});
+async fn say(m: Say, cx: &mut Cx) -> Result<(), Fault<String>> {
+    let tx = cx.begin().await?;
+    match m.important {
+        true => tx.publish(News { word: m.word }).await,
+        false => tx.publish(Gossip { word: m.word }).await,
+    }
+    .map_err(fail)?;
+    tx.commit().await?;
+    Ok(())
+}
+impl Apply<Say> for DeskActor {
+    async fn apply(&mut self, m: Say, cx: &mut Cx) -> Result<(), Fault<String>> {
+        say(m, cx).await
+    }
+}
+impl Handle<SayNow> for DeskActor {
+    async fn handle(&mut self, m: SayNow, cx: &mut Cx) -> Result<(), Fault> {
+        say(m.0, cx).await.map_err(|error| fail(format!("{error:?}")))
+    }
+}
+
+actor!(ClerkActor, Clerk, |h| {
+    h.event::<News>();
+});
+impl Apply<News> for ClerkActor {
+    async fn apply(&mut self, m: News, cx: &mut Cx) -> Result<(), Fault<String>> {
+        let tx = cx.begin().await?;
+        write(&tx, &m.word).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Room for four messages.
+fn few(s: &mut Settings) {
+    (s.durable.partition_messages, s.durable.partitions) = (4, 1);
+}
+
+fn told(number: u32) -> Say {
+    Say { word: format!("{number:02}"), important: true }
+}
+
+fn words_of(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| told(number).word).collect()
+}
+
+/// The desk alone, to whose news the clerk subscribes.
+async fn without_the_clerk(change: fn(&mut Settings)) -> Stage {
+    let t = Stage::start(&["desk", "clerk"], change).await;
+    let log = t.node.bus().durable().unwrap().log.clone();
+    let subscribed = async {
+        while !log.registry().await.unwrap().subscriptions.contains_key("desk.news.v1") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    t.run(subscribed).await;
+    drop(log);
+    Stage::again(t.end().await, &["desk"], change).await
+}
+
+/// How many messages wait in the desk's outbox, in lanes of their own and in those of what overflows.
+async fn waiting(t: &Stage) -> (u64, u64) {
+    let lanes = t.run(tables::outbox::lanes(t.database("desk").reads())).await.unwrap();
+    let count = |overflow| lanes.iter().filter(|l| l.name.starts_with("o/") == overflow).map(|l| l.count).sum();
+    (count(false), count(true))
+}
+
+/// Waits until the desk's outbox looks as it should.
+async fn wait_for(t: &Stage, what: &str, is_so: impl Fn((u64, u64)) -> bool) {
+    let deadline = tokio::time::Instant::now() + LONG;
+    loop {
+        let now = waiting(t).await;
+        if is_so(now) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{what}: {now:?} wait");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn heard(t: &Stage, count: usize) -> Vec<String> {
+    tokio::time::timeout(LONG, t.words("clerk", count)).await.expect("the clerk hears all")
+}
+
+#[tokio::test]
+async fn what_waits_for_a_subscriber_is_what_it_has_subscribed_to() {
+    let t = without_the_clerk(few).await;
+    for number in 0..20 {
+        for important in [true, false] {
+            while t.run(t.client().send(Say { important, ..told(number) })).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+    t.at_rest("desk").await;
+    wait_for(&t, "what has room goes", |(own, overflow)| own == 0 && overflow > 0).await;
+    let t = Stage::again(t.end().await, &["desk", "clerk"], few).await;
+    assert_eq!(heard(&t, 20).await, words_of(0..20));
+    wait_for(&t, "all goes", |all| all == (0, 0)).await;
+    assert_eq!(t.at_rest("clerk").await, (20, 0, 0, 0), "it is given nothing else");
+}
