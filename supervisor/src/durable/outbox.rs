@@ -13,7 +13,7 @@
 mod latecomers;
 mod page;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -135,17 +135,18 @@ impl Outbox {
     }
 
     /// Relays what nodes left behind that are gone, and what is kept of them to whoever wants that: the lanes of nodes for
-    /// which `is_gone` holds. Must run on an arbiter.
+    /// which `is_gone` holds, and what overflowed from them. Must run on an arbiter.
     pub async fn adopt(self: &Arc<Self>, is_gone: impl Fn(&str) -> bool) -> Result<(), DbErr> {
         let reads = self.database.reads();
         let mut lanes: Vec<_> = table::lanes(reads).await?.into_iter().map(|lane| lane.name).collect();
         if !lock(&self.latecomers).is_empty() {
             lanes.extend(kept::lanes(reads).await?);
         }
-        for lane in lanes {
-            let of_node = lane.starts_with("n/") && *lane != *self.own && is_gone(&lane);
-            let name: Arc<str> = lane.as_str().into();
-            if of_node && !self.lock().contains_key(&name) {
+        let origins: BTreeSet<_> =
+            lanes.iter().map(|lane| origin(lane)).filter(|lane| lane.starts_with("n/")).collect();
+        for lane in origins {
+            let name: Arc<str> = lane.into();
+            if *lane != *self.own && is_gone(lane) && !self.lock().contains_key(&name) {
                 tracing::info!(lane, "relaying what a node left in its outbox");
                 self.open(&name, 0).await?;
             }
@@ -310,6 +311,11 @@ impl Outbox {
         }
         Ok(())
     }
+}
+
+/// The lane from which a lane overflows; itself if it is none of what overflows.
+fn origin(lane: &str) -> &str {
+    lane.strip_prefix("o/").and_then(|rest| rest.split_once('/')).map_or(lane, |(_, origin)| origin)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -150,6 +150,14 @@ async fn wait_for(t: &Stage, what: &str, is_so: impl Fn((u64, u64)) -> bool) {
     }
 }
 
+/// Has the desk say something by asks, each after the one before has left its lane.
+async fn say_by_asks(t: &Stage, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        t.run(t.client().ask(SayNow(told(number)))).await.unwrap();
+        wait_for(t, "it is handed over", |(own, _)| own == 0).await;
+    }
+}
+
 async fn heard(t: &Stage, count: usize) -> Vec<String> {
     tokio::time::timeout(LONG, t.words("clerk", count)).await.expect("the clerk hears all")
 }
@@ -170,4 +178,15 @@ async fn what_waits_for_a_subscriber_is_what_it_has_subscribed_to() {
     assert_eq!(heard(&t, 20).await, words_of(0..20));
     wait_for(&t, "all goes", |all| all == (0, 0)).await;
     assert_eq!(t.at_rest("clerk").await, (20, 0, 0, 0), "it is given nothing else");
+}
+
+#[tokio::test]
+async fn what_an_ask_has_published_for_an_absent_subscriber_outlives_the_node() {
+    let t = without_the_clerk(few).await;
+    say_by_asks(&t, 0..12).await;
+    assert!(waiting(&t).await.1 > 0);
+    let t = Stage::again(t.end().await, &["desk", "clerk"], few).await;
+    assert_eq!(heard(&t, 12).await, words_of(0..12));
+    wait_for(&t, "all goes", |all| all == (0, 0)).await;
+    assert_eq!(t.at_rest("clerk").await, (12, 0, 0, 0));
 }
