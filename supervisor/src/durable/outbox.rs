@@ -39,6 +39,8 @@ use crate::{Env, crash};
 
 /// Messages that a relay takes at a time.
 const PAGE: u32 = 256;
+/// About how many bytes it takes at a time.
+const PAGE_BYTES: u64 = 4 << 20;
 /// Numbers between one epoch and the next.
 const NUMBERS: u64 = 1 << 11;
 /// How often a node that leaves looks whether its lane is empty.
@@ -208,11 +210,12 @@ impl Outbox {
         lock(&self.lanes)
     }
 
-    /// Hands over a page of a lane and forgets it. Whether anything was left behind because of an error.
-    async fn step(self: &Arc<Self>, lane: &str) -> Result<Step, TxError> {
+    /// Hands over a page of a lane, of at most so many messages, and forgets it. Whether anything was left behind because of
+    /// an error.
+    async fn step(self: &Arc<Self>, lane: &str, most: u32) -> Result<Step, TxError> {
         let Some(caught_up) = self.caught_up(lane).await? else { return Ok(Step::Done) };
         let added = self.lock().get(lane).map_or(0, |lane| lane.added.load(Ordering::Relaxed));
-        let rows = table::load(self.database.reads(), lane, 0, PAGE).await?;
+        let rows = table::page(self.database.reads(), lane, most, PAGE_BYTES).await?;
         if rows.is_empty() {
             self.lock().get(lane).inspect(|lane| {
                 lane.waiting.store(0, Ordering::Relaxed);
@@ -330,13 +333,17 @@ enum Step {
 }
 
 /// Relays one lane until it is closed.
+///
+/// What comes behind a message that could not be handed over may be stored all the same, and is handed over again with it.
+/// So that one is tried alone until it is taken: else one receiver without room would have all others flooded.
 async fn relay(outbox: Weak<Outbox>, name: Arc<str>, more: Arc<Notify>) {
     let mut failures = 0;
     loop {
         more.notified().await;
         loop {
             let Some(outbox) = outbox.upgrade() else { return };
-            let reason = match outbox.step(&name).await {
+            let most = if failures == 0 { PAGE } else { 1 };
+            let reason = match outbox.step(&name, most).await {
                 Ok(Step::Empty) => break,
                 Ok(Step::Done) => {
                     failures = 0;

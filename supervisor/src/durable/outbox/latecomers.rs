@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Outbox, PAGE, lock};
+use super::{Outbox, PAGE, PAGE_BYTES, lock};
 use crate::bridge::log::{Beginning, Registry};
 use crate::durable::letter::{Letter, LetterKind};
 use crate::progress::Track;
@@ -67,9 +67,9 @@ impl Outbox {
         if after == kept::ALL {
             return Ok(true);
         }
-        let page = kept::load(reads, lane, event, after, PAGE).await?;
-        let all = page.len() < PAGE as usize;
-        let through = page.last().map_or(after, |(seq, _)| *seq);
+        let page = kept::load(reads, lane, event, after, (PAGE, PAGE_BYTES)).await?;
+        let all = page.is_empty();
+        let through = page.last().map_or(kept::ALL, |(seq, _)| *seq);
         let copies: Vec<_> = page
             .into_iter()
             .map(|(_, record)| Outgoing { event: true, target: Some(subscriber.to_string()), record })
@@ -78,7 +78,6 @@ impl Outbox {
         let tx = self.database.begin(None, Track::default()).await?;
         let first = self.numbers(&overflow, copies.len()).ok_or(TxError::Fenced)?;
         table::insert(&tx, &overflow, first, &copies).await?;
-        let through = if all { kept::ALL } else { through };
         kept::mark(&tx, &Mark { lane, event, subscriber, since: *since, through }).await?;
         tx.commit().await?;
         self.committed(&overflow, copies.len());

@@ -8,6 +8,7 @@ mod lanes;
 mod latecomers;
 mod logs;
 mod overflow;
+mod relay;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

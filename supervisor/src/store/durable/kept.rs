@@ -41,16 +41,20 @@ pub(crate) async fn keep(db: &impl ConnectionTrait, lane: &str, events: &[Kept])
     .await
 }
 
-/// The kept events of one kind after that number, in order, as numbers and records.
+/// The kept events of one kind after that number, in order, as numbers and records: at most so many, and so few that they
+/// have about `most_bytes`; one in any case.
 pub(crate) async fn load(
     db: &impl ConnectionTrait,
     lane: &str,
     event: &str,
     after_seq: u64,
-    most: u32,
+    (most, most_bytes): (u32, u64),
 ) -> Result<Vec<(u64, Vec<u8>)>, DbErr> {
-    let sql = "SELECT seq, record FROM essaim_kept WHERE lane = $1 AND event = $2 AND seq > $3 ORDER BY seq LIMIT $4";
-    let values = [Value::from(lane), Value::from(event), int(after_seq), int(most)];
+    let sql = "SELECT seq, record FROM essaim_kept WHERE lane = $1 AND event = $2 AND seq > $3 ORDER BY seq LIMIT \
+               (SELECT CASE WHEN sum(bytes) > $5 THEN 1 + $5 / max(bytes) ELSE $4 END FROM \
+               (SELECT length(record) AS bytes FROM essaim_kept WHERE lane = $1 AND event = $2 AND seq > $3 \
+               ORDER BY seq LIMIT $4) AS page)";
+    let values = [Value::from(lane), Value::from(event), int(after_seq), int(most), int(most_bytes)];
     rows(db, sql, values, |row| Ok((number(row, 0)?, row.try_get_by_index(1)?))).await
 }
 

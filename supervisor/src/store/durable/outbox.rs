@@ -69,6 +69,21 @@ pub(crate) async fn load(
     rows(db, sql, [Value::from(lane), int(after_seq), int(most)], outgoing).await
 }
 
+/// The first messages of a lane, in order, with their numbers: at most so many, and so few that they have about
+/// `most_bytes`; one in any case.
+pub(crate) async fn page(
+    db: &impl ConnectionTrait,
+    lane: &str,
+    most: u32,
+    most_bytes: u64,
+) -> Result<Vec<(u64, Outgoing)>, DbErr> {
+    // The lengths of large records are read without the records.
+    let sql = "SELECT seq, event, target, record FROM essaim_outbox WHERE lane = $1 ORDER BY seq LIMIT \
+               (SELECT CASE WHEN sum(bytes) > $3 THEN 1 + $3 / max(bytes) ELSE $2 END FROM \
+               (SELECT length(record) AS bytes FROM essaim_outbox WHERE lane = $1 ORDER BY seq LIMIT $2) AS page)";
+    rows(db, sql, [Value::from(lane), int(most), int(most_bytes)], outgoing).await
+}
+
 /// Removes single messages; how many were there.
 pub(crate) async fn remove(db: &impl ConnectionTrait, lane: &str, seqs: &[u64]) -> Result<u64, DbErr> {
     let mut removed = 0;

@@ -16,11 +16,13 @@ async fn what_is_kept_comes_back_by_kind_in_order_until_its_time_is_over() {
         kept::keep(tx, "a", &all[..3]).await.unwrap();
         kept::keep(tx, "b", &[event(1, "odd", 9)]).await.unwrap();
         let numbers = async |after, most| {
-            let found = kept::load(tx, "a", "odd", after, most).await.unwrap();
+            let found = kept::load(tx, "a", "odd", after, (most, u64::MAX)).await.unwrap();
             found.into_iter().map(|(seq, record)| (seq, record == seq.to_le_bytes())).collect::<Vec<_>>()
         };
         assert_eq!(numbers(3, 2).await, [(5, true), (7, true)]);
         assert_eq!(numbers(0, 1_000).await.len(), 300);
+        let few = kept::load(tx, "a", "odd", 3, (1_000, 24)).await.unwrap();
+        assert_eq!(few.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [5, 7, 9, 11], "24 bytes and one more");
         let mut lanes = kept::lanes(tx).await.unwrap();
         lanes.sort();
         assert_eq!(lanes, ["a", "b"]);

@@ -35,6 +35,25 @@ async fn a_lane_is_loaded_in_order_and_in_parts() {
 }
 
 #[tokio::test]
+async fn a_page_has_so_many_messages_and_so_many_bytes_about_and_one_in_any_case() {
+    in_a_transaction(async |tx| {
+        let sizes = [900, 10, 10, 10, 0, 2_000, 10];
+        let sized = |size: &usize| Outgoing { event: false, target: None, record: vec![1; *size] };
+        outbox::insert(tx, "a", 1, &sizes.iter().map(sized).collect::<Vec<_>>()).await.unwrap();
+        let page = async |most, most_bytes| numbers(&outbox::page(tx, "a", most, most_bytes).await.unwrap());
+        assert_eq!(page(256, 1_000_000).await, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(page(4, 1_000_000).await, [1, 2, 3, 4]);
+        assert_eq!(page(4, 900).await, [1, 2]);
+        assert_eq!(page(256, 1).await, [1]);
+        assert_eq!(page(1, 1).await, [1]);
+        assert!(outbox::page(tx, "b", 256, 1).await.unwrap().is_empty());
+        outbox::remove(tx, "a", &[1, 6]).await.unwrap();
+        assert_eq!(page(256, 40).await, [2, 3, 4, 5, 7]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_was_stored_goes_one_by_one() {
     in_a_transaction(async |tx| {
         outbox::insert(tx, "a", 1, &messages(1_000)).await.unwrap();

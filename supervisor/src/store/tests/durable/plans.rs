@@ -14,7 +14,7 @@ use crate::store::durable::dead::Filter;
 use crate::store::durable::enclosed::Enclosed;
 use crate::store::durable::inbox::Mark;
 use crate::store::durable::outbox::Outgoing;
-use crate::store::durable::{dead, fence, inbox, ledger, outbox, parked, schedules};
+use crate::store::durable::{dead, fence, inbox, kept, ledger, outbox, parked, schedules};
 
 /// Passes statements on and remembers their texts.
 struct Recorder<'a> {
@@ -70,7 +70,7 @@ async fn plan(tx: &Tx<'_>, sql: &str) -> Vec<String> {
 fn scanned(line: &str) -> Option<&str> {
     let name = line.strip_prefix("SCAN ")?.split(' ').next()?;
     // What a statement brings with it.
-    let brought = name == "v" || name == "CONSTANT" || line.ends_with(" VALUES CLAUSE");
+    let brought = ["v", "page", "CONSTANT"].contains(&name) || line.ends_with(" VALUES CLAUSE");
     (!brought).then_some(name)
 }
 
@@ -86,6 +86,8 @@ async fn all_that_happens_often(db: &Recorder<'_>) {
     inbox::insert(db, &[Mark { id: "a", offset: 1, at_ms: 1 }]).await.unwrap();
     inbox::prune(db, 1, 10).await.unwrap();
     outbox::load(db, "a", 0, 10).await.unwrap();
+    outbox::page(db, "a", 10, 10).await.unwrap();
+    kept::load(db, "a", "b", 0, (10, 10)).await.unwrap();
     outbox::remove(db, "a", &[1]).await.unwrap();
     parked::park(db, &[message(0, 1)]).await.unwrap();
     parked::load(db, 0, 0, 10).await.unwrap();

@@ -1,0 +1,86 @@
+//! Relays of an outbox, with rows that a test has put there.
+
+use super::*;
+use crate::bridge::log::{Acknowledge, Log, Partition, Position, Reading, Tending};
+use crate::durable::letter::{Letter, LetterKind};
+use crate::durable::outbox::Outbox;
+use crate::durable::record::{Record, tests::record};
+use crate::progress::Track;
+use crate::store::Database;
+use crate::store::durable::outbox::{self as table, Outgoing};
+
+/// Messages that have room in a partition.
+const ROOM: u64 = 5_000;
+
+/// A command to a capability that nobody hosts.
+fn command(to: &str, number: u64) -> Record {
+    Record { name: format!("{to}.do.v1"), ..record(number, Some("a")) }
+}
+
+fn letter(record: &Record) -> Letter {
+    Letter::read(&record.encode().unwrap(), LetterKind::Command).unwrap()
+}
+
+async fn insert(database: &Database, lane: &str, records: &[Record]) {
+    let row = |record: &Record| Outgoing { event: false, target: None, record: record.encode().unwrap() };
+    let rows: Vec<_> = records.iter().map(row).collect();
+    let tx = database.begin(None, Track::default()).await.unwrap();
+    table::insert(&tx, lane, 1, &rows).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Waits until nothing waits in the outbox.
+async fn empty(database: &Database) {
+    while table::count(database.reads()).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn appended(log: &dyn Log, capability: &str) -> u64 {
+    log.counts(capability).await.unwrap().iter().map(|count| count.appended).sum()
+}
+
+/// Takes out of a partition what is in it, as its owner would.
+async fn make_room(log: &dyn Log, capability: &str) {
+    let tending = Tending {
+        capability: capability.into(),
+        host: "somebody".into(),
+        handles: Default::default(),
+        leaving: false,
+        given_up: Vec::new(),
+        lease: Duration::from_secs(60),
+    };
+    let epoch = log.tend(&tending).await.unwrap()[0].epoch;
+    let partition = Partition { capability: capability.into(), number: 0 };
+    let reading = Reading { partition: partition.clone(), after: Position::default(), most: 1_000 };
+    let read = log.read(&[reading], Duration::from_secs(1)).await.unwrap().remove(0).1;
+    let positions = read.iter().map(|entry| entry.position).collect();
+    let done = Acknowledge { partition, epoch, positions, tally: Default::default(), dead: Vec::new() };
+    log.acknowledge(&[done]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_without_room_does_not_have_the_others_flooded() {
+    let t = Stage::start(&["shop"], |s| (s.durable.partition_messages, s.durable.partitions) = (ROOM, 1)).await;
+    let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
+    let (log, lane): (_, Arc<str>) = (durable.log.clone(), "p/7".into());
+    let outbox = Outbox::new(database.clone(), durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
+    t.run(async {
+        let filling = (0..ROOM).map(|number| letter(&command("full", number))).collect();
+        assert!(durable.sender.send_all(filling).await.iter().all(|sent| sent.error.is_none()));
+        let (first, others) = (command("full", ROOM), (1..256).map(|number| command("roomy", number)));
+        insert(&database, &lane, &[first].into_iter().chain(others).collect::<Vec<_>>()).await;
+        outbox.open(&lane, 0).await.unwrap();
+        while appended(&*log, "roomy").await < 255 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // It is tried again meanwhile, several times.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        make_room(&*log, "full").await;
+        empty(&database).await;
+        assert_eq!(appended(&*log, "full").await, ROOM + 1);
+        let appended = appended(&*log, "roomy").await;
+        assert!(appended <= 2 * 255, "255 messages were stored {appended} times in all");
+    })
+    .await;
+}
