@@ -144,6 +144,7 @@ fn durable(s: &Settings) -> Result<(), Broken> {
         ("durable.inbox_retention_hours", d.inbox_retention_hours),
         ("durable.inbox_ids", d.inbox_ids),
         ("durable.outbox_messages", d.outbox_messages),
+        ("durable.overflow_messages", d.overflow_messages),
     ];
     counts.into_iter().try_for_each(|(key, value)| at_least_1(key, value))?;
     at_most("durable.partitions", d.partitions.into(), MOST_PARTITIONS.into())?;

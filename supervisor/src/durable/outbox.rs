@@ -8,10 +8,13 @@
 //!
 //! # Layout
 //! - here: lanes, their numbers, and the relays; `page`: what became of the messages that a relay has taken at a time.
+//! - `overflow`: events whose subscriber has no room; `unwanted`: those of them that it does not want any more.
 //! - `latecomers`: subscribers that want what was published before they came.
 
 mod latecomers;
+mod overflow;
 mod page;
+mod unwanted;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -25,6 +28,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 pub(crate) use self::latecomers::Latecomer;
+use self::overflow::origin;
 use self::page::Page;
 use super::letter::{Letter, LetterKind};
 use super::sender::Sender;
@@ -32,7 +36,7 @@ use super::soon;
 use crate::bridge::log::Registry;
 use crate::config::DurableConfig;
 use crate::progress::Track;
-use crate::store::durable::outbox::{self as table, Outgoing};
+use crate::store::durable::outbox as table;
 use crate::store::durable::{dead, kept};
 use crate::store::{Database, TxError};
 use crate::{Env, crash};
@@ -80,6 +84,11 @@ struct Lane {
 }
 
 impl Lane {
+    /// Messages in it, about.
+    fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed).max(0) as u64
+    }
+
     /// Whether everything that was ever added is handed over.
     fn is_drained(&self) -> bool {
         self.added.load(Ordering::Relaxed) == self.drained.load(Ordering::Relaxed)
@@ -111,9 +120,12 @@ impl Outbox {
         (waiting >= most).then(|| SendError::Full { capability: capability.into(), bound: bound() })
     }
 
-    /// Messages in the lanes of this node, about.
+    /// Messages in the lanes of this node, about. What waits for a subscriber that has no room is not counted: it has a bound
+    /// of its own, and its publisher goes on.
     pub fn waiting(&self) -> u64 {
-        self.lock().values().map(|lane| lane.waiting.load(Ordering::Relaxed).max(0) as u64).sum()
+        let lanes = self.lock();
+        let own = lanes.iter().filter(|(name, _)| origin(name) == &***name);
+        own.map(|(_, lane)| lane.waiting()).sum()
     }
 
     /// The numbers of one ownership of a partition begin here: an epoch is at least the time in milliseconds, and no lane
@@ -221,6 +233,7 @@ impl Outbox {
                 lane.waiting.store(0, Ordering::Relaxed);
                 lane.drained.store(added, Ordering::Relaxed);
             });
+            self.drained(lane);
             return Ok(Step::Empty);
         }
         let overflowing = self.overflowing(lane);
@@ -259,7 +272,8 @@ impl Outbox {
                 tracing::warn!(
                     lane,
                     messages,
-                    "events have waited for longer than their subscriber wants, and are dropped"
+                    "events are dropped: they have waited for longer than their subscriber wants, or it has ended its \
+                     subscription"
                 );
             }
             crash::point("relay.after-forget");
@@ -267,38 +281,9 @@ impl Outbox {
         Ok(if page.done.len() == rows.len() { Step::Done } else { Step::Stopped(page.why.unwrap_or_default()) })
     }
 
-    /// The subscribers for whom events of this lane wait already, so that later ones wait behind. Those whose events are all
-    /// handed over get the next ones at once: nobody but the relay of this lane, which asks, adds to theirs.
-    fn overflowing(&self, lane: &str) -> Arc<[Arc<str>]> {
-        let mut lanes = self.lock();
-        let of_lane = |name: &str| {
-            let subscriber = name.strip_prefix("o/")?.strip_suffix(lane)?.strip_suffix('/')?;
-            Some(Arc::from(subscriber))
-        };
-        lanes.retain(|name, overflow| of_lane(name).is_none() || !overflow.is_drained());
-        lanes.keys().filter_map(|name| of_lane(name)).collect()
-    }
-
-    /// The lane of what overflows from a lane for one subscriber; it is opened if it is not.
-    pub fn overflow_lane(self: &Arc<Self>, subscriber: &str, lane: &str) -> Arc<str> {
-        let name: Arc<str> = format!("o/{subscriber}/{lane}").into();
-        let floor = self.lock().get(lane).map_or(0, |lane| lane.floor);
-        if !self.lock().contains_key(&name) {
-            self.relay(name.clone(), 0, floor, 0);
-        }
-        name
-    }
-
     async fn forget(self: &Arc<Self>, lane: &str, page: &Page) -> Result<(), TxError> {
         let tx = self.database.begin(None, Track::default()).await?;
-        let mut opened = HashMap::<_, usize>::new();
-        for (subscriber, outgoing) in &page.overflow {
-            let name = self.overflow_lane(subscriber, lane);
-            let copy = Outgoing { target: Some(subscriber.to_string()), ..outgoing.clone() };
-            let number = self.numbers(&name, 1).ok_or(TxError::Fenced)?;
-            table::insert(&tx, &name, number, &[copy]).await?;
-            *opened.entry(name).or_default() += 1;
-        }
+        let overflowed = self.overflow(&tx, lane, page).await?;
         if !page.dead.is_empty() {
             let now = self.env.wall_ms();
             dead::bury(&tx, &page.refused(now)).await?;
@@ -309,16 +294,11 @@ impl Outbox {
         if let Some(lane) = self.lock().get(lane) {
             lane.waiting.fetch_sub(page.done.len() as i64, Ordering::Relaxed);
         }
-        for (name, count) in opened {
+        for (name, count) in overflowed {
             self.committed(&name, count);
         }
         Ok(())
     }
-}
-
-/// The lane from which a lane overflows; itself if it is none of what overflows.
-fn origin(lane: &str) -> &str {
-    lane.strip_prefix("o/").and_then(|rest| rest.split_once('/')).map_or(lane, |(_, origin)| origin)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -40,6 +40,8 @@ pub struct DurableConfig {
     pub inbox_ids: u64,
     /// Messages that may wait in a capability's outbox before asks may send no more.
     pub outbox_messages: u64,
+    /// Events of one lane that wait in their publisher's database for one subscriber.
+    pub overflow_messages: u64,
 }
 
 impl Default for DurableConfig {
@@ -62,6 +64,7 @@ impl Default for DurableConfig {
             inbox_retention_hours: 168,
             inbox_ids: 10_000_000,
             outbox_messages: 100_000,
+            overflow_messages: 1_000_000,
         }
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::{Outbox, PAGE, PAGE_BYTES, lock};
 use crate::bridge::log::{Beginning, Registry};
-use crate::durable::letter::{Letter, LetterKind};
 use crate::progress::Track;
 use crate::store::TxError;
 use crate::store::durable::kept::{self, Mark};
@@ -59,15 +58,17 @@ impl Outbox {
         changed
     }
 
-    /// Puts what is kept of a lane on its way to a latecomer, a page at a time; whether that is all.
-    async fn catch_up(self: &Arc<Self>, lane: &str, late: &Latecomer) -> Result<bool, TxError> {
+    /// Puts what is kept of a lane on its way to a latecomer, a page at a time and no more than there is room for; whether
+    /// that is all.
+    async fn catch_up(self: &Arc<Self>, lane: &str, late: &Latecomer, room: u64) -> Result<bool, TxError> {
         let Latecomer { event, subscriber, since } = late;
         let reads = self.database.reads();
         let after = kept::through(reads, lane, event, subscriber, *since).await?;
         if after == kept::ALL {
             return Ok(true);
         }
-        let page = kept::load(reads, lane, event, after, (PAGE, PAGE_BYTES)).await?;
+        let most = PAGE.min(room.try_into().unwrap_or(PAGE));
+        let page = kept::load(reads, lane, event, after, (most, PAGE_BYTES)).await?;
         let all = page.is_empty();
         let through = page.last().map_or(kept::ALL, |(seq, _)| *seq);
         let copies: Vec<_> = page
@@ -87,30 +88,29 @@ impl Outbox {
         Ok(all)
     }
 
-    /// Those latecomers who have got what is kept of a lane; none while there is more to put on its way.
+    /// Those latecomers who have got what is kept of a lane; none while there is more to put on its way. One for whom no
+    /// more may wait goes on once that is handed over: what is published meanwhile is kept for it, too.
     pub(super) async fn caught_up(self: &Arc<Self>, lane: &str) -> Result<Option<Arc<[Latecomer]>>, TxError> {
         let latecomers = lock(&self.latecomers).clone();
         let known = self.lock().get(lane).map(|lane| lane.caught_up.clone()).unwrap_or_default();
         if lane.starts_with("o/") || known == latecomers {
             return Ok(Some(known));
         }
-        for late in latecomers.iter().filter(|late| !known.contains(late)) {
-            if !self.catch_up(lane, late).await? {
-                return Ok(None);
+        let mut caught_up = Vec::with_capacity(latecomers.len());
+        for late in latecomers.iter() {
+            if !known.contains(late) {
+                match self.room(&late.subscriber, lane) {
+                    0 => continue,
+                    room if !self.catch_up(lane, late, room).await? => return Ok(None),
+                    _ => {}
+                }
             }
+            caught_up.push(late.clone());
         }
+        let caught_up: Arc<[_]> = caught_up.into();
         if let Some(lane) = self.lock().get_mut(lane) {
-            lane.caught_up = latecomers.clone();
+            lane.caught_up = caught_up.clone();
         }
-        Ok(Some(latecomers))
-    }
-
-    /// Whether an event has waited for its one subscriber for longer than that wants it.
-    pub(super) fn is_outlived(&self, letter: &Letter) -> bool {
-        let LetterKind::EventFor(subscriber) = &letter.kind else { return false };
-        let registry = lock(&self.registry).clone();
-        let how = registry.subscriptions.get(&*letter.name).and_then(|all| all.get(&**subscriber));
-        let retention = how.and_then(|how| how.retention_ms);
-        retention.is_some_and(|most| letter.at.saturating_add(most) < self.env.wall_ms())
+        Ok(Some(caught_up))
     }
 }

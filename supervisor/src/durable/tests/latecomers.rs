@@ -144,6 +144,21 @@ async fn a_late_subscriber_gets_what_was_kept_in_its_order_and_then_what_is_new(
 }
 
 #[tokio::test]
+async fn a_late_subscriber_gets_what_was_kept_in_parts_where_no_more_may_wait_for_it() {
+    let few = |s: &mut Settings| s.durable.overflow_messages = 7;
+    let t = Stage::start(&["press"], few).await;
+    print(&t, 0..40).await;
+    t.at_rest("press").await;
+    relayed(&t, "press").await;
+    let t = Stage::again(t.end().await, &["press", "archive"], few).await;
+    print(&t, 40..50).await;
+    assert_eq!(t.words("archive", 50).await, numbers(0..50));
+    t.at_rest("press").await;
+    relayed(&t, "press").await;
+    assert_eq!(t.at_rest("archive").await, (50, 0, 0, 0));
+}
+
+#[tokio::test]
 async fn what_an_earlier_life_of_the_node_has_published_is_kept_too() {
     let t = Stage::start(&["press"], |_| {}).await;
     for word in ["a", "b"] {

@@ -190,3 +190,32 @@ async fn what_an_ask_has_published_for_an_absent_subscriber_outlives_the_node() 
     wait_for(&t, "all goes", |all| all == (0, 0)).await;
     assert_eq!(t.at_rest("clerk").await, (12, 0, 0, 0));
 }
+
+#[tokio::test]
+async fn an_absent_subscriber_does_not_stop_the_asks_of_its_publisher() {
+    let t = without_the_clerk(|s| {
+        few(s);
+        s.durable.outbox_messages = 3;
+    })
+    .await;
+    say_by_asks(&t, 0..12).await;
+    assert!(waiting(&t).await.1 > 3);
+}
+
+#[tokio::test]
+async fn what_is_more_than_may_wait_for_a_subscriber_is_dropped() {
+    let five = |s: &mut Settings| {
+        few(s);
+        s.durable.overflow_messages = 5;
+    };
+    let t = without_the_clerk(five).await;
+    say_by_asks(&t, 0..12).await;
+    assert_eq!(waiting(&t).await, (0, 5));
+    let t = Stage::again(t.end().await, &["desk", "clerk"], five).await;
+    wait_for(&t, "all goes", |all| all == (0, 0)).await;
+    assert_eq!(heard(&t, 9).await, words_of(0..9));
+    // There is room again.
+    say_by_asks(&t, 12..13).await;
+    assert_eq!(heard(&t, 10).await[9..], words_of(12..13));
+    assert_eq!(t.at_rest("clerk").await, (10, 0, 0, 0));
+}
