@@ -30,6 +30,7 @@ use tokio::task::AbortHandle;
 pub(crate) use self::latecomers::Latecomer;
 use self::overflow::origin;
 use self::page::Page;
+use self::unwanted::Ended;
 use super::letter::{Letter, LetterKind};
 use super::sender::Sender;
 use super::soon;
@@ -63,6 +64,7 @@ pub(crate) struct Outbox {
     lanes: Mutex<HashMap<Arc<str>, Lane>>,
     /// Where messages go, as last heard.
     registry: Mutex<Arc<Registry>>,
+    ended: Mutex<Ended>,
     /// Who wants what is kept, and the subscribers of the capability's events.
     latecomers: Mutex<Arc<[Latecomer]>>,
 }
@@ -104,8 +106,8 @@ impl Drop for Lane {
 impl Outbox {
     pub fn new(database: Database, sender: Arc<Sender>, config: &DurableConfig, env: Env, own: Arc<str>) -> Arc<Self> {
         let (config, lanes) = (config.clone(), Mutex::default());
-        let (registry, latecomers) = (Mutex::default(), Mutex::new(Arc::default()));
-        Arc::new(Self { database, sender, config, env, own, lanes, registry, latecomers })
+        let (registry, ended, latecomers) = (Mutex::default(), Mutex::default(), Mutex::new(Arc::default()));
+        Arc::new(Self { database, sender, config, env, own, lanes, registry, ended, latecomers })
     }
 
     /// The lane of this node's asks and timers.
@@ -252,7 +254,7 @@ impl Outbox {
             letters.push(letter);
         }
         let mut page = Page::default();
-        let wanted: Vec<_> = letters.iter().map(|letter| !self.is_outlived(letter)).collect();
+        let wanted: Vec<_> = letters.iter().map(|letter| !self.is_outlived(lane, letter)).collect();
         let sending = letters.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(letter, _)| letter.clone());
         crash::point("relay.before-append");
         let mut sent = self.sender.send_all(sending.collect()).await.into_iter();

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,8 @@ const CALL_BYTES: usize = 4 << 20;
 pub(crate) struct Sender {
     jobs: mpsc::Sender<Job>,
     config: DurableConfig,
+    /// The version of the registry by which it sends.
+    version: Arc<AtomicU64>,
 }
 
 /// Letters that are answered together.
@@ -49,9 +52,10 @@ impl Sender {
     /// Begins to store; must run on an arbiter.
     pub fn start(log: Arc<dyn Log>, config: &DurableConfig, partitions: HashMap<String, u32>) -> Self {
         let (jobs, waiting) = mpsc::channel(config.sends_waiting);
-        let post = Post { log, config: config.clone(), partitions, registry: None };
+        let version = Arc::<AtomicU64>::default();
+        let post = Post { log, config: config.clone(), partitions, registry: None, version: version.clone() };
         tokio::task::spawn_local(post.work(waiting));
-        Self { jobs, config: config.clone() }
+        Self { jobs, config: config.clone(), version }
     }
 
     /// Stores one letter for somebody who can be told to come back later.
@@ -87,6 +91,11 @@ impl Sender {
         timeout(limit, sent).await.ok().flatten().unwrap_or(unknown)
     }
 
+    /// The version of the registry by which it sends; 0 before it has sent anything.
+    pub fn registry_version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
     fn full(&self, capability: &str) -> SendError {
         let bound = format!("durable.partition_messages = {} wait in its partition", self.config.partition_messages);
         SendError::Full { capability: capability.to_string(), bound }
@@ -106,6 +115,7 @@ struct Post {
     /// Partitions of those capabilities for which the configuration says something else than for all.
     partitions: HashMap<String, u32>,
     registry: Option<Arc<Registry>>,
+    version: Arc<AtomicU64>,
 }
 
 /// Batches on their way, and which letters are in each.
@@ -150,6 +160,7 @@ impl Post {
                     return letters.iter().map(not_stored).collect();
                 }
             };
+            self.version.store(registry.version, Ordering::Relaxed);
             let packed = self.pack(letters, &registry);
             let mut appends = Vec::with_capacity(packed.batches.len());
             for (to, batch, places) in &packed.batches {

@@ -50,7 +50,8 @@ impl Outbox {
     /// others now.
     pub fn hear(&self, capability: &str, registry: Arc<Registry>) -> bool {
         let latecomers: Arc<[_]> = wanting(capability, &registry).into();
-        *lock(&self.registry) = registry;
+        let before = std::mem::replace(&mut *lock(&self.registry), registry.clone());
+        lock(&self.ended).note(&before, &registry);
         let changed = std::mem::replace(&mut *lock(&self.latecomers), latecomers.clone()) != latecomers;
         if changed {
             self.lock().values().for_each(|lane| lane.more.notify_one());

@@ -203,6 +203,15 @@ async fn an_absent_subscriber_does_not_stop_the_asks_of_its_publisher() {
 }
 
 #[tokio::test]
+async fn what_waits_for_one_that_has_ended_its_subscription_is_dropped() {
+    let t = without_the_clerk(few).await;
+    say_by_asks(&t, 0..8).await;
+    let log = t.node.bus().durable().unwrap().log.clone();
+    assert!(t.run(log.unsubscribe("desk.news.v1", "clerk")).await.unwrap());
+    wait_for(&t, "nobody wants it", |all| all == (0, 0)).await;
+}
+
+#[tokio::test]
 async fn what_is_more_than_may_wait_for_a_subscriber_is_dropped() {
     let five = |s: &mut Settings| {
         few(s);
