@@ -91,12 +91,22 @@ impl Client {
         self.post(self.letterhead().command(self.env(), &message, options)?).await
     }
 
-    /// Publishes an event to every capability that subscribes: returns once it is stored.
+    /// Publishes an event to every capability that subscribes: returns once it is stored for all of them. A client has no
+    /// database in which it could wait for one that has no room.
     ///
     /// # Errors
-    /// See [`SendError`].
+    /// See [`SendError`]. [`SendError::Unknown`] also if it was stored for some of them and not for others: publish it again
+    /// under its id until it is stored for all.
     pub async fn publish<E: Event>(&self, event: E) -> Result<MessageId, SendError> {
-        self.post(self.letterhead().event(self.env(), &event, SendOptions::new())?).await
+        self.publish_with(event, SendOptions::new()).await
+    }
+
+    /// As [`Client::publish`], with options: under an id of its own, later, or with a time to live.
+    ///
+    /// # Errors
+    /// As for [`Client::publish`].
+    pub async fn publish_with<E: Event>(&self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
+        self.post(self.letterhead().event(self.env(), &event, options)?).await
     }
 
     async fn post(&self, letter: Letter) -> Result<MessageId, SendError> {

@@ -141,24 +141,33 @@ impl Cx {
     }
 
     /// Publishes an event to every capability that subscribes: returns once it is stored. In the handler of a durable
-    /// message it is stored with the handler's transaction; and one that is kept
-    /// ([`Event::RETAINED_HOURS`](essaim_contract::Event::RETAINED_HOURS)) is stored in a transaction of its own.
+    /// message it is stored with the handler's transaction, else in a transaction of its own; so it waits there for a
+    /// subscriber that has no room, and the others get it. A capability without a database stores it at once in the log, as a
+    /// [`Client`](crate::Client::publish) does.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn publish<E: Event>(&mut self, event: E) -> Result<MessageId, SendError> {
-        if E::RETAINED_HOURS > 0 && self.delivery.is_none() && self.context.database.get().is_some() {
-            let not_stored = |error: TxError| SendError::NotStored { reason: error.to_string() };
-            let tx = self.begin().await.map_err(not_stored)?;
-            let id = tx.publish(event).await?;
-            return match tx.commit().await {
-                Ok(()) => Ok(id),
-                Err(TxError::CommitUnanswered(_)) => Err(SendError::Unknown { id }),
-                Err(error) => Err(not_stored(error)),
-            };
+        self.publish_with(event, SendOptions::new()).await
+    }
+
+    /// As [`Cx::publish`], with options.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn publish_with<E: Event>(&mut self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
+        if self.delivery.is_some() || self.context.database.get().is_none() {
+            let letter = self.letterhead().event(self.env(), &event, options)?;
+            return self.post(letter).await;
         }
-        let letter = self.letterhead().event(self.env(), &event, SendOptions::new())?;
-        self.post(letter).await
+        let not_stored = |error: TxError| SendError::NotStored { reason: error.to_string() };
+        let tx = self.begin().await.map_err(not_stored)?;
+        let id = tx.publish_with(event, options).await?;
+        match tx.commit().await {
+            Ok(()) => Ok(id),
+            Err(TxError::CommitUnanswered(_)) => Err(SendError::Unknown { id }),
+            Err(error) => Err(not_stored(error)),
+        }
     }
 
     async fn post(&mut self, letter: Letter) -> Result<MessageId, SendError> {

@@ -90,7 +90,7 @@ pub enum SendError {
         /// The bound that was reached, in words with its unit.
         bound: String,
     },
-    /// It may have been stored. Sending it again with this id is harmless.
+    /// It may have been stored, an event perhaps for some of its subscribers. Sending it again with this id is harmless.
     Unknown {
         /// The id.
         id: MessageId,

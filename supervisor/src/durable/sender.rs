@@ -44,6 +44,8 @@ pub(crate) struct Sent {
     pub full: Vec<(Arc<str>, WhenFull)>,
     /// Those of its subscribers for whom it has to wait behind others; they do not have it.
     pub behind: Vec<Arc<str>>,
+    /// Whether it is stored for anybody.
+    pub stored: bool,
     /// Why it may not be stored; whoever repeats it does no harm.
     pub error: Option<SendError>,
 }
@@ -74,6 +76,8 @@ impl Sender {
         let sent = sent.pop().unwrap_or_default();
         match (sent.error, sent.full.into_iter().next()) {
             (Some(error), _) => Err(error),
+            // Some have it: it is not for its sender to say that it was not stored, and to send it under another id.
+            (None, Some(_)) if sent.stored => Err(SendError::Unknown { id }),
             (None, Some((capability, _))) => Err(self.full(&capability)),
             (None, None) => Ok(()),
         }
@@ -243,7 +247,10 @@ impl Post {
         let mut sent = vec![Sent::default(); letters.len()];
         packed.behind.iter().for_each(|(letter, subscriber)| sent[*letter].behind.push(subscriber.clone()));
         for ((to, _, places), appended) in packed.batches.iter().zip(appended) {
-            let Appended::Full { waiting } = appended else { continue };
+            let Appended::Full { waiting } = appended else {
+                places.iter().for_each(|place| sent[place.letter].stored = true);
+                continue;
+            };
             for place in places {
                 match place.when_full {
                     Some(when_full) => sent[place.letter].full.push((to.capability.clone(), when_full)),

@@ -120,7 +120,15 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// As [`Tx::send`].
     pub async fn publish<E: Event>(&self, event: E) -> Result<MessageId, SendError> {
-        self.enclosure()?.event(&event, SendOptions::new())
+        self.publish_with(event, SendOptions::new()).await
+    }
+
+    /// As [`Tx::publish`], with options.
+    ///
+    /// # Errors
+    /// As [`Tx::send`].
+    pub async fn publish_with<E: Event>(&self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
+        self.enclosure()?.event(&event, options)
     }
 
     fn enclosure(&self) -> Result<&Enclosure, SendError> {

@@ -12,8 +12,8 @@ use crate::durable::letter::{Letter, LetterKind};
 pub(super) struct Ended(HashSet<(Arc<str>, Arc<str>)>);
 
 impl Ended {
-    /// Notes what has changed in the registry. What a capability is not even known to have ended was not ended but forgotten,
-    /// with all the rest, by a server that lost what it had.
+    /// Notes what has changed in the registry. The subscription of a capability that is not known any more was not ended: a
+    /// server has forgotten all that it had.
     pub fn note(&mut self, before: &Registry, now: &Registry) {
         self.0.retain(|(event, subscriber)| !subscribes(now, event, subscriber));
         for (event, subscribers) in &before.subscriptions {

@@ -1,6 +1,6 @@
 //! Events whose subscriber has no room, and wait in their publisher's database.
 
-use essaim_contract::{Ask, Never};
+use essaim_contract::{Ask, Never, SendError};
 
 use super::*;
 use crate::Handle;
@@ -47,6 +47,19 @@ impl Ask for SayNow {
     type Error = Never;
 }
 
+/// Has the desk publish news outside a transaction.
+#[derive(Serialize, Deserialize)]
+struct SayAloud(Say);
+impl Message for SayAloud {
+    type To = Desk;
+    const NAME: &'static str = "say_aloud";
+    const VERSION: u16 = 1;
+}
+impl Ask for SayAloud {
+    type Reply = ();
+    type Error = Never;
+}
+
 macro_rules! said {
     ($event:ident, $name:literal) => {
         #[derive(Serialize, Deserialize)]
@@ -68,7 +81,7 @@ said!(News, "news");
 said!(Gossip, "gossip");
 
 actor!(DeskActor, Desk, |h| {
-    h.command::<Say>().ask::<SayNow>();
+    h.command::<Say>().ask::<SayNow>().ask::<SayAloud>();
 });
 async fn say(m: Say, cx: &mut Cx) -> Result<(), Fault<String>> {
     let tx = cx.begin().await?;
@@ -88,6 +101,13 @@ impl Apply<Say> for DeskActor {
 impl Handle<SayNow> for DeskActor {
     async fn handle(&mut self, m: SayNow, cx: &mut Cx) -> Result<(), Fault> {
         say(m.0, cx).await.map_err(|error| fail(format!("{error:?}")))
+    }
+}
+
+impl Handle<SayAloud> for DeskActor {
+    async fn handle(&mut self, m: SayAloud, cx: &mut Cx) -> Result<(), Fault> {
+        cx.publish(News { word: m.0.word }).await.map_err(fail)?;
+        Ok(())
     }
 }
 
@@ -227,4 +247,55 @@ async fn what_is_more_than_may_wait_for_a_subscriber_is_dropped() {
     say_by_asks(&t, 12..13).await;
     assert_eq!(heard(&t, 10).await[9..], words_of(12..13));
     assert_eq!(t.at_rest("clerk").await, (10, 0, 0, 0));
+}
+
+/// The desk, to whose news the clerk subscribes, which has no room, and the herald, which has.
+async fn with_a_herald() -> Stage {
+    let t = without_the_clerk(few).await;
+    say_by_asks(&t, 0..4).await;
+    let log = t.node.bus().durable().unwrap().log.clone();
+    t.run(log.register("herald", 1, &[("desk.news.v1".into(), Default::default())])).await.unwrap();
+    t
+}
+
+async fn appended(t: &Stage, capability: &str) -> u64 {
+    let log = t.node.bus().durable().unwrap().log.clone();
+    t.run(log.counts(capability)).await.unwrap().iter().map(|count| count.appended).sum()
+}
+
+#[tokio::test]
+async fn what_is_published_outside_a_transaction_waits_for_a_subscriber_without_room_too() {
+    let t = with_a_herald().await;
+    t.run(t.client().ask(SayAloud(told(4)))).await.unwrap();
+    wait_for(&t, "it waits for the clerk", |all| all == (0, 1)).await;
+    assert_eq!(appended(&t, "herald").await, 1);
+    let t = Stage::again(t.end().await, &["desk", "clerk"], few).await;
+    assert_eq!(heard(&t, 5).await, words_of(0..5));
+}
+
+#[tokio::test]
+async fn what_a_client_has_published_for_some_alone_is_said_to_be_unknown_and_repeated_under_its_id() {
+    let t = with_a_herald().await;
+    let news = || News { word: told(4).word };
+    let SendError::Unknown { id } = t.run(t.client().publish(news())).await.unwrap_err() else {
+        panic!("the herald has it already");
+    };
+    let again = t.run(t.client().publish_with(news(), SendOptions::new().id(id.clone()))).await;
+    assert_eq!(again, Err(SendError::Unknown { id: id.clone() }));
+    let t = Stage::again(t.end().await, &["desk", "clerk"], few).await;
+    assert_eq!(heard(&t, 4).await, words_of(0..4));
+    t.at_rest("clerk").await;
+    for _ in 0..2 {
+        assert_eq!(t.run(t.client().publish_with(news(), SendOptions::new().id(id.clone()))).await, Ok(id.clone()));
+    }
+    assert_eq!(t.at_rest("clerk").await, (5, 1, 0, 0), "it has one effect");
+    // Nobody has room: nothing is stored.
+    let t = Stage::again(t.end().await, &["desk"], few).await;
+    let mut refused = Ok(id);
+    while !matches!(refused, Err(SendError::Full { .. })) {
+        refused = t.run(t.client().publish(news())).await;
+    }
+    let before = appended(&t, "herald").await;
+    t.run(t.client().publish(news())).await.unwrap_err();
+    assert_eq!(appended(&t, "herald").await, before);
 }
