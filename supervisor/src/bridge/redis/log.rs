@@ -19,6 +19,7 @@ mod measuring;
 mod parse;
 mod reading;
 mod registering;
+mod remembered;
 mod retiring;
 mod scripts;
 mod tending;

@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sea_orm::DbErr;
-
 use super::Outbox;
 use super::page::Page;
-use crate::store::Tx;
 use crate::store::durable::outbox::{self as table, Outgoing};
+use crate::store::{Tx, TxError};
 
 /// The lane from which a lane overflows; itself if it is none of what overflows.
 pub(super) fn origin(lane: &str) -> &str {
@@ -51,7 +49,7 @@ impl Outbox {
         tx: &Tx<'_>,
         lane: &str,
         page: &Page,
-    ) -> Result<HashMap<Arc<str>, usize>, DbErr> {
+    ) -> Result<HashMap<Arc<str>, usize>, TxError> {
         let mut rooms = HashMap::<&str, u64>::new();
         let mut dropped = HashMap::<&str, u64>::new();
         let mut added = HashMap::<_, usize>::new();
@@ -64,7 +62,8 @@ impl Outbox {
             *room -= 1;
             let name = self.overflow_lane(subscriber, lane);
             let copy = Outgoing { target: Some(subscriber.to_string()), ..outgoing.clone() };
-            table::insert(tx, &name, self.numbers(&name, 1), &[copy]).await?;
+            let number = self.numbers(&name, 1).ok_or(TxError::Fenced)?;
+            table::insert(tx, &name, number, &[copy]).await?;
             *added.entry(name).or_default() += 1;
         }
         for (subscriber, messages) in dropped {

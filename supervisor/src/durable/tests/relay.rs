@@ -48,6 +48,7 @@ async fn make_room(log: &dyn Log, capability: &str) {
         handles: Default::default(),
         leaving: false,
         given_up: Vec::new(),
+        outrun: Vec::new(),
         lease: Duration::from_secs(60),
     };
     let epoch = log.tend(&tending).await.unwrap()[0].epoch;
@@ -55,7 +56,7 @@ async fn make_room(log: &dyn Log, capability: &str) {
     let reading = Reading { partition: partition.clone(), after: Position::default(), most: 1_000 };
     let read = log.read(&[reading], Duration::from_secs(1)).await.unwrap().remove(0).1;
     let positions = read.iter().map(|entry| entry.position).collect();
-    let done = Acknowledge { partition, epoch, positions, tally: Default::default(), dead: Vec::new() };
+    let done = Acknowledge { partition, epoch, positions, tally: Default::default(), dead: Vec::new(), parked: 0 };
     log.acknowledge(&[done]).await.unwrap();
 }
 

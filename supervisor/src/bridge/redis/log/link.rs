@@ -3,7 +3,6 @@
 //! What was under way on a connection that is lost is `Unanswered`; while there is none, nothing is sent, and that is
 //! said as well. The crate's own reconnecting manager would hide the difference.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +13,8 @@ use tokio::sync::{Notify, watch};
 
 use super::super::connection_config;
 use super::super::keep::{self, Kept, Watched};
-use super::keys::retired;
+use super::registering;
+use super::remembered::Remembered;
 use super::scripts::{REGISTER, call};
 use crate::Env;
 use crate::backoff::Backoff;
@@ -82,9 +82,6 @@ pub fn advice(said: &str) -> String {
     format!("Redis refused, {todo} ({said})")
 }
 
-/// What is registered anew with a server that may have forgotten: partitions and subscriptions by capability.
-type Registered = BTreeMap<String, (u32, BTreeMap<String, String>)>;
-
 /// The connection for commands, as long as this lives.
 pub struct Link {
     shared: Arc<Shared>,
@@ -103,7 +100,7 @@ struct Shared {
     /// Wakes the loop that keeps the connection.
     broken: Notify,
     closed: AtomicBool,
-    registered: Mutex<Registered>,
+    remembered: Remembered,
     /// The server process that knows of all that is registered.
     informed: Mutex<String>,
 }
@@ -113,6 +110,8 @@ struct Connected {
     number: u64,
     connection: MultiplexedConnection,
     run: Arc<str>,
+    /// Whether the server knew all that is registered when the connection was made.
+    informed: bool,
 }
 
 impl Link {
@@ -135,7 +134,7 @@ impl Link {
             connections: AtomicU64::new(0),
             broken: Notify::new(),
             closed: AtomicBool::new(false),
-            registered: Mutex::default(),
+            remembered: Remembered::default(),
             informed: Mutex::default(),
         });
         let link = Self { shared };
@@ -204,25 +203,16 @@ impl Link {
         matches!(connected, Ok(Ok(_)))
     }
 
-    /// Remembers what every server must know, also one that has lost it.
-    pub fn remember<'a>(&self, capability: &str, partitions: u32, events: impl Iterator<Item = (&'a str, String)>) {
-        let mut registered = self.shared.registered.lock().unwrap_or_else(PoisonError::into_inner);
-        let (known, subscriptions) = registered.entry(capability.into()).or_default();
-        *known = partitions;
-        subscriptions.extend(events.map(|(event, subscription)| (event.to_string(), subscription)));
+    /// What every server must know, also one that has lost it.
+    pub fn remembered(&self) -> &Remembered {
+        &self.shared.remembered
     }
 
-    /// Remembers a subscription no longer.
-    pub fn forget(&self, capability: &str, event: &str) {
-        let mut registered = self.shared.registered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, subscriptions)) = registered.get_mut(capability) {
-            subscriptions.remove(event);
-        }
-    }
-
-    /// Remembers nothing of a capability any longer.
-    pub fn forget_all_of(&self, capability: &str) {
-        self.shared.registered.lock().unwrap_or_else(PoisonError::into_inner).remove(capability);
+    /// As [`Link::ask`]; and whether the server knows all that is registered, so that what it does not say is not there.
+    pub async fn look(&self, command: &Cmd) -> Result<(Value, bool), Failed> {
+        let mut connected = self.connected()?;
+        let answer = self.ask_on(&mut connected, command).await?;
+        Ok((answer, connected.informed || self.shared.has_informed(&connected.run)))
     }
 
     fn connected(&self) -> Result<Connected, Failed> {
@@ -262,39 +252,42 @@ impl Shared {
         // A server that is loading its data refuses this, so nobody meets it before it is ready.
         let _: u64 = redis::cmd("EXISTS").arg(&self.registry).query_async(&mut connection).await?;
         let run = run(&mut connection).await?;
-        if let Err(failed) = self.inform(&mut connection, &run).await {
+        let informed = self.inform(&mut connection, &run).await;
+        if let Err(failed) = &informed {
             tracing::warn!(url = self.url, "capabilities could not be registered again: {}", failed.words());
         }
-        self.current.send_replace(Some(Connected { number, connection, run: run.into() }));
+        let (run, informed) = (run.into(), informed.is_ok());
+        self.current.send_replace(Some(Connected { number, connection, run, informed }));
         if self.closed.load(Ordering::Acquire) {
             self.current.send_replace(None);
         }
         Ok(())
     }
 
-    /// Registers everything anew with a server process that is another than before: it may have begun empty. One that
-    /// refuses is asked again with the next [`Link::inform`].
+    /// Whether this server process knows of all that is registered.
+    fn has_informed(&self, run: &str) -> bool {
+        !run.is_empty() && *self.informed.lock().unwrap_or_else(PoisonError::into_inner) == run
+    }
+
+    /// Registers anew with a server process that is another than before what it does not know: it may have begun empty. One
+    /// that refuses is asked again with the next [`Link::inform`].
     async fn inform(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), Failed> {
-        if !run.is_empty() && *self.informed.lock().unwrap_or_else(PoisonError::into_inner) == run {
+        if self.has_informed(run) {
             return Ok(());
         }
-        let registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if !registered.is_empty() {
+        if !self.remembered.is_empty() {
+            let there = redis::cmd("HGETALL").arg(&self.registry).query_async(connection).await;
+            // A registry that cannot be read says nothing of what was ended.
+            let there = registering::read(there.map_err(|e| Failed::of(&e))?).unwrap_or_default().1;
             REGISTER.load_async(connection).await.map_err(|e| Failed::of(&e))?;
-        }
-        for (capability, (partitions, subscriptions)) in &registered {
-            let retired = redis::cmd("HEXISTS").arg(&self.registry).arg(retired(capability)).to_owned();
-            if retired.query_async(connection).await.map_err(|e| Failed::of(&e))? {
-                // By an operator, at another node.
-                self.registered.lock().unwrap_or_else(PoisonError::into_inner).remove(capability);
-                continue;
+            for (capability, registration) in self.remembered.missing(&there) {
+                let mut register = call(&REGISTER, std::slice::from_ref(&self.registry));
+                register.arg(capability).arg(registration.partitions);
+                for (event, subscription) in registration.subscriptions {
+                    register.arg(event).arg(subscription);
+                }
+                register.query_async::<Value>(connection).await.map_err(|e| Failed::of(&e))?;
             }
-            let mut register = call(&REGISTER, std::slice::from_ref(&self.registry));
-            register.arg(capability).arg(partitions);
-            for (event, subscription) in subscriptions {
-                register.arg(event).arg(subscription);
-            }
-            register.query_async::<Value>(connection).await.map_err(|e| Failed::of(&e))?;
         }
         *self.informed.lock().unwrap_or_else(PoisonError::into_inner) = run.into();
         Ok(())

@@ -4,41 +4,53 @@ use std::sync::Arc;
 
 use redis::Value;
 
+use super::remembered::Read;
 use super::scripts::{REGISTER, UNSUBSCRIBE, call};
 use super::{RedisLog, parse};
 use crate::bridge::log::{LogError, Registry, Subscription};
 
 pub async fn registry(log: &RedisLog) -> Result<Arc<Registry>, LogError> {
-    let answer = log.link.ask(redis::cmd("HGETALL").arg(log.keys.registry())).await?;
-    read(answer).map(Arc::new).ok_or_else(|| parse::strange("a look at the registry"))
+    let changes = log.link.remembered().changes();
+    let (answer, is_complete) = log.link.look(redis::cmd("HGETALL").arg(log.keys.registry())).await?;
+    let (registry, written) = read(answer).ok_or_else(|| parse::strange("a look at the registry"))?;
+    if is_complete {
+        log.link.remembered().learn(written, changes);
+    }
+    Ok(Arc::new(registry))
 }
 
-fn read(answer: Value) -> Option<Registry> {
-    let mut registry = Registry::default();
-    let mut since = Vec::new();
+/// A registry as it is understood, and as it is written.
+pub fn read(answer: Value) -> Option<(Registry, Read)> {
+    let (mut registry, mut written) = (Registry::default(), Read::default());
     for (field, value) in parse::pairs(answer)? {
         let field = parse::text(&field)?;
         match field.split_once(':') {
             None if field == "version" => registry.version = parse::number(&value)?,
             Some(("partitions", capability)) => {
-                registry.partitions.insert(capability.into(), u32::try_from(parse::number(&value)?).ok()?);
+                let partitions = u32::try_from(parse::number(&value)?).ok()?;
+                registry.partitions.insert(capability.into(), partitions);
+                written.all.entry(capability.into()).or_default().partitions = partitions;
             }
             Some(("subscription", rest)) => {
-                let (capability, event) = rest.split_once(':')?;
-                let subscription = serde_json::from_str(parse::text(&value)?).ok()?;
+                let ((capability, event), text) = (rest.split_once(':')?, parse::text(&value)?);
+                let subscription = serde_json::from_str(text).ok()?;
                 registry.subscriptions.entry(event.into()).or_default().insert(capability.into(), subscription);
+                written.all.entry(capability.into()).or_default().subscriptions.insert(event.into(), text.into());
             }
-            Some(("since", rest)) => since.push((rest.to_string(), parse::number(&value)?)),
+            Some(("since", rest)) => {
+                let (capability, event) = rest.split_once(':')?;
+                written.since.insert((capability.into(), event.into()), parse::number(&value)?);
+            }
+            Some(("retired", capability)) => drop(written.retired.insert(capability.into())),
             // Of a later version.
             _ => {}
         }
     }
-    for (whose, version) in since {
-        let (capability, event) = whose.split_once(':')?;
+    for ((capability, event), version) in &written.since {
         let subscription = registry.subscriptions.get_mut(event).and_then(|all| all.get_mut(capability));
-        let _ = subscription.map(|subscription| subscription.since = version);
+        let _ = subscription.map(|subscription| subscription.since = *version);
     }
-    Some(registry)
+    Some((registry, written))
 }
 
 /// How many partitions a capability has; 0 if nobody has registered it.
@@ -69,7 +81,7 @@ pub async fn register(
         register.arg(event).arg(subscription);
     }
     log.link.run(&REGISTER, &register).await?;
-    log.link.remember(capability, partitions, written.into_iter());
+    log.link.remembered().add(capability, partitions, written.into_iter());
     Ok(())
 }
 
@@ -85,6 +97,6 @@ pub async fn identity(log: &RedisLog) -> Result<String, LogError> {
 pub async fn unsubscribe(log: &RedisLog, event: &str, capability: &str) -> Result<bool, LogError> {
     let mut unsubscribe = call(&UNSUBSCRIBE, &[log.keys.registry()]);
     let answer = log.link.run(&UNSUBSCRIBE, unsubscribe.arg(capability).arg(event)).await?;
-    log.link.forget(capability, event);
+    log.link.remembered().remove(capability, event);
     Ok(parse::number(&answer) == Some(1))
 }

@@ -31,7 +31,7 @@ pub async fn retire(log: &RedisLog, capability: &str) -> Result<Retired, LogErro
         let answer = log.link.run(&RETIRE, retire.arg(capability).arg(partitions)).await?;
         if let Some(retired) = retired(answer).ok_or_else(|| parse::strange("a retirement"))? {
             if matches!(retired, Retired::Done { .. }) {
-                log.link.forget_all_of(capability);
+                log.link.remembered().retire(capability);
             }
             return Ok(retired);
         }

@@ -2,12 +2,6 @@
 
 use super::*;
 
-const AOF: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
-
-async fn on(server: &Server) -> RedisLog {
-    RedisLog::connect(&settings(&server.url()), Env::system()).await.unwrap()
-}
-
 /// All entries of a partition, however many.
 async fn everything(log: &RedisLog, number: u32) -> Vec<Entry> {
     let mut all = Vec::new();

@@ -6,6 +6,7 @@ mod bench;
 mod concurrency;
 mod conformance;
 mod failures;
+mod forgetful;
 mod removing;
 mod retiring;
 mod server;
@@ -21,7 +22,7 @@ use super::RedisLog;
 use crate::Env;
 use crate::bridge::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, Log, Owned, Partition, Position, Reading,
-    Subscription, Tally, Tending,
+    Registry, Subscription, Tally, Tending, WhenFull,
 };
 use crate::config::Settings;
 
@@ -39,6 +40,14 @@ fn settings(url: &str) -> Settings {
 async fn log() -> Option<RedisLog> {
     let url = std::env::var("ESSAIM_TEST_REDIS").ok()?;
     Some(RedisLog::connect(&settings(&url), Env::system()).await.unwrap())
+}
+
+/// Arguments of a server that loses nothing that it has taken.
+const AOF: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A log in a namespace of its own on a server of the test's own.
+async fn on(server: &Server) -> RedisLog {
+    RedisLog::connect(&settings(&server.url()), Env::system()).await.unwrap()
 }
 
 fn partition(number: u32) -> Partition {
