@@ -2,11 +2,6 @@
 
 use crate::bridge::log::Partition;
 
-/// The field of the registry for a capability that was retired.
-pub fn retired(capability: &str) -> String {
-    format!("retired:{capability}")
-}
-
 /// Names under `{namespace}:log`.
 pub struct Keys {
     prefix: String,
