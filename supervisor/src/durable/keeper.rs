@@ -1,7 +1,6 @@
 //! What one host of a capability does for all of them, the owner of partition 0: it relays what nodes that are gone left
 //! in the outbox, forgets what need not be remembered any more, and fires the capability's schedules.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::bridge::log::Log;
 use crate::bus::Bus;
 use crate::host::Host;
 use crate::progress::Track;
+use crate::remote::members::Members;
 use crate::store::durable::{inbox, kept};
 use crate::store::{Database, TxError};
 
@@ -157,14 +157,8 @@ impl Keeper {
 
     /// Whether a lane belongs to a life of a node that is over.
     fn is_gone(&self, lane: &str) -> bool {
-        let Some((node, _)) = lane.strip_prefix("n/").and_then(|rest| rest.rsplit_once('/')) else { return false };
-        let Some(remote) = self.bus.remote() else { return true };
-        if node == remote.identity().node {
-            // An earlier life: the present one's lane is never asked about.
-            return true;
-        }
-        let live: HashSet<_> = remote.members().all().iter().map(|p| p.name.to_string()).collect();
-        !live.contains(node)
+        let Some(remote) = self.bus.remote() else { return lane.starts_with("n/") };
+        is_gone(lane, &self.host.name, &remote.identity().node, remote.members())
     }
 
     async fn prune(&self, database: &Database) -> Result<(), TxError> {
@@ -180,5 +174,32 @@ impl Keeper {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Whether a lane of a capability belongs to a life of a node that is over, as far as these members say. A live node of its
+/// name takes up what its earlier lives have left, but only of what it hosts.
+fn is_gone(lane: &str, capability: &str, own: &str, members: &Members) -> bool {
+    let Some((node, _)) = lane.strip_prefix("n/").and_then(|rest| rest.rsplit_once('/')) else { return false };
+    // An earlier life of this node: the present one's lane is never asked about.
+    node == own || !members.hosts(node, capability)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::members::tests::{alone, beat, header, lane};
+
+    #[test]
+    fn what_a_node_has_left_that_does_not_host_the_capability_any_more_is_taken_up() {
+        let (members, now) = (Members::default(), Instant::now());
+        for (node, beat) in [("a", beat("shop", &[])), ("b", beat("till", &[])), ("c/d", beat("shop", &[]))] {
+            members.beat(&header(node, 1), beat, now, lane, alone);
+        }
+        let is_gone = |lane| is_gone(lane, "shop", "own", &members);
+        assert!(!is_gone("n/a/1") && !is_gone("n/c/d/1"), "it is at work");
+        assert!(is_gone("n/own/1") && is_gone("n/away/1"));
+        assert!(is_gone("n/b/1"), "it has come back without it");
+        assert!(!is_gone("p/1"), "a partition has an owner of its own");
     }
 }

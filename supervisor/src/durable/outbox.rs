@@ -154,17 +154,24 @@ impl Outbox {
     /// which `is_gone` holds, and what overflowed from them. Must run on an arbiter.
     pub async fn adopt(self: &Arc<Self>, is_gone: impl Fn(&str) -> bool) -> Result<(), DbErr> {
         let reads = self.database.reads();
-        let mut lanes: Vec<_> = table::lanes(reads).await?.into_iter().map(|lane| lane.name).collect();
-        if !lock(&self.latecomers).is_empty() {
-            lanes.extend(kept::lanes(reads).await?);
-        }
-        let origins: BTreeSet<_> =
-            lanes.iter().map(|lane| origin(lane)).filter(|lane| lane.starts_with("n/")).collect();
-        for lane in origins {
-            let name: Arc<str> = lane.into();
-            if *lane != *self.own && is_gone(lane) && !self.lock().contains_key(&name) {
+        let found = table::lanes(reads).await?;
+        let kept = if lock(&self.latecomers).is_empty() { Vec::new() } else { kept::lanes(reads).await? };
+        let lanes = found.iter().map(|lane| &lane.name).chain(&kept).map(|lane| origin(lane));
+        let gone: BTreeSet<_> =
+            lanes.filter(|lane| lane.starts_with("n/") && **lane != *self.own && is_gone(lane)).collect();
+        for lane in gone {
+            if !self.lock().contains_key(lane) {
                 tracing::info!(lane, "relaying what a node left in its outbox");
-                self.open(&name, 0).await?;
+                self.open(&lane.into(), 0).await?;
+                continue;
+            }
+            // Its node was not gone yet when it was adopted, or had something under way.
+            for more in found.iter().filter(|found| origin(&found.name) == lane) {
+                let is_relayed = self.lock().contains_key(&*more.name);
+                match is_relayed {
+                    true => self.committed(&more.name, 0),
+                    false => self.relay(more.name.as_str().into(), more.last, 0, more.count),
+                }
             }
         }
         Ok(())

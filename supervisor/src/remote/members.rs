@@ -150,6 +150,11 @@ impl Members {
         self.read().get(name).cloned()
     }
 
+    /// Whether a node of this name hosts a capability, be it up or not.
+    pub fn hosts(&self, name: &str, capability: &str) -> bool {
+        self.get(name).is_some_and(|peer| peer.beat().capabilities.contains_key(capability))
+    }
+
     pub fn all(&self) -> Vec<Arc<Peer>> {
         self.read().values().cloned().collect()
     }

@@ -85,3 +85,25 @@ async fn a_receiver_without_room_does_not_have_the_others_flooded() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_lane_that_was_adopted_before_is_looked_at_again() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
+    let outbox =
+        Outbox::new(database.clone(), durable.sender.clone(), &durable.config, Env::system(), "n/test/1".into());
+    t.run(async {
+        for (number, lane) in [(1, "n/gone/1"), (2, "n/gone/1"), (3, "o/till/n/gone/1"), (4, "o/till/n/gone/1")] {
+            insert(&database, lane, &[command("till", number)]).await;
+            outbox.adopt(|_| false).await.unwrap();
+            outbox.adopt(|lane| lane == "n/gone/1").await.unwrap();
+            // The keeper of the stage has an outbox of its own, and takes longer to look.
+            let relayed = tokio::time::timeout(Duration::from_secs(2), empty(&database)).await;
+            relayed.unwrap_or_else(|_| panic!("message {number} waits"));
+            // The relay finds that there is nothing more, and rests.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(appended(&*durable.log, "till").await >= 4, "the keeper may have relayed some of them, too");
+    })
+    .await;
+}
