@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::bridge::log::WhenFull;
 use crate::durable::letter::{Letter, LetterKind};
+use crate::durable::record::Record;
 use crate::durable::sender::Sent;
 use crate::store::durable::dead::{DeadLetter, Reason};
 use crate::store::durable::kept::Kept;
@@ -70,20 +71,45 @@ impl Page {
 
 /// The dead letter of a subscriber that had no room, kept by the publisher.
 fn refused(subscriber: &str, letter: &Letter, now: u64) -> DeadLetter {
+    let record = Record::decode(&letter.record).ok();
+    let is_ordered = |r: &Record| r.key.is_some() && r.not_before.is_none_or(|at| at <= now);
+    let ordered = record.as_ref().is_some_and(is_ordered);
     DeadLetter {
         id: letter.id.to_string(),
         partition: 0,
-        order_key: letter.order.to_string(),
-        ordered: false,
+        order_key: if ordered { letter.order.to_string() } else { letter.id.to_string() },
+        ordered,
         capability: subscriber.into(),
         name: letter.name.to_string(),
         reason: Reason::Full,
         attempts: 0,
         error: Some("the subscriber had no room for it".into()),
-        trace: String::new(),
-        first_at_ms: now,
+        trace: record.map(|record| record.trace).unwrap_or_default(),
+        first_at_ms: letter.at,
         dead_at_ms: now,
         held: false,
         record: letter.record.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::record::tests::record;
+
+    #[test]
+    fn a_dead_letter_for_want_of_room_says_what_its_record_says() {
+        let of = |record: &Record| {
+            let letter = Letter::read(&record.encode().unwrap(), LetterKind::EventFor("till".into())).unwrap();
+            let DeadLetter { capability, order_key, ordered, trace, first_at_ms, dead_at_ms, .. } =
+                refused("till", &letter, 7);
+            assert_eq!((capability.as_str(), first_at_ms, dead_at_ms), ("till", 1, 7));
+            (order_key, ordered, trace)
+        };
+        let traced = |key, not_before| Record { trace: "00-ab-cd-01".into(), not_before, ..record(1, key) };
+        let (trace, id) = ("00-ab-cd-01".to_string(), traced(None, None).id.to_string());
+        assert_eq!(of(&traced(Some("a"), None)), ("a".into(), true, trace.clone()));
+        assert_eq!(of(&traced(None, None)), (id.clone(), false, trace.clone()));
+        assert_eq!(of(&traced(Some("a"), Some(8))), (id, false, trace), "what is not due is in no order");
     }
 }
