@@ -2,12 +2,15 @@
 //!
 //! # Layout
 //! - here: one loop that takes messages from the log, starts the work on them, and acknowledges what is done.
-//! - `queue`: which message may be worked on now; `work`: the work on one; `owner`: what it needs.
+//! - `queue`: which message may be worked on now; `work`: the work on one, in `steps`; `owner`: what it needs.
+//! - `acknowledging`: what the log is told.
 //! - `takeover`: what an owner does before it begins; `bare`: the work for a capability without a database.
 
+mod acknowledging;
 mod bare;
 mod owner;
 mod queue;
+mod steps;
 mod takeover;
 mod work;
 
@@ -15,7 +18,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use essaim_contract::MessageId;
@@ -23,6 +25,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
+use self::acknowledging::{Acknowledgement, Open};
 use self::bare::Buried;
 pub(crate) use self::owner::{Base, Owner};
 use self::queue::{Job, Next, Order, Place, Queue, Tries};
@@ -30,13 +33,11 @@ pub(crate) use self::takeover::{Claim, Takeover, Took};
 use self::work::Outcome;
 use super::flight::InFlight;
 use super::record::{Batch, Record};
-use crate::bridge::log::{Acknowledge, Acknowledged, Entry, Log, Position};
+use crate::bridge::log::{Entry, Log, Position};
 use crate::crash;
 
 /// How often it is looked whether the inbox has room again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How often a worker that stops tries to acknowledge what it has done.
-const TRIES_WHILE_STOPPING: u32 = 5;
 
 /// Works on a partition until it is told to stop or finds that it has another owner.
 pub(crate) struct Worker {
@@ -61,15 +62,6 @@ pub(crate) struct Worker {
     /// How many messages are parked, as the log was told last.
     told: Option<u64>,
     most_at_a_time: usize,
-}
-
-/// An entry that is not done with.
-#[derive(Default)]
-struct Open {
-    /// Messages of it that are not.
-    left: u32,
-    /// What is told with its acknowledgement: about messages that could not be read.
-    buried: Buried,
 }
 
 /// Which piece of work has ended, and how.
@@ -125,12 +117,6 @@ impl Worker {
             told: None,
             most_at_a_time,
         }
-    }
-
-    /// Whether the log is to be told anything.
-    fn has_news(&self) -> bool {
-        let untold = self.owner.base.is_some() && self.told != Some(self.queue.stored());
-        !self.done.is_empty() || (untold && !self.owner.is_stopping())
     }
 
     /// Works until it is told to stop, or has lost the partition.
@@ -413,73 +399,4 @@ impl Worker {
             self.queue.release(&Order::from(job.record.order()));
         }
     }
-
-    /// A message from the log needs the log no more.
-    fn finished(&mut self, job: &Job) {
-        if !job.doubtful {
-            self.ids.remove(&job.record.id);
-        }
-        if !self.aside.remove(&job.offset) {
-            self.in_flight.done(1);
-        }
-        if let Some(base) = &self.owner.base {
-            base.remembered.fetch_add(1, Ordering::Relaxed);
-        }
-        let Some(open) = self.entries.get_mut(&job.position) else { return };
-        open.left -= 1;
-        if open.left == 0
-            && let Some(open) = self.entries.remove(&job.position)
-        {
-            self.close(job.position, open);
-        }
-    }
-
-    /// Nothing of an entry is left to be done.
-    fn close(&mut self, position: Position, open: Open) {
-        self.done.push(position);
-        self.buried.add(&open.buried);
-    }
-
-    /// Acknowledges what is done, again and again until the log answers.
-    fn acknowledge(&mut self) -> LocalBoxFuture<'static, Acknowledgement> {
-        let Buried { tally, dead } = std::mem::take(&mut self.buried);
-        let acknowledge = Acknowledge {
-            partition: self.owner.partition.clone(),
-            epoch: self.owner.epoch,
-            positions: std::mem::take(&mut self.done),
-            tally,
-            dead,
-            parked: self.queue.stored(),
-        };
-        self.told = Some(acknowledge.parked);
-        let (log, owner) = (self.log.clone(), self.owner.clone());
-        Box::pin(async move {
-            let mut tries = 0;
-            crash::point("worker.before-acknowledge");
-            loop {
-                match log.acknowledge(std::slice::from_ref(&acknowledge)).await {
-                    Ok(answers) if answers.first() == Some(&Acknowledged::Fenced) => return Acknowledgement::Fenced,
-                    Ok(_) => {
-                        crash::point("worker.after-acknowledge");
-                        return Acknowledgement::Done;
-                    }
-                    Err(error) => {
-                        tries += 1;
-                        tracing::debug!(%error, "what is done could not be acknowledged yet");
-                        // Whoever has the partition next gets it again, and finds it in the inbox.
-                        if owner.is_stopping() && tries > TRIES_WHILE_STOPPING {
-                            return Acknowledgement::Fenced;
-                        }
-                        owner.pause(tries).await;
-                    }
-                }
-            }
-        })
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Acknowledgement {
-    Done,
-    Fenced,
 }

@@ -1,8 +1,7 @@
 //! The work on one message: what it is to be applied, tried again, or given up.
 //!
-//! Each step that is not a handler's own transaction is one of the runtime's, under the partition's epoch: it counts what
-//! became of the message, marks it in the inbox, and writes where it goes from here. Such a step is repeated until the
-//! database says that it is done, or that the partition has another owner.
+//! Each step that is not a handler's own transaction is one of the runtime's (`steps`), under the partition's epoch: it
+//! counts what became of the message, marks it in the inbox, and writes where it goes from here.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,13 +11,12 @@ use sea_orm::DbErr;
 use super::bare::Buried;
 use super::owner::{Attempt, Base, Owner};
 use super::queue::{Job, Order, Place, Tries};
+use super::steps::{From, Lost, NONE, Steps};
 use crate::bridge::log::Tally;
 use crate::config::AfterDead;
-use crate::crash;
 use crate::durable::record::{Control, Record};
-use crate::progress::Track;
 use crate::store::durable::dead::{self, DeadLetter, Reason};
-use crate::store::durable::{fence, inbox, parked};
+use crate::store::durable::{inbox, parked};
 use crate::store::{Tx, TxError};
 
 /// What became of a message.
@@ -47,17 +45,6 @@ const HANDLED: Tally = Tally { handled: 1, duplicates: 0, dead: 0, expired: 0 };
 const DUPLICATE: Tally = Tally { handled: 0, duplicates: 1, dead: 0, expired: 0 };
 const DEAD: Tally = Tally { handled: 0, duplicates: 0, dead: 1, expired: 0 };
 const EXPIRED: Tally = Tally { handled: 0, duplicates: 0, dead: 0, expired: 1 };
-const NONE: Tally = Tally { handled: 0, duplicates: 0, dead: 0, expired: 0 };
-
-/// Where a message is in the database, if it is.
-#[derive(Clone, Copy)]
-enum From {
-    Log { offset: u64 },
-    Parked { seq: u64, tries: Tries },
-}
-
-/// The partition has another owner.
-struct Lost;
 
 /// Works on a message from the log.
 pub(crate) async fn fresh(owner: Rc<Owner>, base: Base, job: Rc<Job>) -> Outcome {
@@ -155,12 +142,6 @@ struct Work<'a> {
     base: Base,
     record: &'a Record,
     order: Order,
-}
-
-/// Transactions of the owner's own.
-struct Steps<'a> {
-    owner: &'a Owner,
-    base: &'a Base,
 }
 
 impl<'a> Work<'a> {
@@ -352,132 +333,5 @@ impl<'a> Work<'a> {
         write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
     ) -> Result<bool, Lost> {
         self.steps().settle(from, self.record.id.as_str(), tally, write).await
-    }
-}
-
-impl Steps<'_> {
-    /// Whether a step on a message that was not answered took place after all.
-    async fn is_settled(&self, from: From, id: &str) -> bool {
-        let reads = self.base.database.reads();
-        match from {
-            From::Log { offset } => {
-                let seen = self.until_answered(async || inbox::seen(reads, &[id]).await).await;
-                seen.get(id).is_some_and(|offsets| offsets.contains(&offset))
-            }
-            From::Parked { seq, .. } => {
-                let number = self.owner.number();
-                let rows = self.until_answered(async || parked::load(reads, number, seq - 1, 1).await).await;
-                !rows.iter().any(|row| row.seq == seq)
-            }
-        }
-    }
-
-    /// Ends the present place of a message with this id, in one transaction with what `write` writes. `false` if that was
-    /// done before, by a step whose commit was not answered, or if `write` says that there is nothing to be written.
-    async fn settle(
-        &self,
-        from: From,
-        id: &str,
-        tally: Tally,
-        write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
-    ) -> Result<bool, Lost> {
-        let mut failures = 0;
-        loop {
-            match self.try_settle(from, id, tally, &write).await {
-                Ok(now) => return Ok(now),
-                Err(TxError::Fenced) => return Err(Lost),
-                Err(_) if failures > 0 && self.is_settled(from, id).await => return Ok(false),
-                Err(error) => self.owner.tries_again(&mut failures, &error).await?,
-            }
-        }
-    }
-
-    /// Tries once to [`settle`](Self::settle).
-    async fn try_settle(
-        &self,
-        from: From,
-        id: &str,
-        tally: Tally,
-        write: &impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
-    ) -> Result<bool, TxError> {
-        let leave = async |tx: &Tx<'_>| {
-            match from {
-                From::Log { offset } => {
-                    let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms());
-                    inbox::insert(tx, &[inbox::Mark { id, offset, at_ms }]).await?;
-                }
-                From::Parked { seq, .. } => {
-                    if !parked::remove(tx, self.owner.number(), seq).await? {
-                        return Ok(false);
-                    }
-                }
-            }
-            write(tx).await
-        };
-        self.try_advance(tally, &leave).await
-    }
-
-    /// One transaction under the partition's epoch that changes nothing if it is repeated.
-    async fn advance(&self, write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>) -> Result<(), Lost> {
-        let mut failures = 0;
-        loop {
-            match self.try_advance(NONE, &write).await {
-                Ok(_) => return Ok(()),
-                Err(TxError::Fenced) => return Err(Lost),
-                Err(error) => self.owner.tries_again(&mut failures, &error).await?,
-            }
-        }
-    }
-
-    /// One transaction under the partition's epoch; undone if `write` says that nothing is to be written.
-    async fn try_advance(
-        &self,
-        tally: Tally,
-        write: &impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
-    ) -> Result<bool, TxError> {
-        let tx = self.base.database.begin(None, Track::default()).await?;
-        if !fence::advance(&tx, self.owner.number(), self.owner.epoch, tally).await? {
-            return Err(TxError::Fenced);
-        }
-        if !write(&tx).await? {
-            tx.rollback().await?;
-            return Ok(false);
-        }
-        crash::point("settle.before-commit");
-        tx.commit().await?;
-        crash::point("settle.after-commit");
-        Ok(true)
-    }
-
-    /// Asks the database until it answers.
-    async fn until_answered<T>(&self, ask: impl AsyncFn() -> Result<T, DbErr>) -> T {
-        let mut tries = 0;
-        loop {
-            match ask().await {
-                Ok(answer) => return answer,
-                Err(error) => self.owner.told(&mut tries, &error).await,
-            }
-        }
-    }
-}
-
-impl Owner {
-    /// Says once that the database does not do what is needed, and waits before the next try.
-    async fn told(&self, tries: &mut u32, error: &dyn std::fmt::Display) {
-        *tries += 1;
-        if *tries == 2 {
-            let (capability, partition) = (&self.partition.capability, self.number());
-            tracing::warn!(%capability, partition, %error, "durable messages wait for the database; trying again");
-        }
-        self.pause(*tries).await;
-    }
-
-    /// As [`Owner::told`], unless the work stops: what is not settled is found by whoever has the partition next.
-    async fn tries_again(&self, tries: &mut u32, error: &dyn std::fmt::Display) -> Result<(), Lost> {
-        if self.is_stopping() {
-            return Err(Lost);
-        }
-        self.told(tries, error).await;
-        Ok(())
     }
 }

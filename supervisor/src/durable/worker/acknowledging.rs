@@ -1,0 +1,101 @@
+//! What the log is told: which entries are done with, what became of their messages where that is counted there, and how
+//! many wait in the database.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::future::LocalBoxFuture;
+
+use super::Worker;
+use super::bare::Buried;
+use super::queue::Job;
+use crate::bridge::log::{Acknowledge, Acknowledged, Position};
+use crate::crash;
+
+/// How often a worker that stops tries to acknowledge what it has done.
+const TRIES_WHILE_STOPPING: u32 = 5;
+
+/// An entry that is not done with.
+#[derive(Default)]
+pub(super) struct Open {
+    /// Messages of it that are not.
+    pub left: u32,
+    /// What is told with its acknowledgement: about messages that could not be read.
+    pub buried: Buried,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Acknowledgement {
+    Done,
+    Fenced,
+}
+
+impl Worker {
+    /// Whether the log is to be told anything.
+    pub(super) fn has_news(&self) -> bool {
+        let untold = self.owner.base.is_some() && self.told != Some(self.queue.stored());
+        !self.done.is_empty() || (untold && !self.owner.is_stopping())
+    }
+
+    /// A message from the log needs the log no more.
+    pub(super) fn finished(&mut self, job: &Job) {
+        if !job.doubtful {
+            self.ids.remove(&job.record.id);
+        }
+        if !self.aside.remove(&job.offset) {
+            self.in_flight.done(1);
+        }
+        if let Some(base) = &self.owner.base {
+            base.remembered.fetch_add(1, Ordering::Relaxed);
+        }
+        let Some(open) = self.entries.get_mut(&job.position) else { return };
+        open.left -= 1;
+        if open.left == 0
+            && let Some(open) = self.entries.remove(&job.position)
+        {
+            self.close(job.position, open);
+        }
+    }
+
+    /// Nothing of an entry is left to be done.
+    pub(super) fn close(&mut self, position: Position, open: Open) {
+        self.done.push(position);
+        self.buried.add(&open.buried);
+    }
+
+    /// Acknowledges what is done, again and again until the log answers.
+    pub(super) fn acknowledge(&mut self) -> LocalBoxFuture<'static, Acknowledgement> {
+        let Buried { tally, dead } = std::mem::take(&mut self.buried);
+        let acknowledge = Acknowledge {
+            partition: self.owner.partition.clone(),
+            epoch: self.owner.epoch,
+            positions: std::mem::take(&mut self.done),
+            tally,
+            dead,
+            parked: self.queue.stored(),
+        };
+        self.told = Some(acknowledge.parked);
+        let (log, owner) = (self.log.clone(), self.owner.clone());
+        Box::pin(async move {
+            let mut tries = 0;
+            crash::point("worker.before-acknowledge");
+            loop {
+                match log.acknowledge(std::slice::from_ref(&acknowledge)).await {
+                    Ok(answers) if answers.first() == Some(&Acknowledged::Fenced) => return Acknowledgement::Fenced,
+                    Ok(_) => {
+                        crash::point("worker.after-acknowledge");
+                        return Acknowledgement::Done;
+                    }
+                    Err(error) => {
+                        tries += 1;
+                        tracing::debug!(%error, "what is done could not be acknowledged yet");
+                        // Whoever has the partition next gets it again, and finds it in the inbox.
+                        if owner.is_stopping() && tries > TRIES_WHILE_STOPPING {
+                            return Acknowledgement::Fenced;
+                        }
+                        owner.pause(tries).await;
+                    }
+                }
+            }
+        })
+    }
+}
