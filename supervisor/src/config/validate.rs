@@ -143,6 +143,7 @@ fn durable(s: &Settings) -> Result<(), Broken> {
         ("durable.backoff_first_ms", d.backoff_first_ms),
         ("durable.inbox_retention_hours", d.inbox_retention_hours),
         ("durable.inbox_ids", d.inbox_ids),
+        ("durable.kept_events", d.kept_events),
         ("durable.outbox_messages", d.outbox_messages),
         ("durable.overflow_messages", d.overflow_messages),
     ];

@@ -28,6 +28,8 @@ const HEAR_EVERY: Duration = Duration::from_secs(1);
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// Rows that are forgotten in one transaction.
 const ROWS_AT_A_TIME: u32 = 5_000;
+/// Such transactions before the schedules have their turn again.
+const PRUNES_AT_A_TIME: usize = 4;
 
 /// The housekeeping of one capability.
 pub(crate) struct Keeper {
@@ -39,6 +41,8 @@ pub(crate) struct Keeper {
     /// Ids in the inbox, as last counted and with what this node has added since.
     remembered: Arc<AtomicU64>,
     most_ids: u64,
+    most_kept: u64,
+    /// How long an id is remembered at least.
     retention_ms: u64,
     log: Arc<dyn Log>,
     /// How often the schedules are looked at.
@@ -78,7 +82,8 @@ impl Keeper {
             timekeeper: Timekeeper::new(durable, bus, host),
             remembered,
             most_ids: durable.config.inbox_ids,
-            retention_ms: retention.as_millis() as u64,
+            most_kept: durable.config.kept_events,
+            retention_ms: (retention.as_millis() as u64).saturating_add(durable.config.clock_skew_ms),
             log: durable.log.clone(),
             pause: Duration::from_millis(durable.config.tend_ms),
             next: bus.env.now(),
@@ -133,12 +138,16 @@ impl Keeper {
             self.next = now + EVERY;
             if matches!(share, Share::First { .. }) {
                 results.push(self.outbox.adopt(|lane| self.is_gone(lane)).await.map_err(TxError::from));
-                results.push(self.prune(&self.database).await);
+                let database = self.database.clone();
+                results.push(self.prune(&database).await);
             }
         }
         if now >= self.next_count {
             self.next_count = now + COUNT_EVERY;
             results.push(self.count(&self.database).await.map_err(TxError::from));
+            if matches!(share, Share::First { .. }) {
+                results.push(self.bound_kept(&self.database).await);
+            }
         }
         for error in results.into_iter().filter_map(Result::err) {
             tracing::debug!(capability = %self.host.name, %error, "housekeeping has to wait");
@@ -161,10 +170,11 @@ impl Keeper {
         is_gone(lane, &self.host.name, &remote.identity().node, remote.members())
     }
 
-    async fn prune(&self, database: &Database) -> Result<(), TxError> {
+    /// Forgets what need not be remembered any more, not too much at a time: schedules wait meanwhile.
+    async fn prune(&mut self, database: &Database) -> Result<(), TxError> {
         let now = self.bus.env.wall_ms();
         let before = now.saturating_sub(self.retention_ms);
-        loop {
+        for _ in 0..PRUNES_AT_A_TIME {
             let tx = database.begin(None, Track::default()).await?;
             let ids = inbox::prune(&tx, before, ROWS_AT_A_TIME).await?;
             let events = kept::prune(&tx, now, ROWS_AT_A_TIME).await?;
@@ -174,6 +184,28 @@ impl Keeper {
                 return Ok(());
             }
         }
+        // There is more.
+        self.next = self.bus.env.now();
+        Ok(())
+    }
+
+    /// Forgets the oldest of the events that are kept if they are too many.
+    async fn bound_kept(&self, database: &Database) -> Result<(), TxError> {
+        let events = kept::count(database.reads()).await?;
+        let mut beyond = events.saturating_sub(self.most_kept);
+        if beyond == 0 {
+            return Ok(());
+        }
+        let (capability, most) = (&self.host.name, self.most_kept);
+        tracing::warn!(%capability, events, most, "durable.kept_events is reached: whoever subscribes later misses the oldest");
+        while beyond > 0 {
+            let tx = database.begin(None, Track::default()).await?;
+            let most = u32::try_from(beyond).unwrap_or(u32::MAX).min(ROWS_AT_A_TIME);
+            let gone = kept::prune(&tx, u64::MAX, most).await?;
+            tx.commit().await?;
+            beyond = if gone == 0 { 0 } else { beyond.saturating_sub(gone) };
+        }
+        Ok(())
     }
 }
 

@@ -79,6 +79,8 @@ struct Lane {
     added: AtomicU64,
     /// How often messages had been added when its relay last began to look and then found nothing.
     drained: AtomicU64,
+    /// Commits of messages of it whose outcome is not known yet.
+    doubts: AtomicI64,
     /// Those latecomers that have got what was kept before they came.
     caught_up: Arc<[Latecomer]>,
     more: Arc<Notify>,
@@ -93,7 +95,8 @@ impl Lane {
 
     /// Whether everything that was ever added is handed over.
     fn is_drained(&self) -> bool {
-        self.added.load(Ordering::Relaxed) == self.drained.load(Ordering::Relaxed)
+        let certain = self.doubts.load(Ordering::Relaxed) <= 0;
+        certain && self.added.load(Ordering::Relaxed) == self.drained.load(Ordering::Relaxed)
     }
 }
 
@@ -202,13 +205,22 @@ impl Outbox {
 
     /// As [`Outbox::committed`], for a commit whose outcome is in doubt: the relay looks once more when it is not.
     pub fn committed_perhaps(self: &Arc<Self>, lane: &Arc<str>, count: usize) {
+        self.doubt(lane, 1);
         self.committed(lane, count);
         let Ok(runtime) = Handle::try_current() else { return };
         let (outbox, lane, doubt) = (Arc::downgrade(self), lane.clone(), self.database.longest_doubt());
         runtime.spawn(async move {
             tokio::time::sleep(doubt).await;
-            outbox.upgrade().inspect(|outbox| outbox.committed(&lane, 0));
+            let Some(outbox) = outbox.upgrade() else { return };
+            outbox.doubt(&lane, -1);
+            outbox.committed(&lane, 0);
         });
+    }
+
+    fn doubt(&self, lane: &str, more: i64) {
+        if let Some(lane) = self.lock().get(lane) {
+            lane.doubts.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
     /// Waits until what this node's asks and timers have sent is in the log; for a node that leaves and has time.
@@ -223,8 +235,9 @@ impl Outbox {
         more.notify_one();
         let relay = tokio::task::spawn_local(relay(Arc::downgrade(self), name.clone(), more.clone())).abort_handle();
         let (last, waiting) = (AtomicU64::new(last.max(floor)), AtomicI64::new(count as i64));
-        let (added, drained, caught_up) = (AtomicU64::new(1), AtomicU64::new(0), Arc::default());
-        self.lock().insert(name, Lane { last, floor, waiting, added, drained, caught_up, more, relay });
+        let (added, drained, doubts) = (AtomicU64::new(1), AtomicU64::new(0), AtomicI64::new(0));
+        let caught_up = Arc::default();
+        self.lock().insert(name, Lane { last, floor, waiting, added, drained, doubts, caught_up, more, relay });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Lane>> {
@@ -299,7 +312,12 @@ impl Outbox {
         }
         kept::keep(&tx, lane, &page.kept(self.config.inbox_retention_hours)).await?;
         table::remove(&tx, lane, &page.done).await?;
-        tx.commit().await?;
+        if let Err(error) = tx.commit().await {
+            if matches!(error, TxError::CommitUnanswered(_)) {
+                overflowed.iter().for_each(|(name, count)| self.committed_perhaps(name, *count));
+            }
+            return Err(error);
+        }
         if let Some(lane) = self.lock().get(lane) {
             lane.waiting.fetch_sub(page.done.len() as i64, Ordering::Relaxed);
         }

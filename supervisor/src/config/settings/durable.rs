@@ -38,6 +38,10 @@ pub struct DurableConfig {
     pub inbox_retention_hours: u64,
     /// Ids that one capability remembers.
     pub inbox_ids: u64,
+    /// How far the clocks of hosts may be apart: ids are remembered for so much longer.
+    pub clock_skew_ms: u64,
+    /// Events that one capability keeps for those who subscribe later.
+    pub kept_events: u64,
     /// Messages that may wait in a capability's outbox before asks may send no more.
     pub outbox_messages: u64,
     /// Events of one lane that wait in their publisher's database for one subscriber.
@@ -63,6 +67,8 @@ impl Default for DurableConfig {
             after_dead: AfterDead::Continue,
             inbox_retention_hours: 168,
             inbox_ids: 10_000_000,
+            clock_skew_ms: 300_000,
+            kept_events: 1_000_000,
             outbox_messages: 100_000,
             overflow_messages: 1_000_000,
         }

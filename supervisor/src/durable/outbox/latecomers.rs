@@ -81,8 +81,13 @@ impl Outbox {
         let first = self.numbers(&overflow, copies.len()).ok_or(TxError::Fenced)?;
         table::insert(&tx, &overflow, first, &copies).await?;
         kept::mark(&tx, &Mark { lane, event, subscriber, since: *since, through }).await?;
-        tx.commit().await?;
-        self.committed(&overflow, copies.len());
+        match tx.commit().await {
+            Ok(()) => self.committed(&overflow, copies.len()),
+            Err(error) => {
+                self.committed_perhaps(&overflow, copies.len());
+                return Err(error);
+            }
+        }
         if all {
             tracing::info!(event = %event, subscriber = %subscriber, lane, "a subscriber gets what was kept before it came");
         }

@@ -230,3 +230,23 @@ async fn what_nobody_keeps_cannot_be_had_from_before() {
     let refused = Handles::<Curious>::of_actor().check_subscriptions().unwrap_err().to_string();
     assert!(refused.contains("`shop.noted.v1`") && refused.contains("RETAINED_HOURS"), "{refused}");
 }
+
+#[tokio::test]
+async fn no_more_is_kept_than_may_be_and_the_oldest_go() {
+    let t = Stage::start(&["press"], |_| {}).await;
+    print(&t, 0..10).await;
+    t.at_rest("press").await;
+    relayed(&t, "press").await;
+    let few = |s: &mut Settings| s.durable.kept_events = 3;
+    let t = Stage::again(t.end().await, &["press"], few).await;
+    let database = t.database("press");
+    let bounded = async {
+        while tables::kept::count(database.reads()).await.unwrap() > 3 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    t.run(bounded).await;
+    drop(database);
+    let t = Stage::again(t.end().await, &["press", "archive"], few).await;
+    assert_eq!(t.words("archive", 3).await, ["0007", "0008", "0009"]);
+}

@@ -63,6 +63,12 @@ pub(crate) async fn lanes(db: &impl ConnectionTrait) -> Result<Vec<String>, DbEr
     rows(db, "SELECT DISTINCT lane FROM essaim_kept", [], |row| row.try_get_by_index(0)).await
 }
 
+/// How many are kept.
+pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    let count = row(db, "SELECT count(*) FROM essaim_kept", [], |row| number(row, 0)).await?;
+    Ok(count.unwrap_or(0))
+}
+
 /// Forgets events that are kept no longer, the first of them, `most` in one statement; how many those were.
 pub(crate) async fn prune(db: &impl ConnectionTrait, now_ms: u64, most: u32) -> Result<u64, DbErr> {
     let sql = "DELETE FROM essaim_kept WHERE (lane, seq) IN \
