@@ -4,7 +4,7 @@
 //!
 //! - [`panics`], [`starts`], [`blocking`]: one capability misbehaves, in a node of the test's own process, and the
 //!   others go on. [`actors`]: those capabilities. [`log`]: what the node wrote meanwhile.
-//! - [`overload`]: ten times as much as a capability can do.
+//! - [`overload`]: ten times as much as a capability can do. [`full`]: more than can be stored.
 //! - [`buyers`]: more buyers than there are pieces.
 //! - [`crash`]: a process that is killed between the steps of an order, or away when its step comes.
 //! - [`shown`]: the stock that is shown while it changes.
@@ -16,6 +16,7 @@ mod blocking;
 mod buyers;
 mod clients;
 mod crash;
+mod full;
 mod locks;
 mod log;
 mod outage;

@@ -1,25 +1,10 @@
 //! Turns of keys.
 
-use essaim_contract::{MessageId, Metadata};
-use serde_bytes::ByteBuf;
-
 use super::*;
+use crate::durable::record::tests::record;
 
 fn job(id: u64, key: &str) -> Job {
-    let record = Record {
-        id: MessageId::planned("test", id).unwrap(),
-        name: "shop.sell.v1".into(),
-        key: Some(key.into()),
-        at: 0,
-        not_before: None,
-        expires: None,
-        kept: None,
-        trace: String::new(),
-        principal: None,
-        meta: Metadata::new(),
-        body: ByteBuf::new(),
-        control: None,
-    };
+    let record = record(id, Some(key));
     Job { record, order: key.into(), offset: id, position: Position(id, 0), doubtful: false }
 }
 
