@@ -1,10 +1,15 @@
 //! A process that dies before and after each step on the way of an order, and starts again.
 
+use std::collections::BTreeMap;
+
 use super::check::{is_as_told, ledgers_balance};
-use super::shoppers::Shoppers;
-use crate::support::{Cluster, ClusterBuilder, Redis, eventually};
+use super::shoppers::{Known, Shoppers};
+use crate::support::{Api, Cluster, ClusterBuilder, Redis, eventually};
 
 const STOCK: u64 = 100_000;
+const SHOPPERS: usize = 3;
+/// Acknowledgements after a crash: enough that every shopper has gone on.
+const AFTERWARDS: usize = 6;
 
 /// Every point on the way from a transaction over relay and log to the acknowledgement.
 const POINTS: &[&str] = &[
@@ -25,40 +30,78 @@ const POINTS: &[&str] = &[
 
 #[test]
 fn in_one_process_a_crash_at_any_step_loses_and_doubles_nothing() {
-    crash_everywhere(Cluster::single(), "main", POINTS);
+    crash_everywhere(Cluster::single(), "main");
 }
 
 #[test]
 fn over_redis_a_crash_at_any_step_loses_and_doubles_nothing() {
     let redis = Redis::durable();
-    crash_everywhere(Cluster::of("config/split.toml").over(&redis), "shop", POINTS);
+    crash_everywhere(Cluster::of("config/split.toml").over(&redis), "shop");
 }
 
 /// The node that hosts catalog and orders dies at one point after the other.
-fn crash_everywhere(cluster: ClusterBuilder, node: &str, points: &[&str]) {
-    let mut cluster = cluster
-        .set("gateway.rate_limit_per_second", 0)
-        .set("durable.backoff_first_ms", 20)
-        .set("durable.backoff_most_ms", 500)
-        .set("orders.wait_ms", 50)
-        .start();
-    let admin = cluster.admin();
-    let product = admin.product("TEA", 450, STOCK);
-    let shoppers = Shoppers::start(3, &admin, &product);
-    for point in points {
-        let node = cluster.node(node);
-        node.stop();
+fn crash_everywhere(cluster: ClusterBuilder, node: &str) {
+    let mut shop = Shop::start(cluster, node);
+    for point in POINTS {
         // Not the first time, so that others are under way, at other stages.
         let time = if point.starts_with("takeover") { 1 } else { 4 };
-        node.crash_at(&format!("{point}@{time}"));
+        shop.crash(&format!("{point}@{time}"));
+    }
+    shop.cluster.stop();
+}
+
+/// A cluster that sells one product, and what its customers know.
+struct Shop {
+    cluster: Cluster,
+    /// The node that dies.
+    node: String,
+    admin: Api,
+    product: String,
+    known: BTreeMap<String, Known>,
+}
+
+impl Shop {
+    fn start(cluster: ClusterBuilder, node: &str) -> Self {
+        let cluster = cluster
+            .set("gateway.rate_limit_per_second", 0)
+            // No load balancer is to notice that a gateway leaves.
+            .set("drain.announce_ms", 0)
+            .set("durable.backoff_first_ms", 20)
+            .set("durable.backoff_most_ms", 500)
+            .set("orders.wait_ms", 50)
+            .start();
+        let admin = cluster.admin();
+        let product = admin.product("TEA", 450, STOCK);
+        Self { cluster, node: node.into(), admin, product, known: BTreeMap::new() }
+    }
+
+    /// While customers are at work the node dies at that point and starts again. Then all must be as they were told.
+    #[track_caller]
+    fn crash(&mut self, point: &str) {
+        let shoppers = Shoppers::start(SHOPPERS, point, &self.admin, &self.product);
+        self.dies_at(point);
+        self.goes_on(shoppers);
+    }
+
+    /// Starts the node anew, and waits until it has died at that point.
+    #[track_caller]
+    fn dies_at(&mut self, point: &str) {
+        let node = self.cluster.node(&self.node);
+        node.stop();
+        node.crash_at(point);
         node.start();
         eventually(&format!("the crash at {point}"), || (!node.is_running()).then_some(()));
-        assert!(node.process().has_line(&format!("crashing at {point}")), "it ended otherwise");
-        node.restart();
-        shoppers.acknowledged_more(6);
+        let name = point.split('@').next().expect("a point has a name");
+        assert!(node.process().has_line(&format!("crashing at {name}")), "it ended otherwise");
     }
-    let known = shoppers.stop();
-    is_as_told(&admin, &product, STOCK, &known);
-    ledgers_balance(&cluster.node(node).admin());
-    cluster.stop();
+
+    /// Starts the node that has died, and asserts that what its customers were told is so once they have gone on.
+    #[track_caller]
+    fn goes_on(&mut self, shoppers: Shoppers) {
+        self.cluster.node(&self.node).restart();
+        shoppers.acknowledged_more(AFTERWARDS);
+        self.known.extend(shoppers.stop());
+        is_as_told(&self.admin, &self.product, STOCK, &self.known);
+        ledgers_balance(&self.cluster.node(&self.node).admin());
+    }
 }

@@ -73,7 +73,7 @@ fn chaos(mut cluster: Cluster, mut redis: Option<Redis>, nodes: &[&str], faults:
     println!("ESSAIM_CHAOS_SEED={seed} ESSAIM_CHAOS_ROUNDS={rounds}");
     let admin = cluster.admin();
     let product = admin.product("TEA", 450, STOCK);
-    let shoppers = Shoppers::start(SHOPPERS, &admin, &product);
+    let shoppers = Shoppers::start(SHOPPERS, "shopper", &admin, &product);
     let mut dice = Dice(seed);
     for _ in 0..rounds {
         shoppers.acknowledged_more(BETWEEN);

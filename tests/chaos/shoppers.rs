@@ -29,6 +29,8 @@ pub struct Shoppers {
 }
 
 struct Shared {
+    /// Begins their idempotency keys, so that these are not those of others.
+    tag: String,
     api: Api,
     product: String,
     known: Mutex<BTreeMap<String, Known>>,
@@ -38,9 +40,10 @@ struct Shared {
 }
 
 impl Shoppers {
-    /// That many customers of one product, all logged in as this client is.
-    pub fn start(count: usize, api: &Api, product: &str) -> Self {
+    /// That many customers of one product, all logged in as this client is. Those of another tag are others.
+    pub fn start(count: usize, tag: &str, api: &Api, product: &str) -> Self {
         let shared = Arc::new(Shared {
+            tag: tag.into(),
             api: api.within(ANSWER_WITHIN),
             product: product.into(),
             known: Mutex::default(),
@@ -98,7 +101,7 @@ impl Shared {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let (key, quantity) = (format!("shopper-{number}-{round}"), (number + round) as u64 % 4 + 1);
+            let (key, quantity) = (format!("{}-{number}-{round}", self.tag), (number + round) as u64 % 4 + 1);
             let lines = json!({ "lines": [{ "product_id": self.product, "quantity": quantity }] });
             let api = self.api.with("Idempotency-Key", &key);
             let answer =
