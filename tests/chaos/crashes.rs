@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::{is_as_told, ledgers_balance};
+use super::leavers::Leaver;
 use super::shoppers::{Known, Shoppers};
 use crate::support::{Api, Cluster, ClusterBuilder, Redis, eventually};
 
@@ -28,6 +29,9 @@ const POINTS: &[&str] = &[
     "takeover.after-fence",
 ];
 
+/// Those that a message passes which is put off, as the one is that forgets a customer again.
+const PUT_OFF: &[&str] = &["settle.before-commit", "settle.after-commit"];
+
 #[test]
 fn in_one_process_a_crash_at_any_step_loses_and_doubles_nothing() {
     crash_everywhere(Cluster::single(), "main");
@@ -45,7 +49,14 @@ fn crash_everywhere(cluster: ClusterBuilder, node: &str) {
     for point in POINTS {
         // Not the first time, so that others are under way, at other stages.
         let time = if point.starts_with("takeover") { 1 } else { 4 };
-        shop.crash(&format!("{point}@{time}"));
+        shop.crash(&format!("{point}@{time}"), || {});
+    }
+    for point in PUT_OFF {
+        let leaver = Leaver::with_an_order(&shop.cluster.api(), &shop.admin, point);
+        shop.crash(point, || {
+            leaver.tries_to_leave();
+        });
+        leaver.is_forgotten();
     }
     shop.cluster.stop();
 }
@@ -69,28 +80,34 @@ impl Shop {
             .set("durable.backoff_first_ms", 20)
             .set("durable.backoff_most_ms", 500)
             .set("orders.wait_ms", 50)
+            // Late enough that it is put off on a busy machine, too, and soon enough that the test can wait for it.
+            .set("orders.forget_again_ms", 3_000)
             .start();
         let admin = cluster.admin();
         let product = admin.product("TEA", 450, STOCK);
         Self { cluster, node: node.into(), admin, product, known: BTreeMap::new() }
     }
 
-    /// While customers are at work the node dies at that point and starts again. Then all must be as they were told.
+    /// While customers are at work the node dies at that point, which is reached by them or by what is done `meanwhile`, and
+    /// starts again. Then all must be as they were told.
     #[track_caller]
-    fn crash(&mut self, point: &str) {
+    fn crash(&mut self, point: &str, meanwhile: impl Fn()) {
         let shoppers = Shoppers::start(SHOPPERS, point, &self.admin, &self.product);
-        self.dies_at(point);
+        self.dies_at(point, meanwhile);
         self.goes_on(shoppers);
     }
 
     /// Starts the node anew, and waits until it has died at that point.
     #[track_caller]
-    fn dies_at(&mut self, point: &str) {
+    fn dies_at(&mut self, point: &str, meanwhile: impl Fn()) {
         let node = self.cluster.node(&self.node);
         node.stop();
         node.crash_at(point);
         node.start();
-        eventually(&format!("the crash at {point}"), || (!node.is_running()).then_some(()));
+        eventually(&format!("the crash at {point}"), || {
+            meanwhile();
+            (!node.is_running()).then_some(())
+        });
         let name = point.split('@').next().expect("a point has a name");
         assert!(node.process().has_line(&format!("crashing at {name}")), "it ended otherwise");
     }
