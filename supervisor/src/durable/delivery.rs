@@ -11,7 +11,7 @@ pub(crate) struct Delivery {
     pub partition: u32,
     /// The epoch of the partition's owner; a transaction under a lower one than the database knows is refused.
     pub epoch: u64,
-    /// The message's offset in its partition.
+    /// The message's offset as the inbox remembers it.
     pub offset: u64,
     /// Where it waits in the database, if that is where it comes from.
     pub parked: Option<u64>,

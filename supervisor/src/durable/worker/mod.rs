@@ -223,7 +223,7 @@ impl Worker {
         };
         // An id that is under way is looked up again when its turn comes.
         let doubtful = !self.ids.insert(record.id.clone());
-        Job { record, order, offset, position, doubtful }
+        Job { record, order, offset: self.owner.place(offset), position, doubtful }
     }
 
     fn arrive(&mut self, job: Job, offsets: Option<&Vec<u64>>) {

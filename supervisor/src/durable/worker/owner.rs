@@ -20,6 +20,7 @@ use crate::config::DurableConfig;
 use crate::durable::delivery::Delivery;
 use crate::durable::outbox::Outbox;
 use crate::durable::record::Record;
+use crate::durable::sender::partition_of;
 use crate::durable::soon;
 use crate::durable::worker::queue::{Job, Tries};
 use crate::guard::panic_text;
@@ -33,6 +34,11 @@ use crate::trace::TraceContext;
 /// The longest wait for a capability that cannot take messages now before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Logs that are told apart by a hash of their names.
+const LOGS: u32 = 1 << 22;
+/// Bits of an offset of one log; with those for [`LOGS`] they make a positive number of the database.
+const OFFSET_BITS: u32 = 40;
+
 /// A partition, owned by this node.
 pub(crate) struct Owner {
     pub partition: Partition,
@@ -42,6 +48,8 @@ pub(crate) struct Owner {
     pub env: Env,
     /// The capability's database and the way out of it; none: nothing is remembered of what was applied.
     pub base: Option<Base>,
+    /// What tells the log that its messages come from apart from others, below [`LOGS`].
+    pub log: u32,
     /// The last number of a parked message.
     pub last_seq: Cell<u64>,
     /// Whether the work is to stop.
@@ -84,6 +92,17 @@ pub(crate) enum Attempt {
 impl Owner {
     pub fn number(&self) -> u32 {
         self.partition.number
+    }
+
+    /// The number of a log.
+    pub fn log(name: &str) -> u32 {
+        partition_of(name, LOGS)
+    }
+
+    /// A message's offset as the inbox remembers it. Every log counts from 0, and a copy of a message that another log had
+    /// before, perhaps at the same offset, is not that message delivered again.
+    pub fn place(&self, offset: u64) -> u64 {
+        (u64::from(self.log) << OFFSET_BITS) | offset
     }
 
     /// The next number of a parked message: an even one. The odd one before it is for a dead letter that is tried again

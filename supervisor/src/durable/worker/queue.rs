@@ -19,6 +19,7 @@ pub(crate) type Order = Rc<str>;
 pub(crate) struct Job {
     pub record: Record,
     pub order: Order,
+    /// Its offset as the inbox remembers it.
     pub offset: u64,
     /// The entry that it came in.
     pub position: Position,

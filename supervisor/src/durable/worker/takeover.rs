@@ -53,7 +53,8 @@ impl Takeover {
     /// The database's; nothing has changed then, or taking over again does no harm.
     pub async fn begin(claim: Claim) -> Result<Took, TxError> {
         let Claim { partition, epoch, log, host, config, env, base, stop } = claim;
-        let owner = Owner { partition, epoch, host, config, env, base, last_seq: Cell::new(0), stop };
+        let (number, last_seq) = (Owner::log(&log), Cell::new(0));
+        let owner = Owner { partition, epoch, host, config, env, base, log: number, last_seq, stop };
         let mut queue = Queue::default();
         if let Some(base) = owner.base.clone() {
             let tx = base.database.begin(None, Track::default()).await?;

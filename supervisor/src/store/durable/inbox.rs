@@ -1,8 +1,8 @@
 //! The messages that were applied, by id.
 //!
 //! An id comes again in two ways. With the offset that it had, the log delivers the same message again: its transaction
-//! was committed, its acknowledgement was not. With another offset a sender has stored the message again: a duplicate,
-//! which is remembered too and counted once.
+//! was committed, its acknowledgement was not. With another offset a sender has stored the message again, or it was
+//! taken along to another log: a duplicate, which is remembered too and counted once.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::{int, number, row, run, statement};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark<'a> {
     pub id: &'a str,
-    /// Its offset in its partition.
+    /// Its offset in its partition of its log; offsets of different logs differ.
     pub offset: u64,
     /// The later of the time that its id carries and of now: the id counts its age from here.
     pub at_ms: u64,
