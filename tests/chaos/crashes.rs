@@ -43,6 +43,20 @@ fn over_redis_a_crash_at_any_step_loses_and_doubles_nothing() {
     crash_everywhere(Cluster::of("config/split.toml").over(&redis), "shop");
 }
 
+#[test]
+fn a_crash_while_messages_are_taken_along_to_redis_loses_and_doubles_nothing() {
+    let redis = Redis::durable();
+    let mut shop = Shop::start(Cluster::single(), "main");
+    let shoppers = Shoppers::start(SHOPPERS, "mover", &shop.admin, &shop.product);
+    shoppers.acknowledged_more(AFTERWARDS);
+    // What it has read and not applied is still in the embedded log.
+    shop.dies_at("worker.after-read@4", || {});
+    shop.cluster.node("main").set("bridge.url", redis.url());
+    shop.dies_at("moving.after-append", || {});
+    shop.goes_on(shoppers);
+    shop.cluster.stop();
+}
+
 /// The node that hosts catalog and orders dies at one point after the other.
 fn crash_everywhere(cluster: ClusterBuilder, node: &str) {
     let mut shop = Shop::start(cluster, node);
@@ -101,7 +115,9 @@ impl Shop {
     #[track_caller]
     fn dies_at(&mut self, point: &str, meanwhile: impl Fn()) {
         let node = self.cluster.node(&self.node);
-        node.stop();
+        if node.is_running() {
+            node.stop();
+        }
         node.crash_at(point);
         node.start();
         eventually(&format!("the crash at {point}"), || {

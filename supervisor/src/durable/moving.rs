@@ -17,6 +17,7 @@ use crate::Env;
 use crate::bridge::EmbeddedLog;
 use crate::bridge::log::{Acknowledge, Entry, Log, LogError, Partition, Position, Reading, Tally, Tending};
 use crate::config::Settings;
+use crate::crash;
 use crate::store::DatabaseError;
 
 /// Entries that are moved at a time.
@@ -121,6 +122,7 @@ impl Mover {
                 let Some(last) = entries.last() else { break };
                 after = last.position;
                 self.send(&partition, &entries).await?;
+                crash::point("moving.after-append");
                 let acknowledge = Acknowledge {
                     partition: partition.clone(),
                     epoch: owned.epoch,
