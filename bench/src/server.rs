@@ -25,6 +25,12 @@ impl Server {
     pub fn id(&self) -> u32 {
         self.0.id()
     }
+
+    /// Asks it to end (SIGTERM).
+    pub fn terminate(&self) -> Result<(), Error> {
+        let asked = Command::new("kill").args(["-TERM", &self.id().to_string()]).status()?;
+        asked.success().then_some(()).ok_or_else(|| "kill failed".into())
+    }
 }
 
 impl Drop for Server {

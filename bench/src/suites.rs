@@ -17,7 +17,10 @@ pub fn run(names: &[String], rounds: usize) -> Result<String, Error> {
         match *suite {
             "local" => comparisons.extend(local()),
             "remote" => comparisons.extend(REMOTE),
-            "durable" => comparisons.extend(DURABLE),
+            "durable" => {
+                comparisons.extend(DURABLE);
+                measures.extend(HANDOVER);
+            }
             "requests" => comparisons.extend(REQUESTS),
             _ => measures.extend(START),
         }
@@ -125,6 +128,12 @@ const DURABLE: [Comparison; 7] = [
         theirs: &["durable", "bare", "p99"],
         aim: Aim::Open,
     },
+];
+
+const HANDOVER: [Measure; 3] = [
+    Measure { what: "a partition stands still, its host killed", unit: "ms", case: &["durable", "handover", "killed"] },
+    Measure { what: "the same, a host told to leave", unit: "ms", case: &["durable", "handover", "left"] },
+    Measure { what: "the same, another host come", unit: "ms", case: &["durable", "handover", "joined"] },
 ];
 
 const REQUESTS: [Comparison; 2] = [

@@ -1,7 +1,8 @@
-//! Durable messages: stored, handled in another process, acknowledged.
+//! Durable messages: stored, handled in another process, acknowledged; and handed over from one process to another.
 
 mod bare;
 mod essaim;
+mod handover;
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -20,10 +21,11 @@ const TIMED: usize = 4_000;
 /// The bytes of a message of the bare client; those of ours are about as many.
 const BYTES: usize = 128;
 
-/// Thousands of messages a second, or microseconds from sending to handling.
+/// Thousands of messages a second, microseconds from sending to handling, or milliseconds of a handover.
 pub fn run(system: &str, what: &str) -> Result<f64, Error> {
     let scratch = Scratch::new()?;
     match (system, what) {
+        ("handover", what) => handover::run(what, &scratch),
         ("essaim", "embedded") => essaim::embedded(&scratch),
         ("bare", "embedded") => bare::embedded(&scratch),
         ("essaim", "p50" | "p99") => {
@@ -64,6 +66,7 @@ fn throughput(system: &str, database: &str, redis: &Kept, scratch: &Scratch) -> 
 /// The process that handles.
 pub fn work(words: &[String]) -> Result<(), Error> {
     match words {
+        [handover, name, port, scratch] if handover == "handover" => handover::host(name, port, scratch.as_ref()),
         [system, database, scratch] if system == "essaim" => essaim::work(database, scratch.as_ref()),
         [_, _, _] => bare::work(),
         _ => Err("work SYSTEM DATABASE DIRECTORY".into()),
