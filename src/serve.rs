@@ -76,16 +76,28 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
         if !matches!(&ended, Err(fatal) if fatal.code == exit::SUPERSEDED) {
             tokio::select! {
                 () = node.drain() => {}
-                signal = signals.next() => {
-                    tracing::warn!(signal, "ended at once by a second signal");
-                    // Leaving by return would wait for computations that are still running.
-                    #[allow(clippy::disallowed_methods)]
-                    std::process::exit(exit::SECOND_SIGNAL.into());
-                }
+                signal = signals.next() => end_at_once(signal, &ended),
             }
         }
         ended
     })
+}
+
+/// Ends the process while it drains: by a second signal, or by a first one where the node was ending by itself.
+fn end_at_once(signal: &str, ended: &Result<(), Fatal>) -> ! {
+    let code = match ended {
+        Ok(()) => {
+            tracing::warn!(signal, "ended at once by a second signal");
+            exit::SECOND_SIGNAL
+        }
+        Err(fatal) => {
+            print::line(&format!("essaim: {fatal}"));
+            fatal.code
+        }
+    };
+    // Leaving by return would wait for computations that are still running.
+    #[allow(clippy::disallowed_methods)]
+    std::process::exit(code.into())
 }
 
 /// Serves the commands for operators on this machine. A node that keeps nothing here has no directory for a socket, and is

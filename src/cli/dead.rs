@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{DeadPage, DropDead, ListDead, MOST_LETTERS, Place, ReplayDead, ShowDead};
+use essaim_supervisor::operations::{
+    AskLedger, DeadPage, DropDead, ListDead, MOST_LETTERS, Place, ReplayDead, ShowDead,
+};
 use essaim_supervisor::{Roster, run as run_here};
 
 use self::sheet::{sheet, table};
 use self::told::{Told, each_once, letters};
 use super::confirm::confirm;
 use super::operator::{At, Operator, not_known, tell_away};
-use super::{Global, print};
+use super::{Global, ledger, print};
 
 /// `essaim dead`
 #[derive(Debug, Args)]
@@ -149,6 +151,12 @@ fn page(
     operator.ask(&ListDead { capability, reason, name, until_ms, after, most })
 }
 
+/// Whether nothing was found since there is nothing, and not since nobody knows a capability of that name.
+fn is_known(operator: &Operator, which: &Which) -> Result<(), Fatal> {
+    let Some(capability) = &which.capability else { return Ok(()) };
+    ledger::is_known(capability, &operator.ask(&AskLedger { capability: Some(capability.clone()) })?)
+}
+
 fn list(operator: &Operator, arguments: &ListArgs) -> Result<(), Fatal> {
     let mut all = DeadPage::default();
     loop {
@@ -163,6 +171,9 @@ fn list(operator: &Operator, arguments: &ListArgs) -> Result<(), Fatal> {
         }
     }
     tell_away(&all.away);
+    if all.letters.is_empty() {
+        is_known(operator, &arguments.which)?;
+    }
     if arguments.json {
         print::json(&all);
     } else {
@@ -218,6 +229,9 @@ fn replay_all(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> 
     let first = page(operator, which, None, None, MOST_LETTERS)?;
     let (mut told, mut after) = (Told::default(), None);
     told.hear(&first.away);
+    if first.letters.is_empty() {
+        is_known(operator, which)?;
+    }
     // A letter that dies again meanwhile is not replayed again.
     let until_ms = Some(first.asked_at_ms);
     let capability = which.capability.clone();

@@ -38,8 +38,11 @@ pub fn run(roster: &Roster, global: &Global, arguments: &LedgerArgs) -> Result<(
     } else {
         print::page(&table(&ledger, arguments.at_rest));
     }
+    if let Some(capability) = &arguments.capability {
+        is_known(capability, &ledger)?;
+    }
     if !arguments.at_rest {
-        return Ok(());
+        return if ledger.away.is_empty() { Ok(()) } else { Err(not_known("what became of all messages")) };
     }
     let wrong: Vec<String> = ledger.lines.iter().filter_map(imbalance).collect();
     match (wrong.is_empty(), ledger.away.is_empty()) {
@@ -49,6 +52,17 @@ pub fn run(roster: &Roster, global: &Global, arguments: &LedgerArgs) -> Result<(
     }
 }
 
+/// Whether the log knows a capability: each that it knows has partitions, or a host that did not answer.
+///
+/// # Errors
+/// If it does not.
+pub fn is_known(capability: &str, ledger: &Ledger) -> Result<(), Fatal> {
+    if ledger.lines.is_empty() && ledger.away.is_empty() {
+        return Err(Fatal::new(exit::DATA, format!("the log knows no capability `{capability}`")));
+    }
+    Ok(())
+}
+
 fn table(ledger: &Ledger, at_rest: bool) -> String {
     let heading = [
         "CAPABILITY",
@@ -56,7 +70,7 @@ fn table(ledger: &Ledger, at_rest: bool) -> String {
         "APPENDED",
         "HANDLED",
         "DUPLICATES",
-        "DEAD",
+        "DIED",
         "EXPIRED",
         "IN FLIGHT",
         "DIFFERENCE",
@@ -67,7 +81,7 @@ fn table(ledger: &Ledger, at_rest: bool) -> String {
         rows.push([
             line.capability.clone(),
             line.partition.to_string(),
-            line.appended.to_string(),
+            line.appended.saturating_add_signed(line.before).to_string(),
             line.handled.to_string(),
             line.duplicates.to_string(),
             line.dead.to_string(),

@@ -40,7 +40,7 @@ pub struct ListArgs {
 /// `essaim subscriptions drop`
 #[derive(Debug, Args)]
 pub struct DropArgs {
-    /// The event's wire name, such as catalog.reserved.v1
+    /// The event's wire name, such as catalog.stock_reserved.v1
     event: String,
     /// Who gets it
     capability: String,

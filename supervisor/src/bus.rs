@@ -202,14 +202,14 @@ impl Bus {
         if let Some(remote) = self.remote.get() {
             match codec::encode(&message) {
                 Ok(body) => remote.broadcast(&wire_name::<S>(), &body, call.trace.text().as_str()),
-                Err(error) => tracing::error!(message = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
+                Err(error) => tracing::error!(name = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
             }
         }
         let place = self.local.get().and_then(|l| l.by_type.get(&TypeId::of::<S>()));
         if let Some(place) = place {
             match place.host.admit(None) {
                 Ok(permit) => permit.deliver(place.entry, message, call.clone()),
-                Err(reason) => tracing::debug!(message = wire_name::<S>(), %reason, "a broadcast was missed"),
+                Err(reason) => tracing::debug!(name = wire_name::<S>(), %reason, "a broadcast was missed"),
             }
         }
     }
@@ -247,7 +247,7 @@ impl Bus {
         let deadline = self.env.now() + Duration::from_millis(self.settings.ask.timeout_ms);
         let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
         if let Err(reason) = hear(&place.host, place.entry, body, call) {
-            tracing::debug!(message = name, %reason, "a broadcast was missed");
+            tracing::debug!(name, %reason, "a broadcast was missed");
         }
     }
 

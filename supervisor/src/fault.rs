@@ -22,8 +22,8 @@ pub enum Fault<E = Never> {
 }
 
 /// The actor says no: `return Err(reject(OrderError::Empty))`.
-pub fn reject<E>(error: E) -> Fault<E> {
-    Fault::Rejected(error)
+pub fn reject<E>(error: impl Into<E>) -> Fault<E> {
+    Fault::Rejected(error.into())
 }
 
 /// The handler failed for a reason that is not business: `.map_err(fail)?`.

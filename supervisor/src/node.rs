@@ -274,8 +274,7 @@ async fn open_log(bus: &Arc<Bus>, keeps: bool) -> Result<(), NodeError> {
         return Ok(());
     };
     if let Some(weak) = log.weaker_than_configured().await {
-        let durability = settings.store.durability;
-        tracing::warn!(weak, ?durability, "durable messages survive less than store.durability says");
+        tracing::warn!("durable messages survive less than they should: {weak}");
     }
     let durable = Durable::start(log, settings, &bus.env);
     if !settings.bridge.url.is_empty() {

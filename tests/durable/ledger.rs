@@ -83,3 +83,13 @@ fn status_tells_what_became_of_all_messages() {
     let forged = stage.json(&["status"])["capabilities"]["shop"]["durable"]["ledger"].clone();
     assert!(forged["balances"] == false && forged["difference"].as_i64() < Some(0), "{forged}");
 }
+
+#[test]
+fn a_capability_that_the_log_does_not_know_is_told() {
+    let stage = Stage::embedded(&Probe::default());
+    for command in [&["ledger"][..], &["dead", "list"], &["dead", "replay", "--yes"]] {
+        let said = stage.essaim(&[command, &["--capability", "shpo"]].concat());
+        assert_eq!(said.code, Some(DATA), "{}", said.text);
+        assert!(said.text.contains("the log knows no capability `shpo`"), "{}", said.text);
+    }
+}

@@ -121,7 +121,7 @@ impl Handle<Do> for ProbeActor {
     async fn handle(&mut self, Do(deed): Do, _: &mut Cx) -> Result<String, Fault<String>> {
         match deed {
             Deed::Answer => Ok("answered".into()),
-            Deed::Reject => Err(reject("no".into())),
+            Deed::Reject => Err(reject("no")),
             Deed::Panic => panic!("asked to"),
             Deed::Wait => {
                 self.0.0.add_permits(1);

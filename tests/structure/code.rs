@@ -65,6 +65,28 @@ fn an_unwrap_outside_tests_is_found() {
     finds(nothing_is_unwrapped, &samples, &["a.rs:2"]);
 }
 
+/// A log line's text is its field `message`; another one of that name would hide it in JSON.
+fn log_lines_have_one_message(files: &Files) -> Vec<Breach> {
+    let lines = files.rust().filter(|f| !f.is_test()).flat_map(|f| f.shipped().map(move |(n, line)| (f, n, line)));
+    let events = lines.filter(|(_, _, line)| line.contains("tracing::") && line.contains("!("));
+    let doubled = events.filter(|(_, _, line)| {
+        let fields = line.split("!(").nth(1).unwrap_or_default();
+        fields.split(',').any(|field| matches!(field.split('=').next().map(str::trim), Some("message" | "%message")))
+    });
+    doubled.map(|(file, line, _)| file.breach(line, "a field called `message`; call it `name`")).collect()
+}
+
+#[test]
+fn what_a_log_line_says_is_its_only_message() {
+    keep(log_lines_have_one_message, "in JSON a second `message` hides what the line says");
+}
+
+#[test]
+fn a_second_message_in_a_log_line_is_found() {
+    let text = "tracing::error!(message, %id, \"dead\");\ntracing::warn!(name, messages, \"b\");\ntracing::info!(message = x, \"c\");";
+    finds(log_lines_have_one_message, &[("a.rs", text)], &["a.rs:1", "a.rs:3"]);
+}
+
 /// Clocks and generators that a simulation cannot pause or seed.
 const AMBIENT: &[&str] = &[
     "SystemTime::now",

@@ -60,6 +60,7 @@ impl From<Misfit> for ConfigError {
                 let section = path.rsplit_once('.').map_or("", |(section, _)| section);
                 let hint = match similar(key, known.iter().copied()) {
                     Some(meant) => format!("did you mean `{section}.{meant}`?"),
+                    None if known.is_empty() => format!("`{section}` has no settings"),
                     None => format!("`{section}` has {}", known.join(", ")),
                 };
                 format!("{source}unknown key `{path}`: {hint}")

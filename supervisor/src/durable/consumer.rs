@@ -287,6 +287,7 @@ async fn work(
         let _ = timeout(durable.pause(tries), stop.wait_for(|s| *s)).await;
     };
     tracing::debug!(capability = %partition.capability, partition = partition.number, epoch, "owns a partition");
+    takeover.left.iter().for_each(|log| durable.tell_left(log));
     let (_subscription, entries, in_flight) = durable.reader.subscribe(&partition);
     Worker::new(takeover, durable.log.clone(), in_flight).work(entries).await
 }

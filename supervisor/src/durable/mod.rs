@@ -34,6 +34,7 @@ mod worker;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ use self::reader::Reader;
 use self::sender::Sender;
 use crate::Env;
 use crate::backoff::Backoff;
+use crate::bridge::EmbeddedLog;
 use crate::bridge::log::Log;
 use crate::config::{DurableConfig, Settings};
 use crate::store::Database;
@@ -63,6 +65,8 @@ pub(crate) struct Durable {
     /// The outboxes of the capabilities that are hosted here.
     outboxes: Mutex<Vec<Arc<Outbox>>>,
     partitions: HashMap<String, u32>,
+    is_bridged: bool,
+    told_left: AtomicBool,
     env: Env,
 }
 
@@ -76,7 +80,8 @@ impl Durable {
         let reader = Reader::start(log.clone(), &config, env.clone());
         let host = format!("{}/{}", settings.node.name, env.id());
         let (leaving, outboxes, env) = (Leaving::new(), Mutex::default(), env.clone());
-        Arc::new(Self { log, sender, reader, config, host, leaving, outboxes, partitions, env })
+        let (is_bridged, told_left) = (!settings.bridge.url.is_empty(), AtomicBool::new(false));
+        Arc::new(Self { log, sender, reader, config, host, leaving, outboxes, partitions, is_bridged, told_left, env })
     }
 
     /// Opens the outbox of a capability whose database has been opened; on the first arbiter.
@@ -103,6 +108,18 @@ impl Durable {
         let outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let flushed = join_all(outboxes.iter().map(|outbox| outbox.flushed()));
         let _ = timeout(Duration::from_millis(self.config.send_timeout_ms), flushed).await;
+    }
+
+    /// Tells, once, that messages come from another log than before, unless they were taken along.
+    pub fn tell_left(&self, log: &str) {
+        let taken_along = log.starts_with(EmbeddedLog::KIND) && self.is_bridged;
+        if !taken_along && !self.told_left.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                before = log,
+                "messages come from another log than before (bridge.url was changed, or Redis was restarted empty): whatever \
+                 still waits in the one before, for whichever capability, waits until bridge.url leads there again"
+            );
+        }
     }
 
     /// The number of partitions that the configuration gives a capability.

@@ -80,7 +80,7 @@ impl Handle<Add> for SumsActor {
                 self.0 += ms as i64;
             }
             Add::Panic => panic!("asked to"),
-            Add::No => return Err(reject("no".into())),
+            Add::No => return Err(reject("no")),
             Add::Rate => self.0 *= cx.ask(Rate).await?,
             Add::Undeclared => return cx.ask(Add::Number(1)).await.map_err(Into::into),
         }

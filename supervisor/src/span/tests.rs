@@ -212,7 +212,7 @@ impl Handle<Order> for KitchenActor {
             Order::Slowly => tokio::time::sleep(Duration::from_secs(1)).await,
             Order::Badly => return Err(crate::fail("burnt")),
             Order::Madly => panic!("on fire"),
-            Order::Nothing => return Err(reject("nothing to cook".into())),
+            Order::Nothing => return Err(reject("nothing to cook")),
         }
         Ok(())
     }

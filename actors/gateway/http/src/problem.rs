@@ -9,7 +9,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
+use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, SendError};
 use serde::Serialize;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -177,6 +177,16 @@ impl Problem {
         }
     }
 
+    /// What became of a message that was to be stored, as a client is told: what surely was not stored is 503 with
+    /// `Retry-After`, unless it never can be (422), and an unknown outcome 504.
+    pub fn from_send(error: &SendError) -> Self {
+        match error {
+            SendError::NotStored { .. } | SendError::Full { .. } => Self::unavailable(error.to_string()),
+            SendError::Invalid { reason } => Self::unprocessable(reason.clone()),
+            SendError::Unknown { .. } => Self::outcome_unknown(error.to_string()),
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.0.status
@@ -286,6 +296,19 @@ mod tests {
         assert_eq!(ask(failed(FailureKind::Database)), (500, false));
         assert_eq!(ask(failed(FailureKind::Panicked)), (500, false));
         assert_eq!(ask(AskError::Unknown(Unknown::CommitUnanswered)), (504, false));
+    }
+
+    #[test]
+    fn what_became_of_a_send_decides_the_status() {
+        let send = |e: SendError| {
+            let response = Problem::from_send(&e).error_response();
+            (response.status().as_u16(), response.headers().contains_key(header::RETRY_AFTER))
+        };
+        let id = essaim_contract::MessageId::planned("a", 1).unwrap();
+        assert_eq!(send(SendError::Full { capability: "shop".into(), bound: "b".into() }), (503, true));
+        assert_eq!(send(SendError::NotStored { reason: "away".into() }), (503, true));
+        assert_eq!(send(SendError::Invalid { reason: "too large".into() }), (422, false));
+        assert_eq!(send(SendError::Unknown { id }), (504, false));
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub(crate) struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
+    /// How the identity of every such log begins.
+    pub const KIND: &str = "embedded/";
+
     /// Opens the log, and makes it if there is none. Its writer runs where this is called.
     ///
     /// # Errors

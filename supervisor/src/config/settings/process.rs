@@ -93,7 +93,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Pretty, slow_ms: 1_000 }
+        Self { filter: "info".into(), format: LogFormat::Pretty, slow_ms: 3_000 }
     }
 }
 

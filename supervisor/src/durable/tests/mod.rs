@@ -137,7 +137,7 @@ impl Apply<Note> for ShopActor {
         let tx = cx.begin().await?;
         write(&tx, &m.word).await?;
         match &*m.word {
-            "reject" => return Err(reject("never".into())),
+            "reject" => return Err(reject("never")),
             "fail" => return Err(fail("as it was told to")),
             "panic" => panic!("as it was told to"),
             "twice" if FAILURES.fetch_add(1, Ordering::Relaxed) < 2 => return Err(fail("not yet")),

@@ -46,8 +46,8 @@ pub(crate) async fn work(owner: Rc<Owner>, job: Rc<Job>, tries: Tries) -> Outcom
     let Some(reason) = reason else {
         return Outcome::Retry { due_ms: owner.next_try(tries), tries };
     };
-    let (message, id, attempts) = (&record.name, &record.id, tries.attempts);
-    tracing::error!(message, %id, reason = reason.as_str(), attempts, why, "a message is a dead letter now");
+    let (id, attempts) = (&record.id, tries.attempts);
+    owner.tell_death(record, reason, attempts, &why);
     let bytes = crate::durable::dead::encode_bare(record, reason, attempts, &why, owner.env.wall_ms());
     let dead = vec![(id.to_string(), bytes)];
     Outcome::Buried(Buried { tally: Tally { dead: 1, ..Tally::default() }, dead })

@@ -98,7 +98,7 @@ pub(crate) enum Ended {
 
 impl Worker {
     pub fn new(takeover: Takeover, log: Arc<dyn Log>, in_flight: Arc<InFlight>) -> Self {
-        let Takeover { owner, queue } = takeover;
+        let Takeover { owner, queue, .. } = takeover;
         let most_at_a_time = match owner.base {
             Some(_) => owner.host.instances().len(),
             None => owner.config.window,

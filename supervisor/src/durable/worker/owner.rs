@@ -137,13 +137,23 @@ impl Owner {
         if self.handler_of(record).is_some() { Reason::Attempts } else { Reason::Unsupported }
     }
 
+    /// Tells that a message is given up, in words that an operator can act on.
+    pub fn tell_death(&self, record: &Record, reason: Reason, attempts: u32, why: &str) {
+        let (capability, name, id, key) = (&self.partition.capability, &record.name, &record.id, &record.key);
+        let (key, reason, trace) = (key.as_deref().unwrap_or("-"), reason.as_str(), &record.trace);
+        tracing::error!(
+            %capability, name, %id, key, reason, attempts, why, trace,
+            "a message is a dead letter now: see `essaim dead show ID`, then replay or drop it"
+        );
+    }
+
     /// Has the actor apply a message; waits while the capability cannot take it, until the work stops.
     pub async fn attempt(&self, record: &Record, offset: u64, parked: Option<u64>) -> Attempt {
         let mut waits = 0;
         loop {
             if self.is_expired(record) {
-                let (message, id) = (&record.name, &record.id);
-                tracing::info!(message, %id, "a message expired before it was handled");
+                let (capability, name, id) = (&self.partition.capability, &record.name, &record.id);
+                tracing::info!(%capability, name, %id, "a message expired before it was handled");
                 return Attempt::Expired;
             }
             let why = match self.dispatch(record, offset, parked).await {

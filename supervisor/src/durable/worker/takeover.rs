@@ -24,6 +24,8 @@ const PAGE: u32 = 500;
 pub(crate) struct Takeover {
     pub owner: Owner,
     pub queue: Queue,
+    /// The log that the partition's messages came from until now, if it was another one.
+    pub left: Option<String>,
 }
 
 /// How it ended.
@@ -55,7 +57,7 @@ impl Takeover {
         let Claim { partition, epoch, log, host, config, env, base, stop } = claim;
         let (number, last_seq) = (Owner::log(&log), Cell::new(0));
         let owner = Owner { partition, epoch, host, config, env, base, log: number, last_seq, stop };
-        let mut queue = Queue::default();
+        let (mut queue, mut left) = (Queue::default(), None);
         if let Some(base) = owner.base.clone() {
             let tx = base.database.begin(None, Track::default()).await?;
             let before = match fence::take(&tx, owner.number(), epoch).await? {
@@ -66,18 +68,12 @@ impl Takeover {
                 logs::change(&tx, owner.number(), &before, &log).await?;
             }
             tx.commit().await?;
-            if !before.is_empty() && before != log {
-                let (capability, partition) = (&owner.partition.capability, owner.number());
-                tracing::warn!(
-                    %capability, partition, before, log,
-                    "messages come from another log now; what is still in the one before waits there"
-                );
-            }
+            left = (!before.is_empty() && before != log).then_some(before);
             crash::point("takeover.after-fence");
             owner.find(&base, &mut queue).await?;
             base.outbox.open(&base.lane, Outbox::floor(epoch)).await?;
         }
-        Ok(Took::Over(Box::new(Self { owner, queue })))
+        Ok(Took::Over(Box::new(Self { owner, queue, left })))
     }
 }
 

@@ -251,17 +251,16 @@ impl<'a> Work<'a> {
     }
 
     async fn bury(&self, from: From, reason: Reason, attempts: u32, why: String) -> Result<Outcome, Lost> {
-        let (message, id) = (&self.record.name, &self.record.id);
-        tracing::error!(message, %id, reason = reason.as_str(), attempts, why, "a message is a dead letter now");
+        self.owner.tell_death(self.record, reason, attempts, &why);
         let ordered = self.record.key.is_some();
         let held = ordered && self.owner.config.after_dead == AfterDead::Hold;
         let letter = DeadLetter {
-            id: id.to_string(),
+            id: self.record.id.to_string(),
             capability: self.owner.partition.capability.to_string(),
             partition: self.owner.number(),
             order_key: self.order.to_string(),
             ordered,
-            name: message.clone(),
+            name: self.record.name.clone(),
             reason,
             attempts,
             error: Some(why),

@@ -131,7 +131,7 @@ impl Apply<Sell> for TillActor {
         tx.send(Pack(2)).await?;
         tx.publish(Sold(to)).await?;
         match m {
-            Sell::No => return Err(reject("not today".into())),
+            Sell::No => return Err(reject("not today")),
             Sell::Never => return Err(fail("the till is stuck")),
             Sell::AtLast if tries < 2 => return Err(fail("not yet")),
             Sell::Well | Sell::AtLast => tx.commit().await?,
@@ -208,7 +208,7 @@ impl Actor for BareTill {
 impl Apply<Sell> for BareTill {
     async fn apply(&mut self, m: Sell, cx: &mut Cx) -> Result<(), Fault<String>> {
         match m {
-            Sell::No => Err(reject("not today".into())),
+            Sell::No => Err(reject("not today")),
             _ => cx.send(Pack(3)).await.map(drop).map_err(Into::into),
         }
     }
