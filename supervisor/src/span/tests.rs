@@ -91,8 +91,8 @@ async fn a_rejection_is_an_outcome_and_no_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_handler_is_told_though_its_trace_is_not_sampled() {
     let seen = seen_at(Level::INFO, false, Order::Slowly).await;
-    let line = seen.line("a handler was slow").expect("it took a second");
-    assert_eq!((line.level, line.field("ran_ms")), (Level::INFO, "1000.0"));
+    let line = seen.line("a handler was slow").expect("it took three seconds");
+    assert_eq!((line.level, line.field("ran_ms")), (Level::INFO, "3000.0"));
     assert!(line.field("trace").contains(&format!("{TRACE:032x}")), "{line:?}");
 }
 
@@ -209,7 +209,7 @@ impl Handle<Order> for KitchenActor {
     async fn handle(&mut self, order: Order, cx: &mut Cx) -> Result<(), Fault<String>> {
         match order {
             Order::Well => cx.ask(Fetch).await?,
-            Order::Slowly => tokio::time::sleep(Duration::from_secs(1)).await,
+            Order::Slowly => tokio::time::sleep(Duration::from_secs(3)).await,
             Order::Badly => return Err(crate::fail("burnt")),
             Order::Madly => panic!("on fire"),
             Order::Nothing => return Err(reject("nothing to cook")),
