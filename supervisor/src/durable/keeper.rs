@@ -138,15 +138,14 @@ impl Keeper {
             self.next = now + EVERY;
             if matches!(share, Share::First { .. }) {
                 results.push(self.outbox.adopt(|lane| self.is_gone(lane)).await.map_err(TxError::from));
-                let database = self.database.clone();
-                results.push(self.prune(&database).await);
+                results.push(self.prune().await);
             }
         }
         if now >= self.next_count {
             self.next_count = now + COUNT_EVERY;
             results.push(self.count(&self.database).await.map_err(TxError::from));
             if matches!(share, Share::First { .. }) {
-                results.push(self.bound_kept(&self.database).await);
+                results.push(self.bound_kept().await);
             }
         }
         for error in results.into_iter().filter_map(Result::err) {
@@ -171,11 +170,11 @@ impl Keeper {
     }
 
     /// Forgets what need not be remembered any more, not too much at a time: schedules wait meanwhile.
-    async fn prune(&mut self, database: &Database) -> Result<(), TxError> {
+    async fn prune(&mut self) -> Result<(), TxError> {
         let now = self.bus.env.wall_ms();
         let before = now.saturating_sub(self.retention_ms);
         for _ in 0..PRUNES_AT_A_TIME {
-            let tx = database.begin(None, Track::default()).await?;
+            let tx = self.database.begin(None, Track::default()).await?;
             let ids = inbox::prune(&tx, before, ROWS_AT_A_TIME).await?;
             let events = kept::prune(&tx, now, ROWS_AT_A_TIME).await?;
             kept::prune_marks(&tx, self.outbox.own_lane()).await?;
@@ -190,8 +189,8 @@ impl Keeper {
     }
 
     /// Forgets the oldest of the events that are kept if they are too many.
-    async fn bound_kept(&self, database: &Database) -> Result<(), TxError> {
-        let events = kept::count(database.reads()).await?;
+    async fn bound_kept(&self) -> Result<(), TxError> {
+        let events = kept::count(self.database.reads()).await?;
         let mut beyond = events.saturating_sub(self.most_kept);
         if beyond == 0 {
             return Ok(());
@@ -199,7 +198,7 @@ impl Keeper {
         let (capability, most) = (&self.host.name, self.most_kept);
         tracing::warn!(%capability, events, most, "durable.kept_events is reached: whoever subscribes later misses the oldest");
         while beyond > 0 {
-            let tx = database.begin(None, Track::default()).await?;
+            let tx = self.database.begin(None, Track::default()).await?;
             let most = u32::try_from(beyond).unwrap_or(u32::MAX).min(ROWS_AT_A_TIME);
             let gone = kept::prune(&tx, u64::MAX, most).await?;
             tx.commit().await?;

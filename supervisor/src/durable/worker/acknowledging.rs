@@ -59,7 +59,7 @@ impl Worker {
     /// Nothing of an entry is left to be done.
     pub(super) fn close(&mut self, position: Position, open: Open) {
         self.done.push(position);
-        self.buried.add(&open.buried);
+        self.buried.add(open.buried);
     }
 
     /// Acknowledges what is done, again and again until the log answers.

@@ -19,9 +19,9 @@ pub(crate) struct Buried {
 }
 
 impl Buried {
-    pub fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: Self) {
         self.tally.add(other.tally);
-        self.dead.extend(other.dead.iter().cloned());
+        self.dead.extend(other.dead);
     }
 }
 

@@ -374,8 +374,9 @@ impl Worker {
             outcome => {
                 match outcome {
                     Outcome::Buried(buried) => {
-                        let open = self.entries.get_mut(&job.position);
-                        open.into_iter().for_each(|open| open.buried.add(&buried));
+                        if let Some(open) = self.entries.get_mut(&job.position) {
+                            open.buried.add(buried);
+                        }
                     }
                     Outcome::Released { held, waits } => self.release(&job, held, waits),
                     _ => {}
