@@ -9,10 +9,12 @@
 //!
 //! - [`rounds`]: one fault after the other, in one process and in several.
 //! - [`crashes`]: a process that dies at each step between a transaction and its acknowledgement.
+//! - [`clocks`]: a wall clock that jumps.
 //! - [`shoppers`]: the customers, and what they were told; [`leavers`]: those who go away for good.
 //! - [`check`]: what must be so when all is up again.
 
 mod check;
+mod clocks;
 mod crashes;
 mod leavers;
 mod rounds;

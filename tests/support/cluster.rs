@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
-use super::{Api, Database, Namespace, Process, Redis, Scratch, Signal, eventually, free_port, repository};
+use super::{Api, Clock, Database, Namespace, Process, Redis, Scratch, Signal, eventually, free_port, repository};
 
 /// The e-mail address of the first administrator of every cluster.
 pub const ADMIN_EMAIL: &str = "admin@example.com";
@@ -38,6 +39,7 @@ pub struct ClusterBuilder {
     settings: Vec<String>,
     absent: Vec<String>,
     far: Option<Far>,
+    clock: Option<Arc<Clock>>,
 }
 
 /// The one node that is in a network namespace.
@@ -68,19 +70,20 @@ pub struct ClusterNode {
     data: Scratch,
     /// Where its next process dies.
     crash_at: Option<String>,
+    /// The wall clock of its processes, if it is not the machine's.
+    clock: Option<Arc<Clock>>,
 }
 
 impl Cluster {
     /// The cluster of a topology file, such as `config/split.toml`.
     pub fn of(topology: &str) -> ClusterBuilder {
-        ClusterBuilder { topology: Some(topology.to_string()), settings: Vec::new(), absent: Vec::new(), far: None }
+        ClusterBuilder::new(Some(topology.to_string()))
     }
 
     /// All capabilities in one process.
     pub fn single() -> ClusterBuilder {
         // Without the demo catalogue, which only `essaim run` has, every shape begins empty.
-        let settings = vec!["catalog.demo=false".into()];
-        ClusterBuilder { topology: None, settings, absent: Vec::new(), far: None }
+        ClusterBuilder::new(None).set("catalog.demo", false)
     }
 
     /// A client of the first gateway.
@@ -125,6 +128,10 @@ impl Cluster {
 }
 
 impl ClusterBuilder {
+    fn new(topology: Option<String>) -> Self {
+        Self { topology, settings: Vec::new(), absent: Vec::new(), far: None, clock: None }
+    }
+
     /// Sets a key in every node: `.set("ask.timeout_ms", 500)`.
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push(format!("{key}={}", value.to_string()));
@@ -150,6 +157,12 @@ impl ClusterBuilder {
             address: namespace.inner_address().to_string(),
             bridge_url: redis.far_url(),
         });
+        self
+    }
+
+    /// Has all nodes read that clock.
+    pub fn by(mut self, clock: &Arc<Clock>) -> Self {
+        self.clock = Some(clock.clone());
         self
     }
 
@@ -217,6 +230,7 @@ impl ClusterBuilder {
             process: None,
             data,
             crash_at: None,
+            clock: self.clock.clone(),
         }
     }
 }
@@ -306,6 +320,9 @@ impl ClusterNode {
         if let Some(point) = self.crash_at.take() {
             command.env("ESSAIM_CRASH_AT", point);
         }
+        if let Some(clock) = &self.clock {
+            clock.rule(&mut command);
+        }
         self.process = Some(Process::start(&self.name, command.args(&self.arguments)));
     }
 
@@ -322,7 +339,7 @@ impl ClusterNode {
         };
         let arguments = self.arguments.iter().map(own).collect();
         let (name, address, namespace) = (self.name.clone(), self.address.clone(), self.namespace.clone());
-        Self { name, arguments, address, admin_port, data, namespace, process: None, crash_at: None, ..*self }
+        Self { name, arguments, address, admin_port, data, namespace, process: None, crash_at: None, clock: self.clock.clone(), ..*self }
     }
 
     /// Its epoch, as it says at its admin listener.

@@ -8,6 +8,7 @@
 //! - [`Api`]: a client of its HTTP interface.
 //! - [`Load`]: customers of it, who count what they are told; [`Kept`], the connection that each of them keeps.
 //! - [`Raw`]: a client of bytes that need not be HTTP.
+//! - [`Clock`]: a wall clock that jumps.
 //! - [`Process`], [`Signal`]: a child process, its output, its end.
 //! - [`eventually`]: the one place that polls, for what no event announces.
 
@@ -25,6 +26,9 @@ pub use ports::free_port;
 
 mod process;
 pub use process::{Process, Signal, children_of, send};
+
+mod clock;
+pub use clock::Clock;
 
 mod scratch;
 pub use scratch::{Scratch, repository};
