@@ -339,7 +339,18 @@ impl ClusterNode {
         };
         let arguments = self.arguments.iter().map(own).collect();
         let (name, address, namespace) = (self.name.clone(), self.address.clone(), self.namespace.clone());
-        Self { name, arguments, address, admin_port, data, namespace, process: None, crash_at: None, clock: self.clock.clone(), ..*self }
+        Self {
+            name,
+            arguments,
+            address,
+            admin_port,
+            data,
+            namespace,
+            process: None,
+            crash_at: None,
+            clock: self.clock.clone(),
+            ..*self
+        }
     }
 
     /// Its epoch, as it says at its admin listener.

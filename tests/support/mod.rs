@@ -4,6 +4,7 @@
 //!
 //! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own.
 //! - [`Namespace`]: a network of one's own behind a link that can be cut.
+//! - [`Name`]: an address that leads to one server, and later to another.
 //! - [`Cluster`]: the platform in one `essaim` process or in several.
 //! - [`Api`]: a client of its HTTP interface.
 //! - [`Load`]: customers of it, who count what they are told; [`Kept`], the connection that each of them keeps.
@@ -41,6 +42,9 @@ pub use postgres::{Database, Postgres};
 
 mod api;
 pub use api::{Answer, Api};
+
+mod name;
+pub use name::Name;
 
 mod namespace;
 pub use namespace::Namespace;
