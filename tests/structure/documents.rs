@@ -1,5 +1,7 @@
 //! Configuration, guides and the commands they name.
 
+use std::collections::BTreeSet;
+
 use super::source::Files;
 use super::{Breach, finds, keep};
 
@@ -140,4 +142,38 @@ fn a_path_that_does_not_exist_is_found() {
     let map = "`src/main.rs` and `docs/`, then `src/gone.rs`, `/livez`, `a/b`\n`actors/none/`";
     let samples = [("ARCHITECTURE.md", map), ("src/main.rs", ""), ("docs/x.md", "")];
     finds(paths_exist, &samples, &["ARCHITECTURE.md:1", "ARCHITECTURE.md:2"]);
+}
+
+/// The table of faults names tests: between backticks, as functions are called.
+fn named_tests_exist(files: &Files) -> Vec<Breach> {
+    let is_name =
+        |word: &str| word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c));
+    let functions: BTreeSet<&str> = files
+        .rust()
+        .flat_map(|f| f.text.split("fn ").skip(1))
+        .filter_map(|after| after.split(['(', '<']).next())
+        .collect();
+    let mut breaches = Vec::new();
+    for file in files.all().filter(|f| f.path == "docs/faults.md") {
+        for (number, line) in file.lines() {
+            let names = line.split('`').skip(1).step_by(2).filter(|word| is_name(word));
+            let missing = names.filter(|name| !functions.contains(name));
+            breaches.extend(missing.map(|name| file.breach(number, format!("there is no test `{name}`"))));
+        }
+    }
+    breaches
+}
+
+#[test]
+fn the_tests_of_the_table_of_faults_exist() {
+    keep(named_tests_exist, "a promise whose test is gone is not kept by anybody");
+}
+
+#[test]
+fn a_test_that_does_not_exist_is_found() {
+    let samples = [
+        ("docs/faults.md", "| flushed | `is_restored`, `essaim dead` |\n| full | `is_said_once` |"),
+        ("tests/a.rs", "#[test]\nfn is_restored() {}\n"),
+    ];
+    finds(named_tests_exist, &samples, &["docs/faults.md:2"]);
 }
