@@ -10,6 +10,7 @@
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
 //! - [`cut`]: a network link that is cut without a word. [`mixed`]: one fault after the other.
+//! - [`leavers`]: attempts of customers who are gone.
 //!
 //! [`Load`]: crate::support::Load
 
@@ -19,5 +20,6 @@ mod claims;
 mod cut;
 mod drained;
 mod killed;
+mod leavers;
 mod mixed;
 mod stage;

@@ -70,6 +70,9 @@ pub struct OrdersSettings {
     /// How long after a user was deleted the user's orders are forgotten once more, in milliseconds. Longer than an access
     /// token is valid (`auth.access_token_seconds`): until then the user may still order.
     pub forget_again_ms: u64,
+    /// How long the idempotency keys of a user who was deleted stay taken, in hours: longer than an attempt can be on its
+    /// way.
+    pub key_retention_hours: u64,
 }
 
 impl Default for OrdersSettings {
@@ -81,6 +84,7 @@ impl Default for OrdersSettings {
             repair_every_ms: 5_000,
             repair_batch: 100,
             forget_again_ms: 3_600_000,
+            key_retention_hours: 168,
         }
     }
 }

@@ -64,7 +64,14 @@ async fn write_down<'a>(
         return Ok((order, waiter));
     }
     let taken = || fail(format_args!("order {} belongs to another attempt", order.id));
-    let known = store::known(&tx, subject, &order.id, key).await?.ok_or_else(taken)?;
+    let known = store::known(&tx, subject, &order.id, key).await?;
+    if let (None, Some(key)) = (&known, key)
+        && store::keys::is_forgotten(&tx, subject, key).await?
+    {
+        tx.rollback().await?;
+        return Err(reject(OrderError::KeyReused));
+    }
+    let known = known.ok_or_else(taken)?;
     tx.rollback().await?;
     if known.body_hash != body_hash {
         return Err(reject(OrderError::KeyReused));

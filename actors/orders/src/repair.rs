@@ -1,4 +1,4 @@
-//! Giving up orders that nobody could decide in time.
+//! Giving up orders that nobody could decide in time, and freeing keys whose time is over.
 
 use essaim_catalog_contract::Release;
 use essaim_orders_contract::{OrderRejected, OrderStatus, Rejection};
@@ -10,12 +10,17 @@ use crate::{OrdersActor, now_ms, store};
 pub(crate) const TIMER: &str = "repair";
 
 impl OrdersActor {
-    /// Rejects pending orders whose time is up, and has the stock released of others that are due: those that an earlier
+    /// Frees the keys of forgotten customers whose time is over, rejects pending orders whose time is up, and has the stock released of others that are due: those that an earlier
     /// version left half-way.
     ///
     /// Every node does so, and may do the same at once: for each order one of them does it, in one transaction.
     pub(crate) async fn repair(&self, cx: &mut Cx) -> Result<(), Fault> {
         let now_ms = now_ms(cx);
+        if store::keys::has_expired(cx.db(), now_ms).await? {
+            let tx = cx.begin().await?;
+            store::keys::free_expired(&tx, now_ms).await?;
+            tx.commit().await?;
+        }
         for (order_id, status) in store::due(cx.db(), now_ms, u64::from(self.shared.settings.repair_batch)).await? {
             let tx = cx.begin().await?;
             let given_up = match status {

@@ -8,6 +8,7 @@ use sea_orm::{Condition, FromQueryResult, IntoActiveModel, Iterable, QueryOrder,
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) mod keys;
 mod migrations;
 
 /// The tables of orders.
@@ -23,6 +24,10 @@ pub(crate) struct Model {
     /// The customer.
     subject: String,
     idempotency_key: Option<String>,
+    /// Customer and key in one, which no other order may have: it stays taken when the customer is forgotten.
+    key_hash: Option<String>,
+    /// When the key of a customer who was forgotten is free again.
+    key_until_ms: Option<i64>,
     /// Tells whether the same key comes with the same order.
     body_hash: String,
     status: String,
@@ -72,6 +77,8 @@ pub(crate) async fn insert(tx: &impl ConnectionTrait, new: New<'_>) -> Result<bo
         id: order.id.clone(),
         subject: new.subject.into(),
         idempotency_key: new.idempotency_key.map(Into::into),
+        key_hash: new.idempotency_key.map(|key| keys::hash(new.subject, key)),
+        key_until_ms: None,
         body_hash: new.body_hash.into(),
         status: order.status.to_string(),
         lines: to_json(&order.lines)?,
@@ -167,11 +174,14 @@ pub(crate) async fn cancel_pending(tx: &impl ConnectionTrait, subject: &str) -> 
     Ok(returning(tx, update).await?.into_iter().map(|row| row.id).collect())
 }
 
-/// Makes a customer's orders nobody's.
-pub(crate) async fn anonymize(tx: &impl ConnectionTrait, subject: &str) -> Result<(), DbErr> {
+/// Makes a customer's orders nobody's. Their keys stay taken until that moment, for attempts that are still on their way.
+pub(crate) async fn anonymize(tx: &impl ConnectionTrait, subject: &str, until_ms: i64) -> Result<(), DbErr> {
+    keys::mark(tx, subject).await?;
     let update = Entity::update_many()
         .col_expr(Column::Subject, Expr::value(NOBODY))
         .col_expr(Column::IdempotencyKey, Expr::value(Option::<String>::None))
+        .col_expr(Column::BodyHash, Expr::value(""))
+        .col_expr(Column::KeyUntilMs, Expr::value(until_ms))
         .filter(Column::Subject.eq(subject));
     update.exec(tx).await.map(drop)
 }

@@ -46,7 +46,7 @@ pub enum OrderError {
         /// What it may be.
         expected: String,
     },
-    /// The idempotency key belongs to an order with other lines.
+    /// The idempotency key belongs to an order with other lines, or to one whose customer was deleted.
     KeyReused,
     /// The order is rejected, and stays so.
     Rejected {
@@ -70,7 +70,9 @@ impl fmt::Display for OrderError {
             Self::Unauthenticated => f.write_str("orders are placed and read on behalf of a customer"),
             Self::NotFound => f.write_str("there is no such order"),
             Self::Invalid { field, expected } => write!(f, "`{field}` must be {expected}"),
-            Self::KeyReused => f.write_str("the idempotency key belongs to an order with other lines"),
+            Self::KeyReused => f.write_str(
+                "the idempotency key belongs to an order with other lines, or to one whose customer was deleted",
+            ),
             Self::Rejected { order_id, reason } => write!(f, "order {order_id} was rejected: {reason}"),
             Self::NotCancellable { status } => write!(f, "a {status} order cannot be cancelled"),
             Self::BadCursor => f.write_str("the cursor is not one that orders made"),

@@ -5,7 +5,8 @@ use sea_orm_migration::prelude::*;
 
 /// The table of orders.
 pub(super) fn schema() -> Schema {
-    Schema::new(vec![Box::new(TheOrders)])
+    // A version that knows nothing of forgotten keys may run beside this one: it takes none, and frees none.
+    Schema::new(vec![Box::new(TheOrders), Box::new(ForgottenKeys)]).min_compatible(1)
 }
 
 struct TheOrders;
@@ -50,5 +51,28 @@ impl MigrationTrait for TheOrders {
         manager.create_index(of_subject("orders_newest", "id")).await?;
         let unfinished = Index::create().name("orders_unfinished").table("orders").col("repair_after_ms").take();
         manager.create_index(unfinished).await
+    }
+}
+
+/// Keys outlive the accounts of their customers.
+struct ForgottenKeys;
+
+impl MigrationName for ForgottenKeys {
+    fn name(&self) -> &str {
+        "m0002_forgotten_keys"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for ForgottenKeys {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // SQLite adds one column at a time.
+        for column in [text("key_hash"), integer("key_until_ms")] {
+            manager.alter_table(Table::alter().table("orders").add_column(column).take()).await?;
+        }
+        let index =
+            |name: &'static str, column: &'static str| Index::create().name(name).table("orders").col(column).take();
+        manager.create_index(index("orders_key_hash", "key_hash").unique().take()).await?;
+        manager.create_index(index("orders_key_until", "key_until_ms")).await
     }
 }

@@ -28,7 +28,7 @@ async fn the_orders_of_a_deleted_user_are_nobodys_and_stay_sold() {
     assert_eq!(t.ask_as(bob(), ListOrders { limit: 9, cursor: None }).await.unwrap().items.len(), 1);
     shop.catch_up(&t).await;
     assert_eq!((shop.stock(1), t.sent::<Release>().await), (5, vec![]), "what was sold stays sold");
-    assert_eq!(t.ask_as(ann(), keyed(3, "k", &[(2, 1)])).await.unwrap().id, id(3), "the key is forgotten");
+    assert_eq!(t.ask_as(bob(), keyed(3, "k", &[(1, 1)])).await.unwrap().id, id(2), "it is another's key, too");
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,4 +53,24 @@ async fn what_is_ordered_with_a_token_that_outlives_its_user_is_forgotten_later(
     assert_eq!(status(&t, 1).await, OrderStatus::Confirmed);
     t.run(tokio::time::sleep(Duration::from_secs(61))).await;
     assert_eq!(t.ask_as(ann(), GetOrder { id: id(1) }).await, hidden());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_comes_after_its_account_is_gone_places_no_second_order() {
+    let settings = OrdersSettings { repair_every_ms: 60_000, key_retention_hours: 2, ..at_once() };
+    let (t, shop) = orders_with(settings).await;
+    settled(&t, &shop, keyed(1, "k", &[(1, 4)])).await.unwrap();
+    t.ask_as(ann(), keyed(2, "pending", &[(1, 1)])).await.unwrap();
+    forget(&t).await;
+    // Once more, as after `forget_again_ms`: what is nobody's already stays so.
+    forget(&t).await;
+    shop.catch_up(&t).await;
+    for again in [keyed(3, "k", &[(1, 4)]), keyed(1, "k", &[(1, 4)]), keyed(4, "pending", &[(1, 1)])] {
+        assert_eq!(t.ask_as(ann(), again).await, Err(AskError::Rejected(OrderError::KeyReused)));
+    }
+    shop.catch_up(&t).await;
+    assert_eq!((t.sent::<Reserve>().await.len(), shop.stock(1)), (2, 6));
+    assert_eq!(t.ask_as(ann(), ListOrders { limit: 9, cursor: None }).await.unwrap().items, []);
+    t.run(tokio::time::sleep(Duration::from_hours(3))).await;
+    assert_eq!(t.ask_as(ann(), keyed(5, "k", &[(1, 1)])).await.unwrap().id, id(5), "its retention is over");
 }
