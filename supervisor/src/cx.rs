@@ -17,7 +17,7 @@ use crate::near::Near;
 use crate::progress::{Progress, Track};
 use crate::store::{Reads, Tx, TxError};
 use crate::trace::TraceContext;
-use crate::{Env, Fault, SendOptions};
+use crate::{Env, Fault, SendOptions, fail};
 
 /// The context of one message in one handler.
 pub struct Cx {
@@ -60,13 +60,23 @@ impl Cx {
         self.begin().await?.commit().await
     }
 
-    /// Passes on what a handler has come to, once everything is certain that its transactions have read: one that it has
-    /// dropped may have read what others had not committed yet.
+    /// The result of a handler, once everything is certain that its transactions have read: one that it has dropped may
+    /// have read what others had not committed yet. Success with a transaction left open is a failure.
     pub(crate) async fn certain<T, E>(&self, result: Result<T, Fault<E>>) -> Result<T, Fault<E>> {
-        match &self.track {
-            Some(track) => track.is_certain().await.map_err(Fault::from).and(result),
-            None => result,
+        let Some(track) = &self.track else { return result };
+        track.is_certain().await?;
+        match result {
+            Ok(_) if track.has_left_open() => Err(fail(
+                "the handler returned Ok with a transaction that it had neither committed nor rolled back, so its writes are \
+                 lost: end it with tx.commit() or tx.rollback()",
+            )),
+            result => result,
         }
+    }
+
+    /// Whether the handler has dropped a transaction without saying how it ends.
+    pub(crate) fn has_left_open(&self) -> bool {
+        self.track.as_ref().is_some_and(Track::has_left_open)
     }
 
     /// How far the handler's own writes have come.
@@ -162,7 +172,14 @@ impl Cx {
         }
         let not_stored = |error: TxError| SendError::NotStored { reason: error.to_string() };
         let tx = self.begin().await.map_err(not_stored)?;
-        let id = tx.publish_with(event, options).await?;
+        let id = match tx.publish_with(event, options).await {
+            Ok(id) => id,
+            Err(error) => {
+                // The handler hears of the error; its transaction is none that it could have ended.
+                let _ = tx.rollback().await;
+                return Err(error);
+            }
+        };
         match tx.commit().await {
             Ok(()) => Ok(id),
             Err(TxError::CommitUnanswered(_)) => Err(SendError::Unknown { id }),

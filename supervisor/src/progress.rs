@@ -1,7 +1,7 @@
-//! How far the own writes of a handler have come, which decides what a failure may claim; and what it has read that was
-//! not certain.
+//! How far the own writes of a handler have come, which decides what a failure may claim; what it has read that was not
+//! certain; and whether it has left a transaction open.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -26,6 +26,7 @@ pub(crate) struct Track(Arc<Tracked>);
 #[derive(Default)]
 struct Tracked {
     progress: AtomicU8,
+    left_open: AtomicBool,
     read: Mutex<Vec<Certainty>>,
 }
 
@@ -43,6 +44,15 @@ impl Track {
 
     pub fn set(&self, progress: Progress) {
         self.0.progress.store(progress as u8, Ordering::Release);
+    }
+
+    /// A transaction was dropped that was neither committed nor rolled back.
+    pub fn set_left_open(&self) {
+        self.0.left_open.store(true, Ordering::Release);
+    }
+
+    pub fn has_left_open(&self) -> bool {
+        self.0.left_open.load(Ordering::Acquire)
     }
 
     /// A transaction that ended without a commit may have read what is not certain before this.

@@ -114,7 +114,7 @@ where
 {
     Box::pin(messages(desk, entry, async |actor: &mut A, message: S, cx: &mut Cx| -> Untold {
         actor.hear(message, cx).await;
-        Ok(())
+        cx.certain(Ok(())).await
     }))
 }
 
@@ -140,7 +140,8 @@ where
 pub(crate) fn ticks<A: Actor>(desk: Rc<Desk<A>>, entry: usize) -> LocalBoxFuture<'static, ()> {
     Box::pin(messages(desk, entry, async |actor: &mut A, tick: Tick, cx: &mut Cx| -> Untold {
         let Tick { timer, done: _done } = tick;
-        actor.tick(timer, cx).await
+        let result = actor.tick(timer, cx).await;
+        cx.certain(result).await
     }))
 }
 
@@ -179,7 +180,7 @@ async fn messages<A, M, T, E>(
             };
             guarded(work, deadline, &desk.beat, desk.host.label(entry), watch.span(), parked).await
         };
-        let (kept, answer) = conclude(&desk, &watch, cx.progress(), end);
+        let (kept, answer) = conclude(&desk, &watch, cx, end);
         let state = keep(kept, actor);
         owed.pay(answer);
         desk.put_back(state);
@@ -213,10 +214,10 @@ impl<A: Actor, M, T, E> Drop for Owed<'_, A, M, T, E> {
 fn conclude<A: Actor, T, E: Display>(
     desk: &Desk<A>,
     watch: &Watch<'_>,
-    progress: Progress,
+    cx: &Cx,
     end: End<Result<T, Fault<E>>>,
 ) -> (bool, Result<T, AskError<E>>) {
-    let supervision = &desk.host.supervision;
+    let (supervision, progress) = (&desk.host.supervision, cx.progress());
     match end {
         End::Done(Ok(reply)) => {
             supervision.succeeded();
@@ -227,8 +228,9 @@ fn conclude<A: Actor, T, E: Display>(
             supervision.succeeded();
             let error = truth(fault, progress);
             watch.answered(Some(&error));
-            // A commit that failed may have left the state ahead of the database.
-            (progress != Progress::Committing && !matches!(error, AskError::Unknown(_)), Err(error))
+            // A commit that failed, or was forgotten, may have left the state ahead of the database.
+            let ahead = progress == Progress::Committing || cx.has_left_open() || matches!(error, AskError::Unknown(_));
+            (!ahead, Err(error))
         }
         End::Panicked(what) => {
             supervision.panicked(&what);

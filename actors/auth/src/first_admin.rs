@@ -50,6 +50,8 @@ pub(crate) async fn make(shared: &AuthShared, cx: &mut Cx) -> Result<(), Fault> 
         tx.commit().await?;
         let password = if random.is_some() { "printed to stderr, this once" } else { "as configured" };
         tracing::info!(email, password, "the first admin was made");
+    } else {
+        tx.rollback().await?;
     }
     shared.first_admin_done.store(true, Relaxed);
     Ok(())

@@ -32,7 +32,8 @@ impl OrdersActor {
                 let (order_id, reason) = (order_id.clone(), Rejection::Abandoned);
                 tx.publish(OrderRejected { order_id, customer, reason }).await?;
             } else if !store::finish(&tx, &order_id).await? {
-                // Somebody was faster.
+                // Another node has done it.
+                tx.rollback().await?;
                 continue;
             }
             tx.send(Release { order_id: order_id.clone() }).await?;

@@ -74,7 +74,10 @@ impl Handle<CreateUser> for UsersActor {
         let same_id = store::get(&tx, &id).await?;
         let same_email = store::find(&tx, &email).await?;
         match (same_id, same_email) {
-            (Some(made), Some(found)) if made.id == found.id => Ok(made),
+            (Some(made), Some(found)) if made.id == found.id => {
+                tx.rollback().await?;
+                Ok(made)
+            }
             (Some(_), _) => Err(reject(CreateUserError::IdTaken)),
             (None, Some(_)) => Err(reject(CreateUserError::EmailTaken)),
             (None, None) => Err(fail("the user that was in the way was deleted at the same moment")),
@@ -115,7 +118,7 @@ impl Handle<UpdateUser> for UsersActor {
 impl Handle<DeleteUser> for UsersActor {
     async fn handle(&mut self, m: DeleteUser, cx: &mut Cx) -> Result<(), Fault<DeleteUserError>> {
         let tx = cx.begin().await?;
-        let Some(user) = store::get(&tx, &m.id).await? else { return Ok(()) };
+        let Some(user) = store::get(&tx, &m.id).await? else { return Ok(tx.rollback().await?) };
         // The other admins are locked first, so that two who delete themselves at once do not both see the other.
         if user.role == Role::Admin && store::lock_admins(&tx).await? < 2 {
             return Err(reject(DeleteUserError::LastAdmin));

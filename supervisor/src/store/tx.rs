@@ -24,6 +24,9 @@ use crate::{Cx, Fault, crash};
 
 /// A transaction of the capability's own database; rolled back unless [`Tx::commit`] is called.
 ///
+/// A handler that returns `Ok` has committed or rolled back each of its transactions: one that it has only dropped is a
+/// failure of the handler, since its writes are lost. One in which a statement has failed is over, and may be dropped.
+///
 /// It borrows the handler's [`Cx`], so a handler cannot ask while it holds one: waits come before the transaction. It
 /// has a time limit (`store.transaction_limit_ms`), after which statements and the commit fail. The commit also fails once
 /// the deadline of the handler's message has passed: its asker no longer waits.
@@ -34,6 +37,7 @@ use crate::{Cx, Fault, crash};
 ///
 /// After a statement failed the transaction cannot go on, on SQLite as on PostgreSQL: where a conflict is expected,
 /// write with `ON CONFLICT`.
+#[must_use = "its writes are lost unless it is committed"]
 pub struct Tx<'cx> {
     state: Mutex<State>,
     lanes: Arc<Lanes>,
@@ -44,6 +48,8 @@ pub struct Tx<'cx> {
     /// What the runtime writes with it; absent in transactions of the runtime's own.
     enclosure: Option<Enclosure>,
     outdated: Outdated,
+    /// The handler has said how it ends.
+    ended: bool,
     /// Absent where nobody reads this capability's entries.
     near: Option<Near>,
     cx: PhantomData<&'cx mut Cx>,
@@ -89,7 +95,7 @@ impl<'cx> Tx<'cx> {
         let state = Mutex::new(State { lease: Some(lease), failed: None });
         let (outdated, lanes) = (Outdated::by(lanes), lanes.clone());
         let (enclosure, near) = (None, None);
-        Ok(Self { state, lanes, limit, due, progress, enclosure, outdated, near, cx: PhantomData })
+        Ok(Self { state, lanes, limit, due, progress, enclosure, outdated, ended: false, near, cx: PhantomData })
     }
 
     /// This transaction, with what the runtime writes with it.
@@ -159,6 +165,7 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// [`TxError::Database`] if surely nothing was committed, [`TxError::CommitUnanswered`] if that is not known.
     pub async fn commit(mut self) -> Result<(), TxError> {
+        self.ended = true;
         let state = self.state.get_mut();
         if let Some(failed) = &state.failed {
             return Err(TxError::Database(already_failed(failed)));
@@ -218,6 +225,7 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// If the database does not answer; the writes are undone all the same.
     pub async fn rollback(mut self) -> Result<(), DbErr> {
+        self.ended = true;
         let Some(lease) = self.state.get_mut().lease.take() else { return Ok(()) };
         lease.undo(self.lanes.env.now() + self.lanes.limits.transaction).await
     }
@@ -253,7 +261,11 @@ impl<'cx> Tx<'cx> {
 
 impl Drop for Tx<'_> {
     fn drop(&mut self) {
-        if let Some(lease) = self.state.get_mut().lease.take() {
+        let state = self.state.get_mut();
+        if let Some(lease) = state.lease.take() {
+            if !self.ended && state.failed.is_none() {
+                self.progress.set_left_open();
+            }
             if let Some(certainty) = lease.certainty() {
                 self.progress.has_read(certainty);
             }

@@ -3,6 +3,7 @@
 mod bench;
 mod durable;
 mod group;
+mod left_open;
 mod migrations;
 mod opening;
 mod outdated;
