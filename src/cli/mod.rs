@@ -38,10 +38,13 @@ Exit codes:
   69  the node that a command asks does not answer, or not for every capability
   70  a capability was given up, and supervision.exit_when_failed is set
   71  another process runs under this node's name with a higher epoch
-  72  another live node has this node's name, or hosts a capability that has one host
+  72  another live node has this node's name, or hosts a capability that has one host;
+      or bridge.url leads to another cluster than this node's
   73  the data directory cannot be used
   75  the bridge (Redis) does not answer
   76  the address to listen at is in use
+  77  it lost its place while it ran: another cluster is where its own was, or another
+      node has a capability that has one host
   78  the configuration is wrong
  130  a second signal ended it before it had drained
 

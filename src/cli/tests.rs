@@ -44,9 +44,20 @@ fn a_command_line_that_cannot_be_understood_has_its_own_code() {
 fn help_documents_every_exit_code() {
     let help = Cli::command().render_long_help().to_string();
     use essaim_supervisor::exit::*;
-    for code in
-        [USAGE, DATA, UNAVAILABLE, GIVEN_UP, SUPERSEDED, TAKEN, DATA_DIR, BRIDGE, ADDRESS_IN_USE, CONFIG, SECOND_SIGNAL]
-    {
+    for code in [
+        USAGE,
+        DATA,
+        UNAVAILABLE,
+        GIVEN_UP,
+        SUPERSEDED,
+        TAKEN,
+        DATA_DIR,
+        BRIDGE,
+        ADDRESS_IN_USE,
+        DISPLACED,
+        CONFIG,
+        SECOND_SIGNAL,
+    ] {
         assert!(help.lines().any(|l| l.trim().starts_with(&format!("{code} "))), "{code}\n{help}");
     }
 }

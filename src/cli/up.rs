@@ -262,6 +262,7 @@ mod tests {
         assert_eq!(judge(Some(70), 3), Verdict::Again, "a capability was given up");
         assert_eq!(judge(Some(0), 1), Verdict::Done);
         assert_eq!(judge(Some(71), 2), Verdict::Done);
+        assert_eq!(judge(Some(77), 1), Verdict::Again, "it lost its place while it ran");
         assert_eq!(judge(Some(78), 5), Verdict::StopAll(78));
     }
 

@@ -13,7 +13,8 @@ pub const UNAVAILABLE: u8 = 69;
 pub const GIVEN_UP: u8 = 70;
 /// Another process runs under this node's name with a higher epoch.
 pub const SUPERSEDED: u8 = 71;
-/// Another live node has this node's name, or a capability that has one host.
+/// Another live node has this node's name, or a capability that has one host; or another cluster has the database that the
+/// bridge leads to.
 pub const TAKEN: u8 = 72;
 /// The data directory cannot be written to, or another process owns a file in it (`EX_CANTCREAT`).
 pub const DATA_DIR: u8 = 73;
@@ -21,6 +22,9 @@ pub const DATA_DIR: u8 = 73;
 pub const BRIDGE: u8 = 75;
 /// The address to listen at is in use.
 pub const ADDRESS_IN_USE: u8 = 76;
+/// The node has lost its place: another cluster stands where its own was, or another node has a capability that has one
+/// host. Starting it again may mend it.
+pub const DISPLACED: u8 = 77;
 /// The configuration is wrong (`EX_CONFIG`).
 pub const CONFIG: u8 = 78;
 

@@ -10,7 +10,7 @@ use crate::Env;
 use crate::admin::{self, ServerHandle};
 use crate::arbiters::Arbiters;
 use crate::bridge::log::Log;
-use crate::bridge::{ClaimError, Embedded, EmbeddedLog, Redis, RedisLog, Wire};
+use crate::bridge::{ClaimError, Cluster, Embedded, EmbeddedLog, Redis, RedisLog, Wire};
 use crate::bus::Bus;
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
@@ -130,10 +130,10 @@ impl Node {
         let exclusive = bus.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
         let address = || settings.node.admin_listen.clone();
         let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
-        connect(&bus, exclusive, &fatal_tx).await?;
+        let cluster = connect(&bus, exclusive, &fatal_tx).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind, Kind::Durable(..))));
-        open_log(&bus, keeps).await?;
+        open_log(&bus, cluster, keeps).await?;
         join.send_replace(true);
         let admin = Mutex::new(admin.into_iter().collect());
         Ok(Self { bus, watchdog, fatal, admin, _arbiters: arbiters })
@@ -228,46 +228,39 @@ impl Node {
     }
 }
 
-/// Connects the node to the bridge that the configuration names.
+/// Connects the node to the bridge that the configuration names; the cluster that it joins there.
 async fn connect(
     bus: &Arc<Bus>,
     exclusive: Vec<String>,
     fatal: &watch::Sender<Option<Fatal>>,
-) -> Result<(), NodeError> {
+) -> Result<Option<Arc<Cluster>>, NodeError> {
     let settings = &bus.settings;
-    let (wire, me, events): (Arc<dyn Wire>, _, _) = if !settings.bridge.url.is_empty() {
+    let (wire, me, events, cluster): (Arc<dyn Wire>, _, _, _) = if !settings.bridge.url.is_empty() {
         let (wire, me, events) = Redis::join(settings, exclusive, bus.env.clone()).await?;
-        (Arc::new(wire), me, events)
+        let cluster = wire.cluster();
+        (Arc::new(wire), me, events, Some(cluster))
     } else if settings.parity.enabled {
         let (wire, me, events) = Embedded::new(&settings.node.name, settings.parity.clone());
-        (Arc::new(wire), me, events)
+        (Arc::new(wire), me, events, None)
     } else {
-        return Ok(());
+        return Ok(None);
     };
-    let (superseded, mut taken_over) = watch::channel(false);
-    let remote = Remote::start(wire, me, events, bus, superseded);
+    let remote = Remote::start(wire, me, events, bus, fatal.clone());
     bus.connect(remote.clone());
-    let fatal = fatal.clone();
-    tokio::task::spawn_local(async move {
-        if taken_over.wait_for(|t| *t).await.is_ok() {
-            let reason = "another node has taken over this node's name; stop it first, or give this one another name";
-            fatal.send_replace(Some(Fatal::new(exit::SUPERSEDED, reason)));
-        }
-    });
     match remote.join().await {
         Some(cycle) => {
             remote.close().await;
             Err(NodeError::Cycle(cycle.join(" -> ")))
         }
-        None => Ok(()),
+        None => Ok(cluster),
     }
 }
 
 /// Opens the log of durable messages: the bridge's, or the embedded one where anything is kept at all.
-async fn open_log(bus: &Arc<Bus>, keeps: bool) -> Result<(), NodeError> {
+async fn open_log(bus: &Arc<Bus>, cluster: Option<Arc<Cluster>>, keeps: bool) -> Result<(), NodeError> {
     let (settings, env) = (&bus.settings, bus.env.clone());
-    let log: Arc<dyn Log> = if !settings.bridge.url.is_empty() {
-        Arc::new(RedisLog::connect(settings, env).await?)
+    let log: Arc<dyn Log> = if let Some(cluster) = cluster {
+        Arc::new(RedisLog::connect(settings, cluster, env).await?)
     } else if keeps {
         Arc::new(EmbeddedLog::open(settings, env).await?)
     } else {

@@ -26,6 +26,8 @@ pub struct NodeStatus {
     pub node: String,
     /// Its epoch on the bridge; `null` without one.
     pub epoch: Option<u64>,
+    /// The identity of its cluster; `null` without a bridge.
+    pub cluster: Option<String>,
     /// The version of its binary.
     pub version: &'static str,
     /// Milliseconds since it started.
@@ -80,6 +82,7 @@ impl NodeStatus {
         Self {
             node: bus.settings.node.name.clone(),
             epoch: remote.map(|r| r.identity().epoch),
+            cluster: remote.map(|r| r.identity().cluster.clone()).filter(|cluster| !cluster.is_empty()),
             version: env!("CARGO_PKG_VERSION"),
             uptime_ms: now.saturating_duration_since(bus.started).as_millis() as u64,
             draining: bus.is_draining(),

@@ -6,6 +6,7 @@
 //! # Layout
 //!
 //! - [`stage`]: replicas over a Redis and a PostgreSQL, with customers.
+//! - [`apart`]: environments that share one Redis server and nothing else.
 //! - [`killed`]: kill -9 of hosts and gateways. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
@@ -14,6 +15,7 @@
 //!
 //! [`Load`]: crate::support::Load
 
+mod apart;
 mod asleep;
 mod bridge;
 mod claims;

@@ -1,6 +1,9 @@
 //! What tests of faults begin with, and what they end with.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::support::{
     ADMIN_EMAIL, ADMIN_PASSWORD, Answer, Api, Cluster, ClusterBuilder, ClusterNode, Load, Postgres, Product, Redis,
@@ -119,6 +122,24 @@ fn heard(status: &Answer, name: &str, epoch: u64, within_ms: u64) -> bool {
             && m["heard_ms_ago"].as_u64().is_some_and(|ms| ms <= within_ms)
             && capabilities.all(|c| c["running"] == true)
     })
+}
+
+/// Asserts that every node hears the other nodes of its cluster, under their epochs, and nobody else.
+#[track_caller]
+pub fn hears_only_its_own(cluster: &mut Cluster) {
+    let all: BTreeSet<_> = cluster.running().map(|n| (n.name().to_string(), n.epoch())).collect();
+    for node in cluster.running() {
+        let (name, admin) = (node.name().to_string(), node.admin());
+        let others = all.iter().filter(|(other, _)| *other != name).cloned().collect::<BTreeSet<_>>();
+        let heard = || {
+            let status = admin.get("/status").is(200);
+            let members = status["members"].as_array().expect("members are a list").iter();
+            let member =
+                |m: &Value| (m["node"].as_str().unwrap_or_default().to_string(), m["epoch"].as_u64().unwrap_or(0));
+            members.map(member).collect::<BTreeSet<_>>()
+        };
+        eventually(&format!("`{name}` to hear its own cluster and no other"), || (heard() == others).then_some(()));
+    }
 }
 
 /// Ends a node at once and waits until Redis has seen it too.

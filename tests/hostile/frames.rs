@@ -75,7 +75,8 @@ fn nonsense_on_an_inbox_is_counted_and_told_of_once_and_the_node_goes_on() {
     let mut publisher = redis.connection();
     let garbage = frames.iter().filter(|f| essaim_supervisor::fuzz::frame(f).is_none()).count() as u64;
     assert!(garbage > 1_000, "{garbage} of the frames are nonsense");
-    for channel in [&inbox, "essaim:broadcast"] {
+    let channels = inbox.split(":inbox:").next().expect("it is an inbox");
+    for channel in [&inbox, &format!("{channels}:broadcast")] {
         for frame in &frames {
             let _: u64 = publisher.publish(channel, &frame[..]).expect("redis takes a frame");
         }

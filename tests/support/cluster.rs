@@ -143,6 +143,11 @@ impl ClusterBuilder {
         self.set("bridge.url", redis.url())
     }
 
+    /// Connects the nodes through a numbered database of that Redis.
+    pub fn over_database(self, redis: &Redis, number: u32) -> Self {
+        self.set("bridge.url", format!("{}/{number}", redis.url()))
+    }
+
     /// Keeps the data of every capability in that PostgreSQL database.
     pub fn on(self, database: &Database) -> Self {
         let capabilities = ["users", "auth", "catalog", "orders"];

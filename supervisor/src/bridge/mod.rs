@@ -10,7 +10,7 @@ mod embedded;
 pub(crate) use embedded::{Embedded, EmbeddedLog};
 
 mod redis;
-pub(crate) use redis::{Redis, RedisLog};
+pub(crate) use redis::{Cluster, Redis, RedisLog};
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub enum ClaimError {
         /// What happened.
         reason: String,
     },
-    /// Another live node has the name or the capability.
+    /// Another live node has the name or the capability, or another cluster the server's database.
     #[error("{0}")]
     Taken(String),
 }
@@ -70,12 +70,15 @@ pub async fn check_bridge(url: &str, response_timeout: Duration) -> Result<Strin
 }
 
 /// What became of the renewal of a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Renewal {
     /// It is this node's for another lease.
     Held,
-    /// Another node has the name with a higher epoch, or a capability that must have one host.
+    /// Another node has the name with a higher epoch.
     Superseded,
+    /// This node cannot go on where it is, for this reason, and has to start again: another cluster stands where its own
+    /// was, or another node has a capability that must have one host.
+    Displaced(String),
     /// The server did not answer.
     Unanswered,
 }
@@ -89,6 +92,8 @@ pub(crate) struct Identity {
     pub epoch: u64,
     /// The channel of the node's inbox.
     pub inbox: String,
+    /// The identity of its cluster; empty in a single process.
+    pub cluster: String,
 }
 
 /// Carries ephemeral frames between nodes.

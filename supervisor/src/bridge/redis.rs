@@ -4,10 +4,17 @@
 //! way may be gone. The crate's own reconnecting manager would hide that moment, so the loop is here. Redis 6.2 or
 //! newer.
 
+mod channels;
 mod claims;
+mod cluster;
+pub(crate) use self::cluster::Cluster;
 mod keep;
 mod log;
 pub(crate) use self::log::RedisLog;
+mod memory;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +27,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{Notify, mpsc};
 
+use self::channels::Channels;
 use self::claims::Claims;
 use self::keep::{Kept, Watched};
+use self::memory::Memory;
 use super::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use crate::Env;
 use crate::backoff::Backoff;
@@ -30,6 +39,7 @@ use crate::config::Settings;
 /// The wire of one node.
 pub(crate) struct Redis {
     shared: Arc<Shared>,
+    cluster: Arc<Cluster>,
     claims: Claims,
 }
 
@@ -51,10 +61,12 @@ struct Shared {
 }
 
 impl Redis {
-    /// Connects, claims the node's name and the capabilities that may have one host only, and subscribes the inbox.
+    /// Connects, joins the cluster that is there, claims the node's name and the capabilities that may have one host only,
+    /// and subscribes the inbox.
     ///
     /// # Errors
-    /// If the server does not answer, or a live node has the name or a capability; it waits for a lease to end first.
+    /// If the server does not answer, it has another cluster than this node's, or a live node has the name or a capability;
+    /// it waits for a lease to end first.
     pub async fn join(
         settings: &Settings,
         exclusive: Vec<String>,
@@ -68,11 +80,12 @@ impl Redis {
         let config = connection_config(response_timeout);
         let mut first = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
 
-        let (node, namespace) = (settings.node.name.clone(), &settings.bridge.namespace);
-        let lease = Duration::from_millis(settings.members.lease_ms);
-        let mut claims = Claims::new(namespace, &node, lease, exclusive);
-        let epoch = claims.take(&mut first, &env, &url).await?;
-        let inbox = claims::inbox(namespace, &node, epoch);
+        let cluster = Arc::new(Cluster::join(&mut first, settings, Memory::of(settings), &env).await?);
+        let database = client.get_connection_info().redis_settings().db();
+        let channels = Channels::new(&settings.bridge.namespace, cluster.identity(), database);
+        let mut claims = Claims::new(cluster.clone(), channels.clone(), settings, exclusive);
+        let (node, epoch) = (settings.node.name.clone(), claims.take(&mut first, &env).await?);
+        let inbox = channels.inbox(&node, epoch);
 
         // Bounded by the windows that the node grants each sender (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
@@ -80,7 +93,7 @@ impl Redis {
             client,
             url: url.clone(),
             inbox: inbox.clone(),
-            broadcast: format!("{namespace}:broadcast"),
+            broadcast: channels.broadcast(),
             response_timeout,
             backoff: Backoff {
                 first: Duration::from_millis(wire.reconnect_first_ms),
@@ -95,7 +108,13 @@ impl Redis {
         });
         shared.connect().await.map_err(unreachable)?;
         tokio::spawn(shared.clone().keep_connected());
-        Ok((Self { shared, claims }, Identity { node, epoch, inbox }, receiver))
+        let me = Identity { node, epoch, inbox, cluster: cluster.identity().into() };
+        Ok((Self { shared, cluster, claims }, me, receiver))
+    }
+
+    /// The cluster that the node has joined.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.clone()
     }
 
     /// One line about the server, or why it does not answer.
@@ -143,7 +162,7 @@ impl Wire for Redis {
             match self.shared.current() {
                 // What was given back is not taken again.
                 _ if self.shared.closed.load(Ordering::Acquire) => Renewal::Unanswered,
-                Some((_, mut connection)) => self.claims.renew(&mut connection).await,
+                Some((_, mut connection)) => self.claims.renew(&mut connection, &self.shared.env).await,
                 None => Renewal::Unanswered,
             }
         }
@@ -272,24 +291,5 @@ fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
         _ => url.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_never_shown() {
-        assert_eq!(without_password("redis://user:p%40ss@host:6379/1"), "redis://host:6379/1");
-        assert_eq!(without_password("redis://host:6379"), "redis://host:6379");
-    }
-
-    #[test]
-    fn every_connection_speaks_resp3() {
-        for url in ["redis://h:1", "redis://h:1/2", "redis://h:1?protocol=resp3"] {
-            let client = client(url).expect(url);
-            assert!(format!("{:?}", client.get_connection_info()).contains("RESP3"), "{url}");
-        }
     }
 }

@@ -119,6 +119,9 @@ pub(crate) struct Beat {
     pub state: NodeState,
     /// The version of its binary.
     pub version: String,
+    /// The identity of its cluster; empty in a single process.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
     /// Bytes that one sender may have on the way to it, to begin with.
     pub window: u64,
     /// What it hosts.

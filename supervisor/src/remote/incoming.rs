@@ -208,8 +208,24 @@ impl Reader {
         }
     }
 
+    /// A node of another cluster cannot be heard here, unless something else publishes for it.
+    fn foreign(&mut self, node: &str, cluster: &str) {
+        if self.named.len() < NAMED_SOURCES && self.named.insert(format!("{node} {cluster}")) {
+            let own = &self.remote.me.cluster;
+            tracing::warn!(
+                node,
+                cluster,
+                own,
+                "a node of another cluster was refused: who publishes its heartbeats here?"
+            );
+        }
+    }
+
     fn beat(&mut self, header: &Header<'_>, beat: Beat) {
         let remote = self.remote.clone();
+        if beat.cluster != remote.me.cluster {
+            return self.foreign(header.from, &beat.cluster);
+        }
         let (hello, draining) = (beat.hello, beat.state == NodeState::Draining);
         let hosts = beat.capabilities.keys().cloned().collect::<Vec<_>>().join(", ");
         let earlier = remote.members.get(header.from).map(|p| p.lane.inbox.clone());

@@ -309,6 +309,7 @@ pub(crate) mod tests {
             hello: false,
             state: NodeState::Ready,
             version: "1".into(),
+            cluster: String::new(),
             window: 1,
             capabilities: BTreeMap::from([(capability.to_string(), host)]),
         }

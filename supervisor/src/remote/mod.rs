@@ -45,6 +45,7 @@ use crate::bridge::{Identity, Wire, WireEvents};
 use crate::bus::Bus;
 use crate::call::Call;
 use crate::config::Settings;
+use crate::exit::Fatal;
 use crate::host::Host;
 use crate::slot::{GivenUp, Slot};
 
@@ -80,7 +81,8 @@ pub(crate) struct Remote {
     /// Woken by whatever a joining or leaving node waits for.
     progress: Notify,
     inbox_closed: AtomicBool,
-    superseded: watch::Sender<bool>,
+    /// Why the node must end, once it must.
+    ended: watch::Sender<Option<Fatal>>,
     /// Frames that could not be read.
     unreadable: AtomicU64,
     casts: mpsc::Sender<Bytes>,
@@ -96,7 +98,7 @@ impl Remote {
         me: Identity,
         events: WireEvents,
         bus: &Arc<Bus>,
-        superseded: watch::Sender<bool>,
+        ended: watch::Sender<Option<Fatal>>,
     ) -> Arc<Self> {
         let (env, settings) = (bus.env.clone(), bus.settings.clone());
         let (casts, waiting_casts) = mpsc::channel(CASTS_WAITING);
@@ -117,7 +119,7 @@ impl Remote {
             answering: AtomicU32::new(0),
             progress: Notify::new(),
             inbox_closed: AtomicBool::new(false),
-            superseded,
+            ended,
             unreadable: AtomicU64::new(0),
             casts,
         });

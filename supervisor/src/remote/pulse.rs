@@ -10,11 +10,9 @@ use super::Remote;
 use super::frame::{Beat, HostBeat, Message};
 use crate::bridge::Renewal;
 use crate::durable::operations;
+use crate::exit::{self, Fatal};
 use crate::host::Host;
 use crate::tree::Health as CapabilityHealth;
-
-/// Beats between two renewals of the lease, at most.
-const RENEWALS_PER_LEASE: u32 = 3;
 
 /// How this node's own way through the wire is.
 pub(super) struct Health(Mutex<State>);
@@ -97,9 +95,19 @@ pub(super) fn wire_restored(remote: &Arc<Remote>) {
 /// A node of this name with a higher epoch exists: this one must end.
 pub(super) fn superseded(remote: &Arc<Remote>, by: u64) {
     let (node, epoch) = (&remote.me.node, remote.me.epoch);
-    if !remote.superseded.send_replace(true) {
+    let reason = "another node has taken over this node's name; stop it first, or give this one another name";
+    if end(remote, Fatal::new(exit::SUPERSEDED, reason)) {
         tracing::error!(%node, epoch, by, "another node has taken over this name; this one ends");
     }
+}
+
+/// The node must end. Whether this is the first reason: others change nothing.
+fn end(remote: &Arc<Remote>, fatal: Fatal) -> bool {
+    remote.ended.send_if_modified(|ended| {
+        let is_first = ended.is_none();
+        ended.get_or_insert(fatal);
+        is_first
+    })
 }
 
 /// Beats at once whenever a capability of this node comes up or is given up, so that nobody waits for the next beat.
@@ -129,9 +137,7 @@ pub(super) async fn beat(remote: Arc<Remote>) {
             return;
         }
         let now = remote.env.now();
-        if now.saturating_duration_since(remote.health.lock().renewed) >= lease / RENEWALS_PER_LEASE {
-            renew(&remote).await;
-        }
+        renew(&remote).await;
         beat_now(&remote, false);
         let overdue = remote.members.overdue(now, silent, lease);
         for peer in remote.members.all().iter().filter(|p| p.is_silent()) {
@@ -154,6 +160,11 @@ async fn renew(remote: &Arc<Remote>) {
     match remote.wire.renew().await {
         Renewal::Held => remote.health.lock().renewed = asked,
         Renewal::Superseded => superseded(remote, 0),
+        Renewal::Displaced(reason) => {
+            if end(remote, Fatal::new(exit::DISPLACED, reason.as_str())) {
+                tracing::error!(reason, "this node has lost its place; it ends");
+            }
+        }
         Renewal::Unanswered => {}
     }
 }
@@ -210,6 +221,7 @@ impl Remote {
             hello,
             state: self.state(),
             version: env!("CARGO_PKG_VERSION").into(),
+            cluster: self.me.cluster.clone(),
             window: self.settings.wire.window_bytes,
             capabilities: hosts.iter().map(|h| (h.name.to_string(), host_beat(h))).collect::<BTreeMap<_, _>>(),
         }

@@ -30,7 +30,7 @@ impl Embedded {
         // Bounded by the windows that the node grants itself (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
         let chance = Env::simulated(config.seed, Duration::ZERO);
-        let identity = Identity { node: node.to_string(), epoch: 1, inbox: "embedded".into() };
+        let identity = Identity { node: node.to_string(), epoch: 1, inbox: "embedded".into(), cluster: String::new() };
         let _ = events.send(WireEvent::Restored);
         (Self { events, config, chance, open: AtomicBool::new(true) }, identity, receiver)
     }

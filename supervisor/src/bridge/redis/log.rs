@@ -25,7 +25,7 @@ mod scripts;
 mod tending;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ use futures_util::future::BoxFuture;
 use self::keys::Keys;
 use self::link::Link;
 use self::reading::Readers;
-use super::client;
+use super::{Cluster, client};
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::ClaimError;
@@ -57,11 +57,12 @@ pub(crate) struct RedisLog {
 }
 
 impl RedisLog {
-    /// Connects to the server of `bridge.url`. Once connected, it connects again by itself for as long as it lives.
+    /// Connects to the server of `bridge.url`. Once connected, it connects again by itself for as long as it lives, to a
+    /// server that knows this cluster or none.
     ///
     /// # Errors
     /// If the server does not answer.
-    pub async fn connect(settings: &Settings, env: Env) -> Result<Self, ClaimError> {
+    pub async fn connect(settings: &Settings, cluster: Arc<Cluster>, env: Env) -> Result<Self, ClaimError> {
         let url = super::without_password(&settings.bridge.url);
         let unreachable = |reason: String| ClaimError::Unreachable { url: url.clone(), reason };
         let client = client(&settings.bridge.url).map_err(|e| unreachable(e.to_string()))?;
@@ -73,7 +74,8 @@ impl RedisLog {
         };
         let keys = Keys::new(&settings.bridge.namespace);
         let readers = Readers::new(client.clone(), response_timeout, backoff, env.clone(), settings.durable.readers);
-        let link = Link::connect(client, url.clone(), keys.registry(), response_timeout, backoff, env.clone());
+        let link =
+            Link::connect(client, (url.clone(), cluster), keys.registry(), response_timeout, backoff, env.clone());
         let link = link.await.map_err(unreachable)?;
         Ok(Self { keys, env, link, readers, durability: settings.store.durability })
     }

@@ -11,8 +11,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, ErrorKind, PushInfo, PushKind, RedisError, Script, Value};
 use tokio::sync::{Notify, watch};
 
-use super::super::connection_config;
 use super::super::keep::{self, Kept, Watched};
+use super::super::{Cluster, connection_config};
 use super::registering;
 use super::remembered::Remembered;
 use super::scripts::{REGISTER, call};
@@ -90,6 +90,7 @@ pub struct Link {
 struct Shared {
     client: Client,
     url: String,
+    cluster: Arc<Cluster>,
     registry: String,
     response_timeout: Duration,
     backoff: Backoff,
@@ -117,7 +118,7 @@ struct Connected {
 impl Link {
     pub async fn connect(
         client: Client,
-        url: String,
+        (url, cluster): (String, Arc<Cluster>),
         registry: String,
         response_timeout: Duration,
         backoff: Backoff,
@@ -126,6 +127,7 @@ impl Link {
         let shared = Arc::new(Shared {
             client,
             url,
+            cluster,
             registry,
             response_timeout,
             backoff,
@@ -249,8 +251,12 @@ impl Shared {
             Ok(())
         });
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        // A server that is loading its data refuses this, so nobody meets it before it is ready.
-        let _: u64 = redis::cmd("EXISTS").arg(&self.registry).query_async(&mut connection).await?;
+        // A server that is loading its data refuses this, so nobody meets it before it is ready. What belongs to another
+        // cluster is neither read nor written.
+        let standing = self.cluster.confirm(&mut connection, &self.env).await?;
+        if let Some(reason) = self.cluster.end(&standing) {
+            return Err(RedisError::from((ErrorKind::Client, "another cluster is there", reason)));
+        }
         let run = run(&mut connection).await?;
         let informed = self.inform(&mut connection, &run).await;
         if let Err(failed) = &informed {

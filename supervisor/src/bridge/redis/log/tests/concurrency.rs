@@ -35,7 +35,7 @@ async fn a_read_that_waits_is_answered_when_something_comes() {
 #[tokio::test]
 async fn a_read_that_is_dropped_leaves_nothing_behind() {
     let Some(server) = Server::start(&[]).await else { return };
-    let log = RedisLog::connect(&settings(&server.url()), Env::system()).await.unwrap();
+    let log = connect(&settings(&server.url())).await;
     for n in 0..4 {
         let read = entries(&log, n, Position::default(), LONG);
         assert!(tokio::time::timeout(Duration::from_millis(30), read).await.is_err());
@@ -54,7 +54,7 @@ async fn more_readers_than_connections_all_get_what_is_there() {
     let Ok(url) = std::env::var("ESSAIM_TEST_REDIS") else { return };
     let mut settings = settings(&url);
     settings.durable.readers = 1;
-    let log = RedisLog::connect(&settings, Env::system()).await.unwrap();
+    let log = connect(&settings).await;
     for n in 1..6 {
         store(&log, n, "here").await.unwrap();
     }

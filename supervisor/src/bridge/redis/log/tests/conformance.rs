@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::connect;
 use super::settings;
-use crate::Env;
 use crate::bridge::log::Log;
 use crate::bridge::log::tests::{Fixture, conformance};
 use crate::bridge::redis::RedisLog;
@@ -19,7 +19,7 @@ impl Fixture for OnServer {
 
     async fn new() -> Option<Self> {
         let settings = settings(&std::env::var("ESSAIM_TEST_REDIS").ok()?);
-        let log = RedisLog::connect(&settings, Env::system()).await.unwrap();
+        let log = connect(&settings).await;
         Some(Self { settings, log })
     }
 
@@ -30,7 +30,7 @@ impl Fixture for OnServer {
     async fn reopened(self) -> Self {
         let Self { settings, log } = self;
         drop(log);
-        let log = RedisLog::connect(&settings, Env::system()).await.unwrap();
+        let log = connect(&settings).await;
         Self { settings, log }
     }
 }

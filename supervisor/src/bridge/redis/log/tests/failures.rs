@@ -281,7 +281,7 @@ async fn a_server_that_says_nothing_leaves_an_append_unknown() {
     let Some(server) = Server::start(&[]).await else { return };
     let mut settings = settings(&server.url());
     settings.wire.response_timeout_ms = 200;
-    let log = RedisLog::connect(&settings, Env::system()).await.unwrap();
+    let log = connect(&settings).await;
     let _: () = server.command("CLIENT PAUSE 600").await;
     let unanswered = log.append(0, 9, &[append(0, 1, "a")]).await;
     assert!(matches!(unanswered, Err(AppendError::Unknown(_))), "{unanswered:?}");
@@ -293,7 +293,7 @@ async fn whoever_may_not_look_at_the_configuration_is_told_so() {
     let Some(server) = Server::start(&[]).await else { return };
     let _: () = server.command("ACL SETUSER app on >word ~* &* +@all -config -info").await;
     let url = server.url().replace("redis://", "redis://app:word@");
-    let log = RedisLog::connect(&settings(&url), Env::system()).await.unwrap();
+    let log = connect(&settings(&url)).await;
     let said = log.weaker_than_configured().await.unwrap();
     assert!(said.contains("could not be checked") && said.contains("ACL"), "{said}");
     log.register("shop", 1, &[]).await.unwrap();

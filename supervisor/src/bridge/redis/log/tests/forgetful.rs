@@ -6,7 +6,7 @@ use super::*;
 async fn beside(server: &Server, log: &RedisLog) -> RedisLog {
     let mut settings = settings(&server.url());
     settings.bridge.namespace = log.keys.registry().trim_end_matches(":log:registry").into();
-    RedisLog::connect(&settings, Env::system()).await.unwrap()
+    connect(&settings).await
 }
 
 fn sold(when_full: WhenFull) -> [(String, Subscription); 1] {

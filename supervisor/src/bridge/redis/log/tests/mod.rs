@@ -9,7 +9,7 @@ mod failures;
 mod forgetful;
 mod removing;
 mod retiring;
-mod server;
+pub(in crate::bridge::redis) mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use self::server::Server;
-use super::RedisLog;
+use super::{Cluster, RedisLog};
 use crate::Env;
 use crate::bridge::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, Log, Owned, Partition, Position, Reading,
@@ -39,7 +39,13 @@ fn settings(url: &str) -> Settings {
 /// A log in a namespace of its own on the server that is named, if one is.
 async fn log() -> Option<RedisLog> {
     let url = std::env::var("ESSAIM_TEST_REDIS").ok()?;
-    Some(RedisLog::connect(&settings(&url), Env::system()).await.unwrap())
+    Some(connect(&settings(&url)).await)
+}
+
+/// The log of a node of these settings.
+async fn connect(settings: &Settings) -> RedisLog {
+    let cluster = Cluster::of(settings).await.unwrap();
+    RedisLog::connect(settings, cluster, Env::system()).await.unwrap()
 }
 
 /// Arguments of a server that loses nothing that it has taken.
@@ -47,7 +53,7 @@ const AOF: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 /// A log in a namespace of its own on a server of the test's own.
 async fn on(server: &Server) -> RedisLog {
-    RedisLog::connect(&settings(&server.url()), Env::system()).await.unwrap()
+    connect(&settings(&server.url())).await
 }
 
 fn partition(number: u32) -> Partition {

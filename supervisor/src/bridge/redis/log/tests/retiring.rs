@@ -8,8 +8,8 @@ async fn a_node_that_remembers_it_does_not_bring_it_back_to_a_server_that_was_re
     const AOF: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
     let Some(mut server) = Server::start(AOF).await else { return };
     let settings = settings(&server.url());
-    let one = RedisLog::connect(&settings, Env::system()).await.unwrap();
-    let other = RedisLog::connect(&settings, Env::system()).await.unwrap();
+    let one = connect(&settings).await;
+    let other = connect(&settings).await;
     for capability in ["shop", "stock"] {
         one.register(capability, 1, &[("shop.sold.v1".into(), Subscription::default())]).await.unwrap();
     }

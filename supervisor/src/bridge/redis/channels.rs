@@ -1,0 +1,46 @@
+//! The names of the channels that nodes hear each other on.
+//!
+//! Pub/sub knows no databases: whoever subscribes on a server hears all of it. So the name of each channel has the
+//! cluster's identity and the number of its database in it, and no frame of another cluster can arrive.
+
+/// Names of one cluster's channels.
+#[derive(Debug, Clone)]
+pub(super) struct Channels {
+    namespace: String,
+    cluster: String,
+    database: i64,
+}
+
+impl Channels {
+    pub fn new(namespace: &str, cluster: &str, database: i64) -> Self {
+        Self { namespace: namespace.into(), cluster: cluster.into(), database }
+    }
+
+    /// The inbox of a node.
+    pub fn inbox(&self, node: &str, epoch: u64) -> String {
+        let (before, after) = self.around_cluster(node);
+        format!("{before}{}{after}{epoch}", self.cluster)
+    }
+
+    /// What the name of a node's inbox has before its cluster, and what behind it before the epoch.
+    pub fn around_cluster(&self, node: &str) -> (String, String) {
+        (format!("{}:", self.namespace), format!(".{}:inbox:{node}:", self.database))
+    }
+
+    /// What every node hears.
+    pub fn broadcast(&self) -> String {
+        format!("{}:{}.{}:broadcast", self.namespace, self.cluster, self.database)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_clusters_and_databases_apart() {
+        let channels = Channels::new("essaim", "17-ab", 3);
+        assert_eq!(channels.inbox("shop", 9), "essaim:17-ab.3:inbox:shop:9");
+        assert_eq!(channels.broadcast(), "essaim:17-ab.3:broadcast");
+    }
+}
