@@ -8,6 +8,7 @@ mod channels;
 mod claims;
 mod cluster;
 pub(crate) use self::cluster::Cluster;
+mod endpoint;
 mod keep;
 mod log;
 pub(crate) use self::log::RedisLog;
@@ -24,11 +25,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
+use redis::{PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{Notify, mpsc};
 
 use self::channels::Channels;
 use self::claims::Claims;
+use self::endpoint::Endpoint;
 use self::keep::{Kept, Watched};
 use self::memory::Memory;
 use super::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
@@ -44,11 +46,9 @@ pub(crate) struct Redis {
 }
 
 struct Shared {
-    client: Client,
-    url: String,
+    endpoint: Endpoint,
     inbox: String,
     broadcast: String,
-    response_timeout: Duration,
     backoff: Backoff,
     /// The connection that is in use, if one is, and its number.
     connection: Mutex<Option<(u64, MultiplexedConnection)>>,
@@ -72,29 +72,22 @@ impl Redis {
         exclusive: Vec<String>,
         env: Env,
     ) -> Result<(Self, Identity, WireEvents), ClaimError> {
-        let url = without_password(&settings.bridge.url);
-        let unreachable = |e: RedisError| ClaimError::Unreachable { url: url.clone(), reason: e.to_string() };
-        let client = client(&settings.bridge.url).map_err(unreachable)?;
-        let wire = &settings.wire;
-        let response_timeout = Duration::from_millis(wire.response_timeout_ms);
-        let config = connection_config(response_timeout);
-        let mut first = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
+        let endpoint = Endpoint::of(settings)?;
+        let mut first = endpoint.connect(&endpoint.config()).await.map_err(|e| endpoint.unreachable(e))?;
 
         let cluster = Arc::new(Cluster::join(&mut first, settings, Memory::of(settings), &env).await?);
-        let database = client.get_connection_info().redis_settings().db();
-        let channels = Channels::new(&settings.bridge.namespace, cluster.identity(), database);
+        let channels = Channels::new(&settings.bridge.namespace, cluster.identity(), endpoint.database());
         let mut claims = Claims::new(cluster.clone(), channels.clone(), settings, exclusive);
         let (node, epoch) = (settings.node.name.clone(), claims.take(&mut first, &env).await?);
         let inbox = channels.inbox(&node, epoch);
 
         // Bounded by the windows that the node grants each sender (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
+        let wire = &settings.wire;
         let shared = Arc::new(Shared {
-            client,
-            url: url.clone(),
+            endpoint,
             inbox: inbox.clone(),
             broadcast: channels.broadcast(),
-            response_timeout,
             backoff: Backoff {
                 first: Duration::from_millis(wire.reconnect_first_ms),
                 most: Duration::from_millis(wire.reconnect_most_ms),
@@ -106,7 +99,7 @@ impl Redis {
             events,
             env,
         });
-        shared.connect().await.map_err(unreachable)?;
+        shared.connect().await.map_err(|e| shared.endpoint.unreachable(e))?;
         tokio::spawn(shared.clone().keep_connected());
         let me = Identity { node, epoch, inbox, cluster: cluster.identity().into() };
         Ok((Self { shared, cluster, claims }, me, receiver))
@@ -119,14 +112,12 @@ impl Redis {
 
     /// One line about the server, or why it does not answer.
     pub async fn check(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
-        let shown = without_password(url);
-        let unreachable = |e: RedisError| ClaimError::Unreachable { url: shown.clone(), reason: e.to_string() };
-        let config = connection_config(response_timeout);
-        let client = client(url).map_err(unreachable)?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
-        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(unreachable)?;
+        let endpoint = Endpoint::at(url, response_timeout)?;
+        let mut connection = endpoint.connect(&endpoint.config()).await.map_err(|e| endpoint.unreachable(e))?;
+        let info = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
+        let info: String = info.map_err(|e| endpoint.unreachable(e))?;
         let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("of unknown version");
-        Ok(format!("Redis {} at {shown}", version.trim()))
+        Ok(format!("Redis {} at {}", version.trim(), endpoint.url()))
     }
 
     async fn publish_to(&self, channel: &str, frame: Bytes) -> Result<u64, PublishError> {
@@ -227,7 +218,7 @@ impl Shared {
     async fn connect(self: &Arc<Self>) -> Result<(), RedisError> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::downgrade(self);
-        let config = connection_config(self.response_timeout).set_push_sender(move |push: PushInfo| {
+        let config = self.endpoint.config().set_push_sender(move |push: PushInfo| {
             let Some(shared) = shared.upgrade() else { return Err(redis::aio::SendError) };
             match push.kind {
                 PushKind::Message => shared.heard(push.data),
@@ -236,7 +227,7 @@ impl Shared {
             }
             Ok(())
         });
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut connection = self.endpoint.connect(&config).await?;
         connection.subscribe(&[&self.inbox, &self.broadcast][..]).await?;
         // In this order, so that whoever learns of the loss of this connection has learned of its start before.
         let _ = self.events.send(WireEvent::Restored);
@@ -257,8 +248,8 @@ impl Shared {
 
 impl Kept for Arc<Shared> {
     fn watched(&self) -> Watched<'_> {
-        let Shared { url, broken, closed, backoff, env, .. } = &**self;
-        Watched { url, broken, closed, backoff: *backoff, env }
+        let Shared { endpoint, broken, closed, backoff, env, .. } = &**self;
+        Watched { url: endpoint.url(), broken, closed, backoff: *backoff, env }
     }
 
     fn is_connected(&self) -> bool {
@@ -268,22 +259,6 @@ impl Kept for Arc<Shared> {
     async fn connect(&self) -> Result<(), RedisError> {
         Shared::connect(self).await
     }
-}
-
-/// A client that speaks RESP3, whatever the URL says.
-fn client(url: &str) -> Result<Client, RedisError> {
-    let mut with_protocol = url.to_string();
-    if !url.contains("protocol=") {
-        with_protocol.push(if url.contains('?') { '&' } else { '?' });
-        with_protocol.push_str("protocol=resp3");
-    }
-    Client::open(with_protocol)
-}
-
-fn connection_config(response_timeout: Duration) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(response_timeout))
-        .set_response_timeout(Some(response_timeout))
 }
 
 /// The URL as it may be shown.

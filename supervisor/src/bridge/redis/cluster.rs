@@ -117,8 +117,8 @@ impl Cluster {
     /// The cluster that a test's log belongs to.
     #[cfg(test)]
     pub async fn of(settings: &Settings) -> Result<Arc<Self>, ClaimError> {
-        let client = super::client(&settings.bridge.url).expect("the url is well formed");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("the server takes connections");
+        let endpoint = super::Endpoint::of(settings)?;
+        let mut connection = endpoint.connect(&endpoint.config()).await.expect("the server takes connections");
         Self::join(&mut connection, settings, Memory::none(), &Env::system()).await.map(Arc::new)
     }
 

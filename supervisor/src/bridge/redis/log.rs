@@ -37,7 +37,7 @@ use futures_util::future::BoxFuture;
 use self::keys::Keys;
 use self::link::Link;
 use self::reading::Readers;
-use super::{Cluster, client};
+use super::{Cluster, Endpoint};
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::ClaimError;
@@ -63,20 +63,16 @@ impl RedisLog {
     /// # Errors
     /// If the server does not answer.
     pub async fn connect(settings: &Settings, cluster: Arc<Cluster>, env: Env) -> Result<Self, ClaimError> {
-        let url = super::without_password(&settings.bridge.url);
-        let unreachable = |reason: String| ClaimError::Unreachable { url: url.clone(), reason };
-        let client = client(&settings.bridge.url).map_err(|e| unreachable(e.to_string()))?;
+        let endpoint = Arc::new(Endpoint::of(settings)?);
         let wire = &settings.wire;
-        let response_timeout = Duration::from_millis(wire.response_timeout_ms);
         let backoff = Backoff {
             first: Duration::from_millis(wire.reconnect_first_ms),
             most: Duration::from_millis(wire.reconnect_most_ms),
         };
         let keys = Keys::new(&settings.bridge.namespace);
-        let readers = Readers::new(client.clone(), response_timeout, backoff, env.clone(), settings.durable.readers);
-        let link =
-            Link::connect(client, (url.clone(), cluster), keys.registry(), response_timeout, backoff, env.clone());
-        let link = link.await.map_err(unreachable)?;
+        let readers = Readers::new(endpoint.clone(), backoff, env.clone(), settings.durable.readers);
+        let link = Link::connect(endpoint.clone(), cluster, keys.registry(), backoff, env.clone()).await;
+        let link = link.map_err(|words| endpoint.unreachable(words))?;
         Ok(Self { keys, env, link, readers, durability: settings.store.durability })
     }
 }

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Client, Cmd, ErrorKind, PushInfo, PushKind, RedisError, Script, Value};
+use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, Script, Value};
 use tokio::sync::{Notify, watch};
 
 use super::super::keep::{self, Kept, Watched};
-use super::super::{Cluster, connection_config};
+use super::super::{Cluster, Endpoint};
 use super::registering;
 use super::remembered::Remembered;
 use super::scripts::{REGISTER, call};
@@ -88,11 +88,9 @@ pub struct Link {
 }
 
 struct Shared {
-    client: Client,
-    url: String,
+    endpoint: Arc<Endpoint>,
     cluster: Arc<Cluster>,
     registry: String,
-    response_timeout: Duration,
     backoff: Backoff,
     env: Env,
     /// The connection that is in use, if one is.
@@ -117,19 +115,16 @@ struct Connected {
 
 impl Link {
     pub async fn connect(
-        client: Client,
-        (url, cluster): (String, Arc<Cluster>),
+        endpoint: Arc<Endpoint>,
+        cluster: Arc<Cluster>,
         registry: String,
-        response_timeout: Duration,
         backoff: Backoff,
         env: Env,
     ) -> Result<Self, String> {
         let shared = Arc::new(Shared {
-            client,
-            url,
+            endpoint,
             cluster,
             registry,
-            response_timeout,
             backoff,
             env,
             current: watch::Sender::new(None),
@@ -219,7 +214,9 @@ impl Link {
 
     fn connected(&self) -> Result<Connected, Failed> {
         let connected = self.shared.current.borrow().clone();
-        connected.ok_or_else(|| Failed::NotSent(format!("there is no connection to Redis at {}", self.shared.url)))
+        connected.ok_or_else(|| {
+            Failed::NotSent(format!("there is no connection to Redis at {}", self.shared.endpoint.url()))
+        })
     }
 }
 
@@ -243,14 +240,14 @@ impl Shared {
     async fn connect(self: &Arc<Self>) -> Result<(), RedisError> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::downgrade(self);
-        let config = connection_config(self.response_timeout).set_push_sender(move |push: PushInfo| {
+        let config = self.endpoint.config().set_push_sender(move |push: PushInfo| {
             let Some(shared) = shared.upgrade() else { return Err(redis::aio::SendError) };
             if push.kind == PushKind::Disconnection {
                 shared.lost(number);
             }
             Ok(())
         });
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut connection = self.endpoint.connect(&config).await?;
         // A server that is loading its data refuses this, so nobody meets it before it is ready. What belongs to another
         // cluster is neither read nor written.
         let standing = self.cluster.confirm(&mut connection, &self.env).await?;
@@ -260,7 +257,7 @@ impl Shared {
         let run = run(&mut connection).await?;
         let informed = self.inform(&mut connection, &run).await;
         if let Err(failed) = &informed {
-            tracing::warn!(url = self.url, "capabilities could not be registered again: {}", failed.words());
+            tracing::warn!(url = self.endpoint.url(), "capabilities could not be registered again: {}", failed.words());
         }
         let (run, informed) = (run.into(), informed.is_ok());
         self.current.send_replace(Some(Connected { number, connection, run, informed }));
@@ -306,8 +303,8 @@ impl Shared {
 
 impl Kept for Arc<Shared> {
     fn watched(&self) -> Watched<'_> {
-        let Shared { url, broken, closed, backoff, env, .. } = &**self;
-        Watched { url, broken, closed, backoff: *backoff, env }
+        let Shared { endpoint, broken, closed, backoff, env, .. } = &**self;
+        Watched { url: endpoint.url(), broken, closed, backoff: *backoff, env }
     }
 
     fn is_connected(&self) -> bool {

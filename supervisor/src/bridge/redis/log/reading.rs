@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Client, Cmd, Value};
+use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 
-use super::super::connection_config;
+use super::super::Endpoint;
 use super::link::Failed;
 use super::{RedisLog, parse};
 use crate::Env;
@@ -21,8 +21,7 @@ use crate::bridge::log::{Entry, LogError, Partition, Reading};
 /// A connection is taken out for a read and comes back with its answer. A read that is dropped takes its connection
 /// with it: the server notices, and no answer can reach the next read.
 pub struct Readers {
-    client: Client,
-    response_timeout: Duration,
+    endpoint: Arc<Endpoint>,
     backoff: Backoff,
     env: Env,
     /// Bounded by `permits`.
@@ -37,10 +36,9 @@ pub struct Readers {
 }
 
 impl Readers {
-    pub fn new(client: Client, response_timeout: Duration, backoff: Backoff, env: Env, most: u32) -> Self {
+    pub fn new(endpoint: Arc<Endpoint>, backoff: Backoff, env: Env, most: u32) -> Self {
         Self {
-            client,
-            response_timeout,
+            endpoint,
             backoff,
             env,
             idle: Mutex::default(),
@@ -62,8 +60,7 @@ impl Readers {
             // It may have ended while nobody used it, and the others too. Reading changes nothing, so it is done again.
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
-        let config = connection_config(self.response_timeout);
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = self.endpoint.connect(&self.endpoint.config()).await;
         let connection = connection.map_err(|e| Failed::NotSent(format!("Redis takes no connection ({e})")))?;
         self.ask_on(connection, command, patience).await
     }
@@ -74,7 +71,7 @@ impl Readers {
         command: &Cmd,
         patience: Duration,
     ) -> Result<Value, Failed> {
-        connection.set_response_timeout(patience.saturating_add(self.response_timeout));
+        connection.set_response_timeout(patience.saturating_add(self.endpoint.response_timeout()));
         let answer = command.query_async(&mut connection).await.map_err(|e| Failed::of(&e));
         if !matches!(answer, Err(Failed::Unanswered(_))) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
