@@ -10,6 +10,7 @@
 
 mod bridged;
 mod dead;
+mod foreign;
 mod ledger;
 mod probe;
 mod retire;

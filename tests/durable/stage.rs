@@ -171,6 +171,12 @@ impl Stage {
         })
     }
 
+    /// The Redis between the nodes.
+    #[track_caller]
+    pub fn redis(&self) -> &Redis {
+        self.redis.as_ref().expect("the nodes are bridged")
+    }
+
     /// Changes a capability's database behind the node's back.
     pub fn sql(&self, capability: &str, sql: &str) -> String {
         let mut program = Program::new("sqlite3");

@@ -75,6 +75,9 @@ pub(crate) struct LogError(pub String);
 /// Messages that were stored together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
+    /// No log of ours has written it: `batch` shows what was found, it counts as one message, and it goes by
+    /// [`Acknowledge::foreign`].
+    pub foreign: bool,
     pub position: Position,
     /// The offset of its first message: how many were appended to the partition before it, ever.
     pub first: u64,
@@ -90,6 +93,16 @@ pub(crate) struct Reading {
     pub after: Position,
     /// At most so many entries.
     pub most: u32,
+}
+
+impl Entry {
+    /// More messages than an entry of ours can hold, however large its batch may be.
+    pub const MOST_MESSAGES: u64 = 1_000_000;
+
+    /// The messages of an entry that says to hold so many, if it can be one of ours.
+    pub fn counted(count: u64) -> Option<u32> {
+        u32::try_from(count).ok().filter(|_| (1..Self::MOST_MESSAGES).contains(&count))
+    }
 }
 
 /// What was read, for each partition in which there was something.
@@ -121,6 +134,8 @@ pub(crate) struct Acknowledge {
     /// The owner's.
     pub epoch: u64,
     pub positions: Vec<Position>,
+    /// Entries that no log of ours has written; each that is removed counts as one message that was appended.
+    pub foreign: Vec<Position>,
     /// Added to what the log counts.
     pub tally: Tally,
     /// Dead letters to keep in the log: those of handlers without a database, by message id. One that is there already

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use essaim_contract::SendError;
 
 use super::Durable;
@@ -15,7 +16,7 @@ use super::letter::{Letter, LetterKind};
 use super::record::Batch;
 use crate::Env;
 use crate::bridge::EmbeddedLog;
-use crate::bridge::log::{Acknowledge, Entry, Log, LogError, Partition, Position, Reading, Tally, Tending};
+use crate::bridge::log::{Acknowledge, Append, Entry, Log, LogError, Partition, Position, Reading, Tally, Tending};
 use crate::config::Settings;
 use crate::crash;
 use crate::store::DatabaseError;
@@ -123,10 +124,12 @@ impl Mover {
                 after = last.position;
                 self.send(&partition, &entries).await?;
                 crash::point("moving.after-append");
+                let of = |foreign| entries.iter().filter(|e| e.foreign == foreign).map(|e| e.position).collect();
                 let acknowledge = Acknowledge {
                     partition: partition.clone(),
                     epoch: owned.epoch,
-                    positions: entries.iter().map(|entry| entry.position).collect(),
+                    positions: of(false),
+                    foreign: of(true),
                     // This log has done with them.
                     tally: Tally {
                         handled: entries.iter().map(|entry| u64::from(entry.count)).sum(),
@@ -141,22 +144,48 @@ impl Mover {
         Ok(())
     }
 
+    /// Hands entries over; what of them cannot be read as it is, to be a dead letter there.
     async fn send(&mut self, partition: &Partition, entries: &[Entry]) -> Result<(), Stopped> {
-        let capability = &partition.capability;
-        let mut letters = Vec::new();
-        for record in entries.iter().flat_map(|entry| Batch::records(&entry.batch)) {
-            let record = record.map_err(|e| Stopped::Unreadable(e.to_string()))?;
-            let letter = Letter::of(&record, capability.clone(), LetterKind::EventFor(capability.clone()));
-            letters.push(letter.map_err(|e| Stopped::Unreadable(e.to_string()))?);
+        let (mut letters, mut unreadable) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let (records, rest) = match entry.foreign {
+                true => (Vec::new(), Some((1, &entry.batch[..]))),
+                false => {
+                    let (records, rest) = Batch::read(&entry.batch, entry.count);
+                    (records, rest.map(|rest| (rest.count, rest.bytes)))
+                }
+            };
+            unreadable.extend(rest.filter(|(_, bytes)| !bytes.is_empty()));
+            let capability = &partition.capability;
+            for record in records {
+                let letter = Letter::of(&record, capability.clone(), LetterKind::EventFor(capability.clone()));
+                letters.push(letter.map_err(|e| Stopped::Unreadable(e.to_string()))?);
+            }
         }
-        let count = letters.len() as u64;
+        self.moved += letters.len() as u64;
         for sent in self.durable.sender.send_all(letters).await {
             sent.error.map_or(Ok(()), Err)?;
             if !sent.full.is_empty() {
-                return Err(Stopped::Full(capability.clone()));
+                return Err(Stopped::Full(partition.capability.clone()));
             }
         }
-        self.moved += count;
+        self.append_as_it_is(partition, &unreadable).await
+    }
+
+    async fn append_as_it_is(&mut self, partition: &Partition, found: &[(u32, &[u8])]) -> Result<(), Stopped> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let log = &self.durable.log;
+        let registry = log.registry().await?;
+        let partitions = registry.partitions.get(&*partition.capability).copied().unwrap_or(1);
+        let to = Partition { number: partition.number % partitions.max(1), ..partition.clone() };
+        let append = |&(count, bytes): &(u32, &[u8])| {
+            let (batch, most) = (Bytes::copy_from_slice(bytes), u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            Append { to: to.clone(), count: count.clamp(1, most), batch, urgent: true }
+        };
+        let appends: Vec<_> = found.iter().map(append).collect();
+        log.append(registry.version, u64::MAX, &appends).await.map_err(|e| LogError(e.to_string()))?;
         Ok(())
     }
 }

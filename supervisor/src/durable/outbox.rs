@@ -266,20 +266,29 @@ impl Outbox {
                 (None, true) => LetterKind::Event { except: overflowing.clone(), caught_up: None },
                 (None, false) => LetterKind::Command,
             };
-            let mut letter = Letter::read(&outgoing.record, kind).map_err(|e| DbErr::Custom(e.to_string()))?;
-            if let (LetterKind::Event { caught_up: told, .. }, true) = (&mut letter.kind, letter.kept.is_some()) {
-                // What is not kept they get at once: they would never get it later.
-                *told = Some(caught_up.clone());
-            }
-            letters.push(letter);
+            letters.push(Letter::read(&outgoing.record, kind).map(|mut letter| {
+                if let (LetterKind::Event { caught_up: told, .. }, true) = (&mut letter.kind, letter.kept.is_some()) {
+                    // What is not kept they get at once: they would never get it later.
+                    *told = Some(caught_up.clone());
+                }
+                letter
+            }));
         }
         let mut page = Page::default();
-        let wanted: Vec<_> = letters.iter().map(|letter| !self.is_outlived(lane, letter)).collect();
-        let sending = letters.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(letter, _)| letter.clone());
+        let is_wanted = |letter: &Result<Letter, _>| letter.as_ref().is_ok_and(|l| !self.is_outlived(lane, l));
+        let wanted: Vec<_> = letters.iter().map(is_wanted).collect();
+        let sending = letters.iter().flatten().filter(|letter| !self.is_outlived(lane, letter)).cloned();
         crash::point("relay.before-append");
         let mut sent = self.sender.send_all(sending.collect()).await.into_iter();
         crash::point("relay.after-append");
         for (((seq, outgoing), letter), wanted) in rows.iter().zip(&letters).zip(wanted) {
+            let letter = match letter {
+                Ok(letter) => letter,
+                Err(error) => {
+                    page.take_unreadable(*seq, outgoing, error);
+                    continue;
+                }
+            };
             if !wanted {
                 page.outlived += 1;
                 page.done.push(*seq);
@@ -306,10 +315,9 @@ impl Outbox {
     async fn forget(self: &Arc<Self>, lane: &str, page: &Page) -> Result<(), TxError> {
         let tx = self.database.begin(None, Track::default()).await?;
         let overflowed = self.overflow(&tx, lane, page).await?;
-        if !page.dead.is_empty() {
-            let now = self.env.wall_ms();
-            dead::bury(&tx, &page.refused(now)).await?;
-        }
+        let now = self.env.wall_ms();
+        let unreadable = page.unreadable(lane, self.database.capability(), now);
+        dead::bury(&tx, &[page.refused(now), unreadable].concat()).await?;
         kept::keep(&tx, lane, &page.kept(self.config.inbox_retention_hours)).await?;
         table::remove(&tx, lane, &page.done).await?;
         if let Err(error) = tx.commit().await {

@@ -65,6 +65,15 @@ impl Record {
     }
 }
 
+/// What of an entry cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Rest<'a> {
+    pub bytes: &'a [u8],
+    /// Messages in it, by the entry's own count.
+    pub count: u32,
+    pub why: String,
+}
+
 /// Encoded records, one after the other, as one entry of a log holds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
@@ -79,20 +88,25 @@ impl Batch {
         self.bytes.extend_from_slice(record);
     }
 
-    /// Reads the records of an entry.
-    pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record, DecodeError>> {
-        let mut rest = bytes;
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
+    /// Reads an entry of so many records: those that can be read, and the rest if there is one. Where the record behind
+    /// one that cannot be read would begin is not known.
+    pub fn read(bytes: &[u8], count: u32) -> (Vec<Record>, Option<Rest<'_>>) {
+        let (mut records, mut left) = (Vec::new(), bytes);
+        loop {
+            let missing = count.saturating_sub(records.len() as u32);
+            let rest = |bytes, why| Some(Rest { bytes, count: missing, why });
+            match (left.is_empty(), missing) {
+                (true, 0) => return (records, None),
+                (true, _) => return (records, rest(left, format!("{missing} messages of it are missing"))),
+                (false, 0) => return (records, rest(left, "it holds more than it counts".into())),
+                (false, _) => {}
             }
-            let record = rmp_serde::from_read(&mut rest);
-            if record.is_err() {
-                // Where the next one would begin is not known.
-                rest = &[];
+            let before = left;
+            match rmp_serde::from_read(&mut left) {
+                Ok(record) => records.push(record),
+                Err(error) => return (records, rest(before, error.to_string())),
             }
-            Some(record)
-        })
+        }
     }
 }
 
@@ -122,15 +136,25 @@ pub(crate) mod tests {
         let mut batch = Batch::default();
         let records = [record(1, None), record(2, Some("a"))];
         records.iter().for_each(|r| batch.push(&r.encode().unwrap()));
-        let read: Vec<_> = Batch::records(&batch.bytes).map(Result::unwrap).collect();
-        assert_eq!((batch.count, read.as_slice()), (2, records.as_slice()));
+        assert_eq!(Batch::read(&batch.bytes, 2), (records.to_vec(), None));
     }
 
     #[test]
-    fn broken_bytes_end_a_batch_with_an_error() {
-        let mut bytes = record(1, None).encode().unwrap();
-        bytes.truncate(bytes.len() - 2);
-        let read: Vec<_> = Batch::records(&bytes).collect();
-        assert!(read.len() == 1 && read[0].is_err());
+    fn what_of_a_batch_cannot_be_read_is_its_rest() {
+        let (first, second) = (record(1, None), record(2, None));
+        let (whole, mut bytes) = (first.encode().unwrap(), first.encode().unwrap());
+        bytes.extend(&second.encode().unwrap()[..9]);
+        for (count, bytes, left) in [(3, &bytes, 2), (2, &whole, 1)] {
+            let (records, rest) = Batch::read(bytes, count);
+            let rest = rest.unwrap();
+            assert_eq!((records, rest.count, rest.bytes), (vec![first.clone()], left, &bytes[whole.len()..]));
+        }
+        let twice = [whole.clone(), whole.clone()].concat();
+        let (records, rest) = Batch::read(&twice, 1);
+        assert_eq!(
+            (records.len(), rest.map(|r| (r.count, r.bytes.to_vec()))),
+            (1, Some((0, whole))),
+            "more than it counts"
+        );
     }
 }

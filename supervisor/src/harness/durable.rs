@@ -171,8 +171,7 @@ impl<A: Actor> Stage<A> {
         let entries = log.read(&readings, Duration::ZERO).await.expect("the log can be read");
         let entries = entries.iter().flat_map(|(_, entries)| entries);
         let mut found: Vec<Record> = Vec::new();
-        for record in entries.flat_map(|entry| Batch::records(&entry.batch)) {
-            let record = record.expect("a record was written");
+        for record in entries.flat_map(|entry| Batch::read(&entry.batch, entry.count).0) {
             // What is handed over twice is there twice.
             if !found.iter().any(|f| f.id == record.id) {
                 found.push(record);

@@ -98,6 +98,11 @@ impl Database {
             .await
     }
 
+    /// The capability whose database it is.
+    pub fn capability(&self) -> &str {
+        &self.inner.capability
+    }
+
     /// The kind of database; of a file there is one live host in the whole cluster.
     pub fn kind(&self) -> DatabaseKind {
         self.inner.place.kind()

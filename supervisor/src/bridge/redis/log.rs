@@ -22,6 +22,7 @@ mod registering;
 mod remembered;
 mod retiring;
 mod scripts;
+mod strange;
 mod tending;
 
 #[cfg(test)]

@@ -33,7 +33,10 @@ impl Operator {
             let of_subscriber = kept.letter.capability != *self.host.name;
             let settled = match (&kept.keeper, control) {
                 (Keeper::Log(bytes), Control::Drop) => self.drop_from_log(&kept, bytes).await,
-                (Keeper::Database, Control::Drop) if of_subscriber => self.remove(&kept, None).await,
+                // No owner could be told of one that is no record.
+                (Keeper::Database, Control::Drop) if of_subscriber || !kept.is_record() => {
+                    self.remove(&kept, None).await
+                }
                 (Keeper::Database, Control::Replay) if of_subscriber => self.publish_again(&kept).await,
                 _ => match self.record_of(&kept, control) {
                     Ok(letter) => {

@@ -58,6 +58,11 @@ impl Kept {
         }
     }
 
+    /// Whether it can be read at least as a record.
+    pub fn is_record(&self) -> bool {
+        Record::decode(&self.letter.record).is_ok()
+    }
+
     /// The same, with what is in it and the whole error.
     pub fn shown(&self, kept_by: &str) -> ShownLetter {
         let letter = Letter { error: self.letter.error.clone(), ..self.summary(kept_by) };

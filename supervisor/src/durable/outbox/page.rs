@@ -1,5 +1,6 @@
 //! What became of the messages that a relay has tried to hand over.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(super) struct Page {
     pub outlived: u64,
     pub overflow: Vec<(Arc<str>, Outgoing)>,
     pub dead: Vec<(Arc<str>, Letter)>,
+    /// Rows that are no messages, with their numbers and why they cannot be read.
+    unreadable: Vec<(u64, Outgoing, String)>,
     pub why: Option<String>,
 }
 
@@ -49,6 +52,37 @@ impl Page {
         }
         self.done.push(seq);
         true
+    }
+
+    /// Notes that the next row is no message, so that those behind it go on.
+    pub fn take_unreadable(&mut self, seq: u64, outgoing: &Outgoing, why: impl Display) {
+        self.unreadable.push((seq, outgoing.clone(), why.to_string()));
+        self.done.push(seq);
+    }
+
+    /// The dead letters of rows that cannot be read.
+    pub fn unreadable(&self, lane: &str, capability: &str, now: u64) -> Vec<DeadLetter> {
+        let letter = |(seq, outgoing, why): &(u64, Outgoing, String)| {
+            let id = format!("outbox-{lane}/{seq}");
+            tracing::error!(capability, id, why, "a message in the outbox cannot be read: it is a dead letter now");
+            DeadLetter {
+                order_key: id.clone(),
+                id,
+                capability: capability.into(),
+                partition: 0,
+                ordered: false,
+                name: String::new(),
+                reason: Reason::Unreadable,
+                attempts: 0,
+                error: Some(format!("what the outbox has kept cannot be read: {why}")),
+                trace: String::new(),
+                first_at_ms: now,
+                dead_at_ms: now,
+                held: false,
+                record: outgoing.record.clone(),
+            }
+        };
+        self.unreadable.iter().map(letter).collect()
     }
 
     /// The rows of what is kept. An inbox takes nothing that it may have forgotten, so nothing is kept for longer.

@@ -7,6 +7,7 @@ use crate::durable::outbox::Outbox;
 use crate::durable::record::{Record, tests::record};
 use crate::progress::Track;
 use crate::store::Database;
+use crate::store::durable::dead;
 use crate::store::durable::outbox::{self as table, Outgoing};
 
 /// Messages that have room in a partition.
@@ -56,7 +57,15 @@ async fn make_room(log: &dyn Log, capability: &str) {
     let reading = Reading { partition: partition.clone(), after: Position::default(), most: 1_000 };
     let read = log.read(&[reading], Duration::from_secs(1)).await.unwrap().remove(0).1;
     let positions = read.iter().map(|entry| entry.position).collect();
-    let done = Acknowledge { partition, epoch, positions, tally: Default::default(), dead: Vec::new(), parked: 0 };
+    let done = Acknowledge {
+        partition,
+        epoch,
+        positions,
+        foreign: Vec::new(),
+        tally: Default::default(),
+        dead: Vec::new(),
+        parked: 0,
+    };
     log.acknowledge(&[done]).await.unwrap();
 }
 
@@ -104,6 +113,30 @@ async fn a_lane_that_was_adopted_before_is_looked_at_again() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(appended(&*durable.log, "till").await >= 4, "the keeper may have relayed some of them, too");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_message_is_a_dead_letter_and_those_behind_it_go_on() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
+    let (log, lane): (_, Arc<str>) = (durable.log.clone(), "p/7".into());
+    let outbox = Outbox::new(database.clone(), durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
+    t.run(async {
+        let row = |record| Outgoing { event: false, target: None, record };
+        let ours = |number| row(command("till", number).encode().unwrap());
+        let rows = [ours(1), row(vec![0xc1, 7]), ours(2)];
+        let tx = database.begin(None, Track::default()).await.unwrap();
+        table::insert(&tx, &lane, 1, &rows).await.unwrap();
+        tx.commit().await.unwrap();
+        outbox.open(&lane, 0).await.unwrap();
+        let relayed = tokio::time::timeout(Duration::from_secs(2), empty(&database)).await;
+        relayed.expect("the row stops the others");
+        assert_eq!(appended(&*log, "till").await, 2);
+        let letters = dead::find(database.reads(), "outbox-p/7/2").await.unwrap();
+        let found: Vec<_> = letters.iter().map(|l| (l.capability.as_str(), l.reason, l.record.as_slice())).collect();
+        assert_eq!(found, [("shop", dead::Reason::Unreadable, &[0xc1, 7][..])]);
     })
     .await;
 }

@@ -8,7 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use super::Worker;
 use super::bare::Buried;
 use super::queue::Job;
-use crate::bridge::log::{Acknowledge, Acknowledged, Position};
+use crate::bridge::log::{Acknowledge, Acknowledged, Entry, Partition, Position};
 use crate::crash;
 
 /// How often a worker that stops tries to acknowledge what it has done.
@@ -33,7 +33,26 @@ impl Worker {
     /// Whether the log is to be told anything.
     pub(super) fn has_news(&self) -> bool {
         let untold = self.owner.base.is_some() && self.told != Some(self.queue.stored());
-        !self.done.is_empty() || (untold && !self.owner.is_stopping())
+        self.has_done() || (untold && !self.owner.is_stopping())
+    }
+
+    /// Whether entries are to be acknowledged.
+    pub(super) fn has_done(&self) -> bool {
+        !self.done.is_empty() || !self.foreign.is_empty()
+    }
+
+    /// An entry that no log of ours has written is a dead letter of the log: nobody knows what it was to be.
+    pub(super) fn bury_foreign(&mut self, entry: &Entry) {
+        let Partition { capability, number } = &self.owner.partition;
+        let Position(major, minor) = entry.position;
+        tracing::error!(
+            %capability, partition = number, entry = format!("{major}-{minor}"),
+            "an entry of the log was not written by a node: it is a dead letter now, see `essaim dead list --reason unreadable`"
+        );
+        self.in_flight.done(entry.count as usize);
+        self.buried.dead.push((format!("foreign-{number}/{major}-{minor}"), entry.batch.clone()));
+        self.buried.tally.dead += 1;
+        self.foreign.push(entry.position);
     }
 
     /// A message from the log needs the log no more.
@@ -69,6 +88,7 @@ impl Worker {
             partition: self.owner.partition.clone(),
             epoch: self.owner.epoch,
             positions: std::mem::take(&mut self.done),
+            foreign: std::mem::take(&mut self.foreign),
             tally,
             dead,
             parked: self.queue.stored(),

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use essaim_contract::MessageId;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -57,6 +58,8 @@ pub(crate) struct Worker {
     aside: HashSet<u64>,
     /// What is to be acknowledged.
     done: Vec<Position>,
+    /// Those among what is to be acknowledged that nobody of ours has written.
+    foreign: Vec<Position>,
     /// What is told with it.
     buried: Buried,
     /// How many messages are parked, as the log was told last.
@@ -113,6 +116,7 @@ impl Worker {
             in_flight,
             aside: HashSet::new(),
             done: Vec::new(),
+            foreign: Vec::new(),
             buried: Buried::default(),
             told: None,
             most_at_a_time,
@@ -128,7 +132,7 @@ impl Worker {
             let stopping = *stop.borrow();
             if !stopping {
                 self.begin();
-            } else if self.running.is_empty() && self.done.is_empty() && acknowledging.is_none() {
+            } else if self.running.is_empty() && !self.has_done() && acknowledging.is_none() {
                 return Ended::Stopped;
             }
             if acknowledging.is_none() && self.has_news() {
@@ -185,22 +189,23 @@ impl Worker {
         if self.entries.contains_key(&entry.position) {
             return None;
         }
-        let mut jobs = Vec::with_capacity(entry.count as usize);
-        let mut open = Open::default();
-        for (index, record) in Batch::records(&entry.batch).enumerate() {
-            match record {
-                Ok(record) => jobs.push(self.job(record, entry.first + index as u64, entry.position)),
-                Err(error) => {
-                    let (capability, partition) = (&self.owner.partition.capability, self.owner.number());
-                    let offset = entry.first + index as u64;
-                    tracing::error!(%capability, partition, offset, %error, "the rest of a stored batch cannot be read");
-                    open.buried.dead.push((format!("unreadable-{partition}/{offset}"), entry.batch.clone()));
-                    open.buried.tally.dead = u64::from(entry.count).saturating_sub(index as u64);
-                    break;
-                }
-            }
+        if entry.foreign {
+            self.bury_foreign(&entry);
+            return None;
         }
-        self.in_flight.done(entry.count as usize - jobs.len().min(entry.count as usize));
+        let (records, rest) = Batch::read(&entry.batch, entry.count);
+        let mut open = Open::default();
+        if let Some(rest) = rest {
+            let (capability, partition) = (&self.owner.partition.capability, self.owner.number());
+            let offset = entry.first + records.len() as u64;
+            tracing::error!(%capability, partition, offset, why = rest.why, "the rest of a stored batch cannot be read");
+            let bytes = Bytes::copy_from_slice(rest.bytes);
+            open.buried.dead.push((format!("unreadable-{partition}/{offset}"), bytes));
+            open.buried.tally.dead = rest.count.into();
+        }
+        let offsets = entry.first..;
+        let jobs: Vec<_> = records.into_iter().zip(offsets).map(|(r, at)| self.job(r, at, entry.position)).collect();
+        self.in_flight.done(entry.count as usize - jobs.len());
         crash::point("worker.after-read");
         if jobs.is_empty() {
             self.close(entry.position, open);

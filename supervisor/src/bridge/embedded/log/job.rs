@@ -64,7 +64,11 @@ impl Job {
             Self::Append { appends, .. } => appends.iter().map(|append| OWN_BYTES + append.batch.len()).sum(),
             Self::Acknowledge { acknowledges, .. } => {
                 let dead = acknowledges.iter().flat_map(|a| &a.dead).map(|(_, letter)| OWN_BYTES + letter.len());
-                dead.sum::<usize>() + acknowledges.iter().map(|a| a.positions.len() * size_of::<u64>()).sum::<usize>()
+                dead.sum::<usize>()
+                    + acknowledges
+                        .iter()
+                        .map(|a| (a.positions.len() + a.foreign.len()) * size_of::<u64>())
+                        .sum::<usize>()
             }
             Self::Forget { letters, .. } => letters.iter().map(|(_, letter)| OWN_BYTES + letter.len()).sum(),
             _ => 0,

@@ -67,12 +67,10 @@ pub(super) async fn read(
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let rows = db.query_all_raw(statement(READ, [partition.into(), after.into(), i64::from(most).into()])).await?;
     let entry = |row: &QueryResult| {
-        Ok(Entry {
-            position: Position(number(row, 0)?, 0),
-            first: number(row, 1)?,
-            count: number(row, 2)? as u32,
-            batch: Bytes::from(row.try_get_by_index::<Vec<u8>>(3)?),
-        })
+        let (position, batch) = (Position(number(row, 0)?, 0), Bytes::from(row.try_get_by_index::<Vec<u8>>(3)?));
+        let count = Entry::counted(number(row, 2)?);
+        let (foreign, first, count) = (count.is_none(), number(row, 1)?, count.unwrap_or(1));
+        Ok(Entry { foreign, position, first, count, batch })
     };
     rows.iter().map(entry).collect()
 }

@@ -155,7 +155,8 @@ impl State {
     pub fn removable<'a>(&self, acknowledge: &'a Acknowledge) -> impl Iterator<Item = (i64, u64)> + 'a {
         let row = self.rows.get(&acknowledge.partition).filter(|row| acknowledge.epoch >= row.epoch);
         let id = row.map(|row| row.id);
-        acknowledge.positions.iter().filter_map(move |position| Some((id?, position.0)))
+        let positions = acknowledge.positions.iter().chain(&acknowledge.foreign);
+        positions.filter_map(move |position| Some((id?, position.0)))
     }
 
     /// Counts what was removed: each entry for the first acknowledgement that names it.
@@ -173,10 +174,16 @@ impl State {
             return Ok(Acknowledged::Fenced);
         }
         row.parked = acknowledge.parked;
-        let mut repeated = !acknowledge.positions.is_empty();
+        let mut repeated = !(acknowledge.positions.is_empty() && acknowledge.foreign.is_empty());
         for position in &acknowledge.positions {
             if let Some(count) = removed.remove(&(row.id, position.0)) {
                 row.waiting = row.waiting.saturating_sub(count);
+                repeated = false;
+            }
+        }
+        for position in &acknowledge.foreign {
+            if removed.remove(&(row.id, position.0)).is_some() {
+                row.appended += 1;
                 repeated = false;
             }
         }

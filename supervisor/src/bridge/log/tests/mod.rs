@@ -103,7 +103,15 @@ pub(crate) fn messages(number: u32, count: u32, text: &str) -> Append {
 
 pub(crate) fn acknowledge(number: u32, epoch: u64, positions: &[Position]) -> Acknowledge {
     let (tally, dead) = (Tally::default(), Vec::new());
-    Acknowledge { partition: partition(number), epoch, positions: positions.to_vec(), tally, dead, parked: 0 }
+    Acknowledge {
+        partition: partition(number),
+        epoch,
+        positions: positions.to_vec(),
+        foreign: Vec::new(),
+        tally,
+        dead,
+        parked: 0,
+    }
 }
 
 /// Registers the shop.

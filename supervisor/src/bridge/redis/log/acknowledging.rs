@@ -17,8 +17,8 @@ pub async fn acknowledge(log: &RedisLog, acknowledges: &[Acknowledge]) -> Result
     for a in acknowledges {
         call.arg(a.partition.number).arg(a.epoch);
         call.arg(a.tally.handled).arg(a.tally.duplicates).arg(a.tally.dead).arg(a.tally.expired);
-        call.arg(a.parked).arg(a.positions.len());
-        for position in &a.positions {
+        call.arg(a.parked).arg(a.positions.len()).arg(a.foreign.len());
+        for position in a.positions.iter().chain(&a.foreign) {
             call.arg(parse::shown(*position));
         }
         call.arg(a.dead.len());

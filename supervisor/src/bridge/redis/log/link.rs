@@ -77,6 +77,10 @@ pub fn advice(said: &str) -> String {
         "NOAUTH" | "WRONGPASS" => "bridge.url has no valid user and password",
         "CROSSSLOT" | "MOVED" | "CLUSTERDOWN" => "the log needs a single server, not a cluster",
         "WRONGTYPE" => "somebody else uses the same keys: change bridge.namespace",
+        "ERR" if said.contains("exhausted the last possible ID") => {
+            "an entry that was not written by a node has used up the ids of a partition's stream: stop what writes there, and \
+             delete the stream once nothing waits in it"
+        }
         _ => return format!("Redis refused: {said}"),
     };
     format!("Redis refused, {todo} ({said})")

@@ -62,23 +62,84 @@ pub fn shown(position: Position) -> String {
     format!("{}-{}", position.0, position.1)
 }
 
-/// An entry of a stream; `None` if nobody of ours wrote it.
+/// Bytes of an entry that is not ours which are kept of it.
+const FOREIGN_BYTES: usize = 64 << 10;
+
+/// An entry of a stream. One that is not as we write them is foreign, whatever it holds.
 pub fn entry(value: Value) -> Option<Entry> {
     let [id, fields] = <[Value; 2]>::try_from(items(value)?).ok()?;
-    let (mut count, mut first, mut batch) = (None, None, None);
-    for (name, value) in pairs(fields)? {
-        match text(&name)? {
-            "c" => count = number(&value).and_then(|c| u32::try_from(c).ok()),
-            "f" => first = number(&value),
-            "b" => batch = bytes(value),
-            _ => {}
+    let (position, fields) = (position(text(&id)?)?, pairs(fields)?);
+    let ours = own(position, &fields);
+    Some(ours.unwrap_or_else(|| Entry { foreign: true, position, first: 0, count: 1, batch: as_found(&fields) }))
+}
+
+/// An entry with our fields in their order; further ones may come behind them.
+fn own(position: Position, fields: &[(Value, Value)]) -> Option<Entry> {
+    let [(c, count), (f, first), (b, batch), ..] = fields else { return None };
+    let (count, Value::BulkString(batch)) = (number(count)?, batch) else { return None };
+    let named = [c, f, b].map(text) == [Some("c"), Some("f"), Some("b")];
+    let counted = Entry::counted(count).filter(|_| named)?;
+    let batch = Bytes::copy_from_slice(batch);
+    Some(Entry { foreign: false, position, first: number(first)?, count: counted, batch })
+}
+
+/// The fields of an entry, a line each.
+fn as_found(fields: &[(Value, Value)]) -> Bytes {
+    let mut found = Vec::new();
+    for (name, value) in fields {
+        for (part, end) in [(name, b'='), (value, b'\n')] {
+            if let Value::BulkString(bytes) = part {
+                let room = FOREIGN_BYTES.saturating_sub(found.len());
+                found.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            found.push(end);
         }
     }
-    Some(Entry { position: position(text(&id)?)?, first: first?, count: count?, batch: batch? })
+    found.into()
 }
 
 /// A record of an owner: its epoch and its host, which is empty if there is none.
 pub fn owner(record: &str) -> Option<(u64, &str)> {
     let (epoch, host) = record.split_once(' ')?;
     Some((epoch.parse().ok()?, host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &[(&str, &str)]) -> Entry {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let fields = fields.iter().map(|(name, value)| (text(name), text(value))).collect();
+        entry(Value::Array(vec![text("7-1"), Value::Map(fields)])).expect("it has a position")
+    }
+
+    #[test]
+    fn an_entry_is_ours_if_it_is_as_we_write_them() {
+        let ours = read(&[("c", "2"), ("f", "40"), ("b", "xyz"), ("later", "1")]);
+        assert_eq!(
+            (ours.foreign, ours.position, ours.first, ours.count, &ours.batch[..]),
+            (false, Position(7, 1), 40, 2, &b"xyz"[..])
+        );
+    }
+
+    #[test]
+    fn any_other_entry_is_foreign_and_shows_what_it_holds() {
+        for fields in [
+            &[("junk", "x")][..],
+            &[("c", "1"), ("f", "0")],
+            &[("c", "-1"), ("f", "0"), ("b", "xyz")],
+            &[("c", "0"), ("f", "0"), ("b", "xyz")],
+            &[("c", "nan"), ("f", "0"), ("b", "xyz")],
+            &[("c", "9007199254740992"), ("f", "0"), ("b", "xyz")],
+            &[("c", "1e21"), ("f", "0"), ("b", "xyz")],
+            &[("c", "1"), ("f", "x"), ("b", "xyz")],
+            &[("f", "0"), ("c", "1"), ("b", "xyz")],
+        ] {
+            let entry = read(fields);
+            assert_eq!((entry.foreign, entry.count, entry.position), (true, 1, Position(7, 1)), "{fields:?}");
+        }
+        assert_eq!(&read(&[("junk", "x"), ("more", "y")]).batch[..], b"junk=x\nmore=y\n");
+        assert!(read(&[("junk", &"x".repeat(1 << 20))]).batch.len() <= FOREIGN_BYTES + 2);
+    }
 }

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::super::Endpoint;
 use super::link::Failed;
+use super::strange::Strange;
 use super::{RedisLog, parse};
 use crate::Env;
 use crate::backoff::Backoff;
@@ -33,6 +34,7 @@ pub struct Readers {
     /// Entries of each stream that an answer may have. It is halved when a connection ends within a read, since the
     /// server may have had too much to send (`client-output-buffer-limit`), and doubled with every answer.
     most: AtomicU32,
+    strange: Strange,
 }
 
 impl Readers {
@@ -45,6 +47,7 @@ impl Readers {
             permits: Semaphore::new(most as usize),
             failures: AtomicU32::new(0),
             most: AtomicU32::new(u32::MAX),
+            strange: Strange::default(),
         }
     }
 
@@ -103,19 +106,28 @@ impl Readers {
 /// More entries of one stream are not read at a time.
 const MOST_ENTRIES: u32 = 4_096;
 
+/// How long a read waits at most while keys are left out.
+const PATIENCE_WHILE_STRANGE: Duration = Duration::from_millis(250);
+
 /// What is read, by the key of its stream.
 type Wanted<'a> = HashMap<String, &'a Reading>;
 
 pub async fn read(
     log: &RedisLog,
     readings: &[Reading],
-    patience: Duration,
+    mut patience: Duration,
 ) -> Result<Vec<(Partition, Vec<Entry>)>, LogError> {
     let readers = &log.readers;
+    let mut wanted: Wanted<'_> =
+        readings.iter().filter(|r| r.most > 0).map(|r| (log.keys.stream(&r.partition), r)).collect();
+
+    if !readers.strange.is_empty() {
+        wanted.retain(|key, _| !readers.strange.is_left_out(key, readers.env.now()));
+        // Keys that are left out are to be looked at again soon.
+        patience = patience.min(PATIENCE_WHILE_STRANGE);
+    }
     let until = readers.env.now() + patience;
     let left = || until.saturating_duration_since(readers.env.now());
-    let wanted: Wanted<'_> =
-        readings.iter().filter(|r| r.most > 0).map(|r| (log.keys.stream(&r.partition), r)).collect();
     if wanted.is_empty() {
         tokio::time::sleep(patience).await;
         return Ok(Vec::new());
@@ -129,11 +141,16 @@ pub async fn read(
         Ok(_permit) => {
             let wait = left();
             let answer = readers.ask(&xread(&wanted, most, wait), wait).await;
+            if matches!(&answer, Err(Failed::Refused { code, .. }) if code == "WRONGTYPE") {
+                readers.strange.find(&log.link, wanted.keys(), readers.env.now()).await?;
+                return Ok(Vec::new());
+            }
             readers.note(answer, left()).await?
         }
         // More readers than connections: each still gets what is there.
         Err(_) => log.link.ask(&xread(&wanted, most, Duration::ZERO)).await?,
     };
+    readers.strange.are_streams(wanted.keys());
     entries(answer, &wanted).ok_or_else(|| parse::strange("a read"))
 }
 

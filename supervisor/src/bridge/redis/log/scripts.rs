@@ -19,7 +19,8 @@ local most, answer, written, at = tonumber(ARGV[2]), {'done'}, false, 3
 for i = 2, #KEYS, 2 do
   local count, batch, urgent = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2] == '!'
   at = at + 3
-  local known = redis.call('HMGET', KEYS[i + 1], 'appended', 'waiting', 'parked')
+  local known = redis.pcall('HMGET', KEYS[i + 1], 'appended', 'waiting', 'parked')
+  if known.err then return {written and 'torn' or 'refused', known.err} end
   local appended, waiting = tonumber(known[1] or 0), math.max(0, tonumber(known[2] or 0))
   local all = waiting + tonumber(known[3] or 0)
   if all >= most and not urgent then
@@ -41,7 +42,7 @@ return answer",
 });
 
 /// KEYS: stream, counts, owners and dead letters of each. ARGV of each: number, epoch, the four fields of a tally, parked
-/// messages, number of positions, positions, number of dead letters, id and bytes of each dead letter. Gives 1, or 0 if
+/// messages, number of positions, number of foreign ones, positions, foreign ones, number of dead letters, id and bytes of each dead letter. Gives 1, or 0 if
 /// fenced, for each.
 ///
 /// Entries that follow each other, as they mostly do, are looked up 64 at a time, the others one by one, and each once.
@@ -55,15 +56,16 @@ for i = 1, #KEYS, 4 do
   local stream, counts = KEYS[i], KEYS[i + 1]
   local epoch = string.match(redis.call('HGET', KEYS[i + 2], ARGV[at]) or '0', '^%d+')
   local fenced, tally, many = tonumber(epoch) > tonumber(ARGV[at + 1]), at + 1, tonumber(ARGV[at + 7])
-  local parked = ARGV[at + 6]
-  at = at + 8
+  local parked, others = ARGV[at + 6], tonumber(ARGV[at + 8])
+  at = at + 9
+  local last = at + many + others
   if fenced then
     answer[#answer + 1] = 0
   else
-    local known, found, removed, messages = {}, {}, 0, 0
+    local known, found, removed, messages, foreign = {}, {}, 0, 0, 0
     for k = at, at + many - 2, 64 do
-      local last = math.min(k + 63, at + many - 1)
-      for _, entry in ipairs(redis.call('XRANGE', stream, ARGV[k], ARGV[last], 'COUNT', 64)) do
+      local to = ARGV[math.min(k + 63, at + many - 1)]
+      for _, entry in ipairs(redis.call('XRANGE', stream, ARGV[k], to, 'COUNT', 64)) do
         known[entry[1]] = tonumber(entry[2][2])
       end
     end
@@ -82,20 +84,22 @@ for i = 1, #KEYS, 4 do
     for k = 1, #found, 1000 do
       removed = removed + redis.call('XDEL', stream, unpack(found, k, math.min(k + 999, #found)))
     end
-    if many == 0 then redis.call('XDEL', stream, '0-0') end
+    for k = at + many, at + many + others - 1 do foreign = foreign + redis.call('XDEL', stream, ARGV[k]) end
+    if many + others == 0 then redis.call('XDEL', stream, '0-0') end
     if (redis.call('HGET', counts, 'parked') or '0') ~= parked then redis.call('HSET', counts, 'parked', parked) end
     if messages > 0 then redis.call('HINCRBY', counts, 'waiting', -messages) end
-    if removed > 0 or many == 0 then
+    if foreign > 0 then redis.call('HINCRBY', counts, 'appended', foreign) end
+    if removed + foreign > 0 or many + others == 0 then
       for k, field in ipairs({'handled', 'duplicates', 'dead', 'expired'}) do
         if ARGV[tally + k] ~= '0' then redis.call('HINCRBY', counts, field, ARGV[tally + k]) end
       end
-      for k = 1, tonumber(ARGV[at + many]) do
-        redis.call('HSET', KEYS[i + 3], ARGV[at + many + 2 * k - 1], ARGV[at + many + 2 * k])
+      for k = 1, tonumber(ARGV[last]) do
+        redis.call('HSET', KEYS[i + 3], ARGV[last + 2 * k - 1], ARGV[last + 2 * k])
       end
     end
     answer[#answer + 1] = 1
   end
-  at = at + many + 1 + 2 * tonumber(ARGV[at + many])
+  at = last + 1 + 2 * tonumber(ARGV[last])
 end
 return answer",
     )
@@ -266,7 +270,14 @@ pub static MEASURE: LazyLock<Script> = LazyLock::new(|| {
 local page = redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[3])
 local bytes, messages, last = 0, 0, ''
 for _, entry in ipairs(page) do
-  messages, bytes, last = messages + tonumber(entry[2][2]), bytes + #entry[2][6], entry[1]
+  local fields = entry[2]
+  local count = string.match(fields[2], '^%d+$')
+  -- What is not as we write it is no message that was appended.
+  if fields[1] == 'c' and fields[5] == 'b' and count and #count < 7 then
+    messages = messages + tonumber(count)
+  end
+  for _, part in ipairs(fields) do bytes = bytes + #part end
+  last = entry[1]
 end
 local answer = {#page, bytes, messages, last}
 local counts = redis.call('HMGET', KEYS[2], 'appended', 'handled', 'duplicates', 'dead', 'expired')

@@ -6,6 +6,7 @@ mod bench;
 mod concurrency;
 mod conformance;
 mod failures;
+mod foreign;
 mod forgetful;
 mod removing;
 mod retiring;
@@ -122,7 +123,15 @@ async fn tend_at_last(log: &RedisLog, host: &str) -> Vec<Owned> {
 
 fn done(number: u32, epoch: u64, positions: Vec<Position>) -> Acknowledge {
     let tally = Tally { handled: positions.len() as u64, ..Tally::default() };
-    Acknowledge { partition: partition(number), epoch, positions, tally, dead: Vec::new(), parked: 0 }
+    Acknowledge {
+        partition: partition(number),
+        epoch,
+        positions,
+        foreign: Vec::new(),
+        tally,
+        dead: Vec::new(),
+        parked: 0,
+    }
 }
 
 /// Removes an entry and tells what is left.
