@@ -21,11 +21,25 @@ pub struct Client {
     metadata: Option<Arc<Metadata>>,
     trace: Option<TraceContext>,
     limit: Option<Duration>,
+    /// The actor that was given it: it asks as its handlers may.
+    actor: Option<Actor>,
+}
+
+#[derive(Clone)]
+struct Actor {
+    capability: Arc<str>,
+    asks: &'static [&'static str],
 }
 
 impl Client {
     pub(crate) fn new(bus: Arc<Bus>) -> Self {
-        Self { bus, principal: None, metadata: None, trace: None, limit: None }
+        Self { bus, principal: None, metadata: None, trace: None, limit: None, actor: None }
+    }
+
+    /// A client of an actor, which asks whom the actor has declared: so nobody can wait for somebody who waits for him,
+    /// wherever in the actor it is used.
+    pub(crate) fn of_actor(bus: Arc<Bus>, capability: Arc<str>, asks: &'static [&'static str]) -> Self {
+        Self { actor: Some(Actor { capability, asks }), ..Self::new(bus) }
     }
 
     /// This client, sending on behalf of a principal.
@@ -65,9 +79,12 @@ impl Client {
     /// Asks a capability, wherever it is hosted, and waits for the answer.
     ///
     /// # Errors
-    /// See [`AskError`](essaim_contract::AskError).
+    /// See [`AskError`](essaim_contract::AskError). A client that an actor was given asks only whom the actor declares in
+    /// [`Actor::ASKS`](crate::Actor::ASKS).
     pub async fn ask<M: Ask>(&self, message: M) -> AskResultOf<M> {
-        self.bus.ask(message, Origin::Edge, self.call()).await
+        let asks = self.actor.as_ref().map(|actor| actor.asks);
+        let origin = asks.map_or(Origin::Edge, |asks| Origin::Handler { asks });
+        self.bus.ask(message, origin, self.call()).await
     }
 
     /// Tells every node, now, with best effort.
@@ -156,7 +173,7 @@ impl Client {
         Call {
             deadline: env.now() + limit,
             trace: self.trace.unwrap_or_else(|| TraceContext::root(env)),
-            chain: Chain::default(),
+            chain: self.actor.as_ref().map_or_else(Chain::default, |a| Chain::default().then(&a.capability)),
             principal: self.principal.clone(),
             metadata: self.metadata.clone(),
         }

@@ -16,6 +16,8 @@ use crate::{Env, Fault};
 pub(crate) struct Context {
     pub capability: Arc<str>,
     pub asks: &'static [&'static str],
+    /// Whether it answers or applies messages, so that somebody may wait for it.
+    pub is_asked: bool,
     pub bus: Arc<Bus>,
     pub database: OnceLock<Database>,
     /// The way out for what its handlers send; there once its database is, if it has one.

@@ -18,7 +18,7 @@ use crate::context::{Blocking, Context, Provided};
 use crate::durable::consumer::Consumer;
 use crate::exit::Fatal;
 use crate::guard::panic_text;
-use crate::handles::{Handles, TICK, Tick};
+use crate::handles::{Handles, Kind, TICK, Tick};
 use crate::host::{Hooks, Host};
 use crate::roster::{check_name, name_of};
 use crate::run::Desk;
@@ -128,6 +128,7 @@ impl<A: Actor> Plan for PlanOf<A> {
         let context = Arc::new(Context {
             capability: name,
             asks: A::ASKS,
+            is_asked: host.entries().iter().any(|e| matches!(e.kind, Kind::Ask(_) | Kind::Durable(..))),
             bus: ground.bus.clone(),
             database: OnceLock::new(),
             outbox: OnceLock::new(),

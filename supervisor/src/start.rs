@@ -107,9 +107,15 @@ impl Start {
         self.context.blocking.run::<T, essaim_contract::Never>(work).await.map_err(Into::into)
     }
 
-    /// A client for callers outside actors, such as HTTP routes.
+    /// A client for callers outside handlers. That of an actor which answers messages asks only whom the actor declares in
+    /// [`Actor::ASKS`](crate::Actor::ASKS): handlers could use it, too. An actor that nobody can ask, such as a server of
+    /// HTTP routes, may ask everybody.
     pub fn client(&self) -> Client {
-        Client::new(self.context.bus.clone())
+        let Context { bus, capability, asks, is_asked, .. } = &*self.context;
+        match is_asked {
+            true => Client::of_actor(bus.clone(), capability.clone(), asks),
+            false => Client::new(bus.clone()),
+        }
     }
 
     /// A value that the roster provides.

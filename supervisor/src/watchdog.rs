@@ -85,9 +85,23 @@ impl Watchdog {
     #[allow(clippy::disallowed_methods)] // It has a thread of its own, so that no arbiter can block it.
     fn look_on(&self, env: &Env, limit: Duration) {
         let mut seen: Vec<(u64, tokio::time::Instant, bool)> = Vec::new();
+        let pause = limit / 4;
         while !self.stopped.load(Ordering::Relaxed) {
-            std::thread::sleep(limit / 4);
+            let before = env.now();
+            std::thread::sleep(pause);
             let now = env.now();
+            // If this thread did not run either, no handler is to blame for what the others have not done.
+            let stood_still = (now - before).saturating_sub(pause);
+            if stood_still >= pause {
+                seen.iter_mut().for_each(|(_, since, _)| *since = now);
+                if stood_still >= limit {
+                    let stood_still_ms = stood_still.as_millis() as u64;
+                    tracing::warn!(
+                        stood_still_ms,
+                        "the whole process stood still: it was stopped, suspended or got no processor"
+                    );
+                }
+            }
             let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner).clone();
             seen.resize(beats.len(), (0, now, false));
             for (arbiter, (beat, (count, since, named))) in beats.iter().zip(&mut seen).enumerate() {

@@ -35,6 +35,9 @@ fn a_host_that_wakes_after_its_lease_has_ended_serves_again() {
     stage.cluster.node("shop-1").resume();
     stage.all_hear_all();
     assert_eq!(stage.cluster.node("shop-1").epoch(), epoch, "nobody else had its name");
+    let process = stage.cluster.node("shop-1").process();
+    process.wait_for_line("the whole process stood still");
+    assert!(!process.has_line("blocks its arbiter"), "no handler is to blame");
     // Whatever is served from here on is served by the one that slept.
     stage.kill("shop-2");
     load.served_more(60, 20);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::{Cx, Fault, Handle, Handles, Start, StartError, reject};
 
+mod client;
 mod durable;
 
 struct Sums;

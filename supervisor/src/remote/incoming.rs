@@ -242,7 +242,11 @@ impl Reader {
                 remote.progress.notify_waiters();
                 return;
             }
-            Change::Joined { over_epoch } => {
+            Change::Joined { over_epoch, evicted } => {
+                for peer in evicted {
+                    remote.pending.node_lost(&peer.name, peer.epoch + 1);
+                    remote.close_lane(&peer.lane.inbox);
+                }
                 if let (Some(_), Some(inbox)) = (over_epoch, earlier) {
                     remote.pending.node_lost(header.from, header.epoch);
                     remote.close_lane(&inbox);

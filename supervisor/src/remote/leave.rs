@@ -20,7 +20,7 @@ impl Remote {
         let all_answered = self.until(|| self.members.heard() >= others);
         // Somebody who only listens is counted by the server too and never answers.
         let _ = timeout(Duration::from_millis(self.settings.members.silent_ms), all_answered).await;
-        self.members.cycle_among(&self.own_beat(false)).or_else(|| self.members.refusal())
+        self.members.cycle_among(&self.own_beat(false)).or_else(|| self.members.refusal(self.me.epoch))
     }
 
     /// Announces the leave and waits until the others have seen it: from then on they send no new asks.

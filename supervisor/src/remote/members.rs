@@ -18,8 +18,18 @@ use crate::roster::cycle_in;
 #[derive(Default)]
 pub(crate) struct Members {
     peers: RwLock<BTreeMap<String, Arc<Peer>>>,
-    /// Nodes that were refused for the cycle that the asks would have with them, by name and epoch; each is logged once.
-    refused: Mutex<BTreeMap<(String, u64), Vec<String>>>,
+    /// Nodes that were refused for the cycle that the asks would have with them, by name, until they are not heard for a
+    /// lease; each is logged once.
+    refused: Mutex<BTreeMap<String, Refused>>,
+}
+
+/// A node that was refused.
+struct Refused {
+    epoch: u64,
+    cycle: Vec<String>,
+    /// The cycle needs what this node asks.
+    with_own: bool,
+    at: Instant,
 }
 
 /// Another node.
@@ -40,12 +50,16 @@ struct Heard {
 }
 
 /// What a heartbeat changed.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Nothing worth a line.
     None,
     /// A node came, or came back under a higher epoch.
-    Joined { over_epoch: Option<u64> },
+    Joined {
+        /// Under which epoch it was known before.
+        over_epoch: Option<u64>,
+        /// Nodes that came later than it and cannot stay with it: the ask graph would have a cycle.
+        evicted: Vec<Arc<Peer>>,
+    },
     /// It is older than the node that is known, or was refused.
     Ignored,
 }
@@ -92,7 +106,7 @@ impl Members {
         beat: Beat,
         now: Instant,
         lane: impl FnOnce() -> Arc<Lane>,
-        own: impl FnOnce() -> Beat,
+        own: impl Fn() -> Beat,
     ) -> Change {
         let known = self.get(from.from);
         match &known {
@@ -103,15 +117,22 @@ impl Members {
             }
             _ => {}
         }
-        if let Some(cycle) = self.cycle_with(from.from, &beat, &own()) {
-            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = refused.insert((from.from.to_string(), from.epoch), cycle.clone());
-            if known.is_none() {
-                let (node, cycle) = (from.from, cycle.join(" -> "));
-                tracing::error!(node, cycle, "a node was refused: with it the ask graph has a cycle");
+        let mut evicted = Vec::new();
+        while let Some(cycle) = self.cycle_with(from.from, &beat, Some(&own()), &evicted) {
+            // Of those who cannot be together the one that came last goes, and epochs are times.
+            match self.youngest_in_cycle(from, &beat, &evicted) {
+                Some(younger) => {
+                    self.refuse(&younger.name, younger.epoch, cycle, false, now);
+                    evicted.push(younger);
+                }
+                None => {
+                    let with_own = self.cycle_with(from.from, &beat, None, &[]).is_none();
+                    self.refuse(from.from, from.epoch, cycle, with_own, now);
+                    return Change::Ignored;
+                }
             }
-            return Change::Ignored;
         }
+        evicted.iter().for_each(|peer| drop(self.remove(&peer.name, peer.epoch)));
         let over_epoch = known.map(|p| p.epoch);
         let peer = Peer {
             name: from.from.into(),
@@ -121,13 +142,37 @@ impl Members {
             outstanding: AtomicU32::new(0),
         };
         self.write().insert(from.from.to_string(), Arc::new(peer));
-        Change::Joined { over_epoch }
+        Change::Joined { over_epoch, evicted }
     }
 
-    /// A cycle that the asks of all members would have with this node's.
-    fn cycle_with(&self, name: &str, beat: &Beat, own: &Beat) -> Option<Vec<String>> {
-        let others: Vec<_> = self.all().into_iter().filter(|p| &*p.name != name).map(|p| p.beat()).collect();
-        ask_cycle(others.iter().map(|b| &**b).chain([beat, own]))
+    /// A cycle that the asks of all members but these would have with a node's and this node's.
+    fn cycle_with(&self, name: &str, beat: &Beat, own: Option<&Beat>, without: &[Arc<Peer>]) -> Option<Vec<String>> {
+        let stays = |p: &Arc<Peer>| &*p.name != name && !without.iter().any(|w| w.name == p.name);
+        let others: Vec<_> = self.all().into_iter().filter(stays).map(|p| p.beat()).collect();
+        ask_cycle(others.iter().map(|b| &**b).chain([beat]).chain(own))
+    }
+
+    /// The member that came last of those after it without which there is no cycle.
+    fn youngest_in_cycle(&self, from: &Header<'_>, beat: &Beat, without: &[Arc<Peer>]) -> Option<Arc<Peer>> {
+        let mut younger: Vec<_> =
+            self.all().into_iter().filter(|p| p.epoch > from.epoch && &*p.name != from.from).collect();
+        younger.retain(|p| !without.iter().any(|w| w.name == p.name));
+        younger.sort_by_key(|p| p.epoch);
+        let closes = |p: &Arc<Peer>| {
+            let without: Vec<_> = without.iter().chain([p]).cloned().collect();
+            self.cycle_with(from.from, beat, None, &without).is_none()
+        };
+        younger.into_iter().rev().find(closes)
+    }
+
+    /// Takes note of a node that cannot join.
+    fn refuse(&self, name: &str, epoch: u64, cycle: Vec<String>, with_own: bool, at: Instant) {
+        let shown = cycle.join(" -> ");
+        let refused = Refused { epoch, cycle, with_own, at };
+        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.insert(name.to_string(), refused).is_none() {
+            tracing::error!(node = name, cycle = shown, "a node was refused: with it the ask graph has a cycle");
+        }
     }
 
     /// How many nodes were heard, those that were refused included.
@@ -135,9 +180,10 @@ impl Members {
         self.read().len() + self.refused.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// The cycle for which a node was refused, if one was.
-    pub fn refusal(&self) -> Option<Vec<String>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
+    /// The cycle that a node of this epoch would close with those who were there before it.
+    pub fn refusal(&self, epoch: u64) -> Option<Vec<String>> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.values().find(|r| r.with_own && r.epoch < epoch).map(|r| r.cycle.clone())
     }
 
     /// A cycle in the asks of all members together with these capabilities.
@@ -177,6 +223,10 @@ impl Members {
 
     /// Marks those not heard for `silent`, and gives those not heard for `lease`.
     pub fn overdue(&self, now: Instant, silent: Duration, lease: Duration) -> Vec<Arc<Peer>> {
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, r| now.saturating_duration_since(r.at) <= lease);
         let mut lost = Vec::new();
         for peer in self.all() {
             let mut heard = peer.heard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -328,13 +378,11 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_higher_epoch_takes_over_and_a_lower_one_is_ignored() {
         let (members, now) = (Members::default(), Instant::now());
-        assert_eq!(
-            members.beat(&header("a", 5), beat("x", &[]), now, lane, alone),
-            Change::Joined { over_epoch: None }
-        );
-        assert_eq!(members.beat(&header("a", 4), beat("x", &[]), now, lane, alone), Change::Ignored);
-        let over_epoch = Some(5);
-        assert_eq!(members.beat(&header("a", 6), beat("x", &[]), now, lane, alone), Change::Joined { over_epoch });
+        let hear = |epoch| match members.beat(&header("a", epoch), beat("x", &[]), now, lane, alone) {
+            Change::Joined { over_epoch, evicted } if evicted.is_empty() => Some(over_epoch),
+            _ => None,
+        };
+        assert_eq!((hear(5), hear(4), hear(6)), (Some(None), None, Some(Some(5))));
         assert!(members.remove("a", 5).is_none(), "the farewell of a dead epoch changes nothing");
         assert!(members.remove("a", 6).is_some());
     }
@@ -343,7 +391,9 @@ pub(crate) mod tests {
     async fn a_node_whose_asks_close_a_cycle_across_nodes_is_refused() {
         let (members, now) = (Members::default(), Instant::now());
         members.beat(&header("a", 1), beat("x", &["y"]), now, lane, alone);
-        assert_eq!(members.beat(&header("b", 1), beat("y", &["x"]), now, lane, alone), Change::Ignored);
+        let refused = members.beat(&header("b", 2), beat("y", &["x"]), now, lane, alone);
+        assert!(matches!(refused, Change::Ignored));
+        assert_eq!(members.refusal(3), None, "another node that joins has no part in it");
         assert_eq!(members.cycle_among(&beat("y", &["x"])).unwrap(), ["x", "y", "x"]);
     }
 
@@ -376,6 +426,34 @@ pub(crate) mod tests {
     async fn a_node_whose_asks_close_a_cycle_with_this_node_is_refused() {
         let (members, now) = (Members::default(), Instant::now());
         let own = || beat("x", &["y"]);
-        assert_eq!(members.beat(&header("b", 1), beat("y", &["x"]), now, lane, own), Change::Ignored);
+        assert!(matches!(members.beat(&header("b", 4), beat("y", &["x"]), now, lane, own), Change::Ignored));
+        assert_eq!(members.refusal(3), None, "the other came later");
+        assert_eq!(members.refusal(5).unwrap(), ["x", "y", "x"], "it came later itself");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_heard_first_the_node_that_came_last_is_the_one_that_goes() {
+        let (members, now) = (Members::default(), Instant::now());
+        members.beat(&header("bystander", 9), beat("z", &[]), now, lane, alone);
+        members.beat(&header("late", 7), beat("y", &["x"]), now, lane, alone);
+        let joined = members.beat(&header("early", 5), beat("x", &["y"]), now, lane, alone);
+        let Change::Joined { evicted, .. } = joined else { panic!("it was there before") };
+        assert_eq!(evicted.iter().map(|p| &*p.name).collect::<Vec<_>>(), ["late"]);
+        assert!(members.get("late").is_none() && members.get("early").is_some() && members.get("bystander").is_some());
+        assert!(matches!(members.beat(&header("late", 8), beat("y", &["x"]), now, lane, alone), Change::Ignored));
+        assert_eq!(members.refusal(10), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_refused_again_and_again_is_forgotten_once_it_is_gone() {
+        let (members, start) = (Members::default(), Instant::now());
+        let (silent, lease) = (Duration::from_secs(1), Duration::from_secs(5));
+        members.beat(&header("a", 1), beat("x", &["y"]), start, lane, alone);
+        for epoch in 2..100 {
+            members.beat(&header("b", epoch), beat("y", &["x"]), start, lane, alone);
+        }
+        assert_eq!(members.heard(), 2);
+        members.overdue(start + Duration::from_secs(6), silent, lease);
+        assert_eq!(members.heard(), 1);
     }
 }
