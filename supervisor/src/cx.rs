@@ -79,6 +79,11 @@ impl Cx {
         self.track.as_ref().is_some_and(Track::has_left_open)
     }
 
+    /// Whether the handler's commit has found that another copy of the durable message has its effect.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.delivery.as_ref().is_some_and(|delivery| delivery.is_repeated())
+    }
+
     /// How far the handler's own writes have come.
     pub(crate) fn progress(&self) -> Progress {
         self.track.as_ref().map_or(Progress::Nothing, Track::progress)

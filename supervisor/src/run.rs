@@ -24,6 +24,7 @@ use crate::host::{Host, Instance};
 use crate::mailbox::{AnyPost, Enclosed, PostOf};
 use crate::progress::Progress;
 use crate::span::Watch;
+use crate::store::TxError;
 use crate::watchdog::Beat;
 use crate::{Cx, Fault};
 
@@ -128,7 +129,12 @@ where
         cx.enlist(enlisted.delivery);
         let result = actor.apply(enlisted.message, cx).await;
         match cx.certain(result).await {
-            Ok(()) => cx.settle().await.map_err(Fault::from),
+            // Nothing is left to be done, whatever its handler thinks of it.
+            _ if cx.is_repeated() => Ok(()),
+            Ok(()) => match cx.settle().await {
+                Err(TxError::Repeated) => Ok(()),
+                settled => settled.map_err(Fault::from),
+            },
             // What is committed is applied, whatever its handler thinks of it afterwards.
             Err(Fault::Rejected(why)) if cx.progress() == Progress::Committed => Err(crate::fail(why)),
             Err(fault) => Err(fault),

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::Durable;
+use super::copies::Copies;
 use super::keeper::{Keeper, Share};
 use super::outbox::Outbox;
 use super::worker::{Base, Claim, Ended, Takeover, Took, Worker};
@@ -35,6 +36,8 @@ pub(crate) struct Consumer {
     share: watch::Sender<Share>,
     /// Ids in the inbox, as the keeper counts them and with what this node has added since.
     remembered: Arc<AtomicU64>,
+    /// Messages that are under way in this node.
+    copies: Arc<Copies>,
 }
 
 struct Working {
@@ -67,9 +70,10 @@ impl Consumer {
         // Bounded by the capability's partitions.
         let (ended, mut endings) = mpsc::unbounded_channel();
         let (share, told) = watch::channel(Share::default());
-        let remembered = Arc::default();
+        let (remembered, copies) = (Arc::default(), Arc::default());
         let (workers, given_up, outrun) = (HashMap::new(), Vec::new(), Vec::new());
-        let mut consumer = Self { durable, bus, host, base, workers, given_up, outrun, ended, share, remembered };
+        let mut consumer =
+            Self { durable, bus, host, base, workers, given_up, outrun, ended, share, remembered, copies };
         let ready = async {
             consumer.host.supervision.running().await;
             consumer.register().await;
@@ -226,6 +230,7 @@ impl Consumer {
             outbox,
             lane: format!("p/{number}").into(),
             remembered: self.remembered.clone(),
+            copies: self.copies.clone(),
         });
         let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
         let mut end = End { ended: self.ended.clone(), number, epoch, how: Ended::Lost };

@@ -1,11 +1,14 @@
 //! A durable message on its way through its handler: what makes its effect happen once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use essaim_contract::MessageId;
 
+use super::copies::OneCopy;
+
 /// Which message a handler applies, and under whose ownership.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Delivery {
     pub id: MessageId,
     pub partition: u32,
@@ -17,6 +20,28 @@ pub(crate) struct Delivery {
     pub parked: Option<u64>,
     /// The lane of the outbox that its handler's own messages take.
     pub lane: Arc<str>,
+    /// It, among copies of its message; absent where it is parked or nothing is remembered.
+    pub copy: Option<Arc<OneCopy>>,
+    /// Whether its effect was found to be there already.
+    pub repeated: AtomicBool,
+}
+
+impl Delivery {
+    /// Whether another copy of the message may have its effect.
+    pub fn is_contested(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.is_contested())
+    }
+
+    /// Another copy of the message has its effect.
+    pub fn set_repeated(&self) {
+        self.repeated.store(true, Ordering::Release);
+    }
+
+    /// Whether its handler's commit has found that another copy has the effect. It is a duplicate then, whatever its handler
+    /// has made of that.
+    pub fn is_repeated(&self) -> bool {
+        self.repeated.load(Ordering::Acquire)
+    }
 }
 
 /// A message with its delivery, as it enters a mailbox.

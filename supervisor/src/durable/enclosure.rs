@@ -9,7 +9,7 @@ use super::letter::{Letter, LetterKind, Letterhead};
 use super::options::SendOptions;
 use super::outbox::Outbox;
 use crate::Env;
-use crate::store::durable::enclosed::Enclosed;
+use crate::store::durable::enclosed::{Applied, Enclosed};
 use crate::store::durable::outbox;
 
 /// What goes with one transaction.
@@ -60,12 +60,15 @@ impl Enclosure {
     /// place, since its message's partition was lost: nothing may be committed, whether or not the fence is closed already.
     pub fn enclosed(&self) -> Option<Enclosed> {
         let mut enclosed = Enclosed::default();
-        if let Some(Delivery { id, partition, epoch, offset, parked, .. }) = self.delivery.as_deref() {
+        if let Some(delivery) = self.delivery.as_deref() {
+            let Delivery { id, partition, epoch, offset, parked, .. } = delivery;
             match parked {
                 Some(seq) => enclosed.unpark(*partition, *epoch, *seq),
                 None => {
                     let at_ms = id.time_ms().max(self.env.wall_ms());
-                    enclosed.apply(*partition, *epoch, id.clone(), *offset, at_ms);
+                    let contested = delivery.is_contested();
+                    let applied = Applied { id: id.clone(), offset: *offset, at_ms, contested };
+                    enclosed.apply(*partition, *epoch, applied);
                 }
             }
         }
@@ -83,6 +86,13 @@ impl Enclosure {
     /// Whether it encloses that a durable message was applied.
     pub fn is_delivery(&self) -> bool {
         self.delivery.is_some()
+    }
+
+    /// Another copy of the durable message has its effect.
+    pub fn repeated(&self) {
+        if let Some(delivery) = &self.delivery {
+            delivery.set_repeated();
+        }
     }
 
     /// The outbox and how many messages go through it, if any do.

@@ -7,11 +7,12 @@
 //!
 //! # Layout
 //! - `record`, `letter`, `options`: the form of a message; `sender`, `outbox`, `enclosure`: its way into the log.
-//! - `consumer`, `reader`, `worker`, `delivery`: its way out of it; `dead`: where it ends if nobody can apply it.
+//! - `consumer`, `reader`, `worker`, `delivery`, `copies`: its way out of it; `dead`: where it ends if nobody can apply it.
 //! - `keeper`: housekeeping; `schedule`, `timekeeper`: what a capability sends itself at set times; `leaving`: the end.
 //! - `moving`: what another log still holds; `operations`: what operators ask and do.
 
 pub(crate) mod consumer;
+pub(crate) mod copies;
 pub(crate) mod dead;
 pub(crate) mod delivery;
 pub(crate) mod enclosure;

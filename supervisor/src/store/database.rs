@@ -132,6 +132,12 @@ impl Database {
         self.inner.writes.longest_doubt()
     }
 
+    /// How many transactions wait to begin.
+    #[cfg(test)]
+    pub(crate) fn awaiting(&self) -> usize {
+        self.inner.writes.awaiting()
+    }
+
     /// How the database is now: asks it one question, and changes nothing.
     pub async fn report(&self) -> DatabaseReport {
         let inner = &self.inner;

@@ -41,6 +41,8 @@ pub(crate) enum NotCommitted {
     Surely(DbErr),
     /// Nothing was: the partition of a message, whose handler's transaction it was or a neighbour's, has another owner.
     Fenced,
+    /// Nothing was: another copy of the message, whose handler's transaction it was, has its effect.
+    Repeated,
     /// The commit was sent and not answered.
     Perhaps(DbErr),
 }
@@ -57,7 +59,7 @@ pub(crate) struct Open {
     members: u32,
     since: Instant,
     /// What the runtime writes with them.
-    enclosed: Enclosed,
+    pub enclosed: Enclosed,
     pub stage: Stage,
 }
 
@@ -113,7 +115,7 @@ impl Ending {
 
 impl Lease {
     /// Makes the transaction durable with what the runtime writes with it, alone or together with others.
-    pub async fn commit(mut self, enclosed: Enclosed, limit: Instant) -> Outcome {
+    pub async fn commit(mut self, mut enclosed: Enclosed, limit: Instant) -> Outcome {
         if !self.is_ready() {
             // A statement that nobody waited for to its end; the lease undoes it as it falls.
             return Err(NotCommitted::Surely(Trouble::Gone.into_exec_error()));
@@ -124,6 +126,10 @@ impl Lease {
         let first = self.open.is_none();
         if first && !(limits.is_some() && lanes.is_awaited()) {
             return self.commit_alone(&enclosed, limit).await;
+        }
+        if let Err(refused) = self.write_contested(&mut enclosed, limit).await {
+            // A copy that a neighbour has applied counts once that is certain.
+            return Err(self.undo(limit).await.map_or_else(NotCommitted::Surely, |()| refused));
         }
         let open = self.open.get_or_insert_with(|| Open::begin(now));
         open.members += 1;
@@ -180,7 +186,11 @@ impl Lease {
     }
 
     async fn close(&mut self, enclosed: &Enclosed, limit: Instant) -> Outcome {
-        self.write(enclosed, limit).await?;
+        self.write(enclosed, limit).await.map_err(|refused| match refused {
+            // It is not known whose: each of them is tried again.
+            NotCommitted::Repeated => NotCommitted::Surely(refused.into_error()),
+            refused => refused,
+        })?;
         if let Some(open) = &mut self.open {
             open.stage = Stage::Committing;
         }
@@ -216,6 +226,7 @@ impl NotCommitted {
         match self {
             Self::Surely(error) | Self::Perhaps(error) => error,
             Self::Fenced => connection_error("a partition of those that shared the commit has another owner".into()),
+            Self::Repeated => connection_error("a message of those that shared the commit was applied before".into()),
         }
     }
 }

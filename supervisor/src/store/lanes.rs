@@ -99,7 +99,12 @@ impl Lanes {
 
     /// Whether somebody waits to begin.
     pub fn is_awaited(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.awaiting() > 0
+    }
+
+    /// How many wait to begin.
+    pub fn awaiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     pub fn connector(&self) -> &Connector {

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::durable::enclosed::Enclosed;
+use super::durable::inbox::{self, Mark};
 use super::group::NotCommitted;
 use super::lanes::Lanes;
 use super::lease::{AtWork, Lease};
@@ -77,6 +78,11 @@ pub enum TxError {
     /// The partition of the handler's message has another owner by now; nothing was committed.
     #[error("the partition of the message has another owner by now")]
     Fenced,
+    /// Another copy of the handler's durable message has its effect; nothing was committed, and nothing is left to be done.
+    #[error(
+        "the message was applied already, by another copy of it: nothing was committed, and nothing is left to be done"
+    )]
+    Repeated,
     /// A handler of a durable message commits at most once.
     #[error("the handler of a durable message has committed already: its effect is one transaction")]
     Second,
@@ -208,6 +214,12 @@ impl<'cx> Tx<'cx> {
                 doubt.end(false);
                 Err(self.fenced())
             }
+            Err(NotCommitted::Repeated) => {
+                self.progress.set(before);
+                doubt.end(false);
+                self.enclosure.as_ref().inspect(|e| e.repeated());
+                Err(TxError::Repeated)
+            }
             Err(NotCommitted::Perhaps(error)) => Err(TxError::CommitUnanswered(error)),
         }
     }
@@ -218,6 +230,16 @@ impl<'cx> Tx<'cx> {
             Some(enclosure) if enclosure.is_delivery() => TxError::Fenced,
             _ => TxError::Database(NotCommitted::Fenced.into_error()),
         }
+    }
+
+    /// Marks a message in the inbox; `false` if its place is marked already, or if it is to have an effect that another copy
+    /// has, perhaps in a transaction that shares the commit.
+    pub(crate) async fn mark(&self, mark: Mark<'_>) -> Result<bool, DbErr> {
+        let shared = {
+            let state = self.state.lock().await;
+            mark.effect && state.lease.as_ref().is_some_and(|lease| lease.shares_effect(mark.id))
+        };
+        Ok(!shared && inbox::insert(self, &[mark]).await? == 1)
     }
 
     /// Undoes the transaction's writes; dropping it does the same without waiting.
@@ -319,7 +341,7 @@ impl<E> From<TxError> for Fault<E> {
             TxError::CommitUnanswered(_) => Self::Unknown(Unknown::CommitUnanswered),
             TxError::Database(e) => e.into(),
             e @ TxError::Fenced => Self::Failed(Failure { kind: FailureKind::Unavailable, detail: e.to_string() }),
-            e @ (TxError::NoDatabase | TxError::Second) => {
+            e @ (TxError::NoDatabase | TxError::Second | TxError::Repeated) => {
                 Self::Failed(Failure { kind: FailureKind::Database, detail: e.to_string() })
             }
         }

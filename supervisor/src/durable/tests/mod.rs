@@ -3,6 +3,7 @@
 mod bare;
 mod bounds;
 mod copies;
+mod effects;
 mod failing;
 mod lanes;
 mod latecomers;
@@ -176,6 +177,10 @@ impl Stage {
     }
 
     async fn again(directory: Arc<Directory>, hosts: &[&str], change: impl FnOnce(&mut Settings)) -> Self {
+        Self::within(Env::system(), directory, hosts, change).await
+    }
+
+    async fn within(env: Env, directory: Arc<Directory>, hosts: &[&str], change: impl FnOnce(&mut Settings)) -> Self {
         let mut config = Config::default();
         let settings = &mut config.settings;
         (settings.node.arbiters, settings.node.watchdog_ms) = (1, 0);
@@ -191,7 +196,7 @@ impl Stage {
         let local = LocalSet::new();
         let node = local
             .run_until(async {
-                let node = Node::start(&roster, hosts, config, Env::system()).await.unwrap();
+                let node = Node::start(&roster, hosts, config, env).await.unwrap();
                 node.up().await;
                 node
             })

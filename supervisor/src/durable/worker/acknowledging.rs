@@ -57,9 +57,6 @@ impl Worker {
 
     /// A message from the log needs the log no more.
     pub(super) fn finished(&mut self, job: &Job) {
-        if !job.doubtful {
-            self.ids.remove(&job.record.id);
-        }
         if !self.aside.remove(&job.offset) {
             self.in_flight.done(1);
         }

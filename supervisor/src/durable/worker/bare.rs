@@ -29,8 +29,9 @@ impl Buried {
 pub(crate) async fn work(owner: Rc<Owner>, job: Rc<Job>, tries: Tries) -> Outcome {
     let record = &job.record;
     let buried = |tally: Tally| Outcome::Buried(Buried { tally, dead: Vec::new() });
-    let (why, counts, mut reason) = match owner.attempt(record, job.offset, None).await {
-        Attempt::Applied => return buried(Tally { handled: 1, ..Tally::default() }),
+    let delivery = owner.delivery(record, job.offset, None, None);
+    let (why, counts, mut reason) = match owner.attempt(record, &delivery).await {
+        Attempt::Applied | Attempt::Repeated => return buried(Tally { handled: 1, ..Tally::default() }),
         Attempt::Expired => return buried(Tally { expired: 1, ..Tally::default() }),
         Attempt::Left => return Outcome::Left,
         Attempt::Rejected(why) => (why, true, Some(Reason::Rejected)),

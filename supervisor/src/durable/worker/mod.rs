@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use essaim_contract::MessageId;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
@@ -49,8 +48,6 @@ pub(crate) struct Worker {
     running: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     /// What is read and not done with.
     entries: BTreeMap<Position, Open>,
-    /// The ids of messages from the log that are under way.
-    ids: HashSet<MessageId>,
     /// Messages that are read and not done with; the reader looks at it.
     in_flight: Arc<InFlight>,
     /// The offsets of messages that wait in memory for their time or another try: they do not count as in flight, or
@@ -112,7 +109,6 @@ impl Worker {
             queue,
             running: FuturesUnordered::new(),
             entries: BTreeMap::new(),
-            ids: HashSet::new(),
             in_flight,
             aside: HashSet::new(),
             done: Vec::new(),
@@ -220,15 +216,15 @@ impl Worker {
         }))
     }
 
-    fn job(&mut self, record: Record, offset: u64, position: Position) -> Job {
+    fn job(&self, record: Record, offset: u64, position: Position) -> Job {
         // What is to be done about dead letters of one key is done one after the other, beside whatever the key does.
         let order = match record.control {
             Some(_) => format!("dead/{}", record.order()).into(),
             None => record.order().into(),
         };
-        // An id that is under way is looked up again when its turn comes.
-        let doubtful = !self.ids.insert(record.id.clone());
-        Job { record, order, offset: self.owner.place(offset), position, doubtful }
+        // Before it is looked up: what another copy does from here on is not seen then.
+        let copy = self.owner.base.as_ref().map(|base| Arc::new(base.copies.enter(&record.id)));
+        Job { record, order, offset: self.owner.place(offset), position, copy }
     }
 
     fn arrive(&mut self, job: Job, offsets: Option<&Vec<u64>>) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered, Unknown};
@@ -17,6 +17,7 @@ use crate::backoff::Backoff;
 use crate::bridge::log::Partition;
 use crate::call::{Call, Chain};
 use crate::config::DurableConfig;
+use crate::durable::copies::{Copies, OneCopy};
 use crate::durable::delivery::Delivery;
 use crate::durable::outbox::Outbox;
 use crate::durable::record::Record;
@@ -65,11 +66,15 @@ pub(crate) struct Base {
     pub lane: Arc<str>,
     /// Ids in the inbox of the whole capability, about.
     pub remembered: Arc<AtomicU64>,
+    /// Messages of the whole capability that are under way in this node.
+    pub copies: Arc<Copies>,
 }
 
 /// How an attempt to apply a message ended.
 pub(crate) enum Attempt {
     Applied,
+    /// Its effect was there already, by another copy of it.
+    Repeated,
     /// Its handler said no.
     Rejected(String),
     /// This binary cannot read it.
@@ -148,7 +153,7 @@ impl Owner {
     }
 
     /// Has the actor apply a message; waits while the capability cannot take it, until the work stops.
-    pub async fn attempt(&self, record: &Record, offset: u64, parked: Option<u64>) -> Attempt {
+    pub async fn attempt(&self, record: &Record, delivery: &Arc<Delivery>) -> Attempt {
         let mut waits = 0;
         loop {
             if self.is_expired(record) {
@@ -156,7 +161,8 @@ impl Owner {
                 tracing::info!(%capability, name, %id, "a message expired before it was handled");
                 return Attempt::Expired;
             }
-            let why = match self.dispatch(record, offset, parked).await {
+            let why = match self.dispatch(record, delivery).await {
+                _ if delivery.is_repeated() => return Attempt::Repeated,
                 Ok(()) => return Attempt::Applied,
                 Err(AskError::Rejected(why)) => return Attempt::Rejected(why),
                 Err(AskError::Failed(failure)) => {
@@ -206,7 +212,27 @@ impl Owner {
         })
     }
 
-    async fn dispatch(&self, record: &Record, offset: u64, parked: Option<u64>) -> Applied {
+    /// One delivery of a message: from the log with that offset, or parked under that number.
+    pub fn delivery(
+        &self,
+        record: &Record,
+        offset: u64,
+        parked: Option<u64>,
+        copy: Option<Arc<OneCopy>>,
+    ) -> Arc<Delivery> {
+        Arc::new(Delivery {
+            id: record.id.clone(),
+            partition: self.number(),
+            epoch: self.epoch,
+            offset,
+            parked,
+            lane: self.base.as_ref().map_or_else(|| "".into(), |base| base.lane.clone()),
+            copy,
+            repeated: AtomicBool::default(),
+        })
+    }
+
+    async fn dispatch(&self, record: &Record, delivery: &Arc<Delivery>) -> Applied {
         let Some((entry, apply)) = self.handler_of(record) else {
             return Err(AskError::NotDelivered(NotDelivered::Unsupported { message: record.name.clone() }));
         };
@@ -217,16 +243,8 @@ impl Owner {
             principal: record.principal.clone().map(Arc::new),
             metadata: (!record.meta.is_empty()).then(|| Arc::new(record.meta.clone())),
         };
-        let delivery = Delivery {
-            id: record.id.clone(),
-            partition: self.number(),
-            epoch: self.epoch,
-            offset,
-            parked,
-            lane: self.base.as_ref().map_or_else(|| "".into(), |base| base.lane.clone()),
-        };
         // Reading the message runs code that is not ours.
-        let begun = || apply(self.host.clone(), entry, &record.body, call, Arc::new(delivery));
+        let begun = || apply(self.host.clone(), entry, &record.body, call, delivery.clone());
         match catch_unwind(AssertUnwindSafe(begun)) {
             Ok(Ok(applied)) => applied.await,
             Ok(Err(why)) => Err(AskError::NotDelivered(why)),

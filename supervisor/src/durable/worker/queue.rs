@@ -7,8 +7,10 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::bridge::log::Position;
+use crate::durable::copies::OneCopy;
 use crate::durable::record::Record;
 
 /// What orders a message among others: its key, or itself alone.
@@ -23,8 +25,15 @@ pub(crate) struct Job {
     pub offset: u64,
     /// The entry that it came in.
     pub position: Position,
-    /// It may have been applied before: another copy of it was under way when it came.
-    pub doubtful: bool,
+    /// It, among its copies; absent where nothing is remembered of what was applied.
+    pub copy: Option<Arc<OneCopy>>,
+}
+
+impl Job {
+    /// Whether another copy of it may have been applied since it came.
+    pub fn is_contested(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.is_contested())
+    }
 }
 
 /// How often a message was tried.

@@ -8,7 +8,8 @@ use super::queue::Tries;
 use crate::bridge::log::Tally;
 use crate::crash;
 use crate::progress::Track;
-use crate::store::durable::{fence, inbox, parked};
+use crate::store::durable::inbox::{self, Mark};
+use crate::store::durable::{fence, parked};
 use crate::store::{Tx, TxError};
 
 /// Nothing that is counted.
@@ -21,6 +22,31 @@ pub(super) enum From {
     Parked { seq: u64, tries: Tries },
 }
 
+/// How a message leaves its place.
+#[derive(Clone, Copy)]
+pub(super) struct Leave<'a> {
+    pub from: From,
+    pub id: &'a str,
+    /// When it is remembered from, if it comes from the log.
+    pub at_ms: u64,
+    pub tally: Tally,
+    /// Whether its mark stands for its effect, which no other copy has then.
+    pub effect: bool,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is committed.
+    Done,
+    /// It had been before, by a commit that was not answered.
+    Before,
+    /// Nothing is changed: another copy of the message has its effect.
+    Repeated,
+    /// Nothing is changed: there was nothing to be written.
+    Nothing,
+}
+
 /// The partition has another owner.
 pub(super) struct Lost;
 
@@ -31,7 +57,7 @@ pub(super) struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// Whether a step on a message that was not answered took place after all.
+    /// Whether a handler's commit that was not answered took place after all.
     pub async fn is_settled(&self, from: From, id: &str) -> bool {
         let reads = self.base.database.reads();
         match from {
@@ -47,81 +73,72 @@ impl Steps<'_> {
         }
     }
 
-    /// Ends the present place of a message with this id, in one transaction with what `write` writes. `false` if that was
-    /// done before, by a step whose commit was not answered, or if `write` says that there is nothing to be written.
+    /// Ends the present place of a message, in one transaction with what `write` writes.
     pub async fn settle(
         &self,
-        from: From,
-        id: &str,
-        tally: Tally,
-        write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
-    ) -> Result<bool, Lost> {
-        let mut failures = 0;
-        loop {
-            match self.try_settle(from, id, tally, &write).await {
-                Ok(now) => return Ok(now),
-                Err(TxError::Fenced) => return Err(Lost),
-                Err(_) if failures > 0 && self.is_settled(from, id).await => return Ok(false),
-                Err(error) => self.owner.tries_again(&mut failures, &error).await?,
-            }
-        }
-    }
-
-    /// Tries once to [`settle`](Self::settle).
-    pub async fn try_settle(
-        &self,
-        from: From,
-        id: &str,
-        tally: Tally,
-        write: &impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
-    ) -> Result<bool, TxError> {
-        let leave = async |tx: &Tx<'_>| {
-            match from {
-                From::Log { offset } => {
-                    let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms());
-                    inbox::insert(tx, &[inbox::Mark { id, offset, at_ms }]).await?;
-                }
-                From::Parked { seq, .. } => {
-                    if !parked::remove(tx, self.owner.number(), seq).await? {
-                        return Ok(false);
-                    }
-                }
-            }
-            write(tx).await
+        place: Leave<'_>,
+        write: impl AsyncFn(&Tx<'_>) -> Result<Step, DbErr>,
+    ) -> Result<Step, Lost> {
+        let leave = async |tx: &Tx<'_>| match self.leave(tx, place).await? {
+            Step::Done => write(tx).await,
+            not => Ok(not),
         };
-        self.try_advance(tally, &leave).await
+        self.advance(place.tally, leave).await
     }
 
-    /// One transaction under the partition's epoch that changes nothing if it is repeated.
-    pub async fn advance(&self, write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>) -> Result<(), Lost> {
+    async fn leave(&self, tx: &Tx<'_>, place: Leave<'_>) -> Result<Step, DbErr> {
+        let Leave { from, id, at_ms, effect, .. } = place;
+        match from {
+            From::Parked { seq, .. } => {
+                let there = parked::remove(tx, self.owner.number(), seq).await?;
+                Ok(if there { Step::Done } else { Step::Before })
+            }
+            From::Log { offset } => {
+                if tx.mark(Mark { id, offset, at_ms, effect }).await? {
+                    return Ok(Step::Done);
+                }
+                let seen = inbox::seen(tx, &[id]).await?;
+                let before = seen.get(id).is_some_and(|offsets| offsets.contains(&offset));
+                Ok(if before { Step::Before } else { Step::Repeated })
+            }
+        }
+    }
+
+    /// One transaction under the partition's epoch, which finds what it has written if it is repeated.
+    pub async fn advance(
+        &self,
+        tally: Tally,
+        write: impl AsyncFn(&Tx<'_>) -> Result<Step, DbErr>,
+    ) -> Result<Step, Lost> {
         let mut failures = 0;
         loop {
-            match self.try_advance(NONE, &write).await {
-                Ok(_) => return Ok(()),
+            match self.try_advance(tally, &write).await {
+                Ok(step) => return Ok(step),
                 Err(TxError::Fenced) => return Err(Lost),
                 Err(error) => self.owner.tries_again(&mut failures, &error).await?,
             }
         }
     }
 
-    /// One transaction under the partition's epoch; undone if `write` says that nothing is to be written.
     async fn try_advance(
         &self,
         tally: Tally,
-        write: &impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
-    ) -> Result<bool, TxError> {
+        write: &impl AsyncFn(&Tx<'_>) -> Result<Step, DbErr>,
+    ) -> Result<Step, TxError> {
         let tx = self.base.database.begin(None, Track::default()).await?;
         if !fence::advance(&tx, self.owner.number(), self.owner.epoch, tally).await? {
             return Err(TxError::Fenced);
         }
-        if !write(&tx).await? {
+        let step = write(&tx).await?;
+        if step != Step::Done {
+            // What was found may be a neighbour's in a commit that is shared: it counts once that is certain.
             tx.rollback().await?;
-            return Ok(false);
+            return Ok(step);
         }
         crash::point("settle.before-commit");
         tx.commit().await?;
         crash::point("settle.after-commit");
-        Ok(true)
+        Ok(step)
     }
 
     /// Asks the database until it answers.

@@ -4,6 +4,7 @@
 //! counts what became of the message, marks it in the inbox, and writes where it goes from here.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::DbErr;
@@ -11,13 +12,14 @@ use sea_orm::DbErr;
 use super::bare::Buried;
 use super::owner::{Attempt, Base, Owner};
 use super::queue::{Job, Order, Place, Tries};
-use super::steps::{From, Lost, NONE, Steps};
+use super::steps::{From, Leave, Lost, NONE, Step, Steps};
 use crate::bridge::log::Tally;
 use crate::config::AfterDead;
+use crate::durable::copies::OneCopy;
 use crate::durable::record::{Control, Record};
+use crate::store::Tx;
 use crate::store::durable::dead::{self, DeadLetter, Reason};
 use crate::store::durable::{inbox, parked};
-use crate::store::{Tx, TxError};
 
 /// What became of a message.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ pub(crate) async fn again(owner: Rc<Owner>, base: Base, place: Place, tries: Tri
     let from = From::Parked { seq, tries };
     match Record::decode(&row.record) {
         Ok(record) => {
-            let work = Work { owner, base, record: &record, order };
+            let work = Work { owner, base, record: &record, order, copy: None };
             work.apply(from).await.unwrap_or(Outcome::Lost)
         }
         Err(error) => unreadable(owner, base, row, from, error.to_string()).await,
@@ -106,12 +108,20 @@ async fn unreadable(owner: Rc<Owner>, base: Base, row: parked::Parked, from: Fro
         record: row.record,
     };
     let steps = Steps { owner: &owner, base: &base };
-    let bury = async |tx: &Tx<'_>| dead::bury(tx, std::slice::from_ref(&letter)).await.map(|()| true);
-    match steps.settle(from, &letter.id, DEAD, bury).await {
-        Ok(true) if letter.held => Outcome::Held,
+    let leave = Leave { from, id: &letter.id, at_ms: letter.dead_at_ms, tally: DEAD, effect: false };
+    match steps.settle(leave, async |tx| buried(tx, from, &letter).await).await {
+        Ok(Step::Done) if letter.held => Outcome::Held,
         Ok(_) => Outcome::Finished,
         Err(Lost) => Outcome::Lost,
     }
+}
+
+/// Writes a dead letter. Its replay may have the effect that it had as a parked message.
+async fn buried(tx: &Tx<'_>, from: From, letter: &DeadLetter) -> Result<Step, DbErr> {
+    if let From::Parked { .. } = from {
+        inbox::release(tx, &letter.id).await?;
+    }
+    dead::bury(tx, std::slice::from_ref(letter)).await.map(|()| Step::Done)
 }
 
 /// Parks a message that has to wait behind others of its key, or until a moment.
@@ -122,12 +132,7 @@ pub(crate) async fn park(owner: Rc<Owner>, base: Base, job: Rc<Job>, seq: u64, d
         return ended.unwrap_or(Outcome::Lost);
     }
     let row = work.row(seq, due_ms.is_none(), due_ms.unwrap_or(0), Tries::default(), None);
-    // Of two copies that are on their way to the same place one gets there.
-    let another = async || job.doubtful && work.is_applied_elsewhere().await;
-    match work.park(from, row, Tries::default(), another).await {
-        Ok(Outcome::Finished) => work.finish(from, DUPLICATE).await.unwrap_or(Outcome::Lost),
-        parked => parked.unwrap_or(Outcome::Lost),
-    }
+    work.park(from, row, Tries::default()).await.unwrap_or(Outcome::Lost)
 }
 
 /// Marks a copy of a message that was applied already.
@@ -142,11 +147,13 @@ struct Work<'a> {
     base: Base,
     record: &'a Record,
     order: Order,
+    /// It, among its copies, if it comes from the log.
+    copy: Option<Arc<OneCopy>>,
 }
 
 impl<'a> Work<'a> {
     fn of(owner: Rc<Owner>, base: Base, job: &'a Job) -> Self {
-        Self { owner, base, record: &job.record, order: job.order.clone() }
+        Self { owner, base, record: &job.record, order: job.order.clone(), copy: job.copy.clone() }
     }
 
     fn steps(&self) -> Steps<'_> {
@@ -156,7 +163,7 @@ impl<'a> Work<'a> {
     /// What becomes of a message from the log before anybody tries to apply it, if it is not to be tried.
     async fn at_first_sight(&self, job: &Job) -> Option<Result<Outcome, Lost>> {
         let from = From::Log { offset: job.offset };
-        if job.doubtful && self.is_applied_elsewhere().await {
+        if job.is_contested() && self.is_applied_elsewhere().await {
             return Some(self.finish(from, DUPLICATE).await);
         }
         let hours = self.owner.config.inbox_retention_hours;
@@ -171,8 +178,15 @@ impl<'a> Work<'a> {
 
     /// Nothing is left to be done about the message.
     async fn finish(&self, from: From, tally: Tally) -> Result<Outcome, Lost> {
-        self.settle(from, tally, async |_| Ok(true)).await?;
+        self.steps().settle(self.leave(from, tally), async |_| Ok(Step::Done)).await?;
         Ok(Outcome::Finished)
+    }
+
+    /// The message leaves its place without an effect.
+    fn leave(&self, from: From, tally: Tally) -> Leave<'_> {
+        let id = self.record.id.as_str();
+        let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms());
+        Leave { from, id, at_ms, tally, effect: false }
     }
 
     async fn apply(&self, from: From) -> Result<Outcome, Lost> {
@@ -180,8 +194,10 @@ impl<'a> Work<'a> {
             From::Log { offset } => (offset, None, Tries::default()),
             From::Parked { seq, tries } => (0, Some(seq), tries),
         };
-        let (why, counts) = match self.owner.attempt(self.record, offset, parked).await {
+        let delivery = self.owner.delivery(self.record, offset, parked, self.copy.clone());
+        let (why, counts) = match self.owner.attempt(self.record, &delivery).await {
             Attempt::Applied => return Ok(Outcome::Finished),
+            Attempt::Repeated => return self.finish(from, DUPLICATE).await,
             Attempt::Expired => return self.finish(from, EXPIRED).await,
             Attempt::Left => return Ok(Outcome::Left),
             Attempt::Rejected(why) => return self.bury(from, Reason::Rejected, tries.attempts + 1, why).await,
@@ -201,12 +217,15 @@ impl<'a> Work<'a> {
         match from {
             From::Log { .. } => {
                 let row = self.row(self.owner.next_seq(), self.record.key.is_some(), due_ms, tries, Some(why));
-                self.park(from, row, tries, async || false).await
+                self.park(from, row, tries).await
             }
             From::Parked { seq, .. } => {
                 let (number, attempts) = (self.owner.number(), tries.attempts);
-                let note = async |tx: &Tx<'_>| parked::failed(tx, number, seq, attempts, due_ms, &why).await;
-                self.steps().advance(note).await?;
+                let note = async |tx: &Tx<'_>| {
+                    let there = parked::failed(tx, number, seq, attempts, due_ms, &why).await?;
+                    Ok(if there { Step::Done } else { Step::Before })
+                };
+                self.steps().advance(NONE, note).await?;
                 Ok(Outcome::Parked { seq, due_ms, tries })
             }
         }
@@ -227,27 +246,14 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Puts the message into the database; `Finished`, and nothing is done, once another copy of it is there.
-    async fn park(
-        &self,
-        from: From,
-        row: parked::Parked,
-        tries: Tries,
-        another: impl AsyncFn() -> bool,
-    ) -> Result<Outcome, Lost> {
-        let steps = self.steps();
-        let mut failures = 0;
-        loop {
-            let park = async |tx: &Tx<'_>| parked::park(tx, std::slice::from_ref(&row)).await.map(|()| true);
-            match steps.try_settle(from, self.record.id.as_str(), NONE, &park).await {
-                Ok(_) => break,
-                Err(TxError::Fenced) => return Err(Lost),
-                Err(_) if steps.is_settled(from, self.record.id.as_str()).await => break,
-                Err(_) if another().await => return Ok(Outcome::Finished),
-                Err(error) => self.owner.tries_again(&mut failures, &error).await?,
-            }
+    /// Puts the message into the database. Of copies that are on their way there one arrives; the others are duplicates.
+    async fn park(&self, from: From, row: parked::Parked, tries: Tries) -> Result<Outcome, Lost> {
+        let park = async |tx: &Tx<'_>| park_once(tx, &row).await;
+        let leave = Leave { effect: true, ..self.leave(from, NONE) };
+        match self.steps().settle(leave, park).await? {
+            Step::Done | Step::Before => Ok(Outcome::Parked { seq: row.seq, due_ms: row.due_ms, tries }),
+            Step::Repeated | Step::Nothing => self.finish(from, DUPLICATE).await,
         }
-        Ok(Outcome::Parked { seq: row.seq, due_ms: row.due_ms, tries })
     }
 
     async fn bury(&self, from: From, reason: Reason, attempts: u32, why: String) -> Result<Outcome, Lost> {
@@ -270,8 +276,8 @@ impl<'a> Work<'a> {
             held,
             record: self.record.encode().unwrap_or_default(),
         };
-        let bury = async |tx: &Tx<'_>| dead::bury(tx, std::slice::from_ref(&letter)).await.map(|()| true);
-        let now = self.settle(from, DEAD, bury).await?;
+        let bury = async |tx: &Tx<'_>| buried(tx, from, &letter).await;
+        let now = self.steps().settle(self.leave(from, DEAD), bury).await? == Step::Done;
         // What had come to an end before, by a commit that was not answered, may have been applied.
         Ok(if held && (now || self.is_dead().await) { Outcome::Held } else { Outcome::Finished })
     }
@@ -304,18 +310,31 @@ impl<'a> Work<'a> {
         let tally = if row.is_some() { NONE } else { HANDLED };
         let write = async |tx: &Tx<'_>| {
             if dead::remove(tx, &[(id, capability)]).await? == 0 {
-                return Ok(false);
+                return Ok(Step::Nothing);
             }
-            if let Some(row) = &row {
-                parked::park(tx, std::slice::from_ref(row)).await?;
+            match &row {
+                Some(row) => park_once(tx, row).await,
+                None => Ok(Step::Done),
             }
-            Ok(true)
         };
-        if !self.settle(from, tally, write).await? {
-            return self.finish(from, HANDLED).await;
+        let leave = Leave { effect: row.is_some(), ..self.leave(from, tally) };
+        match self.steps().settle(leave, write).await? {
+            Step::Done | Step::Before => {
+                let waits = row.map(|row| Place { order: row.order_key.as_str().into(), seq: row.seq });
+                Ok(Outcome::Released { held, waits })
+            }
+            Step::Nothing => self.finish(from, HANDLED).await,
+            Step::Repeated => {
+                tracing::info!(
+                    capability,
+                    id,
+                    "a dead letter is not tried again: another copy of it was applied, or waits"
+                );
+                let remove = async |tx: &Tx<'_>| dead::remove(tx, &[(id, capability)]).await.map(|_| Step::Done);
+                self.steps().settle(self.leave(from, HANDLED), remove).await?;
+                Ok(Outcome::Released { held, waits: None })
+            }
         }
-        let waits = row.map(|row| Place { order: row.order_key.as_str().into(), seq: row.seq });
-        Ok(Outcome::Released { held, waits })
     }
 
     /// Whether a copy of the message at another offset was applied or is parked.
@@ -324,13 +343,10 @@ impl<'a> Work<'a> {
         let seen = self.steps().until_answered(async || inbox::seen(self.base.database.reads(), &[id]).await).await;
         seen.contains_key(id)
     }
+}
 
-    async fn settle(
-        &self,
-        from: From,
-        tally: Tally,
-        write: impl AsyncFn(&Tx<'_>) -> Result<bool, DbErr>,
-    ) -> Result<bool, Lost> {
-        self.steps().settle(from, self.record.id.as_str(), tally, write).await
-    }
+/// Parks a message, unless it is parked already.
+async fn park_once(tx: &Tx<'_>, row: &parked::Parked) -> Result<Step, DbErr> {
+    let parked = parked::park(tx, std::slice::from_ref(row)).await?;
+    Ok(if parked == 1 { Step::Done } else { Step::Repeated })
 }

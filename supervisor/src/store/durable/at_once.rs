@@ -15,7 +15,7 @@ use super::outbox::{self, Outgoing};
 
 /// The statement for a message that was handled under the epoch of its partition's owner: one from the log, which is
 /// marked in the inbox, or a parked one with that partition and number; and for what is sent through a lane. It returns a
-/// row for the partition and one for the parked message, as far as they are there.
+/// row for the partition and one for the parked message or the mark, as far as they are there.
 ///
 /// `None` if it would be too large.
 pub(super) fn of(
@@ -36,12 +36,16 @@ pub(super) fn of(
         all.values.extend([int(partition), int(seq)]);
         (found, finds) = ("SELECT 1 FROM fenced UNION ALL SELECT 1 FROM unparked", Finds::OwnedAndParked);
     }
-    all.insert("marked", inbox::INTO, mark.as_slice(), |mark| inbox::row_of(mark));
+    if mark.is_some() {
+        let once = format!("{} RETURNING 1", inbox::ONCE);
+        all.insert("marked", inbox::INTO, mark.as_slice(), &once, |mark| inbox::row_of(mark));
+        (found, finds) = ("SELECT 1 FROM fenced UNION ALL SELECT 1 FROM marked", Finds::OwnedAndMarked);
+    }
     if let Some((lane, messages)) = sent {
         if messages.len() > bulk::LARGEST {
             return None;
         }
-        all.insert("sent", outbox::INTO, messages, |message| outbox::row_of(lane, message));
+        all.insert("sent", outbox::INTO, messages, "", |message| outbox::row_of(lane, message));
     }
     let sql = format!("{} {found}", all.sql);
     Some(Step { statement: Statement::from_sql_and_values(DbBackend::Postgres, sql, all.values), finds })
@@ -54,12 +58,19 @@ struct Parts {
 }
 
 impl Parts {
-    /// Adds rows to a table, no more than one piece of them.
-    fn insert<T, const N: usize>(&mut self, name: &str, into: &str, items: &[T], row: impl Fn(&T) -> [Value; N]) {
+    /// Adds rows to a table, no more than one piece of them; `end` ends the statement.
+    fn insert<T, const N: usize>(
+        &mut self,
+        name: &str,
+        into: &str,
+        items: &[T],
+        end: &str,
+        row: impl Fn(&T) -> [Value; N],
+    ) {
         let piece = bulk::pieces(items, self.values.len() + 1, Fill::Nulls, row).next();
         let Some((tuples, values)) = piece else { return };
         let rows = format!("SELECT v.* FROM fenced, (VALUES {tuples}) AS v WHERE v.column1 IS NOT NULL");
-        self.sql += &format!(", {name} AS (INSERT INTO {into} {rows})");
+        self.sql += &format!(", {name} AS (INSERT INTO {into} {rows} {end})");
         self.values.extend(values);
     }
 }

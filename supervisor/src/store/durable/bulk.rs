@@ -15,18 +15,19 @@ fn size_for(rows: usize) -> usize {
 }
 
 /// Inserts rows; `into` is the table with its columns, the first of which is never null, and `conflict` what is done
-/// where a row is there already.
+/// where a row is there already. How many rows were written.
 pub(super) async fn insert<T, const N: usize>(
     db: &impl ConnectionTrait,
     into: &str,
     items: &[T],
     conflict: &str,
     row: impl Fn(&T) -> [Value; N],
-) -> Result<(), DbErr> {
+) -> Result<u64, DbErr> {
+    let mut written = 0;
     for statement in inserting(db.get_database_backend(), into, items, conflict, row) {
-        db.execute_raw(statement).await?;
+        written += db.execute_raw(statement).await?.rows_affected();
     }
-    Ok(())
+    Ok(written)
 }
 
 /// The statements of [`insert`].

@@ -149,6 +149,7 @@ pub(crate) async fn bury(db: &impl ConnectionTrait, letters: &[DeadLetter]) -> R
         ]
     })
     .await
+    .map(drop)
 }
 
 /// Dead letters in the order of their deaths, the newest last.

@@ -18,11 +18,23 @@ use super::{at_once, fence, parked};
 pub(crate) struct Enclosed {
     /// Messages that were handled, by partition and its owner's epoch.
     handled: BTreeMap<(u32, u64), u64>,
-    inbox: Vec<(MessageId, u64, u64)>,
+    inbox: Vec<Applied>,
     /// Partitions and numbers of messages that are parked no longer.
     unparked: Vec<(u32, u64)>,
     /// Messages on their way out, by lane.
     outbox: BTreeMap<Arc<str>, Vec<(u64, Outgoing)>>,
+}
+
+/// A message from the log that was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub id: MessageId,
+    /// As the inbox remembers them: see [`Mark`].
+    pub offset: u64,
+    pub at_ms: u64,
+    /// Another copy of it is, or was, under way beside it: whether its effect is the only one is asked before any other
+    /// transaction shares its commit.
+    pub contested: bool,
 }
 
 /// One statement, and what it must find.
@@ -40,8 +52,12 @@ pub(crate) enum Finds {
     Owned(u64),
     /// A message that is parked.
     Parked,
+    /// Room for so many marks of effects, which no other copies of their messages have.
+    Marked(u64),
     /// One partition under the epoch of its owner, and a message of it that is parked.
     OwnedAndParked,
+    /// The same, and room for one mark.
+    OwnedAndMarked,
 }
 
 /// What a statement did not find.
@@ -51,6 +67,8 @@ pub(crate) enum Missing {
     Owner,
     /// A message is parked no longer.
     Parked,
+    /// Another copy of a message has its effect.
+    Effect,
 }
 
 impl Finds {
@@ -59,9 +77,11 @@ impl Finds {
         match self {
             Self::Owned(partitions) if found != partitions => Some(Missing::Owner),
             Self::Parked if found != 1 => Some(Missing::Parked),
-            // A parked message is looked for in a partition that was found.
-            Self::OwnedAndParked if found == 0 => Some(Missing::Owner),
+            Self::Marked(marks) if found != marks => Some(Missing::Effect),
+            // A parked message is looked for, and a mark made, in a partition that was found.
+            Self::OwnedAndParked | Self::OwnedAndMarked if found == 0 => Some(Missing::Owner),
             Self::OwnedAndParked if found != 2 => Some(Missing::Parked),
+            Self::OwnedAndMarked if found != 2 => Some(Missing::Effect),
             _ => None,
         }
     }
@@ -69,9 +89,19 @@ impl Finds {
 
 impl Enclosed {
     /// A message from the log was handled, under the epoch of its partition's owner.
-    pub fn apply(&mut self, partition: u32, epoch: u64, id: MessageId, offset: u64, at_ms: u64) {
+    pub fn apply(&mut self, partition: u32, epoch: u64, applied: Applied) {
         *self.handled.entry((partition, epoch)).or_default() += 1;
-        self.inbox.push((id, offset, at_ms));
+        self.inbox.push(applied);
+    }
+
+    /// Takes out the marks of which others may exist.
+    pub fn take_contested(&mut self) -> Vec<Applied> {
+        self.inbox.extract_if(.., |applied| applied.contested).collect()
+    }
+
+    /// Whether a message with this id was handled.
+    pub fn applies(&self, id: &str) -> bool {
+        self.inbox.iter().any(|applied| applied.id.as_str() == id)
     }
 
     /// A parked message was handled. It is in the inbox since it was parked.
@@ -110,9 +140,9 @@ impl Enclosed {
         let unparked = self.unparked.iter().map(|(partition, seq)| parked::removing(backend, *partition, *seq));
         steps.extend(unparked.map(|statement| Step { statement, finds: Finds::Parked }));
         let marks = self.marks();
-        let adding = inbox::inserting(backend, &marks)
-            .chain(self.outbox.iter().flat_map(|(lane, messages)| outbox::inserting(backend, lane, messages)));
-        steps.extend(adding.map(|statement| Step { statement, finds: Finds::Any }));
+        steps.extend(marking(backend, &marks));
+        let sending = self.outbox.iter().flat_map(|(lane, messages)| outbox::inserting(backend, lane, messages));
+        steps.extend(sending.map(|statement| Step { statement, finds: Finds::Any }));
         steps
     }
 
@@ -126,6 +156,18 @@ impl Enclosed {
     }
 
     fn marks(&self) -> Vec<Mark<'_>> {
-        self.inbox.iter().map(|(id, offset, at_ms)| Mark { id: id.as_str(), offset: *offset, at_ms: *at_ms }).collect()
+        self.inbox.iter().map(Applied::mark).collect()
+    }
+}
+
+/// The statements that mark messages as applied, each of which must be the only copy of its message that is.
+pub(crate) fn marking(backend: DbBackend, marks: &[Mark<'_>]) -> impl Iterator<Item = Step> {
+    inbox::inserting(backend, marks).map(|(statement, marks)| Step { statement, finds: Finds::Marked(marks) })
+}
+
+impl Applied {
+    /// What the inbox remembers of it.
+    pub fn mark(&self) -> Mark<'_> {
+        Mark { id: self.id.as_str(), offset: self.offset, at_ms: self.at_ms, effect: true }
     }
 }

@@ -3,6 +3,10 @@
 //! An id comes again in two ways. With the offset that it had, the log delivers the same message again: its transaction
 //! was committed, its acknowledgement was not. With another offset a sender has stored the message again, or it was
 //! taken along to another log: a duplicate, which is remembered too and counted once.
+//!
+//! Of the rows of an id at most one stands for its effect, which a unique index sees to: the row of the copy that was
+//! applied, or that is parked and has not been given up. Rows of duplicates, of dead letters and of what operators did about
+//! these stand for none; a dead letter that is replayed has the effect of its replay.
 
 use std::collections::HashMap;
 
@@ -20,9 +24,14 @@ pub(crate) struct Mark<'a> {
     pub offset: u64,
     /// The later of the time that its id carries and of now: the id counts its age from here.
     pub at_ms: u64,
+    /// Whether it stands for the effect of its id.
+    pub effect: bool,
 }
 
-pub(super) const INTO: &str = "essaim_inbox (id, msg_offset, at_ms)";
+pub(super) const INTO: &str = "essaim_inbox (id, msg_offset, at_ms, effect)";
+
+/// A mark that is there stays as it is, and so does the one effect of an id.
+pub(super) const ONCE: &str = "ON CONFLICT DO NOTHING";
 
 /// From when on the age of an id counts: from the later of the time that it carries and of now.
 pub(crate) fn remembered_from(id: &str, now_ms: u64) -> u64 {
@@ -46,25 +55,26 @@ pub(crate) async fn seen(db: &impl ConnectionTrait, ids: &[&str]) -> Result<Hash
     Ok(seen)
 }
 
-/// Remembers messages.
-///
-/// # Errors
-/// Also if one is there already: whoever adds them has looked before, in the same transaction.
-pub(crate) async fn insert(db: &impl ConnectionTrait, marks: &[Mark<'_>]) -> Result<(), DbErr> {
-    for statement in inserting(db.get_database_backend(), marks) {
-        db.execute_raw(statement).await?;
-    }
-    Ok(())
+/// Remembers messages; how many of them. One is left out whose place is marked already, or that is to stand for an effect
+/// which its id has already: where others' transactions are open that may have it, it waits for their end.
+pub(crate) async fn insert(db: &impl ConnectionTrait, marks: &[Mark<'_>]) -> Result<u64, DbErr> {
+    bulk::insert(db, INTO, marks, ONCE, row_of).await
 }
 
 /// A mark in the order of the columns.
-pub(super) fn row_of(mark: &Mark<'_>) -> [Value; 3] {
-    [Value::from(mark.id), int(mark.offset), int(mark.at_ms)]
+pub(super) fn row_of(mark: &Mark<'_>) -> [Value; 4] {
+    [Value::from(mark.id), int(mark.offset), int(mark.at_ms), Value::from(mark.effect)]
 }
 
-/// The statements of [`insert`].
-pub(super) fn inserting(backend: DbBackend, marks: &[Mark<'_>]) -> impl Iterator<Item = Statement> {
-    bulk::inserting(backend, INTO, marks, "", row_of)
+/// The statements of [`insert`], and how many rows each adds if nothing is left out.
+pub(super) fn inserting(backend: DbBackend, marks: &[Mark<'_>]) -> impl Iterator<Item = (Statement, u64)> {
+    let statements = bulk::inserting(backend, INTO, marks, ONCE, row_of);
+    statements.zip(marks.chunks(bulk::LARGEST).map(|chunk| chunk.len() as u64))
+}
+
+/// The message with this id has no effect after all: its replay may have one.
+pub(crate) async fn release(db: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
+    run(db, "UPDATE essaim_inbox SET effect = FALSE WHERE id = $1 AND effect", [Value::from(id)]).await.map(drop)
 }
 
 /// How many are remembered. It counts them one by one: for the start, not for every message.

@@ -39,6 +39,7 @@ pub(crate) async fn keep(db: &impl ConnectionTrait, lane: &str, events: &[Kept])
         [Value::from(lane), int(*seq), Value::from(event.as_str()), int(*until_ms), Value::from(record.clone())]
     })
     .await
+    .map(drop)
 }
 
 /// The kept events of one kind after that number, in order, as numbers and records: at most so many, and so few that they

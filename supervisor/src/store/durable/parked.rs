@@ -1,7 +1,8 @@
 //! Messages that have left the log and are not finished: they failed and are tried again, they wait behind a failed one
 //! of their key, or their time has not come.
 //!
-//! Whoever parks a message marks it in the inbox in the same transaction, since the log may deliver it again.
+//! Whoever parks a message marks it in the inbox in the same transaction, since the log may deliver it again: the mark
+//! stands for its effect.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
@@ -33,12 +34,12 @@ pub(crate) struct Parked {
 /// The columns, in the order of [`Parked`]'s fields.
 const INTO: &str = "essaim_parked (partition, seq, id, order_key, ordered, attempts, due_ms, error, held, record)";
 
-/// Adds messages.
+/// Adds messages; how many of them. One whose id is there already is left out.
 ///
 /// # Errors
-/// Also if a message with the id or the number of one of them is there.
-pub(crate) async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Result<(), DbErr> {
-    bulk::insert(db, INTO, messages, "", |m| {
+/// Also if a message with the number of one of them is there.
+pub(crate) async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Result<u64, DbErr> {
+    bulk::insert(db, INTO, messages, "ON CONFLICT (id) DO NOTHING", |m| {
         [
             int(m.partition),
             int(m.seq),

@@ -9,7 +9,8 @@ use crate::store::Schema;
 /// stays: a release adds tables and columns that the one before does not need, and raises `min_compatible` when it no
 /// longer writes what older ones read.
 pub(crate) fn schema() -> Schema {
-    Schema::new(vec![Box::new(DurableMessages), Box::new(KeptEvents), Box::new(Logs)]).min_compatible(1)
+    Schema::new(vec![Box::new(DurableMessages), Box::new(KeptEvents), Box::new(Logs), Box::new(OneEffect)])
+        .min_compatible(1)
 }
 
 /// `CLUSTERED` tables are small rows kept in the order of their key. Rows of the others hold a record of any size, and
@@ -59,6 +60,13 @@ const LOGS: [&str; 4] = [
     "DROP INDEX essaim_parked_due",
 ];
 
+/// Of the rows of one id at most one stands for its effect. Rows from before stand for none: they are found when a copy of
+/// their message comes, and need no index to be unique in, so a database that already holds two effects of an id opens.
+const ONE_EFFECT: [&str; 2] = [
+    "ALTER TABLE essaim_inbox ADD COLUMN effect BOOLEAN NOT NULL DEFAULT FALSE",
+    "CREATE UNIQUE INDEX essaim_inbox_effects ON essaim_inbox (id) WHERE effect",
+];
+
 /// Declares a migration that runs statements.
 macro_rules! migration {
     ($name:ident, $known_as:literal, $statements:expr) => {
@@ -85,6 +93,7 @@ macro_rules! migration {
 migration!(DurableMessages, "essaim_durable_messages", DURABLE_MESSAGES);
 migration!(KeptEvents, "essaim_kept_events", KEPT_EVENTS);
 migration!(Logs, "essaim_logs", LOGS);
+migration!(OneEffect, "essaim_one_effect", ONE_EFFECT);
 
 /// Ids and keys are compared byte by byte on either, as Rust does, whatever the language of the server is.
 fn in_words_of(backend: DbBackend, sql: &str) -> String {

@@ -5,7 +5,7 @@ use crate::durable::record::tests::record;
 
 fn job(id: u64, key: &str) -> Job {
     let record = record(id, Some(key));
-    Job { record, order: key.into(), offset: id, position: Position(id, 0), doubtful: false }
+    Job { record, order: key.into(), offset: id, position: Position(id, 0), copy: None }
 }
 
 fn place(order: &str, seq: u64) -> Place {

@@ -1,6 +1,7 @@
 //! What the runtime writes with handlers' transactions.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use essaim_contract::MessageId;
 use futures_util::future::{join, join_all};
@@ -10,17 +11,22 @@ use super::bench::{Bench, begin, insert, words};
 use super::fence::somebody_waits;
 use super::parked::message;
 use super::{committed, fences, in_a_transaction, on_both, schema};
+use crate::durable::copies::OneCopy;
 use crate::durable::delivery::Delivery;
 use crate::durable::enclosure::Enclosure;
 use crate::durable::letter::Letterhead;
-use crate::store::durable::enclosed::{Enclosed, Missing};
+use crate::store::durable::enclosed::{Applied, Enclosed, Missing};
 use crate::store::durable::outbox::{self, Outgoing};
 use crate::store::durable::{fence, inbox, parked};
 use crate::store::{Database, Tx, TxError};
 use crate::trace::TraceContext;
 
-fn id(number: u64) -> MessageId {
+pub fn id(number: u64) -> MessageId {
     MessageId::planned("m", number).unwrap()
+}
+
+fn applied(number: u64) -> Applied {
+    Applied { id: id(number), offset: number, at_ms: 5, contested: false }
 }
 
 fn outgoing(number: u8) -> Outgoing {
@@ -49,7 +55,7 @@ async fn what_many_transactions_enclose_is_written_at_once() {
         let mut all = Enclosed::default();
         for number in 0..700 {
             let mut one = Enclosed::default();
-            one.apply(number % 300, 7, id(number.into()), number.into(), 5);
+            one.apply(number % 300, 7, applied(number.into()));
             one.send(&lane, 10 + 2 * u64::from(number), [outgoing(1), outgoing(2)]);
             all.add(one);
         }
@@ -75,8 +81,8 @@ async fn a_partition_with_another_owner_and_a_message_that_is_gone_are_not_found
             fence::take(tx, partition, epoch).await.unwrap();
         }
         let mut late = Enclosed::default();
-        late.apply(0, 7, id(1), 1, 5);
-        late.apply(1, 7, id(2), 1, 5);
+        late.apply(0, 7, applied(1));
+        late.apply(1, 7, applied(2));
         assert_eq!(write(tx, &late).await.unwrap(), Some(Missing::Owner));
         let mut gone = Enclosed::default();
         gone.unpark(0, 7, 4);
@@ -91,7 +97,7 @@ fn of_one(partition: u32, epoch: u64, parked: Option<u64>, sends: u64) -> Enclos
     let mut one = Enclosed::default();
     match parked {
         Some(seq) => one.unpark(partition, epoch, seq),
-        None => one.apply(partition, epoch, id(1), 1, 5),
+        None => one.apply(partition, epoch, applied(1)),
     }
     if sends > 0 {
         one.send(&"p/0".into(), 10, (0..sends).map(|number| outgoing(number as u8)));
@@ -158,15 +164,27 @@ async fn a_handler_that_commits_while_another_owner_comes_waits_and_commits_noth
 
 /// A transaction in which a message of a partition is applied under this epoch.
 async fn applying(database: &Database, partition: u32, epoch: u64, number: u64) -> Tx<'static> {
-    let env = crate::Env::system();
-    let (trace, lane) = (TraceContext::root(&env), format!("p/{partition}").into());
-    let delivery = Delivery { id: id(number), partition, epoch, offset: number, parked: None, lane };
-    let letterhead = Letterhead { trace, principal: None, metadata: None, most_bytes: 1_000 };
-    let (tx, _) = begin(database).await;
-    tx.enclosing(Enclosure::new(Some(Arc::new(delivery)), None, letterhead, Vec::new(), env))
+    applying_copy(database, partition, epoch, (number, number), None).await.0
 }
 
-async fn take_two(database: &Database) {
+/// The same, for the copy of a message that has this offset; with what is known of it.
+pub async fn applying_copy(
+    database: &Database,
+    partition: u32,
+    epoch: u64,
+    (number, offset): (u64, u64),
+    copy: Option<OneCopy>,
+) -> (Tx<'static>, Arc<Delivery>) {
+    let env = crate::Env::system();
+    let (trace, lane) = (TraceContext::root(&env), format!("p/{partition}").into());
+    let (id, parked, copy, repeated) = (id(number), None, copy.map(Arc::new), AtomicBool::default());
+    let delivery = Arc::new(Delivery { id, partition, epoch, offset, parked, lane, copy, repeated });
+    let letterhead = Letterhead { trace, principal: None, metadata: None, most_bytes: 1_000 };
+    let (tx, _) = begin(database).await;
+    (tx.enclosing(Enclosure::new(Some(delivery.clone()), None, letterhead, Vec::new(), env)), delivery)
+}
+
+pub async fn take_two(database: &Database) {
     committed(database, async |tx| {
         for partition in [0, 1] {
             fence::take(tx, partition, 7).await.unwrap();

@@ -1,6 +1,7 @@
 //! The runtime's own tables: what is written comes back, and the reads that happen often use indexes.
 
 mod dead;
+mod effects;
 mod enclosed;
 mod fence;
 mod inbox;

@@ -39,11 +39,12 @@ async fn any_number_of_messages_comes_back_in_order() {
 async fn a_message_is_parked_once() {
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;
-        for second in [Parked { seq: 2, ..message(0, 1) }, Parked { id: "other/1".into(), ..message(0, 1) }] {
-            let (tx, _) = begin(&database).await;
-            parked::park(&tx, &[message(0, 1)]).await.unwrap();
-            assert!(parked::park(&tx, &[second]).await.is_err());
-        }
+        let (tx, _) = begin(&database).await;
+        assert_eq!(parked::park(&tx, &[message(0, 1)]).await.unwrap(), 1);
+        assert_eq!(parked::park(&tx, &[Parked { seq: 2, ..message(0, 1) }, message(0, 3)]).await.unwrap(), 1);
+        assert_eq!(parked::load(&tx, 0, 0, 9).await.unwrap(), [message(0, 1), message(0, 3)]);
+        let other = Parked { id: "other/1".into(), ..message(0, 1) };
+        assert!(parked::park(&tx, &[other]).await.is_err(), "two have one place");
     })
     .await;
 }

@@ -11,7 +11,7 @@ use super::{parked::message, schema};
 use crate::bridge::log::Tally;
 use crate::store::Tx;
 use crate::store::durable::dead::Filter;
-use crate::store::durable::enclosed::Enclosed;
+use crate::store::durable::enclosed::{Applied, Enclosed};
 use crate::store::durable::inbox::Mark;
 use crate::store::durable::outbox::Outgoing;
 use crate::store::durable::{dead, fence, inbox, kept, ledger, outbox, parked, schedules};
@@ -83,7 +83,8 @@ async fn all_that_happens_often(db: &Recorder<'_>) {
     fence::take(db, 0, 1).await.unwrap();
     fence::advance(db, 0, 1, Tally::default()).await.unwrap();
     inbox::seen(db, &["a", "b"]).await.unwrap();
-    inbox::insert(db, &[Mark { id: "a", offset: 1, at_ms: 1 }]).await.unwrap();
+    inbox::insert(db, &[Mark { id: "a", offset: 1, at_ms: 1, effect: true }]).await.unwrap();
+    inbox::release(db, "a").await.unwrap();
     inbox::prune(db, 1, 10).await.unwrap();
     outbox::load(db, "a", 0, 10).await.unwrap();
     outbox::page(db, "a", 10, 10).await.unwrap();
@@ -97,8 +98,10 @@ async fn all_that_happens_often(db: &Recorder<'_>) {
     dead::held_keys(db, "orders", 0).await.unwrap();
     dead::remove(db, &[("a", "orders")]).await.unwrap();
     let mut enclosed = Enclosed::default();
-    enclosed.apply(0, 1, MessageId::planned("b", 1).unwrap(), 1, 1);
-    enclosed.apply(1, 1, MessageId::planned("c", 1).unwrap(), 1, 1);
+    for (partition, name) in [(0, "b"), (1, "c")] {
+        let id = MessageId::planned(name, 1).unwrap();
+        enclosed.apply(partition, 1, Applied { id, offset: 1, at_ms: 1, contested: false });
+    }
     enclosed.unpark(0, 1, 1);
     enclosed.send(&"a".into(), 1, [Outgoing { event: false, target: None, record: Vec::new() }]);
     for step in enclosed.steps(DbBackend::Sqlite) {
@@ -157,7 +160,7 @@ async fn bulks_of_any_size_are_statements_of_few_texts() {
     let sizes: Vec<u64> = (1..=20).chain((21..=301).step_by(40)).collect();
     for size in sizes.iter().copied() {
         let ids: Vec<String> = (0..size).map(|n| format!("{size}/{n}")).collect();
-        let marks: Vec<Mark> = ids.iter().map(|id| Mark { id, offset: 0, at_ms: 0 }).collect();
+        let marks: Vec<Mark> = ids.iter().map(|id| Mark { id, offset: 0, at_ms: 0, effect: true }).collect();
         inbox::insert(&db, &marks).await.unwrap();
         inbox::seen(&db, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
         outbox::insert(&db, &size.to_string(), 1, &vec![one.clone(); size as usize]).await.unwrap();

@@ -26,7 +26,7 @@ async fn batches_of_messages_that_are_looked_for_and_remembered() {
                 assert!(inbox::seen(tx, &texts).await.unwrap().is_empty());
                 let marks: Vec<Mark> = (batch * BATCH..)
                     .zip(&texts)
-                    .map(|(offset, id)| Mark { id, offset, at_ms: bench.env.wall_ms() })
+                    .map(|(offset, id)| Mark { id, offset, at_ms: bench.env.wall_ms(), effect: true })
                     .collect();
                 inbox::insert(tx, &marks).await.unwrap();
             })

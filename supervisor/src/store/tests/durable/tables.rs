@@ -4,10 +4,11 @@ use sea_orm::ConnectionTrait;
 
 use super::super::bench::{Bench, begin, insert, texts, words};
 use super::{committed, fences, on_both, schema};
+use crate::store::durable::inbox::{self, Mark};
 use crate::store::durable::tables;
 use crate::store::{Database, Schema, check};
 
-const MIGRATIONS: [&str; 3] = ["essaim_durable_messages", "essaim_kept_events", "essaim_logs"];
+const MIGRATIONS: [&str; 4] = ["essaim_durable_messages", "essaim_kept_events", "essaim_logs", "essaim_one_effect"];
 const HISTORY: &str = "SELECT name FROM essaim_runtime ORDER BY version";
 
 async fn run(database: &Database, sql: &str) {
@@ -16,8 +17,8 @@ async fn run(database: &Database, sql: &str) {
 
 /// Notes what a later release of the runtime would.
 async fn as_if_newer(database: &Database, min_compatible: u32) {
-    let insert = format!("INSERT INTO essaim_runtime VALUES (4, 'later', {min_compatible}, 0)");
-    run(database, &format!("DELETE FROM essaim_runtime WHERE version = 4; {insert}")).await;
+    let insert = format!("INSERT INTO essaim_runtime VALUES (5, 'later', {min_compatible}, 0)");
+    run(database, &format!("DELETE FROM essaim_runtime WHERE version = 5; {insert}")).await;
 }
 
 #[test]
@@ -51,6 +52,33 @@ async fn a_database_of_an_earlier_binary_gets_the_runtimes_tables_at_the_next_st
 }
 
 #[tokio::test]
+async fn a_database_that_holds_two_effects_of_an_id_opens_and_takes_no_third() {
+    on_both(async |bench| {
+        let database = bench.open(&schema(1)).await;
+        // As the release before has left it.
+        for sql in [
+            "DROP INDEX essaim_inbox_effects",
+            "ALTER TABLE essaim_inbox DROP COLUMN effect",
+            "DELETE FROM essaim_runtime WHERE version >= 4",
+            "INSERT INTO essaim_inbox (id, msg_offset, at_ms) VALUES ('m/1', 1, 1), ('m/1', 2, 1), ('m/2', 3, 1)",
+        ] {
+            run(&database, sql).await;
+        }
+        drop(database);
+        let database = bench.open(&schema(1)).await;
+        assert_eq!(texts(database.reads(), HISTORY).await, MIGRATIONS);
+        let seen = inbox::seen(database.reads(), &["m/1", "m/2"]).await.unwrap();
+        assert_eq!((seen["m/1"].as_slice(), seen["m/2"].as_slice()), (&[1, 2][..], &[3][..]), "each copy is known");
+        // What a binary of that release writes beside this one stands for no effect either.
+        run(&database, "INSERT INTO essaim_inbox (id, msg_offset, at_ms) VALUES ('m/1', 4, 1)").await;
+        let [one, two] = [5, 6].map(|offset| Mark { id: "m/3", offset, at_ms: 1, effect: true });
+        let added = committed(&database, async |tx| inbox::insert(tx, &[one, two]).await.unwrap()).await;
+        assert_eq!(added, 1, "from now on there is one");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_capability_with_a_schema_of_nothing_has_them_too() {
     on_both(async |bench| {
         let database = bench.open(&Schema::new(Vec::new())).await;
@@ -67,10 +95,10 @@ async fn a_newer_runtimes_tables_are_used_if_they_are_compatible_and_refused_if_
         drop(database);
         let database = bench.open(&schema(2)).await;
         assert_eq!(texts(database.reads(), HISTORY).await, [&MIGRATIONS[..], &["later"]].concat());
-        as_if_newer(&database, 4).await;
+        as_if_newer(&database, 5).await;
         drop(database);
         let error = bench.try_open(&schema(2)).await.unwrap_err().to_string();
-        assert!(error.contains("for the runtime's own tables, its schema has version 4 and needs"), "{error}");
+        assert!(error.contains("for the runtime's own tables, its schema has version 5 and needs"), "{error}");
         let report = check(&bench.capability, &bench.settings, &schema(2)).await;
         assert!(report.problem.is_some_and(|p| p.contains("the runtime's own tables")));
     })
