@@ -72,8 +72,9 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
                 Ok(())
             }
         };
-        // Another process owns this node's name now: there is nothing left to hand over.
-        if !matches!(&ended, Err(fatal) if fatal.code == exit::SUPERSEDED) {
+        // Another process owns this node's name now, and there is nothing left to hand over; or a part of the node is gone
+        // without which it would wait in vain.
+        if !matches!(&ended, Err(fatal) if matches!(fatal.code, exit::SUPERSEDED | exit::TASK)) {
             tokio::select! {
                 () = node.drain() => {}
                 signal = signals.next() => end_at_once(signal, &ended),

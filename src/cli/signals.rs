@@ -57,6 +57,7 @@ fn end_of_stdin() -> oneshot::Receiver<()> {
         let _ = told.send(());
     };
     // Without the thread the sender is dropped, which ends the node: better than one that nobody can stop.
+    #[allow(clippy::disallowed_methods)]
     let _ = std::thread::Builder::new().name("stdin".into()).spawn(read);
     end
 }

@@ -69,7 +69,21 @@ struct Node {
     uptime_ms: u64,
     draining: bool,
     capabilities: BTreeMap<String, Capability>,
+    /// A node of an earlier version does not tell.
+    #[serde(default)]
+    tasks: Vec<Task>,
     members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    name: String,
+    owner: String,
+    state: String,
+    restarts: u64,
+    /// A gateway tells admins alone.
+    #[serde(default)]
+    last_panic: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -141,6 +155,7 @@ struct MemberCapability {
 fn table(node: &Node) -> String {
     let state = match () {
         () if node.draining => "draining",
+        () if node.tasks.iter().any(|task| task.state == "panicked") => "not ready",
         () if node.capabilities.values().all(|c| c.state == "running") => "ready",
         () => "not ready",
     };
@@ -183,7 +198,17 @@ fn table(node: &Node) -> String {
     nodes[1..].sort();
     capabilities.sort();
     capabilities.insert(0, heading.map(String::from));
-    format!("{}\n{}{}", columns(&nodes), columns(&capabilities), messages(node))
+    format!("{}\n{}{}{}", columns(&nodes), columns(&capabilities), messages(node), tasks(node))
+}
+
+/// The tasks of the runtime that have panicked, if any have.
+fn tasks(node: &Node) -> String {
+    let mut rows = vec![["TASK", "OF", "STATE", "RESTARTS", "LAST PANIC"].map(String::from)];
+    for task in node.tasks.iter().filter(|task| task.restarts > 0 || task.state == "panicked") {
+        let panic = task.last_panic.iter().flat_map(|panic| panic.lines()).next().map(short).unwrap_or_default();
+        rows.push([task.name.clone(), task.owner.clone(), task.state.clone(), task.restarts.to_string(), panic]);
+    }
+    if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
 }
 
 /// What became of durable messages, where any were ever sent; a table of its own, since one for all would be too wide.
@@ -256,6 +281,15 @@ users        31        20       2           3     1        5          about 0
             "panics":0}}}"#;
         let shown = table(&serde_json::from_str(to_a_stranger).unwrap());
         assert!(shown.contains("users       a     failed  0/1") && !shown.contains("MESSAGES"), "{shown}");
+    }
+
+    #[test]
+    fn tasks_are_shown_that_have_panicked() {
+        let tasks = r#""tasks":[{"name":"relay","owner":"users","state":"panicked","restarts":2,"last_panic":"no\nlane"},
+            {"name":"sender","owner":"node","state":"running","restarts":0,"last_panic":null}],"members""#;
+        let shown = table(&serde_json::from_str(&NODE.replace(r#""members""#, tasks)).unwrap());
+        let expected = "\nTASK   OF     STATE     RESTARTS  LAST PANIC\nrelay  users  panicked  2         ";
+        assert!(shown.contains(expected) && !shown.contains("sender"), "{shown}");
     }
 
     #[test]

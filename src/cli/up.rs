@@ -168,6 +168,8 @@ impl Keeper {
     async fn live(&mut self) -> Result<Option<i32>, Fatal> {
         let mut child = self.start()?;
         let mut stdin = child.stdin.take();
+        // What they say ends with the child's output, or where nobody can be told any more.
+        #[allow(clippy::disallowed_methods)]
         let voices = [
             child.stdout.take().map(|out| tokio::task::spawn_local(pass_on(out, self.voice.clone()))),
             child.stderr.take().map(|err| tokio::task::spawn_local(pass_on(err, self.voice.clone()))),
@@ -260,6 +262,7 @@ mod tests {
         assert_eq!(judge(None, 1), Verdict::Again, "killed by a signal");
         assert_eq!(judge(Some(101), 1), Verdict::Again, "a panic in main");
         assert_eq!(judge(Some(70), 3), Verdict::Again, "a capability was given up");
+        assert_eq!(judge(Some(79), 1), Verdict::Again, "a task panicked");
         assert_eq!(judge(Some(0), 1), Verdict::Done);
         assert_eq!(judge(Some(71), 2), Verdict::Done);
         assert_eq!(judge(Some(77), 1), Verdict::Again, "it lost its place while it ran");

@@ -13,6 +13,7 @@ use actix_web::dev::Server;
 pub(crate) use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
+use futures_util::TryFutureExt;
 use serde_json::json;
 
 use crate::bus::Bus;
@@ -20,6 +21,7 @@ use crate::durable::operations::{
     Answers, AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, Refusal, ReplayDead, Retire, ShowDead,
 };
 use crate::status::{NodeStatus, not_ready};
+use crate::task::TaskName;
 
 /// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
 const LARGEST_QUESTION: usize = 128 << 10;
@@ -35,7 +37,7 @@ pub(crate) fn listen(bus: &Arc<Bus>) -> std::io::Result<Option<ServerHandle>> {
     }
     let routes = routes(bus);
     let server = HttpServer::new(move || App::new().configure(routes.clone()));
-    Ok(Some(serve(server.workers(1).disable_signals().bind(address)?.run())))
+    Ok(Some(serve(bus, server.workers(1).disable_signals().bind(address)?.run())))
 }
 
 /// Begins to listen at a socket that only this process's user may open.
@@ -48,16 +50,12 @@ pub(crate) fn listen_at_socket(bus: &Arc<Bus>, path: &Path) -> std::io::Result<S
     // Whatever is left there is of a process that has ended: the name and the data directory are this one's.
     let server = server.workers(1).disable_signals().bind_uds(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(serve(server.run()))
+    Ok(serve(bus, server.run()))
 }
 
-fn serve(server: Server) -> ServerHandle {
+fn serve(bus: &Bus, server: Server) -> ServerHandle {
     let handle = server.handle();
-    tokio::task::spawn_local(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the admin listener ended");
-        }
-    });
+    bus.tasks.vital(TaskName::of_node("admin"), server.map_err(|error| error.to_string()));
     handle
 }
 

@@ -8,8 +8,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::LocalBoxFuture;
-
+use crate::task::{TaskName, Tasks};
 use crate::watchdog::{Beat, Watchdog};
 
 thread_local! {
@@ -42,7 +41,8 @@ pub(crate) struct Arbiters {
 
 impl Arbiters {
     /// Makes this thread the first of `count` arbiters and starts the others. Each beats every `pulse`, if one is given.
-    pub fn start(count: usize, watchdog: &Watchdog, pulse: Option<Duration>) -> Self {
+    #[allow(clippy::disallowed_methods)] // What is set cannot panic.
+    pub fn start(count: usize, watchdog: &Watchdog, pulse: Option<Duration>, tasks: &Tasks) -> Self {
         CURRENT.set(Some(0));
         let others: Vec<_> = (1..count).map(|_| actix::Arbiter::new()).collect();
         let beats: Vec<_> = (0..count).map(|_| Arc::new(Beat::default())).collect();
@@ -53,8 +53,9 @@ impl Arbiters {
         if let Some(pulse) = pulse {
             for (index, beat) in arbiters.beats.iter().enumerate() {
                 watchdog.add(beat.clone());
-                let beat = beat.clone();
-                arbiters.spawn(index, move || Box::pin(keep_beating(beat, pulse)));
+                let (beat, tasks) = (beat.clone(), tasks.clone());
+                let name = TaskName::of_node("arbiter").which(index);
+                arbiters.run(index, move || drop(tasks.restarted(name, move || keep_beating(beat.clone(), pulse))));
             }
         }
         arbiters
@@ -68,11 +69,12 @@ impl Arbiters {
         self.beats[arbiter].clone()
     }
 
-    /// Runs a future on an arbiter; the first arbiter only from its own thread.
-    pub fn spawn(&self, arbiter: usize, make: impl FnOnce() -> LocalBoxFuture<'static, ()> + Send + 'static) {
+    /// Begins something on an arbiter; on the first one from its own thread alone.
+    #[allow(clippy::disallowed_methods)] // What is begun there is a task or an instance, and watched as such.
+    pub fn run(&self, arbiter: usize, begin: impl FnOnce() + Send + 'static) {
         match arbiter.checked_sub(1) {
-            None => drop(tokio::task::spawn_local(make())),
-            Some(other) => drop(self.others[other].spawn_fn(move || drop(tokio::task::spawn_local(make())))),
+            None => begin(),
+            Some(other) => drop(self.others[other].spawn_fn(begin)),
         }
     }
 }

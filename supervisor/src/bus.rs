@@ -23,6 +23,7 @@ use crate::host::Host;
 use crate::idhash::IdHasher;
 use crate::near::Near;
 use crate::remote::{Outgoing, RawAnswer, Remote};
+use crate::task::Tasks;
 use crate::trace::TraceContext;
 use crate::watchdog::Watchdog;
 use crate::{Env, codec};
@@ -35,6 +36,7 @@ pub(crate) struct Bus {
     pub settings: Arc<Settings>,
     pub near: Near,
     pub watchdog: Arc<Watchdog>,
+    pub tasks: Tasks,
     pub started: Instant,
     names: Names,
     draining: AtomicBool,
@@ -66,7 +68,7 @@ pub(crate) enum Origin<'a> {
 }
 
 impl Bus {
-    pub fn new(env: Env, settings: Arc<Settings>, near: Near) -> Self {
+    pub fn new(env: Env, settings: Arc<Settings>, near: Near, tasks: Tasks) -> Self {
         let (watchdog, started, names) = (Arc::default(), env.now(), Names::default());
         let draining = AtomicBool::new(false);
         Self {
@@ -74,6 +76,7 @@ impl Bus {
             settings,
             near,
             watchdog,
+            tasks,
             started,
             names,
             draining,

@@ -22,14 +22,17 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::StartError;
 use crate::actor::Actor;
 use crate::guard::panic_text;
 use crate::mailbox::{AnyPost, Delivery, Post, earlier};
 use crate::nearby::{self, Nearby};
 use crate::run::Desk;
 use crate::start::Start;
+use crate::task::TaskName;
+use crate::{StartError, crash};
 
+/// What an instance's own future is called among the tasks.
+const TASK: &str = "instance";
 /// Messages handled, and states built, before others on the thread have their turn.
 const STEPS_IN_A_ROW: usize = 256;
 
@@ -99,6 +102,18 @@ impl<A: Actor> Drop for Cell<A> {
 /// All that an instance does by itself.
 struct Life;
 
+/// A panic outside of a handler is the runtime's own, and the instance is lost by it: nobody would answer what it is sent.
+struct Seen<A: Actor>(Rc<Desk<A>>);
+
+impl<A: Actor> Drop for Seen<A> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (tasks, host) = (&self.0.context.bus.tasks, &self.0.host);
+            tasks.lost(TaskName::of(TASK, &host.name), "an instance panicked outside of its handlers");
+        }
+    }
+}
+
 impl<A: Actor> ActorFuture<Cell<A>> for Life {
     type Output = ();
 
@@ -109,6 +124,8 @@ impl<A: Actor> ActorFuture<Cell<A>> for Life {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let mut work = cell.0.borrow_mut();
+        let _seen = Seen(work.desk.clone());
+        crash::in_task(TASK);
         work.life = None;
         for _ in 0..STEPS_IN_A_ROW {
             if work.step(task).is_pending() {
@@ -133,6 +150,7 @@ impl<A: Actor> Nearby for RefCell<Work<A>> {
         let work = &mut *self.borrow_mut();
         // Whatever the handler waits for wakes the instance, not the asker who began it.
         let Some(life) = work.life.take() else { return };
+        let _seen = Seen(work.desk.clone());
         let mut task = TaskContext::from_waker(&life);
         work.begin(entry, Post::Here(envelope));
         if work.step(&mut task).is_pending() {

@@ -152,6 +152,11 @@ impl Client {
         self.bus.is_sole_host_of(C::NAME)
     }
 
+    /// What keeps this node itself from working, such as a task of the runtime that has panicked; empty if nothing does.
+    pub fn trouble(&self) -> Vec<String> {
+        self.bus.tasks.not_ready()
+    }
+
     /// How this node is, and how it hears the others.
     pub async fn status(&self) -> NodeStatus {
         NodeStatus::of(&self.bus).await

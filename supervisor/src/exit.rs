@@ -27,6 +27,8 @@ pub const ADDRESS_IN_USE: u8 = 76;
 pub const DISPLACED: u8 = 77;
 /// The configuration is wrong (`EX_CONFIG`).
 pub const CONFIG: u8 = 78;
+/// A task of the runtime has panicked without which the node cannot go on.
+pub const TASK: u8 = 79;
 
 /// A second signal ended the process before it had drained.
 pub const SECOND_SIGNAL: u8 = 130;

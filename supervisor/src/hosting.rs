@@ -24,6 +24,7 @@ use crate::roster::{check_name, name_of};
 use crate::run::Desk;
 use crate::start::{Start, StartError};
 use crate::store::{Database, Schema};
+use crate::task::TaskName;
 use crate::trace::TraceContext;
 use crate::tree::Supervision;
 use crate::watchdog::Watchdog;
@@ -136,7 +137,8 @@ impl<A: Actor> Plan for PlanOf<A> {
             provided: ground.provided.clone(),
         });
         let rising = Rising::<A> { host: host.clone(), context, table, settings, ground: ground.clone() };
-        ground.arbiters.spawn(0, move || Box::pin(rising.rise()));
+        let task = TaskName::of("start", &host.name);
+        ground.bus.tasks.vital(task, rising.rise().map(Ok));
         Ok(host)
     }
 }
@@ -180,19 +182,21 @@ impl<A: Actor> Rising<A> {
         for (index, instance) in self.host.instances().iter().enumerate() {
             let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
             let (host, beat, start) = (self.host.clone(), self.ground.arbiters.beat(instance.arbiter), start.clone());
-            self.ground.arbiters.spawn(instance.arbiter, move || {
-                let desk = Desk::new(table, shared, context, host, beat, index);
-                Box::pin(async move { cell::start::<A>(desk, start) })
+            self.ground.arbiters.run(instance.arbiter, move || {
+                cell::start::<A>(Desk::new(table, shared, context, host, beat, index), start);
             });
         }
         if let Some(durable) = self.context.bus.durable() {
             let base = self.context.database.get().cloned().zip(self.context.outbox.get().cloned());
             let (durable, bus, host) = (durable.clone(), self.ground.bus.clone(), self.host.clone());
-            tokio::task::spawn_local(Consumer::run(durable, bus, host, base));
+            Consumer::start(durable, bus, host, base);
         }
         let timers = std::mem::take(&mut *timers.lock().unwrap_or_else(PoisonError::into_inner));
         for (timer, period) in timers {
-            tokio::task::spawn_local(run_timer(self.host.clone(), self.ground.bus.clone(), timer, period));
+            let (host, bus, task) =
+                (self.host.clone(), self.ground.bus.clone(), TaskName::of("timer", &self.host.name));
+            let ticks = move || run_timer(host.clone(), bus.clone(), timer, period);
+            self.ground.bus.tasks.restarted(task.which(timer), ticks);
         }
     }
 

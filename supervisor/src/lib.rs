@@ -9,6 +9,8 @@
 //! - [`Harness`]: one actor alone, for the tests of whoever writes it.
 //! - [`config`], [`store`], [`trace`], [`Near`], [`Env`]: what they stand on.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
+
 mod actor;
 pub use actor::{Actor, Apply, Handle, Hear};
 
@@ -55,6 +57,9 @@ pub use node::{Node, NodeError};
 
 mod status;
 pub use status::{CapabilityStatus, NodeStatus};
+
+mod task;
+pub use task::{TaskState, TaskStatus};
 
 mod env;
 pub use env::Env;

@@ -25,6 +25,7 @@ use crate::remote::Remote;
 use crate::roster::{Roster, cycle_in};
 use crate::status::NodeStatus;
 use crate::store::DatabaseError;
+use crate::task::Tasks;
 use crate::watchdog::Watchdog;
 
 /// A running node.
@@ -101,15 +102,17 @@ impl Node {
         let settings = Arc::new(config.settings.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = |configured| if configured == 0 { cores } else { configured };
-        let bus = Arc::new(Bus::new(env.clone(), settings.clone(), Near::new(&settings.near, env.clone())));
+        let (fatal_tx, fatal) = watch::channel(None);
+        let tasks = Tasks::new(env.clone(), &settings.supervision, fatal_tx.clone());
+        let bus =
+            Arc::new(Bus::new(env.clone(), settings.clone(), Near::new(&settings.near, env.clone()), tasks.clone()));
         let watchdog = bus.watchdog.clone();
         let limit = Duration::from_millis(settings.node.watchdog_ms);
         let pulse = (!limit.is_zero()).then_some(limit / 4);
-        let arbiters = Arc::new(Arbiters::start(count(settings.node.arbiters), &watchdog, pulse));
+        let arbiters = Arc::new(Arbiters::start(count(settings.node.arbiters), &watchdog, pulse, &tasks));
         if !limit.is_zero() {
-            watchdog.watch(env, limit);
+            watchdog.watch(env, limit, &tasks);
         }
-        let (fatal_tx, fatal) = watch::channel(None);
         let (join, joined) = watch::channel(false);
         let ground = Ground {
             bus: bus.clone(),
@@ -236,7 +239,7 @@ async fn connect(
 ) -> Result<Option<Arc<Cluster>>, NodeError> {
     let settings = &bus.settings;
     let (wire, me, events, cluster): (Arc<dyn Wire>, _, _, _) = if !settings.bridge.url.is_empty() {
-        let (wire, me, events) = Redis::join(settings, exclusive, bus.env.clone()).await?;
+        let (wire, me, events) = Redis::join(settings, exclusive, bus.env.clone(), &bus.tasks).await?;
         let cluster = wire.cluster();
         (Arc::new(wire), me, events, Some(cluster))
     } else if settings.parity.enabled {
@@ -260,16 +263,16 @@ async fn connect(
 async fn open_log(bus: &Arc<Bus>, cluster: Option<Arc<Cluster>>, keeps: bool) -> Result<(), NodeError> {
     let (settings, env) = (&bus.settings, bus.env.clone());
     let log: Arc<dyn Log> = if let Some(cluster) = cluster {
-        Arc::new(RedisLog::connect(settings, cluster, env).await?)
+        Arc::new(RedisLog::connect(settings, cluster, env, &bus.tasks).await?)
     } else if keeps {
-        Arc::new(EmbeddedLog::open(settings, env).await?)
+        Arc::new(EmbeddedLog::open(settings, env, &bus.tasks).await?)
     } else {
         return Ok(());
     };
     if let Some(weak) = log.weaker_than_configured().await {
         tracing::warn!("durable messages survive less than they should: {weak}");
     }
-    let durable = Durable::start(log, settings, &bus.env);
+    let durable = Durable::start(log, settings, &bus.env, &bus.tasks);
     if !settings.bridge.url.is_empty() {
         moving::take_along(&durable, settings, &bus.env).await?;
     }

@@ -9,6 +9,7 @@ use crate::exit::Fatal;
 use crate::near::Near;
 use crate::progress::Track;
 use crate::store::{Reads, Tx, TxError};
+use crate::task::TaskName;
 use crate::{Env, Fault};
 
 /// The context of [`Actor::share`](crate::Actor::share) and [`Actor::start`](crate::Actor::start).
@@ -105,6 +106,12 @@ impl Start {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StartError> {
         self.context.blocking.run::<T, essaim_contract::Never>(work).await.map_err(Into::into)
+    }
+
+    /// Runs a task that the capability cannot do without, such as a server, on this thread. If it panics, or ends with a
+    /// reason, the node ends.
+    pub fn task(&self, name: &'static str, work: impl Future<Output = Result<(), String>> + 'static) {
+        self.context.bus.tasks.vital(TaskName::of(name, &self.context.capability), work);
     }
 
     /// A client for callers outside handlers. That of an actor which answers messages asks only whom the actor declares in

@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::near::NearFigures;
 use crate::remote::members::MemberStatus;
 use crate::store::DatabaseReport;
+use crate::task::TaskStatus;
 use crate::tree::Health;
 
 /// A database that does not answer for this long is shown without a report.
@@ -42,6 +43,8 @@ pub struct NodeStatus {
     pub blocked_arbiters: u64,
     /// Frames from the wire that could not be read.
     pub unreadable_frames: u64,
+    /// The runtime's own tasks.
+    pub tasks: Vec<TaskStatus>,
     /// The other nodes.
     pub members: Vec<MemberStatus>,
 }
@@ -90,6 +93,7 @@ impl NodeStatus {
             near: bus.near.figures(),
             blocked_arbiters: bus.watchdog.blocked(),
             unreadable_frames: remote.map_or(0, |r| r.unreadable()),
+            tasks: bus.tasks.status(),
             members: remote.map_or_else(Vec::new, |r| r.members().status(now)),
         }
     }
@@ -129,5 +133,6 @@ pub(crate) fn not_ready(bus: &Bus) -> Vec<String> {
             Health::Failed { reason } => reasons.push(format!("`{}` has failed: {reason}", host.name)),
         }
     }
+    reasons.extend(bus.tasks.not_ready());
     reasons
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::Env;
+use crate::task::{TaskName, Tasks};
 
 /// The pulse of one arbiter.
 #[derive(Debug, Default)]
@@ -73,10 +74,9 @@ impl Watchdog {
     }
 
     /// Starts the thread that looks on; an arbiter without a beat for `limit` is named once.
-    pub fn watch(self: &Arc<Self>, env: Env, limit: Duration) {
+    pub fn watch(self: &Arc<Self>, env: Env, limit: Duration, tasks: &Tasks) {
         let watchdog = self.clone();
-        let thread = std::thread::Builder::new().name("watchdog".into());
-        let spawned = thread.spawn(move || watchdog.look_on(&env, limit));
+        let spawned = tasks.restarted_thread(TaskName::of_node("watchdog"), move || watchdog.look_on(&env, limit));
         if let Err(error) = spawned {
             tracing::warn!(%error, "no thread for the watchdog: a blocking handler will not be named");
         }

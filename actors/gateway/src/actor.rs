@@ -44,7 +44,8 @@ impl Actor for GatewayActor {
         let (announce, within) = (Duration::from_millis(drain.announce_ms), Duration::from_millis(drain.timeout_ms));
         // The node waits for `drain.timeout_ms` and no longer; what is cut off should be told before.
         let stop_within = within.saturating_sub(announce) * 9 / 10;
-        let server = Server::start(front, listener, announce, stop_within)?;
+        let (server, serving) = Server::start(front, listener, announce, stop_within)?;
+        start.task("http", serving);
         start.every(REFRESH_KEYS, refresh);
         tracing::info!(address = %server.address(), "serving HTTP");
         Ok(Shared(server))

@@ -14,6 +14,8 @@
 //! - `stream`: a connection below HTTP, with its limits of time; `refusal` what is no request at all.
 //! - `pages`: health, status and documentation; `document` the OpenAPI document; `unmatched` what no route takes.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
+
 mod actor;
 pub use actor::{GatewayActor, Shared};
 

@@ -73,7 +73,7 @@ async fn readyz(front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
 /// Shows how the nodes of the cluster and their capabilities are.
 ///
 /// This gateway's node tells of itself, and how it hears the others. Only admins are told where databases are, why a
-/// capability is not running, and its own figures.
+/// capability is not running or a task has panicked, and its own figures.
 #[utoipa::path(get, path = "/status", responses(
     (status = 200, description = "The cluster, as this gateway sees it", content_type = "application/json", body = Object),
 ))]
@@ -85,6 +85,9 @@ async fn status(caller: Caller, front: Data<Arc<Front>>) -> Json<Value> {
             for inside in ["database", "reason", "figures"] {
                 capability.remove(inside);
             }
+        }
+        for task in status["tasks"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            task.remove("last_panic");
         }
     }
     Json(status)
@@ -104,6 +107,9 @@ pub(crate) fn figures(front: &Front) -> Value {
 pub(crate) fn readiness(front: &Front) -> Result<(), String> {
     if front.is_draining() {
         return Err("This gateway is about to stop.".into());
+    }
+    if !front.client.trouble().is_empty() {
+        return Err("Something in this node has failed and is not back yet.".into());
     }
     let is_away = |name: &&str| !front.client.reaches(name);
     let mut capabilities = front.routes.iter().map(|r| r.name);

@@ -12,6 +12,7 @@ use actix_web::dev::{AppConfig, Server as Workers, ServerHandle, ServiceFactory,
 use actix_web::web::{Data, PayloadConfig, ServiceConfig};
 use actix_web::{App, Error};
 use essaim_supervisor::{StartError, exit};
+use futures_util::TryFutureExt;
 use tokio::net::TcpStream;
 
 use crate::front::Front;
@@ -48,7 +49,8 @@ pub(crate) fn bind(address: &str) -> Result<TcpListener, StartError> {
 }
 
 impl Server {
-    /// Serves at a listener, on threads of its own.
+    /// Serves at a listener, on threads of its own; and what is to be awaited meanwhile, which says why the server has ended
+    /// if nobody ended it.
     ///
     /// # Errors
     /// If the workers cannot be started.
@@ -57,7 +59,7 @@ impl Server {
         listener: TcpListener,
         announce: Duration,
         stop_within: Duration,
-    ) -> Result<Self, StartError> {
+    ) -> Result<(Self, impl Future<Output = Result<(), String>> + use<>), StartError> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let settings = &front.settings;
@@ -96,12 +98,8 @@ impl Server {
         });
         let server = server?.run();
         let handle = server.handle();
-        tokio::task::spawn_local(async move {
-            if let Err(error) = server.await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
-        Ok(Self { front, handle, address, announce, stop_within })
+        let serving = server.map_err(|error| error.to_string());
+        Ok((Self { front, handle, address, announce, stop_within }, serving))
     }
 
     /// Where it listens.

@@ -37,6 +37,7 @@ use super::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEv
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::config::Settings;
+use crate::task::{TaskName, Tasks};
 
 /// The wire of one node.
 pub(crate) struct Redis {
@@ -71,6 +72,7 @@ impl Redis {
         settings: &Settings,
         exclusive: Vec<String>,
         env: Env,
+        tasks: &Tasks,
     ) -> Result<(Self, Identity, WireEvents), ClaimError> {
         let endpoint = Endpoint::of(settings)?;
         let mut first = endpoint.connect(&endpoint.config()).await.map_err(|e| endpoint.unreachable(e))?;
@@ -100,7 +102,8 @@ impl Redis {
             env,
         });
         shared.connect().await.map_err(|e| shared.endpoint.unreachable(e))?;
-        tokio::spawn(shared.clone().keep_connected());
+        let kept = shared.clone();
+        tasks.restarted_anywhere(TaskName::of_node("wire"), move || kept.clone().keep_connected());
         let me = Identity { node, epoch, inbox, cluster: cluster.identity().into() };
         Ok((Self { shared, cluster, claims }, me, receiver))
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::Durable;
@@ -19,6 +20,7 @@ use crate::bus::Bus;
 use crate::handles::Kind;
 use crate::host::Host;
 use crate::store::Database;
+use crate::task::TaskName;
 
 /// The consumer of one capability in this node.
 pub(crate) struct Consumer {
@@ -43,6 +45,7 @@ pub(crate) struct Consumer {
 struct Working {
     epoch: u64,
     stop: watch::Sender<bool>,
+    task: AbortHandle,
 }
 
 impl Working {
@@ -61,11 +64,17 @@ fn durable_entries(host: &Host) -> impl Iterator<Item = (&str, Option<Subscripti
 }
 
 impl Consumer {
-    /// Works on a capability's durable messages until the node leaves; on the first arbiter.
-    pub async fn run(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, base: Option<(Database, Arc<Outbox>)>) {
+    /// Begins to work on a capability's durable messages; on the first arbiter.
+    pub fn start(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, base: Option<(Database, Arc<Outbox>)>) {
         if base.is_none() && durable_entries(&host).next().is_none() {
             return;
         }
+        let (tasks, name) = (bus.tasks.clone(), TaskName::of("consumer", &host.name));
+        tasks.restarted(name, move || Self::run(durable.clone(), bus.clone(), host.clone(), base.clone()));
+    }
+
+    /// Works until the node leaves.
+    async fn run(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, base: Option<(Database, Arc<Outbox>)>) {
         let left = durable.leaving.join();
         // Bounded by the capability's partitions.
         let (ended, mut endings) = mpsc::unbounded_channel();
@@ -121,8 +130,10 @@ impl Consumer {
     /// Begins the housekeeping, if there is anything to be kept.
     fn keep(&self, told: watch::Receiver<Share>) {
         if let Some(base) = self.base.clone() {
-            let keeper = Keeper::new(&self.durable, &self.bus, &self.host, base, self.remembered.clone());
-            tokio::task::spawn_local(keeper.run(told));
+            let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
+            let (name, remembered) = (TaskName::of("keeper", &host.name), self.remembered.clone());
+            let keep = move || Keeper::new(&durable, &bus, &host, base.clone(), remembered.clone()).run(told.clone());
+            self.bus.tasks.restarted(name, keep);
         }
     }
 
@@ -223,7 +234,6 @@ impl Consumer {
 
     fn work_on(&mut self, number: u32, epoch: u64) {
         let (stop, stopped) = watch::channel(false);
-        self.workers.insert(number, Working { epoch, stop });
         let partition = Partition { capability: self.host.name.clone(), number };
         let base = self.base.clone().map(|(database, outbox)| Base {
             database,
@@ -233,40 +243,47 @@ impl Consumer {
             copies: self.copies.clone(),
         });
         let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
-        let mut end = End { ended: self.ended.clone(), number, epoch, how: Ended::Lost };
-        tokio::task::spawn_local(async move {
-            end.how = work(&durable, &bus, partition, epoch, host, base.clone(), stopped).await;
-            if let Some(base) = base {
-                base.outbox.close(&base.lane, Outbox::floor(epoch));
+        let (name, ended) = (TaskName::of("worker", &host.name).which(number), self.ended.clone());
+        let task = self.bus.tasks.restarted(name, move || {
+            let (durable, bus, partition, host) = (durable.clone(), bus.clone(), partition.clone(), host.clone());
+            let (base, stopped, ended) = (base.clone(), stopped.clone(), ended.clone());
+            async move {
+                let how = work(durable, bus, partition, epoch, host, base, stopped).await;
+                let _ = ended.send((number, epoch, how));
             }
-            drop(end);
         });
+        self.workers.insert(number, Working { epoch, stop, task });
     }
 }
 
-/// Tells how a worker has ended, even if it has panicked.
-struct End {
-    ended: mpsc::UnboundedSender<(u32, u64, Ended)>,
-    number: u32,
-    epoch: u64,
-    how: Ended,
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // After a panic: whatever comes after it begins with workers of its own.
+        self.workers.values().for_each(|working| working.task.abort());
+    }
 }
 
-impl Drop for End {
+/// Relays what a worker's messages have sent as long as it works.
+struct Relaying(Option<Base>, u64);
+
+impl Drop for Relaying {
     fn drop(&mut self) {
-        let _ = self.ended.send((self.number, self.epoch, self.how));
+        if let Self(Some(base), epoch) = self {
+            base.outbox.close(&base.lane, Outbox::floor(*epoch));
+        }
     }
 }
 
 async fn work(
-    durable: &Arc<Durable>,
-    bus: &Arc<Bus>,
+    durable: Arc<Durable>,
+    bus: Arc<Bus>,
     partition: Partition,
     epoch: u64,
     host: Arc<Host>,
     base: Option<Base>,
     mut stop: watch::Receiver<bool>,
 ) -> Ended {
+    let _relaying = Relaying(base.clone(), epoch);
     let mut tries = 0;
     let takeover = loop {
         if *stop.borrow() {

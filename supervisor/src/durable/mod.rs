@@ -53,6 +53,7 @@ use crate::bridge::EmbeddedLog;
 use crate::bridge::log::Log;
 use crate::config::{DurableConfig, Settings};
 use crate::store::Database;
+use crate::task::Tasks;
 
 /// The durable half of a node.
 pub(crate) struct Durable {
@@ -69,20 +70,35 @@ pub(crate) struct Durable {
     is_bridged: bool,
     told_left: AtomicBool,
     env: Env,
+    pub tasks: Tasks,
 }
 
 impl Durable {
     /// Begins to send and to read; on the first arbiter.
-    pub fn start(log: Arc<dyn Log>, settings: &Settings, env: &Env) -> Arc<Self> {
+    pub fn start(log: Arc<dyn Log>, settings: &Settings, env: &Env, tasks: &Tasks) -> Arc<Self> {
         let config = settings.durable.clone();
         let own = settings.capabilities.iter().filter(|(_, c)| c.partitions > 0);
         let partitions: HashMap<_, _> = own.map(|(name, c)| (name.clone(), c.partitions)).collect();
-        let sender = Arc::new(Sender::start(log.clone(), &config, partitions.clone()));
-        let reader = Reader::start(log.clone(), &config, env.clone());
+        let sender = Arc::new(Sender::start(log.clone(), &config, partitions.clone(), tasks));
+        let reader = Reader::start(log.clone(), &config, env.clone(), tasks);
         let host = format!("{}/{}", settings.node.name, env.id());
-        let (leaving, outboxes, env) = (Leaving::new(), Mutex::default(), env.clone());
+        let (leaving, outboxes) = (Leaving::new(), Mutex::default());
+        let (env, tasks) = (env.clone(), tasks.clone());
         let (is_bridged, told_left) = (!settings.bridge.url.is_empty(), AtomicBool::new(false));
-        Arc::new(Self { log, sender, reader, config, host, leaving, outboxes, partitions, is_bridged, told_left, env })
+        Arc::new(Self {
+            log,
+            sender,
+            reader,
+            config,
+            host,
+            leaving,
+            outboxes,
+            partitions,
+            is_bridged,
+            told_left,
+            env,
+            tasks,
+        })
     }
 
     /// Opens the outbox of a capability whose database has been opened; on the first arbiter.
@@ -91,7 +107,8 @@ impl Durable {
     /// The database's.
     pub async fn outbox(&self, database: &Database) -> Result<Arc<Outbox>, DbErr> {
         let lane: Arc<str> = format!("n/{}", self.host).into();
-        let outbox = Outbox::new(database.clone(), self.sender.clone(), &self.config, self.env.clone(), lane.clone());
+        let (sender, tasks) = (self.sender.clone(), self.tasks.clone());
+        let outbox = Outbox::new(database.clone(), sender, &self.config, self.env.clone(), tasks, lane.clone());
         outbox.open(&lane, 0).await?;
         // What earlier lives of this node have left; those of other nodes are the keeper's.
         outbox.adopt(|lane| self.is_own_earlier_life(lane)).await?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use essaim_contract::SendError;
+use tokio::sync::Mutex;
 
 use super::Durable;
 use super::letter::{Letter, LetterKind};
@@ -20,6 +21,7 @@ use crate::bridge::log::{Acknowledge, Append, Entry, Log, LogError, Partition, P
 use crate::config::Settings;
 use crate::crash;
 use crate::store::DatabaseError;
+use crate::task::TaskName;
 
 /// Entries that are moved at a time.
 const ENTRIES: u32 = 8;
@@ -55,7 +57,7 @@ pub(crate) async fn take_along(durable: &Arc<Durable>, settings: &Settings, env:
     if !EmbeddedLog::is_left_at(settings) {
         return Ok(());
     }
-    let from = match EmbeddedLog::open(settings, env.clone()).await {
+    let from = match EmbeddedLog::open(settings, env.clone(), &durable.tasks).await {
         Ok(from) => from,
         // Of nodes with one data directory one moves it.
         Err(_) if !EmbeddedLog::is_left_at(settings) => return Ok(()),
@@ -64,20 +66,23 @@ pub(crate) async fn take_along(durable: &Arc<Durable>, settings: &Settings, env:
     let mut mover = Mover { from, durable: durable.clone(), moved: 0 };
     if let Err(why) = mover.all().await {
         tracing::warn!(%why, "messages of the embedded log cannot be moved to the bridge's yet; trying again");
-        tokio::task::spawn_local(async move {
-            let mut tries = 0;
-            loop {
-                tries += 1;
-                tokio::time::sleep(mover.durable.pause(tries)).await;
-                if mover.all().await.is_ok() {
-                    return mover.tell();
-                }
-            }
-        });
+        let mover = Arc::new(Mutex::new(mover));
+        durable.tasks.restarted(TaskName::of_node("mover"), move || until_all(mover.clone()));
         return Ok(());
     }
     mover.tell();
     Ok(())
+}
+
+async fn until_all(mover: Arc<Mutex<Mover>>) {
+    let (mut mover, mut tries) = (mover.lock().await, 0);
+    loop {
+        tries += 1;
+        tokio::time::sleep(mover.durable.pause(tries)).await;
+        if mover.all().await.is_ok() {
+            return mover.tell();
+        }
+    }
 }
 
 impl Mover {

@@ -40,6 +40,7 @@ use crate::progress::Track;
 use crate::store::durable::outbox as table;
 use crate::store::durable::{dead, kept};
 use crate::store::{Database, TxError};
+use crate::task::{TaskName, Tasks};
 use crate::{Env, crash};
 
 /// Messages that a relay takes at a time.
@@ -59,6 +60,7 @@ pub(crate) struct Outbox {
     sender: Arc<Sender>,
     config: DurableConfig,
     env: Env,
+    tasks: Tasks,
     /// The lane of this node's asks and timers.
     own: Arc<str>,
     lanes: Mutex<HashMap<Arc<str>, Lane>>,
@@ -107,10 +109,17 @@ impl Drop for Lane {
 }
 
 impl Outbox {
-    pub fn new(database: Database, sender: Arc<Sender>, config: &DurableConfig, env: Env, own: Arc<str>) -> Arc<Self> {
+    pub fn new(
+        database: Database,
+        sender: Arc<Sender>,
+        config: &DurableConfig,
+        env: Env,
+        tasks: Tasks,
+        own: Arc<str>,
+    ) -> Arc<Self> {
         let (config, lanes) = (config.clone(), Mutex::default());
         let (registry, ended, latecomers) = (Mutex::default(), Mutex::default(), Mutex::new(Arc::default()));
-        Arc::new(Self { database, sender, config, env, own, lanes, registry, ended, latecomers })
+        Arc::new(Self { database, sender, config, env, tasks, own, lanes, registry, ended, latecomers })
     }
 
     /// The lane of this node's asks and timers.
@@ -209,6 +218,8 @@ impl Outbox {
         self.committed(lane, count);
         let Ok(runtime) = Handle::try_current() else { return };
         let (outbox, lane, doubt) = (Arc::downgrade(self), lane.clone(), self.database.longest_doubt());
+        // It waits, and cannot panic.
+        #[allow(clippy::disallowed_methods)]
         runtime.spawn(async move {
             tokio::time::sleep(doubt).await;
             let Some(outbox) = outbox.upgrade() else { return };
@@ -232,8 +243,13 @@ impl Outbox {
 
     fn relay(self: &Arc<Self>, name: Arc<str>, last: u64, floor: u64, count: u64) {
         let more = Arc::new(Notify::new());
-        more.notify_one();
-        let relay = tokio::task::spawn_local(relay(Arc::downgrade(self), name.clone(), more.clone())).abort_handle();
+        let task = TaskName::of("relay", &self.database.capability().into()).which(&name);
+        let (outbox, lane, wake) = (Arc::downgrade(self), name.clone(), more.clone());
+        let relay = self.tasks.restarted(task, move || {
+            // Each life begins with what is there.
+            wake.notify_one();
+            relay(outbox.clone(), lane.clone(), wake.clone())
+        });
         let (last, waiting) = (AtomicU64::new(last.max(floor)), AtomicI64::new(count as i64));
         let (added, drained, doubts) = (AtomicU64::new(1), AtomicU64::new(0), AtomicI64::new(0));
         let caught_up = Arc::default();

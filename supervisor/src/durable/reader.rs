@@ -11,6 +11,7 @@ use super::soon;
 use crate::Env;
 use crate::bridge::log::{Entry, Log, Partition, Position, Reading};
 use crate::config::DurableConfig;
+use crate::task::{TaskName, Tasks};
 
 /// Entries of one partition that are read at a time.
 const ENTRIES: u32 = 8;
@@ -43,10 +44,11 @@ pub(crate) struct Subscription {
 
 impl Reader {
     /// Begins to read; must run on an arbiter.
-    pub fn start(log: Arc<dyn Log>, config: &DurableConfig, env: Env) -> Arc<Self> {
+    pub fn start(log: Arc<dyn Log>, config: &DurableConfig, env: Env, tasks: &Tasks) -> Arc<Self> {
         let (workers, changed, progress) = (Mutex::default(), Notify::new(), Arc::default());
         let reader = Arc::new(Self { workers, changed, progress, config: config.clone() });
-        tokio::task::spawn_local(reader.clone().read(log, env));
+        let reading = reader.clone();
+        tasks.restarted(TaskName::of_node("reader"), move || reading.clone().read(log.clone(), env.clone()));
         reader
     }
 
@@ -115,9 +117,11 @@ impl Reader {
             let Some(subscriber) = workers.get_mut(&partition) else { continue };
             for entry in entries.into_iter() {
                 if entry.position > subscriber.after {
-                    subscriber.after = entry.position;
+                    let after = entry.position;
                     subscriber.in_flight.given(entry.count as usize);
                     let _ = subscriber.entries.send(entry);
+                    // Not before: what nobody was given is read again.
+                    subscriber.after = after;
                 }
             }
         }

@@ -19,6 +19,7 @@ use super::record::Batch;
 use crate::bridge::log::{Append, AppendError, Appended, Beginning, Log, LogError, Partition, Registry, WhenFull};
 use crate::config::DurableConfig;
 use crate::crash;
+use crate::task::{TaskName, Tasks};
 
 /// The most bytes of messages in one call of the log, about: it is answered as a whole, and in time.
 const CALL_BYTES: usize = 4 << 20;
@@ -52,11 +53,12 @@ pub(crate) struct Sent {
 
 impl Sender {
     /// Begins to store; must run on an arbiter.
-    pub fn start(log: Arc<dyn Log>, config: &DurableConfig, partitions: HashMap<String, u32>) -> Self {
+    pub fn start(log: Arc<dyn Log>, config: &DurableConfig, partitions: HashMap<String, u32>, tasks: &Tasks) -> Self {
         let (jobs, waiting) = mpsc::channel(config.sends_waiting);
         let version = Arc::<AtomicU64>::default();
         let post = Post { log, config: config.clone(), partitions, registry: None, version: version.clone() };
-        tokio::task::spawn_local(post.work(waiting));
+        let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
+        tasks.restarted(TaskName::of_node("sender"), move || post.clone().work(waiting.clone()));
         Self { jobs, config: config.clone(), version }
     }
 
@@ -112,7 +114,8 @@ impl Sent {
     }
 }
 
-/// The task that stores.
+/// The task that stores. One that begins anew asks the log for the registry.
+#[derive(Clone)]
 struct Post {
     log: Arc<dyn Log>,
     config: DurableConfig,
@@ -140,7 +143,8 @@ struct Place {
 }
 
 impl Post {
-    async fn work(mut self, mut waiting: mpsc::Receiver<Job>) {
+    async fn work(mut self, waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>) {
+        let mut waiting = waiting.lock().await;
         let mut jobs = Vec::new();
         while waiting.recv_many(&mut jobs, self.config.sends_waiting).await > 0 {
             while !jobs.is_empty() {

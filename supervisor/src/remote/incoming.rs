@@ -194,6 +194,8 @@ impl Reader {
         if let Poll::Ready(reply) = first {
             return answer(&self.remote, &lane, id, reply.unwrap_or_else(|panic| Err(panicked(&*panic))));
         }
+        // Bounded by the windows that the node grants; its panics are caught, and it is the handler's work.
+        #[allow(clippy::disallowed_methods)]
         tokio::task::spawn_local(async move {
             let reply = answering.await.unwrap_or_else(|panic| Err(panicked(&*panic)));
             let lane = counted.0.lane_back(Some(lane.clone()), &lane.node, &lane.inbox);

@@ -5,10 +5,12 @@
 //! - `frame`: the form of what is sent; `lane`: the way to one inbox; `pending`: asks that wait for their answers.
 //! - `incoming`: what comes, and `senders`: what is remembered of those who send it.
 //! - `members`, `route`: who is there, who gets an ask; `attempts`, `budget`: which asks may be repeated, how many.
+//! - `casts`: what all are told.
 //! - `pulse`: heartbeats, leases and pings; `leave`: the drain.
 
 mod attempts;
 mod budget;
+mod casts;
 pub(crate) mod frame;
 mod incoming;
 mod lane;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use essaim_contract::{AskError, NotDelivered, Unknown};
+use futures_util::FutureExt;
 use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -48,6 +51,7 @@ use crate::config::Settings;
 use crate::exit::Fatal;
 use crate::host::Host;
 use crate::slot::{GivenUp, Slot};
+use crate::task::{TaskName, Tasks};
 
 /// An ask on its way to another node.
 pub(crate) struct Outgoing {
@@ -83,13 +87,11 @@ pub(crate) struct Remote {
     inbox_closed: AtomicBool,
     /// Why the node must end, once it must.
     ended: watch::Sender<Option<Fatal>>,
+    tasks: Tasks,
     /// Frames that could not be read.
     unreadable: AtomicU64,
     casts: mpsc::Sender<Bytes>,
 }
-
-/// Broadcasts that may wait for the wire.
-const CASTS_WAITING: usize = 1_024;
 
 impl Remote {
     /// Begins to read, beat and ping. Must run on the first arbiter.
@@ -101,7 +103,7 @@ impl Remote {
         ended: watch::Sender<Option<Fatal>>,
     ) -> Arc<Self> {
         let (env, settings) = (bus.env.clone(), bus.settings.clone());
-        let (casts, waiting_casts) = mpsc::channel(CASTS_WAITING);
+        let (casts, waiting_casts) = mpsc::channel(casts::WAITING);
         let remote = Arc::new(Self {
             me: Arc::new(me),
             origin: env.now(),
@@ -120,13 +122,17 @@ impl Remote {
             progress: Notify::new(),
             inbox_closed: AtomicBool::new(false),
             ended,
+            tasks: bus.tasks.clone(),
             unreadable: AtomicU64::new(0),
             casts,
         });
-        tokio::task::spawn_local(send_casts(remote.clone(), waiting_casts));
-        tokio::task::spawn_local(incoming::read(remote.clone(), events));
-        tokio::task::spawn_local(pulse::beat(remote.clone()));
-        tokio::task::spawn_local(pulse::ping(remote.clone()));
+        casts::start(&remote, waiting_casts);
+        // What it knows of other nodes, such as the asks that it has seen, nobody could tell it again.
+        bus.tasks.vital(TaskName::of_node("inbox"), incoming::read(remote.clone(), events).map(Ok));
+        let beating = remote.clone();
+        bus.tasks.restarted(TaskName::of_node("heartbeat"), move || pulse::beat(beating.clone()));
+        let pinging = remote.clone();
+        bus.tasks.restarted(TaskName::of_node("ping"), move || pulse::ping(pinging.clone()));
         pulse::beat_on_changes(&remote);
         remote
     }
@@ -292,21 +298,6 @@ impl Remote {
         frame::encode_message(&Message::Ask(ask)).map_err(undecodable)
     }
 
-    /// Tells every node.
-    pub fn broadcast(&self, name: &str, body: &[u8], trace: &str) {
-        let cast = frame::Cast { name, trace, body: serde_bytes::Bytes::new(body) };
-        self.cast(&Message::Cast(cast));
-    }
-
-    /// Sends one message to every node, from whichever thread; best effort.
-    fn cast(&self, message: &Message<'_>) {
-        if let Some(frame) = self.frame_of(message)
-            && self.casts.try_send(frame).is_err()
-        {
-            tracing::warn!("a broadcast was dropped: {CASTS_WAITING} are waiting for the wire");
-        }
-    }
-
     /// A frame that belongs to no lane.
     fn frame_of(&self, message: &Message<'_>) -> Option<Bytes> {
         let header = frame::Header {
@@ -336,7 +327,8 @@ impl Remote {
             want_after: Duration::from_millis(wire.ping_interval_ms),
         };
         let lane = Arc::new(Lane::new(node.into(), inbox.to_string(), limits, window));
-        tokio::task::spawn_local(lane.clone().write(self.wire.clone(), self.me.clone()));
+        let name = TaskName::of_node("lane").which(node);
+        self.tasks.vital(name, lane.clone().write(self.wire.clone(), self.me.clone()).map(Ok));
         lanes.insert(inbox.to_string(), lane.clone());
         lane
     }
@@ -369,18 +361,6 @@ impl Remote {
 
     fn state(&self) -> NodeState {
         if self.is_draining() { NodeState::Draining } else { NodeState::Ready }
-    }
-}
-
-async fn send_casts(remote: Arc<Remote>, mut casts: mpsc::Receiver<Bytes>) {
-    while let Some(frame) = casts.recv().await {
-        if remote.inbox_closed.load(Ordering::Acquire) {
-            // The farewell has been said, or is next.
-            return;
-        }
-        if let Err(error) = remote.wire.broadcast(frame).await {
-            tracing::debug!(%error, "a broadcast was not sent");
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::bridge::Renewal;
 use crate::durable::operations;
 use crate::exit::{self, Fatal};
 use crate::host::Host;
+use crate::task::TaskName;
 use crate::tree::Health as CapabilityHealth;
 
 /// How this node's own way through the wire is.
@@ -85,11 +86,13 @@ pub(super) fn wire_restored(remote: &Arc<Remote>) {
         // Invalidations may have been missed.
         bus.near.flush();
     }
-    let remote = remote.clone();
-    tokio::task::spawn_local(async move {
-        renew(&remote).await;
-        beat_now(&remote, true);
-    });
+    let back = remote.clone();
+    remote.tasks.restarted(TaskName::of_node("return"), move || come_back(back.clone()));
+}
+
+async fn come_back(remote: Arc<Remote>) {
+    renew(&remote).await;
+    beat_now(&remote, true);
 }
 
 /// A node of this name with a higher epoch exists: this one must end.
@@ -114,13 +117,15 @@ fn end(remote: &Arc<Remote>, fatal: Fatal) -> bool {
 pub(super) fn beat_on_changes(remote: &Arc<Remote>) {
     let hosts = remote.bus.upgrade().map(|bus| bus.hosts().to_vec()).unwrap_or_default();
     for host in hosts {
-        let remote = remote.clone();
-        tokio::task::spawn_local(async move {
-            let mut health = host.supervision.watch();
-            while health.changed().await.is_ok() {
-                beat_now(&remote, false);
-            }
-        });
+        let (name, beating) = (TaskName::of("health", &host.name), remote.clone());
+        remote.tasks.restarted(name, move || beat_as_it_changes(beating.clone(), host.clone()));
+    }
+}
+
+async fn beat_as_it_changes(remote: Arc<Remote>, host: Arc<Host>) {
+    let mut health = host.supervision.watch();
+    while health.changed().await.is_ok() {
+        beat_now(&remote, false);
     }
 }
 

@@ -138,10 +138,13 @@ impl Lease {
         let age = now.saturating_duration_since(open.since);
         let full = limits.is_none_or(|limits| open.members >= limits.members || age >= limits.age);
         if full {
-            // In a task of its own: this handler may be dropped, and the others' commit not with it.
+            // In a task of its own: this handler may be dropped, and the others' commit not with it. Were it to panic, its
+            // members would hear that the connection is lost.
+            #[allow(clippy::disallowed_methods)]
             tokio::spawn(self.commit_all());
         } else {
             if first {
+                #[allow(clippy::disallowed_methods)] // As above.
                 tokio::spawn(lanes.clone().close_in_turn(ending.clone()));
             }
             drop(self);

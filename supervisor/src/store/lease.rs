@@ -130,6 +130,8 @@ impl Lease {
         }
         // Outside a runtime nobody could wait for the answer, and closing the connection rolls back as well.
         let Ok(runtime) = Handle::try_current() else { return self.discard() };
+        // One statement: were it to panic, the connection would be closed, which rolls back as well.
+        #[allow(clippy::disallowed_methods)]
         runtime.spawn(async move {
             let limit = self.lanes.env.now() + self.lanes.limits.transaction;
             let _ = self.roll_back(limit).await;
@@ -140,6 +142,7 @@ impl Lease {
     /// other, so what is asked now comes after that statement, and ends with it at the latest when the time is over.
     fn rescue(mut self) {
         let Ok(runtime) = Handle::try_current() else { return self.discard() };
+        #[allow(clippy::disallowed_methods)] // As above.
         runtime.spawn(async move {
             let limit = self.lanes.env.now() + self.lanes.limits.transaction;
             let _ = self.roll_back(limit).await;

@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, get};
 use essaim_auth_contract::{GetKeys, Keys};
 use essaim_contract::AskError;
 use essaim_http::{Caller, Json, Path, Problem, RouteSet, Routes};
-use essaim_supervisor::{Harness, Stage};
+use essaim_supervisor::{Harness, Stage, StartError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
@@ -73,7 +73,12 @@ pub async fn gate_with(
     let front = Arc::new(Front::new(settings, Arc::new(routes), stage.client()).unwrap());
     let listener = bind(&front.settings.listen).unwrap();
     let (announce, within) = (Duration::from_millis(200), Duration::from_secs(10));
-    let server = stage.run(async { Server::start(front, listener, announce, within) }).await.unwrap();
+    let started = stage.run(async {
+        let (server, serving) = Server::start(front, listener, announce, within)?;
+        tokio::task::spawn_local(serving);
+        Ok::<_, StartError>(server)
+    });
+    let server = started.await.unwrap();
     let at = server.address();
     Gate { stage, server, at }
 }

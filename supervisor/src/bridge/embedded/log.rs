@@ -30,7 +30,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use sea_orm::DbErr;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout_at;
 
 use self::job::{Answer, Job};
@@ -43,6 +43,7 @@ use crate::bridge::log::{
 };
 use crate::config::Settings;
 use crate::store::{Database, DatabaseError, held};
+use crate::task::{TaskName, Tasks};
 
 /// The name of the file.
 const FILE: &str = "log.sqlite3";
@@ -63,16 +64,20 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// What is wrong and what to do about it, such as that another process has the file.
-    pub async fn open(settings: &Settings, env: Env) -> Result<Self, DatabaseError> {
+    pub async fn open(settings: &Settings, env: Env, tasks: &Tasks) -> Result<Self, DatabaseError> {
         let path = settings.node.data_dir.join(FILE);
         let database = Database::open_file("log", &path, settings, &schema::schema(), &env).await?;
         let published = Arc::new(Published::default());
-        let mut writer = Writer::new(database.clone(), published.clone(), env.clone());
+        let (base, told, clock) = (database.clone(), published.clone(), env.clone());
+        let new = move || Writer::new(base.clone(), told.clone(), clock.clone());
+        let mut writer = new();
         let unreadable = |e: AppendError| DatabaseError::new(format!("the log {} is unreadable: {e}", path.display()));
         writer.load().await.map_err(unreadable)?;
         // Bounded by `durable.sends_waiting`.
         let (jobs, waiting) = mpsc::channel(settings.durable.sends_waiting.max(1));
-        tokio::spawn(writer.run(waiting));
+        let (waiting, mut first) = (Arc::new(Mutex::new(waiting)), Some(writer));
+        let next = move || first.take().unwrap_or_else(&new).run(waiting.clone());
+        tasks.restarted_anywhere(TaskName::of_node("log-writer"), next);
         Ok(Self { database, published, jobs, env })
     }
 

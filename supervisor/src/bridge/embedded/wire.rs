@@ -53,6 +53,8 @@ impl Embedded {
             }
             let delay = Duration::from_millis(self.config.delay_ms).mul_f64(self.chance.fraction());
             let events = self.events.clone();
+            // A frame on its way: it waits, and cannot panic.
+            #[allow(clippy::disallowed_methods)]
             tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
                 let _ = events.send(event);

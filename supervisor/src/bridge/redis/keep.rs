@@ -33,7 +33,10 @@ pub(super) struct Watched<'a> {
 pub(super) async fn connected(what: &str, kept: &impl Kept) {
     let Watched { url, broken, closed, backoff, env } = kept.watched();
     loop {
-        broken.notified().await;
+        // It may have been lost while nobody kept it.
+        if kept.is_connected() {
+            broken.notified().await;
+        }
         let mut failures = 0;
         while !kept.is_connected() {
             if closed.load(Ordering::Acquire) {

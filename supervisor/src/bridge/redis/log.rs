@@ -47,6 +47,7 @@ use crate::bridge::log::{
     PartitionCount, Reading, Registry, Retired, Subscription, Tending,
 };
 use crate::config::{Durability, Settings};
+use crate::task::{TaskName, Tasks};
 
 /// The log on a Redis server.
 pub(crate) struct RedisLog {
@@ -63,7 +64,12 @@ impl RedisLog {
     ///
     /// # Errors
     /// If the server does not answer.
-    pub async fn connect(settings: &Settings, cluster: Arc<Cluster>, env: Env) -> Result<Self, ClaimError> {
+    pub async fn connect(
+        settings: &Settings,
+        cluster: Arc<Cluster>,
+        env: Env,
+        tasks: &Tasks,
+    ) -> Result<Self, ClaimError> {
         let endpoint = Arc::new(Endpoint::of(settings)?);
         let wire = &settings.wire;
         let backoff = Backoff {
@@ -74,6 +80,7 @@ impl RedisLog {
         let readers = Readers::new(endpoint.clone(), backoff, env.clone(), settings.durable.readers);
         let link = Link::connect(endpoint.clone(), cluster, keys.registry(), backoff, env.clone()).await;
         let link = link.map_err(|words| endpoint.unreachable(words))?;
+        tasks.restarted_anywhere(TaskName::of_node("log"), link.keeper());
         Ok(Self { keys, env, link, readers, durability: settings.store.durability })
     }
 }

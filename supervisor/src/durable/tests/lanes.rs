@@ -29,7 +29,14 @@ async fn the_outbox_of_a_partition_that_is_taken_anew_goes_on_and_uses_no_number
     let t = Stage::start(&["shop"], |_| {}).await;
     let durable = t.node.bus().durable().unwrap().clone();
     let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
-    let outbox = Outbox::new(database, durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
+    let outbox = Outbox::new(
+        database,
+        durable.sender.clone(),
+        &durable.config,
+        Env::system(),
+        durable.tasks.clone(),
+        "n/test".into(),
+    );
     t.run(async {
         outbox.open(&lane, Outbox::floor(1)).await.unwrap();
         let first = outbox.numbers(&lane, 3).unwrap();
@@ -49,7 +56,14 @@ async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothi
     let t = Stage::start(&["shop"], |_| {}).await;
     let durable = t.node.bus().durable().unwrap().clone();
     let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
-    let outbox = Outbox::new(database.clone(), durable.sender.clone(), &durable.config, Env::system(), "n/test".into());
+    let outbox = Outbox::new(
+        database.clone(),
+        durable.sender.clone(),
+        &durable.config,
+        Env::system(),
+        durable.tasks.clone(),
+        "n/test".into(),
+    );
     t.run(async {
         let tx = begin(&database).await;
         tables::fence::take(&tx, 7, 1).await.unwrap();

@@ -22,7 +22,7 @@ impl Bench {
         let directory = Directory::new();
         let mut settings = Settings::default();
         settings.node.data_dir = directory.path().join("data");
-        let log = EmbeddedLog::open(&settings, env.clone()).await.unwrap();
+        let log = EmbeddedLog::open(&settings, env.clone(), &Tasks::without_node()).await.unwrap();
         Self { log, settings, env, directory }
     }
 
@@ -48,7 +48,7 @@ impl Fixture for Bench {
         while crate::store::held("log", &settings).is_some() {
             tokio::task::yield_now().await;
         }
-        let log = EmbeddedLog::open(&settings, env.clone()).await.unwrap();
+        let log = EmbeddedLog::open(&settings, env.clone(), &Tasks::without_node()).await.unwrap();
         Self { log, settings, env, directory }
     }
 }
@@ -71,7 +71,8 @@ async fn its_file_holds_the_logs_own_tables_alone() {
 #[tokio::test]
 async fn a_second_process_is_refused_in_words_that_say_what_to_do() {
     let bench = Bench::with(Env::system()).await;
-    let refused = EmbeddedLog::open(&bench.settings, bench.env.clone()).await.err().unwrap().to_string();
+    let refused =
+        EmbeddedLog::open(&bench.settings, bench.env.clone(), &Tasks::without_node()).await.err().unwrap().to_string();
     assert!(refused.contains("log.sqlite3 is in use by") && refused.contains("node.data_dir"), "{refused}");
 }
 
@@ -89,7 +90,7 @@ async fn what_was_answered_is_in_the_files_that_a_killed_process_leaves() {
     for ending in ["", "-wal"] {
         std::fs::copy(bench.file(ending), settings.node.data_dir.join(format!("{FILE}{ending}"))).unwrap();
     }
-    let copy = EmbeddedLog::open(&settings, bench.env.clone()).await.unwrap();
+    let copy = EmbeddedLog::open(&settings, bench.env.clone(), &Tasks::without_node()).await.unwrap();
     assert_eq!(log_tests::texts(&log_tests::read(&copy, 0).await), ["b"]);
     let counted = log_tests::count(&copy, 0).await;
     assert_eq!((counted.appended, counted.waiting), (2, 1));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sea_orm::DbErr;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::dead;
 use super::job::Job;
@@ -45,7 +45,8 @@ impl Writer {
     }
 
     /// Works until nobody can ask it any more.
-    pub async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+    pub async fn run(mut self, waiting: Arc<Mutex<mpsc::Receiver<Job>>>) {
+        let mut waiting = waiting.lock().await;
         while let Some(first) = waiting.recv().await {
             let mut jobs = gather(first, &mut waiting);
             let outcome = self.store(&mut jobs).await;

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, Script, Value};
 use tokio::sync::{Notify, watch};
@@ -140,8 +142,16 @@ impl Link {
         });
         let link = Self { shared };
         link.shared.connect().await.map_err(|e| Failed::of(&e).words())?;
-        tokio::spawn(link.shared.clone().keep_connected());
         Ok(link)
+    }
+
+    /// What keeps it connected as long as it lives.
+    pub fn keeper(&self) -> impl FnMut() -> BoxFuture<'static, ()> + Send + 'static {
+        let shared = self.shared.clone();
+        move || {
+            let shared = shared.clone();
+            async move { keep::connected("log", &shared).await }.boxed()
+        }
     }
 
     /// Sends a command and waits for its answer.
@@ -298,10 +308,6 @@ impl Shared {
         }
         *self.informed.lock().unwrap_or_else(PoisonError::into_inner) = run.into();
         Ok(())
-    }
-
-    async fn keep_connected(self: Arc<Self>) {
-        keep::connected("log", &self).await;
     }
 }
 

@@ -20,7 +20,7 @@ fn settings(server: &Server, database: u32, node: &str, data: &Path) -> Settings
 
 async fn join(settings: &Settings, exclusive: &[&str]) -> Result<(Redis, Identity), ClaimError> {
     let exclusive = exclusive.iter().map(|c| c.to_string()).collect();
-    let (wire, me, _events) = Redis::join(settings, exclusive, Env::system()).await?;
+    let (wire, me, _events) = Redis::join(settings, exclusive, Env::system(), &Tasks::without_node()).await?;
     Ok((wire, me))
 }
 

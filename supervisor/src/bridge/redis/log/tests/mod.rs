@@ -26,6 +26,7 @@ use crate::bridge::log::{
     Registry, Subscription, Tally, Tending, WhenFull,
 };
 use crate::config::Settings;
+use crate::task::Tasks;
 
 /// Longer than anything should take.
 const LONG: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ async fn log() -> Option<RedisLog> {
 /// The log of a node of these settings.
 async fn connect(settings: &Settings) -> RedisLog {
     let cluster = Cluster::of(settings).await.unwrap();
-    RedisLog::connect(settings, cluster, Env::system()).await.unwrap()
+    RedisLog::connect(settings, cluster, Env::system(), &Tasks::without_node()).await.unwrap()
 }
 
 /// Arguments of a server that loses nothing that it has taken.
