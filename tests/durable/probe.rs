@@ -37,7 +37,7 @@ impl Probe {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn apply(&self, capability: &str, what: &str) -> Result<(), Fault<String>> {
+    pub fn apply(&self, capability: &str, what: &str) -> Result<(), Fault<String>> {
         if what.starts_with("poison") && self.broken.load(Ordering::SeqCst) {
             return Err(reject(format!("{what} is poison")));
         }

@@ -166,6 +166,9 @@ pub(crate) struct Tending {
     pub leaving: bool,
     /// Partitions that it owned and has stopped working on.
     pub given_up: Vec<u32>,
+    /// Partitions of its own, or just given up, in which a message waits that it does not handle, with the message's name: if
+    /// another live host handles it, the partition goes there.
+    pub lacks: Vec<(u32, String)>,
     /// Partitions of its own whose database has seen an epoch that is not below its own, given by another log: an owner
     /// needs a higher one.
     pub outrun: Vec<(u32, u64)>,
@@ -309,8 +312,9 @@ pub(crate) trait Log: Send + Sync {
     /// Says that a host is there, and which partitions are its own now.
     ///
     /// The live hosts of a capability share its partitions evenly. A partition whose owner is not live goes to another at
-    /// once; one whose owner has too many is marked as wanted, and goes when it is given up. A host that cannot handle a
-    /// message of the capability that another live host can gets none.
+    /// once; one whose owner has too many is marked as wanted, and goes when it is given up. A host that handles less than
+    /// another live host does gets none. Where each of several handles something that the others do not, as while a new version is
+    /// rolled out, a partition stays where it is until a message waits in it that its owner does not handle.
     fn tend<'a>(&'a self, tending: &'a Tending) -> BoxFuture<'a, Result<Vec<Owned>, LogError>>;
 
     /// The entries after those positions, in order; waits up to `patience` until there are any.

@@ -14,7 +14,7 @@ use super::Durable;
 use super::copies::Copies;
 use super::keeper::{Keeper, Share};
 use super::outbox::Outbox;
-use super::worker::{Base, Claim, Ended, Takeover, Took, Worker};
+use super::worker::{Base, Claim, Ended, Lacking, Takeover, Took, Worker};
 use crate::bridge::log::{Owned, Partition, Subscription, Tending};
 use crate::bus::Bus;
 use crate::handles::Kind;
@@ -31,6 +31,8 @@ pub(crate) struct Consumer {
     workers: HashMap<u32, Working>,
     /// Partitions whose workers have stopped as they were told.
     given_up: Vec<u32>,
+    /// What its workers find no handler of.
+    lacking: Arc<Lacking>,
     /// Partitions whose databases have seen a higher epoch than this host was given.
     outrun: Vec<(u32, u64)>,
     ended: mpsc::UnboundedSender<(u32, u64, Ended)>,
@@ -79,10 +81,10 @@ impl Consumer {
         // Bounded by the capability's partitions.
         let (ended, mut endings) = mpsc::unbounded_channel();
         let (share, told) = watch::channel(Share::default());
-        let (remembered, copies) = (Arc::default(), Arc::default());
+        let (remembered, copies, lacking) = Default::default();
         let (workers, given_up, outrun) = (HashMap::new(), Vec::new(), Vec::new());
         let mut consumer =
-            Self { durable, bus, host, base, workers, given_up, outrun, ended, share, remembered, copies };
+            Self { durable, bus, host, base, workers, given_up, lacking, outrun, ended, share, remembered, copies };
         let ready = async {
             consumer.host.supervision.running().await;
             consumer.register().await;
@@ -198,6 +200,7 @@ impl Consumer {
             handles: durable_entries(&self.host).map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(),
             leaving: gone,
             given_up: self.given_up.clone(),
+            lacks: self.lacking.list(),
             outrun: self.outrun.clone(),
             lease: Duration::from_millis(self.durable.config.lease_ms),
         };
@@ -207,7 +210,8 @@ impl Consumer {
             Ok(Err(error)) => return tracing::debug!(capability = %self.host.name, %error, "tending failed"),
             Err(_) => return tracing::debug!(capability = %self.host.name, "tending was not answered"),
         };
-        self.given_up.clear();
+        self.lacking.answered(&tending.lacks, &owned);
+        self.given_up.drain(..).for_each(|number| self.lacking.forget(number));
         self.outrun.clear();
         if gone {
             return;
@@ -243,12 +247,14 @@ impl Consumer {
             copies: self.copies.clone(),
         });
         let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
+        let lacking = self.lacking.clone();
         let (name, ended) = (TaskName::of("worker", &host.name).which(number), self.ended.clone());
         let task = self.bus.tasks.restarted(name, move || {
             let (durable, bus, partition, host) = (durable.clone(), bus.clone(), partition.clone(), host.clone());
-            let (base, stopped, ended) = (base.clone(), stopped.clone(), ended.clone());
+            let (base, lacking) = (base.clone(), lacking.clone());
+            let (stopped, ended) = (stopped.clone(), ended.clone());
             async move {
-                let how = work(durable, bus, partition, epoch, host, base, stopped).await;
+                let how = work(durable, bus, partition, epoch, host, base, lacking, stopped).await;
                 let _ = ended.send((number, epoch, how));
             }
         });
@@ -281,6 +287,7 @@ async fn work(
     epoch: u64,
     host: Arc<Host>,
     base: Option<Base>,
+    lacking: Arc<Lacking>,
     mut stop: watch::Receiver<bool>,
 ) -> Ended {
     let _relaying = Relaying(base.clone(), epoch);
@@ -292,8 +299,8 @@ async fn work(
         let claimed = async {
             let log = durable.log.identity().await.map_err(|e| e.to_string())?;
             let (partition, host, config) = (partition.clone(), host.clone(), durable.config.clone());
-            let (env, base, stop) = (bus.env.clone(), base.clone(), stop.clone());
-            let claim = Claim { partition, epoch, log, host, config, env, base, stop };
+            let (env, base, lacking, stop) = (bus.env.clone(), base.clone(), lacking.clone(), stop.clone());
+            let claim = Claim { partition, epoch, log, host, config, env, base, lacking, stop };
             Takeover::begin(claim).await.map_err(|e| e.to_string())
         };
         let error = match claimed.await {

@@ -115,6 +115,7 @@ impl Mover {
             handles: Default::default(),
             leaving: false,
             given_up: Vec::new(),
+            lacks: Vec::new(),
             outrun: Vec::new(),
             lease: LEASE,
         };

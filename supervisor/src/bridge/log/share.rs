@@ -26,37 +26,64 @@ pub(crate) struct Share {
 /// most one, and only what a host has beyond its share is marked as wanted: nothing moves that need not. Those with the
 /// most partitions get what cannot be divided, and each keeps its lowest numbers, so that asking again while partitions
 /// are given up one by one marks no others.
-pub(crate) fn share(hosts: &BTreeMap<String, Sharer>, owners: &[Option<&str>]) -> Vec<Option<Share>> {
+///
+/// A partition in which a message waits that its owner lacks a handler of goes to a host that has one. Where hosts handle
+/// different things nothing else is wanted: shares would be even, and partitions would go to and fro.
+pub(crate) fn share(
+    hosts: &BTreeMap<String, Sharer>,
+    owners: &[Option<&str>],
+    lacks: &[(u32, String)],
+) -> Vec<Option<Share>> {
     let mut owned: BTreeMap<&str, Vec<usize>> = staying(hosts).map(|(name, _)| (name, Vec::new())).collect();
     for (number, owner) in owners.iter().enumerate() {
         if let Some(numbers) = owner.and_then(|owner| owned.get_mut(owner)) {
             numbers.push(number);
         }
     }
-    let targets = targets(eligible(hosts), &owned, owners.len());
+    let eligible = eligible(hosts);
+    let differ = eligible.windows(2).any(|pair| hosts[pair[0]].handles != hosts[pair[1]].handles);
+    let targets = targets(eligible, &owned, owners.len());
     let mut shares = vec![None; owners.len()];
     let mut room = BTreeMap::new();
     for (&host, numbers) in &owned {
         let target = targets.get(host).copied().unwrap_or(0);
         for (index, &number) in numbers.iter().enumerate() {
-            shares[number] = Some(Share { host: host.to_string(), wanted: index >= target });
+            let wanted = index >= target && (!differ || target == 0);
+            shares[number] = Some(Share { host: host.to_string(), wanted });
         }
         room.insert(host, target.saturating_sub(numbers.len()));
     }
+    for (number, message) in lacks {
+        let handling = |name: &str| hosts[name].handles.contains(message);
+        // What a host handles that may have none is handled by one that surpasses it.
+        let able = targets.keys().copied().filter(|name| handling(name)).min_by_key(|name| owned[name].len());
+        let Some((able, share)) = able.zip(shares.get_mut(*number as usize)) else { continue };
+        match share {
+            Some(share) => share.wanted |= !handling(&share.host),
+            None => {
+                *share = Some(Share { host: able.to_string(), wanted: false });
+                room.entry(able).and_modify(|room| *room = room.saturating_sub(1));
+            }
+        }
+    }
     for share in shares.iter_mut().filter(|share| share.is_none()) {
-        let lacking = room.iter_mut().filter(|(_, room)| **room > 0).min_by_key(|(_, room)| Reverse(**room));
+        let mut eligible = room.iter_mut().filter(|(host, _)| targets.contains_key(*host));
+        let first = eligible.next();
+        let lacking = first.into_iter().chain(eligible).min_by_key(|(_, room)| Reverse(**room));
         let Some((&host, room)) = lacking else { break };
-        *room -= 1;
+        *room = room.saturating_sub(1);
         *share = Some(Share { host: host.to_string(), wanted: false });
     }
     shares
 }
 
-/// The hosts that may have partitions: those that handle every message that any of them handles, or as many as possible.
+/// The hosts that may have partitions: those of which no other one handles all that they do, and more.
 fn eligible(hosts: &BTreeMap<String, Sharer>) -> Vec<&str> {
-    // Whoever handles all handles the most; nobody handles more.
-    let most = staying(hosts).map(|(_, sharer)| sharer.handles.len()).max().unwrap_or(0);
-    staying(hosts).filter(|(_, sharer)| sharer.handles.len() >= most).map(|(name, _)| name).collect()
+    let is_surpassed = |sharer: &Sharer| {
+        staying(hosts)
+            .any(|(_, other)| other.handles.len() > sharer.handles.len() && other.handles.is_superset(&sharer.handles))
+    };
+    staying(hosts).filter(|(_, sharer)| !is_surpassed(sharer)).map(|(name, _)| name).collect()
 }
 
 fn staying(hosts: &BTreeMap<String, Sharer>) -> impl Iterator<Item = (&str, &Sharer)> {
@@ -90,6 +117,11 @@ mod tests {
 
     /// Owners of one letter each, `-` for none; a result in capitals is wanted.
     fn shared(all: &[(&str, &str)], owners: &str) -> String {
+        shared_lacking(all, owners, &[])
+    }
+
+    fn shared_lacking(all: &[(&str, &str)], owners: &str, lacks: &[(u32, &str)]) -> String {
+        let lacks: Vec<_> = lacks.iter().map(|(number, name)| (*number, name.to_string())).collect();
         let names: Vec<String> = owners.chars().map(String::from).collect();
         let owners: Vec<_> = names.iter().map(|n| (n != "-").then_some(n.as_str())).collect();
         let text = |share: Option<Share>| match share {
@@ -97,7 +129,7 @@ mod tests {
             Some(Share { host, wanted: false }) => host,
             None => "-".into(),
         };
-        share(&hosts(all), &owners).into_iter().map(text).collect()
+        share(&hosts(all), &owners, &lacks).into_iter().map(text).collect()
     }
 
     #[test]
@@ -152,8 +184,58 @@ mod tests {
     }
 
     #[test]
-    fn if_none_handles_all_those_that_handle_most_share() {
-        assert_eq!(shared(&[("a", "xy"), ("b", "yz"), ("c", "x")], "----"), "abab");
+    fn if_none_handles_all_those_share_that_nobody_surpasses() {
+        let crossing = [("a", "xy"), ("b", "yz"), ("c", "x"), ("d", "w")];
+        assert_eq!(shared(&crossing, "---"), "abd", "the largest sets are not the only ones that are needed");
+        assert_eq!(shared(&crossing, "aaa"), "aaa", "while they differ nothing moves by itself");
+        assert_eq!(shared(&crossing, "cca"), "CCa");
+    }
+
+    #[test]
+    fn a_partition_goes_to_a_host_that_handles_what_waits_in_it() {
+        let crossing = [("a", "xy"), ("b", "yz")];
+        assert_eq!(shared_lacking(&crossing, "aabb", &[(1, "z")]), "aAbb");
+        assert_eq!(shared_lacking(&crossing, "a-bb", &[(1, "z")]), "abbb", "however many it has");
+        assert_eq!(shared_lacking(&crossing, "abbb", &[]), "abbb", "and stays there");
+        assert_eq!(shared_lacking(&crossing, "abbb", &[(1, "x")]), "aBbb", "until it is needed elsewhere");
+        assert_eq!(shared_lacking(&crossing, "aabb", &[(1, "w"), (0, "y")]), "aabb", "nobody does, or its owner");
+        assert_eq!(shared_lacking(&[("a", "xy"), ("b!", "yz")], "aa", &[(1, "z")]), "aa", "who leaves takes nothing");
+        assert_eq!(shared_lacking(&crossing, "aabb", &[(9, "z")]), "aabb");
+    }
+
+    /// Hosts of all sets come, go and give up; whatever happens, who is there has everything.
+    #[test]
+    fn no_partition_is_without_an_owner_while_a_host_is_there_and_asking_again_changes_nothing() {
+        let sets = ["x", "xy", "yz", "xyz", "z"];
+        for seed in 0..2_000_u32 {
+            let mut dice = seed.wrapping_mul(2_654_435_761);
+            let mut below = |bound: u32| {
+                dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (dice >> 16) % bound
+            };
+            let names = ["a", "b", "c", "d"];
+            let count = 1 + below(4) as usize;
+            let all: Vec<_> = names[..count].iter().map(|name| (*name, sets[below(5) as usize])).collect();
+            let owners: String = (0..below(9)).map(|_| ["a", "b", "c", "d", "-"][below(5) as usize]).collect();
+            let lacks = [(below(9), ["x", "y", "z"][below(3) as usize])];
+            let mut now = owners.clone();
+            for _ in 0..20 {
+                let next = shared_lacking(&all, &now, &lacks);
+                assert!(!next.contains('-'), "{all:?} {owners} {lacks:?}");
+                // Each gives up what is wanted, one after the other.
+                match next.find(char::is_uppercase) {
+                    Some(at) => {
+                        now = next.to_lowercase();
+                        now.replace_range(at..=at, "-");
+                    }
+                    None => {
+                        now = next;
+                        break;
+                    }
+                }
+            }
+            assert_eq!(shared_lacking(&all, &now, &lacks), now, "{all:?} {owners} {lacks:?}: it comes to rest");
+        }
     }
 
     #[test]

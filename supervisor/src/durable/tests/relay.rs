@@ -49,6 +49,7 @@ async fn make_room(log: &dyn Log, capability: &str) {
         handles: Default::default(),
         leaving: false,
         given_up: Vec::new(),
+        lacks: Vec::new(),
         outrun: Vec::new(),
         lease: Duration::from_secs(60),
     };

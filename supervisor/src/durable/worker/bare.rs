@@ -39,6 +39,7 @@ pub(crate) async fn work(owner: Rc<Owner>, job: Rc<Job>, tries: Tries) -> Outcom
         Attempt::Failed { why, counts } => (why, counts, None),
         Attempt::Doubtful(why) => (why, true, None),
         Attempt::Unsupported(why) => (why, true, None),
+        Attempt::Lacking(_) => return Outcome::Retry { due_ms: owner.next_try(Tries::default()), tries },
     };
     let tries = tries.another(counts);
     if reason.is_none() && counts && tries.attempts >= owner.config.attempts {

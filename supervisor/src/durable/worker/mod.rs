@@ -3,11 +3,12 @@
 //! # Layout
 //! - here: one loop that takes messages from the log, starts the work on them, and acknowledges what is done.
 //! - `queue`: which message may be worked on now; `work`: the work on one, in `steps`; `owner`: what it needs.
-//! - `acknowledging`: what the log is told.
+//! - `acknowledging`: what the log is told. `lacking`: what another version handles.
 //! - `takeover`: what an owner does before it begins; `bare`: the work for a capability without a database.
 
 mod acknowledging;
 mod bare;
+mod lacking;
 mod owner;
 mod queue;
 mod steps;
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 
 use self::acknowledging::{Acknowledgement, Open};
 use self::bare::Buried;
+pub(crate) use self::lacking::Lacking;
 pub(crate) use self::owner::{Base, Owner};
 use self::queue::{Job, Next, Order, Place, Queue, Tries};
 pub(crate) use self::takeover::{Claim, Takeover, Took};

@@ -23,6 +23,7 @@ use crate::durable::outbox::Outbox;
 use crate::durable::record::Record;
 use crate::durable::sender::partition_of;
 use crate::durable::soon;
+use crate::durable::worker::lacking::Lacking;
 use crate::durable::worker::queue::{Job, Tries};
 use crate::guard::panic_text;
 use crate::handles::{Applied, ApplyFromLog, Kind};
@@ -53,6 +54,8 @@ pub(crate) struct Owner {
     pub log: u32,
     /// The last number of a parked message.
     pub last_seq: Cell<u64>,
+    /// What it finds no handler of.
+    pub lacking: Arc<Lacking>,
     /// Whether the work is to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -86,8 +89,10 @@ pub(crate) enum Attempt {
     },
     /// It may have been applied.
     Doubtful(String),
-    /// Nobody here handles its kind.
+    /// Nobody handles its kind, here or elsewhere.
     Unsupported(String),
+    /// Nobody here handles its kind; perhaps another host does.
+    Lacking(String),
     /// Its time was over before its handler began.
     Expired,
     /// The work stops, and its handler did not run.
@@ -178,6 +183,11 @@ impl Owner {
                 }
                 Err(AskError::NotDelivered(NotDelivered::Unsupported { message })) => {
                     let capability = &self.partition.capability;
+                    if !self.lacking.is_handled_nowhere(self.number(), &message) {
+                        return Attempt::Lacking(format!(
+                            "this version of `{capability}` has no handler of `{message}`"
+                        ));
+                    }
                     return Attempt::Unsupported(format!(
                         "this version of `{capability}` has no handler of `{message}`: replay it once there is one, or drop it"
                     ));

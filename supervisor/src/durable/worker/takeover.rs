@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::lacking::Lacking;
 use super::owner::{Base, Owner};
 use super::queue::{Order, Place, Queue, Tries};
 use crate::bridge::log::Partition;
@@ -45,6 +46,7 @@ pub(crate) struct Claim {
     pub config: DurableConfig,
     pub env: Env,
     pub base: Option<Base>,
+    pub lacking: Arc<Lacking>,
     pub stop: watch::Receiver<bool>,
 }
 
@@ -54,9 +56,9 @@ impl Takeover {
     /// # Errors
     /// The database's; nothing has changed then, or taking over again does no harm.
     pub async fn begin(claim: Claim) -> Result<Took, TxError> {
-        let Claim { partition, epoch, log, host, config, env, base, stop } = claim;
+        let Claim { partition, epoch, log, host, config, env, base, lacking, stop } = claim;
         let (number, last_seq) = (Owner::log(&log), Cell::new(0));
-        let owner = Owner { partition, epoch, host, config, env, base, log: number, last_seq, stop };
+        let owner = Owner { partition, epoch, host, config, env, base, log: number, last_seq, lacking, stop };
         let (mut queue, mut left) = (Queue::default(), None);
         if let Some(base) = owner.base.clone() {
             let tx = base.database.begin(None, Track::default()).await?;

@@ -204,6 +204,10 @@ impl<'a> Work<'a> {
             Attempt::Unreadable(why) => return self.bury(from, Reason::Unreadable, tries.attempts + 1, why).await,
             Attempt::Failed { why, counts } => (why, counts),
             Attempt::Unsupported(why) => (why, true),
+            // The next owner is to try it at once.
+            Attempt::Lacking(why) => {
+                return self.put_off(from, tries, self.owner.next_try(Tries::default()), why).await;
+            }
             Attempt::Doubtful(_) if self.steps().is_settled(from, self.record.id.as_str()).await => {
                 return Ok(Outcome::Finished);
             }
@@ -214,6 +218,11 @@ impl<'a> Work<'a> {
             return self.bury(from, self.owner.reason_of(self.record), tries.attempts, why).await;
         }
         let due_ms = self.owner.next_try(tries);
+        self.put_off(from, tries, due_ms, why).await
+    }
+
+    /// Has the message wait in the database for another try.
+    async fn put_off(&self, from: From, tries: Tries, due_ms: u64, why: String) -> Result<Outcome, Lost> {
         match from {
             From::Log { .. } => {
                 let row = self.row(self.owner.next_seq(), self.record.key.is_some(), due_ms, tries, Some(why));

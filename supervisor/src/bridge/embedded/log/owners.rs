@@ -44,7 +44,7 @@ impl Owners {
             self.leases.insert(host.clone(), now + tending.lease);
         }
         self.forget_the_silent(now);
-        self.grant(&mut epoch)
+        self.grant(&tending.lacks, &mut epoch)
             .into_iter()
             .zip(&self.owners)
             .zip(0..)
@@ -69,9 +69,9 @@ impl Owners {
     }
 
     /// Gives partitions without an owner to hosts that lack some; which ones are wanted by another host than theirs.
-    fn grant(&mut self, epoch: &mut impl FnMut(u32) -> u64) -> Vec<bool> {
+    fn grant(&mut self, lacks: &[(u32, String)], epoch: &mut impl FnMut(u32) -> u64) -> Vec<bool> {
         let owners: Vec<_> = self.owners.iter().map(|o| o.as_ref().map(|(host, _)| host.as_str())).collect();
-        let shares = share(&self.hosts, &owners);
+        let shares = share(&self.hosts, &owners, lacks);
         let mut wanted = Vec::with_capacity(shares.len());
         for (number, share) in shares.into_iter().enumerate() {
             wanted.push(share.as_ref().is_some_and(|share| share.wanted));

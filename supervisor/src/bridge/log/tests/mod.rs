@@ -163,6 +163,7 @@ pub(crate) fn host(name: &str, handles: &str, lease: Duration) -> Tending {
         handles: handles.chars().map(String::from).collect(),
         leaving: false,
         given_up: Vec::new(),
+        lacks: Vec::new(),
         outrun: Vec::new(),
         lease,
     }

@@ -34,7 +34,7 @@ pub async fn tend(log: &RedisLog, tending: &Tending) -> Result<Vec<Owned>, LogEr
         let mut state = note(log, tending, given_up).await?;
         given_up = &[];
         let owners: Vec<_> = state.owners.iter().map(|(_, host)| (!host.is_empty()).then_some(&**host)).collect();
-        let shares = share(&state.hosts, &owners);
+        let shares = share(&state.hosts, &owners, &tending.lacks);
         let moves = shares.iter().zip(&owners).enumerate().filter_map(|(number, (share, owner))| {
             let host = &*share.as_ref()?.host;
             (Some(host) != *owner).then(|| (number, host.to_string()))

@@ -106,6 +106,7 @@ fn tending(host: &str) -> Tending {
         handles: ["shop.sell.v1".to_string()].into(),
         leaving: false,
         given_up: Vec::new(),
+        lacks: Vec::new(),
         outrun: Vec::new(),
         lease: LONG,
     }
