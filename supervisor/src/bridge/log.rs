@@ -118,6 +118,16 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// The higher of each.
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            handled: self.handled.max(other.handled),
+            duplicates: self.duplicates.max(other.duplicates),
+            dead: self.dead.max(other.dead),
+            expired: self.expired.max(other.expired),
+        }
+    }
+
     /// Counts another one in.
     pub fn add(&mut self, other: Self) {
         self.handled += other.handled;
@@ -323,6 +333,13 @@ pub(crate) trait Log: Send + Sync {
     /// Removes entries.
     fn acknowledge<'a>(&'a self, acknowledges: &'a [Acknowledge])
     -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>>;
+
+    /// Looks whether all is there that was kept, and says what is not; called with every heartbeat.
+    fn check(&self) -> BoxFuture<'_, Result<(), LogError>>;
+
+    /// A capability's database knows what became of so many messages of a partition of this log: at least as many were
+    /// appended.
+    fn accounted(&self, partition: &Partition, messages: u64);
 
     /// What tells this log from every other one, for as long as it keeps what is stored in it.
     fn identity(&self) -> BoxFuture<'_, Result<String, LogError>>;

@@ -28,7 +28,6 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{Notify, mpsc};
 
-use self::channels::Channels;
 use self::claims::Claims;
 use self::endpoint::Endpoint;
 use self::keep::{Kept, Watched};
@@ -77,11 +76,11 @@ impl Redis {
         let endpoint = Endpoint::of(settings)?;
         let mut first = endpoint.connect(&endpoint.config()).await.map_err(|e| endpoint.unreachable(e))?;
 
-        let cluster = Arc::new(Cluster::join(&mut first, settings, Memory::of(settings), &env).await?);
-        let channels = Channels::new(&settings.bridge.namespace, cluster.identity(), endpoint.database());
-        let mut claims = Claims::new(cluster.clone(), channels.clone(), settings, exclusive);
+        let cluster = Cluster::join(&mut first, endpoint.database(), (settings, Memory::of(settings)), &env).await?;
+        let cluster = Arc::new(cluster);
+        let mut claims = Claims::new(cluster.clone(), settings, exclusive);
         let (node, epoch) = (settings.node.name.clone(), claims.take(&mut first, &env).await?);
-        let inbox = channels.inbox(&node, epoch);
+        let inbox = cluster.channels().inbox(&node, epoch);
 
         // Bounded by the windows that the node grants each sender (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
@@ -89,7 +88,7 @@ impl Redis {
         let shared = Arc::new(Shared {
             endpoint,
             inbox: inbox.clone(),
-            broadcast: channels.broadcast(),
+            broadcast: cluster.channels().broadcast(),
             backoff: Backoff {
                 first: Duration::from_millis(wire.reconnect_first_ms),
                 most: Duration::from_millis(wire.reconnect_most_ms),

@@ -317,6 +317,7 @@ async fn work(
     };
     tracing::debug!(capability = %partition.capability, partition = partition.number, epoch, "owns a partition");
     takeover.left.iter().for_each(|log| durable.tell_left(log));
+    durable.log.accounted(&partition, takeover.known);
     let (_subscription, entries, in_flight) = durable.reader.subscribe(&partition);
     Worker::new(takeover, durable.log.clone(), in_flight).work(entries).await
 }

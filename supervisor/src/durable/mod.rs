@@ -36,7 +36,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -53,7 +53,7 @@ use crate::bridge::EmbeddedLog;
 use crate::bridge::log::Log;
 use crate::config::{DurableConfig, Settings};
 use crate::store::Database;
-use crate::task::Tasks;
+use crate::task::{TaskName, Tasks};
 
 /// The durable half of a node.
 pub(crate) struct Durable {
@@ -85,7 +85,7 @@ impl Durable {
         let (leaving, outboxes) = (Leaving::new(), Mutex::default());
         let (env, tasks) = (env.clone(), tasks.clone());
         let (is_bridged, told_left) = (!settings.bridge.url.is_empty(), AtomicBool::new(false));
-        Arc::new(Self {
+        let durable = Arc::new(Self {
             log,
             sender,
             reader,
@@ -97,8 +97,11 @@ impl Durable {
             is_bridged,
             told_left,
             env,
-            tasks,
-        })
+            tasks: tasks.clone(),
+        });
+        let (weak, heartbeat) = (Arc::downgrade(&durable), Duration::from_millis(settings.members.heartbeat_ms));
+        tasks.restarted(TaskName::of_node("log-check"), move || look_after(weak.clone(), heartbeat));
+        durable
     }
 
     /// Opens the outbox of a capability whose database has been opened; on the first arbiter.
@@ -148,6 +151,17 @@ impl Durable {
     /// How long to wait after so many failures.
     pub fn pause(&self, failures: u32) -> Duration {
         soon(&self.config).delay(failures, &self.env)
+    }
+}
+
+/// Looks with every heartbeat whether the log still has what it kept.
+async fn look_after(durable: Weak<Durable>, heartbeat: Duration) {
+    loop {
+        tokio::time::sleep(heartbeat).await;
+        let Some(durable) = durable.upgrade() else { return };
+        if let Err(error) = durable.log.check().await {
+            tracing::debug!(%error, "what the log kept cannot be looked at");
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 /// Names of one cluster's channels.
 #[derive(Debug, Clone)]
-pub(super) struct Channels {
+pub(crate) struct Channels {
     namespace: String,
     cluster: String,
     database: i64,
@@ -27,6 +27,13 @@ impl Channels {
         (format!("{}:", self.namespace), format!(".{}:inbox:{node}:", self.database))
     }
 
+    /// What the nodes of all clusters of this namespace and this database hear, as a pattern.
+    pub fn all_broadcasts(&self) -> String {
+        let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\');
+        let namespace = self.namespace.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c]));
+        format!("{}:*.{}:broadcast", namespace.collect::<String>(), self.database)
+    }
+
     /// What every node hears.
     pub fn broadcast(&self) -> String {
         format!("{}:{}.{}:broadcast", self.namespace, self.cluster, self.database)
@@ -42,5 +49,6 @@ mod tests {
         let channels = Channels::new("essaim", "17-ab", 3);
         assert_eq!(channels.inbox("shop", 9), "essaim:17-ab.3:inbox:shop:9");
         assert_eq!(channels.broadcast(), "essaim:17-ab.3:broadcast");
+        assert_eq!(Channels::new("a*", "17-ab", 3).all_broadcasts(), r"a\*:*.3:broadcast");
     }
 }

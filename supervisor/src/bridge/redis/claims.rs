@@ -12,7 +12,6 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
-use super::channels::Channels;
 use super::cluster::{Cluster, STANDING};
 use super::without_password;
 use crate::Env;
@@ -92,7 +91,6 @@ return 1";
 
 pub struct Claims {
     cluster: Arc<Cluster>,
-    channels: Channels,
     namespace: String,
     node: String,
     url: String,
@@ -106,11 +104,11 @@ pub struct Claims {
 
 impl Claims {
     /// Nothing is claimed before [`Claims::take`].
-    pub fn new(cluster: Arc<Cluster>, channels: Channels, settings: &Settings, exclusive: Vec<String>) -> Self {
+    pub fn new(cluster: Arc<Cluster>, settings: &Settings, exclusive: Vec<String>) -> Self {
         let (namespace, node) = (settings.bridge.namespace.clone(), settings.node.name.clone());
         let (url, lease) = (without_password(&settings.bridge.url), Duration::from_millis(settings.members.lease_ms));
         let renewed_us = cluster.seen_us().into();
-        Self { cluster, channels, namespace, node, url, epoch: 0, lease, renewed_us, exclusive }
+        Self { cluster, namespace, node, url, epoch: 0, lease, renewed_us, exclusive }
     }
 
     /// Takes the name and every claim, waiting at most one lease for those that a dead node left behind.
@@ -124,7 +122,7 @@ impl Claims {
             let script = Script::new(TAKE_NAME);
             let mut take = script.prepare_invoke();
             take.key(self.name_key()).key(self.epoch_key());
-            let (before, after) = self.channels.around_cluster(&self.node);
+            let (before, after) = self.cluster.channels().around_cluster(&self.node);
             take.arg(self.lease.as_millis() as u64).arg(self.cluster.identity()).arg(before).arg(after);
             let (epoch, holder): (u64, String) = take.invoke_async(connection).await.map_err(unreachable)?;
             match epoch {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
+use super::channels::Channels;
 use super::memory::{Memory, Remembered};
 use super::without_password;
 use crate::Env;
@@ -61,6 +62,7 @@ static CONFIRM: LazyLock<Script> = LazyLock::new(|| {
 pub(crate) struct Cluster {
     key: String,
     identity: String,
+    channels: Channels,
     /// When it was last seen where it is kept, in microseconds since 1970 by the server's clock.
     seen_us: AtomicU64,
     memory: Memory,
@@ -88,8 +90,8 @@ impl Cluster {
     /// If the server does not answer, or it has long been another cluster's than the one that this node remembers.
     pub async fn join(
         connection: &mut MultiplexedConnection,
-        settings: &Settings,
-        memory: Memory,
+        database: i64,
+        (settings, memory): (&Settings, Memory),
         env: &Env,
     ) -> Result<Self, ClaimError> {
         let url = without_password(&settings.bridge.url);
@@ -111,7 +113,8 @@ impl Cluster {
                 "the cluster of this node is gone; it joins the one that is there"
             );
         }
-        Ok(Self { key, identity, seen_us: now.into(), memory, url })
+        let channels = Channels::new(&settings.bridge.namespace, &identity, database);
+        Ok(Self { key, identity, channels, seen_us: now.into(), memory, url })
     }
 
     /// The cluster that a test's log belongs to.
@@ -119,7 +122,8 @@ impl Cluster {
     pub async fn of(settings: &Settings) -> Result<Arc<Self>, ClaimError> {
         let endpoint = super::Endpoint::of(settings)?;
         let mut connection = endpoint.connect(&endpoint.config()).await.expect("the server takes connections");
-        Self::join(&mut connection, settings, Memory::none(), &Env::system()).await.map(Arc::new)
+        let (database, env) = (endpoint.database(), Env::system());
+        Self::join(&mut connection, database, (settings, Memory::none()), &env).await.map(Arc::new)
     }
 
     /// Where it is kept.
@@ -129,6 +133,11 @@ impl Cluster {
 
     pub fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// The channels on which its nodes hear each other.
+    pub fn channels(&self) -> &Channels {
+        &self.channels
     }
 
     /// When the identity was last seen by the server's clock, in microseconds since 1970.

@@ -14,15 +14,16 @@ mod appending;
 mod burying;
 mod durability;
 mod keys;
+mod known;
 mod link;
 mod measuring;
 mod parse;
 mod reading;
 mod registering;
-mod remembered;
 mod retiring;
 mod scripts;
 mod strange;
+mod telling;
 mod tending;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use self::keys::Keys;
+use self::known::Known;
 use self::link::Link;
 use self::reading::Readers;
 use super::{Cluster, Endpoint};
@@ -56,6 +58,10 @@ pub(crate) struct RedisLog {
     link: Link,
     readers: Readers,
     durability: Durability,
+    cluster: Arc<Cluster>,
+    known: Known,
+    /// How long nodes tell what a server has forgotten: a live one is heard within it.
+    grace: Duration,
 }
 
 impl RedisLog {
@@ -76,12 +82,14 @@ impl RedisLog {
             first: Duration::from_millis(wire.reconnect_first_ms),
             most: Duration::from_millis(wire.reconnect_most_ms),
         };
-        let keys = Keys::new(&settings.bridge.namespace);
+        let (keys, grace) = (Keys::new(&settings.bridge.namespace), Duration::from_millis(settings.members.silent_ms));
         let readers = Readers::new(endpoint.clone(), backoff, env.clone(), settings.durable.readers);
-        let link = Link::connect(endpoint.clone(), cluster, keys.registry(), backoff, env.clone()).await;
+        let registry = (keys.registry(), grace);
+        let link = Link::connect(endpoint.clone(), cluster.clone(), registry, backoff, env.clone()).await;
         let link = link.map_err(|words| endpoint.unreachable(words))?;
         tasks.restarted_anywhere(TaskName::of_node("log"), link.keeper());
-        Ok(Self { keys, env, link, readers, durability: settings.store.durability })
+        let (durability, known) = (settings.store.durability, Known::default());
+        Ok(Self { keys, env, link, readers, durability, cluster, known, grace })
     }
 }
 
@@ -137,6 +145,14 @@ impl Log for RedisLog {
 
     fn identity(&self) -> BoxFuture<'_, Result<String, LogError>> {
         registering::identity(self).boxed()
+    }
+
+    fn accounted(&self, partition: &Partition, messages: u64) {
+        self.known.appended(partition, messages);
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), LogError>> {
+        telling::check(self).boxed()
     }
 
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {

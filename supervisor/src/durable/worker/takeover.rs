@@ -27,6 +27,8 @@ pub(crate) struct Takeover {
     pub queue: Queue,
     /// The log that the partition's messages came from until now, if it was another one.
     pub left: Option<String>,
+    /// What became of so many messages of the present one is known.
+    pub known: u64,
 }
 
 /// How it ended.
@@ -59,7 +61,7 @@ impl Takeover {
         let Claim { partition, epoch, log, host, config, env, base, lacking, stop } = claim;
         let (number, last_seq) = (Owner::log(&log), Cell::new(0));
         let owner = Owner { partition, epoch, host, config, env, base, log: number, last_seq, lacking, stop };
-        let (mut queue, mut left) = (Queue::default(), None);
+        let (mut queue, mut left, mut known) = (Queue::default(), None, 0);
         if let Some(base) = owner.base.clone() {
             let tx = base.database.begin(None, Track::default()).await?;
             let before = match fence::take(&tx, owner.number(), epoch).await? {
@@ -74,8 +76,9 @@ impl Takeover {
             crash::point("takeover.after-fence");
             owner.find(&base, &mut queue).await?;
             base.outbox.open(&base.lane, Outbox::floor(epoch)).await?;
+            known = logs::known(base.database.reads(), owner.number()).await?;
         }
-        Ok(Took::Over(Box::new(Self { owner, queue, left })))
+        Ok(Took::Over(Box::new(Self { owner, queue, left, known })))
     }
 }
 

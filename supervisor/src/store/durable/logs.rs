@@ -30,6 +30,14 @@ pub(crate) async fn change(db: &impl ConnectionTrait, partition: u32, from: &str
     run(db, "UPDATE essaim_fence SET log = $1 WHERE partition = $2", [Value::from(to), int(partition)]).await.map(drop)
 }
 
+/// Messages of a partition that were finished or are parked, and came from the log that its owner reads.
+pub(crate) async fn known(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbErr> {
+    let sql = "SELECT l.before FROM essaim_logs AS l JOIN essaim_fence AS f ON l.partition = f.partition AND l.log = f.log \
+               WHERE f.partition = $1";
+    let before: Option<i64> = row(db, sql, [int(partition)], |row| row.try_get_by_index(0)).await?;
+    Ok(u64::try_from(accounted(db, partition).await? - before.unwrap_or(0)).unwrap_or(0))
+}
+
 /// Messages of a partition that were finished or are parked.
 async fn accounted(db: &impl ConnectionTrait, partition: u32) -> Result<i64, DbErr> {
     let sql = "SELECT f.handled + f.duplicates + f.dead + f.expired + \

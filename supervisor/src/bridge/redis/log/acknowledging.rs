@@ -29,10 +29,13 @@ pub async fn acknowledge(log: &RedisLog, acknowledges: &[Acknowledge]) -> Result
     let answer = log.link.run(&ACKNOWLEDGE, &call).await?;
     let answers = parse::items(answer).filter(|a| a.len() == acknowledges.len());
     let answers = answers.ok_or_else(|| parse::strange("an acknowledgement"))?;
-    let one = |answer| match parse::number(answer) {
-        Some(1) => Ok(Acknowledged::Done),
+    let one = |(answer, acknowledge)| match parse::number(answer) {
+        Some(1) => {
+            log.known.acknowledged(acknowledge);
+            Ok(Acknowledged::Done)
+        }
         Some(0) => Ok(Acknowledged::Fenced),
         _ => Err(parse::strange("an acknowledgement")),
     };
-    answers.iter().map(one).collect()
+    answers.iter().zip(acknowledges).map(one).collect()
 }

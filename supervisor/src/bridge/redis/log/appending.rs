@@ -1,10 +1,13 @@
 //! Storing messages.
 
+use std::time::Duration;
+
 use redis::Value;
 
 use super::link::{Failed, advice};
+use super::registering::{PATIENCE, unfinished, waiting};
 use super::scripts::{APPEND, call};
-use super::{RedisLog, parse};
+use super::{RedisLog, parse, telling};
 use crate::bridge::log::{Append, AppendError, Appended};
 
 /// With these the server refuses a script before it runs.
@@ -31,6 +34,31 @@ pub async fn append(
     most: u64,
     appends: &[Append],
 ) -> Result<Vec<Appended>, AppendError> {
+    for _ in 0..PATIENCE {
+        let wait = match append_once(log, registry, most, appends).await? {
+            Outcome::Appended(appended) => return Ok(appended),
+            Outcome::Forgotten(counts) => {
+                telling::recount(log, &counts).await.map_err(|e| AppendError::NotStored(e.0))?;
+                Duration::ZERO
+            }
+            Outcome::Telling(wait) => wait,
+        };
+        telling::check(log).await.map_err(|e| AppendError::NotStored(e.0))?;
+        tokio::time::sleep(wait).await;
+    }
+    Err(AppendError::NotStored(unfinished().0))
+}
+
+/// What the script has done.
+enum Outcome {
+    Appended(Vec<Appended>),
+    /// Nothing: the server has forgotten what it had counted, all of these counts or some of others.
+    Forgotten(String),
+    /// Nothing: for so long nodes tell what it has forgotten.
+    Telling(Duration),
+}
+
+async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append]) -> Result<Outcome, AppendError> {
     let mut keys = vec![log.keys.registry()];
     for append in appends {
         keys.extend([log.keys.stream(&append.to), log.keys.counts(&append.to)]);
@@ -39,16 +67,25 @@ pub async fn append(
     append.arg(registry).arg(most);
     for one in appends {
         append.arg(one.count).arg(&one.batch[..]).arg(if one.urgent { "!" } else { "" });
+        append.arg(log.known.of(&one.to).appended);
     }
     let answer = log.link.run(&APPEND, &append).await.map_err(not_appended)?;
     let Some((outcome, rest)) = parted(answer) else { return Err(strange()) };
     let said = rest.first().and_then(parse::text).unwrap_or_default().trim_start_matches('-').trim();
     match outcome.as_str() {
         "stale" => Err(AppendError::Stale),
+        "forgotten" => Ok(Outcome::Forgotten(said.into())),
+        "telling" => rest.first().and_then(waiting).map(Outcome::Telling).ok_or_else(strange),
         "refused" => Err(AppendError::NotStored(advice(said))),
         "torn" => Err(AppendError::Unknown(format!("a part is stored; {}", advice(said)))),
         "done" if rest.len() == 2 * appends.len() => {
-            rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(strange)
+            let all: Vec<_> = rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(strange)?;
+            for (one, appended) in appends.iter().zip(&all) {
+                if let Appended::Stored { first } = appended {
+                    log.known.appended(&one.to, first + u64::from(one.count));
+                }
+            }
+            Ok(Outcome::Appended(all))
         }
         _ => Err(strange()),
     }

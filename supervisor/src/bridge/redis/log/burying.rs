@@ -39,7 +39,7 @@ pub async fn dead_with(log: &RedisLog, capability: &str, ids: &[String]) -> Resu
 }
 
 pub async fn forget(log: &RedisLog, capability: &str, letters: &[(String, Bytes)]) -> Result<u64, LogError> {
-    let mut forget = call(&FORGET, &[log.keys.dead(capability)]);
+    let mut forget = call(&FORGET, &[log.keys.dead(capability), log.keys.state(capability)]);
     for (id, letter) in letters {
         forget.arg(id).arg(&letter[..]);
     }

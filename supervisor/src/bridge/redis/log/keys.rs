@@ -12,8 +12,10 @@ impl Keys {
         Self { prefix: format!("{namespace}:log") }
     }
 
-    /// A hash: `version`, `partitions:{capability}`, `subscription:{capability}:{event}` with `since:…`, and for capabilities
-    /// that were retired and have not come back `retired:{capability}`.
+    /// A hash: `identity`, which tells this log from others, `version`, and `rank`, the version of the last change where that is
+    /// another; `partitions:{capability}`, `subscription:{capability}:{event}` with `since:…`, `retired:{capability}` with
+    /// the version that has retired it last; `run`, the server process that it was used on last; `telling`, until when nodes
+    /// tell what they know, in microseconds since 1970 by the server's clock; and `young` if an older one may come back over it.
     pub fn registry(&self) -> String {
         format!("{}:registry", self.prefix)
     }
@@ -24,12 +26,13 @@ impl Keys {
         format!("{}:{}:{}", self.prefix, partition.capability, partition.number)
     }
 
-    /// What tells this log from others: a text.
-    pub fn identity(&self) -> String {
+    /// What told this log from others before its registry did: a text.
+    pub fn old_identity(&self) -> String {
         format!("{}:identity", self.prefix)
     }
 
-    /// A hash of what was counted in a partition: `appended`, `waiting`, `parked` and the fields of a tally.
+    /// A hash of what was counted in a partition: `appended`, `waiting`, `parked` and the fields of a tally; `born`, when
+    /// it was begun, and `lost`, when entries were lost last, in milliseconds since 1970.
     pub fn counts(&self, partition: &Partition) -> String {
         format!("{}:{}:{}:counts", self.prefix, partition.capability, partition.number)
     }
@@ -50,7 +53,8 @@ impl Keys {
         format!("{}:{capability}:handles", self.prefix)
     }
 
-    /// A hash: `version` of hosts and owners, and `run`, the server process that the epochs are from.
+    /// A hash: `version` of hosts and owners, `run`, the server process that the epochs are from, and `granted` once there
+    /// were owners.
     pub fn state(&self, capability: &str) -> String {
         format!("{}:{capability}:state", self.prefix)
     }

@@ -3,8 +3,8 @@
 //! What was under way on a connection that is lost is `Unanswered`; while there is none, nothing is sent, and that is
 //! said as well. The crate's own reconnecting manager would hide the difference.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -15,9 +15,8 @@ use tokio::sync::{Notify, watch};
 
 use super::super::keep::{self, Kept, Watched};
 use super::super::{Cluster, Endpoint};
-use super::registering;
-use super::remembered::Remembered;
-use super::scripts::{REGISTER, call};
+use super::scripts::call;
+use super::scripts::telling::ARRIVE;
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::log::LogError;
@@ -105,9 +104,8 @@ struct Shared {
     /// Wakes the loop that keeps the connection.
     broken: Notify,
     closed: AtomicBool,
-    remembered: Remembered,
-    /// The server process that knows of all that is registered.
-    informed: Mutex<String>,
+    /// How long nodes tell what a server has forgotten.
+    grace: Duration,
 }
 
 #[derive(Clone)]
@@ -115,15 +113,13 @@ struct Connected {
     number: u64,
     connection: MultiplexedConnection,
     run: Arc<str>,
-    /// Whether the server knew all that is registered when the connection was made.
-    informed: bool,
 }
 
 impl Link {
     pub async fn connect(
         endpoint: Arc<Endpoint>,
         cluster: Arc<Cluster>,
-        registry: String,
+        (registry, grace): (String, Duration),
         backoff: Backoff,
         env: Env,
     ) -> Result<Self, String> {
@@ -137,8 +133,7 @@ impl Link {
             connections: AtomicU64::new(0),
             broken: Notify::new(),
             closed: AtomicBool::new(false),
-            remembered: Remembered::default(),
-            informed: Mutex::default(),
+            grace,
         });
         let link = Self { shared };
         link.shared.connect().await.map_err(|e| Failed::of(&e).words())?;
@@ -198,15 +193,6 @@ impl Link {
         })
     }
 
-    /// Registers what a server that was restarted has refused to note so far, such as one whose disk was full.
-    pub async fn inform(&self) -> Result<(), Failed> {
-        let mut connected = self.connected()?;
-        if connected.run.is_empty() {
-            return Ok(());
-        }
-        self.shared.inform(&mut connected.connection, &connected.run).await
-    }
-
     /// Waits until there is a connection, for so long; whether there is.
     pub async fn wait(&self, patience: Duration) -> bool {
         let mut current = self.shared.current.subscribe();
@@ -214,16 +200,9 @@ impl Link {
         matches!(connected, Ok(Ok(_)))
     }
 
-    /// What every server must know, also one that has lost it.
-    pub fn remembered(&self) -> &Remembered {
-        &self.shared.remembered
-    }
-
-    /// As [`Link::ask`]; and whether the server knows all that is registered, so that what it does not say is not there.
-    pub async fn look(&self, command: &Cmd) -> Result<(Value, bool), Failed> {
-        let mut connected = self.connected()?;
-        let answer = self.ask_on(&mut connected, command).await?;
-        Ok((answer, connected.informed || self.shared.has_informed(&connected.run)))
+    /// Where the server is, as it may be shown.
+    pub fn url(&self) -> &str {
+        self.shared.endpoint.url()
     }
 
     fn connected(&self) -> Result<Connected, Failed> {
@@ -269,45 +248,19 @@ impl Shared {
             return Err(RedisError::from((ErrorKind::Client, "another cluster is there", reason)));
         }
         let run = run(&mut connection).await?;
-        let informed = self.inform(&mut connection, &run).await;
-        if let Err(failed) = &informed {
-            tracing::warn!(url = self.endpoint.url(), "capabilities could not be registered again: {}", failed.words());
-        }
-        let (run, informed) = (run.into(), informed.is_ok());
-        self.current.send_replace(Some(Connected { number, connection, run, informed }));
+        self.arrive(&mut connection, &run).await?;
+        self.current.send_replace(Some(Connected { number, connection, run: run.into() }));
         if self.closed.load(Ordering::Acquire) {
             self.current.send_replace(None);
         }
         Ok(())
     }
 
-    /// Whether this server process knows of all that is registered.
-    fn has_informed(&self, run: &str) -> bool {
-        !run.is_empty() && *self.informed.lock().unwrap_or_else(PoisonError::into_inner) == run
-    }
-
-    /// Registers anew with a server process that is another than before what it does not know: it may have begun empty. One
-    /// that refuses is asked again with the next [`Link::inform`].
-    async fn inform(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), Failed> {
-        if self.has_informed(run) {
-            return Ok(());
-        }
-        if !self.remembered.is_empty() {
-            let there = redis::cmd("HGETALL").arg(&self.registry).query_async(connection).await;
-            // A registry that cannot be read says nothing of what was ended.
-            let there = registering::read(there.map_err(|e| Failed::of(&e))?).unwrap_or_default().1;
-            REGISTER.load_async(connection).await.map_err(|e| Failed::of(&e))?;
-            for (capability, registration) in self.remembered.missing(&there) {
-                let mut register = call(&REGISTER, std::slice::from_ref(&self.registry));
-                register.arg(capability).arg(registration.partitions);
-                for (event, subscription) in registration.subscriptions {
-                    register.arg(event).arg(subscription);
-                }
-                register.query_async::<Value>(connection).await.map_err(|e| Failed::of(&e))?;
-            }
-        }
-        *self.informed.lock().unwrap_or_else(PoisonError::into_inner) = run.into();
-        Ok(())
+    /// Has nodes tell a server process that is another than before what they know.
+    async fn arrive(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), RedisError> {
+        ARRIVE.load_async(connection).await?;
+        let mut arrive = call(&ARRIVE, std::slice::from_ref(&self.registry));
+        arrive.arg(run).arg(self.grace.as_micros() as u64).query_async::<Value>(connection).await.map(drop)
     }
 }
 

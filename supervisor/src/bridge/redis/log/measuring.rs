@@ -22,6 +22,11 @@ pub async fn counts(log: &RedisLog, capability: &str) -> Result<Vec<PartitionCou
     Ok(counts)
 }
 
+/// Messages in the entries of a partition.
+pub async fn waiting(log: &RedisLog, partition: &Partition) -> Result<u64, LogError> {
+    Ok(count(log, partition).await?.waiting)
+}
+
 /// Of a partition that is in use, only what fits in one page is of one moment.
 async fn count(log: &RedisLog, partition: &Partition) -> Result<PartitionCount, LogError> {
     let capability = &partition.capability;

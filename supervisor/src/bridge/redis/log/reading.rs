@@ -151,7 +151,13 @@ pub async fn read(
         Err(_) => log.link.ask(&xread(&wanted, most, Duration::ZERO)).await?,
     };
     readers.strange.are_streams(wanted.keys());
-    entries(answer, &wanted).ok_or_else(|| parse::strange("a read"))
+    let found = entries(answer, &wanted).ok_or_else(|| parse::strange("a read"))?;
+    for (partition, entries) in &found {
+        if let Some(last) = entries.last() {
+            log.known.seen(partition, last.first + u64::from(last.count), last.position);
+        }
+    }
+    Ok(found)
 }
 
 fn xread(wanted: &Wanted<'_>, most: u32, patience: Duration) -> Cmd {

@@ -1,9 +1,13 @@
 //! Forgetting a capability that is gone for good.
 
+use std::time::Duration;
+
 use redis::Value;
 
-use super::scripts::{RETIRE, call};
-use super::{RedisLog, parse, registering};
+use super::registering::{self, refresh, waiting};
+use super::scripts::call;
+use super::scripts::registry::RETIRE;
+use super::{RedisLog, parse, telling};
 use crate::bridge::log::{LogError, Partition, Retired};
 
 /// A number of partitions changes only if others retire and register the capability at the same moment.
@@ -29,23 +33,40 @@ pub async fn retire(log: &RedisLog, capability: &str) -> Result<Retired, LogErro
         }
         let mut retire = call(&RETIRE, &keys);
         let answer = log.link.run(&RETIRE, retire.arg(capability).arg(partitions)).await?;
-        if let Some(retired) = retired(answer).ok_or_else(|| parse::strange("a retirement"))? {
-            if matches!(retired, Retired::Done { .. }) {
-                log.link.remembered().retire(capability);
+        match retired(answer).ok_or_else(|| parse::strange("a retirement"))? {
+            Outcome::Retired(retired) => {
+                if matches!(retired, Retired::Done { .. }) {
+                    log.known.ended(capability, None);
+                    refresh(log).await?;
+                }
+                return Ok(retired);
             }
-            return Ok(retired);
+            Outcome::Changed => {}
+            Outcome::Telling(wait) => {
+                telling::check(log).await?;
+                tokio::time::sleep(wait).await;
+            }
         }
     }
     Err(LogError("the capability is registered and retired again and again; trying no more".into()))
 }
 
-/// What the script has done; the inner `None` if it was told another number of partitions than there is.
-fn retired(answer: Value) -> Option<Option<Retired>> {
+/// What the script has done.
+enum Outcome {
+    Retired(Retired),
+    /// Nothing: it was told another number of partitions than there is.
+    Changed,
+    /// Nothing: for so long nodes tell what the server has forgotten.
+    Telling(Duration),
+}
+
+fn retired(answer: Value) -> Option<Outcome> {
     let [outcome, what] = <[Value; 2]>::try_from(parse::items(answer)?).ok()?;
     Some(match parse::text(&outcome)? {
-        "done" => Some(Retired::Done { messages: parse::number(&what)? }),
-        "hosted" => Some(Retired::Hosted { host: parse::text(&what)?.into() }),
-        "changed" => None,
+        "done" => Outcome::Retired(Retired::Done { messages: parse::number(&what)? }),
+        "hosted" => Outcome::Retired(Retired::Hosted { host: parse::text(&what)?.into() }),
+        "telling" => Outcome::Telling(waiting(&what)?),
+        "changed" => Outcome::Changed,
         _ => return None,
     })
 }

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use redis::Value;
 
-use super::scripts::{GRANT, TEND, call};
-use super::{RedisLog, parse};
-use crate::bridge::log::share::{Sharer, share};
+use super::scripts::call;
+use super::scripts::owners::{GRANT, TEND};
+use super::{RedisLog, parse, registering, telling};
+use crate::bridge::log::share::{Share, Sharer, share};
 use crate::bridge::log::{LogError, Owned, Tending};
 
 /// Of hosts that decide at the same moment one wins, and the others decide anew; so many are not expected at a time.
@@ -22,19 +23,52 @@ struct State {
     owners: Vec<(u64, String)>,
     /// The live hosts.
     hosts: BTreeMap<String, Sharer>,
+    /// Nodes tell what the server has forgotten: until they have, nothing is granted.
+    is_telling: bool,
+    /// Records of owners and hosts that it had forgotten, where nobody else has found that first.
+    forgotten: u64,
 }
 
 pub async fn tend(log: &RedisLog, tending: &Tending) -> Result<Vec<Owned>, LogError> {
-    log.link.inform().await?;
-    let given = tending.given_up.iter().map(u32::to_string);
-    let outrun = tending.outrun.iter().map(|(number, seen)| format!("{number} {seen}"));
-    let all: Vec<String> = given.chain(outrun).collect();
-    let mut given_up = &all[..];
+    let given = tending.given_up.iter().map(|number| format!("given {number}"));
+    let outrun = tending.outrun.iter().map(|(number, seen)| format!("outrun {number} {seen}"));
+    let is_kept =
+        |number: &u32| !tending.given_up.contains(number) && tending.outrun.iter().all(|(gone, _)| gone != number);
+    let (owned, is_outdated) = log.known.owned(&tending.capability, &tending.host);
+    let owned = owned.into_iter().filter(|(number, _)| is_kept(number)).map(|(number, epoch)| match is_outdated {
+        true => format!("given {number}"),
+        false => format!("owned {number} {epoch}"),
+    });
+    let all: Vec<String> = given.chain(outrun).chain(owned).collect();
+    let mut said = &all[..];
     for _ in 0..TRIES {
-        let mut state = note(log, tending, given_up).await?;
-        given_up = &[];
+        let mut state = note(log, tending, said).await?;
+        said = &[];
+        if state.owners.is_empty() {
+            // It was registered before: either it was retired, or the server has forgotten it.
+            telling::check(log).await?;
+            if registering::partitions(log, &tending.capability).await? > 0 {
+                said = &all[..];
+                continue;
+            }
+        }
+        if state.forgotten > 0 {
+            let (capability, records, url) = (&tending.capability, state.forgotten, log.link.url());
+            tracing::error!(
+                url,
+                %capability,
+                records,
+                "Redis has forgotten who works on which partition: was it flushed, or may it evict keys (maxmemory-policy)? \
+                 Its hosts tell it again"
+            );
+        }
         let owners: Vec<_> = state.owners.iter().map(|(_, host)| (!host.is_empty()).then_some(&**host)).collect();
-        let shares = share(&state.hosts, &owners, &tending.lacks);
+        let mut shares = share(&state.hosts, &owners, &tending.lacks);
+        if state.is_telling {
+            // Everybody keeps what he has.
+            let kept = |host: &Option<&str>| host.map(|host| Share { host: host.to_string(), wanted: false });
+            shares = owners.iter().map(kept).collect();
+        }
         let moves = shares.iter().zip(&owners).enumerate().filter_map(|(number, (share, owner))| {
             let host = &*share.as_ref()?.host;
             (Some(host) != *owner).then(|| (number, host.to_string()))
@@ -50,12 +84,14 @@ pub async fn tend(log: &RedisLog, tending: &Tending) -> Result<Vec<Owned>, LogEr
             let share = share.as_ref().filter(|share| share.host == tending.host)?;
             Some(Owned { number: number as u32, epoch: *epoch, wanted: share.wanted })
         });
-        return Ok(own.collect());
+        let own: Vec<_> = own.collect();
+        log.known.owns(&tending.capability, &tending.host, &own);
+        return Ok(own);
     }
     Err(LogError("the hosts of the capability change too fast to share its partitions; trying again".into()))
 }
 
-async fn note(log: &RedisLog, tending: &Tending, given_up: &[String]) -> Result<State, LogError> {
+async fn note(log: &RedisLog, tending: &Tending, said: &[String]) -> Result<State, LogError> {
     let (keys, capability) = (&log.keys, &*tending.capability);
     let keys = [
         keys.registry(),
@@ -69,7 +105,7 @@ async fn note(log: &RedisLog, tending: &Tending, given_up: &[String]) -> Result<
     let call = |run: &str| {
         let mut tend = call(&TEND, &keys);
         tend.arg(capability).arg(&tending.host).arg(tending.lease.as_micros() as u64);
-        tend.arg(&handles).arg(run).arg(given_up);
+        tend.arg(&handles).arg(run).arg(log.grace.as_micros() as u64).arg(said);
         tend
     };
     let answer = log.link.run_knowing(&TEND, call).await?;
@@ -99,12 +135,15 @@ async fn grant(
 
 impl State {
     fn read(answer: Value) -> Option<Self> {
-        let [version, partitions, owners, handles] = <[Value; 4]>::try_from(parse::items(answer)?).ok()?;
+        let [version, partitions, owners, handles, left, forgotten] =
+            <[Value; 6]>::try_from(parse::items(answer)?).ok()?;
         let partitions = usize::try_from(parse::number(&partitions)?).ok()?;
         let mut state = Self {
             version: parse::text(&version)?.into(),
             owners: vec![(0, String::new()); partitions],
             hosts: BTreeMap::new(),
+            is_telling: parse::number(&left)? > 0,
+            forgotten: parse::number(&forgotten)?,
         };
         for (number, record) in parse::pairs(owners)? {
             let (epoch, host) = parse::owner(parse::text(&record)?)?;

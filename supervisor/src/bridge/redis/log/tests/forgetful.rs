@@ -2,13 +2,6 @@
 
 use super::*;
 
-/// Another node's log in the namespace of the first.
-async fn beside(server: &Server, log: &RedisLog) -> RedisLog {
-    let mut settings = settings(&server.url());
-    settings.bridge.namespace = log.keys.registry().trim_end_matches(":log:registry").into();
-    connect(&settings).await
-}
-
 fn sold(when_full: WhenFull) -> [(String, Subscription); 1] {
     [("shop.sold.v1".into(), Subscription { when_full, ..Subscription::default() })]
 }

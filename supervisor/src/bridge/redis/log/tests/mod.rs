@@ -8,6 +8,7 @@ mod conformance;
 mod failures;
 mod foreign;
 mod forgetful;
+mod forgotten;
 mod removing;
 mod retiring;
 pub(in crate::bridge::redis) mod server;
@@ -35,6 +36,8 @@ fn settings(url: &str) -> Settings {
     let mut settings = Settings::default();
     settings.bridge.url = url.into();
     settings.bridge.namespace = format!("test-{}", Env::system().id());
+    // How long nodes tell a server what it has forgotten.
+    settings.members.silent_ms = 100;
     settings
 }
 
@@ -56,6 +59,13 @@ const AOF: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 /// A log in a namespace of its own on a server of the test's own.
 async fn on(server: &Server) -> RedisLog {
     connect(&settings(&server.url())).await
+}
+
+/// Another node's log in the namespace of the first.
+async fn beside(server: &Server, log: &RedisLog) -> RedisLog {
+    let mut settings = settings(&server.url());
+    settings.bridge.namespace = log.keys.registry().trim_end_matches(":log:registry").into();
+    connect(&settings).await
 }
 
 fn partition(number: u32) -> Partition {

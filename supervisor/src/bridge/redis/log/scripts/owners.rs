@@ -1,0 +1,107 @@
+//! Who works on which partition.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+use super::TELLING;
+
+/// KEYS: registry, owners, hosts, handles, state. ARGV: capability, host, lease in µs, what it handles, the server
+/// process, grace in µs; `given NUMBER`, `outrun NUMBER EPOCH` with the epoch that its database has seen, and `owned NUMBER
+/// EPOCH` of what the host has been told that it owns. Gives {version, partitions, owners, handles of the live hosts, µs until
+/// anything may be granted, how many records the server had forgotten where this call has found it first}.
+///
+/// The version rises with whatever a decision about shares may rest on. That a lease has ended is noted by whoever sees
+/// it first, so that a host that comes back changes the version too. A server process that is another than before may
+/// have forgotten its last second, and epochs that it gave in it: all owners get new ones. And nobody could tend while
+/// it was away, so all hosts get another lease. What a server has forgotten of owners they say themselves: nothing is granted
+/// until all have.
+pub static TEND: LazyLock<Script> = LazyLock::new(|| {
+    let tend = r"
+local registry, owners, hosts, handles, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local own, lease, names, run, forgotten = ARGV[2], ARGV[3], ARGV[4], ARGV[5], 0
+local changed = redis.call('HDEL', hosts, '') > 0
+local function record(number)
+  return string.match(redis.call('HGET', owners, number) or '', '^(%d+) (.*)$')
+end
+local function note(number, epoch, host)
+  redis.call('HSET', owners, number, string.format('%.0f ', epoch) .. host)
+  changed = true
+end
+local before = redis.call('HGET', state, 'run')
+if run ~= '' and before ~= run then
+  for _, number in ipairs(before and redis.call('HKEYS', owners) or {}) do
+    local epoch, host = record(number)
+    note(number, math.max(epoch + 1, now), host)
+  end
+  for _, host in ipairs(redis.call('HKEYS', hosts)) do
+    redis.call('HSET', hosts, host, string.format('%.0f', now + lease))
+  end
+  redis.call('HSET', state, 'run', run)
+  changed = true
+end
+local leases = redis.call('HGETALL', hosts)
+for i = 1, #leases, 2 do
+  if leases[i] ~= own and tonumber(leases[i + 1]) <= now then
+    redis.call('HDEL', hosts, leases[i])
+    redis.call('HDEL', handles, leases[i])
+    changed = true
+  elseif leases[i] ~= own and redis.call('HEXISTS', handles, leases[i]) == 0 then
+    forgotten = forgotten + 1
+  end
+end
+for _, host in ipairs(redis.call('HKEYS', handles)) do
+  redis.call('HSETNX', hosts, host, string.format('%.0f', now + lease))
+end
+if redis.call('HLEN', owners) == 0 and redis.call('HDEL', state, 'granted') == 1 then forgotten = forgotten + 1 end
+for i = 7, #ARGV do
+  local what, number, seen = string.match(ARGV[i], '^(%a+) (%d+) ?(%d*)$')
+  local epoch, host = record(number)
+  seen = tonumber(seen) or 0
+  if what == 'owned' then
+    if (tonumber(epoch) or 0) < seen then
+      note(number, seen, own)
+      forgotten = forgotten + 1
+    end
+  elseif host == own then
+    note(number, math.max(epoch, seen), '')
+  end
+end
+if redis.call('HGET', handles, own) ~= names then
+  redis.call('HSET', handles, own, names)
+  changed = true
+end
+redis.call('HSET', hosts, own, string.format('%.0f', now + lease))
+local version = redis.call('HGET', state, 'version') or '0'
+if changed then
+  version = string.format('%.0f', math.max(version + 1, now))
+  redis.call('HSET', state, 'version', version)
+end
+local partitions = redis.call('HGET', registry, 'partitions:' .. ARGV[1]) or '0'
+if forgotten == 0 or partitions == '0' or not tell(registry, ARGV[6]) then forgotten = 0 end
+return {version, partitions, redis.call('HGETALL', owners), redis.call('HGETALL', handles), left(registry), forgotten}";
+    Script::new(&format!("{TELLING}{tend}"))
+});
+
+/// KEYS: owners, state. ARGV: the version decided on; number and new owner of each. Gives the epochs, or nothing if the
+/// version is another by now.
+///
+/// Epochs rise with the server's clock, so that they rise even over a server that forgot everything.
+pub static GRANT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if (redis.call('HGET', KEYS[2], 'version') or '0') ~= ARGV[1] then return {} end
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+redis.call('HDEL', KEYS[1], '')
+local epochs = {}
+for i = 2, #ARGV, 2 do
+  local last = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '0', '^%d+')
+  local epoch = string.format('%.0f', math.max(last + 1, now))
+  redis.call('HSET', KEYS[1], ARGV[i], epoch .. ' ' .. ARGV[i + 1])
+  epochs[#epochs + 1] = epoch
+end
+redis.call('HSET', KEYS[2], 'version', string.format('%.0f', math.max(ARGV[1] + 1, now)), 'granted', '1')
+return epochs",
+    )
+});

@@ -1,0 +1,139 @@
+//! What a server has forgotten, and what nodes tell it.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+use super::TELLING;
+
+/// How a registry is beside the one that is known, by identity and rank: `fine`; `other` if an older log is there, and
+/// `behind` if none is, a younger one, or an older state of the same.
+const STANDING: &str = r"
+local function standing(registry, own, rank)
+  local there = redis.call('HMGET', registry, 'identity', 'version', 'rank')
+  if own == '' then return 'fine' end
+  if there[1] and there[1] < own then return 'other' end
+  if there[1] ~= own or not there[2] or tonumber(there[3] or there[2]) < rank then return 'behind' end
+  return 'fine'
+end
+";
+
+/// KEYS: registry. ARGV: the server process, grace in µs.
+///
+/// A server process that is another than before may have forgotten its last second: nodes tell what they know, before
+/// anything is built on it.
+pub static ARRIVE: LazyLock<Script> = LazyLock::new(|| {
+    let arrive = r"
+local known = redis.call('HMGET', KEYS[1], 'version', 'run')
+if ARGV[1] == '' or not known[1] or known[2] == ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'run', ARGV[1])
+tell(KEYS[1], ARGV[2])
+return 1";
+    Script::new(&format!("{TELLING}{arrive}"))
+});
+
+/// KEYS: registry, counts. ARGV: grace in µs.
+///
+/// Where a stream has no counts they were forgotten, or somebody else has added to it: whoever knows them tells them.
+pub static RECOUNT: LazyLock<Script> = LazyLock::new(|| {
+    let recount = "redis.call('HSETNX', KEYS[2], 'appended', '0')\ntell(KEYS[1], ARGV[1])\nreturn 1";
+    Script::new(&format!("{TELLING}{recount}"))
+});
+
+/// KEYS: registry, cluster; stream and counts of each partition; dead letters and state of each capability. ARGV: identity and
+/// rank of the registry that is known; number of partitions, how many messages are known to have been appended to each; the
+/// capabilities. Gives {standing, version, when nodes have told; of each partition what is counted, since when, and 1 if it
+/// is less than is known or the messages are gone that wait; of each capability how many dead letters there are, how often the
+/// last one was forgotten on purpose, and when it was retired last}.
+pub static CHECK: LazyLock<Script> = LazyLock::new(|| {
+    let check = r"
+local registry = redis.call('HMGET', KEYS[1], 'version', 'telling', 'identity')
+if registry[3] then redis.call('HSETNX', KEYS[2], 'log', registry[3]) end
+local answer = {standing(KEYS[1], ARGV[1], tonumber(ARGV[2])), registry[1] or '0', registry[2] or '0'}
+local capabilities = 3 + 2 * ARGV[3]
+for i = 3, capabilities - 1, 2 do
+  -- What somebody else keeps under our name says nothing.
+  local counts = redis.pcall('HMGET', KEYS[i + 1], 'appended', 'handled', 'duplicates', 'dead', 'expired', 'born', 'waiting')
+  if counts.err then counts = {ARGV[(i + 5) / 2]} end
+  local gone = tonumber(counts[1] or 0) < tonumber(ARGV[(i + 5) / 2])
+  if not gone and tonumber(counts[7] or 0) > 0 then gone = redis.call('EXISTS', KEYS[i]) == 0 end
+  for k = 1, 6 do answer[#answer + 1] = counts[k] or '0' end
+  answer[#answer + 1] = gone and 1 or 0
+end
+for i = capabilities, #KEYS, 2 do
+  answer[#answer + 1] = redis.call('HLEN', KEYS[i])
+  answer[#answer + 1] = redis.call('HGET', KEYS[i + 1], 'emptied') or '0'
+  answer[#answer + 1] = redis.call('HGET', KEYS[1], 'retired:' .. ARGV[(i + 5) / 2]) or '0'
+end
+return answer";
+    Script::new(&format!("{TELLING}{STANDING}{check}"))
+});
+
+/// KEYS: registry, cluster; stream and counts of each partition. ARGV: the server process, grace in µs, identity and rank of
+/// the registry that is known, number of its fields; fields and values; of each partition its capability, appended, since
+/// when it was counted, waiting, parked, the fields of a tally, and the last position that was read, or nothing. Gives {1 if
+/// the registry was told, how many partitions, how many messages are gone}.
+///
+/// A count that has begun anew is added to what is known. A subscription begins anew, since what was in the log may be gone:
+/// who wants what was kept gets it again.
+pub static TELL: LazyLock<Script> = LazyLock::new(|| {
+    let tell = r"
+local registry, own, rank, at = KEYS[1], ARGV[3], tonumber(ARGV[4]), 6
+local told, partitions, messages = 0, 0, 0
+local stands = standing(registry, own, rank)
+if stands == 'other' then return {0, 0, 0} end
+if stands == 'behind' then
+  local known = redis.call('HMGET', registry, 'version', 'telling')
+  local version = string.format('%.0f', math.max((known[1] or 0) + 1, rank + 1, now))
+  redis.call('DEL', registry)
+  redis.call('HSET', registry, 'identity', own, 'version', version, 'rank', ARGV[4], 'run', ARGV[1])
+  if known[2] then redis.call('HSET', registry, 'telling', known[2]) end
+  for _ = 1, tonumber(ARGV[5]) do
+    local is_since = string.sub(ARGV[at], 1, 6) == 'since:'
+    redis.call('HSET', registry, ARGV[at], is_since and version or ARGV[at + 1])
+    at = at + 2
+  end
+  redis.call('HSET', KEYS[2], 'log', own)
+  told = 1
+else
+  at = at + 2 * tonumber(ARGV[5])
+end
+local function count(counts, known, born, there, first)
+  local anew = not there[1] or (born ~= '0' and there[2] ~= born)
+  local function more(field, most)
+    local counted = tonumber(redis.call('HGET', counts, field) or 0)
+    return string.format('%.0f', anew and counted + most or math.max(counted, most))
+  end
+  redis.call('HSET', counts, 'appended', more('appended', known), 'born', born)
+  for k, field in ipairs({'handled', 'duplicates', 'dead', 'expired'}) do
+    redis.call('HSET', counts, field, more(field, tonumber(ARGV[first + k])))
+  end
+  if not there[1] then
+    redis.call('HSET', counts, 'parked', ARGV[first], 'waiting', math.max(0, more('waiting', tonumber(ARGV[first - 1]))))
+  end
+end
+for i = 3, #KEYS, 2 do
+  local stream, counts, capability, known = KEYS[i], KEYS[i + 1], ARGV[at], tonumber(ARGV[at + 1])
+  local retired = tonumber(redis.call('HGET', registry, 'retired:' .. capability) or 0)
+  if redis.call('HEXISTS', registry, 'partitions:' .. capability) == 1 and retired <= rank then
+    local there = redis.pcall('HMGET', counts, 'appended', 'born')
+    local is_less = not there.err and tonumber(there[1] or 0) < known
+    if is_less then count(counts, known, ARGV[at + 2], there, at + 4) end
+    local waiting = 0
+    if not there.err and redis.call('EXISTS', stream) == 0 and redis.call('HEXISTS', counts, 'appended') == 1 then
+      waiting = tonumber(redis.call('HGET', counts, 'waiting') or 0)
+      redis.call('HSET', counts, 'waiting', '0', 'lost', math.floor(now / 1000))
+      if ARGV[at + 9] ~= '' then
+        -- Positions go on where they were, also by a clock that is behind.
+        redis.call('XADD', stream, ARGV[at + 9], 'c', '0')
+        redis.call('XDEL', stream, ARGV[at + 9])
+      end
+    end
+    if is_less or waiting > 0 then partitions, messages = partitions + 1, messages + waiting end
+  end
+  at = at + 10
+end
+if told + partitions > 0 then tell(registry, ARGV[2]) end
+return {told, partitions, messages}";
+    Script::new(&format!("{TELLING}{STANDING}{tell}"))
+});
