@@ -254,7 +254,7 @@ impl Consumer {
             let (base, lacking) = (base.clone(), lacking.clone());
             let (stopped, ended) = (stopped.clone(), ended.clone());
             async move {
-                let how = work(durable, bus, partition, epoch, host, base, lacking, stopped).await;
+                let how = work(durable, bus, (partition, epoch), host, base, lacking, stopped).await;
                 let _ = ended.send((number, epoch, how));
             }
         });
@@ -283,8 +283,7 @@ impl Drop for Relaying {
 async fn work(
     durable: Arc<Durable>,
     bus: Arc<Bus>,
-    partition: Partition,
-    epoch: u64,
+    (partition, epoch): (Partition, u64),
     host: Arc<Host>,
     base: Option<Base>,
     lacking: Arc<Lacking>,
