@@ -192,9 +192,8 @@ fn problem(error: AskError<OrderError>) -> Problem {
         OrderError::Invalid { field, expected } => Problem::unprocessable(format!("`{field}` must be {expected}.")),
         OrderError::KeyReused => {
             let title = "The idempotency key belongs to another order";
-            Problem::new(StatusCode::CONFLICT, "idempotency-key-reused", title).detail(format!(
-                "This `{IDEMPOTENCY_KEY}` came with other lines before, or its customer was deleted; take a new one."
-            ))
+            Problem::new(StatusCode::CONFLICT, "idempotency-key-reused", title)
+                .detail(format!("This `{IDEMPOTENCY_KEY}` came with other lines before; take a new one."))
         }
         OrderError::Rejected { order_id, reason } => rejected(&order_id, &reason),
         OrderError::NotCancellable { status } => {

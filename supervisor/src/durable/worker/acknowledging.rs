@@ -50,7 +50,7 @@ impl Worker {
             "an entry of the log was not written by a node: it is a dead letter now, see `essaim dead list --reason unreadable`"
         );
         self.in_flight.done(entry.count as usize);
-        self.buried.dead.push((format!("foreign-{number}/{major}-{minor}"), entry.batch.clone()));
+        self.buried.dead.push((format!("foreign-{capability}-{number}/{major}-{minor}"), entry.batch.clone()));
         self.buried.tally.dead += 1;
         self.foreign.push(entry.position);
     }
