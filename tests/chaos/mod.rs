@@ -10,6 +10,7 @@
 //! - [`rounds`]: one fault after the other, in one process and in several.
 //! - [`crashes`]: a process that dies at each step between a transaction and its acknowledgement.
 //! - [`clocks`]: a wall clock that jumps.
+//! - [`servers`]: a Redis that others write into, or that forgets.
 //! - [`shoppers`]: the customers, and what they were told; [`leavers`]: those who go away for good.
 //! - [`check`]: what must be so when all is up again.
 
@@ -18,4 +19,5 @@ mod clocks;
 mod crashes;
 mod leavers;
 mod rounds;
+mod servers;
 mod shoppers;

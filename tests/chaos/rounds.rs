@@ -58,7 +58,7 @@ fn over_redis_nothing_is_lost_or_doubled() {
 }
 
 /// Settings under which what failed is tried again soon.
-fn quick(cluster: ClusterBuilder) -> ClusterBuilder {
+pub fn quick(cluster: ClusterBuilder) -> ClusterBuilder {
     cluster
         .set("gateway.rate_limit_per_second", 0)
         .set("durable.backoff_first_ms", 20)

@@ -38,3 +38,25 @@ fn what_the_embedded_log_holds_is_taken_along_to_redis_and_the_ledgers_go_on() {
     balances(&stage);
     assert_eq!(rung(), 3, "nothing rings again");
 }
+
+#[test]
+fn over_a_redis_that_was_restarted_empty_the_ledger_of_a_capability_with_a_database_balances() {
+    let probe = Probe::default();
+    let mut stage = Stage::over_redis(&probe);
+    sell(&stage, &probe, "bread");
+    balances(&stage);
+    for time in 0..3 {
+        stage.restart_redis();
+        let what = format!("butter {time}");
+        for number in 0..6 {
+            let sell = Sell { to: format!("customer {number}"), what: format!("{what} {number}") };
+            stage.send_at_last(sell);
+        }
+        let all = || probe.applied().iter().filter(|a| a.contains(&format!("shop: {what}"))).count() == 6;
+        eventually("all to be sold", || all().then_some(()));
+        stage.at_rest();
+        // What a capability without a database has counted was in the Redis that is empty now.
+        let said = stage.essaim(&["ledger", "--at-rest", "--capability", "shop"]);
+        assert_eq!(said.code, Some(0), "{}", said.text);
+    }
+}

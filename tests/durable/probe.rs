@@ -56,7 +56,7 @@ impl Capability for Shop {
 }
 
 /// Sells something to somebody.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Sell {
     pub to: String,
     pub what: String,

@@ -2,9 +2,9 @@
 
 use std::process::Command as Program;
 
-use essaim_contract::Command;
-use essaim_supervisor::Roster;
+use essaim_contract::{Command, MessageId};
 use essaim_supervisor::config::{AfterDead, Config, Settings};
+use essaim_supervisor::{Env, Roster, SendOptions};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -131,6 +131,14 @@ impl Stage {
         self.runtime.block_on(self.nodes[0].client().send(message)).expect("it is stored").to_string()
     }
 
+    /// As [`Stage::send`], again and again until it is stored, under one id.
+    pub fn send_at_last<M: Command + Clone>(&self, message: M) -> String {
+        let id = MessageId::parse(Env::system().id().to_string()).expect("it is a UUID of version 7");
+        let options = || SendOptions::new().id(id.clone());
+        let send = || self.runtime.block_on(self.nodes[0].client().send_with(message.clone(), options())).ok();
+        eventually("a message to be stored", send).to_string()
+    }
+
     /// Runs `essaim` with these arguments against the node that is asked.
     pub fn essaim(&self, arguments: &[&str]) -> Said {
         let mut command = essaim();
@@ -175,6 +183,11 @@ impl Stage {
     #[track_caller]
     pub fn redis(&self) -> &Redis {
         self.redis.as_ref().expect("the nodes are bridged")
+    }
+
+    /// Restarts the Redis between the nodes; it is empty then.
+    pub fn restart_redis(&mut self) {
+        self.redis.as_mut().expect("the nodes are bridged").restart();
     }
 
     /// Changes a capability's database behind the node's back.

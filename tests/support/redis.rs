@@ -140,6 +140,11 @@ impl Redis {
         });
     }
 
+    /// The keys that begin so.
+    pub fn keys(&self, prefix: &str) -> BTreeSet<String> {
+        self.command::<Vec<String>>(&format!("KEYS {prefix}*")).into_iter().collect()
+    }
+
     /// The server is gone at once, as after kill -9 or a lost machine.
     pub fn kill(&mut self) {
         self.server.kill();

@@ -1,0 +1,94 @@
+//! A Redis that others write into, or that is made to forget.
+
+use std::collections::BTreeMap;
+
+use super::check::{is_as_told, ledgers_balance};
+use super::rounds::quick;
+use super::shoppers::{Known, Shoppers};
+use crate::support::{Api, Cluster, Postgres, Redis, Scratch};
+
+const STOCK: u64 = 1_000_000;
+const SHOPPERS: usize = 6;
+const ROUNDS: usize = 8;
+/// Acknowledgements between two steps.
+const BETWEEN: usize = 12;
+
+const TOPOLOGY: &str = "[nodes.front]\nhosts = [\"gateway\", \"users\", \"auth\"]\n\
+                        [nodes.store-1]\nhosts = [\"catalog\", \"orders\"]\n\
+                        [nodes.store-2]\nhosts = [\"catalog\", \"orders\"]\n";
+
+#[test]
+fn a_redis_that_others_write_into_loses_and_doubles_nothing() {
+    let (redis, database, scratch) = (Redis::durable(), Postgres::shared().database(), Scratch::new("foreign"));
+    let topology = scratch.write("foreign.toml", TOPOLOGY).display().to_string();
+    let cluster = quick(Cluster::of(&topology).over(&redis).on(&database)).start();
+    let mut shop = Shop::open(cluster, "store-1");
+    let shoppers = shop.shoppers("foreign");
+    for round in 0..ROUNDS {
+        shoppers.acknowledged_more(BETWEEN);
+        for stream in ["orders:0", "orders:3", "catalog:1", "catalog:5"] {
+            let _: String = redis.command(&format!("XADD essaim:log:{stream} * junk {round}"));
+        }
+    }
+    shoppers.acknowledged_more(BETWEEN);
+    shop.is_as_told(shoppers);
+    shop.cluster.stop();
+}
+
+#[test]
+fn a_redis_whose_keys_are_deleted_one_by_one_and_all_together_serves_what_comes_after() {
+    let (redis, database, scratch) = (Redis::durable(), Postgres::shared().database(), Scratch::new("keys"));
+    let topology = scratch.write("keys.toml", TOPOLOGY).display().to_string();
+    let cluster = quick(Cluster::of(&topology).over(&redis).on(&database)).start();
+    let mut shop = Shop::open(cluster, "store-1");
+    let shoppers = shop.shoppers("before");
+    shoppers.acknowledged_more(BETWEEN);
+    shop.is_as_told(shoppers);
+    // Of the keys of partitions one is like the others.
+    let alike = |key: &String| key.rsplit(':').any(|part| matches!(part, "1" | "2" | "3" | "4" | "5" | "6" | "7"));
+    let mut keys: Vec<String> = redis.keys("essaim").into_iter().filter(|key| !alike(key)).collect();
+    println!("{keys:?}");
+    keys.push("*".into());
+    for key in keys {
+        println!("without {key}");
+        let () = match key.as_str() {
+            "*" => redis.command("FLUSHALL"),
+            key => drop(redis.command::<u64>(&format!("DEL {key}"))),
+        };
+        let shoppers = shop.shoppers(&format!("without-{key}"));
+        shoppers.acknowledged_more(BETWEEN);
+        shop.is_as_told(shoppers);
+    }
+    shop.cluster.stop();
+}
+
+/// A cluster that sells one product, and what its customers know.
+struct Shop {
+    cluster: Cluster,
+    /// Which node is asked for the ledger.
+    node: &'static str,
+    admin: Api,
+    product: String,
+    known: BTreeMap<String, Known>,
+}
+
+impl Shop {
+    fn open(cluster: Cluster, node: &'static str) -> Self {
+        let admin = cluster.admin();
+        let product = admin.product("TEA", 450, STOCK);
+        Self { cluster, node, admin, product, known: BTreeMap::new() }
+    }
+
+    fn shoppers(&self, tag: &str) -> Shoppers {
+        Shoppers::start(SHOPPERS, tag, &self.admin, &self.product)
+    }
+
+    /// Waits until nothing is under way, and asserts that all is as customers were told.
+    #[track_caller]
+    fn is_as_told(&mut self, shoppers: Shoppers) {
+        self.known.extend(shoppers.stop());
+        println!("{} orders", self.known.len());
+        is_as_told(&self.admin, &self.product, STOCK, &self.known);
+        ledgers_balance(&self.cluster.node(self.node).admin());
+    }
+}
