@@ -8,7 +8,7 @@ use super::shoppers::{Known, Shoppers};
 use crate::support::{Api, Cluster, ClusterBuilder, Redis, eventually};
 
 const STOCK: u64 = 100_000;
-const SHOPPERS: usize = 3;
+pub const SHOPPERS: usize = 3;
 /// Acknowledgements after a crash: enough that every shopper has gone on.
 const AFTERWARDS: usize = 6;
 
@@ -76,17 +76,17 @@ fn crash_everywhere(cluster: ClusterBuilder, node: &str) {
 }
 
 /// A cluster that sells one product, and what its customers know.
-struct Shop {
-    cluster: Cluster,
-    /// The node that dies.
-    node: String,
-    admin: Api,
-    product: String,
+pub struct Shop {
+    pub cluster: Cluster,
+    /// The node that dies, or whose task panics.
+    pub node: String,
+    pub admin: Api,
+    pub product: String,
     known: BTreeMap<String, Known>,
 }
 
 impl Shop {
-    fn start(cluster: ClusterBuilder, node: &str) -> Self {
+    pub fn start(cluster: ClusterBuilder, node: &str) -> Self {
         let cluster = cluster
             .set("gateway.rate_limit_per_second", 0)
             // No load balancer is to notice that a gateway leaves.
@@ -130,8 +130,14 @@ impl Shop {
 
     /// Starts the node that has died, and asserts that what its customers were told is so once they have gone on.
     #[track_caller]
-    fn goes_on(&mut self, shoppers: Shoppers) {
+    pub fn goes_on(&mut self, shoppers: Shoppers) {
         self.cluster.node(&self.node).restart();
+        self.has_gone_on(shoppers);
+    }
+
+    /// Asserts that what the customers were told is so once they have gone on.
+    #[track_caller]
+    pub fn has_gone_on(&mut self, shoppers: Shoppers) {
         shoppers.acknowledged_more(AFTERWARDS);
         self.known.extend(shoppers.stop());
         is_as_told(&self.admin, &self.product, STOCK, &self.known);

@@ -9,6 +9,7 @@
 //!
 //! - [`rounds`]: one fault after the other, in one process and in several.
 //! - [`crashes`]: a process that dies at each step between a transaction and its acknowledgement.
+//! - [`panics`]: a task of the runtime that panics.
 //! - [`clocks`]: a wall clock that jumps.
 //! - [`servers`]: a Redis that others write into, or that forgets.
 //! - [`shoppers`]: the customers, and what they were told; [`leavers`]: those who go away for good.
@@ -18,6 +19,7 @@ mod check;
 mod clocks;
 mod crashes;
 mod leavers;
+mod panics;
 mod rounds;
 mod servers;
 mod shoppers;

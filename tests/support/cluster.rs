@@ -69,7 +69,8 @@ pub struct ClusterNode {
     process: Option<Process>,
     data: Scratch,
     /// Where its next process dies.
-    crash_at: Option<String>,
+    /// A variable of its next process's environment, as `supervisor/src/crash.rs` means it.
+    planned: Option<(&'static str, String)>,
     /// The wall clock of its processes, if it is not the machine's.
     clock: Option<Arc<Clock>>,
 }
@@ -234,7 +235,7 @@ impl ClusterBuilder {
             namespace,
             process: None,
             data,
-            crash_at: None,
+            planned: None,
             clock: self.clock.clone(),
         }
     }
@@ -309,7 +310,12 @@ impl ClusterNode {
 
     /// Has its next process die at that point, as `supervisor/src/crash.rs` means it: `apply.after-commit@3`.
     pub fn crash_at(&mut self, point: &str) {
-        self.crash_at = Some(point.into());
+        self.planned = Some(("ESSAIM_CRASH_AT", point.into()));
+    }
+
+    /// Has a task of its next process panic at that point, once: `task.relay@3`.
+    pub fn panic_at(&mut self, point: &str) {
+        self.planned = Some(("ESSAIM_PANIC_AT", point.into()));
     }
 
     /// Starts it (again), with the same name, ports and data; does not wait.
@@ -322,8 +328,8 @@ impl ClusterNode {
                 clean(inside)
             }
         };
-        if let Some(point) = self.crash_at.take() {
-            command.env("ESSAIM_CRASH_AT", point);
+        if let Some((variable, point)) = self.planned.take() {
+            command.env(variable, point);
         }
         if let Some(clock) = &self.clock {
             clock.rule(&mut command);
@@ -352,7 +358,7 @@ impl ClusterNode {
             data,
             namespace,
             process: None,
-            crash_at: None,
+            planned: None,
             clock: self.clock.clone(),
             ..*self
         }
