@@ -20,7 +20,8 @@ use crate::bus::Bus;
 use crate::durable::operations::{
     Answers, AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, Refusal, ReplayDead, Retire, ShowDead,
 };
-use crate::status::{NodeStatus, not_ready};
+use crate::readiness::Readiness;
+use crate::status::NodeStatus;
 use crate::task::TaskName;
 
 /// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
@@ -98,11 +99,12 @@ async fn livez() -> HttpResponse {
 }
 
 async fn readyz(bus: Data<Arc<Bus>>) -> HttpResponse {
-    let reasons = not_ready(&bus);
+    let Readiness { is_ready, reasons } = Readiness::of(&bus);
+    let mut answer = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     if reasons.is_empty() {
-        HttpResponse::Ok().json(json!({ "ready": true }))
+        answer.json(json!({ "ready": is_ready }))
     } else {
-        HttpResponse::ServiceUnavailable().json(json!({ "ready": false, "reasons": reasons }))
+        answer.json(json!({ "ready": is_ready, "reasons": reasons }))
     }
 }
 

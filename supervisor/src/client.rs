@@ -9,6 +9,7 @@ use crate::bus::{AskResultOf, Bus, Origin};
 use crate::call::{Call, Chain};
 use crate::durable::letter::{Letter, Letterhead};
 use crate::near::Near;
+use crate::readiness::Readiness;
 use crate::status::NodeStatus;
 use crate::trace::TraceContext;
 use crate::{Env, SendOptions};
@@ -152,9 +153,11 @@ impl Client {
         self.bus.is_sole_host_of(C::NAME)
     }
 
-    /// What keeps this node itself from working, such as a task of the runtime that has panicked; empty if nothing does.
+    /// Why this node itself should get no traffic now, such as a task of the runtime that has panicked or a log that cannot
+    /// be reached; empty if it should. What its capabilities are is no reason here.
     pub fn trouble(&self) -> Vec<String> {
-        self.bus.tasks.not_ready()
+        let Readiness { is_ready, reasons } = Readiness::without_hosts(&self.bus);
+        if is_ready { Vec::new() } else { reasons }
     }
 
     /// How this node is, and how it hears the others.

@@ -56,6 +56,7 @@ mod node;
 pub use node::{Node, NodeError};
 
 mod status;
+pub use outages::OutageStatus;
 pub use status::{CapabilityStatus, NodeStatus};
 
 mod task;
@@ -94,7 +95,9 @@ mod hosting;
 mod idhash;
 mod mailbox;
 mod nearby;
+mod outages;
 mod progress;
+mod readiness;
 mod run;
 mod slot;
 mod span;

@@ -12,6 +12,8 @@ use crate::bus::Bus;
 use crate::durable::operations::{self, DurableReport};
 use crate::host::Host;
 use crate::near::NearFigures;
+use crate::outages::OutageStatus;
+use crate::readiness::Readiness;
 use crate::remote::members::MemberStatus;
 use crate::store::DatabaseReport;
 use crate::task::TaskStatus;
@@ -35,6 +37,10 @@ pub struct NodeStatus {
     pub uptime_ms: u64,
     /// Whether it has begun to leave.
     pub draining: bool,
+    /// Why it is not ready, or would not be if others did not depend on the same; empty if nothing is wrong.
+    pub reasons: Vec<String>,
+    /// What it depends on and does not work now.
+    pub outages: Vec<OutageStatus>,
     /// What it hosts.
     pub capabilities: BTreeMap<String, CapabilityStatus>,
     /// The near cache.
@@ -89,6 +95,8 @@ impl NodeStatus {
             version: env!("CARGO_PKG_VERSION"),
             uptime_ms: now.saturating_duration_since(bus.started).as_millis() as u64,
             draining: bus.is_draining(),
+            reasons: Readiness::of(bus).reasons,
+            outages: bus.tasks.outages().status(),
             capabilities,
             near: bus.near.figures(),
             blocked_arbiters: bus.watchdog.blocked(),
@@ -117,22 +125,4 @@ async fn capability(bus: &Bus, host: &Arc<Host>) -> CapabilityStatus {
         database,
         figures: host.status(),
     }
-}
-
-/// Why this node should get no traffic now; empty if it should.
-pub(crate) fn not_ready(bus: &Bus) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if bus.is_draining() {
-        reasons.push("the node is draining".to_string());
-    }
-    for host in bus.hosts() {
-        match host.supervision.health() {
-            Health::Running => {}
-            Health::Starting { reason } if reason.is_empty() => reasons.push(format!("`{}` is starting", host.name)),
-            Health::Starting { reason } => reasons.push(format!("`{}` has not started: {reason}", host.name)),
-            Health::Failed { reason } => reasons.push(format!("`{}` has failed: {reason}", host.name)),
-        }
-    }
-    reasons.extend(bus.tasks.not_ready());
-    reasons
 }

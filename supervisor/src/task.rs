@@ -3,6 +3,7 @@
 //! A panic in a handler is the capability's (`guard.rs`, `tree.rs`). A panic in a task of the runtime would leave the node
 //! deaf or mute while it says that it is well, so it ends the node; a task whose state is in the stores alone starts again
 //! instead, after a backoff. Either way the log names it, `/status` counts it, and `/readyz` says no until it is back.
+//! What a task finds not working that is no task is an outage (`outages.rs`), and is reported there.
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::backoff::Backoff;
 use crate::config::SupervisionConfig;
 use crate::exit::{self, Fatal};
 use crate::guard::{dismantle, panic_text};
+use crate::outages::Outages;
 use crate::{Env, crash};
 
 /// The owner of those tasks that belong to no capability.
@@ -34,6 +36,7 @@ pub(crate) struct Tasks(Arc<Inner>);
 
 struct Inner {
     env: Env,
+    outages: Outages,
     backoff: Backoff,
     fatal: watch::Sender<Option<Fatal>>,
     /// By owner and task. Bounded by the kinds of tasks of each capability.
@@ -118,7 +121,8 @@ impl Tasks {
             first: Duration::from_millis(config.backoff_first_ms),
             most: Duration::from_millis(config.backoff_most_ms),
         };
-        Self(Arc::new(Inner { env, backoff, fatal, figures: Mutex::default() }))
+        let outages = Outages::new(env.clone());
+        Self(Arc::new(Inner { env, outages, backoff, fatal, figures: Mutex::default() }))
     }
 
     /// Tasks of a part that a test runs without a node.
@@ -178,6 +182,11 @@ impl Tasks {
     /// Something has panicked that is no task of its own, and without which the node must not go on.
     pub fn lost(&self, name: TaskName, panic: &str) {
         Task::begin(self, name).ends_node("has panicked", panic);
+    }
+
+    /// Where they report what the node depends on and does not work.
+    pub fn outages(&self) -> &Outages {
+        &self.0.outages
     }
 
     /// All of them, by owner and name.

@@ -12,6 +12,7 @@
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
 //! - [`cut`]: a network link that is cut without a word. [`mixed`]: one fault after the other.
+//! - [`readiness`]: what `/readyz` and the log say of an outage.
 //! - [`leavers`]: attempts of customers who are gone.
 //!
 //! [`Load`]: crate::support::Load
@@ -26,4 +27,5 @@ mod forgotten;
 mod killed;
 mod leavers;
 mod mixed;
+mod readiness;
 mod stage;

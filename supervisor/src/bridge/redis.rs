@@ -36,6 +36,7 @@ use super::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEv
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::config::Settings;
+use crate::outages::{Dependency, Outages};
 use crate::task::{TaskName, Tasks};
 
 /// The wire of one node.
@@ -58,6 +59,7 @@ struct Shared {
     closed: AtomicBool,
     events: mpsc::UnboundedSender<WireEvent>,
     env: Env,
+    outages: Outages,
 }
 
 impl Redis {
@@ -99,6 +101,7 @@ impl Redis {
             closed: AtomicBool::new(false),
             events,
             env,
+            outages: tasks.outages().clone(),
         });
         shared.connect().await.map_err(|e| shared.endpoint.unreachable(e))?;
         let kept = shared.clone();
@@ -244,14 +247,15 @@ impl Shared {
     }
 
     async fn keep_connected(self: Arc<Self>) {
-        keep::connected("bridge", &self).await;
+        keep::connected(&self).await;
     }
 }
 
 impl Kept for Arc<Shared> {
     fn watched(&self) -> Watched<'_> {
-        let Shared { endpoint, broken, closed, backoff, env, .. } = &**self;
-        Watched { url: endpoint.url(), broken, closed, backoff: *backoff, env }
+        let Shared { endpoint, broken, closed, backoff, env, outages, .. } = &**self;
+        let (url, dependency) = (endpoint.url(), Dependency::wire());
+        Watched { url, broken, closed, backoff: *backoff, dependency, outages, env }
     }
 
     fn is_connected(&self) -> bool {

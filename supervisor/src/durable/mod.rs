@@ -52,6 +52,7 @@ use crate::backoff::Backoff;
 use crate::bridge::EmbeddedLog;
 use crate::bridge::log::Log;
 use crate::config::{DurableConfig, Settings};
+use crate::outages::Dependency;
 use crate::store::Database;
 use crate::task::{TaskName, Tasks};
 
@@ -159,8 +160,12 @@ async fn look_after(durable: Weak<Durable>, heartbeat: Duration) {
     loop {
         tokio::time::sleep(heartbeat).await;
         let Some(durable) = durable.upgrade() else { return };
-        if let Err(error) = durable.log.check().await {
-            tracing::debug!(%error, "what the log kept cannot be looked at");
+        let (outages, log) = (durable.tasks.outages(), Dependency::log(durable.is_bridged));
+        match durable.log.check().await {
+            Ok(()) => outages.end(&log),
+            // Who keeps the connection knows more of why there is none.
+            Err(error) if !outages.has(&log) => outages.begin(log, error.to_string()),
+            Err(_) => {}
         }
     }
 }

@@ -141,7 +141,7 @@ impl Reader {
                 }
             }
             Message::Bye => self.bye(header),
-            Message::Ping(_) => remote.health.heard_ping(remote.env.now()),
+            Message::Ping(_) => pulse::heard_ping(remote),
             Message::Want => {
                 if let Some(lane) = remote.known_lane(header.inbox) {
                     lane.wants();

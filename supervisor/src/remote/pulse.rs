@@ -12,6 +12,7 @@ use crate::bridge::Renewal;
 use crate::durable::operations;
 use crate::exit::{self, Fatal};
 use crate::host::Host;
+use crate::outages::Dependency;
 use crate::task::TaskName;
 use crate::tree::Health as CapabilityHealth;
 
@@ -32,12 +33,6 @@ struct State {
 impl Health {
     pub fn new(now: Instant) -> Self {
         Self(Mutex::new(State { well_since: None, pinged: None, renewed: now, lease: Duration::MAX, gap: false }))
-    }
-
-    pub fn heard_ping(&self, now: Instant) {
-        let mut state = self.lock();
-        state.pinged = None;
-        state.well_since.get_or_insert(now);
     }
 
     /// Whether the node may be sure that nobody has taken over its name.
@@ -61,6 +56,17 @@ impl Health {
     }
 }
 
+/// The node hears itself.
+pub(super) fn heard_ping(remote: &Remote) {
+    let now = remote.env.now();
+    {
+        let mut health = remote.health.lock();
+        health.pinged = None;
+        health.well_since.get_or_insert(now);
+    }
+    remote.tasks.outages().end(&Dependency::inbox());
+}
+
 /// The connection is gone: what was handed over may have run.
 pub(super) fn wire_lost(remote: &Arc<Remote>) {
     {
@@ -69,8 +75,8 @@ pub(super) fn wire_lost(remote: &Arc<Remote>) {
         health.pinged = None;
         health.gap = true;
     }
+    // What was on the wire has an unknown outcome, and says so itself.
     remote.pending.wire_lost();
-    tracing::warn!("the wire to the other nodes is lost; asks that were on it have an unknown outcome");
 }
 
 /// The connection is there: say so, and hear who else is.
@@ -162,15 +168,28 @@ pub(super) async fn beat(remote: Arc<Remote>) {
 
 async fn renew(remote: &Arc<Remote>) {
     let asked = remote.env.now();
+    let outages = remote.tasks.outages();
     match remote.wire.renew().await {
-        Renewal::Held => remote.health.lock().renewed = asked,
+        Renewal::Held => {
+            remote.health.lock().renewed = asked;
+            outages.end(&Dependency::lease());
+        }
         Renewal::Superseded => superseded(remote, 0),
         Renewal::Displaced(reason) => {
             if end(remote, Fatal::new(exit::DISPLACED, reason.as_str())) {
                 tracing::error!(reason, "this node has lost its place; it ends");
             }
         }
-        Renewal::Unanswered => {}
+        // A wire that is lost has said so.
+        Renewal::Unanswered if outages.has(&Dependency::wire()) => {}
+        Renewal::Unanswered => {
+            let renewed = remote.health.lock().renewed;
+            let unsure = remote.env.now().saturating_duration_since(renewed);
+            if unsure * 2 > Duration::from_millis(remote.settings.members.lease_ms) {
+                let for_ms = unsure.as_millis();
+                outages.begin(Dependency::lease(), format!("the bridge has not renewed it for {for_ms} ms"));
+            }
+        }
     }
 }
 
@@ -203,10 +222,9 @@ pub(super) async fn ping(remote: Arc<Remote>) {
             deaf
         };
         if deaf {
-            tracing::warn!(
-                timeout_ms = timeout.as_millis() as u64,
-                "the node does not hear its own inbox; subscribing anew"
-            );
+            let cause =
+                format!("the node's own pings were not heard for {} ms: it subscribes anew", timeout.as_millis());
+            remote.tasks.outages().begin(Dependency::inbox(), cause);
             remote.wire.reset();
             continue;
         }

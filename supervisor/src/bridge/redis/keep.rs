@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::Env;
 use crate::backoff::Backoff;
+use crate::outages::{Dependency, Outages};
 
 /// A connection that is made anew whenever it is lost.
 pub(super) trait Kept {
@@ -26,35 +27,36 @@ pub(super) struct Watched<'a> {
     /// It is not wanted any more.
     pub closed: &'a AtomicBool,
     pub backoff: Backoff,
+    /// What does not work without the connection, and where that is reported.
+    pub dependency: Dependency,
+    pub outages: &'a Outages,
     pub env: &'a Env,
 }
 
-/// Keeps a connection until it is not wanted any more; `what` it leads to is for the log lines.
-pub(super) async fn connected(what: &str, kept: &impl Kept) {
-    let Watched { url, broken, closed, backoff, env } = kept.watched();
+/// Keeps a connection until it is not wanted any more.
+pub(super) async fn connected(kept: &impl Kept) {
+    let Watched { url, broken, closed, backoff, env, dependency, outages } = kept.watched();
     loop {
         // It may have been lost while nobody kept it.
         if kept.is_connected() {
             broken.notified().await;
         }
-        let mut failures = 0;
-        while !kept.is_connected() {
-            if closed.load(Ordering::Acquire) {
-                return;
-            }
-            match kept.connect().await {
-                Ok(()) => tracing::info!(url, failures, "connected to the {what} again"),
-                Err(error) => {
-                    failures += 1;
-                    if failures == 1 {
-                        tracing::warn!(url, %error, "the {what} does not answer; trying again");
-                    }
-                    tokio::time::sleep(backoff.delay(failures, env)).await;
-                }
-            }
-        }
         if closed.load(Ordering::Acquire) {
             return;
         }
+        if kept.is_connected() {
+            continue;
+        }
+        let mut failures = 0;
+        outages.begin(dependency.clone(), format!("the connection to {url} was lost"));
+        while let Err(error) = kept.connect().await {
+            failures += 1;
+            outages.begin(dependency.clone(), format!("{url} does not answer: {error}"));
+            tokio::time::sleep(backoff.delay(failures, env)).await;
+            if closed.load(Ordering::Acquire) {
+                return;
+            }
+        }
+        outages.end(&dependency);
     }
 }

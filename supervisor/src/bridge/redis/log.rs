@@ -85,7 +85,8 @@ impl RedisLog {
         let (keys, grace) = (Keys::new(&settings.bridge.namespace), Duration::from_millis(settings.members.silent_ms));
         let readers = Readers::new(endpoint.clone(), backoff, env.clone(), settings.durable.readers);
         let registry = (keys.registry(), grace);
-        let link = Link::connect(endpoint.clone(), cluster.clone(), registry, backoff, env.clone()).await;
+        let outages = tasks.outages().clone();
+        let link = Link::connect(endpoint.clone(), cluster.clone(), registry, backoff, env.clone(), outages).await;
         let link = link.map_err(|words| endpoint.unreachable(words))?;
         tasks.restarted_anywhere(TaskName::of_node("log"), link.keeper());
         let (durability, known) = (settings.store.durability, Known::default());

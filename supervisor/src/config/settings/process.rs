@@ -14,6 +14,8 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// The address of the admin listener; empty: none.
     pub admin_listen: String,
+    /// Whether `/readyz` stays 200 while something does not work that other nodes depend on too.
+    pub ready_in_outage: bool,
     /// Threads that run actors; 0: one a core.
     pub arbiters: usize,
     /// A handler that blocks its thread for this long is named in the log.
@@ -28,6 +30,7 @@ impl Default for NodeConfig {
             name: "main".into(),
             data_dir: "data".into(),
             admin_listen: String::new(),
+            ready_in_outage: false,
             arbiters: 0,
             watchdog_ms: 1_000,
             blocking_threads: 0,

@@ -20,6 +20,7 @@ use super::scripts::telling::ARRIVE;
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::log::LogError;
+use crate::outages::{Dependency, Outages};
 
 /// Why a command has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +107,7 @@ struct Shared {
     closed: AtomicBool,
     /// How long nodes tell what a server has forgotten.
     grace: Duration,
+    outages: Outages,
 }
 
 #[derive(Clone)]
@@ -122,6 +124,7 @@ impl Link {
         (registry, grace): (String, Duration),
         backoff: Backoff,
         env: Env,
+        outages: Outages,
     ) -> Result<Self, String> {
         let shared = Arc::new(Shared {
             endpoint,
@@ -134,6 +137,7 @@ impl Link {
             broken: Notify::new(),
             closed: AtomicBool::new(false),
             grace,
+            outages,
         });
         let link = Self { shared };
         link.shared.connect().await.map_err(|e| Failed::of(&e).words())?;
@@ -145,7 +149,7 @@ impl Link {
         let shared = self.shared.clone();
         move || {
             let shared = shared.clone();
-            async move { keep::connected("log", &shared).await }.boxed()
+            async move { keep::connected(&shared).await }.boxed()
         }
     }
 
@@ -266,8 +270,9 @@ impl Shared {
 
 impl Kept for Arc<Shared> {
     fn watched(&self) -> Watched<'_> {
-        let Shared { endpoint, broken, closed, backoff, env, .. } = &**self;
-        Watched { url: endpoint.url(), broken, closed, backoff: *backoff, env }
+        let Shared { endpoint, broken, closed, backoff, env, outages, .. } = &**self;
+        let (url, dependency) = (endpoint.url(), Dependency::log(true));
+        Watched { url, broken, closed, backoff: *backoff, dependency, outages, env }
     }
 
     fn is_connected(&self) -> bool {
