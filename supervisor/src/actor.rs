@@ -48,7 +48,7 @@ pub trait Actor: Sized + 'static {
     ///
     /// # Errors
     /// What keeps the capability from starting. It is logged and tried again with backoff, and no other capability
-    /// waits for it.
+    /// waits for it. `Ok` with a transaction left open, or after a commit that failed, is such an error, too.
     fn share(settings: Self::Settings, start: &mut Start) -> impl Future<Output = Result<Self::Shared, StartError>>;
 
     /// Builds the state of one instance.

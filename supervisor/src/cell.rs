@@ -256,7 +256,11 @@ fn build<A: Actor>(
         loop {
             supervision.rest().await;
             let mut start = start();
-            let built = AssertUnwindSafe(A::start(&desk.shared, &mut start)).catch_unwind().await;
+            let building = async {
+                let built = A::start(&desk.shared, &mut start).await;
+                start.certain(built).await
+            };
+            let built = AssertUnwindSafe(building).catch_unwind().await;
             let error = match built {
                 Ok(Ok(actor)) => {
                     instance.set_up(true);

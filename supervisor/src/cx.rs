@@ -17,7 +17,7 @@ use crate::near::Near;
 use crate::progress::{Progress, Track};
 use crate::store::{Reads, Tx, TxError};
 use crate::trace::TraceContext;
-use crate::{Env, Fault, SendOptions, fail};
+use crate::{Env, Fault, SendOptions};
 
 /// The context of one message in one handler.
 pub struct Cx {
@@ -61,22 +61,18 @@ impl Cx {
     }
 
     /// The result of a handler, once everything is certain that its transactions have read: one that it has dropped may
-    /// have read what others had not committed yet. Success with a transaction left open is a failure.
+    /// have read what others had not committed yet. Success with writes that are lost is a failure.
     pub(crate) async fn certain<T, E>(&self, result: Result<T, Fault<E>>) -> Result<T, Fault<E>> {
         let Some(track) = &self.track else { return result };
         track.is_certain().await?;
-        match result {
-            Ok(_) if track.has_left_open() => Err(fail(
-                "the handler returned Ok with a transaction that it had neither committed nor rolled back, so its writes are \
-                 lost: end it with tx.commit() or tx.rollback()",
-            )),
-            result => result,
-        }
+        let reply = result?;
+        track.confirm()?;
+        Ok(reply)
     }
 
-    /// Whether the handler has dropped a transaction without saying how it ends.
-    pub(crate) fn has_left_open(&self) -> bool {
-        self.track.as_ref().is_some_and(Track::has_left_open)
+    /// Whether the state of the handler's instance may be ahead of the database.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.track.as_ref().is_some_and(Track::is_ahead)
     }
 
     /// Whether the handler's commit has found that another copy of the durable message has its effect.
@@ -185,7 +181,8 @@ impl Cx {
                 return Err(error);
             }
         };
-        match tx.commit().await {
+        // The handler hears how it ends, and may go on without the event.
+        match tx.try_commit().await {
             Ok(()) => Ok(id),
             Err(TxError::CommitUnanswered(_)) => Err(SendError::Unknown { id }),
             Err(error) => Err(not_stored(error)),

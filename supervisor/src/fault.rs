@@ -33,8 +33,7 @@ pub fn fail<E>(reason: impl fmt::Display) -> Fault<E> {
 
 impl<E> From<sea_orm::DbErr> for Fault<E> {
     fn from(error: sea_orm::DbErr) -> Self {
-        let kind = if outcome::is_away(&error) { FailureKind::Unavailable } else { FailureKind::Database };
-        Self::Failed(Failure { kind, detail: error.to_string() })
+        Self::Failed(Failure { kind: outcome::failure_kind(&error), detail: error.to_string() })
     }
 }
 

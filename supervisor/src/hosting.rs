@@ -211,7 +211,9 @@ impl<A: Actor> Rising<A> {
             }
             let _ = self.context.database.set(database);
         }
-        A::share(self.settings.clone(), &mut self.start_maker(timers)()).await
+        let mut start = self.start_maker(timers)();
+        let shared = A::share(self.settings.clone(), &mut start).await;
+        start.certain(shared).await
     }
 
     async fn open_database(&self, schema: &Schema) -> Result<Database, crate::store::DatabaseError> {
@@ -220,7 +222,7 @@ impl<A: Actor> Rising<A> {
 
     fn start_maker(&self, timers: &Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Arc<dyn Fn() -> Start + Send + Sync> {
         let (context, timers) = (self.context.clone(), timers.clone());
-        Arc::new(move || Start { context: context.clone(), timers: timers.clone() })
+        Arc::new(move || Start::new(context.clone(), timers.clone()))
     }
 }
 

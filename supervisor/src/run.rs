@@ -235,7 +235,7 @@ fn conclude<A: Actor, T, E: Display>(
             let error = truth(fault, progress);
             watch.answered(Some(&error));
             // A commit that failed, or was forgotten, may have left the state ahead of the database.
-            let ahead = progress == Progress::Committing || cx.has_left_open() || matches!(error, AskError::Unknown(_));
+            let ahead = progress == Progress::Committing || cx.is_ahead() || matches!(error, AskError::Unknown(_));
             (!ahead, Err(error))
         }
         End::Panicked(what) => {

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use essaim_contract::Never;
+
 use crate::client::Client;
 use crate::context::Context;
 use crate::exit::Fatal;
@@ -16,6 +18,8 @@ use crate::{Env, Fault};
 pub struct Start {
     pub(crate) context: Arc<Context>,
     pub(crate) timers: Arc<Mutex<Vec<(&'static str, Duration)>>>,
+    /// Follows what this start writes.
+    track: Track,
 }
 
 /// What keeps a capability from starting; shown to its operator.
@@ -72,13 +76,26 @@ impl<E: std::fmt::Display> From<Fault<E>> for StartError {
 }
 
 impl Start {
+    pub(crate) fn new(context: Arc<Context>, timers: Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Self {
+        Self { context, timers, track: Track::default() }
+    }
+
+    /// What a start has built, once everything is certain that its transactions have read. Success with writes that are
+    /// lost is a failure.
+    pub(crate) async fn certain<T>(&self, built: Result<T, StartError>) -> Result<T, StartError> {
+        let built = built?;
+        self.track.is_certain().await?;
+        self.track.confirm::<Never>()?;
+        Ok(built)
+    }
+
     /// Begins a transaction of the capability's database.
     ///
     /// # Errors
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
-        Ok(database.begin(None, Track::default()).await?.beside(self.context.near()))
+        Ok(database.begin(None, self.track.clone()).await?.beside(self.context.near()))
     }
 
     /// The capability's database, for reads outside a transaction.
@@ -105,7 +122,7 @@ impl Start {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StartError> {
-        self.context.blocking.run::<T, essaim_contract::Never>(work).await.map_err(Into::into)
+        self.context.blocking.run::<T, Never>(work).await.map_err(Into::into)
     }
 
     /// Runs a task that the capability cannot do without, such as a server, on this thread. If it panics, or ends with a

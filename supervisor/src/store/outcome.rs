@@ -1,5 +1,6 @@
 //! What an error of a database proves.
 
+use essaim_contract::FailureKind;
 use sea_orm::sqlx::Error;
 use sea_orm::sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sea_orm::sqlx::sqlite::SqliteError;
@@ -54,6 +55,11 @@ pub(crate) fn is_away(error: &DbErr) -> bool {
         }
         _ => false,
     }
+}
+
+/// The kind of failure that an error makes of a handler.
+pub(crate) fn failure_kind(error: &DbErr) -> FailureKind {
+    if is_away(error) { FailureKind::Unavailable } else { FailureKind::Database }
 }
 
 /// The primary result code of an error of SQLite.

@@ -14,19 +14,21 @@ use super::durable::inbox::{self, Mark};
 use super::group::NotCommitted;
 use super::lanes::Lanes;
 use super::lease::{AtWork, Lease};
+use super::outcome;
 use super::outdated::Outdated;
 use super::sql::StatementKind;
 use super::trouble::{Trouble, refusal};
 use crate::SendOptions;
 use crate::durable::enclosure::{Doubt, Enclosure};
 use crate::near::Near;
-use crate::progress::{Progress, Track};
+use crate::progress::{LastCommit, Progress, Track};
 use crate::{Cx, Fault, crash};
 
 /// A transaction of the capability's own database; rolled back unless [`Tx::commit`] is called.
 ///
 /// A handler that returns `Ok` has committed or rolled back each of its transactions: one that it has only dropped is a
 /// failure of the handler, since its writes are lost. One in which a statement has failed is over, and may be dropped.
+/// So is `Ok` after a commit that has failed, unless a later one has done what it was to do. The same holds for a start.
 ///
 /// It borrows the handler's [`Cx`], so a handler cannot ask while it holds one: waits come before the transaction. It
 /// has a time limit (`store.transaction_limit_ms`), after which statements and the commit fail. The commit also fails once
@@ -170,7 +172,19 @@ impl<'cx> Tx<'cx> {
     ///
     /// # Errors
     /// [`TxError::Database`] if surely nothing was committed, [`TxError::CommitUnanswered`] if that is not known.
-    pub async fn commit(mut self) -> Result<(), TxError> {
+    pub async fn commit(self) -> Result<(), TxError> {
+        let track = self.progress.clone();
+        track.set_commit(LastCommit::Unanswered);
+        let committed = self.try_commit().await;
+        track.set_commit(match &committed {
+            Ok(()) | Err(TxError::Repeated) => LastCommit::Done,
+            Err(error) => error.failure().map_or(LastCommit::Unanswered, LastCommit::Refused),
+        });
+        committed
+    }
+
+    /// As [`Tx::commit`], for a transaction without which its handler may succeed.
+    pub(crate) async fn try_commit(mut self) -> Result<(), TxError> {
         self.ended = true;
         let state = self.state.get_mut();
         if let Some(failed) = &state.failed {
@@ -335,15 +349,21 @@ impl ConnectionTrait for Tx<'_> {
     }
 }
 
+impl TxError {
+    /// The failure of a handler for which nothing was committed, if that is sure.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        let kind = match self {
+            Self::CommitUnanswered(_) => return None,
+            Self::Fenced => FailureKind::Unavailable,
+            Self::Database(error) => outcome::failure_kind(error),
+            Self::NoDatabase | Self::Second | Self::Repeated => FailureKind::Database,
+        };
+        Some(Failure { kind, detail: self.to_string() })
+    }
+}
+
 impl<E> From<TxError> for Fault<E> {
     fn from(error: TxError) -> Self {
-        match error {
-            TxError::CommitUnanswered(_) => Self::Unknown(Unknown::CommitUnanswered),
-            TxError::Database(e) => e.into(),
-            e @ TxError::Fenced => Self::Failed(Failure { kind: FailureKind::Unavailable, detail: e.to_string() }),
-            e @ (TxError::NoDatabase | TxError::Second | TxError::Repeated) => {
-                Self::Failed(Failure { kind: FailureKind::Database, detail: e.to_string() })
-            }
-        }
+        error.failure().map_or(Self::Unknown(Unknown::CommitUnanswered), Self::Failed)
     }
 }
