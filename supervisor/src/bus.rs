@@ -23,6 +23,7 @@ use crate::host::Host;
 use crate::idhash::IdHasher;
 use crate::near::Near;
 use crate::remote::{Outgoing, RawAnswer, Remote};
+use crate::status::others;
 use crate::task::Tasks;
 use crate::trace::TraceContext;
 use crate::watchdog::Watchdog;
@@ -158,7 +159,7 @@ impl Bus {
 
     /// Whether a live node, this one or another, takes asks for a capability now.
     pub fn reaches(&self, capability: &str) -> bool {
-        self.host(capability).is_some_and(|h| h.supervision.admits().is_ok())
+        self.host(capability).is_some_and(|h| h.supervision.admits().is_ok() && h.startup.is_done())
             || self.remote.get().is_some_and(|r| r.members().reach(capability))
     }
 
@@ -219,11 +220,14 @@ impl Bus {
 
     /// Answers an ask that came over the wire; the answer must be awaited on an arbiter.
     pub fn answer(
-        &self,
+        self: &Arc<Self>,
         name: &str,
         body: &[u8],
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+        if name == others::NAME {
+            return Ok(others::answer(self.clone()));
+        }
         if let Some(host) = operations::capability_of(name).and_then(|capability| self.host(capability)) {
             return operations::answer(self, host, body, call);
         }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::bus::Bus;
 use crate::durable::outbox::Outbox;
 use crate::near::Near;
+use crate::startup::Startup;
 use crate::store::Database;
 use crate::{Env, Fault};
 
@@ -19,6 +20,7 @@ pub(crate) struct Context {
     /// Whether it answers or applies messages, so that somebody may wait for it.
     pub is_asked: bool,
     pub bus: Arc<Bus>,
+    pub startup: Startup,
     pub database: OnceLock<Database>,
     /// The way out for what its handlers send; there once its database is, if it has one.
     pub outbox: OnceLock<Arc<Outbox>>,

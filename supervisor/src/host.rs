@@ -20,6 +20,7 @@ use crate::mailbox::{Delivery, Enclosed, Envelope, HereEnvelope, Mailbox};
 use crate::nearby;
 use crate::slot::{GivenUp, Slot};
 use crate::span::is_observed;
+use crate::startup::Startup;
 use crate::store::Database;
 use crate::tree::Supervision;
 
@@ -30,6 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub(crate) struct Host {
     pub name: Arc<str>,
     pub supervision: Supervision,
+    pub startup: Startup,
     asks: &'static [&'static str],
     /// Whether only one live node may host it.
     exclusive: bool,
@@ -87,6 +89,7 @@ impl Host {
         Self {
             name,
             supervision,
+            startup: Startup::default(),
             asks,
             exclusive: false,
             entries,

@@ -131,6 +131,7 @@ impl<A: Actor> Plan for PlanOf<A> {
             asks: A::ASKS,
             is_asked: host.entries().iter().any(|e| matches!(e.kind, Kind::Ask(_) | Kind::Durable(..))),
             bus: ground.bus.clone(),
+            startup: host.startup.clone(),
             database: OnceLock::new(),
             outbox: OnceLock::new(),
             blocking: ground.blocking.clone(),

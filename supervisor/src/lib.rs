@@ -28,6 +28,9 @@ pub use durable::schedule::{Missed, Schedule};
 mod start;
 pub use start::{Start, StartError};
 
+mod startup;
+pub use startup::StartupWork;
+
 mod fault;
 pub use fault::{Fault, fail, reject};
 

@@ -36,7 +36,8 @@ impl Readiness {
 fn not_running(host: &Host) -> Option<String> {
     let name = &host.name;
     match host.supervision.health() {
-        Health::Running => None,
+        Health::Running if host.startup.is_done() => None,
+        Health::Running => Some(format!("`{name}` has start-up work to do: {}", host.startup.pending().join(", "))),
         Health::Starting { reason } if reason.is_empty() => Some(format!("`{name}` is starting")),
         Health::Starting { reason } => Some(format!("`{name}` has not started: {reason}")),
         Health::Failed { reason } => Some(format!("`{name}` has failed: {reason}")),

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::exit::Fatal;
 use crate::near::Near;
 use crate::progress::Track;
+use crate::startup::StartupWork;
 use crate::store::{Reads, Tx, TxError};
 use crate::task::TaskName;
 use crate::{Env, Fault};
@@ -129,6 +130,13 @@ impl Start {
     /// reason, the node ends.
     pub fn task(&self, name: &'static str, work: impl Future<Output = Result<(), String>> + 'static) {
         self.context.bus.tasks.vital(TaskName::of(name, &self.context.capability), work);
+    }
+
+    /// Begins work that the capability has to do once it is up and before others should use it, such as making its first
+    /// account. Until it is done, or dropped, this node is not ready and other nodes do not ask the capability here; for
+    /// [`Actor::share`](crate::Actor::share), whose timers can do it.
+    pub fn startup_work(&self, name: &'static str) -> StartupWork {
+        self.context.startup.begin(name)
     }
 
     /// A client for callers outside handlers. That of an actor which answers messages asks only whom the actor declares in

@@ -1,10 +1,15 @@
-//! How this node is, for whoever operates it: what `/status` of the admin listener and of the gateway show.
+//! Status: what `/status` of the admin listener and of the gateway show of a node, and of the others as they see themselves.
+//!
+//! # Layout
+//! - `others`: what the other nodes report of themselves.
+
+pub(crate) mod others;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -51,7 +56,7 @@ pub struct NodeStatus {
     pub unreadable_frames: u64,
     /// The runtime's own tasks.
     pub tasks: Vec<TaskStatus>,
-    /// The other nodes.
+    /// The other nodes, as this one hears them, each with its own report.
     pub members: Vec<MemberStatus>,
 }
 
@@ -82,7 +87,15 @@ pub struct CapabilityStatus {
 }
 
 impl NodeStatus {
+    /// This node's status with the others' own reports.
     pub(crate) async fn of(bus: &Bus) -> Self {
+        let (mut own, members) = join(Self::own(bus), others::reports(bus)).await;
+        own.members = members;
+        own
+    }
+
+    /// This node's status without the others.
+    async fn own(bus: &Bus) -> Self {
         let now = bus.env.now();
         // All at once: a log or a server that is silent is waited for once.
         let asked = bus.hosts().iter().map(async |host| (host.name.to_string(), capability(bus, host).await));
@@ -102,7 +115,7 @@ impl NodeStatus {
             blocked_arbiters: bus.watchdog.blocked(),
             unreadable_frames: remote.map_or(0, |r| r.unreadable()),
             tasks: bus.tasks.status(),
-            members: remote.map_or_else(Vec::new, |r| r.members().status(now)),
+            members: Vec::new(),
         }
     }
 }

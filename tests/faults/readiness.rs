@@ -1,7 +1,7 @@
-//! Readiness while something that a node depends on does not work: `/readyz` says what and why, the log says it once when it
+//! Readiness at a first start, and while something that a node depends on does not work: `/readyz` says what and why, the log says it once when it
 //! begins and once when it ends, and `/livez` does not care.
 
-use crate::support::{Api, Cluster, ClusterNode, Redis, eventually};
+use crate::support::{Api, Cluster, ClusterNode, Redis, essaim, eventually};
 
 /// What a node writes when an outage begins and when it ends.
 const LINES: [&str; 4] =
@@ -65,4 +65,63 @@ fn a_node_without_its_redis_says_so_until_it_is_back() {
         assert_eq!(counted, LINES.map(|line| (line, 1)), "`{}` tells each once", node.name());
     }
     cluster.stop();
+}
+
+#[test]
+fn a_gateway_is_ready_once_the_first_admin_can_log_in() {
+    let redis = Redis::start();
+    for cluster in [Cluster::single(), Cluster::of("config/split.toml").over(&redis)] {
+        // Starting waits for the gateways' `/readyz` and for nothing else.
+        let mut cluster = cluster.start();
+        cluster.admin().get("/users").is(200);
+        cluster.nodes().for_each(|node| is_well(&node.admin()));
+        cluster.stop();
+    }
+}
+
+#[test]
+fn every_node_tells_how_every_other_one_is() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml").over(&redis).start();
+    let (api, admin) = (cluster.api(), cluster.admin());
+    let report = |status: &crate::support::Answer, node: &str| {
+        let members = status["members"].as_array().expect("members are listed").iter();
+        members.clone().find(|member| member["node"] == node).expect("the node is a member")["report"].clone()
+    };
+    for node in cluster.nodes() {
+        let (status, own) = (node.admin().get("/status").is(200), node.name().to_string());
+        for (other, capability) in [("identity", "users"), ("shop", "orders")] {
+            if other != own {
+                let report = report(&status, other);
+                let shown = &report["capabilities"][capability];
+                assert_eq!((&shown["panics"], &shown["durable"]["dead"]), (&0.into(), &0.into()), "{report}");
+                assert!(
+                    shown["database"]["place"].as_str().is_some_and(|place| place.contains(capability)),
+                    "{report}"
+                );
+            }
+        }
+    }
+    // Inside of other nodes is for admins too.
+    let stranger = report(&api.get("/status").is(200), "shop");
+    assert!(
+        stranger["capabilities"]["orders"]["state"] == "running" && stranger.get("reasons").is_none(),
+        "{stranger}"
+    );
+    assert!(stranger["capabilities"]["orders"].get("database").is_none(), "{stranger}");
+    let told = eventually("a status that is not the stranger's", || {
+        let told = report(&admin.get("/status").is(200), "shop");
+        told.get("reasons").is_some().then_some(told)
+    });
+    assert!(told["capabilities"]["orders"]["database"]["place"].is_string(), "{told}");
+    // One that does not answer is named, with why, and keeps nobody waiting for the others.
+    cluster.node("shop").pause();
+    let url = cluster.node("front").admin().base().to_string();
+    let shown = eventually("the node that does not answer", || {
+        let output = essaim().args(["status", "--url", &url]).output().expect("essaim runs");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        shown.contains("gives no report").then_some(shown)
+    });
+    assert!(shown.contains("shop") && shown.contains("users.sqlite3"), "{shown}");
+    cluster.node("shop").resume();
 }

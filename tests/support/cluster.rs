@@ -17,9 +17,6 @@ const BINARY: &str = env!("CARGO_BIN_EXE_essaim");
 /// What a node says when all that it hosts is up.
 const READY: &str = "ready: every capability of this node runs";
 
-/// What the node says that made the first administrator, once somebody can log in as them.
-const ADMIN_MADE: &str = "the first admin was made";
-
 /// A command of the binary under test, without what the environment of the tests might tell it.
 pub fn essaim() -> Command {
     clean(Command::new(BINARY))
@@ -64,7 +61,6 @@ pub struct ClusterNode {
     address: String,
     admin_port: u16,
     gateway_port: Option<u16>,
-    hosts_auth: bool,
     namespace: Option<String>,
     process: Option<Process>,
     data: Scratch,
@@ -191,10 +187,6 @@ impl ClusterBuilder {
         let present = |node: &&mut ClusterNode| !self.absent.contains(&node.name);
         nodes.iter_mut().filter(present).for_each(ClusterNode::start);
         nodes.iter_mut().filter(present).for_each(|n| n.wait_until_ready());
-        if nodes.iter().any(|n| n.hosts_auth && n.process.is_some()) {
-            let made = |n: &ClusterNode| n.process.as_ref().is_some_and(|p| p.has_line(ADMIN_MADE));
-            eventually("the first administrator", || nodes.iter().any(made).then_some(()));
-        }
         Cluster { nodes }
     }
 
@@ -224,14 +216,13 @@ impl ClusterBuilder {
         let namespace = far.map(|far| far.namespace.clone());
         arguments.extend(["--data-dir".to_string(), data.path().display().to_string()]);
         arguments.extend(settings.into_iter().flat_map(|s| ["--set".to_string(), s]));
-        let (name, hosts_auth) = (name.to_string(), hosts("auth"));
+        let name = name.to_string();
         ClusterNode {
             name,
             arguments,
             address,
             admin_port,
             gateway_port,
-            hosts_auth,
             namespace,
             process: None,
             data,

@@ -1,6 +1,5 @@
 //! The actor, and what its instances share.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,14 +11,15 @@ use essaim_supervisor::{Actor, Cx, Env, Fault, Handle, Handles, Start, StartErro
 use essaim_users_contract::{Role, UserDeleted, Users};
 use serde_json::{Value, json};
 
+use crate::first_admin::{self, FirstAdmin};
 use crate::keys::{self, Ring};
 use crate::password::Hasher;
 use crate::settings::AuthSettings;
-use crate::{first_admin, store, sweep};
+use crate::{store, sweep};
 
 const KEYS: &str = "keys";
 const SWEEP: &str = "sweep";
-const FIRST_ADMIN: &str = "first-admin";
+pub(crate) const FIRST_ADMIN: &str = "first-admin";
 
 /// Answers the contract of `auth`.
 #[derive(Debug)]
@@ -31,9 +31,7 @@ pub struct AuthActor {
 pub struct AuthShared {
     pub(crate) settings: AuthSettings,
     pub(crate) hasher: Hasher,
-    pub(crate) first_admin_done: AtomicBool,
-    /// Whether it was said why the first admin cannot be made.
-    pub(crate) first_admin_refused: AtomicBool,
+    pub(crate) first_admin: FirstAdmin,
     /// Up to which user id the sweep has come.
     pub(crate) swept: Mutex<String>,
     ring: RwLock<Arc<Ring>>,
@@ -61,6 +59,7 @@ impl Actor for AuthActor {
         let hasher = start.blocking(move || Hasher::new(&argon2, &hasher_env)).await??;
         let tx = start.begin().await?;
         let ring = keys::keep(&tx, &settings, &env).await?;
+        let has_admin = store::first_admin::read(&tx).await?.is_some_and(|row| row.done_at.is_some());
         tx.commit().await?;
         let every = |seconds: u32| Duration::from_secs(seconds.into());
         start.every(KEYS, every(settings.keys.refresh_seconds));
@@ -69,8 +68,7 @@ impl Actor for AuthActor {
         Ok(Arc::new(AuthShared {
             settings,
             hasher,
-            first_admin_done: AtomicBool::new(false),
-            first_admin_refused: AtomicBool::new(false),
+            first_admin: FirstAdmin::begin(!has_admin, start),
             swept: Mutex::default(),
             ring: RwLock::new(Arc::new(ring)),
             env,

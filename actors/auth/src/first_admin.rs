@@ -14,22 +14,44 @@
 //! be admin.
 
 use std::io::Write;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use essaim_auth_contract::Secret;
 use essaim_supervisor::contract::AskError;
-use essaim_supervisor::{Cx, Fault, fail};
+use essaim_supervisor::{Cx, Fault, Start, StartupWork, fail};
 use essaim_users_contract::{CreateUser, CreateUserError, GetUser, HasAdmin, Role};
 
-use crate::actor::AuthShared;
+use crate::actor::{AuthShared, FIRST_ADMIN};
 use crate::password;
 use crate::store::{credentials, first_admin as store};
 
 const NAME: &str = "Administrator";
 
+/// How far this node has come with the first admin.
+pub(crate) struct FirstAdmin {
+    is_made: AtomicBool,
+    /// Whether it was said why it cannot be made.
+    was_refused: AtomicBool,
+    /// Begun where there may be none yet: nobody could log in as one.
+    startup: Option<StartupWork>,
+}
+
+impl FirstAdmin {
+    pub fn begin(may_be_missing: bool, start: &Start) -> Self {
+        let startup = may_be_missing.then(|| start.startup_work(FIRST_ADMIN));
+        Self { is_made: AtomicBool::new(false), was_refused: AtomicBool::new(false), startup }
+    }
+
+    fn made(&self) {
+        self.is_made.store(true, Relaxed);
+        self.startup.iter().for_each(StartupWork::done);
+    }
+}
+
 /// Makes the first admin, as far as it can be made now.
 pub(crate) async fn make(shared: &AuthShared, cx: &mut Cx) -> Result<(), Fault> {
-    if shared.first_admin_done.load(Relaxed) {
+    if shared.first_admin.is_made.load(Relaxed) {
         return Ok(());
     }
     let Some(user_id) = begun(shared, cx).await? else { return Ok(()) };
@@ -53,7 +75,7 @@ pub(crate) async fn make(shared: &AuthShared, cx: &mut Cx) -> Result<(), Fault> 
     } else {
         tx.rollback().await?;
     }
-    shared.first_admin_done.store(true, Relaxed);
+    shared.first_admin.made();
     Ok(())
 }
 
@@ -75,7 +97,7 @@ async fn begun(shared: &AuthShared, cx: &mut Cx) -> Result<Option<String>, Fault
     let pending = row.filter(|row| row.done_at.is_none()).map(|row| row.user_id);
     if pending.is_none() {
         tracing::debug!("no first admin is needed");
-        shared.first_admin_done.store(true, Relaxed);
+        shared.first_admin.made();
     }
     Ok(pending)
 }
@@ -95,7 +117,9 @@ async fn created(shared: &AuthShared, cx: &Cx, user_id: &str) -> Result<Option<S
             Ok(cx.ask(GetUser { id: user_id.to_owned() }).await?.map(|user| user.email))
         }
         Err(AskError::Rejected(reason)) => {
-            if !shared.first_admin_refused.swap(true, Relaxed) {
+            if !shared.first_admin.was_refused.swap(true, Relaxed) {
+                // Others need not wait for what an operator has to mend.
+                shared.first_admin.startup.iter().for_each(StartupWork::done);
                 let email = &shared.settings.first_admin.email;
                 tracing::error!(email, %reason, "the first admin cannot be made; set another auth.first_admin.email");
             }

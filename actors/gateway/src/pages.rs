@@ -72,25 +72,38 @@ async fn readyz(front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
 
 /// Shows how the nodes of the cluster and their capabilities are.
 ///
-/// This gateway's node tells of itself, and how it hears the others. Only admins are told where databases are, why a
-/// capability is not running or a task has panicked, and its own figures.
+/// This gateway's node tells of itself, how it hears the others, and what they report of themselves. Only admins are told
+/// where databases are, why something does not work or a task has panicked, and the capabilities' own figures.
 #[utoipa::path(get, path = "/status", responses(
     (status = 200, description = "The cluster, as this gateway sees it", content_type = "application/json", body = Object),
 ))]
 async fn status(caller: Caller, front: Data<Arc<Front>>) -> Json<Value> {
     let mut status = front.status().await;
     if caller.require_role("admin").is_err() {
-        let capabilities = status["capabilities"].as_object_mut();
-        for capability in capabilities.into_iter().flat_map(|all| all.values_mut()).filter_map(Value::as_object_mut) {
-            for inside in ["database", "reason", "figures"] {
-                capability.remove(inside);
-            }
-        }
-        for task in status["tasks"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-            task.remove("last_panic");
-        }
+        hide_inside(&mut status);
     }
     Json(status)
+}
+
+/// Takes out of a status what admins alone are told.
+fn hide_inside(status: &mut Value) {
+    let remove = |of: &mut Value, inside: &[&str]| {
+        inside.iter().for_each(|key| drop(of.as_object_mut().and_then(|map| map.remove(*key))));
+    };
+    remove(status, &["reasons"]);
+    let capabilities = status["capabilities"].as_object_mut().into_iter().flat_map(|all| all.values_mut());
+    capabilities.for_each(|capability| remove(capability, &["database", "reason", "figures"]));
+    let listed = |status: &'_ mut Value, list: &str, each: &dyn Fn(&mut Value)| {
+        status[list].as_array_mut().into_iter().flatten().for_each(each);
+    };
+    listed(status, "tasks", &|task| remove(task, &["last_panic"]));
+    listed(status, "outages", &|outage| remove(outage, &["cause"]));
+    listed(status, "members", &|member| {
+        remove(member, &["problem"]);
+        if member["report"].is_object() {
+            hide_inside(&mut member["report"]);
+        }
+    });
 }
 
 /// The gateway's own figures.

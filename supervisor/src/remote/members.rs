@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use essaim_contract::NotDelivered;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::frame::{Beat, Header, HostBeat, NodeState};
@@ -77,8 +78,12 @@ pub struct MemberStatus {
     pub state: NodeState,
     /// Milliseconds since it was last heard.
     pub heard_ms_ago: u64,
-    /// What it hosts.
+    /// What it hosts, as its heartbeats tell.
     pub capabilities: BTreeMap<String, MemberCapability>,
+    /// What it reports of itself when it is asked: the same as its own `/status`, without its members.
+    pub report: Option<Value>,
+    /// Why there is no report.
+    pub problem: Option<String>,
 }
 
 /// A capability of another node as `/status` shows it.
@@ -253,10 +258,6 @@ impl Members {
         self.read().values().any(takes_asks)
     }
 
-    pub fn status(&self, now: Instant) -> Vec<MemberStatus> {
-        self.all().iter().map(|p| p.status(now)).collect()
-    }
-
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Arc<Peer>>> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -317,7 +318,8 @@ impl Peer {
         able.then(|| host.load.saturating_add(self.outstanding.load(Ordering::Relaxed)))
     }
 
-    fn status(&self, now: Instant) -> MemberStatus {
+    /// The node as its heartbeats show it.
+    pub fn status(&self, now: Instant) -> MemberStatus {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let capabilities = heard.beat.capabilities.iter().map(|(name, h)| {
             let HostBeat { running, load, limit, instances, up, restarts, .. } = *h;
@@ -330,6 +332,8 @@ impl Peer {
             state: heard.beat.state,
             heard_ms_ago: now.saturating_duration_since(heard.at).as_millis() as u64,
             capabilities: capabilities.collect(),
+            report: None,
+            problem: None,
         }
     }
 }

@@ -207,7 +207,7 @@ impl Remote {
                     continue;
                 }
             };
-            let error = match self.attempt(&peer, &outgoing).await {
+            let error = match self.ask_node(&peer, &outgoing).await {
                 Err(error) => error,
                 reply => return reply,
             };
@@ -251,7 +251,8 @@ impl Remote {
         true
     }
 
-    async fn attempt(&self, peer: &Arc<Peer>, outgoing: &Outgoing) -> RawAnswer {
+    /// Asks one node, once.
+    pub async fn ask_node(&self, peer: &Arc<Peer>, outgoing: &Outgoing) -> RawAnswer {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(Slot::new());
         let bytes = self.encode_ask(id, outgoing).map_err(AskError::NotDelivered)?;

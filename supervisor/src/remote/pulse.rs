@@ -129,8 +129,15 @@ pub(super) fn beat_on_changes(remote: &Arc<Remote>) {
 }
 
 async fn beat_as_it_changes(remote: Arc<Remote>, host: Arc<Host>) {
-    let mut health = host.supervision.watch();
-    while health.changed().await.is_ok() {
+    let (mut health, mut startup) = (host.supervision.watch(), host.startup.watch());
+    loop {
+        let changed = tokio::select! {
+            changed = health.changed() => changed,
+            changed = startup.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
         beat_now(&remote, false);
     }
 }
@@ -267,7 +274,7 @@ impl Remote {
 
 fn host_beat(host: &Arc<Host>) -> HostBeat {
     HostBeat {
-        running: host.supervision.health() == CapabilityHealth::Running,
+        running: host.supervision.health() == CapabilityHealth::Running && host.startup.is_done(),
         load: host.admitted(),
         limit: host.limit(),
         instances: host.instances().len() as u32,

@@ -1,0 +1,320 @@
+//! What is shown of a status, and how.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::super::print::{columns, short, span};
+
+/// What the table shows of the node that answers.
+#[derive(Deserialize)]
+pub struct Node {
+    node: String,
+    epoch: Option<u64>,
+    version: String,
+    uptime_ms: u64,
+    draining: bool,
+    /// Why it is not well. A gateway tells admins alone.
+    #[serde(default)]
+    reasons: Vec<String>,
+    capabilities: BTreeMap<String, Capability>,
+    /// A node of an earlier version does not tell.
+    #[serde(default)]
+    tasks: Vec<Task>,
+    #[serde(default)]
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    name: String,
+    owner: String,
+    state: String,
+    restarts: u64,
+    /// A gateway tells admins alone.
+    #[serde(default)]
+    last_panic: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Capability {
+    state: String,
+    #[serde(default)]
+    reason: String,
+    instances: u64,
+    up: u64,
+    admitted: u64,
+    limit: u64,
+    restarts: u64,
+    panics: u64,
+    durable: Option<Durable>,
+    /// A gateway tells admins alone.
+    database: Option<Database>,
+}
+
+#[derive(Deserialize)]
+struct Durable {
+    waiting: u64,
+    parked: u64,
+    dead: u64,
+    outbox: u64,
+    /// A node of an earlier version does not tell.
+    ledger: Option<Ledger>,
+}
+
+#[derive(Deserialize)]
+struct Ledger {
+    appended: u64,
+    handled: u64,
+    duplicates: u64,
+    died: u64,
+    expired: u64,
+    in_flight: u64,
+    difference: i64,
+    balances: bool,
+    approximate: bool,
+}
+
+#[derive(Deserialize)]
+struct Database {
+    place: String,
+    problem: Option<String>,
+}
+
+/// Another node: as the one that answers hears it, and its own report.
+#[derive(Deserialize)]
+struct Member {
+    node: String,
+    epoch: u64,
+    version: String,
+    state: String,
+    heard_ms_ago: u64,
+    capabilities: BTreeMap<String, MemberCapability>,
+    report: Option<Node>,
+    /// Why there is no report. A node of an earlier version does not tell.
+    problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct MemberCapability {
+    running: bool,
+    load: u64,
+    limit: u64,
+    instances: u64,
+    up: u64,
+    restarts: u64,
+}
+
+/// The cluster as a table.
+pub fn table(node: &Node) -> String {
+    let epoch = node.epoch.map_or("-".into(), |e| e.to_string());
+    let seen = format!("up {}", span(node.uptime_ms));
+    let mut nodes = vec![[node.node.clone(), epoch, node.version.clone(), state(node).into(), seen]];
+    let mut capabilities = rows(node);
+    for member in &node.members {
+        let seen = format!("heard {} ago", span(member.heard_ms_ago));
+        let (name, epoch) = (member.node.clone(), member.epoch.to_string());
+        let own = member.report.as_ref().map_or(member.state.clone(), |report| state(report).into());
+        nodes.push([name, epoch, member.version.clone(), own, seen]);
+        match &member.report {
+            Some(report) => capabilities.extend(rows(report)),
+            None => capabilities.extend(rows_as_heard(member)),
+        }
+    }
+    nodes.sort();
+    nodes.insert(0, ["NODE", "EPOCH", "VERSION", "STATE", "SEEN"].map(String::from));
+    capabilities.sort();
+    let heading =
+        ["CAPABILITY", "NODE", "STATE", "INSTANCES", "BUSY", "RESTARTS", "PANICS", "WAITING", "DEAD", "DATABASE"];
+    capabilities.insert(0, heading.map(String::from));
+    let (nodes, capabilities) = (columns(&nodes), columns(&capabilities));
+    format!("{nodes}\n{capabilities}{}{}{}", reasons(node), messages(node), tasks(node))
+}
+
+/// The reports of all nodes that give one.
+fn reports(node: &Node) -> impl Iterator<Item = &Node> {
+    std::iter::once(node).chain(node.members.iter().filter_map(|member| member.report.as_ref()))
+}
+
+fn state(node: &Node) -> &'static str {
+    let is_up = node.capabilities.values().all(|c| c.state == "running");
+    let is_down = |task: &Task| task.state == "panicked";
+    match () {
+        () if node.draining => "draining",
+        () if is_up && node.reasons.is_empty() && !node.tasks.iter().any(is_down) => "ready",
+        () => "not ready",
+    }
+}
+
+/// The capabilities of a node that tells of itself.
+fn rows(node: &Node) -> Vec<[String; 10]> {
+    let row = |(name, c): (&String, &Capability)| {
+        [
+            name.clone(),
+            node.node.clone(),
+            if c.reason.is_empty() { c.state.clone() } else { format!("{}: {}", c.state, short(&c.reason)) },
+            format!("{}/{}", c.up, c.instances),
+            format!("{}/{}", c.admitted, c.limit),
+            c.restarts.to_string(),
+            c.panics.to_string(),
+            c.durable.as_ref().map_or("-".into(), |d| (d.waiting + d.parked + d.outbox).to_string()),
+            c.durable.as_ref().map_or("-".into(), |d| d.dead.to_string()),
+            c.database.as_ref().map_or("-".into(), database),
+        ]
+    };
+    node.capabilities.iter().map(row).collect()
+}
+
+/// The capabilities of a node that gives no report: its heartbeats do not tell the rest.
+fn rows_as_heard(member: &Member) -> Vec<[String; 10]> {
+    let row = |(name, c): (&String, &MemberCapability)| {
+        let state = if c.running { "running" } else { "not running" };
+        let (instances, busy) = (format!("{}/{}", c.up, c.instances), format!("{}/{}", c.load, c.limit));
+        let (node, restarts) = (member.node.clone(), c.restarts.to_string());
+        let [panics, waiting, dead, database] = ["?"; 4].map(String::from);
+        [name.clone(), node, state.into(), instances, busy, restarts, panics, waiting, dead, database]
+    };
+    member.capabilities.iter().map(row).collect()
+}
+
+/// Why nodes are not well, where any is not.
+fn reasons(node: &Node) -> String {
+    let mut rows = vec![["NOT WELL", "WHY"].map(String::from)];
+    let own = |node: &Node| node.reasons.iter().map(|why| [node.node.clone(), why.clone()]).collect::<Vec<_>>();
+    rows.extend(own(node));
+    for member in &node.members {
+        rows.extend(member.report.iter().flat_map(own));
+        let silent = |why: &String| [member.node.clone(), format!("gives no report: {why}")];
+        rows.extend(member.problem.iter().map(silent));
+    }
+    if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
+}
+
+/// The tasks of the runtime that have panicked, if any have.
+fn tasks(node: &Node) -> String {
+    let mut rows = vec![["TASK", "OF", "STATE", "RESTARTS", "LAST PANIC"].map(String::from)];
+    for task in reports(node).flat_map(|node| &node.tasks).filter(|task| task.restarts > 0 || task.state == "panicked")
+    {
+        let panic = task.last_panic.iter().flat_map(|panic| panic.lines()).next().map(short).unwrap_or_default();
+        rows.push([task.name.clone(), task.owner.clone(), task.state.clone(), task.restarts.to_string(), panic]);
+    }
+    if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
+}
+
+/// What became of durable messages, where any were ever sent; a table of its own, since one for all would be too wide.
+fn messages(node: &Node) -> String {
+    let heading = ["MESSAGES OF", "APPENDED", "HANDLED", "DUPLICATES", "DIED", "EXPIRED", "IN FLIGHT", "DIFFERENCE"];
+    let mut rows = vec![heading.map(String::from)];
+    // Each host of a capability tells of all its messages.
+    let of_all = reports(node).flat_map(|node| &node.capabilities);
+    let ledgers = of_all.filter_map(|(name, capability)| Some((name, capability.durable.as_ref()?.ledger.as_ref()?)));
+    for (name, ledger) in ledgers.collect::<BTreeMap<_, _>>() {
+        if ledger.appended == 0 && ledger.balances {
+            continue;
+        }
+        let difference = match (ledger.approximate, ledger.balances) {
+            (true, _) => format!("about {}", ledger.difference),
+            (false, false) if ledger.difference == 0 => "0, but not in each partition".into(),
+            (false, _) => ledger.difference.to_string(),
+        };
+        rows.push([
+            name.clone(),
+            ledger.appended.to_string(),
+            ledger.handled.to_string(),
+            ledger.duplicates.to_string(),
+            ledger.died.to_string(),
+            ledger.expired.to_string(),
+            ledger.in_flight.to_string(),
+            difference,
+        ]);
+    }
+    if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
+}
+
+fn database(database: &Database) -> String {
+    match &database.problem {
+        Some(problem) => format!("{}: {}", database.place, short(problem)),
+        None => database.place.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: &str = r#"{"node":"front","epoch":3,"version":"0.1.0","uptime_ms":65000,"draining":false,
+        "capabilities":{"gateway":{"state":"running","instances":2,"up":2,"admitted":1,"limit":1024,"restarts":0,
+            "panics":0,"durable":null,"database":null,"figures":{}},
+          "users":{"state":"starting","reason":"no database","instances":32,"up":0,"admitted":0,"limit":1024,
+            "restarts":4,"panics":1,"durable":{"waiting":2,"parked":3,"dead":1,"outbox":4,"partitions":[0],"ledger":{"appended":31,
+            "handled":20,"duplicates":2,"died":3,"expired":1,"in_flight":5,"difference":0,"balances":true,
+            "approximate":true}},"database":{"place":"data/users.sqlite3","problem":null},"figures":null}},
+        "members":[{"node":"back","epoch":2,"version":"0.1.0","state":"ready","heard_ms_ago":120,
+          "capabilities":{"orders":{"running":true,"load":3,"limit":1024,"instances":32,"up":32,"restarts":0}}}]}"#;
+
+    #[test]
+    fn the_table_shows_this_node_and_those_it_hears() {
+        let expected = "\
+NODE   EPOCH  VERSION  STATE      SEEN
+back   2      0.1.0    ready      heard 120 ms ago
+front  3      0.1.0    not ready  up 1 min 5 s
+
+CAPABILITY  NODE   STATE                  INSTANCES  BUSY    RESTARTS  PANICS  WAITING  DEAD  DATABASE
+gateway     front  running                2/2        1/1024  0         0       -        -     -
+orders      back   running                32/32      3/1024  0         ?       ?        ?     ?
+users       front  starting: no database  0/32       0/1024  4         1       9        1     data/users.sqlite3
+
+MESSAGES OF  APPENDED  HANDLED  DUPLICATES  DIED  EXPIRED  IN FLIGHT  DIFFERENCE
+users        31        20       2           3     1        5          about 0
+";
+        assert_eq!(table(&serde_json::from_str(NODE).unwrap()), expected);
+        let to_a_stranger = r#"{"node":"a","epoch":null,"version":"1","uptime_ms":0,"draining":false,"members":[],
+            "capabilities":{"users":{"state":"failed","instances":1,"up":0,"admitted":0,"limit":8,"restarts":0,
+            "panics":0}}}"#;
+        let shown = table(&serde_json::from_str(to_a_stranger).unwrap());
+        assert!(shown.contains("users       a     failed  0/1") && !shown.contains("MESSAGES"), "{shown}");
+    }
+
+    #[test]
+    fn another_nodes_own_report_says_what_it_is_and_why() {
+        let report = r#""heard_ms_ago":120,"report":{"node":"back","epoch":2,"version":"0.1.0","uptime_ms":7000,"draining":false,
+            "reasons":["the database of `orders` does not work: connection refused"],"capabilities":{"orders":{"state":"running",
+            "instances":32,"up":32,"admitted":3,"limit":1024,"restarts":0,"panics":5,"durable":{"waiting":2,"parked":0,"dead":7,
+            "outbox":0,"ledger":null},"database":{"place":"shop","problem":"refused"}}}}"#;
+        let shown = table(&serde_json::from_str(&NODE.replace(r#""heard_ms_ago":120"#, report)).unwrap());
+        for expected in [
+            "back   2      0.1.0    not ready  heard 120 ms ago\n",
+            "orders      back   running                32/32      3/1024  0         5       2        7     shop: refused\n",
+            "\nNOT WELL  WHY\nback      the database of `orders` does not work: connection refused\n",
+        ] {
+            assert!(shown.contains(expected), "{shown}");
+        }
+        let silent = r#""heard_ms_ago":120,"report":null,"problem":"it is not heard""#;
+        let shown = table(&serde_json::from_str(&NODE.replace(r#""heard_ms_ago":120"#, silent)).unwrap());
+        assert!(shown.contains("\nback      gives no report: it is not heard\n"), "{shown}");
+    }
+
+    #[test]
+    fn tasks_are_shown_that_have_panicked() {
+        let tasks = r#""tasks":[{"name":"relay","owner":"users","state":"panicked","restarts":2,"last_panic":"no\nlane"},
+            {"name":"sender","owner":"node","state":"running","restarts":0,"last_panic":null}],"members""#;
+        let shown = table(&serde_json::from_str(&NODE.replace(r#""members""#, tasks)).unwrap());
+        let expected = "\nTASK   OF     STATE     RESTARTS  LAST PANIC\nrelay  users  panicked  2         ";
+        assert!(shown.contains(expected) && !shown.contains("sender"), "{shown}");
+    }
+
+    #[test]
+    fn a_difference_is_told_as_exactly_as_it_is_known() {
+        let shown = |old: &str, new: &str| table(&serde_json::from_str(&NODE.replace(old, new)).unwrap());
+        let at_rest = shown(r#""approximate":true"#, r#""approximate":false"#);
+        assert!(at_rest.ends_with(" 5          0\n"), "{at_rest}");
+        let exact = r#""difference":-2,"balances":false,"approximate":false"#;
+        let approximately = "\"difference\":0,\"balances\":true,\n            \"approximate\":true";
+        let missing = shown(approximately, exact);
+        assert!(missing.ends_with(" -2\n"), "{missing}");
+        let crossed = shown(approximately, &exact.replace("-2", "0"));
+        assert!(crossed.ends_with(" 0, but not in each partition\n"), "{crossed}");
+        let of_an_earlier_version = shown(r#""ledger":"#, r#""unknown":"#);
+        assert!(!of_an_earlier_version.contains("MESSAGES"), "{of_an_earlier_version}");
+    }
+}
