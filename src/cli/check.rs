@@ -221,8 +221,12 @@ async fn bridges(nodes: &[Planned], page: &mut Page) {
 }
 
 fn bridge_problem(page: &mut Page, error: &ClaimError) {
-    page.entry("does not answer");
-    page.problem(exit::BRIDGE, error.to_string());
+    let (what, code) = match error {
+        ClaimError::Unsupported { .. } => ("cannot be used", exit::CONFIG),
+        ClaimError::Unreachable { .. } | ClaimError::Taken(_) => ("does not answer", exit::BRIDGE),
+    };
+    page.entry(what);
+    page.problem(code, error.to_string());
 }
 
 /// Whether each capability's database can be used.

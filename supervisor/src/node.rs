@@ -68,7 +68,7 @@ impl NodeError {
     /// How the process must end.
     pub fn into_fatal(self) -> Fatal {
         let code = match self {
-            Self::Config(_) | Self::Cycle(_) => exit::CONFIG,
+            Self::Config(_) | Self::Cycle(_) | Self::Bridge(ClaimError::Unsupported { .. }) => exit::CONFIG,
             Self::Bridge(ClaimError::Unreachable { .. }) => exit::BRIDGE,
             Self::Bridge(ClaimError::Taken(_)) => exit::TAKEN,
             Self::Log(_) => exit::DATA_DIR,

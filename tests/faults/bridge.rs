@@ -9,8 +9,8 @@ use super::stage::{LEASE, Stage, short_lease, wait_until_served};
 /// What a node writes when another one was not heard for a lease.
 const LOST: &str = "a node was lost";
 /// What a node writes when its connection to Redis is gone, and when there is another one.
-const WIRE_LOST: &str = "the wire does not work";
-const CONNECTED: &str = "the wire works again";
+pub const WIRE_LOST: &str = "the wire does not work";
+pub const CONNECTED: &str = "the wire works again";
 
 /// Replicas behind two gateways.
 fn replicas() -> Stage {

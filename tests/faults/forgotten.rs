@@ -22,7 +22,7 @@ hosts = ["orders"]
 const DATA: i32 = 65;
 
 /// Places an order; its id.
-fn placed(admin: &Api, product: &str) -> String {
+pub fn placed(admin: &Api, product: &str) -> String {
     let answer = admin.order(product, 1);
     assert!(matches!(answer.status, 200 | 201), "{}", answer.text);
     answer.id()
@@ -33,7 +33,7 @@ fn status_of(admin: &Api, order: &str) -> String {
 }
 
 #[track_caller]
-fn wait_until_confirmed(admin: &Api, orders: &[String]) {
+pub fn wait_until_confirmed(admin: &Api, orders: &[String]) {
     for order in orders {
         eventually("an order to be confirmed", || (status_of(admin, order) == "confirmed").then_some(()));
     }
@@ -58,7 +58,7 @@ fn difference(node: &ClusterNode, capability: &str) -> i64 {
 }
 
 /// What `essaim ledger --at-rest` says, once nothing is on its way; its exit code.
-fn ledger(node: &ClusterNode) -> (Option<i32>, String) {
+pub fn ledger(node: &ClusterNode) -> (Option<i32>, String) {
     eventually("the ledger to be at rest", || {
         let address = node.admin().base().trim_start_matches("http://").to_string();
         let mut command = essaim();

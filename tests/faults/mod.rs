@@ -7,6 +7,7 @@
 //!
 //! - [`stage`]: replicas over a Redis and a PostgreSQL, with customers.
 //! - [`apart`]: environments that share one Redis server and nothing else.
+//! - [`elsewhere`]: a name that leads to another server than the one that answers.
 //! - [`forgotten`]: a Redis that goes on running and has forgotten what was in it.
 //! - [`killed`]: kill -9 of hosts and gateways. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
@@ -23,6 +24,7 @@ mod bridge;
 mod claims;
 mod cut;
 mod drained;
+mod elsewhere;
 mod forgotten;
 mod killed;
 mod leavers;

@@ -7,6 +7,14 @@ use redis::{Connection, FromRedisValue};
 
 use super::{Process, Scratch, Signal, eventually, free_port};
 
+/// What a server says once it has loaded its data.
+const READY: &str = "Ready to accept connections";
+
+/// How long each key takes to load at [`Redis::restart_loading`], in microseconds. It answers after every 1024 of them.
+const LOAD_DELAY_US: u32 = 200;
+/// The keys of [`Redis::fill`].
+const FILLING: u32 = 150_000;
+
 /// A real `redis-server` on a free port. It ends with the value.
 pub struct Redis {
     server: Process,
@@ -14,6 +22,7 @@ pub struct Redis {
     address: String,
     directory: Scratch,
     keeps: bool,
+    arguments: Vec<String>,
 }
 
 impl Redis {
@@ -30,7 +39,15 @@ impl Redis {
     /// # Panics
     /// As [`Redis::start`].
     pub fn durable() -> Self {
-        Self::of("127.0.0.1", true)
+        Self::of("127.0.0.1", true, &[])
+    }
+
+    /// Starts a server that keeps nothing, with these arguments.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub fn with(arguments: &[&str]) -> Self {
+        Self::of("127.0.0.1", false, arguments)
     }
 
     /// Starts a server that can also be reached at another address of this machine.
@@ -38,13 +55,15 @@ impl Redis {
     /// # Panics
     /// As [`Redis::start`].
     pub fn start_at(address: &str) -> Self {
-        Self::of(address, false)
+        Self::of(address, false, &[])
     }
 
-    fn of(address: &str, keeps: bool) -> Self {
+    fn of(address: &str, keeps: bool, arguments: &[&str]) -> Self {
         let (port, directory, address) = (free_port(), Scratch::new("redis"), address.to_string());
-        let server = serve(port, &address, &directory, keeps);
-        Self { server, port, address, directory, keeps }
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string()).collect();
+        let server = serve(port, &address, &directory, keeps, &arguments);
+        server.wait_for_line(READY);
+        Self { server, port, address, directory, keeps, arguments }
     }
 
     /// The address for `bridge.url`.
@@ -153,7 +172,51 @@ impl Redis {
     /// Starts the server again on the same port: empty, unless it is durable.
     pub fn restart(&mut self) {
         self.server.kill();
-        self.server = serve(self.port, &self.address, &self.directory, self.keeps);
+        self.server = serve(self.port, &self.address, &self.directory, self.keeps, &self.arguments);
+        self.server.wait_for_line(READY);
+    }
+
+    /// Starts a durable server again on the same port, so that it loads its data for as long as nobody says
+    /// [`Redis::is_loaded`]; does not wait for that.
+    pub fn restart_loading(&mut self) {
+        self.server.kill();
+        let mut arguments = self.arguments.clone();
+        arguments.extend(["--key-load-delay".to_string(), LOAD_DELAY_US.to_string()]);
+        self.server = serve(self.port, &self.address, &self.directory, self.keeps, &arguments);
+    }
+
+    /// Has it load what is left at once, and waits until it has.
+    pub fn is_loaded(&self) {
+        self.command::<()>("CONFIG SET key-load-delay 0");
+        self.server.wait_for_line(READY);
+    }
+
+    /// Writes so many keys that [`Redis::restart_loading`] takes a minute or so.
+    pub fn fill(&self) {
+        let filling = format!("for i = 1, {FILLING} do redis.call('SET', 'filling:' .. i, i) end");
+        let () = redis::cmd("EVAL").arg(filling).arg(0).query(&mut self.connection()).expect("there is room");
+    }
+
+    /// Makes it a replica of another server, and waits until it has all that is there.
+    #[track_caller]
+    pub fn follow(&self, primary: &Self) {
+        self.command::<()>(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+        eventually("the replica to have all that its primary has", || {
+            let offset = primary.replication("master_repl_offset")?;
+            let linked = self.replication("master_link_status")? == "up";
+            let (own, whole) = (self.replication("slave_repl_offset")?, offset.parse::<u64>().ok()?);
+            (linked && own.parse::<u64>().ok()? >= whole).then_some(())
+        });
+    }
+
+    /// Makes it a primary.
+    pub fn lead(&self) {
+        self.command::<()>("REPLICAOF NO ONE");
+    }
+
+    fn replication(&self, field: &str) -> Option<String> {
+        let info: String = self.command("INFO replication");
+        info.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.trim().to_string()))
     }
 
     /// The server keeps its connections and answers nothing.
@@ -167,18 +230,16 @@ impl Redis {
     }
 }
 
-fn serve(port: u16, address: &str, directory: &Scratch, keeps: bool) -> Process {
+fn serve(port: u16, address: &str, directory: &Scratch, keeps: bool, arguments: &[String]) -> Process {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
     if address != "127.0.0.1" {
         command.args([address, "--protected-mode", "no"]);
     }
     command.args(["--save", "", "--daemonize", "no", "--appendonly", if keeps { "yes" } else { "no" }]);
-    command.args(["--appendfsync", "always"]);
-    command.arg("--dir").arg(directory.path());
-    let server = Process::start("redis-server", &mut command);
-    server.wait_for_line("Ready to accept connections");
-    server
+    command.args(["--appendfsync", "always", "--repl-diskless-sync-delay", "0"]);
+    command.arg("--dir").arg(directory.path()).args(arguments);
+    Process::start("redis-server", &mut command)
 }
 
 #[test]

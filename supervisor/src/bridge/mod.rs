@@ -56,6 +56,14 @@ pub enum ClaimError {
         /// What happened.
         reason: String,
     },
+    /// What the URL leads to can be no bridge's server.
+    #[error("the bridge at {url} cannot be used: {reason}")]
+    Unsupported {
+        /// Where, without its password.
+        url: String,
+        /// What it is, and what to do.
+        reason: String,
+    },
     /// Another live node has the name or the capability, or another cluster the server's database.
     #[error("{0}")]
     Taken(String),
@@ -64,7 +72,7 @@ pub enum ClaimError {
 /// One line about the server of a bridge, or why it does not answer. Each of its answers may take `response_timeout`.
 ///
 /// # Errors
-/// [`ClaimError::Unreachable`].
+/// [`ClaimError::Unreachable`] and [`ClaimError::Unsupported`].
 pub async fn check_bridge(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
     Redis::check(url, response_timeout).await
 }
@@ -79,6 +87,8 @@ pub(crate) enum Renewal {
     /// This node cannot go on where it is, for this reason, and has to start again: another cluster stands where its own
     /// was, or another node has a capability that must have one host.
     Displaced(String),
+    /// What the configuration leads to can be no bridge's server, for this reason: the node has to end.
+    Unsupported(String),
     /// The server did not answer.
     Unanswered,
 }

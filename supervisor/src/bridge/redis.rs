@@ -9,34 +9,35 @@ mod claims;
 mod cluster;
 pub(crate) use self::cluster::Cluster;
 mod endpoint;
+mod failed;
 mod keep;
 mod log;
 pub(crate) use self::log::RedisLog;
 mod memory;
+mod server;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use redis::aio::MultiplexedConnection;
-use redis::{PushInfo, PushKind, RedisError, Value};
-use tokio::sync::{Notify, mpsc};
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::mpsc;
 
 use self::claims::Claims;
-use self::endpoint::Endpoint;
-use self::keep::{Kept, Watched};
+use self::endpoint::{Endpoint, NoConnection, run_of};
+use self::failed::Failed;
+use self::keep::{Connected, Keeper, Kept};
 use self::memory::Memory;
+use self::server::Server;
 use super::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use crate::Env;
-use crate::backoff::Backoff;
 use crate::config::Settings;
-use crate::outages::{Dependency, Outages};
+use crate::outages::Dependency;
 use crate::task::{TaskName, Tasks};
 
 /// The wire of one node.
@@ -47,19 +48,12 @@ pub(crate) struct Redis {
 }
 
 struct Shared {
-    endpoint: Endpoint,
+    keeper: Keeper,
     inbox: String,
     broadcast: String,
-    backoff: Backoff,
-    /// The connection that is in use, if one is, and its number.
-    connection: Mutex<Option<(u64, MultiplexedConnection)>>,
-    connections: AtomicU64,
-    /// Wakes the loop that keeps the connection.
-    broken: Notify,
-    closed: AtomicBool,
+    server: Server,
     events: mpsc::UnboundedSender<WireEvent>,
     env: Env,
-    outages: Outages,
 }
 
 impl Redis {
@@ -67,16 +61,17 @@ impl Redis {
     /// and subscribes the inbox.
     ///
     /// # Errors
-    /// If the server does not answer, it has another cluster than this node's, or a live node has the name or a capability;
-    /// it waits for a lease to end first.
+    /// If the server does not answer, it can be no bridge's, it has another cluster than this node's, or a live node has the
+    /// name or a capability. It waits for a lease to end first, and for a server that loads its data.
     pub async fn join(
         settings: &Settings,
         exclusive: Vec<String>,
         env: Env,
         tasks: &Tasks,
     ) -> Result<(Self, Identity, WireEvents), ClaimError> {
-        let endpoint = Endpoint::of(settings)?;
-        let mut first = endpoint.connect(&endpoint.config()).await.map_err(|e| endpoint.unreachable(e))?;
+        let endpoint = Arc::new(Endpoint::of(settings)?);
+        let keeper = Keeper::new(endpoint.clone(), settings, Dependency::wire(), tasks.outages(), &env);
+        let mut first = keeper.first().await?;
 
         let cluster = Cluster::join(&mut first, endpoint.database(), (settings, Memory::of(settings)), &env).await?;
         let cluster = Arc::new(cluster);
@@ -86,24 +81,15 @@ impl Redis {
 
         // Bounded by the windows that the node grants each sender (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
-        let wire = &settings.wire;
         let shared = Arc::new(Shared {
-            endpoint,
+            keeper,
             inbox: inbox.clone(),
             broadcast: cluster.channels().broadcast(),
-            backoff: Backoff {
-                first: Duration::from_millis(wire.reconnect_first_ms),
-                most: Duration::from_millis(wire.reconnect_most_ms),
-            },
-            connection: Mutex::new(None),
-            connections: AtomicU64::new(0),
-            broken: Notify::new(),
-            closed: AtomicBool::new(false),
+            server: Server::new(Duration::from_millis(settings.members.lease_ms)),
             events,
             env,
-            outages: tasks.outages().clone(),
         });
-        shared.connect().await.map_err(|e| shared.endpoint.unreachable(e))?;
+        shared.keeper.begin(&shared).await?;
         let kept = shared.clone();
         tasks.restarted_anywhere(TaskName::of_node("wire"), move || kept.clone().keep_connected());
         let me = Identity { node, epoch, inbox, cluster: cluster.identity().into() };
@@ -118,7 +104,7 @@ impl Redis {
     /// One line about the server, or why it does not answer.
     pub async fn check(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
         let endpoint = Endpoint::at(url, response_timeout)?;
-        let mut connection = endpoint.connect(&endpoint.config()).await.map_err(|e| endpoint.unreachable(e))?;
+        let mut connection = endpoint.connect(&endpoint.config()).await.map_err(|why| endpoint.refusal(&why))?;
         let info = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
         let info: String = info.map_err(|e| endpoint.unreachable(e))?;
         let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("of unknown version");
@@ -126,10 +112,16 @@ impl Redis {
     }
 
     async fn publish_to(&self, channel: &str, frame: Bytes) -> Result<u64, PublishError> {
-        let Some((number, mut connection)) = self.shared.current() else { return Err(PublishError::NotSent) };
+        let Some(Connected { number, mut connection, .. }) = self.shared.keeper.current() else {
+            return Err(PublishError::NotSent);
+        };
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(channel).arg(&frame[..]);
         match connection.send_packed_command(&publish).await {
+            Ok(Value::Int(0)) => match self.shared.server.none_means_none(&mut connection, &self.shared.env).await {
+                true => Ok(0),
+                false => Err(PublishError::Unanswered),
+            },
             Ok(Value::Int(receivers)) => Ok(receivers as u64),
             Ok(other) => {
                 tracing::error!(?other, "PUBLISH was answered with something else than a count");
@@ -139,6 +131,24 @@ impl Redis {
                 tracing::debug!(%error, "PUBLISH failed");
                 self.shared.lost(number);
                 Err(PublishError::Unanswered)
+            }
+        }
+    }
+
+    async fn renew_claims(&self) -> Renewal {
+        let keeper = &self.shared.keeper;
+        let Some(Connected { number, mut connection, .. }) = keeper.current() else {
+            return keeper.unsupported().map_or(Renewal::Unanswered, Renewal::Unsupported);
+        };
+        match self.claims.renew(&mut connection, &self.shared.env).await {
+            Ok(renewal) => renewal,
+            Err(error) => {
+                tracing::debug!(%error, "the lease could not be renewed");
+                let failed = Failed::of(&error);
+                if failed.is_elsewhere() {
+                    keeper.is_outdated(number, failed.words());
+                }
+                Renewal::Unanswered
             }
         }
     }
@@ -155,26 +165,25 @@ impl Wire for Redis {
 
     fn renew(&self) -> BoxFuture<'_, Renewal> {
         async move {
-            match self.shared.current() {
+            match self.shared.keeper.is_closed() {
                 // What was given back is not taken again.
-                _ if self.shared.closed.load(Ordering::Acquire) => Renewal::Unanswered,
-                Some((_, mut connection)) => self.claims.renew(&mut connection, &self.shared.env).await,
-                None => Renewal::Unanswered,
+                true => Renewal::Unanswered,
+                false => self.renew_claims().await,
             }
         }
         .boxed()
     }
 
     fn reset(&self) {
-        if let Some((number, _)) = self.shared.current() {
-            self.shared.lost(number);
+        if let Some(current) = self.shared.keeper.current() {
+            self.shared.lost(current.number);
         }
     }
 
     fn close_inbox(&self) -> BoxFuture<'_, ()> {
         async move {
-            if let Some((_, mut connection)) = self.shared.current()
-                && let Err(error) = connection.unsubscribe(&self.shared.inbox).await
+            if let Some(mut current) = self.shared.keeper.current()
+                && let Err(error) = current.connection.unsubscribe(&self.shared.inbox).await
             {
                 tracing::warn!(%error, "the inbox could not be unsubscribed");
             }
@@ -185,11 +194,10 @@ impl Wire for Redis {
 
     fn release(&self) -> BoxFuture<'_, ()> {
         async move {
-            self.shared.closed.store(true, Ordering::Release);
-            if let Some((_, mut connection)) = self.shared.current() {
-                self.claims.release(&mut connection).await;
+            self.shared.keeper.close();
+            if let Some(mut current) = self.shared.keeper.current() {
+                self.claims.release(&mut current.connection).await;
             }
-            self.shared.broken.notify_one();
         }
         .boxed()
     }
@@ -197,47 +205,16 @@ impl Wire for Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        self.shared.closed.store(true, Ordering::Release);
-        self.shared.broken.notify_one();
+        self.shared.keeper.close();
     }
 }
 
 impl Shared {
-    fn current(&self) -> Option<(u64, MultiplexedConnection)> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes, once, that the connection of this number is gone.
+    /// Takes note, once, that the connection of this number is gone.
     fn lost(&self, number: u64) {
-        let gone = {
-            let mut current = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-            current.take_if(|(n, _)| *n == number)
-        };
-        if gone.is_some() {
+        if self.keeper.lost(number) {
             let _ = self.events.send(WireEvent::Lost);
-            self.broken.notify_one();
         }
-    }
-
-    /// Connects and subscribes; the connection is used only once both channels are confirmed.
-    async fn connect(self: &Arc<Self>) -> Result<(), RedisError> {
-        let number = self.connections.fetch_add(1, Ordering::Relaxed);
-        let shared = Arc::downgrade(self);
-        let config = self.endpoint.config().set_push_sender(move |push: PushInfo| {
-            let Some(shared) = shared.upgrade() else { return Err(redis::aio::SendError) };
-            match push.kind {
-                PushKind::Message => shared.heard(push.data),
-                PushKind::Disconnection => shared.lost(number),
-                _ => {}
-            }
-            Ok(())
-        });
-        let mut connection = self.endpoint.connect(&config).await?;
-        connection.subscribe(&[&self.inbox, &self.broadcast][..]).await?;
-        // In this order, so that whoever learns of the loss of this connection has learned of its start before.
-        let _ = self.events.send(WireEvent::Restored);
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, connection));
-        Ok(())
     }
 
     fn heard(&self, data: Vec<Value>) {
@@ -247,23 +224,48 @@ impl Shared {
     }
 
     async fn keep_connected(self: Arc<Self>) {
-        keep::connected(&self).await;
+        self.keeper.keep(&self).await;
     }
 }
 
 impl Kept for Arc<Shared> {
-    fn watched(&self) -> Watched<'_> {
-        let Shared { endpoint, broken, closed, backoff, env, outages, .. } = &**self;
-        let (url, dependency) = (endpoint.url(), Dependency::wire());
-        Watched { url, broken, closed, backoff: *backoff, dependency, outages, env }
+    /// Connects and subscribes: the connection is used only once both channels are confirmed.
+    async fn connect(&self, number: u64) -> Result<Connected, NoConnection> {
+        let shared = Arc::downgrade(self);
+        let endpoint = self.keeper.endpoint();
+        let config = endpoint.config().set_push_sender(move |push: PushInfo| {
+            let Some(shared) = shared.upgrade() else { return Err(redis::aio::SendError) };
+            match push.kind {
+                PushKind::Message => shared.heard(push.data),
+                PushKind::Disconnection => shared.lost(number),
+                _ => {}
+            }
+            Ok(())
+        });
+        let mut connection = endpoint.connect(&config).await?;
+        connection.subscribe(&[&self.inbox, &self.broadcast][..]).await?;
+        let run = run_of(&mut connection).await?;
+        Ok(Connected { number, connection, run })
     }
 
-    fn is_connected(&self) -> bool {
-        self.current().is_some()
+    /// In this order, so that whoever learns of the loss of this connection has learned of its start before.
+    fn connected(&self, new: &Connected, old: Option<&Connected>) {
+        let is_other = self.server.is_other(&new.run, self.env.now());
+        if old.is_some() && is_other {
+            // What others have sent to the server before is not heard.
+            let _ = self.events.send(WireEvent::Lost);
+        }
+        if old.is_none() || is_other {
+            let _ = self.events.send(WireEvent::Restored);
+        }
     }
 
-    async fn connect(&self) -> Result<(), RedisError> {
-        Shared::connect(self).await
+    /// What came before the new subscription was confirmed is heard to its end; what comes twice is known by its id.
+    async fn replaced(&self, mut old: Connected) {
+        let both = [&self.inbox, &self.broadcast];
+        if let Err(error) = old.connection.unsubscribe(&both[..]).await {
+            tracing::debug!(%error, "an old connection ended before its subscriptions");
+        }
     }
 }
 

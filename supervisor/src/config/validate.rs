@@ -92,6 +92,7 @@ fn links(s: &Settings) -> Result<(), Broken> {
         "bridge.namespace",
         || format!("be a word, not \"{}\"", s.bridge.namespace),
     )?;
+    at_least_1("bridge.connection_life_ms", s.bridge.connection_life_ms)?;
     at_least_1("ask.timeout_ms", s.ask.timeout_ms)?;
     at_most("ask.retry_percent", s.ask.retry_percent.into(), 100)?;
     let w = &s.wire;

@@ -187,6 +187,11 @@ async fn renew(remote: &Arc<Remote>) {
                 tracing::error!(reason, "this node has lost its place; it ends");
             }
         }
+        Renewal::Unsupported(reason) => {
+            if end(remote, Fatal::new(exit::CONFIG, reason.as_str())) {
+                tracing::error!(reason, "this node cannot go on with its configuration; it ends");
+            }
+        }
         // A wire that is lost has said so.
         Renewal::Unanswered if outages.has(&Dependency::wire()) => {}
         Renewal::Unanswered => {

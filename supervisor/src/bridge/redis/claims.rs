@@ -163,7 +163,10 @@ impl Claims {
     }
 
     /// Keeps all of it for another lease, and writes back what the server has forgotten.
-    pub async fn renew(&self, connection: &mut MultiplexedConnection, env: &Env) -> Renewal {
+    ///
+    /// # Errors
+    /// If the server does not answer, or refuses.
+    pub async fn renew(&self, connection: &mut MultiplexedConnection, env: &Env) -> Result<Renewal, RedisError> {
         let mut renew = RENEW.prepare_invoke();
         renew.key(self.cluster.key()).key(self.name_key()).key(self.epoch_key());
         for capability in &self.exclusive {
@@ -172,15 +175,8 @@ impl Claims {
         renew.arg(self.lease.as_millis() as u64).arg(self.epoch).arg(&self.node);
         renew.arg(self.cluster.identity()).arg(self.cluster.seen_us());
         renew.arg(self.renewed_us.load(Ordering::Relaxed));
-        let answer: Result<(String, String, u64, String), _> = renew.invoke_async(connection).await;
-        let (how, other, now_us, gone) = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::debug!(%error, "the lease could not be renewed");
-                return Renewal::Unanswered;
-            }
-        };
-        match how.as_str() {
+        let (how, other, now_us, gone): (String, String, u64, String) = renew.invoke_async(connection).await?;
+        Ok(match how.as_str() {
             "superseded" => Renewal::Superseded,
             "claimed" => {
                 let (key, holder) = other.split_once(' ').unwrap_or_default();
@@ -190,7 +186,7 @@ impl Claims {
             how => {
                 let standing = self.cluster.stands(how, other, now_us, env);
                 if let Some(reason) = self.cluster.end(&standing) {
-                    return Renewal::Displaced(reason);
+                    return Ok(Renewal::Displaced(reason));
                 }
                 self.renewed_us.store(now_us, Ordering::Relaxed);
                 if !gone.is_empty() {
@@ -206,7 +202,7 @@ impl Claims {
                 }
                 Renewal::Held
             }
-        }
+        })
     }
 
     pub async fn release(&self, connection: &mut MultiplexedConnection) {

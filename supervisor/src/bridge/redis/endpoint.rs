@@ -1,12 +1,16 @@
 //! The server that `bridge.url` leads to.
 //!
-//! Each connection looks anew where that is: a name may lead to another server than it did when the last one was made.
+//! Each connection looks anew where that is: a name may lead to another server than it did when the last one was made. And
+//! each is used only once its server has said that it is a primary that takes writes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{AsyncConnectionConfig, Client, RedisError, Value};
 
+use super::failed::{Failed, UNSUPPORTED, advice};
 use super::without_password;
 use crate::bridge::ClaimError;
 use crate::config::Settings;
@@ -17,6 +21,34 @@ pub(super) struct Endpoint {
     /// The URL as it may be shown.
     url: String,
     response_timeout: Duration,
+    /// A key that nobody writes: deleting it changes nothing, and tells whether the server takes writes.
+    nothing: String,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoConnection {
+    /// Nothing answers, or not the server that is wanted.
+    #[error("{0}")]
+    Away(String),
+    /// The server still loads its data.
+    #[error("it is loading its data and will answer soon")]
+    Loading,
+    /// The URL leads to what can be no bridge's server.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl From<RedisError> for NoConnection {
+    fn from(error: RedisError) -> Self {
+        let failed = Failed::of(&error);
+        match failed {
+            Failed::Unanswered(error) => Self::Away(error),
+            failed if failed.is_loading() => Self::Loading,
+            failed if failed.is_cluster_mode() => Self::Unsupported(failed.words()),
+            failed => Self::Away(failed.words()),
+        }
+    }
 }
 
 impl Endpoint {
@@ -25,7 +57,8 @@ impl Endpoint {
     /// # Errors
     /// If the URL is none.
     pub fn of(settings: &Settings) -> Result<Self, ClaimError> {
-        Self::at(&settings.bridge.url, Duration::from_millis(settings.wire.response_timeout_ms))
+        let endpoint = Self::at(&settings.bridge.url, Duration::from_millis(settings.wire.response_timeout_ms))?;
+        Ok(Self { nothing: format!("{}:nothing", settings.bridge.namespace), ..endpoint })
     }
 
     /// The endpoint of a URL, whose answers may take so long.
@@ -35,7 +68,7 @@ impl Endpoint {
     pub fn at(url: &str, response_timeout: Duration) -> Result<Self, ClaimError> {
         let shown = without_password(url);
         match Client::open(speaking_resp3(url)) {
-            Ok(client) => Ok(Self { client, url: shown, response_timeout }),
+            Ok(client) => Ok(Self { client, url: shown, response_timeout, nothing: "essaim:nothing".into() }),
             Err(error) => Err(ClaimError::Unreachable { url: shown, reason: error.to_string() }),
         }
     }
@@ -64,14 +97,51 @@ impl Endpoint {
     /// Resolves the address and connects to what it leads to now.
     ///
     /// # Errors
-    /// If nothing answers there.
-    pub async fn connect(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, RedisError> {
-        self.client.get_multiplexed_async_connection_with_config(config).await
+    /// If nothing answers there, or what answers is no primary that takes writes.
+    pub async fn connect(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, NoConnection> {
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(config).await?;
+        let hello: HashMap<String, Value> = redis::cmd("HELLO").query_async(&mut connection).await?;
+        let says = |what: &str| match hello.get(what) {
+            Some(Value::BulkString(text)) => String::from_utf8_lossy(text).into_owned(),
+            Some(Value::SimpleString(text)) => text.clone(),
+            _ => String::new(),
+        };
+        if says("mode") == "cluster" {
+            return Err(NoConnection::Unsupported(UNSUPPORTED.into()));
+        }
+        if matches!(says("role").as_str(), "replica" | "slave") {
+            return Err(NoConnection::Away(advice("READONLY")));
+        }
+        let deleted: Result<Value, _> = redis::cmd("DEL").arg(&self.nothing).query_async(&mut connection).await;
+        match deleted {
+            Err(error) if Failed::of(&error).is_elsewhere() => Err(error.into()),
+            // Whatever else it says does not say that another server is meant.
+            _ => Ok(connection),
+        }
     }
 
     /// What is said when the server does not do what it is asked.
     pub fn unreachable(&self, reason: impl ToString) -> ClaimError {
         ClaimError::Unreachable { url: self.url.clone(), reason: reason.to_string() }
+    }
+
+    /// What is said when there is no connection.
+    pub fn refusal(&self, why: &NoConnection) -> ClaimError {
+        let (url, reason) = (self.url.clone(), why.to_string());
+        match why {
+            NoConnection::Unsupported(_) => ClaimError::Unsupported { url, reason },
+            NoConnection::Away(_) | NoConnection::Loading => ClaimError::Unreachable { url, reason },
+        }
+    }
+}
+
+/// Which process the server is; empty if the user of the URL may not know.
+pub(super) async fn run_of(connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
+    let info: Result<String, _> = redis::cmd("INFO").arg("server").query_async(connection).await;
+    match info {
+        Ok(info) => Ok(info.lines().find_map(|l| l.strip_prefix("run_id:")).unwrap_or_default().trim().into()),
+        Err(error) if matches!(Failed::of(&error), Failed::Refused { .. }) => Ok("".into()),
+        Err(error) => Err(error),
     }
 }
 

@@ -40,9 +40,9 @@ use self::keys::Keys;
 use self::known::Known;
 use self::link::Link;
 use self::reading::Readers;
-use super::{Cluster, Endpoint};
+use super::Cluster;
+use super::endpoint::Endpoint;
 use crate::Env;
-use crate::backoff::Backoff;
 use crate::bridge::ClaimError;
 use crate::bridge::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Entry, Log, LogError, Owned, Partition,
@@ -69,7 +69,7 @@ impl RedisLog {
     /// server that knows this cluster or none.
     ///
     /// # Errors
-    /// If the server does not answer.
+    /// If the server does not answer, or can be no bridge's.
     pub async fn connect(
         settings: &Settings,
         cluster: Arc<Cluster>,
@@ -77,17 +77,10 @@ impl RedisLog {
         tasks: &Tasks,
     ) -> Result<Self, ClaimError> {
         let endpoint = Arc::new(Endpoint::of(settings)?);
-        let wire = &settings.wire;
-        let backoff = Backoff {
-            first: Duration::from_millis(wire.reconnect_first_ms),
-            most: Duration::from_millis(wire.reconnect_most_ms),
-        };
         let (keys, grace) = (Keys::new(&settings.bridge.namespace), Duration::from_millis(settings.members.silent_ms));
-        let readers = Readers::new(endpoint.clone(), backoff, env.clone(), settings.durable.readers);
+        let readers = Readers::new(endpoint.clone(), settings, env.clone());
         let registry = (keys.registry(), grace);
-        let outages = tasks.outages().clone();
-        let link = Link::connect(endpoint.clone(), cluster.clone(), registry, backoff, env.clone(), outages).await;
-        let link = link.map_err(|words| endpoint.unreachable(words))?;
+        let link = Link::connect(endpoint, settings, cluster.clone(), registry, tasks.outages(), &env).await?;
         tasks.restarted_anywhere(TaskName::of_node("log"), link.keeper());
         let (durability, known) = (settings.store.durability, Known::default());
         Ok(Self { keys, env, link, readers, durability, cluster, known, grace })

@@ -5,6 +5,7 @@ use super::*;
 use crate::store::testing::Directory;
 
 mod clusters;
+mod replaced;
 
 #[test]
 fn a_password_is_never_shown() {

@@ -10,11 +10,13 @@ pub struct BridgeConfig {
     pub url: String,
     /// Separates clusters that share a server; the prefix of every channel and key.
     pub namespace: String,
+    /// The longest life of a connection to the server.
+    pub connection_life_ms: u64,
 }
 
 impl Default for BridgeConfig {
     fn default() -> Self {
-        Self { url: String::new(), namespace: "essaim".into() }
+        Self { url: String::new(), namespace: "essaim".into(), connection_life_ms: 600_000 }
     }
 }
 

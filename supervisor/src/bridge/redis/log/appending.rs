@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::link::{Failed, advice};
+use super::super::failed::{Failed, advice};
 use super::registering::{PATIENCE, unfinished, waiting};
 use super::scripts::{APPEND, call};
 use super::{RedisLog, parse, telling};

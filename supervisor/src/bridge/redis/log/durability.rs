@@ -8,7 +8,7 @@
 
 use redis::Value;
 
-use super::link::Failed;
+use super::super::failed::Failed;
 use super::{RedisLog, parse};
 use crate::config::Durability;
 

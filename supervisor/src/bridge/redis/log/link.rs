@@ -1,92 +1,28 @@
 //! The connection that carries commands.
 //!
 //! What was under way on a connection that is lost is `Unanswered`; while there is none, nothing is sent, and that is
-//! said as well. The crate's own reconnecting manager would hide the difference.
+//! said as well. The crate's own reconnecting manager would hide the difference. A connection whose server says that it is
+//! not the one that takes writes is given up at once: nothing is to be read there either.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, Script, Value};
-use tokio::sync::{Notify, watch};
+use redis::{Cmd, PushInfo, PushKind, RedisError, Script, Value};
+use tokio::time::timeout;
 
-use super::super::keep::{self, Kept, Watched};
-use super::super::{Cluster, Endpoint};
+use super::super::Cluster;
+use super::super::endpoint::{Endpoint, NoConnection, run_of};
+use super::super::failed::Failed;
+use super::super::keep::{Connected, Keeper, Kept};
 use super::scripts::call;
 use super::scripts::telling::ARRIVE;
 use crate::Env;
-use crate::backoff::Backoff;
-use crate::bridge::log::LogError;
+use crate::bridge::ClaimError;
+use crate::config::Settings;
 use crate::outages::{Dependency, Outages};
-
-/// Why a command has no result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failed {
-    /// It was surely not sent.
-    NotSent(String),
-    /// The server answered with an error.
-    Refused {
-        /// Such as `OOM`.
-        code: String,
-        /// All that it said.
-        said: String,
-    },
-    /// It was sent, and whether it was done is not known.
-    Unanswered(String),
-}
-
-impl Failed {
-    pub fn of(error: &RedisError) -> Self {
-        match (error.kind(), error.code()) {
-            (ErrorKind::Server(_) | ErrorKind::Extension, Some(code)) => {
-                let detail = error.detail().unwrap_or_default();
-                Self::Refused { code: code.into(), said: format!("{code} {detail}") }
-            }
-            _ => Self::Unanswered(error.to_string()),
-        }
-    }
-
-    /// What happened and, where it is known, what to do.
-    pub fn words(&self) -> String {
-        match self {
-            Self::NotSent(words) => words.clone(),
-            Self::Refused { said, .. } => advice(said),
-            Self::Unanswered(error) => format!("Redis did not answer ({error})"),
-        }
-    }
-}
-
-impl From<Failed> for LogError {
-    fn from(failed: Failed) -> Self {
-        Self(failed.words())
-    }
-}
-
-/// What to do when Redis refuses with these words.
-pub fn advice(said: &str) -> String {
-    let todo = match said.split_whitespace().next().unwrap_or_default() {
-        "OOM" => "its memory is full: raise maxmemory, or wait until messages are handled",
-        "MISCONF" => "it cannot write to its disk: see its log, and make room",
-        "READONLY" => "it is a replica: bridge.url must name the primary",
-        "NOREPLICAS" => "too few replicas are connected for its min-replicas-to-write",
-        "LOADING" => "it is still loading its data and will answer soon",
-        "MASTERDOWN" => "it is a replica without its primary: bridge.url must name the primary",
-        "BUSY" => "somebody's script has been running for too long: see SCRIPT KILL",
-        "NOPERM" => "the user of bridge.url may not do this: see its ACL",
-        "NOAUTH" | "WRONGPASS" => "bridge.url has no valid user and password",
-        "CROSSSLOT" | "MOVED" | "CLUSTERDOWN" => "the log needs a single server, not a cluster",
-        "WRONGTYPE" => "somebody else uses the same keys: change bridge.namespace",
-        "ERR" if said.contains("exhausted the last possible ID") => {
-            "an entry that was not written by a node has used up the ids of a partition's stream: stop what writes there, and \
-             delete the stream once nothing waits in it"
-        }
-        _ => return format!("Redis refused: {said}"),
-    };
-    format!("Redis refused, {todo} ({said})")
-}
 
 /// The connection for commands, as long as this lives.
 pub struct Link {
@@ -94,53 +30,26 @@ pub struct Link {
 }
 
 struct Shared {
-    endpoint: Arc<Endpoint>,
+    keeper: Keeper,
     cluster: Arc<Cluster>,
     registry: String,
-    backoff: Backoff,
     env: Env,
-    /// The connection that is in use, if one is.
-    current: watch::Sender<Option<Connected>>,
-    connections: AtomicU64,
-    /// Wakes the loop that keeps the connection.
-    broken: Notify,
-    closed: AtomicBool,
     /// How long nodes tell what a server has forgotten.
     grace: Duration,
-    outages: Outages,
-}
-
-#[derive(Clone)]
-struct Connected {
-    number: u64,
-    connection: MultiplexedConnection,
-    run: Arc<str>,
 }
 
 impl Link {
     pub async fn connect(
         endpoint: Arc<Endpoint>,
+        settings: &Settings,
         cluster: Arc<Cluster>,
         (registry, grace): (String, Duration),
-        backoff: Backoff,
-        env: Env,
-        outages: Outages,
-    ) -> Result<Self, String> {
-        let shared = Arc::new(Shared {
-            endpoint,
-            cluster,
-            registry,
-            backoff,
-            env,
-            current: watch::Sender::new(None),
-            connections: AtomicU64::new(0),
-            broken: Notify::new(),
-            closed: AtomicBool::new(false),
-            grace,
-            outages,
-        });
-        let link = Self { shared };
-        link.shared.connect().await.map_err(|e| Failed::of(&e).words())?;
+        outages: &Outages,
+        env: &Env,
+    ) -> Result<Self, ClaimError> {
+        let keeper = Keeper::new(endpoint, settings, Dependency::log(true), outages, env);
+        let link = Self { shared: Arc::new(Shared { keeper, cluster, registry, env: env.clone(), grace }) };
+        link.shared.keeper.begin(&link.shared).await?;
         Ok(link)
     }
 
@@ -149,7 +58,7 @@ impl Link {
         let shared = self.shared.clone();
         move || {
             let shared = shared.clone();
-            async move { keep::connected(&shared).await }.boxed()
+            async move { shared.keeper.keep(&shared).await }.boxed()
         }
     }
 
@@ -179,9 +88,7 @@ impl Link {
         let loaded = script.load_async(&mut connected.connection).await;
         loaded.map_err(|error| {
             let failed = Failed::of(&error);
-            if matches!(failed, Failed::Unanswered(_)) {
-                self.shared.lost(connected.number);
-            }
+            self.failed_on(connected.number, &failed);
             Failed::NotSent(failed.words())
         })?;
         self.ask_on(connected, call).await
@@ -190,76 +97,57 @@ impl Link {
     async fn ask_on(&self, connected: &mut Connected, command: &Cmd) -> Result<Value, Failed> {
         command.query_async(&mut connected.connection).await.map_err(|error| {
             let failed = Failed::of(&error);
-            if matches!(failed, Failed::Unanswered(_)) {
-                self.shared.lost(connected.number);
-            }
+            self.failed_on(connected.number, &failed);
             failed
         })
     }
 
+    /// Gives up the connection of this number where what failed says that it is of no more use.
+    pub fn failed_on(&self, number: u64, failed: &Failed) {
+        if matches!(failed, Failed::Unanswered(_)) {
+            self.shared.keeper.lost(number);
+        } else if failed.is_elsewhere() {
+            self.shared.keeper.lost_for(number, || failed.words());
+        }
+    }
+
+    /// The number of the connection that is in use; 0 if none is.
+    pub fn number(&self) -> u64 {
+        self.shared.keeper.current().map_or(0, |current| current.number)
+    }
+
+    /// Waits until another connection than that of this number is in use, or none.
+    pub async fn has_left(&self, number: u64) {
+        let mut current = self.shared.keeper.watch();
+        let _ = current.wait_for(|current| current.as_ref().map_or(0, |c| c.number) != number).await;
+    }
+
     /// Waits until there is a connection, for so long; whether there is.
     pub async fn wait(&self, patience: Duration) -> bool {
-        let mut current = self.shared.current.subscribe();
-        let connected = tokio::time::timeout(patience, current.wait_for(Option::is_some)).await;
-        matches!(connected, Ok(Ok(_)))
+        let mut current = self.shared.keeper.watch();
+        matches!(timeout(patience, current.wait_for(Option::is_some)).await, Ok(Ok(_)))
     }
 
     /// Where the server is, as it may be shown.
     pub fn url(&self) -> &str {
-        self.shared.endpoint.url()
+        self.shared.keeper.endpoint().url()
     }
 
     fn connected(&self) -> Result<Connected, Failed> {
-        let connected = self.shared.current.borrow().clone();
-        connected.ok_or_else(|| {
-            Failed::NotSent(format!("there is no connection to Redis at {}", self.shared.endpoint.url()))
+        let keeper = &self.shared.keeper;
+        keeper.current().ok_or_else(|| {
+            Failed::NotSent(format!("there is no connection to Redis at {}: {}", self.url(), keeper.cause()))
         })
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.shared.closed.store(true, Ordering::Release);
-        self.shared.current.send_replace(None);
-        self.shared.broken.notify_one();
+        self.shared.keeper.close();
     }
 }
 
 impl Shared {
-    /// Notes, once, that the connection of this number is gone.
-    fn lost(&self, number: u64) {
-        let gone = self.current.send_if_modified(|current| current.take_if(|c| c.number == number).is_some());
-        if gone {
-            self.broken.notify_one();
-        }
-    }
-
-    async fn connect(self: &Arc<Self>) -> Result<(), RedisError> {
-        let number = self.connections.fetch_add(1, Ordering::Relaxed);
-        let shared = Arc::downgrade(self);
-        let config = self.endpoint.config().set_push_sender(move |push: PushInfo| {
-            let Some(shared) = shared.upgrade() else { return Err(redis::aio::SendError) };
-            if push.kind == PushKind::Disconnection {
-                shared.lost(number);
-            }
-            Ok(())
-        });
-        let mut connection = self.endpoint.connect(&config).await?;
-        // A server that is loading its data refuses this, so nobody meets it before it is ready. What belongs to another
-        // cluster is neither read nor written.
-        let standing = self.cluster.confirm(&mut connection, &self.env).await?;
-        if let Some(reason) = self.cluster.end(&standing) {
-            return Err(RedisError::from((ErrorKind::Client, "another cluster is there", reason)));
-        }
-        let run = run(&mut connection).await?;
-        self.arrive(&mut connection, &run).await?;
-        self.current.send_replace(Some(Connected { number, connection, run: run.into() }));
-        if self.closed.load(Ordering::Acquire) {
-            self.current.send_replace(None);
-        }
-        Ok(())
-    }
-
     /// Has nodes tell a server process that is another than before what they know.
     async fn arrive(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), RedisError> {
         ARRIVE.load_async(connection).await?;
@@ -269,27 +157,29 @@ impl Shared {
 }
 
 impl Kept for Arc<Shared> {
-    fn watched(&self) -> Watched<'_> {
-        let Shared { endpoint, broken, closed, backoff, env, outages, .. } = &**self;
-        let (url, dependency) = (endpoint.url(), Dependency::log(true));
-        Watched { url, broken, closed, backoff: *backoff, dependency, outages, env }
+    async fn connect(&self, number: u64) -> Result<Connected, NoConnection> {
+        let shared = Arc::downgrade(self);
+        let endpoint = self.keeper.endpoint();
+        let config = endpoint.config().set_push_sender(move |push: PushInfo| {
+            let Some(shared) = shared.upgrade() else { return Err(redis::aio::SendError) };
+            if push.kind == PushKind::Disconnection {
+                shared.keeper.lost(number);
+            }
+            Ok(())
+        });
+        let mut connection = endpoint.connect(&config).await?;
+        // What belongs to another cluster is neither read nor written.
+        let standing = self.cluster.confirm(&mut connection, &self.env).await?;
+        if let Some(reason) = self.cluster.end(&standing) {
+            return Err(NoConnection::Away(reason));
+        }
+        let run = run_of(&mut connection).await?;
+        self.arrive(&mut connection, &run).await?;
+        Ok(Connected { number, connection, run })
     }
 
-    fn is_connected(&self) -> bool {
-        self.current.borrow().is_some()
-    }
+    fn connected(&self, _: &Connected, _: Option<&Connected>) {}
 
-    async fn connect(&self) -> Result<(), RedisError> {
-        Shared::connect(self).await
-    }
-}
-
-/// Which process the server is; empty if the user of the URL may not know.
-async fn run(connection: &mut MultiplexedConnection) -> Result<String, RedisError> {
-    let info: Result<String, _> = redis::cmd("INFO").arg("server").query_async(connection).await;
-    match info {
-        Ok(info) => Ok(info.lines().find_map(|l| l.strip_prefix("run_id:")).unwrap_or_default().trim().into()),
-        Err(error) if matches!(Failed::of(&error), Failed::Refused { .. }) => Ok(String::new()),
-        Err(error) => Err(error),
-    }
+    /// What is under way on it is answered there.
+    async fn replaced(&self, _: Connected) {}
 }

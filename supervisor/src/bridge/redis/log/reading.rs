@@ -2,31 +2,35 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 
-use super::super::Endpoint;
-use super::link::Failed;
+use super::super::endpoint::Endpoint;
+use super::super::failed::Failed;
+use super::super::keep::reconnecting;
+use super::link::Link;
 use super::strange::Strange;
 use super::{RedisLog, parse};
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::log::{Entry, LogError, Partition, Reading};
+use crate::config::Settings;
 
 /// Connections for reads that wait, one each.
 ///
 /// A connection is taken out for a read and comes back with its answer. A read that is dropped takes its connection
-/// with it: the server notices, and no answer can reach the next read.
+/// with it: the server notices, and no answer can reach the next read. All follow the connection that carries commands:
+/// when that is made anew, perhaps to another server, they are too.
 pub struct Readers {
     endpoint: Arc<Endpoint>,
     backoff: Backoff,
     env: Env,
-    /// Bounded by `permits`.
-    idle: Mutex<Vec<MultiplexedConnection>>,
+    /// Those that nobody uses; bounded by `permits`.
+    idle: Mutex<Idle>,
     /// As many as `durable.readers`.
     permits: Semaphore,
     /// Reads that failed in a row.
@@ -37,49 +41,104 @@ pub struct Readers {
     strange: Strange,
 }
 
+/// Connections that nobody uses, all made while the link had the connection of this number.
+#[derive(Default)]
+struct Idle {
+    number: u64,
+    connections: Vec<MultiplexedConnection>,
+}
+
+impl Idle {
+    fn take(&mut self, number: u64) -> Option<MultiplexedConnection> {
+        if self.number != number {
+            *self = Self { number, connections: Vec::new() };
+        }
+        self.connections.pop()
+    }
+
+    fn give_back(&mut self, number: u64, connection: MultiplexedConnection) {
+        if self.number == number {
+            self.connections.push(connection);
+        }
+    }
+}
+
 impl Readers {
-    pub fn new(endpoint: Arc<Endpoint>, backoff: Backoff, env: Env, most: u32) -> Self {
+    pub fn new(endpoint: Arc<Endpoint>, settings: &Settings, env: Env) -> Self {
         Self {
             endpoint,
-            backoff,
+            backoff: reconnecting(settings),
             env,
             idle: Mutex::default(),
-            permits: Semaphore::new(most as usize),
+            permits: Semaphore::new(settings.durable.readers as usize),
             failures: AtomicU32::new(0),
             most: AtomicU32::new(u32::MAX),
             strange: Strange::default(),
         }
     }
 
-    /// Sends a command that may wait for so long on the server.
-    async fn ask(&self, command: &Cmd, patience: Duration) -> Result<Value, Failed> {
+    /// Sends a command that may wait for so long on the server. Reading changes nothing, so it is done again where the
+    /// connection has ended while nobody used it, and when the link has left the server that it was sent to.
+    async fn ask(&self, link: &Link, command: &Cmd, patience: Duration) -> Result<Value, Failed> {
         let until = self.env.now() + patience;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(connection) = idle {
-            let answer = self.ask_on(connection, command, patience).await;
-            if !matches!(answer, Err(Failed::Unanswered(_))) || self.env.now() >= until {
-                return answer;
+        loop {
+            let number = link.number();
+            let idle = self.idle().take(number);
+            let is_kept = idle.is_some();
+            let asked = async {
+                let connection = match idle {
+                    Some(connection) => connection,
+                    None => self.connect().await?,
+                };
+                self.ask_on(connection, number, command, patience).await
+            };
+            let answer = tokio::select! {
+                answer = asked => answer,
+                () = link.has_left(number) => Err(Failed::Unanswered("the connection to the server is made anew".into())),
+            };
+            let is_late = self.env.now() >= until;
+            match &answer {
+                Err(Failed::Unanswered(_)) if is_late => return answer,
+                // Others may have ended too.
+                Err(Failed::Unanswered(_)) if is_kept => self.idle().connections.clear(),
+                Err(Failed::Unanswered(_)) if link.number() != number => {
+                    if !link.wait(until.saturating_duration_since(self.env.now())).await {
+                        return answer;
+                    }
+                }
+                Err(failed) => {
+                    if failed.is_elsewhere() {
+                        link.failed_on(number, failed);
+                    }
+                    return answer;
+                }
+                Ok(_) => return answer,
             }
-            // It may have ended while nobody used it, and the others too. Reading changes nothing, so it is done again.
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, Failed> {
         let connection = self.endpoint.connect(&self.endpoint.config()).await;
-        let connection = connection.map_err(|e| Failed::NotSent(format!("Redis takes no connection ({e})")))?;
-        self.ask_on(connection, command, patience).await
+        connection.map_err(|why| Failed::NotSent(format!("Redis takes no connection ({why})")))
     }
 
     async fn ask_on(
         &self,
         mut connection: MultiplexedConnection,
+        number: u64,
         command: &Cmd,
         patience: Duration,
     ) -> Result<Value, Failed> {
         connection.set_response_timeout(patience.saturating_add(self.endpoint.response_timeout()));
         let answer = command.query_async(&mut connection).await.map_err(|e| Failed::of(&e));
         if !matches!(answer, Err(Failed::Unanswered(_))) {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.idle().give_back(number, connection);
         }
         answer
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes how a read went, and keeps whoever repeats one that failed from doing so in haste.
@@ -140,7 +199,7 @@ pub async fn read(
     let answer = match tokio::time::timeout(left(), readers.permits.acquire()).await {
         Ok(_permit) => {
             let wait = left();
-            let answer = readers.ask(&xread(&wanted, most, wait), wait).await;
+            let answer = readers.ask(&log.link, &xread(&wanted, most, wait), wait).await;
             if matches!(&answer, Err(Failed::Refused { code, .. }) if code == "WRONGTYPE") {
                 readers.strange.find(&log.link, wanted.keys(), readers.env.now()).await?;
                 return Ok(Vec::new());

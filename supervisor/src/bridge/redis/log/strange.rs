@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::{Failed, Link};
+use super::super::failed::Failed;
+use super::link::Link;
 use super::parse;
 
 /// How long a key is left out before it is looked at again.

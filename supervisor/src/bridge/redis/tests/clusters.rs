@@ -9,7 +9,7 @@ use crate::bridge::ClaimError;
 const LEASE: u64 = 60_000;
 
 /// The settings of a node whose data is there, over a database of a server.
-fn settings(server: &Server, database: u32, node: &str, data: &Path) -> Settings {
+pub fn settings(server: &Server, database: u32, node: &str, data: &Path) -> Settings {
     let mut settings = Settings::default();
     settings.bridge.url = format!("{}/{database}", server.url());
     settings.node.name = node.into();
