@@ -25,7 +25,7 @@ check:
 
 test:
 	@scripts/setup test
-	cargo test --locked --workspace $(ARGS)
+	scripts/with-servers cargo test --locked --workspace $(ARGS)
 	@scripts/fuzz || [ $$? -eq 77 ]
 
 # For instance ARGS="local remote --rounds 9", or ARGS="--write README.md".

@@ -98,10 +98,13 @@ pub(crate) struct Reading {
 impl Entry {
     /// More messages than an entry of ours can hold, however large its batch may be.
     pub const MOST_MESSAGES: u64 = 1_000_000;
+    /// Offsets have so many bits at most: an inbox keeps the log's number above them.
+    pub const OFFSET_BITS: u32 = 40;
 
-    /// The messages of an entry that says to hold so many, if it can be one of ours.
-    pub fn counted(count: u64) -> Option<u32> {
-        u32::try_from(count).ok().filter(|_| (1..Self::MOST_MESSAGES).contains(&count))
+    /// The messages of an entry that says to hold so many from that offset on, if it can be one of ours.
+    pub fn counted(first: u64, count: u64) -> Option<u32> {
+        let is_ours = first >> Self::OFFSET_BITS == 0 && (1..Self::MOST_MESSAGES).contains(&count);
+        u32::try_from(count).ok().filter(|_| is_ours)
     }
 }
 

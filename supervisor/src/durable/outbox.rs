@@ -293,7 +293,9 @@ impl Outbox {
         let mut page = Page::default();
         let is_wanted = |letter: &Result<Letter, _>| letter.as_ref().is_ok_and(|l| !self.is_outlived(lane, l));
         let wanted: Vec<_> = letters.iter().map(is_wanted).collect();
-        let sending = letters.iter().flatten().filter(|letter| !self.is_outlived(lane, letter)).cloned();
+        // What is wanted is decided once: the answers are matched with it by their order.
+        let sending =
+            letters.iter().zip(&wanted).filter(|(_, wanted)| **wanted).filter_map(|(l, _)| l.as_ref().ok()).cloned();
         crash::point("relay.before-append");
         let mut sent = self.sender.send_all(sending.collect()).await.into_iter();
         crash::point("relay.after-append");

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::Env;
 use crate::backoff::Backoff;
-use crate::bridge::log::Partition;
+use crate::bridge::log::{Entry, Partition};
 use crate::call::{Call, Chain};
 use crate::config::DurableConfig;
 use crate::durable::copies::{Copies, OneCopy};
@@ -36,10 +36,9 @@ use crate::trace::TraceContext;
 /// The longest wait for a capability that cannot take messages now before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Logs that are told apart by a hash of their names.
+/// Logs that are told apart by a hash of their names; with the bits of an offset of one they make a positive number of the
+/// database.
 const LOGS: u32 = 1 << 22;
-/// Bits of an offset of one log; with those for [`LOGS`] they make a positive number of the database.
-const OFFSET_BITS: u32 = 40;
 
 /// A partition, owned by this node.
 pub(crate) struct Owner {
@@ -112,7 +111,7 @@ impl Owner {
     /// A message's offset as the inbox remembers it. Every log counts from 0, and a copy of a message that another log had
     /// before, perhaps at the same offset, is not that message delivered again.
     pub fn place(&self, offset: u64) -> u64 {
-        (u64::from(self.log) << OFFSET_BITS) | offset
+        (u64::from(self.log) << Entry::OFFSET_BITS) | offset
     }
 
     /// The next number of a parked message: an even one. The odd one before it is for a dead letter that is tried again

@@ -68,8 +68,9 @@ pub(super) async fn read(
     let rows = db.query_all_raw(statement(READ, [partition.into(), after.into(), i64::from(most).into()])).await?;
     let entry = |row: &QueryResult| {
         let (position, batch) = (Position(number(row, 0)?, 0), Bytes::from(row.try_get_by_index::<Vec<u8>>(3)?));
-        let count = Entry::counted(number(row, 2)?);
-        let (foreign, first, count) = (count.is_none(), number(row, 1)?, count.unwrap_or(1));
+        let first = number(row, 1)?;
+        let count = Entry::counted(first, number(row, 2)?);
+        let (foreign, count) = (count.is_none(), count.unwrap_or(1));
         Ok(Entry { foreign, position, first, count, batch })
     };
     rows.iter().map(entry).collect()

@@ -76,11 +76,16 @@ pub fn entry(value: Value) -> Option<Entry> {
 /// An entry with our fields in their order; further ones may come behind them.
 fn own(position: Position, fields: &[(Value, Value)]) -> Option<Entry> {
     let [(c, count), (f, first), (b, batch), ..] = fields else { return None };
-    let (count, Value::BulkString(batch)) = (number(count)?, batch) else { return None };
+    let (first, count, Value::BulkString(batch)) = (digits(first)?, digits(count)?, batch) else { return None };
     let named = [c, f, b].map(text) == [Some("c"), Some("f"), Some("b")];
-    let counted = Entry::counted(count).filter(|_| named)?;
+    let counted = Entry::counted(first, count).filter(|_| named)?;
     let batch = Bytes::copy_from_slice(batch);
-    Some(Entry { foreign: false, position, first: number(first)?, count: counted, batch })
+    Some(Entry { foreign: false, position, first, count: counted, batch })
+}
+
+/// A number as we write it: digits and nothing else.
+fn digits(value: &Value) -> Option<u64> {
+    text(value).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 /// The fields of an entry, a line each.
@@ -134,6 +139,9 @@ mod tests {
             &[("c", "9007199254740992"), ("f", "0"), ("b", "xyz")],
             &[("c", "1e21"), ("f", "0"), ("b", "xyz")],
             &[("c", "1"), ("f", "x"), ("b", "xyz")],
+            &[("c", "+1"), ("f", "0"), ("b", "xyz")],
+            &[("c", "1"), ("f", "+5"), ("b", "xyz")],
+            &[("c", "1"), ("f", "18446744073709551615"), ("b", "xyz")],
             &[("f", "0"), ("c", "1"), ("b", "xyz")],
         ] {
             let entry = read(fields);

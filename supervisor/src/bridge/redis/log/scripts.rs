@@ -156,10 +156,11 @@ local page = redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[3])
 local bytes, messages, last = 0, 0, ''
 for _, entry in ipairs(page) do
   local fields = entry[2]
-  local count = string.match(fields[2], '^%d+$')
-  -- What is not as we write it is no message that was appended.
-  if fields[1] == 'c' and fields[5] == 'b' and count and #count < 7 then
-    messages = messages + tonumber(count)
+  -- What is not as we write it is no message that was appended; as `Entry::counted` has it.
+  if #fields >= 6 and fields[1] == 'c' and fields[3] == 'f' and fields[5] == 'b' then
+    local count = tonumber(string.match(fields[2], '^%d+$') or '0')
+    local first = tonumber(string.match(fields[4], '^%d+$') or '1e21')
+    if count >= 1 and count < 1000000 and first < 1099511627776 then messages = messages + count end
   end
   for _, part in ipairs(fields) do bytes = bytes + #part end
   last = entry[1]

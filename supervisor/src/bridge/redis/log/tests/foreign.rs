@@ -2,8 +2,19 @@
 
 use super::*;
 
-const FOREIGN: &[&str] =
-    &["junk x", "c 1 f 0", "c -1 f 0 b xyz", "c nan f 0 b xyz", "c 9007199254740992 f 0 b xyz", "c 1e21 f 0 b xyz"];
+const FOREIGN: &[&str] = &[
+    "junk x",
+    "c 1 f 0",
+    "c -1 f 0 b xyz",
+    "c nan f 0 b xyz",
+    "c 9007199254740992 f 0 b xyz",
+    "c 1e21 f 0 b xyz",
+    "c +1 f 0 b xyz",
+    "c 1 f +5 b xyz",
+    "c 1 f x b xyz",
+    "c 1 f 18446744073709551615 b xyz",
+    "c 1 g 0 b xyz",
+];
 
 fn stream(log: &RedisLog, number: u32) -> String {
     log.keys.stream(&partition(number))
