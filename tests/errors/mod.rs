@@ -14,7 +14,8 @@ use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, Unknown};
 use essaim_supervisor::{NodeError, Roster};
 
 use crate::support::Redis;
-use probe::{Ask as Question, AskingProbeActor, Deed, Do, Relay, RelayActor, Whisper};
+use probe::{Ask as Question, Deed, Do, Relay, Whisper};
+pub use probe::{AskingProbeActor, RelayActor};
 use stage::Stage;
 pub use stage::{FarNode, TestNode, config};
 

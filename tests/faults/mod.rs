@@ -11,6 +11,7 @@
 //! - [`forgotten`]: a Redis that goes on running and has forgotten what was in it.
 //! - [`killed`]: kill -9 of hosts and gateways. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
+//! - [`circles`]: a node that crash-loops, since the ask graph has a cycle with it.
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
 //! - [`cut`]: a network link that is cut without a word. [`mixed`]: one fault after the other.
 //! - [`readiness`]: what `/readyz` and the log say of an outage.
@@ -21,6 +22,7 @@
 mod apart;
 mod asleep;
 mod bridge;
+mod circles;
 mod claims;
 mod cut;
 mod drained;

@@ -112,6 +112,7 @@ fn links(s: &Settings) -> Result<(), Broken> {
     at_least_1("members.heartbeat_ms", m.heartbeat_ms)?;
     ordered(("members.heartbeat_ms", m.heartbeat_ms), ("members.silent_ms", m.silent_ms), false)?;
     ordered(("members.silent_ms", m.silent_ms), ("members.lease_ms", m.lease_ms), false)?;
+    at_least_1("members.refused_nodes", m.refused_nodes.into())?;
     let percentages =
         [("parity.duplicate_percent", s.parity.duplicate_percent), ("parity.loss_percent", s.parity.loss_percent)];
     for (key, percent) in percentages {

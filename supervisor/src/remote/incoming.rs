@@ -230,30 +230,21 @@ impl Reader {
         }
         let (hello, draining) = (beat.hello, beat.state == NodeState::Draining);
         let hosts = beat.capabilities.keys().cloned().collect::<Vec<_>>().join(", ");
-        let earlier = remote.members.get(header.from).map(|p| p.lane.inbox.clone());
+        let earlier = remote.members.known(header.from).map(|p| p.lane.inbox.clone());
         let window = beat.window;
         let lane = || remote.lane(header.from, header.inbox, window);
-        match remote.members.beat(header, beat, remote.env.now(), lane, || remote.own_beat(false)) {
+        match remote.members.beat(header, beat, remote.env.now(), lane) {
             Change::None if hello => remote.pending.node_cut_off(header.from),
             Change::None => {}
-            Change::Ignored => {
-                // Who was refused must learn why: from what the others say of themselves.
-                if hello {
-                    pulse::beat_now(&remote, false);
-                }
-                remote.progress.notify_waiters();
-                return;
-            }
-            Change::Joined { over_epoch, evicted } => {
-                for peer in evicted {
-                    remote.pending.node_lost(&peer.name, peer.epoch + 1);
-                    remote.close_lane(&peer.lane.inbox);
-                }
+            Change::Ignored => remote.progress.notify_waiters(),
+            Change::New { over_epoch, refused } => {
                 if let (Some(_), Some(inbox)) = (over_epoch, earlier) {
                     remote.pending.node_lost(header.from, header.epoch);
                     remote.close_lane(&inbox);
                 }
-                tracing::info!(node = header.from, epoch = header.epoch, over_epoch, hosts, "a node joined");
+                if !refused {
+                    tracing::info!(node = header.from, epoch = header.epoch, over_epoch, hosts, "a node joined");
+                }
                 remote.progress.notify_waiters();
             }
         }
@@ -261,6 +252,7 @@ impl Reader {
             remote.lane(header.from, header.inbox, window).send(encoded(&Message::Seen));
         }
         if hello {
+            // Who was refused must learn why, too: from what the others say of themselves.
             pulse::beat_now(&remote, false);
         }
     }

@@ -11,16 +11,19 @@ use super::frame::Message;
 use super::pulse;
 
 impl Remote {
-    /// Says hello and waits until every node that heard it has answered; a cycle in the ask graph of all, if one
-    /// would come to be.
+    /// Says hello and waits until every node that heard it has answered; the cycle in the ask graph of all, if this node
+    /// would close one.
     pub async fn join(self: &Arc<Self>) -> Option<Vec<String>> {
         let hello = self.frame_of(&Message::Beat(self.own_beat(true)))?;
         // This node hears itself too.
         let others = self.wire.broadcast(hello).await.unwrap_or(1).saturating_sub(1) as usize;
-        let all_answered = self.until(|| self.members.heard() >= others);
+        let silent = Duration::from_millis(self.settings.members.silent_ms);
+        let refusal = || self.members.refusal(self.env.now(), silent);
+        // Somebody who was there before may refuse, in this node's place, the one that it seems to close a cycle with.
+        let all_answered = self.until(|| self.members.heard() >= others && refusal().is_none());
         // Somebody who only listens is counted by the server too and never answers.
-        let _ = timeout(Duration::from_millis(self.settings.members.silent_ms), all_answered).await;
-        self.members.cycle_among(&self.own_beat(false)).or_else(|| self.members.refusal(self.me.epoch))
+        let _ = timeout(silent, all_answered).await;
+        refusal()
     }
 
     /// Announces the leave and waits until the others have seen it: from then on they send no new asks.

@@ -10,27 +10,32 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::ask_graph::{Declaration, Declared, closing, declared};
 use super::frame::{Beat, Header, HostBeat, NodeState};
 use super::lane::Lane;
 use super::route::{self, Wanted};
-use crate::roster::cycle_in;
 
 /// The nodes this node hears, itself included only under parity.
-#[derive(Default)]
 pub(crate) struct Members {
-    peers: RwLock<BTreeMap<String, Arc<Peer>>>,
-    /// Nodes that were refused for the cycle that the asks would have with them, by name, until they are not heard for a
-    /// lease; each is logged once.
-    refused: Mutex<BTreeMap<String, Refused>>,
+    own: Own,
+    nodes: RwLock<Nodes>,
 }
 
-/// A node that was refused.
-struct Refused {
-    epoch: u64,
-    cycle: Vec<String>,
-    /// The cycle needs what this node asks.
-    with_own: bool,
-    at: Instant,
+/// This node, as the others judge it.
+pub(crate) struct Own {
+    pub name: String,
+    pub epoch: u64,
+    pub asks: Declared,
+    /// Refused nodes that are remembered, at most.
+    pub refused_nodes: usize,
+}
+
+#[derive(Default)]
+struct Nodes {
+    peers: BTreeMap<String, Arc<Peer>>,
+    /// Nodes with which the asks of all would go in a circle. They are remembered as long as they are heard: should those
+    /// leave who were there before them, they are peers.
+    refused: BTreeMap<String, Arc<Peer>>,
 }
 
 /// Another node.
@@ -38,6 +43,7 @@ pub(crate) struct Peer {
     pub name: Arc<str>,
     pub epoch: u64,
     pub lane: Arc<Lane>,
+    asks: Declared,
     heard: Mutex<Heard>,
     /// Asks of this node that are with it.
     pub outstanding: AtomicU32,
@@ -55,13 +61,13 @@ pub(crate) enum Change {
     /// Nothing worth a line.
     None,
     /// A node came, or came back under a higher epoch.
-    Joined {
+    New {
         /// Under which epoch it was known before.
         over_epoch: Option<u64>,
-        /// Nodes that came later than it and cannot stay with it: the ask graph would have a cycle.
-        evicted: Vec<Arc<Peer>>,
+        /// The ask graph would have a cycle with it.
+        refused: bool,
     },
-    /// It is older than the node that is known, or was refused.
+    /// It is older than the node that is known, or is still refused.
     Ignored,
 }
 
@@ -104,101 +110,96 @@ pub struct MemberCapability {
 }
 
 impl Members {
+    /// Nobody yet, as this node hears them.
+    pub fn of(own: Own) -> Self {
+        Self { own, nodes: RwLock::default() }
+    }
+
     /// Takes note of a heartbeat. The lane is made for a node that is new.
-    pub fn beat(
-        &self,
-        from: &Header<'_>,
-        beat: Beat,
-        now: Instant,
-        lane: impl FnOnce() -> Arc<Lane>,
-        own: impl Fn() -> Beat,
-    ) -> Change {
-        let known = self.get(from.from);
+    pub fn beat(&self, from: &Header<'_>, beat: Beat, now: Instant, lane: impl FnOnce() -> Arc<Lane>) -> Change {
+        let known = self.known(from.from);
         match &known {
             Some(peer) if peer.epoch > from.epoch => return Change::Ignored,
             Some(peer) if peer.epoch == from.epoch => {
                 peer.note(beat, now);
-                return Change::None;
+                return if self.get(from.from).is_some() { Change::None } else { Change::Ignored };
             }
             _ => {}
         }
-        let mut evicted = Vec::new();
-        while let Some(cycle) = self.cycle_with(from.from, &beat, Some(&own()), &evicted) {
-            // Of those who cannot be together the one that came last goes, and epochs are times.
-            match self.youngest_in_cycle(from, &beat, &evicted) {
-                Some(younger) => {
-                    self.refuse(&younger.name, younger.epoch, cycle, false, now);
-                    evicted.push(younger);
-                }
-                None => {
-                    let with_own = self.cycle_with(from.from, &beat, None, &[]).is_none();
-                    self.refuse(from.from, from.epoch, cycle, with_own, now);
-                    return Change::Ignored;
-                }
-            }
-        }
-        evicted.iter().for_each(|peer| drop(self.remove(&peer.name, peer.epoch)));
-        let over_epoch = known.map(|p| p.epoch);
         let peer = Peer {
             name: from.from.into(),
             epoch: from.epoch,
             lane: lane(),
+            asks: declared(&beat),
             heard: Mutex::new(Heard { at: now, beat: Arc::new(beat), silent: false, saw_drain: false }),
             outstanding: AtomicU32::new(0),
         };
-        self.write().insert(from.from.to_string(), Arc::new(peer));
-        Change::Joined { over_epoch, evicted }
+        let mut nodes = self.write();
+        nodes.refused.remove(from.from);
+        nodes.peers.insert(from.from.into(), Arc::new(peer));
+        self.judge(&mut nodes);
+        Change::New { over_epoch: known.map(|p| p.epoch), refused: !nodes.peers.contains_key(from.from) }
     }
 
-    /// A cycle that the asks of all members but these would have with a node's and this node's.
-    fn cycle_with(&self, name: &str, beat: &Beat, own: Option<&Beat>, without: &[Arc<Peer>]) -> Option<Vec<String>> {
-        let stays = |p: &Arc<Peer>| &*p.name != name && !without.iter().any(|w| w.name == p.name);
-        let others: Vec<_> = self.all().into_iter().filter(stays).map(|p| p.beat()).collect();
-        ask_cycle(others.iter().map(|b| &**b).chain([beat]).chain(own))
-    }
-
-    /// The member that came last of those after it without which there is no cycle.
-    fn youngest_in_cycle(&self, from: &Header<'_>, beat: &Beat, without: &[Arc<Peer>]) -> Option<Arc<Peer>> {
-        let mut younger: Vec<_> =
-            self.all().into_iter().filter(|p| p.epoch > from.epoch && &*p.name != from.from).collect();
-        younger.retain(|p| !without.iter().any(|w| w.name == p.name));
-        younger.sort_by_key(|p| p.epoch);
-        let closes = |p: &Arc<Peer>| {
-            let without: Vec<_> = without.iter().chain([p]).cloned().collect();
-            self.cycle_with(from.from, beat, None, &without).is_none()
-        };
-        younger.into_iter().rev().find(closes)
-    }
-
-    /// Takes note of a node that cannot join.
-    fn refuse(&self, name: &str, epoch: u64, cycle: Vec<String>, with_own: bool, at: Instant) {
-        let shown = cycle.join(" -> ");
-        let refused = Refused { epoch, cycle, with_own, at };
-        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.insert(name.to_string(), refused).is_none() {
-            tracing::error!(node = name, cycle = shown, "a node was refused: with it the ask graph has a cycle");
+    /// Parts those that are refused from the others.
+    fn judge(&self, nodes: &mut Nodes) {
+        let (peers, before) = (std::mem::take(&mut nodes.peers), std::mem::take(&mut nodes.refused));
+        let others = peers.values().chain(before.values()).filter(|peer| *peer.name != *self.own.name);
+        let closing = closing(others.map(|peer| peer.declaration()).chain([self.own.declaration()]));
+        for (name, peer) in peers.iter().chain(&before) {
+            let entry = (name.clone(), peer.clone());
+            match closing.get(name.as_str()) {
+                Some(cycle) => {
+                    nodes.refused.extend([entry]);
+                    if !before.contains_key(name) {
+                        let (epoch, cycle) = (peer.epoch, cycle.join(" -> "));
+                        tracing::error!(
+                            node = name,
+                            epoch,
+                            cycle,
+                            "a node was refused: with it the ask graph has a cycle"
+                        );
+                    }
+                }
+                None => {
+                    nodes.peers.extend([entry]);
+                    if before.contains_key(name) {
+                        tracing::info!(
+                            node = name,
+                            "a node that was refused is a member now: those before it are gone"
+                        );
+                    }
+                }
+            }
+        }
+        while nodes.refused.len() > self.own.refused_nodes {
+            let longest = nodes.refused.iter().min_by_key(|(_, peer)| peer.heard_at()).map(|(name, _)| name.clone());
+            longest.and_then(|name| nodes.refused.remove(&name));
         }
     }
 
     /// How many nodes were heard, those that were refused included.
     pub fn heard(&self) -> usize {
-        self.read().len() + self.refused.lock().unwrap_or_else(PoisonError::into_inner).len()
+        let nodes = self.read();
+        nodes.peers.len() + nodes.refused.len()
     }
 
-    /// The cycle that a node of this epoch would close with those who were there before it.
-    pub fn refusal(&self, epoch: u64) -> Option<Vec<String>> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.values().find(|r| r.with_own && r.epoch < epoch).map(|r| r.cycle.clone())
-    }
-
-    /// A cycle in the asks of all members together with these capabilities.
-    pub fn cycle_among(&self, own: &Beat) -> Option<Vec<String>> {
-        let others: Vec<_> = self.all().iter().map(|p| p.beat()).collect();
-        ask_cycle(others.iter().map(|b| &**b).chain([own]))
+    /// The cycle that this node closes with those before it that were heard within `silent`, if it does.
+    pub fn refusal(&self, now: Instant, silent: Duration) -> Option<Vec<String>> {
+        let everyone = self.everyone();
+        let heard = |peer: &&Arc<Peer>| now.saturating_duration_since(peer.heard_at()) <= silent;
+        let others = everyone.iter().filter(heard).filter(|peer| *peer.name != *self.own.name);
+        closing(others.map(|peer| peer.declaration()).chain([self.own.declaration()])).remove(&*self.own.name)
     }
 
     pub fn get(&self, name: &str) -> Option<Arc<Peer>> {
-        self.read().get(name).cloned()
+        self.read().peers.get(name).cloned()
+    }
+
+    /// A node of this name, be it refused or not.
+    pub fn known(&self, name: &str) -> Option<Arc<Peer>> {
+        let nodes = self.read();
+        nodes.peers.get(name).or_else(|| nodes.refused.get(name)).cloned()
     }
 
     /// Whether a node of this name hosts a capability, be it up or not.
@@ -207,33 +208,41 @@ impl Members {
     }
 
     pub fn all(&self) -> Vec<Arc<Peer>> {
-        self.read().values().cloned().collect()
+        self.read().peers.values().cloned().collect()
+    }
+
+    /// All that are heard, those that were refused included.
+    pub fn everyone(&self) -> Vec<Arc<Peer>> {
+        let nodes = self.read();
+        nodes.peers.values().chain(nodes.refused.values()).cloned().collect()
     }
 
     /// The best of them for an ask.
     pub fn choose(&self, wanted: &Wanted<'_>) -> Result<Arc<Peer>, NotDelivered> {
-        route::choose(self.read().values(), wanted)
+        route::choose(self.read().peers.values(), wanted)
     }
 
     /// Whether this node should handle an ask itself although others could.
     pub fn local_wins(&self, wanted: &Wanted<'_>, me: &str, load: u32) -> bool {
-        route::local_wins(self.read().values(), wanted, me, load)
+        route::local_wins(self.read().peers.values(), wanted, me, load)
     }
 
-    /// Forgets a node of this epoch; whether it was known.
+    /// Forgets a node of this epoch, if it was known.
     pub fn remove(&self, name: &str, epoch: u64) -> Option<Arc<Peer>> {
-        let mut peers = self.write();
-        if peers.get(name).is_some_and(|p| p.epoch == epoch) { peers.remove(name) } else { None }
+        let mut nodes = self.write();
+        let Nodes { peers, refused } = &mut *nodes;
+        let gone = [peers, refused].into_iter().find_map(|all| {
+            all.get(name).filter(|peer| peer.epoch == epoch)?;
+            all.remove(name)
+        })?;
+        self.judge(&mut nodes);
+        Some(gone)
     }
 
     /// Marks those not heard for `silent`, and gives those not heard for `lease`.
     pub fn overdue(&self, now: Instant, silent: Duration, lease: Duration) -> Vec<Arc<Peer>> {
-        self.refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, r| now.saturating_duration_since(r.at) <= lease);
         let mut lost = Vec::new();
-        for peer in self.all() {
+        for peer in self.everyone() {
             let mut heard = peer.heard.lock().unwrap_or_else(PoisonError::into_inner);
             let quiet = now.saturating_duration_since(heard.at);
             let silent_now = quiet > silent;
@@ -255,27 +264,33 @@ impl Members {
             let running = beat.capabilities.get(capability).is_some_and(|h| h.running);
             running && beat.state == NodeState::Ready && !p.is_silent()
         };
-        self.read().values().any(takes_asks)
+        self.read().peers.values().any(takes_asks)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Arc<Peer>>> {
-        self.peers.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Nodes> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Arc<Peer>>> {
-        self.peers.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Nodes> {
+        self.nodes.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn ask_cycle<'a>(beats: impl Iterator<Item = &'a Beat>) -> Option<Vec<String>> {
-    let mut graph: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (capability, host) in beats.flat_map(|b| &b.capabilities) {
-        graph.entry(capability).or_default().extend(host.asks.iter().map(String::as_str));
+impl Own {
+    fn declaration(&self) -> Declaration<'_> {
+        Declaration { name: &self.name, epoch: self.epoch, asks: &self.asks }
     }
-    cycle_in(&graph)
 }
 
 impl Peer {
+    fn declaration(&self) -> Declaration<'_> {
+        Declaration { name: &self.name, epoch: self.epoch, asks: &self.asks }
+    }
+
+    fn heard_at(&self) -> Instant {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).at
+    }
+
     fn note(&self, beat: Beat, now: Instant) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.at = now;

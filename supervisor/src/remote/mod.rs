@@ -4,10 +4,11 @@
 //!
 //! - `frame`: the form of what is sent; `lane`: the way to one inbox; `pending`: asks that wait for their answers.
 //! - `incoming`: what comes, and `senders`: what is remembered of those who send it.
-//! - `members`, `route`: who is there, who gets an ask; `attempts`, `budget`: which asks may be repeated, how many.
+//! - `members`, `ask_graph`, `route`: who is there, who cannot be among them, who gets an ask; `attempts`, `budget`: which asks may be repeated, how many.
 //! - `casts`: what all are told.
 //! - `pulse`: heartbeats, leases and pings; `leave`: the drain.
 
+mod ask_graph;
 mod attempts;
 mod budget;
 mod casts;
@@ -38,7 +39,7 @@ use self::attempts::{doubtful, repeatable};
 use self::budget::RetryBudget;
 use self::frame::{Message, NodeState};
 use self::lane::{Lane, LaneLimits};
-use self::members::{Members, Peer};
+use self::members::{Members, Own, Peer};
 use self::pending::Pending;
 pub(crate) use self::pending::RawAnswer;
 use self::route::Wanted;
@@ -104,6 +105,13 @@ impl Remote {
     ) -> Arc<Self> {
         let (env, settings) = (bus.env.clone(), bus.settings.clone());
         let (casts, waiting_casts) = mpsc::channel(casts::WAITING);
+        let asks_of = |host: &Arc<Host>| host.asks().iter().map(|a| a.to_string()).collect();
+        let own = Own {
+            name: me.node.clone(),
+            epoch: me.epoch,
+            asks: bus.hosts().iter().map(|host| (host.name.to_string(), asks_of(host))).collect(),
+            refused_nodes: settings.members.refused_nodes as usize,
+        };
         let remote = Arc::new(Self {
             me: Arc::new(me),
             origin: env.now(),
@@ -113,7 +121,7 @@ impl Remote {
             settings,
             wire,
             bus: Arc::downgrade(bus),
-            members: Members::default(),
+            members: Members::of(own),
             lanes: Mutex::default(),
             pending: Pending::default(),
             next_id: AtomicU64::new(1),

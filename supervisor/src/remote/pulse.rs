@@ -12,6 +12,7 @@ use crate::bridge::Renewal;
 use crate::durable::operations;
 use crate::exit::{self, Fatal};
 use crate::host::Host;
+use crate::node::NodeError;
 use crate::outages::Dependency;
 use crate::task::TaskName;
 use crate::tree::Health as CapabilityHealth;
@@ -148,6 +149,7 @@ pub(super) async fn beat(remote: Arc<Remote>) {
     let interval = Duration::from_millis(members.heartbeat_ms);
     let (silent, lease) = (Duration::from_millis(members.silent_ms), Duration::from_millis(members.lease_ms));
     remote.health.lock().lease = lease;
+    let mut refused_since = None;
     while !remote.inbox_closed.load(std::sync::atomic::Ordering::Acquire) {
         sleep(interval).await;
         if remote.inbox_closed.load(std::sync::atomic::Ordering::Acquire) {
@@ -170,6 +172,13 @@ pub(super) async fn beat(remote: Arc<Remote>) {
             }
         }
         remote.close_idle_lanes();
+        refused_since =
+            remote.members.refusal(now, silent).map(|cycle| (refused_since.map_or(now, |(since, _)| since), cycle));
+        if let Some((_, cycle)) = refused_since.take_if(|(since, _)| now - *since > lease)
+            && end(&remote, NodeError::Cycle(cycle.join(" -> ")).into_fatal())
+        {
+            tracing::error!(cycle = cycle.join(" -> "), "those who were there before refuse this node; it ends");
+        }
     }
 }
 
@@ -264,7 +273,7 @@ impl Remote {
 
     /// Ends the lanes to inboxes that are no member's and have nothing waiting, or nobody who listens.
     fn close_idle_lanes(&self) {
-        let members: Vec<_> = self.members.all().iter().map(|p| p.lane.inbox.clone()).collect();
+        let members: Vec<_> = self.members.everyone().iter().map(|p| p.lane.inbox.clone()).collect();
         let idle: Vec<String> = {
             let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
             lanes

@@ -78,13 +78,13 @@ mod tests {
     use tokio::time::Instant;
 
     use super::super::members::Members;
-    use super::super::members::tests::{alone, beat, header, lane};
+    use super::super::members::tests::{beat, header, lane, nobody};
     use super::*;
 
     fn members(names: &[&str]) -> Members {
-        let members = Members::default();
+        let members = nobody();
         for name in names {
-            members.beat(&header(name, 1), beat("x", &[]), Instant::now(), lane, alone);
+            members.beat(&header(name, 1), beat("x", &[]), Instant::now(), lane);
         }
         members
     }
@@ -129,11 +129,11 @@ mod tests {
         let members = members(&[]);
         let mut other = beat("x", &[]);
         other.capabilities.get_mut("x").unwrap().messages = vec!["x.do.v2".into()];
-        members.beat(&header("a", 1), other, Instant::now(), lane, alone);
+        members.beat(&header("a", 1), other, Instant::now(), lane);
         assert_eq!(chosen(&members, None, &[]), Err(NotDelivered::Unsupported { message: "x.do.v1".into() }));
         let mut leaving = beat("x", &[]);
         leaving.state = NodeState::Draining;
-        members.beat(&header("a", 1), leaving, Instant::now(), lane, alone);
+        members.beat(&header("a", 1), leaving, Instant::now(), lane);
         assert_eq!(chosen(&members, None, &[]), Err(NotDelivered::Draining { node: "a".into() }));
     }
 

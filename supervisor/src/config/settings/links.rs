@@ -96,11 +96,13 @@ pub struct MembersConfig {
     pub silent_ms: u64,
     /// A node not heard for this long is lost, and its name is free.
     pub lease_ms: u64,
+    /// Nodes that are remembered as refused, at most.
+    pub refused_nodes: u32,
 }
 
 impl Default for MembersConfig {
     fn default() -> Self {
-        Self { heartbeat_ms: 500, silent_ms: 1_500, lease_ms: 5_000 }
+        Self { heartbeat_ms: 500, silent_ms: 1_500, lease_ms: 5_000, refused_nodes: 64 }
     }
 }
 

@@ -1,6 +1,8 @@
-//! Who joins, who is refused, and who is silent or lost.
+//! Who joins, and who is silent or lost; in `refused`: with whom the ask graph would have a cycle.
 
 use super::*;
+
+mod refused;
 use crate::remote::frame::VERSION;
 use crate::remote::lane::LaneLimits;
 
@@ -29,9 +31,14 @@ pub fn beat(capability: &str, asks: &[&str]) -> Beat {
     }
 }
 
-/// A node that hosts nothing.
-pub fn alone() -> Beat {
-    Beat { capabilities: BTreeMap::new(), ..beat("none", &[]) }
+/// What a node hears that hosts nothing itself, before it hears anybody.
+pub fn nobody() -> Members {
+    heard_by("me", 1_000, &Beat { capabilities: BTreeMap::new(), ..beat("none", &[]) })
+}
+
+/// What this node hears, before it hears anybody.
+fn heard_by(name: &str, epoch: u64, own: &Beat) -> Members {
+    Members::of(Own { name: name.into(), epoch, asks: declared(own), refused_nodes: 3 })
 }
 
 pub fn lane() -> Arc<Lane> {
@@ -41,9 +48,9 @@ pub fn lane() -> Arc<Lane> {
 
 #[tokio::test(start_paused = true)]
 async fn a_higher_epoch_takes_over_and_a_lower_one_is_ignored() {
-    let (members, now) = (Members::default(), Instant::now());
-    let hear = |epoch| match members.beat(&header("a", epoch), beat("x", &[]), now, lane, alone) {
-        Change::Joined { over_epoch, evicted } if evicted.is_empty() => Some(over_epoch),
+    let (members, now) = (nobody(), Instant::now());
+    let hear = |epoch| match members.beat(&header("a", epoch), beat("x", &[]), now, lane) {
+        Change::New { over_epoch, refused: false } => Some(over_epoch),
         _ => None,
     };
     assert_eq!((hear(5), hear(4), hear(6)), (Some(None), None, Some(Some(5))));
@@ -52,71 +59,26 @@ async fn a_higher_epoch_takes_over_and_a_lower_one_is_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_whose_asks_close_a_cycle_across_nodes_is_refused() {
-    let (members, now) = (Members::default(), Instant::now());
-    members.beat(&header("a", 1), beat("x", &["y"]), now, lane, alone);
-    let refused = members.beat(&header("b", 2), beat("y", &["x"]), now, lane, alone);
-    assert!(matches!(refused, Change::Ignored));
-    assert_eq!(members.refusal(3), None, "another node that joins has no part in it");
-    assert_eq!(members.cycle_among(&beat("y", &["x"])).unwrap(), ["x", "y", "x"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_node_at_whose_inbox_nobody_listens_is_silent_at_once_until_it_beats() {
-    let (members, now) = (Members::default(), Instant::now());
-    members.beat(&header("a", 1), beat("x", &[]), now, lane, alone);
+    let (members, now) = (nobody(), Instant::now());
+    members.beat(&header("a", 1), beat("x", &[]), now, lane);
     let peer = members.get("a").unwrap();
     assert!(!peer.is_silent() && members.reach("x"));
     peer.lane.received_by(0);
     assert!(peer.is_silent() && !members.reach("x"));
-    members.beat(&header("a", 1), beat("x", &[]), now, lane, alone);
+    members.beat(&header("a", 1), beat("x", &[]), now, lane);
     assert!(!peer.is_silent());
 }
 
 #[tokio::test(start_paused = true)]
 async fn silence_comes_before_loss_and_a_beat_ends_it() {
-    let (members, start) = (Members::default(), Instant::now());
+    let (members, start) = (nobody(), Instant::now());
     let (silent, lease) = (Duration::from_secs(1), Duration::from_secs(5));
-    members.beat(&header("a", 1), beat("x", &[]), start, lane, alone);
+    members.beat(&header("a", 1), beat("x", &[]), start, lane);
     assert!(members.overdue(start + Duration::from_secs(2), silent, lease).is_empty());
     let peer = members.get("a").unwrap();
     assert!(peer.is_silent());
     assert_eq!(members.overdue(start + Duration::from_secs(6), silent, lease).len(), 1);
-    members.beat(&header("a", 1), beat("x", &[]), start + Duration::from_secs(6), lane, alone);
+    members.beat(&header("a", 1), beat("x", &[]), start + Duration::from_secs(6), lane);
     assert!(!peer.is_silent());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_node_whose_asks_close_a_cycle_with_this_node_is_refused() {
-    let (members, now) = (Members::default(), Instant::now());
-    let own = || beat("x", &["y"]);
-    assert!(matches!(members.beat(&header("b", 4), beat("y", &["x"]), now, lane, own), Change::Ignored));
-    assert_eq!(members.refusal(3), None, "the other came later");
-    assert_eq!(members.refusal(5).unwrap(), ["x", "y", "x"], "it came later itself");
-}
-
-#[tokio::test(start_paused = true)]
-async fn whoever_is_heard_first_the_node_that_came_last_is_the_one_that_goes() {
-    let (members, now) = (Members::default(), Instant::now());
-    members.beat(&header("bystander", 9), beat("z", &[]), now, lane, alone);
-    members.beat(&header("late", 7), beat("y", &["x"]), now, lane, alone);
-    let joined = members.beat(&header("early", 5), beat("x", &["y"]), now, lane, alone);
-    let Change::Joined { evicted, .. } = joined else { panic!("it was there before") };
-    assert_eq!(evicted.iter().map(|p| &*p.name).collect::<Vec<_>>(), ["late"]);
-    assert!(members.get("late").is_none() && members.get("early").is_some() && members.get("bystander").is_some());
-    assert!(matches!(members.beat(&header("late", 8), beat("y", &["x"]), now, lane, alone), Change::Ignored));
-    assert_eq!(members.refusal(10), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_node_that_was_refused_again_and_again_is_forgotten_once_it_is_gone() {
-    let (members, start) = (Members::default(), Instant::now());
-    let (silent, lease) = (Duration::from_secs(1), Duration::from_secs(5));
-    members.beat(&header("a", 1), beat("x", &["y"]), start, lane, alone);
-    for epoch in 2..100 {
-        members.beat(&header("b", epoch), beat("y", &["x"]), start, lane, alone);
-    }
-    assert_eq!(members.heard(), 2);
-    members.overdue(start + Duration::from_secs(6), silent, lease);
-    assert_eq!(members.heard(), 1);
 }
