@@ -84,43 +84,32 @@ impl Watchdog {
 
     #[allow(clippy::disallowed_methods)] // It has a thread of its own, so that no arbiter can block it.
     fn look_on(&self, env: &Env, limit: Duration) {
-        let mut seen: Vec<(u64, tokio::time::Instant, bool)> = Vec::new();
+        let mut arbiters: Vec<Arbiter> = Vec::new();
         let pause = limit / 4;
         while !self.stopped.load(Ordering::Relaxed) {
             let before = env.now();
             std::thread::sleep(pause);
-            let now = env.now();
-            // If this thread did not run either, no handler is to blame for what the others have not done.
-            let stood_still = (now - before).saturating_sub(pause);
-            if stood_still >= pause {
-                seen.iter_mut().for_each(|(_, since, _)| *since = now);
-                if stood_still >= limit {
-                    let stood_still_ms = stood_still.as_millis() as u64;
-                    tracing::warn!(
-                        stood_still_ms,
-                        "the whole process stood still: it was stopped, suspended or got no processor"
-                    );
-                }
+            let late = (env.now() - before).saturating_sub(pause);
+            if late >= limit {
+                tracing::warn!(
+                    stood_still_ms = late.as_millis() as u64,
+                    "the whole process stood still: it was stopped, suspended or got no processor"
+                );
             }
             let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            seen.resize(beats.len(), (0, now, false));
-            for (arbiter, (beat, (count, since, named))) in beats.iter().zip(&mut seen).enumerate() {
-                let current = beat.beats.load(Ordering::Relaxed);
-                if current != *count {
-                    (*count, *since, *named) = (current, now, false);
-                } else if now - *since >= limit && !*named {
-                    *named = true;
-                    self.blocked.fetch_add(1, Ordering::Relaxed);
-                    let blocked_ms = (now - *since).as_millis() as u64;
-                    let handler = self.name_of(beat.polling.load(Ordering::Relaxed));
-                    tracing::error!(
-                        arbiter,
-                        blocked_ms,
-                        %handler,
-                        "a handler blocks its arbiter: everything on that thread waits; \
-                         use cx.blocking() for long computations"
-                    );
-                }
+            arbiters.resize_with(beats.len(), Arbiter::default);
+            for (arbiter, (beat, seen)) in beats.iter().zip(&mut arbiters).enumerate() {
+                let Some(blocked) = seen.look(beat.beats.load(Ordering::Relaxed), pause + late, pause, limit) else {
+                    continue;
+                };
+                self.blocked.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    arbiter,
+                    blocked_ms = blocked.as_millis() as u64,
+                    handler = %self.name_of(beat.polling.load(Ordering::Relaxed)),
+                    "a handler blocks its arbiter: everything on that thread waits; \
+                     use cx.blocking() for long computations"
+                );
             }
         }
     }
@@ -128,5 +117,69 @@ impl Watchdog {
     fn name_of(&self, polling: usize) -> Arc<str> {
         let labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
         polling.checked_sub(1).and_then(|l| labels.get(l)).cloned().unwrap_or_else(|| "not a handler".into())
+    }
+}
+
+/// What looking at one arbiter has shown so far.
+#[derive(Debug, Default)]
+struct Arbiter {
+    turns: u64,
+    /// How long it has made no turn, as far as the watchdog ran itself.
+    unmoved: Duration,
+    named: bool,
+}
+
+impl Arbiter {
+    /// Looks at how many turns it has made, `since` the look before; how long it has been blocked, once that is `limit`.
+    ///
+    /// A look is worth a `pause` at most. What the watchdog is late by counts for nothing: whoever kept it from running
+    /// has kept the arbiter too. And it takes nothing away: an arbiter that makes no turn is named after as many looks,
+    /// however late each is.
+    fn look(&mut self, turns: u64, since: Duration, pause: Duration, limit: Duration) -> Option<Duration> {
+        if turns != self.turns {
+            *self = Self { turns, ..Self::default() };
+            return None;
+        }
+        self.unmoved += since.min(pause);
+        let blocked = self.unmoved >= limit && !self.named;
+        self.named |= blocked;
+        blocked.then_some(self.unmoved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_millis(250);
+
+    /// The looks at which an arbiter is named: each is (how late the watchdog is, the arbiter's turns).
+    fn named_at(looks: impl IntoIterator<Item = (u64, u64)>) -> Vec<usize> {
+        let mut arbiter = Arbiter::default();
+        let mut look =
+            |(late_ms, turns)| arbiter.look(turns, PAUSE + Duration::from_millis(late_ms), PAUSE, LIMIT).is_some();
+        looks.into_iter().enumerate().filter_map(|(index, l)| look(l).then_some(index)).collect()
+    }
+
+    #[test]
+    fn an_arbiter_without_a_turn_is_named_once_until_it_turns_again() {
+        assert_eq!(named_at([(0, 1); 12]), [4]);
+        let again = [[(0, 1); 6], [(0, 2); 6]].concat();
+        assert_eq!(named_at(again), [4, 10]);
+    }
+
+    #[test]
+    fn a_watchdog_that_is_late_itself_does_not_cry() {
+        assert_eq!(named_at([(0, 1), (0, 1), (60_000, 1), (0, 2), (0, 3)]), [0; 0], "a stop in the middle of a turn");
+        assert_eq!(named_at((0..100).map(|look| (900, look / 3))), [0; 0], "a machine without processors to spare");
+    }
+
+    #[test]
+    fn a_blocked_arbiter_is_named_however_late_the_watchdog_is() {
+        for late_ms in [0, 100, 250, 400, 2_000] {
+            assert_eq!(named_at([(late_ms, 1); 12]), [4], "late by {late_ms} ms each time");
+        }
+        assert_eq!(named_at([(0, 1), (300, 1), (0, 1), (300, 1), (0, 1), (300, 1)]), [4]);
     }
 }
