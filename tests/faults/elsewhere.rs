@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::bridge::{CONNECTED, WIRE_LOST};
 use super::forgotten::{ledger, placed, wait_until_confirmed};
 use super::stage::{Stage, wait_until_served};
-use crate::support::{Cluster, ClusterBuilder, Name, Postgres, Redis, Scratch, essaim, eventually};
+use crate::support::{Api, Cluster, ClusterBuilder, Name, Postgres, Redis, Scratch, essaim, eventually};
 
 /// A name that leads to the first of two servers, of which the second is a replica.
 struct Pair {
@@ -178,5 +178,83 @@ fn a_redis_that_loads_its_data_is_waited_for() {
         cluster.node(node).wait_until_ready();
     }
     wait_until_served(&cluster.api());
+    cluster.stop();
+}
+
+/// One process whose data is behind a name, in a database of a server.
+fn behind(name: &Name, server: &Postgres) -> ClusterBuilder {
+    let url = server.database().url_through(name);
+    ["users", "auth", "catalog", "orders"].iter().fold(Cluster::single(), |cluster, capability| {
+        cluster.set(&format!("capabilities.{capability}.database"), &url)
+    })
+}
+
+fn stock(admin: &Api, product: &str) -> u64 {
+    admin.get(&format!("/products/{product}")).is(200)["stock"].as_u64().expect("it is a number")
+}
+
+#[test]
+fn nodes_leave_a_postgres_that_was_demoted_for_the_one_that_its_name_leads_to() {
+    let mut first = Postgres::start();
+    let (second, name) = (first.standby(), Name::of(first.port()));
+    let mut cluster = behind(&name, &first).start();
+    let admin = cluster.admin();
+    let tea = admin.product("TEA", 450, 1_000);
+    let before: Vec<_> = (0..5).map(|_| placed(&admin, &tea)).collect();
+    wait_until_confirmed(&admin, &before);
+
+    // It ends once its standby has all, and is a standby when it is back, before its name leads elsewhere.
+    first.stop();
+    second.promote();
+    first.go_on_as_standby();
+    let refused =
+        eventually("an order to be refused", || Some(admin.order(&tea, 1)).filter(|answer| answer.status != 504));
+    assert!(refused.problem(503, "unavailable").header("retry-after").is_some());
+    name.leads_to(second.port());
+    let order = eventually("an order to be placed", || {
+        let answer = admin.order(&tea, 1);
+        assert!(matches!(answer.status, 200 | 201 | 503), "{} {}", answer.status, answer.text);
+        (answer.status < 300).then(|| answer.id())
+    });
+    wait_until_confirmed(&admin, &[order]);
+    assert_eq!(stock(&admin, &tea), 994);
+    let (code, said) = ledger(cluster.node("main"));
+    assert_eq!(code, Some(0), "{said}");
+    cluster.stop();
+}
+
+#[test]
+fn connections_that_lead_to_a_standby_are_left_when_a_write_is_refused() {
+    let first = Postgres::start();
+    let name = Name::of(first.port());
+    let cluster = behind(&name, &first).start();
+    let admin = cluster.admin();
+    let tea = admin.product("TEA", 450, 1_000);
+    placed(&admin, &tea);
+    let made = name.connections_made();
+    // As on a standby, on connections that stay.
+    first.sql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on");
+    first.sql("postgres", "SELECT pg_reload_conf()");
+    eventually("an order to be refused", || (admin.order(&tea, 1).status == 503).then_some(()));
+    first.sql("postgres", "ALTER SYSTEM RESET default_transaction_read_only");
+    first.sql("postgres", "SELECT pg_reload_conf()");
+    eventually("an order to be placed", || (admin.order(&tea, 1).status < 300).then_some(()));
+    assert!(name.connections_made() > made, "no connection of before is in use");
+    cluster.stop();
+}
+
+#[test]
+fn connections_to_postgres_that_are_made_anew_at_their_longest_life_cost_nobody_anything() {
+    let server = Postgres::shared();
+    let name = Name::of(server.port());
+    let cluster = behind(&name, server).set("store.connection_life_ms", 200).start();
+    let admin = cluster.admin();
+    let tea = admin.product("TEA", 450, 1_000_000);
+    let (made, mut orders) = (name.connections_made(), Vec::new());
+    while name.connections_made() < made + 50 {
+        orders.push(placed(&admin, &tea));
+        stock(&admin, &tea);
+    }
+    wait_until_confirmed(&admin, &orders);
     cluster.stop();
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Process, Scratch, Signal, free_port};
+use super::{Name, Process, Scratch, Signal, free_port};
 
 /// A real `postgres` on a free port, with a cluster directory of its own. It ends with the value, or with the binary.
 pub struct Postgres {
@@ -28,6 +28,11 @@ impl Database {
         &self.url
     }
 
+    /// The same, through a name that leads to the server.
+    pub fn url_through(&self, name: &Name) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{}", name.port(), self.name())
+    }
+
     /// Its name on the server, for [`Postgres::sql`].
     pub fn name(&self) -> &str {
         self.url.rsplit('/').next().unwrap_or_default()
@@ -40,6 +45,10 @@ struct Owner {
     user: u32,
     group: u32,
 }
+
+/// What a server says once it can be used, and what a standby says.
+const READY: &str = "database system is ready to accept connections";
+const READABLE: &str = "database system is ready to accept read-only connections";
 
 /// The name of the server's superuser.
 const USER: &str = "essaim";
@@ -64,7 +73,43 @@ impl Postgres {
         initdb.args(["--no-sync", "--auth=trust", "--no-locale", "--encoding=UTF8", "--username", USER]);
         run(initdb.arg("--pgdata").arg(directory.join("data")));
         let server = serve(port, &directory, owner);
+        server.wait_for_line(READY);
         Self { server, port, directory, owner }
+    }
+
+    /// Starts a standby of this server, which has all that it has at every moment, and waits until it can be read.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub fn standby(&self) -> Self {
+        let (port, directory, owner) = (free_port(), Scratch::new("postgres"), self.owner);
+        if let Some(Owner { user, group }) = owner {
+            chown(directory.path(), Some(user), Some(group)).expect("root may give a directory away");
+        }
+        let mut copy = program("pg_basebackup", owner);
+        copy.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER, "--no-sync"]);
+        copy.args(["--checkpoint=fast", "--write-recovery-conf", "--wal-method=stream"]);
+        run(copy.arg("--pgdata").arg(directory.join("data")));
+        let server = serve(port, &directory, owner);
+        server.wait_for_line(READABLE);
+        Self { server, port, directory, owner }
+    }
+
+    /// Makes a standby the primary of its own.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("postgres", "SELECT pg_promote()"), "t");
+    }
+
+    /// Starts a server that has ended again, as a standby: it can be read, and takes no writes.
+    pub fn go_on_as_standby(&mut self) {
+        let signal = self.directory.join("data").join("standby.signal");
+        std::fs::write(&signal, "").expect("the directory of the data is there");
+        self.server = serve(self.port, &self.directory, self.owner);
+        self.server.wait_for_line(READABLE);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// An empty database.
@@ -96,6 +141,7 @@ impl Postgres {
     /// Starts a server that has ended again, on the same port with its data.
     pub fn go_on(&mut self) {
         self.server = serve(self.port, &self.directory, self.owner);
+        self.server.wait_for_line(READY);
     }
 
     /// Ends the server in order, and every session with it.
@@ -141,9 +187,7 @@ fn serve(port: u16, directory: &Scratch, owner: Option<Owner>) -> Process {
     command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
     command.args(["-c", "max_connections=400", "-c", "shared_buffers=16MB"]);
     // SIGINT is PostgreSQL's "fast" shutdown: it ends its sessions and then itself.
-    let server = Process::start_ended_by("postgres", &mut command, Signal::Int);
-    server.wait_for_line("database system is ready to accept connections");
-    server
+    Process::start_ended_by("postgres", &mut command, Signal::Int)
 }
 
 /// A program of the newest PostgreSQL that is installed.

@@ -79,7 +79,7 @@ impl Connector {
                 let signals = Signals::of(&mut inner).await?;
                 Ok(Connection::Sqlite { inner, savepoint: Savepoint::default(), signals })
             }
-            Self::Postgres(options) => Ok(Connection::Postgres(Box::new(options.connect().await?))),
+            Self::Postgres(options) => Ok(Connection::Postgres(Box::new(postgres::connect(options).await?))),
         }
     }
 

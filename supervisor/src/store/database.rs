@@ -246,6 +246,7 @@ impl Opening<'_> {
         Limits {
             transaction: Duration::from_millis(config.transaction_limit_ms),
             acquire: Duration::from_millis(config.acquire_timeout_ms),
+            life: Duration::from_millis(config.connection_life_ms),
         }
     }
 

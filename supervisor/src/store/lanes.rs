@@ -3,11 +3,11 @@
 //! It takes the place of a general pool so that a connection comes back without a round trip, and so that one whose
 //! state is in doubt never comes back (`lease`).
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sea_orm::DbErr;
+use sea_orm::{DbBackend, DbErr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
@@ -30,12 +30,25 @@ pub(crate) struct Limits {
     pub transaction: Duration,
     /// Waiting for a connection.
     pub acquire: Duration,
+    /// The life of a connection to a server.
+    pub life: Duration,
+}
+
+/// When a connection was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// How often all connections had been given up before.
+    generation: u64,
+    /// When its life ends; never for a file.
+    until: Option<Instant>,
 }
 
 /// A bounded number of connections of one kind of use.
 pub(crate) struct Lanes {
     connector: Connector,
     free: Mutex<Vec<Free>>,
+    /// How often all connections were given up, since their server was gone or not the one that is wanted.
+    generation: AtomicU64,
     permits: Arc<Semaphore>,
     size: usize,
     /// How many wait for a connection to begin with.
@@ -53,6 +66,7 @@ pub(crate) struct Lanes {
 struct Free {
     connection: Connection,
     open: Option<Open>,
+    made: Made,
 }
 
 impl Lanes {
@@ -61,6 +75,7 @@ impl Lanes {
         Self {
             connector,
             free: Mutex::new(Vec::with_capacity(size)),
+            generation: AtomicU64::new(0),
             permits: Arc::new(Semaphore::new(size)),
             size,
             waiting: AtomicUsize::new(0),
@@ -128,9 +143,30 @@ impl Lanes {
             }
         };
         match self.take_free(permit) {
-            Ok(lease) => Ok(lease),
-            Err(permit) => Ok(Lease::of(self, self.connect(patience).await?, false, permit)),
+            Ok(mut lease) => {
+                if lease.made().until.is_some_and(|until| until <= self.env.now()) {
+                    self.renew(&mut lease, patience).await;
+                }
+                Ok(lease)
+            }
+            Err(permit) => Ok(Lease::of_new(self, self.connect(patience).await?, permit)),
         }
+    }
+
+    /// Ends the life of a connection. One that works is not given up before there is another.
+    async fn renew(&self, lease: &mut Lease, patience: Instant) {
+        let younger = self.connect(patience).await.inspect_err(|error| {
+            tracing::warn!(%error, "a connection to a database stays in use beyond its life: no new one can be made");
+        });
+        lease.renew(younger.ok());
+    }
+
+    /// What is noted of a connection that is made now.
+    pub fn made(&self) -> Made {
+        let is_server = self.connector.backend() == DbBackend::Postgres;
+        // Not all at once, what was made at once.
+        let until = is_server.then(|| self.env.now() + self.limits.life.mul_f64(1.0 - self.env.fraction() / 4.0));
+        Made { generation: self.generation.load(Ordering::Acquire), until }
     }
 
     /// The connection that is free when its turn comes, if there is one, however long that takes.
@@ -141,8 +177,8 @@ impl Lanes {
 
     fn take_free(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lease, OwnedSemaphorePermit> {
         let free = lock(&self.free).pop();
-        let Some(Free { connection, open }) = free else { return Err(permit) };
-        let mut lease = Lease::of(self, connection, true, permit);
+        let Some(Free { connection, open, made }) = free else { return Err(permit) };
+        let mut lease = Lease::of(self, connection, made, permit);
         lease.open = open;
         Ok(lease)
     }
@@ -185,13 +221,19 @@ impl Lanes {
     }
 
     /// Gives a connection back, with the outer transaction that is open on it.
-    pub fn give_back(&self, connection: Connection, open: Option<Open>) {
-        lock(&self.free).push(Free { connection, open });
+    pub fn give_back(&self, connection: Connection, open: Option<Open>, made: Made) {
+        let mut free = lock(&self.free);
+        if made.generation == self.generation.load(Ordering::Acquire) {
+            free.push(Free { connection, open, made });
+        }
     }
 
-    /// Forgets the connections that wait for use: the server that they lead to is gone.
+    /// Forgets the connections that wait for use, and has no other come back that was made before: the server that they lead
+    /// to is gone, or not the one that is wanted.
     pub fn forget_free(&self) {
-        lock(&self.free).clear();
+        let mut free = lock(&self.free);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        free.clear();
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::clock_hold::ClockHold;
 use super::connection::Connection;
 use super::group::{Open, Stage};
-use super::lanes::{Lanes, lock};
+use super::lanes::{Lanes, Made, lock};
 use super::outcome;
 use super::trouble::Trouble;
 
@@ -28,6 +28,7 @@ pub(crate) struct Lease {
     /// The transactions that share the connection's outer transaction, if others came before.
     pub open: Option<Open>,
     reused: bool,
+    made: Made,
     lanes: Arc<Lanes>,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -43,9 +44,32 @@ pub(crate) struct AtWork {
 }
 
 impl Lease {
-    pub fn of(lanes: &Arc<Lanes>, connection: Connection, reused: bool, permit: OwnedSemaphorePermit) -> Self {
+    /// The use of a connection that was just made.
+    pub fn of_new(lanes: &Arc<Lanes>, connection: Connection, permit: OwnedSemaphorePermit) -> Self {
+        let mut lease = Self::of(lanes, connection, lanes.made(), permit);
+        lease.reused = false;
+        lease
+    }
+
+    /// The use of a connection that was used before.
+    pub fn of(lanes: &Arc<Lanes>, connection: Connection, made: Made, permit: OwnedSemaphorePermit) -> Self {
         let home = Home(Arc::new(Mutex::new(Some(connection))));
-        Self { home, busy: false, open: None, reused, lanes: lanes.clone(), permit: Some(permit) }
+        Self { home, busy: false, open: None, reused: true, made, lanes: lanes.clone(), permit: Some(permit) }
+    }
+
+    /// When the connection was made.
+    pub fn made(&self) -> Made {
+        self.made
+    }
+
+    /// Takes a connection that was just made in place of its own; or its own for another life.
+    pub fn renew(&mut self, younger: Option<Connection>) {
+        self.made = self.lanes.made();
+        if let Some(younger) = younger {
+            self.reused = false;
+            let old = lock(&self.home.0).replace(younger);
+            drop(old);
+        }
     }
 
     pub fn lanes(&self) -> &Arc<Lanes> {
@@ -79,8 +103,13 @@ impl Lease {
             self.discard();
             return Err(Trouble::TimedOut);
         };
-        if matches!(&result, Err(e) if outcome::connection_lost(e)) {
-            self.discard();
+        if let Err(error) = &result {
+            if outcome::connection_lost(error) {
+                self.discard();
+            }
+            if outcome::takes_no_writes(error) {
+                self.lanes.forget_free();
+            }
         }
         self.busy = false;
         result.map_err(Trouble::Database)
@@ -157,10 +186,10 @@ impl Drop for Lease {
         let joinable = open.as_ref().is_none_or(|open| open.stage == Stage::Open);
         match (self.busy, open) {
             // The permit falls after this, so whoever gets it finds the connection.
-            (false, open) if joinable => self.lanes.give_back(connection, open),
+            (false, open) if joinable => self.lanes.give_back(connection, open, self.made),
             (true, Some(open)) if joinable => {
                 if let Some(permit) = self.permit.take() {
-                    let mut lease = Self::of(&self.lanes, connection, true, permit);
+                    let mut lease = Self::of(&self.lanes, connection, self.made, permit);
                     lease.open = Some(open);
                     lease.rescue();
                 }

@@ -14,6 +14,9 @@ const SQLITE_NOT_COMMITTED: [i32; 6] = [1, 5, 6, 8, 13, 19];
 /// PostgreSQL ended the session because the transaction was open for too long: it surely never saw the commit.
 const POSTGRES_TRANSACTION_TOO_OLD: [&str; 2] = ["25P03", "25P04"];
 
+/// PostgreSQL's session may not write: its server has become a standby, or never was the primary.
+const POSTGRES_READ_ONLY: &str = "25006";
+
 /// Whether an error that answered a commit proves that nothing was committed.
 pub(crate) fn nothing_committed(error: &Error) -> bool {
     let Error::Database(error) = error else { return false };
@@ -38,11 +41,20 @@ pub(crate) fn connection_lost(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::Protocol(_) | Error::Tls(_) | Error::WorkerCrashed => true,
         Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-            Some(e) => matches!(e.severity(), PgSeverity::Fatal | PgSeverity::Panic) || e.code().starts_with("08"),
+            Some(e) => {
+                let is_over = matches!(e.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+                is_over || e.code().starts_with("08") || e.code() == POSTGRES_READ_ONLY
+            }
             None => false,
         },
         _ => false,
     }
+}
+
+/// Whether the server that gave this error takes no writes, so that all connections to it are of no more use.
+pub(crate) fn takes_no_writes(error: &Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| error.code() == POSTGRES_READ_ONLY)
 }
 
 /// Whether the database was not there: no connection could be had, or the one in use was lost. It did not refuse, and

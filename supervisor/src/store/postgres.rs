@@ -3,7 +3,7 @@
 use std::io;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::{ConnectOptions, Error};
+use sea_orm::sqlx::{ConnectOptions, Error, Executor, PgConnection, Row};
 use sea_orm::{DbBackend, Statement};
 
 use super::connection::Connection;
@@ -46,6 +46,24 @@ pub(crate) fn migrator(
         .disable_statement_logging()
 }
 
+/// What an error of [`connect`] says of a server that takes no writes.
+const TAKES_NO_WRITES: &str = "the server takes no writes";
+
+/// Resolves the address and connects to what it leads to now, if that takes writes: a name may lead to a standby for a
+/// while, and a connection would stay there.
+///
+/// # Errors
+/// If nothing answers, or what answers takes no writes.
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    let mut connection = options.connect().await?;
+    // On a standby it is on, whatever the configuration says.
+    let row = connection.fetch_one("SHOW transaction_read_only").await?;
+    match row.try_get::<&str, _>(0)? {
+        "off" => Ok(connection),
+        _ => Err(Error::Protocol(TAKES_NO_WRITES.into())),
+    }
+}
+
 /// What a commit of this server does not survive although the configuration says so; `None` if all is well.
 ///
 /// # Errors
@@ -79,6 +97,12 @@ pub(crate) fn explain(options: &PgConnectOptions, error: &Error) -> String {
             }
             _ => format!("PostgreSQL at {server} cannot be reached ({e}): correct capabilities.NAME.database"),
         };
+    }
+    if matches!(error, Error::Protocol(why) if why == TAKES_NO_WRITES) {
+        return format!(
+            "PostgreSQL at {server} takes no writes: it is a standby, or its default_transaction_read_only is on; \
+             capabilities.NAME.database must lead to the primary"
+        );
     }
     match error.as_database_error().and_then(|e| e.code()).as_deref() {
         Some("28P01" | "28000") => {

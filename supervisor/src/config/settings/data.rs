@@ -16,6 +16,8 @@ pub struct StoreConfig {
     pub sqlite_readers: u32,
     /// How long to wait for a connection of the pool.
     pub acquire_timeout_ms: u64,
+    /// The longest life of a connection to PostgreSQL.
+    pub connection_life_ms: u64,
     /// How long bringing a schema up to date may take, waiting for another node's migration included.
     pub migration_limit_ms: u64,
     /// Prepared statements that each connection keeps.
@@ -34,6 +36,7 @@ impl Default for StoreConfig {
             postgres_connections: 16,
             sqlite_readers: 4,
             acquire_timeout_ms: 5_000,
+            connection_life_ms: 600_000,
             migration_limit_ms: 600_000,
             statement_cache: 256,
             group_commit_max: 64,
