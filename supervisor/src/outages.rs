@@ -41,6 +41,11 @@ impl Dependency {
         Self { what: "the log", capability: None, is_shared: is_bridged }
     }
 
+    /// The part of the log that a capability's partitions are.
+    pub fn partitions(capability: &str) -> Self {
+        Self { what: "the work on the partitions", capability: Some(capability.into()), is_shared: true }
+    }
+
     /// The database of a capability: on a server, which its other hosts share, or a file of this node.
     #[allow(dead_code)]
     pub fn database(capability: &str, is_server: bool) -> Self {

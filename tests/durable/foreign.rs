@@ -76,6 +76,27 @@ fn a_key_of_another_kind_stops_its_own_partition_alone_until_it_is_gone() {
     balances(&stage);
 }
 
+#[test]
+fn a_host_of_which_the_log_takes_no_note_is_not_ready_and_says_why() {
+    let probe = Probe::default();
+    let stage = Stage::over_redis(&probe);
+    let readiness = |status: u16| {
+        eventually("its readiness to change", || {
+            let answer = stage.admin().get("/readyz");
+            (answer.status == status).then_some(answer.text)
+        })
+    };
+    readiness(200);
+    let _: () = stage.redis().command("SET essaim:log:bell:hosts x");
+    let why = readiness(503);
+    assert!(why.contains("the work on the partitions of `bell` does not work") && why.contains("namespace"), "{why}");
+    stage.send_at_last(Sell { to: "a customer".into(), what: "bread".into() });
+    let _: u64 = stage.redis().command("DEL essaim:log:bell:hosts");
+    readiness(200);
+    eventually("all to be rung for", || (probe.applied().len() == 2).then_some(()));
+    balances(&stage);
+}
+
 /// Three messages that wait for a bell that is not there, one of which cannot be read any more.
 fn broken(probe: &Probe) -> Scratch {
     let stage = Stage::on(probe, &["shop"], None, None);

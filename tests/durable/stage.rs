@@ -155,8 +155,13 @@ impl Stage {
 
     /// Asks the node as `essaim` does.
     pub fn ask(&self, path: &str, question: Value) -> Value {
+        self.admin().post(path, question).is(200).body
+    }
+
+    /// A client of the first node's admin listener.
+    pub fn admin(&self) -> Api {
         let (_, port) = self.url.rsplit_once(':').expect("it has a port");
-        Api::at(port.parse().expect("it is a number")).post(path, question).is(200).body
+        Api::at(port.parse().expect("it is a number"))
     }
 
     /// Waits until so many dead letters are listed; all of them.
@@ -193,7 +198,7 @@ impl Stage {
     /// Changes a capability's database behind the node's back.
     pub fn sql(&self, capability: &str, sql: &str) -> String {
         let mut program = Program::new("sqlite3");
-        program.arg("-cmd").arg(".timeout 5000").arg(self.data.join(&format!("{capability}.sqlite3"))).arg(sql);
+        program.arg("-cmd").arg(".timeout 60000").arg(self.data.join(&format!("{capability}.sqlite3"))).arg(sql);
         let output = program.output().expect("there is sqlite3");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()

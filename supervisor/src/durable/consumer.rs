@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Durable;
 use super::copies::Copies;
@@ -19,6 +19,7 @@ use crate::bridge::log::{Owned, Partition, Subscription, Tending};
 use crate::bus::Bus;
 use crate::handles::Kind;
 use crate::host::Host;
+use crate::outages::Dependency;
 use crate::store::Database;
 use crate::task::TaskName;
 
@@ -35,6 +36,8 @@ pub(crate) struct Consumer {
     lacking: Arc<Lacking>,
     /// Partitions whose databases have seen a higher epoch than this host was given.
     outrun: Vec<(u32, u64)>,
+    /// When the log last took note of this host.
+    tended: Instant,
     ended: mpsc::UnboundedSender<(u32, u64, Ended)>,
     /// What the keeper is told of this host's share.
     share: watch::Sender<Share>,
@@ -83,8 +86,22 @@ impl Consumer {
         let (share, told) = watch::channel(Share::default());
         let (remembered, copies, lacking) = Default::default();
         let (workers, given_up, outrun) = (HashMap::new(), Vec::new(), Vec::new());
-        let mut consumer =
-            Self { durable, bus, host, base, workers, given_up, lacking, outrun, ended, share, remembered, copies };
+        let tended = bus.env.now();
+        let mut consumer = Self {
+            tended,
+            durable,
+            bus,
+            host,
+            base,
+            workers,
+            given_up,
+            lacking,
+            outrun,
+            ended,
+            share,
+            remembered,
+            copies,
+        };
         let ready = async {
             consumer.host.supervision.running().await;
             consumer.register().await;
@@ -110,7 +127,7 @@ impl Consumer {
                 break;
             }
             consumer.tell(leaving);
-            let next = tokio::time::Instant::now() + pause;
+            let next = Instant::now() + pause;
             loop {
                 tokio::select! {
                     Some((number, epoch, how)) = endings.recv() => {
@@ -207,9 +224,11 @@ impl Consumer {
         let limit = Duration::from_millis(self.durable.config.lease_ms);
         let owned = match timeout(limit, self.durable.log.tend(&tending)).await {
             Ok(Ok(owned)) => owned,
-            Ok(Err(error)) => return tracing::debug!(capability = %self.host.name, %error, "tending failed"),
-            Err(_) => return tracing::debug!(capability = %self.host.name, "tending was not answered"),
+            Ok(Err(error)) => return self.tend_failed(&error.to_string()),
+            Err(_) => return self.tend_failed("the log does not answer"),
         };
+        self.tended = self.bus.env.now();
+        self.bus.tasks.outages().end(&Dependency::partitions(&self.host.name));
         self.lacking.answered(&tending.lacks, &owned);
         self.given_up.drain(..).for_each(|number| self.lacking.forget(number));
         self.outrun.clear();
@@ -233,6 +252,17 @@ impl Consumer {
                 Some(_) => {}
                 None => self.work_on(number, epoch),
             }
+        }
+    }
+
+    /// What fails for half of a lease is an outage, unless the log as a whole has one.
+    fn tend_failed(&self, error: &str) {
+        let capability = &self.host.name;
+        tracing::debug!(%capability, error, "tending failed");
+        let (for_long, outages) = (self.bus.env.now().saturating_duration_since(self.tended), self.bus.tasks.outages());
+        let lease = Duration::from_millis(self.durable.config.lease_ms);
+        if for_long * 2 > lease && !outages.has(&self.durable.dependency()) {
+            outages.begin(Dependency::partitions(capability), error);
         }
     }
 

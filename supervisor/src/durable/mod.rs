@@ -149,6 +149,11 @@ impl Durable {
         self.partitions.get(capability).copied().unwrap_or(self.config.partitions)
     }
 
+    /// The log, as what a node depends on.
+    pub fn dependency(&self) -> Dependency {
+        Dependency::log(self.is_bridged)
+    }
+
     /// How long to wait after so many failures.
     pub fn pause(&self, failures: u32) -> Duration {
         soon(&self.config).delay(failures, &self.env)
@@ -160,7 +165,7 @@ async fn look_after(durable: Weak<Durable>, heartbeat: Duration) {
     loop {
         tokio::time::sleep(heartbeat).await;
         let Some(durable) = durable.upgrade() else { return };
-        let (outages, log) = (durable.tasks.outages(), Dependency::log(durable.is_bridged));
+        let (outages, log) = (durable.tasks.outages(), durable.dependency());
         match durable.log.check().await {
             Ok(()) => outages.end(&log),
             // Who keeps the connection knows more of why there is none.

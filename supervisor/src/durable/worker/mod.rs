@@ -279,7 +279,9 @@ impl Worker {
     /// Starts what may be worked on now.
     fn begin(&mut self) {
         while self.running.len() < self.most_at_a_time && !self.owner.is_inbox_full() {
-            let Some(next) = self.queue.next(self.owner.env.wall_ms()) else { return };
+            let now_ms = self.owner.env.wall_ms();
+            self.queue.clock_shows(now_ms, self.owner.config.backoff_most_ms);
+            let Some(next) = self.queue.next(now_ms) else { return };
             let owner = self.owner.clone();
             match (next, owner.base.clone()) {
                 (Next::Fresh(job, _), Some(base)) if job.record.control.is_some() => {

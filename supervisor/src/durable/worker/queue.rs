@@ -2,6 +2,7 @@
 //! each other, and behind a message that failed only those of its key. A message that waits for its time takes its place
 //! among those of its key when the time has come.
 
+mod clock;
 #[cfg(test)]
 mod tests;
 
@@ -81,6 +82,8 @@ pub(crate) struct Queue {
     laters: u64,
     /// Messages in the database.
     stored: u64,
+    /// What the wall clock showed last.
+    clock_ms: u64,
 }
 
 /// Something that waits for its time.
@@ -119,6 +122,11 @@ struct Row {
 }
 
 impl Next {
+    fn tries(&self) -> Tries {
+        let (Self::Fresh(_, tries) | Self::Parked(_, tries)) = self;
+        *tries
+    }
+
     fn order(&self) -> &Order {
         match self {
             Self::Fresh(job, _) => &job.order,

@@ -86,16 +86,20 @@ impl Owner {
     async fn find(&self, base: &Base, queue: &mut Queue) -> Result<(), TxError> {
         let reads = base.database.reads();
         let mut after = 0;
+        let latest = self.env.wall_ms() + self.config.backoff_most_ms;
         loop {
             let rows = parked::load(reads, self.number(), after, PAGE).await?;
             let Some(last) = rows.last() else { break };
             after = last.seq;
             for row in rows {
                 let place = Place { order: row.order_key.as_str().into(), seq: row.seq };
-                let tries = Tries { attempts: row.attempts, tries: row.attempts };
+                let was_tried = row.error.is_some();
+                let tries = Tries { attempts: row.attempts, tries: row.attempts.max(was_tried.into()) };
+                // The clock may have been set back since.
+                let due_ms = if was_tried { row.due_ms.min(latest) } else { row.due_ms };
                 match row.ordered {
-                    true => queue.waits(&place, row.due_ms, tries),
-                    false => queue.later(place, row.due_ms, tries),
+                    true => queue.waits(&place, due_ms, tries),
+                    false => queue.later(place, due_ms, tries),
                 }
             }
         }

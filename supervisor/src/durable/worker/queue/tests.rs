@@ -154,3 +154,23 @@ fn a_hold_with_nothing_behind_it_still_keeps_what_comes() {
     queue.release(&order);
     assert!(queue.arrive(job(3, "a")).is_none());
 }
+
+#[test]
+fn after_the_clock_was_set_back_what_failed_is_tried_within_a_backoff() {
+    const DAY: u64 = 86_400_000;
+    let mut queue = Queue::default();
+    queue.clock_shows(DAY, 500);
+    for (id, key) in [(1, "a"), (2, "b")] {
+        queue.arrive(job(id, key));
+        next(&mut queue);
+    }
+    queue.parked(&place("a", 1), DAY + 100, tries(1));
+    queue.retry(Rc::new(job(2, "b")), DAY + 200, tries(1));
+    queue.delay(job(3, "c"), DAY + 300);
+    queue.later(place("d", 4), DAY + 300, tries(0));
+    queue.clock_shows(1_000, 500);
+    assert_eq!((next_at(&mut queue, 1_499), queue.next_due()), (None, Some(1_500)));
+    assert_eq!(next_at(&mut queue, 1_500).as_deref(), Some("b2x1"));
+    assert_eq!(next_at(&mut queue, 1_500).as_deref(), Some("a#1x1"));
+    assert_eq!((next_at(&mut queue, DAY), queue.next_due()), (None, Some(DAY + 300)), "its moment has not come");
+}
