@@ -48,7 +48,7 @@ pub struct Which {
     /// Only messages of this capability
     #[arg(long, value_name = "NAME")]
     pub capability: Option<String>,
-    /// Only those that died of this: rejected, attempts, too_old, unreadable, unsupported, expired or full
+    /// Only those that died of this: rejected, attempts, too_old, too_new, unreadable, unsupported, expired or full
     #[arg(long, value_name = "REASON")]
     pub reason: Option<String>,
     /// Only messages of this wire name, such as orders.ship.v1

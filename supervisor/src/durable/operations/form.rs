@@ -34,7 +34,7 @@ pub const MOST_LETTERS: u32 = 500;
 pub struct ListDead {
     /// Only those of this capability.
     pub capability: Option<String>,
-    /// Only those that died of this: `rejected`, `attempts`, `too_old`, `unreadable`, `unsupported`, `expired` or `full`.
+    /// Only those that died of this: `rejected`, `attempts`, `too_old`, `too_new`, `unreadable`, `unsupported`, `expired` or `full`.
     pub reason: Option<String>,
     /// Only messages of this wire name.
     pub name: Option<String>,

@@ -97,7 +97,7 @@ async fn dead(t: &Stage) -> Vec<String> {
     letters.into_iter().map(|letter| letter.id).collect()
 }
 
-async fn replay(t: &Stage) -> usize {
+pub async fn replay(t: &Stage) -> usize {
     let ids = t.run(dead(t)).await;
     let count = ids.len();
     t.run(t.operate(ReplayDead { ids, capability: None })).await;

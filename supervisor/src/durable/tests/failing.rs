@@ -5,7 +5,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use essaim_contract::{Command, Message};
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use serde::{Deserialize, Serialize};
 
 use super::{Shop, Stage, note, tables};
@@ -118,6 +118,35 @@ async fn too_old_a_message_is_never_applied_and_holds_its_key_if_keys_are_held()
     assert_eq!(dead(&t).await.reason, tables::dead::Reason::TooOld);
     t.note("b", "last").await;
     assert_eq!(t.words("shop", 2).await, ["beside", "last"], "whatever comes after it in its key waits");
+}
+
+#[tokio::test]
+async fn a_message_from_too_far_ahead_is_a_dead_letter_whose_replay_is_applied_and_forgotten_in_time() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    let now = t.node.bus().env.wall_ms();
+    let skew = t.node.bus().settings.durable.clock_skew_ms;
+    let of = |name, at| SendOptions::new().id(essaim_contract::MessageId::planned(name, at).unwrap());
+    // Of the year 2500, or so: twice, and with a delay.
+    let far = now + 474 * 365 * 24 * 3_600_000;
+    for options in [of("far", far), of("far", far), of("delayed", far).after(Duration::from_millis(1))] {
+        t.run(t.client().send_with(note("a", "ahead"), options)).await.unwrap();
+    }
+    t.run(t.client().send_with(note("a", "apart"), of("apart", now + skew))).await.unwrap();
+    t.note("a", "now").await;
+    assert_eq!(t.words("shop", 2).await, ["apart", "now"]);
+    t.at_rest("shop").await;
+    let database = t.database("shop");
+    let all = tables::dead::Filter { most: 9, ..Default::default() };
+    let letters = t.run(tables::dead::list(database.reads(), &all)).await.unwrap();
+    assert!(letters.iter().all(|letter| letter.reason == tables::dead::Reason::TooNew), "{letters:?}");
+    assert_eq!((letters.len(), super::effects::replay(&t).await), (2, 2));
+    assert_eq!(t.words("shop", 4).await, ["apart", "now", "ahead", "ahead"]);
+    t.at_rest("shop").await;
+    // Nothing is remembered for longer than it must be.
+    let latest = "SELECT id FROM essaim_inbox WHERE at_ms > $1";
+    let until = t.node.bus().env.wall_ms() + skew;
+    let statement = Statement::from_sql_and_values(DbBackend::Sqlite, latest, [(until as i64).into()]);
+    assert!(t.run(database.reads().query_all_raw(statement)).await.unwrap().is_empty());
 }
 
 #[tokio::test]

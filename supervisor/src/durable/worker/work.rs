@@ -166,14 +166,28 @@ impl<'a> Work<'a> {
         if job.is_contested() && self.is_applied_elsewhere().await {
             return Some(self.finish(from, DUPLICATE).await);
         }
-        let hours = self.owner.config.inbox_retention_hours;
+        let (reason, why) = self.out_of_time()?;
+        Some(self.bury(from, reason, 0, why).await)
+    }
+
+    /// Why the inbox cannot keep copies of the message apart, if it cannot.
+    fn out_of_time(&self) -> Option<(Reason, String)> {
+        let (hours, skew_ms) = (self.owner.config.inbox_retention_hours, self.owner.config.clock_skew_ms);
+        let (sent, now) = (self.record.id.time_ms(), self.owner.env.wall_ms());
         let retention_ms = Duration::from_hours(hours).as_millis() as u64;
-        if self.record.id.time_ms().saturating_add(retention_ms) >= self.owner.env.wall_ms() {
-            return None;
+        if sent.saturating_add(retention_ms) < now {
+            let forgotten = "it may have been applied and forgotten";
+            let why = format!("it is older than durable.inbox_retention_hours ({hours}): {forgotten}");
+            return Some((Reason::TooOld, why));
         }
-        let why =
-            format!("it is older than durable.inbox_retention_hours ({hours}): it may have been applied and forgotten");
-        Some(self.bury(from, Reason::TooOld, 0, why).await)
+        let ahead_ms = sent.saturating_sub(now);
+        let why = || {
+            format!(
+                "its id is from {ahead_ms} ms ahead, more than durable.clock_skew_ms ({skew_ms}): the clock of its sender or of \
+                 this host is wrong; replay it if it is wanted"
+            )
+        };
+        (ahead_ms > skew_ms).then(|| (Reason::TooNew, why()))
     }
 
     /// Nothing is left to be done about the message.
@@ -185,7 +199,7 @@ impl<'a> Work<'a> {
     /// The message leaves its place without an effect.
     fn leave(&self, from: From, tally: Tally) -> Leave<'_> {
         let id = self.record.id.as_str();
-        let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms());
+        let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms(), self.owner.config.clock_skew_ms);
         Leave { from, id, at_ms, tally, effect: false }
     }
 

@@ -38,7 +38,8 @@ pub(crate) struct DeadLetter {
     pub record: Vec<u8>,
 }
 
-/// Why a message is dead. Binaries that run side by side share these words: a new one needs a higher `min_compatible`.
+/// Why a message is dead. Binaries that run side by side share these words: one that does not know a word lists no dead letters
+/// while there is one of it, and raising `min_compatible` for one would keep it from starting at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reason {
@@ -50,6 +51,8 @@ pub(crate) enum Reason {
     Expired,
     /// It is older than what the inbox remembers: whether it was applied is not known.
     TooOld,
+    /// Its id is from further ahead than clocks may be apart: it would have to be remembered until that time has come.
+    TooNew,
     /// Its bytes are no message.
     Unreadable,
     /// Nobody here handles its kind.
@@ -59,8 +62,16 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 7] =
-        [Self::Rejected, Self::Attempts, Self::Expired, Self::TooOld, Self::Unreadable, Self::Unsupported, Self::Full];
+    pub const ALL: [Self; 8] = [
+        Self::Rejected,
+        Self::Attempts,
+        Self::Expired,
+        Self::TooOld,
+        Self::TooNew,
+        Self::Unreadable,
+        Self::Unsupported,
+        Self::Full,
+    ];
 
     /// The word for it, as tables and wires have it.
     pub fn as_str(self) -> &'static str {
@@ -69,6 +80,7 @@ impl Reason {
             Self::Attempts => "attempts",
             Self::Expired => "expired",
             Self::TooOld => "too_old",
+            Self::TooNew => "too_new",
             Self::Unreadable => "unreadable",
             Self::Unsupported => "unsupported",
             Self::Full => "full",

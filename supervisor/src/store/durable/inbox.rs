@@ -33,9 +33,9 @@ pub(super) const INTO: &str = "essaim_inbox (id, msg_offset, at_ms, effect)";
 /// A mark that is there stays as it is, and so does the one effect of an id.
 pub(super) const ONCE: &str = "ON CONFLICT DO NOTHING";
 
-/// From when on the age of an id counts: from the later of the time that it carries and of now.
-pub(crate) fn remembered_from(id: &str, now_ms: u64) -> u64 {
-    MessageId::parse(id).map_or(0, |id| id.time_ms()).max(now_ms)
+/// From when on the age of an id counts: from the later of the time that it carries and of now, as far as clocks may be apart.
+pub(crate) fn remembered_from(id: &str, now_ms: u64, skew_ms: u64) -> u64 {
+    MessageId::parse(id).map_or(0, |id| id.time_ms()).clamp(now_ms, now_ms.saturating_add(skew_ms))
 }
 
 /// Which of these ids are in the inbox, and with what offsets.
