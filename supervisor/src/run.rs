@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Message, Never, Unknown};
 use futures_util::future::LocalBoxFuture;
@@ -25,6 +26,7 @@ use crate::mailbox::{AnyPost, Enclosed, PostOf};
 use crate::progress::Progress;
 use crate::span::Watch;
 use crate::store::TxError;
+use crate::tree::Misses;
 use crate::watchdog::Beat;
 use crate::{Cx, Fault};
 
@@ -38,8 +40,9 @@ pub(crate) struct Desk<A: Actor> {
     pub context: Arc<Context>,
     pub host: Arc<Host>,
     pub beat: Arc<Beat>,
-    /// Which instance of the host it is.
+    /// Which instance of the host it is, and the deadlines that it has missed.
     index: usize,
+    misses: Misses,
     /// The message that is to be run next, with the state.
     job: Cell<Option<(Box<A>, AnyPost)>>,
     /// The state after it; inside, none if it is lost.
@@ -55,7 +58,8 @@ impl<A: Actor> Desk<A> {
         beat: Arc<Beat>,
         index: usize,
     ) -> Self {
-        Self { table, shared, context, host, beat, index, job: Cell::new(None), done: Cell::new(None) }
+        let (misses, job, done) = (Misses::default(), Cell::new(None), Cell::new(None));
+        Self { table, shared, context, host, beat, index, misses, job, done }
     }
 
     /// The instance, as others see it.
@@ -245,6 +249,7 @@ fn conclude<A: Actor, T, E: Display>(
             (false, Err(truth(failed, progress)))
         }
         End::TimedOut { running_ms } => {
+            supervision.missed_deadline(&desk.misses, Duration::from_millis(running_ms));
             watch.timed_out(running_ms);
             (false, Err(AskError::Unknown(Unknown::TimedOut { running_ms })))
         }

@@ -78,6 +78,8 @@ pub struct CapabilityStatus {
     pub restarts: u64,
     /// Panics of handlers.
     pub panics: u64,
+    /// Handlers that were dropped at their deadline.
+    pub missed_deadlines: u64,
     /// Where its durable messages are; `null` if it has none, or nobody says.
     pub durable: Option<DurableReport>,
     /// Its database; `null` if it has none, or none that answers.
@@ -134,6 +136,7 @@ async fn capability(bus: &Bus, host: &Arc<Host>) -> CapabilityStatus {
         limit: host.limit(),
         restarts: host.supervision.restarts(),
         panics: host.supervision.panics(),
+        missed_deadlines: host.supervision.missed_deadlines(),
         durable,
         database,
         figures: host.status(),

@@ -1,4 +1,4 @@
-//! Supervision: what happens when a capability fails to start or its handlers panic.
+//! Supervision: what happens when a capability fails to start, or its handlers panic or do not end.
 //!
 //! One capability in one node has one [`Supervision`], shared by its instances. What counts towards giving up is
 //! *consecutive* failed starts, of whichever instance fails most often, and *consecutive* panics: any message that is
@@ -6,9 +6,13 @@
 //! and neither do many instances that fail together once. Giving up is a circuit breaker, not an end: asks are
 //! refused at once, and after `failed_retry_ms` the capability is tried again.
 //!
+//! Handlers that are dropped at their deadline count too, of whichever instance missed most in a row: what many instances wait
+//! for together keeps them all, once. A handler that had less than `missed_deadline_ms` says more about its asker's haste.
+//!
 //! Every capability is supervised alone (one-for-one). Strategies for groups would decide here which other
 //! capabilities start anew with it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,16 +53,23 @@ pub(crate) struct Supervision {
     /// A copy of `health`'s discriminant that the hot path reads: 0 starting, 1 running, 2 failed.
     state: AtomicU8,
     health: watch::Sender<Health>,
-    /// Failed starts in a row and panics since the last success.
+    /// Failed starts, panics and missed deadlines since the last success.
     failures: AtomicU32,
     /// Until when nothing is started, once the capability was given up.
     rests_until: Mutex<Option<Instant>>,
     restarts: AtomicU64,
     panics: AtomicU64,
+    missed_deadlines: AtomicU64,
+    /// Rises with each success that ends a row of failures.
+    rows: AtomicU32,
     /// Told when the node must end: a start that trying again cannot mend, or the capability was given up and the node
     /// is configured to exit then.
     fatal: watch::Sender<Option<Fatal>>,
 }
+
+/// Deadlines that one instance has missed in a row, and which row that is.
+#[derive(Debug, Default)]
+pub(crate) struct Misses(Cell<(u32, u32)>);
 
 impl Supervision {
     pub fn new(capability: Arc<str>, config: SupervisionConfig, env: Env, fatal: watch::Sender<Option<Fatal>>) -> Self {
@@ -72,6 +83,8 @@ impl Supervision {
             rests_until: Mutex::new(None),
             restarts: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            missed_deadlines: AtomicU64::new(0),
+            rows: AtomicU32::new(0),
             fatal,
         }
     }
@@ -117,6 +130,10 @@ impl Supervision {
         self.panics.load(Ordering::Relaxed)
     }
 
+    pub fn missed_deadlines(&self) -> u64 {
+        self.missed_deadlines.load(Ordering::Relaxed)
+    }
+
     /// An instance is up.
     pub fn started(&self) {
         if self.set(Health::Running) != Health::Running {
@@ -124,10 +141,28 @@ impl Supervision {
         }
     }
 
-    /// A handler ended without a panic.
+    /// A handler ended by itself, without a panic.
     pub fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
+            self.rows.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A handler that ran for so long was dropped at its deadline, and its instance, which has missed those before, will start
+    /// anew.
+    pub fn missed_deadline(&self, misses: &Misses, ran: Duration) {
+        self.missed_deadlines.fetch_add(1, Ordering::Relaxed);
+        if ran < Duration::from_millis(self.config.missed_deadline_ms) {
+            return;
+        }
+        let row = self.rows.load(Ordering::Relaxed);
+        let before = if misses.0.get().0 == row { misses.0.get().1 } else { 0 };
+        let missed = before.saturating_add(1);
+        misses.0.set((row, missed));
+        self.failures.fetch_max(missed, Ordering::Relaxed);
+        if missed >= self.config.max_failures {
+            self.give_up(format!("one instance has missed {missed} deadlines, without a success between"));
         }
     }
 
@@ -144,7 +179,7 @@ impl Supervision {
     pub fn restart_delay(&self) -> Duration {
         self.restarts.fetch_add(1, Ordering::Relaxed);
         match self.failures.load(Ordering::Relaxed) {
-            // One panic, or a handler dropped at its deadline: the state is rebuilt at once.
+            // One panic, or one handler dropped at its deadline: the state is rebuilt at once.
             0 | 1 => Duration::ZERO,
             failures => self.backoff().delay(failures - 1, &self.env),
         }
@@ -256,6 +291,33 @@ mod tests {
         assert!(matches!(s.admits(), Err(NotDelivered::Failed { reason, .. }) if reason.contains("broken")));
         s.started();
         assert_eq!(s.admits(), Ok(()));
+    }
+
+    #[test]
+    fn deadlines_missed_in_a_row_by_one_instance_give_up_and_a_success_ends_the_row() {
+        let (s, misses, long) = (supervision(), Misses::default(), Duration::from_secs(5));
+        s.started();
+        for _ in 0..100 {
+            s.missed_deadline(&misses, long);
+            s.missed_deadline(&misses, long);
+            s.succeeded();
+        }
+        assert_eq!((s.health(), s.missed_deadlines()), (Health::Running, 200));
+        (0..32).for_each(|_| s.missed_deadline(&Misses::default(), long));
+        assert_eq!(s.health(), Health::Running, "instances that wait for one thing together do not add up");
+        (0..50).for_each(|_| s.missed_deadline(&misses, Duration::from_millis(20)));
+        assert_eq!(s.health(), Health::Running, "their askers were in a hurry");
+        (0..3).for_each(|_| s.missed_deadline(&misses, long));
+        assert!(matches!(s.admits(), Err(NotDelivered::Failed { reason, .. }) if reason.contains("3 deadlines")));
+    }
+
+    #[test]
+    fn deadlines_missed_in_a_row_are_backed_off_from() {
+        let (s, misses) = (supervision(), Misses::default());
+        s.missed_deadline(&misses, Duration::from_secs(5));
+        assert_eq!(s.restart_delay(), Duration::ZERO, "one handler that hangs costs its own state alone");
+        s.missed_deadline(&misses, Duration::from_secs(5));
+        assert!(s.restart_delay() > Duration::ZERO);
     }
 
     #[test]

@@ -47,6 +47,8 @@ struct Capability {
     limit: u64,
     restarts: u64,
     panics: u64,
+    /// A node of an earlier version does not tell.
+    missed_deadlines: Option<u64>,
     durable: Option<Durable>,
     /// A gateway tells admins alone.
     database: Option<Database>,
@@ -124,8 +126,19 @@ pub fn table(node: &Node) -> String {
     nodes.sort();
     nodes.insert(0, ["NODE", "EPOCH", "VERSION", "STATE", "SEEN"].map(String::from));
     capabilities.sort();
-    let heading =
-        ["CAPABILITY", "NODE", "STATE", "INSTANCES", "BUSY", "RESTARTS", "PANICS", "WAITING", "DEAD", "DATABASE"];
+    let heading = [
+        "CAPABILITY",
+        "NODE",
+        "STATE",
+        "INSTANCES",
+        "BUSY",
+        "RESTARTS",
+        "PANICS",
+        "LATE",
+        "WAITING",
+        "DEAD",
+        "DATABASE",
+    ];
     capabilities.insert(0, heading.map(String::from));
     let (nodes, capabilities) = (columns(&nodes), columns(&capabilities));
     format!("{nodes}\n{capabilities}{}{}{}", reasons(node), messages(node), tasks(node))
@@ -147,7 +160,7 @@ fn state(node: &Node) -> &'static str {
 }
 
 /// The capabilities of a node that tells of itself.
-fn rows(node: &Node) -> Vec<[String; 10]> {
+fn rows(node: &Node) -> Vec<[String; 11]> {
     let row = |(name, c): (&String, &Capability)| {
         [
             name.clone(),
@@ -157,6 +170,7 @@ fn rows(node: &Node) -> Vec<[String; 10]> {
             format!("{}/{}", c.admitted, c.limit),
             c.restarts.to_string(),
             c.panics.to_string(),
+            c.missed_deadlines.map_or("?".into(), |missed| missed.to_string()),
             c.durable.as_ref().map_or("-".into(), |d| (d.waiting + d.parked + d.outbox).to_string()),
             c.durable.as_ref().map_or("-".into(), |d| d.dead.to_string()),
             c.database.as_ref().map_or("-".into(), database),
@@ -166,13 +180,13 @@ fn rows(node: &Node) -> Vec<[String; 10]> {
 }
 
 /// The capabilities of a node that gives no report: its heartbeats do not tell the rest.
-fn rows_as_heard(member: &Member) -> Vec<[String; 10]> {
+fn rows_as_heard(member: &Member) -> Vec<[String; 11]> {
     let row = |(name, c): (&String, &MemberCapability)| {
         let state = if c.running { "running" } else { "not running" };
         let (instances, busy) = (format!("{}/{}", c.up, c.instances), format!("{}/{}", c.load, c.limit));
         let (node, restarts) = (member.node.clone(), c.restarts.to_string());
-        let [panics, waiting, dead, database] = ["?"; 4].map(String::from);
-        [name.clone(), node, state.into(), instances, busy, restarts, panics, waiting, dead, database]
+        let [panics, late, waiting, dead, database] = ["?"; 5].map(String::from);
+        [name.clone(), node, state.into(), instances, busy, restarts, panics, late, waiting, dead, database]
     };
     member.capabilities.iter().map(row).collect()
 }
@@ -244,9 +258,9 @@ mod tests {
 
     const NODE: &str = r#"{"node":"front","epoch":3,"version":"0.1.0","uptime_ms":65000,"draining":false,
         "capabilities":{"gateway":{"state":"running","instances":2,"up":2,"admitted":1,"limit":1024,"restarts":0,
-            "panics":0,"durable":null,"database":null,"figures":{}},
+            "panics":0,"missed_deadlines":0,"durable":null,"database":null,"figures":{}},
           "users":{"state":"starting","reason":"no database","instances":32,"up":0,"admitted":0,"limit":1024,
-            "restarts":4,"panics":1,"durable":{"waiting":2,"parked":3,"dead":1,"outbox":4,"partitions":[0],"ledger":{"appended":31,
+            "restarts":4,"panics":1,"missed_deadlines":6,"durable":{"waiting":2,"parked":3,"dead":1,"outbox":4,"partitions":[0],"ledger":{"appended":31,
             "handled":20,"duplicates":2,"died":3,"expired":1,"in_flight":5,"difference":0,"balances":true,
             "approximate":true}},"database":{"place":"data/users.sqlite3","problem":null},"figures":null}},
         "members":[{"node":"back","epoch":2,"version":"0.1.0","state":"ready","heard_ms_ago":120,
@@ -259,10 +273,10 @@ NODE   EPOCH  VERSION  STATE      SEEN
 back   2      0.1.0    ready      heard 120 ms ago
 front  3      0.1.0    not ready  up 1 min 5 s
 
-CAPABILITY  NODE   STATE                  INSTANCES  BUSY    RESTARTS  PANICS  WAITING  DEAD  DATABASE
-gateway     front  running                2/2        1/1024  0         0       -        -     -
-orders      back   running                32/32      3/1024  0         ?       ?        ?     ?
-users       front  starting: no database  0/32       0/1024  4         1       9        1     data/users.sqlite3
+CAPABILITY  NODE   STATE                  INSTANCES  BUSY    RESTARTS  PANICS  LATE  WAITING  DEAD  DATABASE
+gateway     front  running                2/2        1/1024  0         0       0     -        -     -
+orders      back   running                32/32      3/1024  0         ?       ?     ?        ?     ?
+users       front  starting: no database  0/32       0/1024  4         1       6     9        1     data/users.sqlite3
 
 MESSAGES OF  APPENDED  HANDLED  DUPLICATES  DIED  EXPIRED  IN FLIGHT  DIFFERENCE
 users        31        20       2           3     1        5          about 0
@@ -284,7 +298,7 @@ users        31        20       2           3     1        5          about 0
         let shown = table(&serde_json::from_str(&NODE.replace(r#""heard_ms_ago":120"#, report)).unwrap());
         for expected in [
             "back   2      0.1.0    not ready  heard 120 ms ago\n",
-            "orders      back   running                32/32      3/1024  0         5       2        7     shop: refused\n",
+            "orders      back   running                32/32      3/1024  0         5       ?     2        7     shop: refused\n",
             "\nNOT WELL  WHY\nback      the database of `orders` does not work: connection refused\n",
         ] {
             assert!(shown.contains(expected), "{shown}");

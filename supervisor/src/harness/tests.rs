@@ -10,6 +10,7 @@ use crate::{Cx, Fault, Handle, Handles, Start, StartError, reject};
 
 mod client;
 mod durable;
+mod hanging;
 
 struct Sums;
 impl Capability for Sums {

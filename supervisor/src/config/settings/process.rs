@@ -58,8 +58,11 @@ impl Default for DrainConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SupervisionConfig {
-    /// Consecutive failed starts of one instance, or consecutive panics of all, before a capability is given up.
+    /// Consecutive failed starts of one instance, consecutive panics of all, or consecutive missed deadlines of one, before a
+    /// capability is given up.
     pub max_failures: u32,
+    /// A handler that is dropped at its deadline counts as a failure if it has run for so long.
+    pub missed_deadline_ms: u64,
     /// The longest wait before the second try.
     pub backoff_first_ms: u64,
     /// The longest wait between tries.
@@ -74,6 +77,7 @@ impl Default for SupervisionConfig {
     fn default() -> Self {
         Self {
             max_failures: 30,
+            missed_deadline_ms: 1_000,
             backoff_first_ms: 100,
             backoff_most_ms: 10_000,
             failed_retry_ms: 30_000,
