@@ -46,6 +46,11 @@ impl Dependency {
         Self { what: "the work on the partitions", capability: Some(capability.into()), is_shared: true }
     }
 
+    /// The replicas of the log's server that have to have what is stored.
+    pub fn replicas() -> Self {
+        Self { what: "the replication of the log", capability: None, is_shared: true }
+    }
+
     /// The database of a capability: on a server, which its other hosts share, or a file of this node.
     #[allow(dead_code)]
     pub fn database(capability: &str, is_server: bool) -> Self {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Api, Cluster, ClusterNode, Redis, Scratch, essaim, eventually};
 
 /// Each in a process of its own.
-const APART: &str = r#"
+pub const APART: &str = r#"
 [nodes.front]
 hosts = ["gateway", "cache"]
 [nodes.identity]
@@ -19,7 +19,7 @@ hosts = ["orders"]
 "#;
 
 /// The exit code of a ledger that does not balance.
-const DATA: i32 = 65;
+pub const DATA: i32 = 65;
 
 /// Places an order; its id.
 pub fn placed(admin: &Api, product: &str) -> String {
@@ -28,7 +28,7 @@ pub fn placed(admin: &Api, product: &str) -> String {
     answer.id()
 }
 
-fn status_of(admin: &Api, order: &str) -> String {
+pub fn status_of(admin: &Api, order: &str) -> String {
     admin.get(&format!("/orders/{order}")).is(200)["status"].as_str().unwrap_or_default().to_string()
 }
 
@@ -40,13 +40,13 @@ pub fn wait_until_confirmed(admin: &Api, orders: &[String]) {
 }
 
 /// Messages that wait in the log for a capability.
-fn waiting(redis: &Redis, capability: &str) -> u64 {
+pub fn waiting(redis: &Redis, capability: &str) -> u64 {
     let counts: Vec<String> = redis.command(&format!("KEYS essaim:log:{capability}:*:counts"));
     counts.iter().map(|key| redis.command::<Option<u64>>(&format!("HGET {key} waiting")).unwrap_or(0)).sum()
 }
 
 /// How many messages of a capability are accounted for, less those that were appended.
-fn difference(node: &ClusterNode, capability: &str) -> i64 {
+pub fn difference(node: &ClusterNode, capability: &str) -> i64 {
     let ledger = node.admin().post("/durable/ledger", json!({ "capability": capability })).is(200);
     let lines = ledger["lines"].as_array().expect("there are lines");
     let number = |line: &Value, column: &str| line[column].as_i64().unwrap_or_else(|| panic!("{line}"));

@@ -9,6 +9,7 @@
 //! - [`apart`]: environments that share one Redis server and nothing else.
 //! - [`elsewhere`]: a name that leads to another server than the one that answers.
 //! - [`forgotten`]: a Redis that goes on running and has forgotten what was in it.
+//! - [`failover`]: a primary of Redis that is lost, and a replica that takes its place.
 //! - [`killed`]: kill -9 of hosts and gateways. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
 //! - [`circles`]: a node that crash-loops, since the ask graph has a cycle with it.
@@ -27,6 +28,7 @@ mod claims;
 mod cut;
 mod drained;
 mod elsewhere;
+mod failover;
 mod forgotten;
 mod killed;
 mod leavers;

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own.
+//! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own. [`Sentinel`]: who promotes a replica.
 //! - [`Namespace`]: a network of one's own behind a link that can be cut.
 //! - [`Name`]: an address that leads to one server, and later to another.
 //! - [`Cluster`]: the platform in one `essaim` process or in several.
@@ -36,6 +36,9 @@ pub use scratch::{Scratch, repository};
 
 mod redis;
 pub use redis::Redis;
+
+mod sentinel;
+pub use sentinel::Sentinel;
 
 mod postgres;
 pub use postgres::{Database, Postgres};

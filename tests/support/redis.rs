@@ -58,6 +58,22 @@ impl Redis {
         Self::of(address, false, &[])
     }
 
+    /// Starts a durable replica of this server, and waits until it follows.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub fn replica(&self) -> Self {
+        let replica = Self::durable();
+        replica.follow(self);
+        replica
+    }
+
+    /// Cuts off the replicas of this server, and lets none follow it again.
+    pub fn cut_replicas(&self) {
+        self.command::<()>("ACL SETUSER default -psync -sync");
+        self.command::<()>("CLIENT KILL TYPE replica");
+    }
+
     fn of(address: &str, keeps: bool, arguments: &[&str]) -> Self {
         let (port, directory, address) = (free_port(), Scratch::new("redis"), address.to_string());
         let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string()).collect();

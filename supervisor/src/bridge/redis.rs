@@ -14,6 +14,7 @@ mod keep;
 mod log;
 pub(crate) use self::log::RedisLog;
 mod memory;
+mod sentinels;
 mod server;
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ use self::memory::Memory;
 use self::server::Server;
 use super::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use crate::Env;
-use crate::config::Settings;
+use crate::config::{Settings, without_password};
 use crate::outages::Dependency;
 use crate::task::{TaskName, Tasks};
 
@@ -266,13 +267,5 @@ impl Kept for Arc<Shared> {
         if let Err(error) = old.connection.unsubscribe(&both[..]).await {
             tracing::debug!(%error, "an old connection ended before its subscriptions");
         }
-    }
-}
-
-/// The URL as it may be shown.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => url.to_string(),
     }
 }

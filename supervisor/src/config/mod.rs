@@ -26,8 +26,9 @@ mod tests;
 pub(crate) use layers::runtime_sections;
 pub(crate) use read::similar;
 
-/// A URL as it may be shown: without user and password.
+/// A URL as it may be shown: without user and password, and without what is behind `?`, where there may be others.
 pub fn without_password(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
     let authority = rest.find('/').unwrap_or(rest.len());
     match rest[..authority].rfind('@') {

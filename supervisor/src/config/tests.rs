@@ -292,7 +292,8 @@ fn a_value_out_of_range_says_what_it_must_be() {
     );
     assert_eq!(
         error_of_set("bridge.url=localhost:6379"),
-        "--set bridge.url: `bridge.url` must begin with redis:// or rediss://, or be empty for a single process"
+        "--set bridge.url: `bridge.url` must begin with redis:// or rediss:// (or redis+sentinel://, rediss+sentinel://), or be \
+         empty for a single process"
     );
 }
 
@@ -355,6 +356,7 @@ fn a_url_is_shown_without_its_password() {
         ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
         ("rediss://me:ge@heim@host:6380/2", "rediss://host:6380/2"),
         ("postgres://me@host/shop@old", "postgres://host/shop@old"),
+        ("redis+sentinel://u:p@one:1,two/shop/1?sentinel_password=secret", "redis+sentinel://one:1,two/shop/1"),
     ] {
         assert_eq!(without_password(url), shown);
     }

@@ -84,8 +84,10 @@ fn is_address(text: &str) -> bool {
 fn links(s: &Settings) -> Result<(), Broken> {
     let url = &s.bridge.url;
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    rule(url.is_empty() || matches!(scheme, "redis" | "rediss"), "bridge.url", || {
-        "begin with redis:// or rediss://, or be empty for a single process".into()
+    let is_known = matches!(scheme, "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel");
+    rule(url.is_empty() || is_known, "bridge.url", || {
+        "begin with redis:// or rediss:// (or redis+sentinel://, rediss+sentinel://), or be empty for a single process"
+            .into()
     })?;
     rule(
         !s.bridge.namespace.is_empty() && !s.bridge.namespace.contains(char::is_whitespace),
@@ -138,6 +140,8 @@ fn durable(s: &Settings) -> Result<(), Broken> {
         ("durable.partition_messages", d.partition_messages),
         ("durable.sends_waiting", d.sends_waiting as u64),
         ("durable.send_timeout_ms", d.send_timeout_ms),
+        ("durable.replicas", d.replicas.into()),
+        ("durable.replicas_timeout_ms", d.replicas_timeout_ms),
         ("durable.tend_ms", d.tend_ms),
         ("durable.readers", d.readers.into()),
         ("durable.window", d.window as u64),
@@ -155,6 +159,8 @@ fn durable(s: &Settings) -> Result<(), Broken> {
     at_most("durable.readers", d.readers.into(), MOST_CONNECTIONS.into())?;
     let bytes = d.batch_bytes as u64;
     rule(bytes >= SMALLEST_BYTES, "durable.batch_bytes", || format!("be {SMALLEST_BYTES} or more, not {bytes}"))?;
+    let timeout = ("durable.replicas_timeout_ms", d.replicas_timeout_ms);
+    ordered(timeout, ("wire.response_timeout_ms", s.wire.response_timeout_ms), false)?;
     ordered(("durable.tend_ms", d.tend_ms), ("durable.lease_ms", d.lease_ms), false)?;
     let first = ("durable.backoff_first_ms", d.backoff_first_ms);
     ordered(first, ("durable.backoff_most_ms", d.backoff_most_ms), true)

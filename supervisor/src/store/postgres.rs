@@ -73,8 +73,8 @@ pub(crate) async fn weaker_than(durability: Durability, connection: &mut Connect
     for (setting, matters) in [
         // Without it a crash of the server alone loses the last commits.
         ("synchronous_commit", true),
-        ("fsync", durability == Durability::Machine),
-        ("full_page_writes", durability == Durability::Machine),
+        ("fsync", durability >= Durability::Machine),
+        ("full_page_writes", durability >= Durability::Machine),
     ] {
         let question = Statement::from_string(DbBackend::Postgres, format!("SELECT current_setting('{setting}')"));
         let answer = connection.query_one(question).await?;

@@ -15,11 +15,11 @@ use crate::config::{Durability, StoreConfig};
 pub(crate) fn writer(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
     let synchronous = match config.durability {
         Durability::Process => SqliteSynchronous::Normal,
-        Durability::Machine => SqliteSynchronous::Full,
+        Durability::Machine | Durability::Replicated => SqliteSynchronous::Full,
     };
     let options = base(path, config).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
     // Only macOS knows it: there an ordinary sync does not reach the disk.
-    let full = if config.durability == Durability::Machine { "ON" } else { "OFF" };
+    let full = if config.durability >= Durability::Machine { "ON" } else { "OFF" };
     options.synchronous(synchronous).pragma("fullfsync", full).pragma("checkpoint_fullfsync", full)
 }
 

@@ -11,13 +11,14 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, Value};
 
 use super::failed::{Failed, UNSUPPORTED, advice};
+use super::sentinels::Sentinels;
 use super::without_password;
 use crate::bridge::ClaimError;
 use crate::config::Settings;
 
 /// Where the bridge's server is. The wire and the log make all their connections here.
 pub(super) struct Endpoint {
-    client: Client,
+    way: Way,
     /// The URL as it may be shown.
     url: String,
     response_timeout: Duration,
@@ -51,6 +52,14 @@ impl From<RedisError> for NoConnection {
     }
 }
 
+/// How the server is found.
+enum Way {
+    /// At the address of the URL.
+    Address(Box<Client>),
+    /// Where these say that the primary is.
+    Sentinels(Box<Sentinels>),
+}
+
 impl Endpoint {
     /// The endpoint of these settings.
     ///
@@ -67,9 +76,15 @@ impl Endpoint {
     /// If the URL is none.
     pub fn at(url: &str, response_timeout: Duration) -> Result<Self, ClaimError> {
         let shown = without_password(url);
-        match Client::open(speaking_resp3(url)) {
-            Ok(client) => Ok(Self { client, url: shown, response_timeout, nothing: "essaim:nothing".into() }),
-            Err(error) => Err(ClaimError::Unreachable { url: shown, reason: error.to_string() }),
+        let way = if Sentinels::are_named_by(url) {
+            Sentinels::of(url).map(|sentinels| Way::Sentinels(Box::new(sentinels)))
+        } else {
+            let client = Client::open(speaking_resp3(url)).map_err(|e| e.to_string());
+            client.map(|client| Way::Address(Box::new(client)))
+        };
+        match way {
+            Ok(way) => Ok(Self { way, url: shown, response_timeout, nothing: "essaim:nothing".into() }),
+            Err(reason) => Err(ClaimError::Unreachable { url: shown, reason }),
         }
     }
 
@@ -80,7 +95,10 @@ impl Endpoint {
 
     /// The number of the database.
     pub fn database(&self) -> i64 {
-        self.client.get_connection_info().redis_settings().db()
+        match &self.way {
+            Way::Address(client) => client.get_connection_info().redis_settings().db(),
+            Way::Sentinels(sentinels) => sentinels.database(),
+        }
     }
 
     pub fn response_timeout(&self) -> Duration {
@@ -94,12 +112,27 @@ impl Endpoint {
             .set_response_timeout(Some(self.response_timeout))
     }
 
-    /// Resolves the address and connects to what it leads to now.
+    /// Resolves the address, or asks the sentinels, and connects to what is there now.
     ///
     /// # Errors
     /// If nothing answers there, or what answers is no primary that takes writes.
     pub async fn connect(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, NoConnection> {
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(config).await?;
+        match &self.way {
+            Way::Address(client) => self.primary(client, config).await,
+            Way::Sentinels(sentinels) => sentinels.connect(self, config).await,
+        }
+    }
+
+    /// Connects to a server that is to be the primary.
+    ///
+    /// # Errors
+    /// As [`Endpoint::connect`].
+    pub async fn primary(
+        &self,
+        client: &Client,
+        config: &AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, NoConnection> {
+        let mut connection = client.get_multiplexed_async_connection_with_config(config).await?;
         let hello: HashMap<String, Value> = redis::cmd("HELLO").query_async(&mut connection).await?;
         let says = |what: &str| match hello.get(what) {
             Some(Value::BulkString(text)) => String::from_utf8_lossy(text).into_owned(),
@@ -163,7 +196,8 @@ mod tests {
     fn every_connection_speaks_resp3() {
         for url in ["redis://h:1", "redis://h:1/2", "redis://h:1?protocol=resp3"] {
             let endpoint = Endpoint::at(url, Duration::from_secs(1)).unwrap();
-            assert!(format!("{:?}", endpoint.client.get_connection_info()).contains("RESP3"), "{url}");
+            let Way::Address(client) = endpoint.way else { panic!("{url} names no sentinels") };
+            assert!(format!("{:?}", client.get_connection_info()).contains("RESP3"), "{url}");
         }
     }
 }

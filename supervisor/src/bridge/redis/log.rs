@@ -7,7 +7,7 @@
 //! 6.2 or newer.
 //!
 //! The log has connections of its own. One carries all commands, pipelined; reads that wait have one each, since a
-//! command behind one that blocks would wait with it.
+//! command behind one that blocks would wait with it, and so have appends that wait for replicas.
 
 mod acknowledging;
 mod appending;
@@ -20,6 +20,7 @@ mod measuring;
 mod parse;
 mod reading;
 mod registering;
+mod replicas;
 mod retiring;
 mod scripts;
 mod strange;
@@ -40,6 +41,7 @@ use self::keys::Keys;
 use self::known::Known;
 use self::link::Link;
 use self::reading::Readers;
+use self::replicas::Replicas;
 use super::Cluster;
 use super::endpoint::Endpoint;
 use crate::Env;
@@ -58,6 +60,8 @@ pub(crate) struct RedisLog {
     link: Link,
     readers: Readers,
     durability: Durability,
+    /// Who has to have what is appended, if anybody beside the server.
+    replicas: Option<Replicas>,
     cluster: Arc<Cluster>,
     known: Known,
     /// How long nodes tell what a server has forgotten: a live one is heard within it.
@@ -79,11 +83,18 @@ impl RedisLog {
         let endpoint = Arc::new(Endpoint::of(settings)?);
         let (keys, grace) = (Keys::new(&settings.bridge.namespace), Duration::from_millis(settings.members.silent_ms));
         let readers = Readers::new(endpoint.clone(), settings, env.clone());
-        let registry = (keys.registry(), grace);
-        let link = Link::connect(endpoint, settings, cluster.clone(), registry, tasks.outages(), &env).await?;
-        tasks.restarted_anywhere(TaskName::of_node("log"), link.keeper());
-        let (durability, known) = (settings.store.durability, Known::default());
-        Ok(Self { keys, env, link, readers, durability, cluster, known, grace })
+        let outages = tasks.outages();
+        let link =
+            || Link::connect(endpoint.clone(), settings, cluster.clone(), (keys.registry(), grace), outages, &env);
+        let (durability, known, commands) = (settings.store.durability, Known::default(), link().await?);
+        tasks.restarted_anywhere(TaskName::of_node("log"), commands.keeper());
+        let mut replicas = None;
+        if durability == Durability::Replicated {
+            let appends = link().await?;
+            tasks.restarted_anywhere(TaskName::of_node("log-appends"), appends.keeper());
+            replicas = Some(Replicas::new(appends, settings, outages.clone()));
+        }
+        Ok(Self { link: commands, keys, env, readers, durability, replicas, cluster, known, grace })
     }
 }
 

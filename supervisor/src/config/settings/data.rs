@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct StoreConfig {
     /// How long one transaction may be open.
     pub transaction_limit_ms: u64,
-    /// What a commit survives: `process` (kill -9) or `machine` (power loss).
+    /// What a commit survives: `process` (kill -9), `machine` (power loss), or `replicated` (what is in the log also survives
+    /// its server).
     pub durability: Durability,
     /// Connections of one capability's pool to PostgreSQL.
     pub postgres_connections: u32,
@@ -46,13 +47,26 @@ impl Default for StoreConfig {
 }
 
 /// What a commit survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
     /// The end of the process, by kill -9 too.
     Process,
     /// The loss of power.
     Machine,
+    /// That, and of what is in the log the loss of the log's server, where a replica takes its place.
+    Replicated,
+}
+
+impl Durability {
+    /// As it stands in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Machine => "machine",
+            Self::Replicated => "replicated",
+        }
+    }
 }
 
 /// `[near]`

@@ -16,6 +16,10 @@ pub struct DurableConfig {
     pub sends_waiting: usize,
     /// How long storing a message may take.
     pub send_timeout_ms: u64,
+    /// Replicas of the log's server that must have a message before it is stored, with `store.durability = "replicated"`.
+    pub replicas: u32,
+    /// How long they may take.
+    pub replicas_timeout_ms: u64,
     /// How often a host says that it works on its partitions.
     pub tend_ms: u64,
     /// A host not heard for this long loses its partitions, and PostgreSQL ends a transaction that is idle for this long.
@@ -56,6 +60,8 @@ impl Default for DurableConfig {
             batch_bytes: 64 << 10,
             sends_waiting: 65_536,
             send_timeout_ms: 5_000,
+            replicas: 1,
+            replicas_timeout_ms: 1_000,
             tend_ms: 250,
             lease_ms: 1_250,
             readers: 32,

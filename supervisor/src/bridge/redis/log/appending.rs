@@ -6,6 +6,7 @@ use redis::Value;
 
 use super::super::failed::{Failed, advice};
 use super::registering::{PATIENCE, unfinished, waiting};
+use super::replicas::Replicas;
 use super::scripts::{APPEND, call};
 use super::{RedisLog, parse, telling};
 use crate::bridge::log::{Append, AppendError, Appended};
@@ -59,6 +60,11 @@ enum Outcome {
 }
 
 async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append]) -> Result<Outcome, AppendError> {
+    let link = log.replicas.as_ref().map_or(&log.link, Replicas::link);
+    let mut connected = link.connected().map_err(not_appended)?;
+    if let Some(replicas) = &log.replicas {
+        replicas.ready(&mut connected).await.map_err(AppendError::NotStored)?;
+    }
     let mut keys = vec![log.keys.registry()];
     for append in appends {
         keys.extend([log.keys.stream(&append.to), log.keys.counts(&append.to)]);
@@ -69,7 +75,7 @@ async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append
         append.arg(one.count).arg(&one.batch[..]).arg(if one.urgent { "!" } else { "" });
         append.arg(log.known.of(&one.to).appended);
     }
-    let answer = log.link.run(&APPEND, &append).await.map_err(not_appended)?;
+    let answer = link.run_on(&mut connected, &APPEND, &append).await.map_err(not_appended)?;
     let Some((outcome, rest)) = parted(answer) else { return Err(strange()) };
     let said = rest.first().and_then(parse::text).unwrap_or_default().trim_start_matches('-').trim();
     match outcome.as_str() {
@@ -80,6 +86,10 @@ async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append
         "torn" => Err(AppendError::Unknown(format!("a part is stored; {}", advice(said)))),
         "done" if rest.len() == 2 * appends.len() => {
             let all: Vec<_> = rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(strange)?;
+            let is_stored = |one: &Appended| matches!(one, Appended::Stored { .. });
+            if let Some(replicas) = log.replicas.as_ref().filter(|_| all.iter().any(is_stored)) {
+                replicas.confirm(&mut connected).await.map_err(AppendError::Unknown)?;
+            }
             for (one, appended) in appends.iter().zip(&all) {
                 if let Appended::Stored { first } = appended {
                     log.known.appended(&one.to, first + u64::from(one.count));

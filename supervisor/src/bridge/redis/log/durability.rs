@@ -9,6 +9,7 @@
 use redis::Value;
 
 use super::super::failed::Failed;
+use super::replicas::following;
 use super::{RedisLog, parse};
 use crate::config::Durability;
 
@@ -20,6 +21,8 @@ struct Persistence {
     no_appendfsync_on_rewrite: String,
     save: String,
     maxmemory_policy: String,
+    /// Replicas that follow and that are wanted, where any are.
+    replicas: Option<(u32, u32)>,
 }
 
 pub async fn weaker_than_configured(log: &RedisLog) -> Option<String> {
@@ -40,7 +43,17 @@ async fn persistence(log: &RedisLog) -> Result<Persistence, Failed> {
         no_appendfsync_on_rewrite: setting(log, "no-appendfsync-on-rewrite").await?,
         save: setting(log, "save").await?,
         maxmemory_policy: setting(log, "maxmemory-policy").await?,
+        replicas: match &log.replicas {
+            Some(replicas) => Some((followers(log).await?, replicas.wanted())),
+            None => None,
+        },
     })
+}
+
+async fn followers(log: &RedisLog) -> Result<u32, Failed> {
+    let info = log.link.ask(redis::cmd("INFO").arg("replication")).await?;
+    // A text of its own kind, in RESP3.
+    Ok(redis::from_redis_value::<String>(info).map(|info| following(&info)).unwrap_or(0))
 }
 
 /// One at a time: before Redis 7, CONFIG GET takes one name.
@@ -55,7 +68,8 @@ async fn setting(log: &RedisLog, name: &str) -> Result<String, Failed> {
 
 fn weaker(durability: Durability, redis: &Persistence) -> Option<String> {
     let mut said = Vec::new();
-    let (want, fsync) = (if durability == Durability::Machine { "machine" } else { "process" }, &redis.appendfsync);
+    let (want, fsync) = (durability.name(), &redis.appendfsync);
+    let is_to_flush = durability >= Durability::Machine;
     if redis.appendonly != "yes" {
         let kept = match redis.save.as_str() {
             "" => {
@@ -66,9 +80,9 @@ fn weaker(durability: Durability, redis: &Persistence) -> Option<String> {
                  are lost, and handled ones come back"
             ),
         };
-        let fsync = if durability == Durability::Machine { " and `appendfsync always`" } else { "" };
+        let fsync = if is_to_flush { " and `appendfsync always`" } else { "" };
         said.push(format!("{kept}; set `appendonly yes`{fsync} in Redis"));
-    } else if durability == Durability::Machine {
+    } else if is_to_flush {
         let lost = match fsync.as_str() {
             "always" => None,
             "everysec" => Some("the last second, or two when its disk is slow"),
@@ -86,6 +100,12 @@ fn weaker(durability: Durability, redis: &Persistence) -> Option<String> {
                     .into(),
             );
         }
+    }
+    if let Some((following, wanted)) = redis.replicas.filter(|(following, wanted)| following < wanted) {
+        said.push(format!(
+            "{following} of durable.replicas = {wanted} replicas follow Redis: nothing is stored until enough do, and senders are \
+             told so; have them follow (replicaof), or lower durable.replicas"
+        ));
     }
     if redis.maxmemory_policy != "noeviction" {
         said.push(format!(
@@ -108,12 +128,17 @@ mod tests {
             no_appendfsync_on_rewrite: "no".into(),
             save: save.into(),
             maxmemory_policy: maxmemory_policy.into(),
+            replicas: None,
         }
+    }
+
+    fn with_replicas(following: u32, wanted: u32) -> Persistence {
+        Persistence { replicas: Some((following, wanted)), ..redis("yes", "always", "", "noeviction") }
     }
 
     #[test]
     fn what_redis_does_not_keep_is_said_with_what_to_do() {
-        use Durability::{Machine, Process};
+        use Durability::{Machine, Process, Replicated};
         let cases: &[(Durability, Persistence, &[&str])] = &[
             (Process, redis("yes", "everysec", "", "noeviction"), &[]),
             (Process, redis("yes", "no", "", "noeviction"), &[]),
@@ -123,6 +148,9 @@ mod tests {
             (Process, redis("no", "always", "", "noeviction"), &["all messages are lost", "appendonly yes"]),
             (Machine, redis("no", "everysec", "60 1", "noeviction"), &["save 60 1", "appendfsync always"]),
             (Process, redis("yes", "always", "", "allkeys-lru"), &["allkeys-lru", "noeviction"]),
+            (Replicated, redis("yes", "everysec", "", "noeviction"), &["\"replicated\"", "last second"]),
+            (Replicated, with_replicas(2, 2), &[]),
+            (Replicated, with_replicas(1, 2), &["1 of durable.replicas = 2", "replicaof"]),
         ];
         for (durability, redis, words) in cases {
             let said = weaker(*durability, redis);

@@ -161,7 +161,7 @@ impl Known {
         counted.tally.add(acknowledge.tally);
     }
 
-    /// The server has told what is counted of a partition.
+    /// The server has told what is counted of a partition, and for certain that so many messages were appended.
     pub fn counted(&self, partition: &Partition, appended: u64, tally: Tally, born: u64) {
         let mut state = self.lock();
         if let Some(counted) = state.partitions.get_mut(partition) {

@@ -79,7 +79,8 @@ impl Link {
         self.run_on(&mut connected, script, &call).await
     }
 
-    async fn run_on(&self, connected: &mut Connected, script: &Script, call: &Cmd) -> Result<Value, Failed> {
+    /// As [`Link::run`], on a connection that [`Link::connected`] has given.
+    pub async fn run_on(&self, connected: &mut Connected, script: &Script, call: &Cmd) -> Result<Value, Failed> {
         match self.ask_on(connected, call).await {
             Err(Failed::Refused { code, .. }) if code == "NOSCRIPT" => {}
             answer => return answer,
@@ -94,7 +95,8 @@ impl Link {
         self.ask_on(connected, call).await
     }
 
-    async fn ask_on(&self, connected: &mut Connected, command: &Cmd) -> Result<Value, Failed> {
+    /// As [`Link::ask`], on a connection that [`Link::connected`] has given.
+    pub async fn ask_on(&self, connected: &mut Connected, command: &Cmd) -> Result<Value, Failed> {
         command.query_async(&mut connected.connection).await.map_err(|error| {
             let failed = Failed::of(&error);
             self.failed_on(connected.number, &failed);
@@ -133,7 +135,8 @@ impl Link {
         self.shared.keeper.endpoint().url()
     }
 
-    fn connected(&self) -> Result<Connected, Failed> {
+    /// The connection that is in use, for commands that must go by the same one.
+    pub fn connected(&self) -> Result<Connected, Failed> {
         let keeper = &self.shared.keeper;
         keeper.current().ok_or_else(|| {
             Failed::NotSent(format!("there is no connection to Redis at {}: {}", self.url(), keeper.cause()))

@@ -115,8 +115,10 @@ fn read(log: &RedisLog, answer: Vec<Value>, partitions: Vec<(Partition, Counted)
     for (there, (partition, counted)) in rest.chunks_exact(7).zip(partitions) {
         let there: Vec<u64> = there.iter().map(parse::number).collect::<Option<_>>()?;
         let tally = Tally { handled: there[1], duplicates: there[2], dead: there[3], expired: there[4] };
+        // What others append is certain only once replicas have it, which they say to those alone.
+        let appended = if log.replicas.is_some() { 0 } else { there[0] };
         match there[6] {
-            0 => log.known.counted(&partition, there[0], tally, there[5]),
+            0 => log.known.counted(&partition, appended, tally, there[5]),
             _ => gone.push((partition, counted)),
         }
     }

@@ -120,14 +120,15 @@ for i = 3, #KEYS, 2 do
     local is_less = not there.err and tonumber(there[1] or 0) < known
     if is_less then count(counts, known, ARGV[at + 2], there, at + 4) end
     local waiting = 0
-    if not there.err and redis.call('EXISTS', stream) == 0 and redis.call('HEXISTS', counts, 'appended') == 1 then
+    local is_counted = not there.err and redis.call('HEXISTS', counts, 'appended') == 1
+    if is_counted and redis.call('EXISTS', stream) == 0 then
       waiting = tonumber(redis.call('HGET', counts, 'waiting') or 0)
       redis.call('HSET', counts, 'waiting', '0', 'lost', math.floor(now / 1000))
-      if ARGV[at + 9] ~= '' then
-        -- Positions go on where they were, also by a clock that is behind.
-        redis.call('XADD', stream, ARGV[at + 9], 'c', '0')
-        redis.call('XDEL', stream, ARGV[at + 9])
-      end
+    end
+    if is_counted and ARGV[at + 9] ~= '' then
+      -- Positions go on where they were, also by a clock that is behind: its reader looks behind the last one.
+      local id = redis.pcall('XADD', stream, ARGV[at + 9], 'c', '0')
+      if type(id) ~= 'table' then redis.call('XDEL', stream, id) end
     end
     if is_less or waiting > 0 then partitions, messages = partitions + 1, messages + waiting end
   end

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
+use crate::config::Durability;
 
 const BODY: usize = 200;
 
@@ -100,4 +101,25 @@ async fn how_fast() {
         read as f64 / seconds
     );
     assert!(log.counts("shop").await.unwrap().iter().all(|c| c.waiting == 0));
+}
+
+/// What it costs that a replica on the same machine has each message before it counts as stored. Run with `what_a_replica_costs`.
+#[tokio::test]
+#[ignore = "it measures"]
+async fn what_a_replica_costs() {
+    let Some(primary) = Server::start(AOF).await else { return };
+    let _replica = primary.replica().await;
+    for round in 0..3 {
+        for durability in [Durability::Machine, Durability::Replicated] {
+            let mut settings = settings(&primary.url());
+            settings.store.durability = durability;
+            let log = Arc::new(connect(&settings).await);
+            log.register("shop", 8, &[]).await.unwrap();
+            store_at_last(&log, 0, "a").await;
+            let version = log.registry().await.unwrap().version;
+            println!("{durability:?}, round {round}");
+            gathered(&log, 1, 1_000, version).await;
+            gathered(&log, 256, 200, version).await;
+        }
+    }
 }

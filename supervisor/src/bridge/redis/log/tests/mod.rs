@@ -10,6 +10,7 @@ mod foreign;
 mod forgetful;
 mod forgotten;
 mod removing;
+mod replicas;
 mod retiring;
 pub(in crate::bridge::redis) mod server;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 
-use super::LONG;
+use super::{AOF, LONG};
 use crate::store::testing::Directory;
 
 /// A `redis-server` that ends with the value.
@@ -27,6 +27,32 @@ impl Server {
         let server = Self { port, directory, process };
         server.ready().await;
         Some(server)
+    }
+
+    /// A replica of it, once it follows.
+    pub async fn replica(&self) -> Self {
+        let mut arguments = AOF.to_vec();
+        let port = self.port.to_string();
+        arguments.extend(["--replicaof", "127.0.0.1", &port]);
+        let replica = Self::start(&arguments).await.expect("servers are wanted");
+        self.followed_by(1).await;
+        replica
+    }
+
+    /// Waits until so many replicas follow.
+    pub async fn followed_by(&self, count: usize) {
+        let followed = async {
+            while self.command::<String>("INFO replication").await.matches("state=online").count() != count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LONG, followed).await.expect("replicas follow");
+    }
+
+    /// Whom a replica may follow; from nobody on it is a primary itself.
+    pub async fn follows(&self, primary: Option<&Self>) {
+        let whom = primary.map_or("NO ONE".into(), |primary| format!("127.0.0.1 {}", primary.port));
+        let () = self.command(&format!("REPLICAOF {whom}")).await;
     }
 
     pub fn url(&self) -> String {
@@ -94,6 +120,7 @@ impl Drop for Server {
 fn serve(port: u16, directory: &Directory, arguments: &[&str]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
-    command.arg(directory.path()).args(arguments).stdout(Stdio::null());
+    // A replica follows without waiting for others to come.
+    command.arg(directory.path()).args(["--repl-diskless-sync-delay", "0"]).args(arguments).stdout(Stdio::null());
     command.spawn().expect("there is a redis-server")
 }
