@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::crashes::{SHOPPERS, Shop};
 use super::shoppers::Shoppers;
-use crate::support::{Cluster, ClusterBuilder, ClusterNode, Redis, eventually};
+use crate::support::{Cluster, ClusterBuilder, ClusterNode, Postgres, Redis, eventually};
 
 /// Tasks that start again, in every node that keeps messages.
 const RESTARTED: &[&str] =
@@ -38,8 +38,8 @@ fn in_one_process_a_task_that_panics_starts_again_and_nothing_is_lost() {
 
 #[test]
 fn over_redis_a_task_that_panics_starts_again_and_nothing_is_lost() {
-    let redis = Redis::durable();
-    panic_everywhere(Cluster::of("config/split.toml").over(&redis), "shop", AMONG_OTHERS);
+    let (redis, database) = (Redis::durable(), Postgres::shared().database());
+    panic_everywhere(Cluster::of("config/split.toml").over(&redis).on(&database), "shop", AMONG_OTHERS);
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn in_one_process_a_task_that_nothing_could_rebuild_ends_the_node() {
 
 #[test]
 fn over_redis_a_task_that_nothing_could_rebuild_ends_the_node() {
-    let redis = Redis::durable();
-    end_by(Cluster::of("config/split.toml").over(&redis), "shop", &["inbox@20", "lane@20"]);
+    let (redis, database) = (Redis::durable(), Postgres::shared().database());
+    end_by(Cluster::of("config/split.toml").over(&redis).on(&database), "shop", &["inbox@20", "lane@20"]);
 }
 
 #[test]

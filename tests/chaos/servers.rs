@@ -17,12 +17,42 @@ const TOPOLOGY: &str = "[nodes.front]\nhosts = [\"gateway\", \"users\", \"auth\"
                         [nodes.store-1]\nhosts = [\"catalog\", \"orders\"]\n\
                         [nodes.store-2]\nhosts = [\"catalog\", \"orders\"]\n";
 
+/// Both stores on PostgreSQL, so that they share the work; the node to be asked for the ledger.
+fn on_postgres(redis: &Redis) -> (Cluster, &'static str) {
+    let (database, scratch) = (Postgres::shared().database(), Scratch::new("stores"));
+    let topology = scratch.write("stores.toml", TOPOLOGY).display().to_string();
+    (quick(Cluster::of(&topology).over(redis).on(&database)).start(), "store-1")
+}
+
+/// Each capability on SQLite in one node; the node to be asked for the ledger.
+fn on_sqlite(redis: &Redis) -> (Cluster, &'static str) {
+    (quick(Cluster::of("config/split.toml").over(redis)).start(), "shop")
+}
+
 #[test]
-fn a_redis_that_others_write_into_loses_and_doubles_nothing() {
-    let (redis, database, scratch) = (Redis::durable(), Postgres::shared().database(), Scratch::new("foreign"));
-    let topology = scratch.write("foreign.toml", TOPOLOGY).display().to_string();
-    let cluster = quick(Cluster::of(&topology).over(&redis).on(&database)).start();
-    let mut shop = Shop::open(cluster, "store-1");
+fn on_postgres_a_redis_that_others_write_into_loses_and_doubles_nothing() {
+    others_write(on_postgres);
+}
+
+#[test]
+fn on_sqlite_a_redis_that_others_write_into_loses_and_doubles_nothing() {
+    others_write(on_sqlite);
+}
+
+#[test]
+fn on_postgres_a_redis_whose_keys_are_deleted_one_by_one_and_all_together_serves_what_comes_after() {
+    keys_are_deleted(on_postgres);
+}
+
+#[test]
+fn on_sqlite_a_redis_whose_keys_are_deleted_one_by_one_and_all_together_serves_what_comes_after() {
+    keys_are_deleted(on_sqlite);
+}
+
+fn others_write(start: fn(&Redis) -> (Cluster, &'static str)) {
+    let redis = Redis::durable();
+    let (cluster, node) = start(&redis);
+    let mut shop = Shop::open(cluster, node);
     let shoppers = shop.shoppers("foreign");
     for round in 0..ROUNDS {
         shoppers.acknowledged_more(BETWEEN);
@@ -35,12 +65,10 @@ fn a_redis_that_others_write_into_loses_and_doubles_nothing() {
     shop.cluster.stop();
 }
 
-#[test]
-fn a_redis_whose_keys_are_deleted_one_by_one_and_all_together_serves_what_comes_after() {
-    let (redis, database, scratch) = (Redis::durable(), Postgres::shared().database(), Scratch::new("keys"));
-    let topology = scratch.write("keys.toml", TOPOLOGY).display().to_string();
-    let cluster = quick(Cluster::of(&topology).over(&redis).on(&database)).start();
-    let mut shop = Shop::open(cluster, "store-1");
+fn keys_are_deleted(start: fn(&Redis) -> (Cluster, &'static str)) {
+    let redis = Redis::durable();
+    let (cluster, node) = start(&redis);
+    let mut shop = Shop::open(cluster, node);
     let shoppers = shop.shoppers("before");
     shoppers.acknowledged_more(BETWEEN);
     shop.is_as_told(shoppers);
