@@ -97,35 +97,42 @@ fn a_host_of_which_the_log_takes_no_note_is_not_ready_and_says_why() {
     balances(&stage);
 }
 
-/// Three messages that wait for a bell that is not there, one of which cannot be read any more.
-fn broken(probe: &Probe) -> Scratch {
-    let stage = Stage::on(probe, &["shop"], None, None);
+/// Three messages that wait for a capability that is not there, one of which cannot be read any more.
+fn broken(probe: &Probe, there: &'static [&'static str], send: fn(&Stage, u32) -> String) -> Scratch {
+    let stage = Stage::on(probe, there, None, None);
     for number in 0..3 {
-        stage.send(Ring { why: format!("{number}") });
+        send(&stage, number);
     }
     let one = "partition = (SELECT partition FROM entries LIMIT 1) AND position = 1";
     stage.sql("log", &format!("UPDATE entries SET batch = x'c107' WHERE {one}"));
     stage.end()
 }
 
-fn what_is_broken_is_a_dead_letter(redis: Option<Redis>) {
-    let probe = Probe::default();
-    let data = broken(&probe);
-    let stage = Stage::on(&probe, &["shop", "bell"], redis, Some(data));
-    eventually("the two others", || (probe.applied().len() == 2).then_some(()));
-    let letters = stage.dead(1);
-    balances(&stage);
-    all_can_be_dropped(&stage, &letters);
+/// For the bell, which has no database, and for the shop, which has one and has each sale rung for.
+fn what_is_broken_is_a_dead_letter(redis: fn() -> Option<Redis>) {
+    let ring = |stage: &Stage, number| stage.send(Ring { why: format!("{number}") });
+    let sell =
+        |stage: &Stage, number| stage.send(Sell { to: format!("customer {number}"), what: format!("bread {number}") });
+    for (data, applied) in
+        [(broken(&Probe::default(), &["shop"], ring), 2), (broken(&Probe::default(), &["bell"], sell), 4)]
+    {
+        let probe = Probe::default();
+        let stage = Stage::on(&probe, &["shop", "bell"], redis(), Some(data));
+        eventually("the two others", || (probe.applied().len() == applied).then_some(()));
+        let letters = stage.dead(1);
+        balances(&stage);
+        all_can_be_dropped(&stage, &letters);
+    }
 }
 
 #[test]
 fn what_cannot_be_read_in_the_embedded_log_is_a_dead_letter_and_stops_nothing() {
-    what_is_broken_is_a_dead_letter(None);
+    what_is_broken_is_a_dead_letter(|| None);
 }
 
 #[test]
 fn what_cannot_be_read_does_not_stop_the_move_to_redis() {
-    what_is_broken_is_a_dead_letter(Some(Redis::start()));
+    what_is_broken_is_a_dead_letter(|| Some(Redis::start()));
 }
 
 #[test]
