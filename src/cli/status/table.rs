@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use essaim_supervisor::operations::DurableReport;
 use serde::Deserialize;
 
 use super::super::print::{columns, short, span};
@@ -171,7 +172,7 @@ fn rows(node: &Node) -> Vec<[String; 11]> {
             c.restarts.to_string(),
             c.panics.to_string(),
             c.missed_deadlines.map_or("?".into(), |missed| missed.to_string()),
-            c.durable.as_ref().map_or("-".into(), |d| (d.waiting + d.parked + d.outbox).to_string()),
+            c.durable.as_ref().map_or("-".into(), waiting),
             c.durable.as_ref().map_or("-".into(), |d| d.dead.to_string()),
             c.database.as_ref().map_or("-".into(), database),
         ]
@@ -252,6 +253,13 @@ fn database(database: &Database) -> String {
     }
 }
 
+/// How many messages of a capability wait, wherever they are; of an outbox a node counts no more than so many.
+fn waiting(durable: &Durable) -> String {
+    let Durable { waiting, parked, outbox, .. } = durable;
+    let more = if *outbox > DurableReport::OUTBOX_COUNTED { "+" } else { "" };
+    format!("{}{more}", waiting + parked + outbox)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,6 +314,12 @@ users        31        20       2           3     1        5          about 0
         let silent = r#""heard_ms_ago":120,"report":null,"problem":"it is not heard""#;
         let shown = table(&serde_json::from_str(&NODE.replace(r#""heard_ms_ago":120"#, silent)).unwrap());
         assert!(shown.contains("\nback      gives no report: it is not heard\n"), "{shown}");
+    }
+
+    #[test]
+    fn an_outbox_is_counted_so_far_and_no_further() {
+        let shown = |outbox| table(&serde_json::from_str(&NODE.replace("\"outbox\":4", outbox)).unwrap());
+        assert!(shown("\"outbox\":10000").contains(" 10005 ") && shown("\"outbox\":10001").contains(" 10006+ "));
     }
 
     #[test]

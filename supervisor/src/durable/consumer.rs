@@ -305,7 +305,7 @@ struct Relaying(Option<Base>, u64);
 impl Drop for Relaying {
     fn drop(&mut self) {
         if let Self(Some(base), epoch) = self {
-            base.outbox.close(&base.lane, Outbox::floor(*epoch));
+            base.outbox.close(&base.lane, *epoch);
         }
     }
 }

@@ -7,11 +7,13 @@
 //! Patterns", 2018.)
 //!
 //! # Layout
-//! - here: lanes, their numbers, and the relays; `page`: what became of the messages that a relay has taken at a time.
+//! - here: lanes and their relays; `numbers`: what their messages are numbered from; `page`: what became of the messages that a
+//!   relay has taken at a time.
 //! - `overflow`: events whose subscriber has no room; `unwanted`: those of them that it does not want any more.
 //! - `latecomers`: subscribers that want what was published before they came.
 
 mod latecomers;
+mod numbers;
 mod overflow;
 mod page;
 mod unwanted;
@@ -28,6 +30,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 pub(crate) use self::latecomers::Latecomer;
+use self::numbers::Known;
 use self::overflow::origin;
 use self::page::Page;
 use self::unwanted::Ended;
@@ -47,8 +50,6 @@ use crate::{Env, crash};
 const PAGE: u32 = 256;
 /// About how many bytes it takes at a time.
 const PAGE_BYTES: u64 = 4 << 20;
-/// Numbers between one epoch and the next.
-const NUMBERS: u64 = 1 << 11;
 /// How often a node that leaves looks whether its lane is empty.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// So many failures in a row are worth a line in the log.
@@ -73,8 +74,10 @@ pub(crate) struct Outbox {
 
 struct Lane {
     last: AtomicU64,
-    /// No number of this ownership is below it.
-    floor: u64,
+    /// Numbers up to this one are noted as used up.
+    used_up: AtomicU64,
+    /// The ownership that it was opened under.
+    epoch: u64,
     /// Messages in it, about; none for certain whenever its relay finds it empty.
     waiting: AtomicI64,
     /// How often messages were added.
@@ -142,23 +145,16 @@ impl Outbox {
         own.map(|(_, lane)| lane.waiting()).sum()
     }
 
-    /// The numbers of one ownership of a partition begin here: an epoch is at least the time in milliseconds, and no lane
-    /// takes so many messages in one. They are never those of an earlier ownership, whose relay may still be about to
-    /// forget what it has handed over: were a number used again, it would forget another message.
-    pub fn floor(epoch: u64) -> u64 {
-        epoch.saturating_mul(NUMBERS).min(u64::MAX >> 2)
-    }
-
-    /// Begins to relay a lane, with what is in it from before and what overflowed from it. Must run on an arbiter.
-    pub async fn open(self: &Arc<Self>, lane: &Arc<str>, floor: u64) -> Result<(), DbErr> {
+    /// Begins to relay a lane, with what is in it from before and what overflowed from it, under an ownership of its partition;
+    /// 0 where it is a node's. Must run on an arbiter.
+    pub async fn open(self: &Arc<Self>, lane: &Arc<str>, epoch: u64) -> Result<(), DbErr> {
+        let reads = self.database.reads();
         let overflow = format!("/{lane}");
-        let known = table::lanes(self.database.reads()).await?;
-        let (last, count) = known.iter().find(|l| *l.name == **lane).map_or((0, 0), |l| (l.last, l.count));
         // What overflowed goes first, or a new message could overtake it.
-        for old in known.iter().filter(|l| l.name.starts_with("o/") && l.name.ends_with(&overflow)) {
-            self.relay(old.name.as_str().into(), old.last, floor, old.count);
+        for old in table::lanes(reads).await?.iter().filter(|l| l.starts_with("o/") && l.ends_with(&overflow)) {
+            self.relay(old.as_str().into(), epoch, self.known(reads, old, epoch).await?);
         }
-        self.relay(lane.clone(), last, floor, count);
+        self.relay(lane.clone(), epoch, self.known(reads, lane, epoch).await?);
         Ok(())
     }
 
@@ -168,7 +164,7 @@ impl Outbox {
         let reads = self.database.reads();
         let found = table::lanes(reads).await?;
         let kept = if lock(&self.latecomers).is_empty() { Vec::new() } else { kept::lanes(reads).await? };
-        let lanes = found.iter().map(|lane| &lane.name).chain(&kept).map(|lane| origin(lane));
+        let lanes = found.iter().chain(&kept).map(|lane| origin(lane));
         let gone: BTreeSet<_> =
             lanes.filter(|lane| lane.starts_with("n/") && **lane != *self.own && is_gone(lane)).collect();
         for lane in gone {
@@ -178,11 +174,11 @@ impl Outbox {
                 continue;
             }
             // Its node was not gone yet when it was adopted, or had something under way.
-            for more in found.iter().filter(|found| origin(&found.name) == lane) {
-                let is_relayed = self.lock().contains_key(&*more.name);
+            for more in found.iter().filter(|found| origin(found) == lane) {
+                let is_relayed = self.lock().contains_key(more.as_str());
                 match is_relayed {
-                    true => self.committed(&more.name, 0),
-                    false => self.relay(more.name.as_str().into(), more.last, 0, more.count),
+                    true => self.committed(more, 0),
+                    false => self.relay(more.as_str().into(), 0, self.known(reads, more, 0).await?),
                 }
             }
         }
@@ -190,17 +186,11 @@ impl Outbox {
     }
 
     /// Relays a lane no longer: it has another owner, or its owner leaves. One that was opened again meanwhile, with another
-    /// floor, stays open.
-    pub fn close(&self, lane: &str, floor: u64) {
+    /// epoch, stays open.
+    pub fn close(&self, lane: &str, epoch: u64) {
         let overflow = format!("/{lane}");
         let of_lane = |name: &str| name == lane || (name.starts_with("o/") && name.ends_with(&overflow));
-        self.lock().retain(|name, open| open.floor != floor || !of_lane(name));
-    }
-
-    /// Numbers for so many messages of a lane; the first one. `None` if it is closed: then its partition is lost, even if its
-    /// fence does not say so yet, and nobody here knows which numbers are in use.
-    pub fn numbers(&self, lane: &str, count: usize) -> Option<u64> {
-        Some(self.lock().get(lane)?.last.fetch_add(count as u64, Ordering::Relaxed) + 1)
+        self.lock().retain(|name, open| open.epoch != epoch || !of_lane(name));
     }
 
     /// Messages of a lane may have been committed.
@@ -241,7 +231,7 @@ impl Outbox {
         }
     }
 
-    fn relay(self: &Arc<Self>, name: Arc<str>, last: u64, floor: u64, count: u64) {
+    fn relay(self: &Arc<Self>, name: Arc<str>, epoch: u64, Known { last, used_up, count }: Known) {
         let more = Arc::new(Notify::new());
         let task = TaskName::of("relay", &self.database.capability().into()).which(&name);
         let (outbox, lane, wake) = (Arc::downgrade(self), name.clone(), more.clone());
@@ -250,10 +240,12 @@ impl Outbox {
             wake.notify_one();
             relay(outbox.clone(), lane.clone(), wake.clone())
         });
-        let (last, waiting) = (AtomicU64::new(last.max(floor)), AtomicI64::new(count as i64));
+        let (last, used_up) = (AtomicU64::new(last), AtomicU64::new(used_up));
+        let waiting = AtomicI64::new(count as i64);
         let (added, drained, doubts) = (AtomicU64::new(1), AtomicU64::new(0), AtomicI64::new(0));
         let caught_up = Arc::default();
-        self.lock().insert(name, Lane { last, floor, waiting, added, drained, doubts, caught_up, more, relay });
+        let lane = Lane { last, used_up, epoch, waiting, added, drained, doubts, caught_up, more, relay };
+        self.lock().insert(name, lane);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Lane>> {
@@ -268,7 +260,10 @@ impl Outbox {
         let rows = table::page(self.database.reads(), lane, most, PAGE_BYTES).await?;
         if rows.is_empty() {
             self.lock().get(lane).inspect(|lane| {
-                lane.waiting.store(0, Ordering::Relaxed);
+                // What was added since then may be there.
+                if lane.added.load(Ordering::Relaxed) == added {
+                    lane.waiting.store(0, Ordering::Relaxed);
+                }
                 lane.drained.store(added, Ordering::Relaxed);
             });
             self.drained(lane);
@@ -338,6 +333,7 @@ impl Outbox {
         dead::bury(&tx, &[page.refused(now), unreadable].concat()).await?;
         kept::keep(&tx, lane, &page.kept(self.config.inbox_retention_hours)).await?;
         table::remove(&tx, lane, &page.done).await?;
+        let used_up = self.use_up(&tx, lane, &page.done).await?;
         if let Err(error) = tx.commit().await {
             if matches!(error, TxError::CommitUnanswered(_)) {
                 overflowed.iter().for_each(|(name, count)| self.committed_perhaps(name, *count));
@@ -346,6 +342,7 @@ impl Outbox {
         }
         if let Some(lane) = self.lock().get(lane) {
             lane.waiting.fetch_sub(page.done.len() as i64, Ordering::Relaxed);
+            lane.used_up.fetch_max(used_up, Ordering::Relaxed);
         }
         for (name, count) in overflowed {
             self.committed(&name, count);

@@ -155,7 +155,7 @@ impl<A: Actor> Stage<A> {
         let mut waiting = Vec::new();
         if let Some(database) = self.host().database() {
             for lane in outbox::lanes(database.reads()).await.expect("the database can be read") {
-                let rows = outbox::load(database.reads(), &lane.name, 0, ALL).await;
+                let rows = outbox::load(database.reads(), &lane, 0, ALL).await;
                 let rows = rows.expect("the database can be read").into_iter();
                 waiting.extend(rows.map(|(_, row)| Record::decode(&row.record).expect("a record was written")));
             }

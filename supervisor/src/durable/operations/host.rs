@@ -131,7 +131,7 @@ pub(crate) async fn report(bus: &Bus, host: &Arc<Host>) -> Option<DurableReport>
     report.dead = durable.log.dead_count(&host.name).await.ok()?;
     if let Some(reads) = host.database().map(|database| database.reads()) {
         report.dead += dead::count(reads).await.ok()?.values().sum::<u64>();
-        report.outbox = outbox::count(reads).await.ok()?;
+        report.outbox = outbox::count(reads, DurableReport::OUTBOX_COUNTED + 1).await.ok()?;
     }
     Some(report)
 }

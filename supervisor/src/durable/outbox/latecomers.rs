@@ -76,7 +76,7 @@ impl Outbox {
             .into_iter()
             .map(|(_, record)| Outgoing { event: true, target: Some(subscriber.to_string()), record })
             .collect();
-        let overflow = self.overflow_lane(subscriber, lane);
+        let overflow = self.overflow_lane(reads, subscriber, lane).await?;
         let tx = self.database.begin(None, Track::default()).await?;
         let first = self.numbers(&overflow, copies.len()).ok_or(TxError::Fenced)?;
         table::insert(&tx, &overflow, first, &copies).await?;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sea_orm::{ConnectionTrait, DbErr};
+
 use super::Outbox;
 use super::page::Page;
 use crate::store::durable::outbox::{self as table, Outgoing};
@@ -27,13 +29,19 @@ impl Outbox {
     }
 
     /// The lane of what overflows from a lane for one subscriber; it is opened if it is not.
-    pub(super) fn overflow_lane(self: &Arc<Self>, subscriber: &str, lane: &str) -> Arc<str> {
+    pub(super) async fn overflow_lane(
+        self: &Arc<Self>,
+        db: &impl ConnectionTrait,
+        subscriber: &str,
+        lane: &str,
+    ) -> Result<Arc<str>, DbErr> {
         let name: Arc<str> = format!("o/{subscriber}/{lane}").into();
-        let floor = self.lock().get(lane).map_or(0, |lane| lane.floor);
+        let epoch = self.lock().get(lane).map_or(0, |lane| lane.epoch);
         if !self.lock().contains_key(&name) {
-            self.relay(name.clone(), 0, floor, 0);
+            let known = self.known(db, &name, epoch).await?;
+            self.relay(name.clone(), epoch, known);
         }
-        name
+        Ok(name)
     }
 
     /// How many more events of a lane may wait for a subscriber, about.
@@ -60,7 +68,7 @@ impl Outbox {
                 continue;
             }
             *room -= 1;
-            let name = self.overflow_lane(subscriber, lane);
+            let name = self.overflow_lane(tx, subscriber, lane).await?;
             let copy = Outgoing { target: Some(subscriber.to_string()), ..outgoing.clone() };
             let number = self.numbers(&name, 1).ok_or(TxError::Fenced)?;
             table::insert(tx, &name, number, &[copy]).await?;

@@ -38,17 +38,61 @@ async fn the_outbox_of_a_partition_that_is_taken_anew_goes_on_and_uses_no_number
         "n/test".into(),
     );
     t.run(async {
-        outbox.open(&lane, Outbox::floor(1)).await.unwrap();
+        outbox.open(&lane, 1).await.unwrap();
         let first = outbox.numbers(&lane, 3).unwrap();
         // It was lost and is this host's again before the end of the work under the first ownership.
-        outbox.open(&lane, Outbox::floor(2)).await.unwrap();
-        outbox.close(&lane, Outbox::floor(1));
+        outbox.open(&lane, 2).await.unwrap();
+        outbox.close(&lane, 1);
         let second = outbox.numbers(&lane, 1).unwrap();
         assert!(first > Outbox::floor(1) && second > Outbox::floor(2), "{first} {second}");
-        outbox.close(&lane, Outbox::floor(2));
+        outbox.close(&lane, 2);
         assert_eq!(outbox.numbers(&lane, 1), None, "a lane that is closed has no numbers");
     })
     .await;
+}
+
+/// Microseconds from 1970 to the beginning of a year, about.
+fn epoch_of(year: u64) -> u64 {
+    (year - 1970) * 365 * 24 * 3_600 * 1_000_000
+}
+
+#[tokio::test]
+async fn the_numbers_of_a_lane_rise_whatever_clocks_say_and_however_short_an_ownership_is() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    let durable = t.node.bus().durable().unwrap().clone();
+    let database = t.database("shop");
+    // A host whose clock was far ahead is followed by one whose clock is right: epochs rise all the same.
+    let epochs = [epoch_of(2026), epoch_of(2040), epoch_of(2050), epoch_of(2500)];
+    for lane in [Arc::<str>::from("p/7"), "o/till/p/8".into()] {
+        let mut last = 0;
+        for epoch in epochs.into_iter().flat_map(|epoch| epoch..epoch + 3) {
+            let outbox = Outbox::new(
+                database.clone(),
+                durable.sender.clone(),
+                &durable.config,
+                Env::system(),
+                durable.tasks.clone(),
+                "n/test".into(),
+            );
+            t.run(async {
+                outbox.open(&lane, epoch).await.unwrap();
+                let first = outbox.numbers(&lane, 5_000).unwrap();
+                assert!(first > last, "{lane} under {epoch}: {first} after {last}");
+                last = first + 4_999;
+                let sent = tables::outbox::Outgoing { event: true, target: Some("till".into()), record: vec![1] };
+                let tx = begin(&database).await;
+                tables::outbox::insert(&tx, &lane, last, std::slice::from_ref(&sent)).await.unwrap();
+                tx.commit().await.unwrap();
+                outbox.committed(&lane, 1);
+                // Nothing is left that has the numbers.
+                while tables::outbox::count(database.reads(), 1).await.unwrap() > 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                outbox.close(&lane, epoch);
+            })
+            .await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -68,9 +112,9 @@ async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothi
         let tx = begin(&database).await;
         tables::fence::take(&tx, 7, 1).await.unwrap();
         tx.commit().await.unwrap();
-        outbox.open(&lane, Outbox::floor(1)).await.unwrap();
+        outbox.open(&lane, 1).await.unwrap();
         // The log has given the partition away, and the database does not know it yet.
-        outbox.close(&lane, Outbox::floor(1));
+        outbox.close(&lane, 1);
         let waits = tables::outbox::Outgoing { event: false, target: None, record: vec![1] };
         let tx = begin(&database).await;
         tables::outbox::insert(&tx, &lane, Outbox::floor(1) + 1, std::slice::from_ref(&waits)).await.unwrap();

@@ -113,7 +113,7 @@ async fn print(t: &Stage, numbers: std::ops::Range<u32>) {
 async fn relayed(t: &Stage, capability: &str) {
     let database = t.database(capability);
     let empty = async {
-        while tables::outbox::count(database.reads()).await.unwrap() > 0 {
+        while tables::outbox::count(database.reads(), 1).await.unwrap() > 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };

@@ -10,7 +10,6 @@ use super::owner::{Base, Owner};
 use super::queue::{Order, Place, Queue, Tries};
 use crate::bridge::log::Partition;
 use crate::config::DurableConfig;
-use crate::durable::outbox::Outbox;
 use crate::host::Host;
 use crate::progress::Track;
 use crate::store::TxError;
@@ -75,7 +74,7 @@ impl Takeover {
             left = (!before.is_empty() && before != log).then_some(before);
             crash::point("takeover.after-fence");
             owner.find(&base, &mut queue).await?;
-            base.outbox.open(&base.lane, Outbox::floor(epoch)).await?;
+            base.outbox.open(&base.lane, epoch).await?;
             known = logs::known(base.database.reads(), owner.number()).await?;
         }
         Ok(Took::Over(Box::new(Self { owner, queue, left, known })))

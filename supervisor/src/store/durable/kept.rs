@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
-use super::{bulk, int, number, row, rows, run};
+use super::{bulk, int, lanes_of, number, row, rows, run};
 
 /// An event that is kept, under the number that it had in its lane of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(crate) async fn load(
 
 /// All lanes of which something is kept.
 pub(crate) async fn lanes(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
-    rows(db, "SELECT DISTINCT lane FROM essaim_kept", [], |row| row.try_get_by_index(0)).await
+    lanes_of(db, "essaim_kept").await
 }
 
 /// How many are kept.

@@ -9,7 +9,7 @@
 //! - `tables`: how the tables come to be.
 //! - `fence`: who may work on a partition, and what it counts; `ledger`: that beside what waits.
 //! - `logs`: which log messages come from.
-//! - `inbox`: messages that were applied; `outbox`: messages that are to be stored in the log.
+//! - `inbox`: messages that were applied; `outbox`: messages that are to be stored in the log, and `numbers` they have had.
 //! - `kept`: events that are kept for those who subscribe later.
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
 //! - `dead`: messages that are not tried any more.
@@ -26,6 +26,7 @@ pub(crate) mod inbox;
 pub(crate) mod kept;
 pub(crate) mod ledger;
 pub(crate) mod logs;
+pub(crate) mod numbers;
 pub(crate) mod outbox;
 pub(crate) mod parked;
 pub(crate) mod schedules;
@@ -62,6 +63,18 @@ async fn row<const N: usize, T>(
     read: impl Fn(&QueryResult) -> Result<T, DbErr>,
 ) -> Result<Option<T>, DbErr> {
     db.query_one_raw(statement(db, sql, values)).await?.as_ref().map(read).transpose()
+}
+
+/// The lanes of a table whose key begins with them, in order, whatever the number of rows: each is found from the one before.
+async fn lanes_of(db: &impl ConnectionTrait, table: &str) -> Result<Vec<String>, DbErr> {
+    let sql = format!(
+        "WITH RECURSIVE found (lane) AS (SELECT min(lane) FROM {table} UNION ALL \
+         SELECT (SELECT min(more.lane) FROM {table} AS more WHERE more.lane > found.lane) FROM found \
+         WHERE found.lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL"
+    );
+    let mut lanes = rows(db, &sql, [], |row| row.try_get_by_index(0)).await?;
+    lanes.sort_unstable();
+    Ok(lanes)
 }
 
 /// A number as the databases know it. What is too large for them is as large as can be: only times of far away are.

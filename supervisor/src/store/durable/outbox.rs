@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::bulk::{self, Fill};
-use super::{int, number, rows, statement};
+use super::{int, lanes_of, number, row, rows, statement};
 
 /// A message on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,14 +16,12 @@ pub(crate) struct Outgoing {
     pub record: Vec<u8>,
 }
 
-/// One queue of such messages, which has one writer and one relay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lane {
-    pub name: String,
-    /// The lowest number that is in use.
-    pub first: u64,
-    /// The highest number that is in use.
+/// How much is in a lane, which has one writer and one relay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The highest number that is in use; 0 if none is.
     pub last: u64,
+    /// How many messages there are, no further than it was counted.
     pub count: u64,
 }
 
@@ -95,19 +93,23 @@ pub(crate) async fn remove(db: &impl ConnectionTrait, lane: &str, seqs: &[u64]) 
     Ok(removed)
 }
 
-/// All lanes that hold something.
-pub(crate) async fn lanes(db: &impl ConnectionTrait) -> Result<Vec<Lane>, DbErr> {
-    let sql = "SELECT lane, min(seq), max(seq), count(*) FROM essaim_outbox GROUP BY lane ORDER BY lane";
-    let lane = |row: &QueryResult| {
-        let name = row.try_get_by_index(0)?;
-        Ok(Lane { name, first: number(row, 1)?, last: number(row, 2)?, count: number(row, 3)? })
-    };
-    rows(db, sql, [], lane).await
+/// All lanes that hold something, in order.
+pub(crate) async fn lanes(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    lanes_of(db, "essaim_outbox").await
 }
 
-/// How many messages wait in all lanes.
-pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
-    Ok(lanes(db).await?.iter().map(|lane| lane.count).sum())
+/// How much is in a lane, counted up to `most`.
+pub(crate) async fn extent(db: &impl ConnectionTrait, lane: &str, most: u64) -> Result<Extent, DbErr> {
+    let sql = "SELECT (SELECT coalesce(max(seq), 0) FROM essaim_outbox WHERE lane = $1), \
+               (SELECT count(*) FROM (SELECT 1 FROM essaim_outbox WHERE lane = $1 LIMIT $2) AS few)";
+    let extent = |row: &QueryResult| Ok(Extent { last: number(row, 0)?, count: number(row, 1)? });
+    Ok(row(db, sql, [Value::from(lane), int(most)], extent).await?.unwrap_or_default())
+}
+
+/// How many messages wait in all lanes, counted up to `most`.
+pub(crate) async fn count(db: &impl ConnectionTrait, most: u64) -> Result<u64, DbErr> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM essaim_outbox LIMIT $1) AS few";
+    Ok(row(db, sql, [int(most)], |row| number(row, 0)).await?.unwrap_or(0))
 }
 
 fn outgoing(row: &QueryResult) -> Result<(u64, Outgoing), DbErr> {

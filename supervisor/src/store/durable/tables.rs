@@ -9,8 +9,14 @@ use crate::store::Schema;
 /// stays: a release adds tables and columns that the one before does not need, and raises `min_compatible` when it no
 /// longer writes what older ones read.
 pub(crate) fn schema() -> Schema {
-    Schema::new(vec![Box::new(DurableMessages), Box::new(KeptEvents), Box::new(Logs), Box::new(OneEffect)])
-        .min_compatible(1)
+    Schema::new(vec![
+        Box::new(DurableMessages),
+        Box::new(KeptEvents),
+        Box::new(Logs),
+        Box::new(OneEffect),
+        Box::new(Numbers),
+    ])
+    .min_compatible(1)
 }
 
 /// `CLUSTERED` tables are small rows kept in the order of their key. Rows of the others hold a record of any size, and
@@ -67,6 +73,9 @@ const ONE_EFFECT: [&str; 2] = [
     "CREATE UNIQUE INDEX essaim_inbox_effects ON essaim_inbox (id) WHERE effect",
 ];
 
+/// Which numbers of a lane of the outbox are used up, though nothing there has them.
+const NUMBERS: [&str; 1] = ["CREATE TABLE essaim_numbers (lane TEXT PRIMARY KEY, through BIGINT NOT NULL) CLUSTERED"];
+
 /// Declares a migration that runs statements.
 macro_rules! migration {
     ($name:ident, $known_as:literal, $statements:expr) => {
@@ -94,6 +103,7 @@ migration!(DurableMessages, "essaim_durable_messages", DURABLE_MESSAGES);
 migration!(KeptEvents, "essaim_kept_events", KEPT_EVENTS);
 migration!(Logs, "essaim_logs", LOGS);
 migration!(OneEffect, "essaim_one_effect", ONE_EFFECT);
+migration!(Numbers, "essaim_numbers", NUMBERS);
 
 /// Ids and keys are compared byte by byte on either, as Rust does, whatever the language of the server is.
 fn in_words_of(backend: DbBackend, sql: &str) -> String {

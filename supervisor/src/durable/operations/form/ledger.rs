@@ -74,12 +74,17 @@ pub struct DurableReport {
     pub parked: u64,
     /// Dead letters that are there now.
     pub dead: u64,
-    /// In its outbox, on their way into the log.
+    /// In its outbox, on their way into the log; one more than [`DurableReport::OUTBOX_COUNTED`] if they are more than that.
     pub outbox: u64,
     /// The partitions that this node works on.
     pub partitions: Vec<u32>,
     /// What became of all messages of the capability, wherever they were worked on.
     pub ledger: LedgerSum,
+}
+
+impl DurableReport {
+    /// The messages of an outbox are counted up to so many.
+    pub const OUTBOX_COUNTED: u64 = 10_000;
 }
 
 /// What became of a capability's messages, summed over its partitions.

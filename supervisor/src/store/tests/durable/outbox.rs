@@ -1,7 +1,8 @@
 //! Messages on their way out.
 
 use super::{AWKWARD, in_a_transaction};
-use crate::store::durable::outbox::{self, Lane, Outgoing};
+use crate::store::durable::numbers;
+use crate::store::durable::outbox::{self, Extent, Outgoing};
 
 fn message(number: u64) -> Outgoing {
     let target = number.is_multiple_of(2).then(|| "orders".to_string());
@@ -29,7 +30,8 @@ async fn a_lane_is_loaded_in_order_and_in_parts() {
             all.extend(part);
         }
         assert_eq!(all, (1..=1_000).map(|n| (n, message(n))).collect::<Vec<_>>());
-        assert_eq!(outbox::count(tx).await.unwrap(), 1_001);
+        assert_eq!(outbox::count(tx, 10_000).await.unwrap(), 1_001);
+        assert_eq!(outbox::count(tx, 1_000).await.unwrap(), 1_000, "it is not counted further");
     })
     .await;
 }
@@ -63,8 +65,11 @@ async fn what_was_stored_goes_one_by_one() {
         assert_eq!(outbox::remove(tx, "a", &[]).await.unwrap(), 0);
         let first = outbox::load(tx, "a", 0, 2).await.unwrap();
         assert_eq!(numbers(&first), [2, 4]);
-        let lane = |name: &str, first, last, count| Lane { name: name.into(), first, last, count };
-        assert_eq!(outbox::lanes(tx).await.unwrap(), [lane("a", 2, 1_000, 500), lane("b", 1, 3, 3)]);
+        assert_eq!(outbox::lanes(tx).await.unwrap(), ["a", "b"]);
+        let extent = async |lane, most| outbox::extent(tx, lane, most).await.unwrap();
+        assert_eq!(extent("a", u64::MAX).await, Extent { last: 1_000, count: 500 });
+        assert_eq!(extent("a", 99).await, Extent { last: 1_000, count: 99 });
+        assert_eq!((extent("b", 99).await, extent("c", 99).await), (Extent { last: 3, count: 3 }, Extent::default()));
     })
     .await;
 }
@@ -79,8 +84,20 @@ async fn awkward_lanes_and_empty_or_large_records_come_back() {
         }
         let mut sorted = AWKWARD;
         sorted.sort_unstable();
-        let lanes = outbox::lanes(tx).await.unwrap();
-        assert_eq!(lanes.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), sorted, "byte by byte, as here");
+        assert_eq!(outbox::lanes(tx).await.unwrap(), sorted, "byte by byte, as here");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_the_numbers_that_are_used_up_the_highest_stays() {
+    in_a_transaction(async |tx| {
+        assert_eq!(numbers::through(tx, "a").await.unwrap(), 0);
+        for (through, noted) in [(7, 7), (3, 7), (u64::MAX >> 1, u64::MAX >> 1)] {
+            numbers::use_up(tx, "a", through).await.unwrap();
+            assert_eq!(numbers::through(tx, "a").await.unwrap(), noted);
+        }
+        assert_eq!(numbers::through(tx, "b").await.unwrap(), 0);
     })
     .await;
 }

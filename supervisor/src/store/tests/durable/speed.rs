@@ -1,10 +1,11 @@
 //! A measurement, to be run by hand with `--ignored --nocapture`.
 
-use super::bench::Bench;
+use super::bench::{Bench, texts};
 use super::{committed, on_both, schema};
 use crate::bridge::log::Tally;
 use crate::store::durable::fence;
 use crate::store::durable::inbox::{self, Mark};
+use crate::store::durable::outbox::{self, Outgoing};
 
 const BATCH: u64 = 64;
 const BATCHES: u64 = 1_000;
@@ -36,6 +37,35 @@ async fn batches_of_messages_that_are_looked_for_and_remembered() {
         let rows = (BATCH * BATCHES) as f64 / took.as_secs_f64();
         println!("{}: {rows:.0} rows/s, {took:?} for {BATCHES} batches of {BATCH}", database.kind());
         assert_eq!(inbox::count(database.reads()).await.unwrap(), BATCH * BATCHES);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn an_outbox_in_which_a_million_messages_wait_is_looked_at() {
+    on_both(async |bench: Bench| {
+        let database = bench.open(&schema(1)).await;
+        let message = Outgoing { event: true, target: None, record: vec![7; 300] };
+        let page = vec![message; 10_000];
+        for part in 0..100 {
+            let lane = format!("p/{}", part % 8);
+            committed(&database, async |tx| outbox::insert(tx, &lane, part * 10_000 + 1, &page).await.unwrap()).await;
+        }
+        let reads = database.reads();
+        for what in ["grouped", "lanes", "one lane", "counted"] {
+            let began = bench.env.now();
+            let found = match what {
+                "grouped" => {
+                    let all = "SELECT lane FROM (SELECT lane, min(seq), max(seq), count(*) FROM essaim_outbox GROUP BY lane) AS l";
+                    texts(reads, all).await.len()
+                }
+                "lanes" => outbox::lanes(reads).await.unwrap().len(),
+                "one lane" => outbox::extent(reads, "p/1", 100_001).await.unwrap().count as usize,
+                _ => outbox::count(reads, 10_001).await.unwrap() as usize,
+            };
+            println!("{}: {what}: {found} in {:?}", database.kind(), bench.env.now() - began);
+        }
     })
     .await;
 }

@@ -8,7 +8,10 @@ use crate::store::durable::inbox::{self, Mark};
 use crate::store::durable::tables;
 use crate::store::{Database, Schema, check};
 
-const MIGRATIONS: [&str; 4] = ["essaim_durable_messages", "essaim_kept_events", "essaim_logs", "essaim_one_effect"];
+const MIGRATIONS: [&str; 5] =
+    ["essaim_durable_messages", "essaim_kept_events", "essaim_logs", "essaim_one_effect", "essaim_numbers"];
+/// The version after the last of them.
+const LATER: u32 = MIGRATIONS.len() as u32 + 1;
 const HISTORY: &str = "SELECT name FROM essaim_runtime ORDER BY version";
 
 async fn run(database: &Database, sql: &str) {
@@ -17,8 +20,8 @@ async fn run(database: &Database, sql: &str) {
 
 /// Notes what a later release of the runtime would.
 async fn as_if_newer(database: &Database, min_compatible: u32) {
-    let insert = format!("INSERT INTO essaim_runtime VALUES (5, 'later', {min_compatible}, 0)");
-    run(database, &format!("DELETE FROM essaim_runtime WHERE version = 5; {insert}")).await;
+    let insert = format!("INSERT INTO essaim_runtime VALUES ({LATER}, 'later', {min_compatible}, 0)");
+    run(database, &format!("DELETE FROM essaim_runtime WHERE version = {LATER}; {insert}")).await;
 }
 
 #[test]
@@ -33,8 +36,19 @@ async fn a_database_of_an_earlier_binary_gets_the_runtimes_tables_at_the_next_st
         let (tx, _) = begin(&database).await;
         insert(&tx, "stays").await.unwrap();
         tx.commit().await.unwrap();
-        for table in ["runtime", "fence", "inbox", "outbox", "parked", "dead", "schedule", "kept", "caught_up", "logs"]
-        {
+        for table in [
+            "runtime",
+            "fence",
+            "inbox",
+            "outbox",
+            "parked",
+            "dead",
+            "schedule",
+            "kept",
+            "caught_up",
+            "logs",
+            "numbers",
+        ] {
             run(&database, &format!("DROP TABLE essaim_{table}")).await;
         }
         drop(database);
@@ -57,6 +71,7 @@ async fn a_database_that_holds_two_effects_of_an_id_opens_and_takes_no_third() {
         let database = bench.open(&schema(1)).await;
         // As the release before has left it.
         for sql in [
+            "DROP TABLE essaim_numbers",
             "DROP INDEX essaim_inbox_effects",
             "ALTER TABLE essaim_inbox DROP COLUMN effect",
             "DELETE FROM essaim_runtime WHERE version >= 4",
@@ -95,10 +110,11 @@ async fn a_newer_runtimes_tables_are_used_if_they_are_compatible_and_refused_if_
         drop(database);
         let database = bench.open(&schema(2)).await;
         assert_eq!(texts(database.reads(), HISTORY).await, [&MIGRATIONS[..], &["later"]].concat());
-        as_if_newer(&database, 5).await;
+        as_if_newer(&database, LATER).await;
         drop(database);
         let error = bench.try_open(&schema(2)).await.unwrap_err().to_string();
-        assert!(error.contains("for the runtime's own tables, its schema has version 5 and needs"), "{error}");
+        let says = format!("for the runtime's own tables, its schema has version {LATER} and needs");
+        assert!(error.contains(&says), "{error}");
         let report = check(&bench.capability, &bench.settings, &schema(2)).await;
         assert!(report.problem.is_some_and(|p| p.contains("the runtime's own tables")));
     })
