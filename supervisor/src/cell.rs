@@ -186,6 +186,11 @@ impl<A: Actor> Work<A> {
     fn next(&mut self, task: &TaskContext<'_>) -> Poll<()> {
         let delivery = loop {
             match self.taken.pop_front() {
+                // What ran before it may have kept this thread until then.
+                Some(late) if late.deadline <= Instant::now() => {
+                    self.desk.ended();
+                    late.envelope.refuse(NotDelivered::Expired { queued_behind: 0 });
+                }
                 Some(delivery) => break delivery,
                 None => self.earliest = ready!(self.desk.instance().mailbox.poll_take(&mut self.taken, task)),
             }

@@ -1,6 +1,5 @@
 //! A capability hosted in this node: its instances, and the admission to them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,11 +10,11 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::arbiters;
 use crate::call::Call;
 use crate::durable::outbox::Outbox;
 use crate::durable::schedule::Timetable;
 use crate::handles::EntryInfo;
+use crate::keys::{self, KeyPlace, Keys};
 use crate::mailbox::{Delivery, Enclosed, Envelope, HereEnvelope, Mailbox};
 use crate::nearby;
 use crate::slot::{GivenUp, Slot};
@@ -43,6 +42,7 @@ pub(crate) struct Host {
     instances: Box<[Instance]>,
     admitted: AtomicU32,
     limit: u32,
+    keys: Arc<Keys>,
     /// Set once the capability has started: what it does at a drain, and its figures.
     hooks: OnceLock<Hooks>,
 }
@@ -72,6 +72,7 @@ pub(crate) struct Permit<'a> {
     host: &'a Host,
     instance: usize,
     ticket: u64,
+    key: Option<KeyPlace>,
 }
 
 impl Host {
@@ -98,6 +99,7 @@ impl Host {
             instances,
             admitted,
             limit,
+            keys: Keys::of(limit.div_ceil(2)),
             hooks,
         }
     }
@@ -110,6 +112,12 @@ impl Host {
     /// This host, which must be the only live one in the cluster.
     pub fn exclusive(mut self, exclusive: bool) -> Self {
         self.exclusive = exclusive;
+        self
+    }
+
+    /// This host, which admits so many messages of one key at a time.
+    pub fn admitting_of_a_key(mut self, most: u32) -> Self {
+        self.keys = Keys::of(most);
         self
     }
 
@@ -189,8 +197,7 @@ impl Host {
         self.hooks.get().is_some()
     }
 
-    /// Takes a place in a mailbox: with a key, the key's; without, an idle one of the caller's arbiter, else the least
-    /// busy one.
+    /// Takes a place in a mailbox: with a key, as a rule the key's; without, that of an idle or the least busy instance.
     pub fn admit(&self, key: Option<&str>) -> Result<Permit<'_>, NotDelivered> {
         self.supervision.admits()?;
         // Whoever is refused changes nothing: counted for a moment, many of them would keep others from free places.
@@ -199,40 +206,17 @@ impl Host {
             let bound = format!("capabilities.{}.mailbox = {} messages", self.name, self.limit);
             return Err(NotDelivered::Overloaded { capability: self.name.to_string(), bound });
         }
-        let instance = match key {
-            _ if self.instances.len() == 1 => 0,
-            Some(key) => self.instance_of(key),
-            None => self.least_busy(),
+        let placed = match key {
+            Some(key) => self.keys.take(key, &self.instances).map(|(place, instance)| (Some(place), instance)),
+            None => Ok((None, keys::least_busy(&self.instances))),
         };
+        let (key, instance) = placed.map_err(|most| {
+            self.admitted.fetch_sub(1, Ordering::Relaxed);
+            let bound = format!("capabilities.{}.mailbox_per_key = {most} messages of one key", self.name);
+            NotDelivered::Overloaded { capability: self.name.to_string(), bound }
+        })?;
         let ticket = self.instances[instance].sent.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit { host: self, instance, ticket })
-    }
-
-    /// Rendezvous hashing: a key moves only when its own instance goes or comes.
-    fn instance_of(&self, key: &str) -> usize {
-        let up = self.instances.iter().enumerate().filter(|(_, i)| i.is_up());
-        up.max_by_key(|(index, _)| rendezvous(key, index)).map_or(0, |(index, _)| index)
-    }
-
-    fn least_busy(&self) -> usize {
-        let here = arbiters::current();
-        let mut best = (0, u64::MAX);
-        for (index, instance) in self.instances.iter().enumerate() {
-            if !instance.is_up() {
-                continue;
-            }
-            let near = here == Some(instance.arbiter);
-            let waiting = instance.waiting();
-            if near && waiting == 0 {
-                return index;
-            }
-            // Of two that are equally busy the near one wins.
-            let rank = waiting * 2 + u64::from(!near);
-            if rank < best.1 {
-                best = (index, rank);
-            }
-        }
-        best.0
+        Ok(Permit { host: self, instance, ticket, key })
     }
 
     /// Why a message is refused whose instance has gone down with its thread.
@@ -270,9 +254,9 @@ async fn until_answered<T, W>(slot: &Slot<T, W>) -> T {
 /// The envelope of an ask.
 pub(crate) type AskEnvelope<M> = Envelope<M, <M as Ask>::Reply, <M as Ask>::Error>;
 
-fn enclosed<M>(message: M, call: Call) -> Enclosed<M> {
+fn enclosed<M>(message: M, call: Call, key: Option<KeyPlace>) -> Enclosed<M> {
     let queued = is_observed(&call.trace).then(Instant::now);
-    Enclosed { message, call, queued }
+    Enclosed { message, call, queued, key }
 }
 
 /// An asker that goes away takes its message back if it has not begun.
@@ -282,13 +266,6 @@ impl<T, W> Drop for Asker<'_, T, W> {
     fn drop(&mut self) {
         self.0.give_up();
     }
-}
-
-/// The weight of a place for a key; the key goes to the heaviest (Thaler and Ravishankar, 1998).
-pub(crate) fn rendezvous(key: &str, place: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (key, place).hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Instance {
@@ -320,9 +297,9 @@ impl Instance {
 
 impl Permit<'_> {
     /// Puts a message that nobody waits for into the mailbox.
-    pub fn deliver<M: Send + 'static>(self, entry: usize, message: M, call: Call) {
+    pub fn deliver<M: Send + 'static>(mut self, entry: usize, message: M, call: Call) {
         let deadline = call.deadline;
-        let envelope = Envelope::<M, (), Never>::holding(enclosed(message, call));
+        let envelope = Envelope::<M, (), Never>::holding(enclosed(message, call, self.key.take()));
         self.put(Delivery { entry, envelope: Arc::new(envelope), deadline });
     }
 
@@ -365,7 +342,7 @@ impl Permit<'_> {
     }
 
     /// Has the message run at once, if that can be, or puts it into the mailbox.
-    fn enter<M, T, E>(self, entry: usize, message: M, call: Call) -> Entered<M, T, E>
+    fn enter<M, T, E>(mut self, entry: usize, message: M, call: Call) -> Entered<M, T, E>
     where
         M: Send + 'static,
         T: Send + 'static,
@@ -375,14 +352,14 @@ impl Permit<'_> {
         let nearby = nearby::find(instance.id);
         match nearby.as_ref().filter(|nearby| instance.waiting() == 1 && nearby.is_free()) {
             Some(nearby) => {
-                let envelope = Rc::new(HereEnvelope::holding(enclosed(message, call)));
+                let envelope = Rc::new(HereEnvelope::holding(enclosed(message, call, self.key.take())));
                 std::mem::forget(self);
                 nearby.run_now(entry, envelope.clone());
                 envelope.answered().map_or_else(Entered::Running, Entered::Answered)
             }
             None => {
                 let deadline = call.deadline;
-                let envelope = Arc::new(Envelope::<M, T, E>::holding(enclosed(message, call)));
+                let envelope = Arc::new(Envelope::<M, T, E>::holding(enclosed(message, call, self.key.take())));
                 self.put(Delivery { entry, envelope: envelope.clone(), deadline });
                 if nearby.is_some() { Entered::WaitingHere(envelope) } else { Entered::WaitingElsewhere(envelope) }
             }

@@ -96,6 +96,7 @@ mod guard;
 mod host;
 mod hosting;
 mod idhash;
+mod keys;
 mod mailbox;
 mod nearby;
 mod outages;

@@ -14,6 +14,7 @@ use essaim_contract::{AskError, NotDelivered};
 use tokio::time::Instant;
 
 use crate::call::Call;
+use crate::keys::KeyPlace;
 use crate::slot::Slot;
 
 /// A message on its way to an instance.
@@ -34,6 +35,8 @@ pub(crate) struct Enclosed<M> {
     pub call: Call,
     /// When it entered the mailbox, if somebody looks.
     pub queued: Option<Instant>,
+    /// What it counts for among those of its key.
+    pub key: Option<KeyPlace>,
 }
 
 /// An envelope whose types are not known.

@@ -178,7 +178,7 @@ async fn messages<A, M, T, E>(
             continue;
         };
         let owed = Owed { post: &post, desk: &desk };
-        let Enclosed { message, mut call, queued } = enclosed;
+        let Enclosed { message, mut call, queued, key } = enclosed;
         let deadline = call.deadline;
         let watch = Watch::begin(&desk.context, &desk.table[entry].info.name, &mut call, queued);
         let cx = Cx::renewed(&mut contexts, &desk.context, call);
@@ -192,6 +192,7 @@ async fn messages<A, M, T, E>(
         };
         let (kept, answer) = conclude(&desk, &watch, cx, end);
         let state = keep(kept, actor);
+        drop(key);
         owed.pay(answer);
         desk.put_back(state);
     }

@@ -170,6 +170,7 @@ fn capabilities(s: &Settings) -> Result<(), Broken> {
     for (name, c) in &s.capabilities {
         at_most(&format!("capabilities.{name}.instances"), c.instances as u64, MOST_INSTANCES as u64)?;
         at_most(&format!("capabilities.{name}.mailbox"), c.mailbox.into(), MOST_MAILBOX.into())?;
+        at_most(&format!("capabilities.{name}.mailbox_per_key"), c.mailbox_per_key.into(), MOST_MAILBOX.into())?;
         at_most(&format!("capabilities.{name}.partitions"), c.partitions.into(), MOST_PARTITIONS.into())?;
         let known = ["postgres://", "postgresql://", "sqlite://"];
         let fits = c.database.is_empty() || known.iter().any(|k| c.database.starts_with(k));

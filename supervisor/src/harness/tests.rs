@@ -11,6 +11,7 @@ use crate::{Cx, Fault, Handle, Handles, Start, StartError, reject};
 mod client;
 mod durable;
 mod hanging;
+mod hot;
 
 struct Sums;
 impl Capability for Sums {

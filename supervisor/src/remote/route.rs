@@ -6,7 +6,7 @@ use essaim_contract::NotDelivered;
 
 use super::frame::{Beat, NodeState};
 use super::members::Peer;
-use crate::host::rendezvous;
+use crate::keys::weight;
 
 /// What an ask looks for.
 pub(crate) struct Wanted<'a> {
@@ -32,7 +32,7 @@ pub(crate) fn choose<'a>(
 fn best<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, wanted: &Wanted<'_>) -> Option<(u32, &'a Arc<Peer>)> {
     let able = peers.filter(|p| !wanted.excluded.contains(&p.name)).filter_map(|p| Some((p.offer(wanted)?, p)));
     match wanted.key {
-        Some(key) => able.max_by_key(|(_, peer)| rendezvous(key, &*peer.name)),
+        Some(key) => able.max_by_key(|(_, peer)| weight(key, &*peer.name)),
         None => able.min_by_key(|(load, _)| *load),
     }
 }
@@ -46,7 +46,7 @@ pub(crate) fn local_wins<'a>(
     load: u32,
 ) -> bool {
     best(peers, wanted).is_none_or(|(its_load, peer)| match wanted.key {
-        Some(key) => rendezvous(key, me) >= rendezvous(key, &*peer.name),
+        Some(key) => weight(key, me) >= weight(key, &*peer.name),
         None => load <= its_load,
     })
 }

@@ -60,6 +60,8 @@ pub struct CapabilityConfig {
     pub instances: usize,
     /// Messages admitted at a time in each node, waiting and running; 0: 1,024.
     pub mailbox: u32,
+    /// Of these, messages of one key; 0: half of them.
+    pub mailbox_per_key: u32,
     /// Partitions of its durable messages; 0: `durable.partitions`. It cannot be changed while messages wait.
     pub partitions: u32,
 }

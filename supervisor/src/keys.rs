@@ -1,0 +1,122 @@
+//! Which instance a message goes to, and how many of one key a host admits.
+//!
+//! A key has an instance of its own (affinity), but no claim on it: behind many messages of others it goes elsewhere, and no key
+//! has more than its share of a host's mailbox. So a key whose handler hangs keeps neither places nor instances from others.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::arbiters;
+use crate::host::Instance;
+use crate::idhash::IdHasher;
+
+/// The keys of which a host has admitted messages; bounded by its permits.
+pub(crate) struct Keys {
+    /// Messages of one key, at most.
+    most: u32,
+    held: Mutex<HashMap<u64, Held, BuildHasherDefault<IdHasher>>>,
+}
+
+struct Held {
+    messages: u32,
+    instance: usize,
+}
+
+/// What a message of a key counts for until it has ended.
+pub(crate) struct KeyPlace {
+    keys: Arc<Keys>,
+    key: u64,
+}
+
+impl Keys {
+    /// At most so many messages of one key.
+    pub fn of(most: u32) -> Arc<Self> {
+        Arc::new(Self { most, held: Mutex::default() })
+    }
+
+    /// A place for one more message of a key, and its instance: the one that has the key's other messages, if any has.
+    ///
+    /// # Errors
+    /// How many messages of the key there may be, if there are as many.
+    pub fn take(self: &Arc<Self>, key: &str, instances: &[Instance]) -> Result<(KeyPlace, usize), u32> {
+        let hash = weight(key, ());
+        let place = || KeyPlace { keys: self.clone(), key: hash };
+        let mut held = self.held();
+        match held.entry(hash) {
+            Entry::Occupied(entry) if entry.get().messages >= self.most => Err(self.most),
+            Entry::Occupied(mut entry) => {
+                let held = entry.get_mut();
+                held.messages += 1;
+                if !instances[held.instance].is_up() {
+                    held.instance = instance_of(key, instances);
+                }
+                Ok((place(), held.instance))
+            }
+            Entry::Vacant(entry) => {
+                let instance = instance_of(key, instances);
+                entry.insert(Held { messages: 1, instance });
+                Ok((place(), instance))
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, Held, BuildHasherDefault<IdHasher>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for KeyPlace {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut entry) = self.keys.held().entry(self.key) {
+            entry.get_mut().messages -= 1;
+            if entry.get().messages == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+/// The instance for a key of which nothing is there: its own (rendezvous hashing: a key moves only when its own instance goes
+/// or comes), unless that has more than twice as much to do as the least busy one.
+fn instance_of(key: &str, instances: &[Instance]) -> usize {
+    let up = instances.iter().enumerate().filter(|(_, i)| i.is_up());
+    let own = up.max_by_key(|(index, _)| weight(key, index)).map_or(0, |(index, _)| index);
+    match instances[own].waiting() {
+        0 => own,
+        waiting => {
+            let other = least_busy(instances);
+            if waiting > 2 * instances[other].waiting() { other } else { own }
+        }
+    }
+}
+
+/// An idle instance of the caller's arbiter, else the least busy one.
+pub(crate) fn least_busy(instances: &[Instance]) -> usize {
+    let here = arbiters::current();
+    let mut best = (0, u64::MAX);
+    for (index, instance) in instances.iter().enumerate() {
+        if !instance.is_up() {
+            continue;
+        }
+        let near = here == Some(instance.arbiter);
+        let waiting = instance.waiting();
+        if near && waiting == 0 {
+            return index;
+        }
+        // Of two that are equally busy the near one wins.
+        let rank = waiting * 2 + u64::from(!near);
+        if rank < best.1 {
+            best = (index, rank);
+        }
+    }
+    best.0
+}
+
+/// The weight of a place for a key; the key goes to the heaviest (Thaler and Ravishankar, 1998).
+pub(crate) fn weight(key: &str, place: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (key, place).hash(&mut hasher);
+    hasher.finish()
+}
