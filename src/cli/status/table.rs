@@ -117,7 +117,8 @@ pub fn table(node: &Node) -> String {
     for member in &node.members {
         let seen = format!("heard {} ago", span(member.heard_ms_ago));
         let (name, epoch) = (member.node.clone(), member.epoch.to_string());
-        let own = member.report.as_ref().map_or(member.state.clone(), |report| state(report).into());
+        let as_heard = if member.problem.is_some() { "no report" } else { &member.state };
+        let own = member.report.as_ref().map_or(as_heard.to_string(), |report| state(report).into());
         nodes.push([name, epoch, member.version.clone(), own, seen]);
         match &member.report {
             Some(report) => capabilities.extend(rows(report)),
@@ -314,6 +315,7 @@ users        31        20       2           3     1        5          about 0
         let silent = r#""heard_ms_ago":120,"report":null,"problem":"it is not heard""#;
         let shown = table(&serde_json::from_str(&NODE.replace(r#""heard_ms_ago":120"#, silent)).unwrap());
         assert!(shown.contains("\nback      gives no report: it is not heard\n"), "{shown}");
+        assert!(shown.contains("\nback   2      0.1.0    no report  heard 120 ms ago\n"), "{shown}");
     }
 
     #[test]
