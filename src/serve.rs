@@ -74,7 +74,7 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
         };
         // Another process owns this node's name now, and there is nothing left to hand over; or a part of the node is gone
         // without which it would wait in vain.
-        if !matches!(&ended, Err(fatal) if matches!(fatal.code, exit::SUPERSEDED | exit::TASK)) {
+        if !matches!(&ended, Err(fatal) if matches!(fatal.code, exit::SUPERSEDED | exit::TASK | exit::FILE)) {
             tokio::select! {
                 () = node.drain() => {}
                 signal = signals.next() => end_at_once(signal, &ended),

@@ -29,6 +29,8 @@ pub const DISPLACED: u8 = 77;
 pub const CONFIG: u8 = 78;
 /// A task of the runtime has panicked without which the node cannot go on.
 pub const TASK: u8 = 79;
+/// The file of a database or of the log was deleted, replaced or emptied while it was open.
+pub const FILE: u8 = 80;
 
 /// A second signal ended the process before it had drained.
 pub const SECOND_SIGNAL: u8 = 130;

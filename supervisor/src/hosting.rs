@@ -219,7 +219,10 @@ impl<A: Actor> Rising<A> {
     }
 
     async fn open_database(&self, schema: &Schema) -> Result<Database, crate::store::DatabaseError> {
-        Database::open(&self.host.name, &self.ground.config.settings, schema, &self.ground.bus.env).await
+        let (settings, bus) = (&self.ground.config.settings, &self.ground.bus);
+        let database = Database::open(&self.host.name, settings, schema, &bus.env).await?;
+        database.watch_file(&bus.tasks, Duration::from_millis(settings.store.file_check_ms));
+        Ok(database)
     }
 
     fn start_maker(&self, timers: &Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Arc<dyn Fn() -> Start + Send + Sync> {

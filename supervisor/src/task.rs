@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, RwLockReadGuard, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -39,6 +39,8 @@ struct Inner {
     outages: Outages,
     backoff: Backoff,
     fatal: watch::Sender<Option<Fatal>>,
+    /// Held for reading by those who have something to save before the node ends.
+    saving: RwLock<()>,
     /// By owner and task. Bounded by the kinds of tasks of each capability.
     figures: Mutex<BTreeMap<(Arc<str>, &'static str), Figures>>,
 }
@@ -122,7 +124,7 @@ impl Tasks {
             most: Duration::from_millis(config.backoff_most_ms),
         };
         let outages = Outages::new(env.clone());
-        Self(Arc::new(Inner { env, outages, backoff, fatal, figures: Mutex::default() }))
+        Self(Arc::new(Inner { saving: RwLock::default(), env, outages, backoff, fatal, figures: Mutex::default() }))
     }
 
     /// Tasks of a part that a test runs without a node.
@@ -182,6 +184,27 @@ impl Tasks {
     /// Something has panicked that is no task of its own, and without which the node must not go on.
     pub fn lost(&self, name: TaskName, panic: &str) {
         Task::begin(self, name).ends_node("has panicked", panic);
+    }
+
+    /// Has the node end no sooner than this is dropped, if it ends by [`Tasks::end_node_later`].
+    pub async fn saving(&self) -> RwLockReadGuard<'_, ()> {
+        self.0.saving.read().await
+    }
+
+    /// As [`Tasks::end_node`], after a pause in which others begin to save, and once they have.
+    pub async fn end_node_later(&self, pause: Duration, end: Fatal) {
+        tokio::time::sleep(pause).await;
+        let _all_is_saved = self.0.saving.write().await;
+        self.end_node(end);
+    }
+
+    /// Ends the node, unless it ends already.
+    pub fn end_node(&self, end: Fatal) {
+        self.0.fatal.send_if_modified(|fatal| {
+            let is_first = fatal.is_none();
+            fatal.get_or_insert(end);
+            is_first
+        });
     }
 
     /// Where they report what the node depends on and does not work.
@@ -271,11 +294,7 @@ impl Task {
         let TaskName { task, owner, which } = &self.name;
         tracing::error!(task, %owner, which, panic = why, "a task of the runtime {how}: the node ends, and may start again");
         let reason = format!("the task `{task}` of `{owner}` {how}: {why}; the node ends, start it again");
-        self.tasks.0.fatal.send_if_modified(|fatal| {
-            let is_first = fatal.is_none();
-            fatal.get_or_insert(Fatal::new(exit::TASK, reason));
-            is_first
-        });
+        self.tasks.end_node(Fatal::new(exit::TASK, reason));
     }
 
     /// It has panicked; how long until it starts again.

@@ -16,6 +16,7 @@
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
 //! - [`cut`]: a network link that is cut without a word. [`mixed`]: one fault after the other.
 //! - [`readiness`]: what `/readyz` and the log say of an outage.
+//! - [`replaced`]: a file that is deleted, replaced or emptied under the node that has it open.
 //! - [`leavers`]: attempts of customers who are gone.
 //!
 //! [`Load`]: crate::support::Load
@@ -34,4 +35,5 @@ mod killed;
 mod leavers;
 mod mixed;
 mod readiness;
+mod replaced;
 mod stage;

@@ -125,6 +125,7 @@ fn links(s: &Settings) -> Result<(), Broken> {
 
 fn data(s: &Settings) -> Result<(), Broken> {
     at_least_1("store.transaction_limit_ms", s.store.transaction_limit_ms)?;
+    at_least_1("store.file_check_ms", s.store.file_check_ms)?;
     at_least_1("store.acquire_timeout_ms", s.store.acquire_timeout_ms)?;
     at_least_1("store.connection_life_ms", s.store.connection_life_ms)?;
     at_least_1("store.postgres_connections", s.store.postgres_connections.into())?;

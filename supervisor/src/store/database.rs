@@ -12,11 +12,14 @@ use super::connection::Connector;
 use super::group::GroupLimits;
 use super::lanes::{Lanes, Limits};
 use super::lock::HostLock;
+use super::open_file::OpenFile;
 use super::place::Place;
 use super::{DatabaseKind, DatabaseReport, Reads, Schema, Tx, TxError, migrate, postgres, sqlite};
 use crate::Env;
 use crate::config::{Settings, StoreConfig};
+use crate::exit::{self, Fatal};
 use crate::progress::Track;
+use crate::task::{TaskName, Tasks};
 
 /// The share of a handler's time that it may spend waiting for a connection, so that the asker hears that nothing was
 /// done instead of hearing nothing.
@@ -38,6 +41,7 @@ struct Inner {
     writes: Arc<Lanes>,
     version: u32,
     binary: u32,
+    file: Option<Arc<OpenFile>>,
     /// Last, so that it is freed when nothing can write any more.
     _lock: Option<HostLock>,
 }
@@ -127,6 +131,39 @@ impl Database {
         Ok(Tx::begin(writes, now + wait, due, track).await?)
     }
 
+    /// Looks at its file, if it is one, this often and whenever a transaction finds it harmed: then what was in it is copied, and the
+    /// node ends.
+    pub(crate) fn watch_file(&self, tasks: &Tasks, every: Duration) {
+        let Some(file) = self.inner.file.clone() else { return };
+        let (database, ended) = (Arc::downgrade(&self.inner), tasks.clone());
+        tasks.restarted_anywhere(TaskName::of("file", &self.capability().into()), move || {
+            let (file, database, ended) = (file.clone(), database.clone(), ended.clone());
+            async move {
+                loop {
+                    let _ = timeout(every, file.found.notified()).await;
+                    let Some(database) = database.upgrade() else { return };
+                    let Some(harm) = file.harm() else { continue };
+                    let saving = ended.saving().await;
+                    let copied = file.rescue(harm, &database.writes).await;
+                    drop(saving);
+                    let what = match copied {
+                        Ok(path) if path == file.path() => "what was in it is there again".to_string(),
+                        Ok(path) => format!("what was in it is saved as {}", path.display()),
+                        Err(why) => format!("what was in it could not be copied ({why})"),
+                    };
+                    let reason = format!(
+                        "the file {} {}: {what}; the node ends, and starts with what is there: stop it before you touch its files",
+                        file.path().display(),
+                        harm.words()
+                    );
+                    tracing::error!(capability = database.capability, "{reason}");
+                    // Where one is gone all may be, and each is to be copied.
+                    return ended.end_node_later(2 * every, Fatal::new(exit::FILE, reason)).await;
+                }
+            }
+        });
+    }
+
     /// For how long after a commit was given up its outcome can be in doubt: then its effect is there, or never will be.
     pub(crate) fn longest_doubt(&self) -> Duration {
         self.inner.writes.longest_doubt()
@@ -179,10 +216,20 @@ impl Opening<'_> {
         let version = self.migrate(Connector::Sqlite(sqlite::migrator(path, config)), place).await?;
         let group =
             GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
+        let unreadable = |e: std::io::Error| DatabaseError::new(format!("{} cannot be looked at: {e}", path.display()));
+        let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
         let writes = self.lanes(Connector::Sqlite(sqlite::writer(path, config)), 1).grouping_by(group);
+        let writes = writes.writing_to(file.clone());
         let reads = self.lanes(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers);
         let (reads, writes) = (Arc::new(reads), Arc::new(writes));
-        Ok(self.database(place, reads, writes, version, Some(lock)))
+        // From here on it is open, whatever becomes of the file.
+        drop(
+            writes
+                .lease(self.env.now() + self.limits().acquire)
+                .await
+                .map_err(|e| DatabaseError::new(e.to_string()))?,
+        );
+        Ok(self.database(place, (reads, writes), version, Some((file, lock))))
     }
 
     async fn postgres(&self, place: &Place) -> Result<Database, DatabaseError> {
@@ -194,7 +241,7 @@ impl Opening<'_> {
         let version = self.migrate(migrator, place).await?;
         let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
         let lanes = Arc::new(self.lanes(worker, config.postgres_connections));
-        Ok(self.database(place, lanes.clone(), lanes, version, None))
+        Ok(self.database(place, (lanes.clone(), lanes), version, None))
     }
 
     /// The first connection to a server: it finds what is wrong with the way there, and with the server's settings.
@@ -227,13 +274,13 @@ impl Opening<'_> {
     fn database(
         &self,
         place: &Place,
-        reads: Arc<Lanes>,
-        writes: Arc<Lanes>,
+        (reads, writes): (Arc<Lanes>, Arc<Lanes>),
         version: u32,
-        lock: Option<HostLock>,
+        file: Option<(Arc<OpenFile>, HostLock)>,
     ) -> Database {
+        let (file, lock) = file.unzip();
         let (capability, place, binary) = (self.capability.into(), place.clone(), self.schema.version());
-        let inner = Inner { capability, place, reads: Reads(reads), writes, version, binary, _lock: lock };
+        let inner = Inner { capability, place, reads: Reads(reads), writes, version, binary, file, _lock: lock };
         Database { inner: Arc::new(inner) }
     }
 

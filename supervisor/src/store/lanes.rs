@@ -15,6 +15,7 @@ use super::clock_hold::ClockHold;
 use super::connection::{Connection, Connector};
 use super::group::{GroupLimits, Open};
 use super::lease::Lease;
+use super::open_file::OpenFile;
 use super::outcome;
 use super::outdated::InDoubt;
 use super::trouble::{Trouble, connection_error};
@@ -57,6 +58,8 @@ pub(crate) struct Lanes {
     group: Option<GroupLimits>,
     /// A database said at an outer COMMIT that some constraint of some member is broken.
     refused_group: AtomicBool,
+    /// The file that is written to, if it is one.
+    file: Option<Arc<OpenFile>>,
     pub limits: Limits,
     pub env: Env,
     pub in_doubt: InDoubt,
@@ -81,6 +84,7 @@ impl Lanes {
             waiting: AtomicUsize::new(0),
             group: None,
             refused_group: AtomicBool::new(false),
+            file: None,
             limits,
             env,
             in_doubt: InDoubt::default(),
@@ -90,6 +94,11 @@ impl Lanes {
     /// These lanes, whose transactions share commits; only for a single connection.
     pub fn grouping_by(self, group: GroupLimits) -> Self {
         Self { group: (self.size == 1 && group.members > 1).then_some(group), ..self }
+    }
+
+    /// These lanes, on which no transaction begins once the file is not at its place any more.
+    pub fn writing_to(self, file: Arc<OpenFile>) -> Self {
+        Self { file: Some(file), ..self }
     }
 
     /// How transactions share commits, if they do.
@@ -185,6 +194,9 @@ impl Lanes {
 
     /// Lends a connection on which a transaction has begun.
     pub async fn begin(self: &Arc<Self>, patience: Instant) -> Result<Lease, DbErr> {
+        if let Some(why) = self.file.as_ref().and_then(|file| file.refusal()) {
+            return Err(connection_error(why));
+        }
         for _ in 0..TRIES {
             let mut lease = self.lease(patience).await?;
             let limit = self.env.now() + self.limits.transaction;

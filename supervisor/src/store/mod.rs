@@ -40,6 +40,7 @@ mod lanes;
 mod lease;
 mod lock;
 mod migrate;
+mod open_file;
 pub(crate) mod outcome;
 mod outdated;
 mod postgres;

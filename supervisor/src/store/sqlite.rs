@@ -77,7 +77,7 @@ pub(crate) fn prepare(path: &Path) -> Result<(), DatabaseError> {
 }
 
 /// Makes an empty file that only this user can read, unless the file is there.
-fn make_private_file(path: &Path) -> io::Result<()> {
+pub(crate) fn make_private_file(path: &Path) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -67,6 +67,7 @@ impl EmbeddedLog {
     pub async fn open(settings: &Settings, env: Env, tasks: &Tasks) -> Result<Self, DatabaseError> {
         let path = settings.node.data_dir.join(FILE);
         let database = Database::open_file("log", &path, settings, &schema::schema(), &env).await?;
+        database.watch_file(tasks, Duration::from_millis(settings.store.file_check_ms));
         let published = Arc::new(Published::default());
         let (base, told, clock) = (database.clone(), published.clone(), env.clone());
         let new = move || Writer::new(base.clone(), told.clone(), clock.clone());

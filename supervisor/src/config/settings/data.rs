@@ -19,6 +19,8 @@ pub struct StoreConfig {
     pub acquire_timeout_ms: u64,
     /// The longest life of a connection to PostgreSQL.
     pub connection_life_ms: u64,
+    /// How often the file of a SQLite database is looked for at its path, beside each time something is written to it.
+    pub file_check_ms: u64,
     /// How long bringing a schema up to date may take, waiting for another node's migration included.
     pub migration_limit_ms: u64,
     /// Prepared statements that each connection keeps.
@@ -38,6 +40,7 @@ impl Default for StoreConfig {
             sqlite_readers: 4,
             acquire_timeout_ms: 5_000,
             connection_life_ms: 600_000,
+            file_check_ms: 500,
             migration_limit_ms: 600_000,
             statement_cache: 256,
             group_commit_max: 64,

@@ -1,0 +1,150 @@
+//! The file of a SQLite database while it is open.
+//!
+//! A file that is deleted or replaced while it is open goes on for whoever has it open, and nobody else ever sees it again:
+//! what is committed would be gone when the process ends. So the file at the path is compared with the one that was opened,
+//! before each transaction and now and then. If it is another one nothing more is written, what was in it is copied from what
+//! is open, and the node ends.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::lanes::Lanes;
+use super::sqlite::{directory_of, make_private, make_private_file};
+use super::trouble::Trouble;
+
+/// The smallest page of a database. What is cut short elsewhere SQLite finds itself, where it reads it. (Opening the file to look
+/// would be worse: closing it again would give up the locks that SQLite has on it.)
+const SMALLEST_BYTES: u64 = 512;
+
+/// A file that was opened.
+pub(crate) struct OpenFile {
+    path: PathBuf,
+    file: Identity,
+    /// Told when it was found harmed.
+    pub found: Notify,
+}
+
+/// What tells a file from every other one of the machine, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity(u64, u64);
+
+/// What has happened to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Harm {
+    /// Nothing is at its path.
+    Deleted,
+    /// Another file is at its path.
+    Replaced,
+    /// Nothing is in it.
+    Emptied,
+}
+
+impl OpenFile {
+    /// The file that was just opened at this path.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let file = identity(&fs::metadata(path)?);
+        Ok(Self { path: path.into(), file, found: Notify::new() })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What has happened to it, if anything has.
+    pub fn harm(&self) -> Option<Harm> {
+        let harm = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Harm::Deleted),
+            // Whatever keeps it from being looked at keeps nobody from writing to it.
+            Err(_) => None,
+            Ok(metadata) if identity(&metadata) != self.file => Some(Harm::Replaced),
+            Ok(metadata) => (metadata.len() < SMALLEST_BYTES).then_some(Harm::Emptied),
+        };
+        if harm.is_some() {
+            self.found.notify_one();
+        }
+        harm
+    }
+
+    /// Why nothing is written to it any more, if that is so.
+    pub fn refusal(&self) -> Option<String> {
+        self.harm().map(|harm| format!("{} {}: nothing is written to it any more", self.path.display(), harm.words()))
+    }
+
+    /// Copies what was in it, from the connection that is open, to where it was if nothing is there, and else beside it; where
+    /// that is. Nothing may begin to write to it.
+    ///
+    /// # Errors
+    /// Why that is not possible.
+    pub async fn rescue(&self, harm: Harm, writes: &Arc<Lanes>) -> Result<PathBuf, String> {
+        make_private(&directory_of(&self.path)).map_err(|e| e.to_string())?;
+        let copy = (0..).map(|n| beside(&self.path, &format!(".rescued-{n}"))).find(|path| !path.exists());
+        let copy = copy.ok_or("there are too many copies")?;
+        make_private_file(&copy).map_err(|e| e.to_string())?;
+        copy_into(&copy, writes).await.map_err(|trouble| trouble.to_string())?;
+        if harm != Harm::Deleted {
+            return Ok(copy);
+        }
+        // What is left of them belongs to the file that is gone, and would be taken for the copy's.
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&self.path, suffix));
+        }
+        // Unless another file has come there meanwhile.
+        match fs::hard_link(&copy, &self.path).and_then(|()| fs::remove_file(&copy)) {
+            Ok(()) => Ok(self.path.clone()),
+            Err(_) => Ok(copy),
+        }
+    }
+}
+
+impl Harm {
+    /// What has happened, as the rest of a sentence about the file.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Deleted => "was deleted or moved away while this node had it open",
+            Self::Replaced => "is another file than the one that this node has open",
+            Self::Emptied => "was emptied while this node had it open",
+        }
+    }
+}
+
+/// Copies the database of the connection that writes, once its transaction has ended.
+async fn copy_into(copy: &Path, writes: &Arc<Lanes>) -> Result<(), Trouble> {
+    let until = writes.env.now() + writes.longest_doubt();
+    loop {
+        let Some(mut lease) = writes.turn().await else { return Err(Trouble::Gone) };
+        // Others share its transaction, which ends when its turn comes.
+        if lease.open.is_some() && writes.env.now() < until {
+            drop(lease);
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let statement = format!("VACUUM INTO '{}'", copy.display().to_string().replace('\'', "''"));
+        let limit = writes.env.now() + 10 * writes.limits.transaction;
+        return lease.work(limit, |mut c| async move { c.execute_unprepared(statement).await.map(drop) }).await;
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    Identity(metadata.dev(), metadata.ino())
+}
+
+/// Where files have no numbers, one that is open can be neither deleted nor replaced.
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Identity {
+    Identity(0, 0)
+}
