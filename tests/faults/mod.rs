@@ -10,6 +10,7 @@
 //! - [`elsewhere`]: a name that leads to another server than the one that answers.
 //! - [`forgotten`]: a Redis that goes on running and has forgotten what was in it.
 //! - [`failover`]: a primary of Redis that is lost, and a replica that takes its place.
+//! - [`full`]: a Redis whose memory is used up.
 //! - [`killed`]: kill -9 of hosts and gateways. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
 //! - [`circles`]: a node that crash-loops, since the ask graph has a cycle with it.
@@ -31,6 +32,7 @@ mod drained;
 mod elsewhere;
 mod failover;
 mod forgotten;
+mod full;
 mod killed;
 mod leavers;
 mod mixed;

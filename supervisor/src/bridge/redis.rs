@@ -10,6 +10,7 @@ mod cluster;
 pub(crate) use self::cluster::Cluster;
 mod endpoint;
 mod failed;
+mod full;
 mod keep;
 mod log;
 pub(crate) use self::log::RedisLog;

@@ -13,6 +13,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
 use super::cluster::{Cluster, STANDING};
+use super::full::ALSO_WHEN_FULL;
 use super::without_password;
 use crate::Env;
 use crate::bridge::{ClaimError, Renewal};
@@ -70,7 +71,7 @@ redis.call('SET', KEYS[2], claim, 'PX', lease)
 redis.call('SET', KEYS[3], claim)
 for i = 4, #KEYS do redis.call('SET', KEYS[i], claim .. ' ' .. name, 'PX', lease) end
 return {how, there, shown, table.concat(gone, ', ')}";
-    Script::new(&format!("{STANDING}{renew}"))
+    Script::new(&format!("{ALSO_WHEN_FULL}{STANDING}{renew}"))
 });
 
 /// KEYS: the claim. ARGV: lease in ms, own epoch and cluster, own name. Gives the holder.
@@ -119,7 +120,7 @@ impl Claims {
         let patience = env.now() + self.lease + 2 * pause;
         let mut told = false;
         loop {
-            let script = Script::new(TAKE_NAME);
+            let script = Script::new(&format!("{ALSO_WHEN_FULL}{TAKE_NAME}"));
             let mut take = script.prepare_invoke();
             take.key(self.name_key()).key(self.epoch_key());
             let (before, after) = self.cluster.channels().around_cluster(&self.node);
@@ -144,7 +145,7 @@ impl Claims {
         }
         for capability in self.exclusive.clone() {
             loop {
-                let script = Script::new(TAKE_CLAIM);
+                let script = Script::new(&format!("{ALSO_WHEN_FULL}{TAKE_CLAIM}"));
                 let mut take = script.prepare_invoke();
                 take.key(self.claim_key(&capability)).arg(self.lease.as_millis() as u64);
                 take.arg(self.record()).arg(&self.node);

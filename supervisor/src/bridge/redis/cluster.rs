@@ -15,6 +15,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
 use super::channels::Channels;
+use super::full::ALSO_WHEN_FULL;
 use super::memory::{Memory, Remembered};
 use super::without_password;
 use crate::Env;
@@ -55,7 +56,7 @@ return {there, now, redis.call('HEXISTS', KEYS[1], 'instead of ' .. ARGV[2])}";
 static CONFIRM: LazyLock<Script> = LazyLock::new(|| {
     let confirm = "local how, there = standing(KEYS[1], ARGV[1], tonumber(ARGV[2]))\n\
                    return {how, there, string.format('%.0f', now)}";
-    Script::new(&format!("{STANDING}{confirm}"))
+    Script::new(&format!("{ALSO_WHEN_FULL}{STANDING}{confirm}"))
 });
 
 /// The cluster of a node.
@@ -98,7 +99,7 @@ impl Cluster {
         let unreachable = |e: RedisError| ClaimError::Unreachable { url: url.clone(), reason: e.to_string() };
         let (key, remembered) = (format!("{}:cluster", settings.bridge.namespace), memory.read());
         let known = remembered.as_ref().map(|r| r.identity.as_str()).unwrap_or_default();
-        let script = Script::new(JOIN);
+        let script = Script::new(&format!("{ALSO_WHEN_FULL}{JOIN}"));
         let mut join = script.prepare_invoke();
         join.key(&key).arg(format!("{:08x}", env.random() as u32)).arg(known);
         let (identity, now, is_successor): (String, u64, bool) =

@@ -39,12 +39,11 @@ impl Failed {
 
     /// Before Redis 7 an error from within a script is an `ERR` that ends with the error.
     fn refused(code: &str, detail: &str) -> Self {
-        let within = detail.rsplit_once("@user_script: ").and_then(|(_, rest)| rest.split_once(": "));
-        let within = within.map(|(_, error)| error.trim_start_matches('-'));
+        let within = within_script(detail);
         let is_code = |word: &str| word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase());
         match within.and_then(|error| error.split_whitespace().next()).filter(|word| code == "ERR" && is_code(word)) {
             Some(inner) => {
-                let error = within.unwrap_or_default().trim_end();
+                let error = within.unwrap_or_default();
                 Self::Refused { code: inner.into(), said: format!("{error} script: {detail}") }
             }
             None => Self::Refused { code: code.into(), said: format!("{code} {detail}") },
@@ -84,6 +83,13 @@ impl From<Failed> for LogError {
     fn from(failed: Failed) -> Self {
         Self(failed.words())
     }
+}
+
+/// The error of a command that a script has called, as servers before Redis 7 say it.
+pub(super) fn within_script(said: &str) -> Option<&str> {
+    let (_, rest) = said.rsplit_once("@user_script: ")?;
+    let (_line, error) = rest.split_once(": ")?;
+    Some(error.trim_start_matches('-').trim_end())
 }
 
 /// What is said of a Redis Cluster.

@@ -42,8 +42,10 @@ use self::known::Known;
 use self::link::Link;
 use self::reading::Readers;
 use self::replicas::Replicas;
+use self::telling::Room;
 use super::Cluster;
 use super::endpoint::Endpoint;
+use super::failed::advice;
 use crate::Env;
 use crate::bridge::ClaimError;
 use crate::bridge::log::{
@@ -157,7 +159,13 @@ impl Log for RedisLog {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), LogError>> {
-        telling::check(self).boxed()
+        async move {
+            match telling::check(self).await? {
+                Room::Some => Ok(()),
+                Room::None => Err(LogError(advice("OOM nothing that needs memory is taken"))),
+            }
+        }
+        .boxed()
     }
 
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {

@@ -5,6 +5,7 @@ use super::*;
 use crate::store::testing::Directory;
 
 mod clusters;
+mod full;
 mod replaced;
 
 #[test]

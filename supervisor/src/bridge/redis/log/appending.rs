@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::failed::{Failed, advice};
+use super::super::failed::{Failed, advice, within_script};
 use super::registering::{PATIENCE, unfinished, waiting};
 use super::replicas::Replicas;
 use super::scripts::{APPEND, call};
@@ -77,7 +77,8 @@ async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append
     }
     let answer = link.run_on(&mut connected, &APPEND, &append).await.map_err(not_appended)?;
     let Some((outcome, rest)) = parted(answer) else { return Err(strange()) };
-    let said = rest.first().and_then(parse::text).unwrap_or_default().trim_start_matches('-').trim();
+    let said = rest.first().and_then(parse::text).unwrap_or_default();
+    let said = within_script(said).unwrap_or(said).trim_start_matches('-').trim();
     match outcome.as_str() {
         "stale" => Err(AppendError::Stale),
         "forgotten" => Ok(Outcome::Forgotten(said.into())),

@@ -1,9 +1,7 @@
 //! The scripts, in which whatever must be true together is written.
 //!
-//! A full server refuses the first write of a script if that one needs memory, and none after it. So a script that must
-//! work then, because it frees memory or keeps leases, begins with a write that needs none; an append begins with one
-//! that does, and nothing is half done. Numbers are exact up to 2^53 in Lua, which microseconds since 1970 reach in the
-//! year 2255.
+//! A full server does them all but an append (`full.rs`). Numbers are exact up to 2^53 in Lua, which microseconds since 1970
+//! reach in the year 2255.
 //!
 //! # Layout
 //! - here: messages. `registry`: where they go; `owners`: who works on them. `telling`: what the server has forgotten.
@@ -16,9 +14,12 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
 
-/// What scripts share: the time, how long nodes still tell what they know after the server has forgotten something, in
+use super::super::full::ALSO_WHEN_FULL;
+
+/// What scripts share: a beginning that a full server does, the time, how long nodes still tell what they know after the server has forgotten something, in
 /// microseconds, and having them tell it, unless they do already. While they do, nothing is appended, granted or changed.
 pub const TELLING: &str = r"
+redis.call('DEL', KEYS[1] .. ':nothing')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function left(registry)
@@ -87,8 +88,7 @@ return answer",
 /// counts is counted, and what it keeps is kept already, or forgotten since. That is not so of positions before the server
 /// has forgotten a stream (`lost`, in milliseconds since 1970).
 pub static ACKNOWLEDGE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
+    let acknowledge = r"
 local answer, at = {}, 1
 for i = 1, #KEYS, 4 do
   local stream, counts = KEYS[i], KEYS[i + 1]
@@ -127,7 +127,6 @@ for i = 1, #KEYS, 4 do
       removed = removed + redis.call('XDEL', stream, unpack(found, k, math.min(k + 999, #found)))
     end
     for k = at + many, at + many + others - 1 do foreign = foreign + redis.call('XDEL', stream, ARGV[k]) end
-    if many + others == 0 then redis.call('XDEL', stream, '0-0') end
     if (known[1] or '0') ~= parked then redis.call('HSET', counts, 'parked', parked) end
     if messages > 0 then redis.call('HINCRBY', counts, 'waiting', -messages) end
     if foreign > 0 then redis.call('HINCRBY', counts, 'appended', foreign) end
@@ -143,8 +142,8 @@ for i = 1, #KEYS, 4 do
   end
   at = last + 1 + 2 * tonumber(ARGV[last])
 end
-return answer",
-    )
+return answer";
+    Script::new(&format!("{ALSO_WHEN_FULL}{acknowledge}"))
 });
 
 /// KEYS: stream, counts, owners, hosts. ARGV: number, beginning of the page, entries in it. Gives {entries, bytes,

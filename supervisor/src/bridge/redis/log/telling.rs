@@ -18,6 +18,8 @@ use crate::bridge::log::{LogError, Partition, Position, Tally};
 
 /// What the server has, beside what this node knows.
 struct Found {
+    /// Its memory is used up: it takes no appends.
+    is_full: bool,
     /// It has another registry that is older, a younger one, or none.
     standing: String,
     version: u64,
@@ -27,6 +29,13 @@ struct Found {
     gone: Vec<(Partition, Counted)>,
 }
 
+/// Whether a server takes appends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    None,
+    Some,
+}
+
 /// What the server was told that it had forgotten.
 struct Told {
     registry: bool,
@@ -34,8 +43,8 @@ struct Told {
     messages: u64,
 }
 
-/// Looks whether the server has forgotten anything that this node knows, and tells it.
-pub async fn check(log: &RedisLog) -> Result<(), LogError> {
+/// Looks whether the server has forgotten anything that this node knows, and tells it; whether it has room.
+pub async fn check(log: &RedisLog) -> Result<Room, LogError> {
     let known = log.known.read();
     let found = find(log, &known).await?;
     let behind = found.standing == "behind";
@@ -59,7 +68,7 @@ pub async fn check(log: &RedisLog) -> Result<(), LogError> {
             refresh(log).await?;
         }
     }
-    Ok(())
+    Ok(if found.is_full { Room::None } else { Room::Some })
 }
 
 /// Has nodes tell what they know of these counts, if there are any by that name.
@@ -108,7 +117,8 @@ fn tell_of_letters(log: &RedisLog, answer: &[Value], capabilities: &[Arc<str>]) 
 }
 
 fn read(log: &RedisLog, answer: Vec<Value>, partitions: Vec<(Partition, Counted)>) -> Option<Found> {
-    let (standing, rest) = answer.split_first()?;
+    let (full, rest) = answer.split_first()?;
+    let (standing, rest) = rest.split_first()?;
     let (version, rest) = rest.split_first()?;
     let (telling, rest) = rest.split_first()?;
     let mut gone = Vec::new();
@@ -122,8 +132,8 @@ fn read(log: &RedisLog, answer: Vec<Value>, partitions: Vec<(Partition, Counted)
             _ => gone.push((partition, counted)),
         }
     }
-    let (version, telling) = (parse::number(version)?, parse::number(telling)?);
-    Some(Found { standing: parse::text(standing)?.into(), version, telling, gone })
+    let (version, telling, is_full) = (parse::number(version)?, parse::number(telling)?, parse::number(full)? == 1);
+    Some(Found { is_full, standing: parse::text(standing)?.into(), version, telling, gone })
 }
 
 /// Tells the server all that this node knows: what another one does not miss may be what the next one does.

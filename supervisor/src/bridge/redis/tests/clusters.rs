@@ -18,14 +18,14 @@ pub fn settings(server: &Server, database: u32, node: &str, data: &Path) -> Sett
     settings
 }
 
-async fn join(settings: &Settings, exclusive: &[&str]) -> Result<(Redis, Identity), ClaimError> {
+pub async fn join(settings: &Settings, exclusive: &[&str]) -> Result<(Redis, Identity), ClaimError> {
     let exclusive = exclusive.iter().map(|c| c.to_string()).collect();
     let (wire, me, _events) = Redis::join(settings, exclusive, Env::system(), &Tasks::without_node()).await?;
     Ok((wire, me))
 }
 
 /// The keys of a database, with what is in them.
-async fn contents(server: &Server) -> Vec<(String, String)> {
+pub async fn contents(server: &Server) -> Vec<(String, String)> {
     let mut keys: Vec<String> = server.command("KEYS *").await;
     keys.sort();
     let mut all = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::TELLING;
+use super::{ALSO_WHEN_FULL, TELLING};
 
 /// KEYS: registry, owners, hosts, handles, state. ARGV: capability, host, lease in µs, what it handles, the server
 /// process, grace in µs; `given NUMBER`, `outrun NUMBER EPOCH` with the epoch that its database has seen, and `owned NUMBER
@@ -20,7 +20,7 @@ pub static TEND: LazyLock<Script> = LazyLock::new(|| {
     let tend = r"
 local registry, owners, hosts, handles, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local own, lease, names, run, forgotten = ARGV[2], ARGV[3], ARGV[4], ARGV[5], 0
-local changed = redis.call('HDEL', hosts, '') > 0
+local changed = false
 local function record(number)
   return string.match(redis.call('HGET', owners, number) or '', '^(%d+) (.*)$')
 end
@@ -88,12 +88,10 @@ return {version, partitions, redis.call('HGETALL', owners), redis.call('HGETALL'
 ///
 /// Epochs rise with the server's clock, so that they rise even over a server that forgot everything.
 pub static GRANT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
+    let grant = r"
 if (redis.call('HGET', KEYS[2], 'version') or '0') ~= ARGV[1] then return {} end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-redis.call('HDEL', KEYS[1], '')
 local epochs = {}
 for i = 2, #ARGV, 2 do
   local last = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '0', '^%d+')
@@ -102,6 +100,6 @@ for i = 2, #ARGV, 2 do
   epochs[#epochs + 1] = epoch
 end
 redis.call('HSET', KEYS[2], 'version', string.format('%.0f', math.max(ARGV[1] + 1, now)), 'granted', '1')
-return epochs",
-    )
+return epochs";
+    Script::new(&format!("{ALSO_WHEN_FULL}{grant}"))
 });

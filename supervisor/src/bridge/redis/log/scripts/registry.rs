@@ -106,7 +106,6 @@ return {0, 1}";
 pub static RETIRE: LazyLock<Script> = LazyLock::new(|| {
     let retire = r"
 local registry, owners, hosts, handles = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-redis.call('HDEL', registry, '')
 if left(registry) > 0 then return {'telling', left(registry)} end
 if (redis.call('HGET', registry, 'partitions:' .. ARGV[1]) or '0') ~= ARGV[2] then return {'changed', 0} end
 local hosting = redis.call('HGETALL', handles)

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
+use super::super::super::full::IS_FULL;
 use super::TELLING;
 
 /// How a registry is beside the one that is known, by identity and rank: `fine`; `other` if an older log is there, and
@@ -42,14 +43,14 @@ pub static RECOUNT: LazyLock<Script> = LazyLock::new(|| {
 
 /// KEYS: registry, cluster; stream and counts of each partition; dead letters and state of each capability. ARGV: identity and
 /// rank of the registry that is known; number of partitions, how many messages are known to have been appended to each; the
-/// capabilities. Gives {standing, version, when nodes have told; of each partition what is counted, since when, and 1 if it
+/// capabilities. Gives {1 if the server is full, standing, version, when nodes have told; of each partition what is counted, since when, and 1 if it
 /// is less than is known or the messages are gone that wait; of each capability how many dead letters there are, how often the
 /// last one was forgotten on purpose, and when it was retired last}.
 pub static CHECK: LazyLock<Script> = LazyLock::new(|| {
     let check = r"
 local registry = redis.call('HMGET', KEYS[1], 'version', 'telling', 'identity')
 if registry[3] then redis.call('HSETNX', KEYS[2], 'log', registry[3]) end
-local answer = {standing(KEYS[1], ARGV[1], tonumber(ARGV[2])), registry[1] or '0', registry[2] or '0'}
+local answer = {full, standing(KEYS[1], ARGV[1], tonumber(ARGV[2])), registry[1] or '0', registry[2] or '0'}
 local capabilities = 3 + 2 * ARGV[3]
 for i = 3, capabilities - 1, 2 do
   -- What somebody else keeps under our name says nothing.
@@ -66,7 +67,7 @@ for i = capabilities, #KEYS, 2 do
   answer[#answer + 1] = redis.call('HGET', KEYS[1], 'retired:' .. ARGV[(i + 5) / 2]) or '0'
 end
 return answer";
-    Script::new(&format!("{TELLING}{STANDING}{check}"))
+    Script::new(&format!("{IS_FULL}{TELLING}{STANDING}{check}"))
 });
 
 /// KEYS: registry, cluster; stream and counts of each partition. ARGV: the server process, grace in µs, identity and rank of

@@ -9,6 +9,7 @@ mod failures;
 mod foreign;
 mod forgetful;
 mod forgotten;
+mod full;
 mod removing;
 mod replicas;
 mod retiring;
