@@ -11,7 +11,7 @@
 //! - [`crashes`]: a process that dies at each step between a transaction and its acknowledgement.
 //! - [`panics`]: a task of the runtime that panics.
 //! - [`clocks`]: a wall clock that jumps.
-//! - [`servers`]: a Redis that others write into, or that forgets.
+//! - [`servers`]: a Redis that others write into, that forgets, that is full, or that is demoted behind its name.
 //! - [`shoppers`]: the customers, and what they were told; [`leavers`]: those who go away for good.
 //! - [`check`]: what must be so when all is up again.
 

@@ -1,11 +1,11 @@
-//! A Redis that others write into, or that is made to forget.
+//! A Redis that others write into, that is made to forget, that is full, or that is demoted behind its name.
 
 use std::collections::BTreeMap;
 
 use super::check::{is_as_told, ledgers_balance};
 use super::rounds::quick;
 use super::shoppers::{Known, Shoppers};
-use crate::support::{Api, Cluster, Postgres, Redis, Scratch};
+use crate::support::{Api, Cluster, Pair, Postgres, Redis, Scratch};
 
 const STOCK: u64 = 1_000_000;
 const SHOPPERS: usize = 6;
@@ -87,6 +87,46 @@ fn keys_are_deleted(start: fn(&Redis) -> (Cluster, &'static str)) {
         shoppers.acknowledged_more(BETWEEN);
         shop.is_as_told(shoppers);
     }
+    shop.cluster.stop();
+}
+
+#[test]
+fn a_redis_that_is_full_again_and_again_loses_and_doubles_nothing() {
+    let (redis, database, scratch) = (Redis::durable(), Postgres::shared().database(), Scratch::new("full"));
+    let topology = scratch.write("full.toml", TOPOLOGY).display().to_string();
+    let cluster = quick(Cluster::of(&topology).over(&redis).on(&database)).start();
+    let mut shop = Shop::open(cluster, "store-1");
+    let shoppers = shop.shoppers("full");
+    for round in 0..ROUNDS {
+        shoppers.acknowledged_more(BETWEEN);
+        redis.command::<()>("CONFIG SET maxmemory 1");
+        shoppers.acknowledged_more(BETWEEN / 2);
+        if round % 2 == 1 {
+            shop.cluster.node("store-2").kill();
+            shop.cluster.node("store-2").restart();
+        }
+        redis.command::<()>("CONFIG SET maxmemory 0");
+    }
+    shoppers.acknowledged_more(BETWEEN);
+    shop.is_as_told(shoppers);
+    shop.cluster.stop();
+}
+
+#[test]
+fn a_redis_that_is_demoted_behind_its_name_again_and_again_loses_and_doubles_nothing() {
+    let (mut pair, database, scratch) = (Pair::start(), Postgres::shared().database(), Scratch::new("demoted"));
+    let topology = scratch.write("demoted.toml", TOPOLOGY).display().to_string();
+    let cluster = quick(Cluster::of(&topology).set("bridge.url", pair.url()).on(&database));
+    // What the old one takes while the new one leads already is on no replica.
+    let mut shop = Shop::open(cluster.set("store.durability", "replicated").start(), "store-1");
+    let shoppers = shop.shoppers("demoted");
+    for _ in 0..ROUNDS {
+        shoppers.acknowledged_more(BETWEEN);
+        pair.swap();
+        pair.name_follows();
+    }
+    shoppers.acknowledged_more(BETWEEN);
+    shop.is_as_told(shoppers);
     shop.cluster.stop();
 }
 

@@ -8,47 +8,19 @@ use std::collections::BTreeSet;
 use super::bridge::{CONNECTED, WIRE_LOST};
 use super::forgotten::{ledger, placed, wait_until_confirmed};
 use super::stage::{Stage, wait_until_served};
-use crate::support::{Api, Cluster, ClusterBuilder, Name, Postgres, Redis, Scratch, essaim, eventually};
-
-/// A name that leads to the first of two servers, of which the second is a replica.
-struct Pair {
-    first: Redis,
-    second: Redis,
-    name: Name,
-}
-
-impl Pair {
-    fn start() -> Self {
-        let (first, second) = (Redis::durable(), Redis::durable());
-        second.follow(&first);
-        let name = Name::of(first.port());
-        Self { first, second, name }
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.name.port())
-    }
-
-    /// The second server becomes the primary of the first. Nothing ends a connection, and the name does not follow.
-    fn swap(&self) {
-        self.second.lead();
-        self.first.follow(&self.second);
-    }
-
-    fn follow(&self) {
-        self.name.leads_to(self.second.port());
-    }
-}
+use crate::support::{
+    Api, Cluster, ClusterBuilder, ClusterNode, Name, Pair, Postgres, Redis, Scratch, essaim, eventually,
+};
 
 /// The reasons for which a node is not ready; `None` if it is.
-fn unready(node: &crate::support::ClusterNode) -> Option<String> {
+fn unready(node: &ClusterNode) -> Option<String> {
     let answer = node.admin().try_send("GET", "/readyz", None).ok()?;
     (answer.status != 200).then_some(answer.text)
 }
 
 #[test]
 fn nodes_leave_a_redis_that_was_demoted_for_the_one_that_its_name_leads_to() {
-    let pair = Pair::start();
+    let mut pair = Pair::start();
     let mut cluster = Cluster::of("config/split.toml").set("bridge.url", pair.url()).start();
     let admin = cluster.admin();
     let tea = admin.product("TEA", 450, 1_000);
@@ -61,7 +33,7 @@ fn nodes_leave_a_redis_that_was_demoted_for_the_one_that_its_name_leads_to() {
         let says = || unready(node).filter(|text| text.contains("replica"));
         eventually(&format!("`{}` to say that it is with a replica", node.name()), says);
     }
-    pair.follow();
+    pair.name_follows();
     for node in cluster.running() {
         node.process().wait_for_line(CONNECTED);
         eventually(&format!("`{}` to be ready again", node.name()), || unready(node).is_none().then_some(()));
@@ -70,7 +42,7 @@ fn nodes_leave_a_redis_that_was_demoted_for_the_one_that_its_name_leads_to() {
     let after: Vec<_> = (0..5).map(|_| placed(&admin, &tea)).collect();
     wait_until_confirmed(&admin, &after);
     assert_eq!(admin.get(&format!("/products/{tea}")).is(200)["stock"], 990);
-    eventually("nobody to listen at the old server", || pair.first.channels().is_empty().then_some(()));
+    eventually("nobody to listen at the old server", || pair.replica.channels().is_empty().then_some(()));
     let (code, said) = ledger(cluster.node("front"));
     assert_eq!(code, Some(0), "{said}");
     for (node, epoch) in epochs {
@@ -94,15 +66,15 @@ fn a_redis_that_others_lead_now_is_left_when_the_connections_have_had_their_long
     let tea = admin.product("TEA", 450, 1_000);
     let before: Vec<_> = (0..5).map(|_| placed(&admin, &tea)).collect();
     wait_until_confirmed(&admin, &before);
-    pair.second.lead();
-    pair.follow();
-    eventually("nobody to listen at the old server", || pair.first.channels().is_empty().then_some(()));
+    pair.replica.lead();
+    pair.name.leads_to(pair.replica.port());
+    eventually("nobody to listen at the old server", || pair.primary.channels().is_empty().then_some(()));
     wait_until_served(&cluster.api());
     let after: Vec<_> = (0..5).map(|_| placed(&admin, &tea)).collect();
     wait_until_confirmed(&admin, &after);
-    let listens = |inbox: &str| pair.second.channels().iter().any(|channel| channel.contains(inbox));
+    let listens = |inbox: &str| pair.replica.channels().iter().any(|channel| channel.contains(inbox));
     for node in ["front", "identity", "shop"] {
-        assert!(listens(&format!(":inbox:{node}:")), "{:?}", pair.second.channels());
+        assert!(listens(&format!(":inbox:{node}:")), "{:?}", pair.replica.channels());
     }
     for node in cluster.running() {
         assert!(unready(node).is_none());

@@ -4,7 +4,7 @@
 //!
 //! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own. [`Sentinel`]: who promotes a replica.
 //! - [`Namespace`]: a network of one's own behind a link that can be cut.
-//! - [`Name`]: an address that leads to one server, and later to another.
+//! - [`Name`]: an address that leads to one server, and later to another; [`Pair`], two servers of Redis behind one.
 //! - [`Cluster`]: the platform in one `essaim` process or in several.
 //! - [`Api`]: a client of its HTTP interface.
 //! - [`Load`]: customers of it, who count what they are told; [`Kept`], the connection that each of them keeps.
@@ -48,6 +48,9 @@ pub use api::{Answer, Api};
 
 mod name;
 pub use name::Name;
+
+mod pair;
+pub use pair::Pair;
 
 mod namespace;
 pub use namespace::Namespace;

@@ -37,6 +37,13 @@ impl Failed {
         }
     }
 
+    /// The error of a command that a script has called, as it is caught there.
+    pub fn within(said: &str) -> Self {
+        let said = within_script(said).unwrap_or(said).trim_start_matches('-').trim();
+        let code = said.split_whitespace().next().unwrap_or_default();
+        Self::Refused { code: code.into(), said: said.into() }
+    }
+
     /// Before Redis 7 an error from within a script is an `ERR` that ends with the error.
     fn refused(code: &str, detail: &str) -> Self {
         let within = within_script(detail);
@@ -86,7 +93,7 @@ impl From<Failed> for LogError {
 }
 
 /// The error of a command that a script has called, as servers before Redis 7 say it.
-pub(super) fn within_script(said: &str) -> Option<&str> {
+fn within_script(said: &str) -> Option<&str> {
     let (_, rest) = said.rsplit_once("@user_script: ")?;
     let (_line, error) = rest.split_once(": ")?;
     Some(error.trim_start_matches('-').trim_end())
@@ -143,6 +150,17 @@ mod tests {
             "Error running script (call to f_12ab): @user_script:5: attempt to index a nil value",
         );
         assert!(matches!(&other, Failed::Refused { code, .. } if code == "ERR") && !other.is_elsewhere());
+    }
+
+    #[test]
+    fn an_error_that_a_script_has_caught_is_known_by_its_code() {
+        for said in
+            ["READONLY You can't write.", "-READONLY You can't write.", "@user_script: 33: -READONLY You can't write."]
+        {
+            assert!(Failed::within(said).is_elsewhere(), "{said}");
+            assert!(Failed::within(said).words().contains("is a replica"), "{said}");
+        }
+        assert!(!Failed::within("OOM command not allowed.").is_elsewhere());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::failed::{Failed, advice, within_script};
+use super::super::failed::Failed;
 use super::registering::{PATIENCE, unfinished, waiting};
 use super::replicas::Replicas;
 use super::scripts::{APPEND, call};
@@ -78,13 +78,19 @@ async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append
     let answer = link.run_on(&mut connected, &APPEND, &append).await.map_err(not_appended)?;
     let Some((outcome, rest)) = parted(answer) else { return Err(strange()) };
     let said = rest.first().and_then(parse::text).unwrap_or_default();
-    let said = within_script(said).unwrap_or(said).trim_start_matches('-').trim();
     match outcome.as_str() {
         "stale" => Err(AppendError::Stale),
         "forgotten" => Ok(Outcome::Forgotten(said.into())),
         "telling" => rest.first().and_then(waiting).map(Outcome::Telling).ok_or_else(strange),
-        "refused" => Err(AppendError::NotStored(advice(said))),
-        "torn" => Err(AppendError::Unknown(format!("a part is stored; {}", advice(said)))),
+        "refused" | "torn" => {
+            // The script has caught it, and answered.
+            let failed = Failed::within(said);
+            link.failed_on(connected.number, &failed);
+            Err(match outcome.as_str() {
+                "torn" => AppendError::Unknown(format!("a part is stored; {}", failed.words())),
+                _ => AppendError::NotStored(failed.words()),
+            })
+        }
         "done" if rest.len() == 2 * appends.len() => {
             let all: Vec<_> = rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(strange)?;
             let is_stored = |one: &Appended| matches!(one, Appended::Stored { .. });
