@@ -226,24 +226,32 @@ fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
 
 fn replay_all(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
     let (which, rate) = (&arguments.which, arguments.rate);
-    let first = page(operator, which, None, None, MOST_LETTERS)?;
     let (mut told, mut after) = (Told::default(), None);
-    told.hear(&first.away);
-    if first.letters.is_empty() {
+    // What dies while this goes on is not replayed, or not again; what died by a clock that was ahead is.
+    let (mut count, mut newest) = (0, 0);
+    loop {
+        let found = page(operator, which, after, None, MOST_LETTERS)?;
+        told.hear(&found.away);
+        count += found.letters.len();
+        newest = found.letters.iter().map(|letter| letter.dead_at_ms).fold(newest, u64::max);
+        after = found.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if count == 0 {
         is_known(operator, which)?;
     }
-    // A letter that dies again meanwhile is not replayed again.
-    let until_ms = Some(first.asked_at_ms);
-    let capability = which.capability.clone();
+    let (until_ms, capability) = (Some(newest), which.capability.clone());
     let of = capability.as_deref().unwrap_or_default();
-    let (count, or_more) = (letters(first.letters.len()), if first.next.is_some() { " or more" } else { "" });
-    if !first.letters.is_empty() && !confirm(&format!("Replay {count}{or_more} of `{of}`?"), arguments.yes)? {
+    if count > 0 && !confirm(&format!("Replay {} of `{of}`?", letters(count)), arguments.yes)? {
         return Ok(());
     }
     loop {
         let found = page(operator, which, after, until_ms, at_a_time(rate))?;
         told.hear(&found.away);
-        let ids: Vec<String> = found.letters.iter().map(|letter| letter.id.clone()).collect();
+        let ids = found.letters.iter().map(|letter| &letter.id).filter(|id| !told.knows(id)).cloned();
+        let ids: Vec<String> = ids.collect();
         if !ids.is_empty() {
             told.note(&operator.ask(&ReplayDead { ids, capability: capability.clone() })?);
         }
