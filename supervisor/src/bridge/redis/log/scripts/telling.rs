@@ -75,7 +75,8 @@ return answer";
 /// when it was counted, waiting, parked, the fields of a tally, and the last position that was read, or nothing. Gives {1 if
 /// the registry was told, how many partitions, how many messages are gone}.
 ///
-/// A count that has begun anew is added to what is known. A subscription begins anew, since what was in the log may be gone:
+/// A count that has begun anew is added to what is known. What became of messages is known to the owner of their partition alone,
+/// so it counts also where another node has told how many there were. A subscription begins anew, since what was in the log may be gone:
 /// who wants what was kept gets it again.
 pub static TELL: LazyLock<Script> = LazyLock::new(|| {
     let tell = r"
@@ -101,16 +102,26 @@ else
 end
 local function count(counts, known, born, there, first)
   local anew = not there[1] or (born ~= '0' and there[2] ~= born)
+  local counted = tonumber(there[1] or 0)
+  -- What has begun anew and is no less is another count.
+  if anew and counted >= known then return end
   local function more(field, most)
     local counted = tonumber(redis.call('HGET', counts, field) or 0)
-    return string.format('%.0f', anew and counted + most or math.max(counted, most))
+    return anew and counted + most or math.max(counted, most), counted
   end
-  redis.call('HSET', counts, 'appended', more('appended', known), 'born', born)
-  for k, field in ipairs({'handled', 'duplicates', 'dead', 'expired'}) do
-    redis.call('HSET', counts, field, more(field, tonumber(ARGV[first + k])))
-  end
+  local appended = more('appended', known)
+  if counted < known then redis.call('HSET', counts, 'appended', string.format('%.0f', appended), 'born', born) end
   if not there[1] then
     redis.call('HSET', counts, 'parked', ARGV[first], 'waiting', math.max(0, more('waiting', tonumber(ARGV[first - 1]))))
+  end
+  local left = appended - math.max(0, tonumber(redis.call('HGET', counts, 'waiting') or 0))
+  -- Handled come last: what waits comes again, and counts then.
+  for k = 4, 1, -1 do
+    local field = ({'handled', 'duplicates', 'dead', 'expired'})[k]
+    local most, counted = more(field, tonumber(ARGV[first + k]))
+    most = math.max(counted, math.min(most, left))
+    if most > counted then redis.call('HSET', counts, field, string.format('%.0f', most)) end
+    left = left - most
   end
 end
 for i = 3, #KEYS, 2 do
@@ -119,7 +130,7 @@ for i = 3, #KEYS, 2 do
   if redis.call('HEXISTS', registry, 'partitions:' .. capability) == 1 and retired <= rank then
     local there = redis.pcall('HMGET', counts, 'appended', 'born')
     local is_less = not there.err and tonumber(there[1] or 0) < known
-    if is_less then count(counts, known, ARGV[at + 2], there, at + 4) end
+    if not there.err then count(counts, known, ARGV[at + 2], there, at + 4) end
     local waiting = 0
     local is_counted = not there.err and redis.call('HEXISTS', counts, 'appended') == 1
     if is_counted and redis.call('EXISTS', stream) == 0 then

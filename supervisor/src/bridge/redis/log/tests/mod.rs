@@ -14,6 +14,7 @@ mod removing;
 mod replicas;
 mod retiring;
 pub(in crate::bridge::redis) mod server;
+mod tallies;
 
 use std::sync::Arc;
 use std::time::Duration;

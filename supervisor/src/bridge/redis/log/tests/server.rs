@@ -72,7 +72,7 @@ impl Server {
         self.ready().await;
     }
 
-    async fn connection(&self) -> Result<MultiplexedConnection, redis::RedisError> {
+    pub async fn connection(&self) -> Result<MultiplexedConnection, redis::RedisError> {
         redis::Client::open(self.url()).unwrap().get_multiplexed_async_connection().await
     }
 
