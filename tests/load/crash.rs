@@ -174,6 +174,8 @@ fn kill_in_between(cluster: ClusterBuilder, [store, till]: [&str; 2], before: Be
         let placed = order_until_answered(&admin, KEY, &product, ORDERED);
         assert_eq!(placed.answer.is(200)["status"], "confirmed");
     }
+    // The node is up before the gateway has heard of it.
+    eventually("orders to be served", || (admin.get("/orders").status == 200).then_some(()));
     let status = eventually("the order to be decided", || {
         let orders = orders_of(&admin);
         assert_eq!(orders.len(), 1, "{orders:?}");
