@@ -20,6 +20,7 @@ use crate::exit::Fatal;
 use crate::guard::panic_text;
 use crate::handles::{Handles, Kind, TICK, Tick};
 use crate::host::{Hooks, Host};
+use crate::outages::Dependency;
 use crate::roster::{check_name, name_of};
 use crate::run::Desk;
 use crate::start::{Start, StartError};
@@ -207,6 +208,8 @@ impl<A: Actor> Rising<A> {
             && self.context.database.get().is_none()
         {
             let database = self.open_database(&schema).await.map_err(StartError::new)?;
+            let dependency = Dependency::database(&self.host.name, !database.kind().has_one_host());
+            database.tell(&self.ground.bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
             if let Some(durable) = self.context.bus.durable() {
                 let outbox = durable.outbox(&database).await.map_err(StartError::new)?;
                 let _ = self.context.outbox.set(outbox);

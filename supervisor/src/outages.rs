@@ -52,7 +52,6 @@ impl Dependency {
     }
 
     /// The database of a capability: on a server, which its other hosts share, or a file of this node.
-    #[allow(dead_code)]
     pub fn database(capability: &str, is_server: bool) -> Self {
         Self { what: "the database", capability: Some(capability.into()), is_shared: is_server }
     }

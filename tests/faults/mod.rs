@@ -16,6 +16,7 @@
 //! - [`circles`]: a node that crash-loops, since the ask graph has a cycle with it.
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
 //! - [`cut`]: a network link that is cut without a word. [`mixed`]: one fault after the other.
+//! - [`disk`]: a database that is there and does not work.
 //! - [`readiness`]: what `/readyz` and the log say of an outage.
 //! - [`replaced`]: a file that is deleted, replaced or emptied under the node that has it open.
 //! - [`leavers`]: attempts of customers who are gone.
@@ -28,6 +29,7 @@ mod bridge;
 mod circles;
 mod claims;
 mod cut;
+mod disk;
 mod drained;
 mod elsewhere;
 mod failover;

@@ -14,10 +14,10 @@
 mod actors;
 mod blocking;
 mod buyers;
-mod clients;
+pub(crate) mod clients;
 mod crash;
 mod full;
-mod locks;
+pub(crate) mod locks;
 mod log;
 mod outage;
 mod overload;

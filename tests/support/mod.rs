@@ -9,7 +9,7 @@
 //! - [`Api`]: a client of its HTTP interface.
 //! - [`Load`]: customers of it, who count what they are told; [`Kept`], the connection that each of them keeps.
 //! - [`Raw`]: a client of bytes that need not be HTTP.
-//! - [`Clock`]: a wall clock that jumps.
+//! - [`Clock`]: a wall clock that jumps. [`Disk`]: one that can be full.
 //! - [`Process`], [`Signal`]: a child process, its output, its end.
 //! - [`eventually`]: the one place that polls, for what no event announces.
 
@@ -30,6 +30,9 @@ pub use process::{Process, Signal, children_of, send};
 
 mod clock;
 pub use clock::Clock;
+
+mod disk;
+pub use disk::Disk;
 
 mod scratch;
 pub use scratch::{Scratch, repository};

@@ -120,6 +120,16 @@ impl Postgres {
         Database { url: format!("postgres://{USER}@127.0.0.1:{}/{name}", self.port) }
     }
 
+    /// An empty database whose tables are in that directory.
+    pub fn database_at(&self, directory: &Path) -> Database {
+        if let Some(Owner { user, group }) = self.owner {
+            chown(directory, Some(user), Some(group)).expect("root may give a directory away");
+        }
+        self.sql("postgres", &format!("CREATE TABLESPACE elsewhere LOCATION '{}'", directory.display()));
+        self.sql("postgres", "CREATE DATABASE elsewhere TABLESPACE elsewhere");
+        Database { url: format!("postgres://{USER}@127.0.0.1:{}/elsewhere", self.port) }
+    }
+
     /// Runs a statement and returns what `psql` prints: values without headings, one row a line.
     ///
     /// # Panics

@@ -128,6 +128,9 @@ fn data(s: &Settings) -> Result<(), Broken> {
     at_least_1("store.file_check_ms", s.store.file_check_ms)?;
     at_least_1("store.acquire_timeout_ms", s.store.acquire_timeout_ms)?;
     at_least_1("store.connection_life_ms", s.store.connection_life_ms)?;
+    at_least_1("store.recheck_first_ms", s.store.recheck_first_ms)?;
+    let first = ("store.recheck_first_ms", s.store.recheck_first_ms);
+    ordered(first, ("store.recheck_most_ms", s.store.recheck_most_ms), true)?;
     at_least_1("store.postgres_connections", s.store.postgres_connections.into())?;
     at_most("store.postgres_connections", s.store.postgres_connections.into(), MOST_CONNECTIONS.into())?;
     at_least_1("store.sqlite_readers", s.store.sqlite_readers.into())?;

@@ -100,8 +100,11 @@ impl Durable {
             env,
             tasks: tasks.clone(),
         });
-        let (weak, heartbeat) = (Arc::downgrade(&durable), Duration::from_millis(settings.members.heartbeat_ms));
-        tasks.restarted(TaskName::of_node("log-check"), move || look_after(weak.clone(), heartbeat));
+        // A log of this process alone has lost nothing while nobody looked, and whether its file works is looked at there.
+        if durable.is_bridged {
+            let (weak, heartbeat) = (Arc::downgrade(&durable), Duration::from_millis(settings.members.heartbeat_ms));
+            tasks.restarted(TaskName::of_node("log-check"), move || look_after(weak.clone(), heartbeat));
+        }
         durable
     }
 

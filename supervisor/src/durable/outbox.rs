@@ -383,7 +383,7 @@ async fn relay(outbox: Weak<Outbox>, name: Arc<str>, more: Arc<Notify>) {
                 Err(error) => error.to_string(),
             };
             failures += 1;
-            if failures == FAILURES_TOLD {
+            if failures == FAILURES_TOLD && !outbox.database.is_out() {
                 tracing::warn!(lane = %name, reason, "messages wait in the outbox; trying again");
             }
             let delay = soon(&outbox.config).delay(failures, &outbox.env);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -83,6 +84,14 @@ impl Connector {
         }
     }
 
+    /// The same for a look at the database that does not take longer than `limit`.
+    pub fn looking(&self, limit: Duration) -> Self {
+        match self {
+            Self::Sqlite(options) => Self::Sqlite(options.clone().busy_timeout(limit / 2).create_if_missing(false)),
+            Self::Postgres(options) => Self::Postgres(options.clone()),
+        }
+    }
+
     /// What keeps a connection from being made, in words that say what to do.
     pub fn explain(&self, error: &Error) -> String {
         match self {
@@ -94,7 +103,7 @@ impl Connector {
     /// What is said when making a connection takes too long.
     pub fn silent(&self) -> String {
         match self {
-            Self::Sqlite(options) => format!("{} cannot be opened in time", options.get_filename().display()),
+            Self::Sqlite(options) => sqlite::silent(options.get_filename()),
             Self::Postgres(options) => postgres::silent(options),
         }
     }

@@ -13,11 +13,15 @@ use super::group::GroupLimits;
 use super::lanes::{Lanes, Limits};
 use super::lock::HostLock;
 use super::open_file::OpenFile;
+use super::outage::Health;
 use super::place::Place;
+use super::recheck::recheck;
 use super::{DatabaseKind, DatabaseReport, Reads, Schema, Tx, TxError, migrate, postgres, sqlite};
 use crate::Env;
+use crate::backoff::Backoff;
 use crate::config::{Settings, StoreConfig};
 use crate::exit::{self, Fatal};
+use crate::outages::Dependency;
 use crate::progress::Track;
 use crate::task::{TaskName, Tasks};
 
@@ -34,14 +38,16 @@ pub struct Database {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     capability: String,
     place: Place,
     reads: Reads,
-    writes: Arc<Lanes>,
+    pub(super) writes: Arc<Lanes>,
+    pub(super) health: Arc<Health>,
+    recheck: Backoff,
     version: u32,
     binary: u32,
-    file: Option<Arc<OpenFile>>,
+    pub(super) file: Option<Arc<OpenFile>>,
     /// Last, so that it is freed when nothing can write any more.
     _lock: Option<HostLock>,
 }
@@ -100,6 +106,19 @@ impl Database {
         Opening { capability: name, settings, schema, env, beside: None }
             .sqlite(path, &Place::Sqlite(path.to_path_buf()))
             .await
+    }
+
+    /// Has the node told, from now on, when the database does not work and when it works again; `task` is what looks.
+    pub(crate) fn tell(&self, tasks: &Tasks, task: TaskName, dependency: Dependency) {
+        let inner = &self.inner;
+        inner.health.tell(tasks.outages().clone(), dependency);
+        let (weak, backoff, env) = (Arc::downgrade(inner), inner.recheck, inner.writes.env.clone());
+        tasks.restarted_anywhere(task, move || recheck(weak.clone(), backoff, env.clone()));
+    }
+
+    /// Whether it is known not to work now.
+    pub(crate) fn is_out(&self) -> bool {
+        self.inner.health.is_out()
     }
 
     /// The capability whose database it is.
@@ -192,6 +211,12 @@ impl Database {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.health.look.notify_one();
+    }
+}
+
 impl Inner {
     fn own_readers_in_use(&self) -> usize {
         if Arc::ptr_eq(&self.writes, &self.reads.0) { 0 } else { self.reads.0.in_use() }
@@ -218,9 +243,11 @@ impl Opening<'_> {
             GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
         let unreadable = |e: std::io::Error| DatabaseError::new(format!("{} cannot be looked at: {e}", path.display()));
         let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
-        let writes = self.lanes(Connector::Sqlite(sqlite::writer(path, config)), 1).grouping_by(group);
+        let health = Arc::default();
+        let writes = self.lanes(Connector::Sqlite(sqlite::writer(path, config)), 1, &health).grouping_by(group);
         let writes = writes.writing_to(file.clone());
-        let reads = self.lanes(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers);
+        let reads =
+            self.lanes(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
         let (reads, writes) = (Arc::new(reads), Arc::new(writes));
         // From here on it is open, whatever becomes of the file.
         drop(
@@ -240,7 +267,7 @@ impl Opening<'_> {
         self.warn_of_weak_durability(&migrator, place).await?;
         let version = self.migrate(migrator, place).await?;
         let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
-        let lanes = Arc::new(self.lanes(worker, config.postgres_connections));
+        let lanes = Arc::new(self.lanes(worker, config.postgres_connections, &Arc::default()));
         Ok(self.database(place, (lanes.clone(), lanes), version, None))
     }
 
@@ -280,12 +307,18 @@ impl Opening<'_> {
     ) -> Database {
         let (file, lock) = file.unzip();
         let (capability, place, binary) = (self.capability.into(), place.clone(), self.schema.version());
-        let inner = Inner { capability, place, reads: Reads(reads), writes, version, binary, file, _lock: lock };
+        let (health, config) = (writes.health.clone(), self.config());
+        let recheck = Backoff {
+            first: Duration::from_millis(config.recheck_first_ms),
+            most: Duration::from_millis(config.recheck_most_ms),
+        };
+        let reads = Reads(reads);
+        let inner = Inner { capability, place, reads, writes, health, recheck, version, binary, file, _lock: lock };
         Database { inner: Arc::new(inner) }
     }
 
-    fn lanes(&self, connector: Connector, size: u32) -> Lanes {
-        Lanes::new(connector, size, self.limits(), self.env.clone())
+    fn lanes(&self, connector: Connector, size: u32, health: &Arc<Health>) -> Lanes {
+        Lanes::new(connector, size, self.limits(), self.env.clone(), health.clone())
     }
 
     fn limits(&self) -> Limits {

@@ -23,7 +23,7 @@ use super::durable::enclosed::Enclosed;
 use super::lanes::Lanes;
 use super::lease::Lease;
 use super::outcome;
-use super::trouble::{Trouble, connection_error, refusal};
+use super::trouble::{Trouble, connection_error};
 
 /// How far a group may grow while others wait; it is committed by the first that reaches a bound.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +87,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let lost = || refusal("the connection was lost with all transactions that shared the commit");
+        let lost = || connection_error("the connection was lost with all transactions that shared the commit".into());
         let outcome = match self.stage {
             Stage::Open | Stage::Closing => NotCommitted::Surely(lost()),
             Stage::Committing => NotCommitted::Perhaps(lost()),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sea_orm::sqlx::Error;
 use sea_orm::{DbBackend, DbErr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -16,6 +17,7 @@ use super::connection::{Connection, Connector};
 use super::group::{GroupLimits, Open};
 use super::lease::Lease;
 use super::open_file::OpenFile;
+use super::outage::{self, Health};
 use super::outcome;
 use super::outdated::InDoubt;
 use super::trouble::{Trouble, connection_error};
@@ -63,6 +65,9 @@ pub(crate) struct Lanes {
     pub limits: Limits,
     pub env: Env,
     pub in_doubt: InDoubt,
+    /// Whether its connections are refused to write.
+    reads_only: bool,
+    pub health: Arc<Health>,
 }
 
 /// A connection that nobody uses, and the outer transaction that is open on it.
@@ -73,7 +78,7 @@ struct Free {
 }
 
 impl Lanes {
-    pub fn new(connector: Connector, size: u32, limits: Limits, env: Env) -> Self {
+    pub fn new(connector: Connector, size: u32, limits: Limits, env: Env, health: Arc<Health>) -> Self {
         let size = size.max(1) as usize;
         Self {
             connector,
@@ -88,6 +93,25 @@ impl Lanes {
             limits,
             env,
             in_doubt: InDoubt::default(),
+            reads_only: false,
+            health,
+        }
+    }
+
+    /// These lanes, whose connections are refused to write.
+    pub fn reading(self) -> Self {
+        Self { reads_only: true, ..self }
+    }
+
+    /// Whether a connection refuses to write, as it is to.
+    pub fn is_refusal(&self, error: &Error) -> bool {
+        self.reads_only && outage::is_read_only(error)
+    }
+
+    /// Notes what an error says of the whole database.
+    pub fn note(&self, error: &Error) {
+        if (outage::is_outage(error) && !self.is_refusal(error)) || outcome::takes_no_writes(error) {
+            self.health.fails(self.connector.explain(error));
         }
     }
 
@@ -199,17 +223,17 @@ impl Lanes {
         }
         for _ in 0..TRIES {
             let mut lease = self.lease(patience).await?;
-            let limit = self.env.now() + self.limits.transaction;
             if lease.open.is_some() {
                 lease.join();
                 return Ok(lease);
             }
-            match lease.work(limit, |mut c| async move { c.begin().await }).await {
+            match self.begin_on(&mut lease, patience).await {
                 Ok(()) => {
                     self.in_doubt.resolve();
                     return Ok(lease);
                 }
                 Err(trouble) if lease.is_stale(&trouble) => {}
+                Err(Trouble::TimedOut) => return Err(self.fails(self.connector.silent())),
                 Err(trouble) => {
                     lease.discard();
                     return Err(trouble.into_query_error());
@@ -219,12 +243,32 @@ impl Lanes {
         Err(connection_error("the database keeps closing its connections".into()))
     }
 
+    /// Begins a transaction; waits until `patience` ends for whoever has locked a file.
+    async fn begin_on(&self, lease: &mut Lease, patience: Instant) -> Result<(), Trouble> {
+        let mut locked = None;
+        loop {
+            match (lease.work(patience, |mut c| async move { c.begin().await }).await, locked.take()) {
+                (Err(Trouble::Database(error)), _) if outage::is_locked(&error) && self.env.now() < patience => {
+                    locked = Some(error);
+                }
+                (Err(Trouble::TimedOut), Some(error)) => return Err(Trouble::Database(error)),
+                (begun, _) => return begun,
+            }
+        }
+    }
+
     async fn connect(&self, patience: Instant) -> Result<Connection, DbErr> {
         let _hold = ClockHold::of(&self.env);
         match timeout_at(patience, self.connector.connect()).await {
-            Ok(connected) => connected.map_err(|e| connection_error(self.connector.explain(&e))),
-            Err(_) => Err(connection_error(self.connector.silent())),
+            Ok(connected) => connected.map_err(|error| self.fails(self.connector.explain(&error))),
+            Err(_) => Err(self.fails(self.connector.silent())),
         }
+    }
+
+    /// The error of whoever needs the database while it does not work.
+    fn fails(&self, cause: String) -> DbErr {
+        self.health.fails(cause.clone());
+        connection_error(cause)
     }
 
     fn none_free(&self) -> DbErr {

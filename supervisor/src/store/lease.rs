@@ -104,6 +104,7 @@ impl Lease {
             return Err(Trouble::TimedOut);
         };
         if let Err(error) = &result {
+            self.lanes.note(error);
             if outcome::connection_lost(error) {
                 self.discard();
             }

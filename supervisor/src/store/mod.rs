@@ -9,6 +9,7 @@
 //! - `tx`, `reads`: what a handler works with; every transaction begins in [`Tx`].
 //! - `durable`: the runtime's own tables beside the capability's, for durable messages; `enclosing`: what is written to
 //!   them with a handler's transaction.
+//! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
 //! - `outdated`: what near caches may not serve while a transaction changes it.
 //! - `report`: what an operator is told.
 //! - `clock_hold`: what makes a paused clock wait for databases.
@@ -41,9 +42,11 @@ mod lease;
 mod lock;
 mod migrate;
 mod open_file;
+mod outage;
 pub(crate) mod outcome;
 mod outdated;
 mod postgres;
+pub(crate) mod recheck;
 mod savepoint;
 mod sql;
 mod trouble;

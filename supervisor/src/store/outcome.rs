@@ -6,6 +6,8 @@ use sea_orm::sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sea_orm::sqlx::sqlite::SqliteError;
 use sea_orm::{DbErr, RuntimeErr};
 
+use super::outage::is_outage;
+
 /// SQLite's primary result codes that the commit of a WAL transaction gives before its last frame is written: error
 /// (no transaction is open any more), busy, locked, read-only, full, constraint. An I/O error is not among them: the
 /// frames may be in the file, and a recovery after a crash would apply them.
@@ -57,16 +59,21 @@ pub(crate) fn takes_no_writes(error: &Error) -> bool {
     error.is_some_and(|error| error.code() == POSTGRES_READ_ONLY)
 }
 
-/// Whether the database was not there: no connection could be had, or the one in use was lost. It did not refuse, and
-/// trying again makes sense.
+/// Whether the database was not there: no connection could be had, the one in use was lost, or it does not work now, whatever
+/// it is asked. It did not refuse, and trying again makes sense.
 pub(crate) fn is_away(error: &DbErr) -> bool {
     match error {
         DbErr::Conn(_) => true,
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-            connection_lost(error)
+            is_no_statements(error)
         }
         _ => false,
     }
+}
+
+/// Whether an error is no fault of the statement that met it.
+pub(crate) fn is_no_statements(error: &Error) -> bool {
+    connection_lost(error) || is_outage(error)
 }
 
 /// The kind of failure that an error makes of a handler.

@@ -117,6 +117,7 @@ pub(crate) fn explain(options: &PgConnectOptions, error: &Error) -> String {
             "PostgreSQL at {server} has no connection left: lower store.postgres_connections, or raise its \
              max_connections"
         ),
+        Some("53100") => format!("the disk of PostgreSQL at {server} is full: free some space"),
         Some("57P03") => format!("PostgreSQL at {server} is starting up or shutting down"),
         _ => format!("PostgreSQL at {server} cannot be used: {error}"),
     }

@@ -40,16 +40,21 @@ impl Reads {
             let limit = lanes.env.now() + lanes.limits.transaction;
             match lease.work(limit, &work).await {
                 Err(trouble) if tries < TRIES && lease.is_stale(&trouble) => {}
+                Err(Trouble::Database(error)) if lanes.is_refusal(&error) => {
+                    return Err(Trouble::Refused(refusal(ONLY_READS)));
+                }
                 done => return done,
             }
         }
     }
 }
 
+const ONLY_READS: &str = "cx.db() only reads: write in a transaction (cx.begin())";
+
 fn check(sql: &str) -> Result<(), DbErr> {
     match StatementKind::of(sql) {
         StatementKind::Read => Ok(()),
-        _ => Err(refusal("cx.db() only reads: write in a transaction (cx.begin())")),
+        _ => Err(refusal(ONLY_READS)),
     }
 }
 

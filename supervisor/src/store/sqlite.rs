@@ -10,6 +10,9 @@ use sea_orm::sqlx::{ConnectOptions, Error};
 use super::{DatabaseError, outcome};
 use crate::config::{Durability, StoreConfig};
 
+/// So many times it is seen that another program has a file locked, before nobody waits for it any more.
+const LOOKS_AT_A_LOCK: u32 = 4;
+
 /// How to connect for writing. The lock of the file keeps other nodes away, so waiting for SQLite's own lock is for
 /// tools that look into the file.
 pub(crate) fn writer(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
@@ -17,7 +20,9 @@ pub(crate) fn writer(path: &Path, config: &StoreConfig) -> SqliteConnectOptions 
         Durability::Process => SqliteSynchronous::Normal,
         Durability::Machine | Durability::Replicated => SqliteSynchronous::Full,
     };
-    let options = base(path, config).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    // Somebody who waits for another program's lock is to hear of it before he gives up.
+    let lock = Duration::from_millis(config.acquire_timeout_ms) / LOOKS_AT_A_LOCK;
+    let options = base(path, config).create_if_missing(true).journal_mode(SqliteJournalMode::Wal).busy_timeout(lock);
     // Only macOS knows it: there an ordinary sync does not reach the disk.
     let full = if config.durability >= Durability::Machine { "ON" } else { "OFF" };
     options.synchronous(synchronous).pragma("fullfsync", full).pragma("checkpoint_fullfsync", full)
@@ -113,6 +118,12 @@ pub(crate) fn explain(path: &Path, error: &Error) -> String {
         Some(13) => format!("the disk of {path} is full: free some space"),
         Some(14) => format!("{path} cannot be opened: make it and its directory writable for this user"),
         Some(26) => format!("{path} is no SQLite database: move it away, or name another file"),
+        Some(10) => format!("{path} cannot be read or written ({error}): look at its disk"),
         _ => format!("{path} cannot be used: {error}"),
     }
+}
+
+/// What is said when a file does not answer at all.
+pub(crate) fn silent(path: &Path) -> String {
+    format!("{} does not answer in time: another program has locked it, or its disk is slow", path.display())
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use sea_orm::sqlx::Error;
 use sea_orm::{DbErr, RuntimeErr};
 
+use super::outcome;
+
 /// Why something asked of a connection has no result.
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -31,6 +33,15 @@ impl fmt::Display for Trouble {
 }
 
 impl Trouble {
+    /// Whether the database was not there, or does not work now.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Database(error) => outcome::is_no_statements(error),
+            Self::Refused(error) => outcome::is_away(error),
+            Self::TimedOut | Self::Gone => false,
+        }
+    }
+
     pub fn into_query_error(self) -> DbErr {
         match self {
             Self::Database(e) => DbErr::Query(RuntimeErr::SqlxError(Arc::new(e))),

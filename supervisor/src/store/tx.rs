@@ -17,7 +17,7 @@ use super::lease::{AtWork, Lease};
 use super::outcome;
 use super::outdated::Outdated;
 use super::sql::StatementKind;
-use super::trouble::{Trouble, refusal};
+use super::trouble::{Trouble, connection_error, refusal};
 use crate::SendOptions;
 use crate::durable::enclosure::{Doubt, Enclosure};
 use crate::near::Near;
@@ -62,7 +62,14 @@ struct State {
     /// Absent once the transaction has ended.
     lease: Option<Lease>,
     /// The first error of a statement.
-    failed: Option<String>,
+    failed: Option<Failed>,
+}
+
+/// Why a transaction cannot go on.
+struct Failed {
+    how: String,
+    /// It was no fault of the statement.
+    is_away: bool,
 }
 
 /// Why a transaction could not begin or commit.
@@ -202,7 +209,7 @@ impl<'cx> Tx<'cx> {
             None => Enclosed::default(),
         };
         let lease = self.state.get_mut().lease.take();
-        let Some(lease) = lease else { return Err(TxError::Database(already_failed("it ended"))) };
+        let Some(lease) = lease else { return Err(TxError::Database(over())) };
         self.enclosure.as_ref().inspect(|e| crash::point(e.before_commit()));
         // A handler may commit more than once; what an earlier transaction committed stays committed.
         let before = self.progress.progress();
@@ -282,14 +289,14 @@ impl<'cx> Tx<'cx> {
         if self.lanes.env.now() >= self.limit {
             return refuse(too_long());
         }
-        let Some(lease) = &mut state.lease else { return refuse(already_failed("it ended")) };
+        let Some(lease) = &mut state.lease else { return refuse(over()) };
         let mut result = lease.work(self.limit, work).await;
         if result.is_ok() && lease.is_undone() {
             // A text of several statements can hide one that undoes everything; what came next would be committed at once.
             result = refuse(refusal("a statement undid the whole transaction: use tx.rollback(), or drop it"));
         }
         if let Err(trouble) = &result {
-            state.failed = Some(trouble.to_string());
+            state.failed = Some(Failed { how: trouble.to_string(), is_away: trouble.is_away() });
         }
         result
     }
@@ -318,8 +325,13 @@ fn too_late() -> DbErr {
     refusal("the deadline of the message has passed: its asker may have been told so, and have looked")
 }
 
-fn already_failed(how: &str) -> DbErr {
-    refusal(format!("the transaction cannot go on after an earlier failure ({how})"))
+fn already_failed(Failed { how, is_away }: &Failed) -> DbErr {
+    let why = format!("the transaction cannot go on after an earlier failure ({how})");
+    if *is_away { connection_error(why) } else { refusal(why) }
+}
+
+fn over() -> DbErr {
+    refusal("the transaction has ended")
 }
 
 #[async_trait::async_trait]

@@ -42,6 +42,7 @@ use crate::bridge::log::{
     PartitionCount, Reading, Registry, Retired, Subscription, Tending,
 };
 use crate::config::Settings;
+use crate::outages::Dependency;
 use crate::store::{Database, DatabaseError, held};
 use crate::task::{TaskName, Tasks};
 
@@ -68,6 +69,7 @@ impl EmbeddedLog {
         let path = settings.node.data_dir.join(FILE);
         let database = Database::open_file("log", &path, settings, &schema::schema(), &env).await?;
         database.watch_file(tasks, Duration::from_millis(settings.store.file_check_ms));
+        database.tell(tasks, TaskName::of_node("log-recheck"), Dependency::log(false));
         let published = Arc::new(Published::default());
         let (base, told, clock) = (database.clone(), published.clone(), env.clone());
         let new = move || Writer::new(base.clone(), told.clone(), clock.clone());

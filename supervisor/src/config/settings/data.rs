@@ -17,6 +17,10 @@ pub struct StoreConfig {
     pub sqlite_readers: u32,
     /// How long to wait for a connection of the pool.
     pub acquire_timeout_ms: u64,
+    /// The longest wait before a database that does not work is looked at.
+    pub recheck_first_ms: u64,
+    /// The longest wait between two such looks.
+    pub recheck_most_ms: u64,
     /// The longest life of a connection to PostgreSQL.
     pub connection_life_ms: u64,
     /// How often the file of a SQLite database is looked for at its path, beside each time something is written to it.
@@ -39,6 +43,8 @@ impl Default for StoreConfig {
             postgres_connections: 16,
             sqlite_readers: 4,
             acquire_timeout_ms: 5_000,
+            recheck_first_ms: 100,
+            recheck_most_ms: 2_000,
             connection_life_ms: 600_000,
             file_check_ms: 500,
             migration_limit_ms: 600_000,

@@ -157,7 +157,8 @@ impl Owner {
     /// Says once that the database does not do what is needed, and waits before the next try.
     pub(super) async fn told(&self, tries: &mut u32, error: &dyn std::fmt::Display) {
         *tries += 1;
-        if *tries == 2 {
+        // An outage is told by itself, not by each message that meets it.
+        if *tries == 2 && !self.base.as_ref().is_some_and(|base| base.database.is_out()) {
             let (capability, partition) = (&self.partition.capability, self.number());
             tracing::warn!(%capability, partition, %error, "durable messages wait for the database; trying again");
         }

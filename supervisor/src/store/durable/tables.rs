@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
-use crate::store::Schema;
+use crate::store::{Schema, recheck};
 
 /// The runtime's migrations. Nodes of two releases work on one database while a cluster is updated, so what is there
 /// stays: a release adds tables and columns that the one before does not need, and raises `min_compatible` when it no
@@ -15,6 +15,7 @@ pub(crate) fn schema() -> Schema {
         Box::new(Logs),
         Box::new(OneEffect),
         Box::new(Numbers),
+        Box::new(Recheck),
     ])
     .min_compatible(1)
 }
@@ -104,6 +105,7 @@ migration!(KeptEvents, "essaim_kept_events", KEPT_EVENTS);
 migration!(Logs, "essaim_logs", LOGS);
 migration!(OneEffect, "essaim_one_effect", ONE_EFFECT);
 migration!(Numbers, "essaim_numbers", NUMBERS);
+migration!(Recheck, "essaim_recheck", [recheck::TABLE]);
 
 /// Ids and keys are compared byte by byte on either, as Rust does, whatever the language of the server is.
 fn in_words_of(backend: DbBackend, sql: &str) -> String {

@@ -6,6 +6,7 @@ mod group;
 mod left_open;
 mod migrations;
 mod opening;
+mod outage;
 mod outdated;
 mod paused;
 mod proxy;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use essaim_contract::FailureKind;
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::bench::{Bench, begin, insert, on_both, try_begin, words};
 use crate::progress::Progress;
 use crate::store::TxError;
+use crate::store::outcome::failure_kind;
 use crate::store::testing::schema;
 
 #[tokio::test]
@@ -92,7 +94,9 @@ async fn sqlite_readers_cannot_write_even_if_the_text_looks_like_reading() {
     let bench = Bench::sqlite();
     let database = bench.open(&schema(1)).await;
     let sneaky = "WITH x AS (SELECT 1) INSERT INTO t1 (word) SELECT 'b' FROM x";
-    assert!(database.reads().execute_unprepared(sneaky).await.unwrap_err().to_string().contains("readonly"));
+    let error = database.reads().execute_unprepared(sneaky).await.unwrap_err();
+    assert!(error.to_string().contains("cx.db() only reads"), "{error}");
+    assert_eq!(failure_kind(&error), FailureKind::Database, "it is the handler's, and no outage of the file");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
-use crate::store::Schema;
+use crate::store::{Schema, recheck};
 
 /// A partition has a number of its own for its entries, so that their rows need not name the capability. Entries are found
 /// by partition and position alone, and lie in that order.
@@ -23,7 +23,7 @@ const TABLES: &str = "
         PRIMARY KEY (capability, id)) STRICT;";
 
 pub(super) fn schema() -> Schema {
-    Schema::new(vec![Box::new(TheLog), Box::new(Identity)])
+    Schema::new(vec![Box::new(TheLog), Box::new(Identity), Box::new(Recheck)])
 }
 
 struct TheLog;
@@ -56,5 +56,21 @@ impl MigrationTrait for Identity {
         let sql = "CREATE TABLE identity (identity TEXT PRIMARY KEY) STRICT;
             INSERT INTO identity (identity) VALUES ('embedded/' || lower(hex(randomblob(16))));";
         manager.get_connection().execute_unprepared(sql).await.map(drop)
+    }
+}
+
+/// What tells that the log can be written again.
+struct Recheck;
+
+impl MigrationName for Recheck {
+    fn name(&self) -> &str {
+        "m0003_recheck"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Recheck {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared(recheck::TABLE).await.map(drop)
     }
 }

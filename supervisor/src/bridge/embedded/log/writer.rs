@@ -159,8 +159,11 @@ impl Writer {
         }
         match outcome {
             Ok(()) if self.failing => tracing::info!("the log can be written again"),
-            Err(error) if !self.failing => tracing::error!(%error, "the log cannot be written"),
-            _ => {}
+            // What is an outage of its file is told as that.
+            Err(error) if !self.failing && !self.database.is_out() => {
+                tracing::error!(%error, "the log cannot be written")
+            }
+            _ => return,
         }
         self.failing = outcome.is_err();
     }

@@ -8,8 +8,14 @@ use crate::store::durable::inbox::{self, Mark};
 use crate::store::durable::tables;
 use crate::store::{Database, Schema, check};
 
-const MIGRATIONS: [&str; 5] =
-    ["essaim_durable_messages", "essaim_kept_events", "essaim_logs", "essaim_one_effect", "essaim_numbers"];
+const MIGRATIONS: [&str; 6] = [
+    "essaim_durable_messages",
+    "essaim_kept_events",
+    "essaim_logs",
+    "essaim_one_effect",
+    "essaim_numbers",
+    "essaim_recheck",
+];
 /// The version after the last of them.
 const LATER: u32 = MIGRATIONS.len() as u32 + 1;
 const HISTORY: &str = "SELECT name FROM essaim_runtime ORDER BY version";
@@ -48,6 +54,7 @@ async fn a_database_of_an_earlier_binary_gets_the_runtimes_tables_at_the_next_st
             "caught_up",
             "logs",
             "numbers",
+            "recheck",
         ] {
             run(&database, &format!("DROP TABLE essaim_{table}")).await;
         }
@@ -72,6 +79,7 @@ async fn a_database_that_holds_two_effects_of_an_id_opens_and_takes_no_third() {
         // As the release before has left it.
         for sql in [
             "DROP TABLE essaim_numbers",
+            "DROP TABLE essaim_recheck",
             "DROP INDEX essaim_inbox_effects",
             "ALTER TABLE essaim_inbox DROP COLUMN effect",
             "DELETE FROM essaim_runtime WHERE version >= 4",

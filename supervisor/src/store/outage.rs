@@ -1,0 +1,81 @@
+//! Outages of a database: what an error says of all of it and not of one statement, such as a full disk, and who is told.
+//!
+//! An outage begins with the first error that says so, whoever meets it, and ends when the database has been written to again
+//! (`recheck`). Meanwhile each request meets the error by itself, and fails as if the database were away.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sea_orm::sqlx::Error;
+use sea_orm::sqlx::postgres::PgDatabaseError;
+use tokio::sync::Notify;
+
+use super::outcome::sqlite_code;
+use crate::outages::{Dependency, Outages};
+
+/// SQLite's primary result codes for a file that cannot be used now: busy, an I/O error, full, cannot be opened.
+const SQLITE_OUTAGE: [i32; 4] = [5, 10, 13, 14];
+
+/// SQLite may not write the file. Its readers are refused so whatever the file is like.
+const SQLITE_READ_ONLY: i32 = 8;
+
+/// PostgreSQL's codes for a server that cannot go on: resources, a full disk, connections, and errors of its system.
+const POSTGRES_OUTAGE: [&str; 5] = ["53000", "53100", "53300", "58000", "58030"];
+
+/// Whether an error is none of the statement that met it: the database does not work now.
+pub(crate) fn is_outage(error: &Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    match error.try_downcast_ref::<PgDatabaseError>() {
+        Some(error) => POSTGRES_OUTAGE.contains(&error.code()),
+        None => sqlite_code(error).is_some_and(|code| SQLITE_OUTAGE.contains(&code) || code == SQLITE_READ_ONLY),
+    }
+}
+
+/// Whether SQLite refuses to write.
+pub(crate) fn is_read_only(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlite_code) == Some(SQLITE_READ_ONLY)
+}
+
+/// Whether another process has locked the file of SQLite.
+pub(crate) fn is_locked(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlite_code) == Some(5)
+}
+
+/// Whether a database works, as those find who use it.
+#[derive(Default)]
+pub(crate) struct Health {
+    /// Absent until somebody wants to be told.
+    told: OnceLock<(Outages, Dependency)>,
+    is_out: AtomicBool,
+    /// The database is to be looked at.
+    pub look: Notify,
+}
+
+impl Health {
+    /// Tells of outages from now on.
+    pub fn tell(&self, outages: Outages, dependency: Dependency) {
+        let _ = self.told.set((outages, dependency));
+    }
+
+    /// Whether it is known not to work.
+    pub fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the database does not work, for this reason.
+    pub fn fails(&self, cause: String) {
+        if let Some((outages, dependency)) = self.told.get() {
+            self.is_out.store(true, Ordering::Relaxed);
+            outages.begin(dependency.clone(), cause);
+            self.look.notify_one();
+        }
+    }
+
+    /// Notes that the database has been written to.
+    pub fn works(&self) {
+        if let Some((outages, dependency)) = self.told.get() {
+            self.is_out.store(false, Ordering::Relaxed);
+            outages.end(dependency);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The end of an outage: a database that did not work is looked at, with backoff, until it takes a transaction of some size.
+//! So nobody's request need fail to find that it works again, and a disk with room for a few rows is full still.
+
+use std::sync::Weak;
+
+use sea_orm::DbBackend;
+use tokio::time::{sleep, timeout};
+
+use super::clock_hold::ClockHold;
+use super::connection::Connector;
+use super::database::Inner;
+use crate::Env;
+use crate::backoff::Backoff;
+
+/// The table that is written to, which is empty again afterwards.
+pub(crate) const TABLE: &str = "CREATE TABLE essaim_recheck (id BIGINT PRIMARY KEY, filler TEXT NOT NULL)";
+
+/// Some 64 KiB that cannot be packed.
+const FILL_SQLITE: &str = "INSERT INTO essaim_recheck (id, filler) VALUES (1, hex(randomblob(32768))) \
+                           ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
+const FILL_POSTGRES: &str = "INSERT INTO essaim_recheck (id, filler) SELECT 1, string_agg(md5(random()::text), '') \
+                             FROM generate_series(1, 2048) ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
+const EMPTY: &str = "UPDATE essaim_recheck SET filler = '' WHERE id = 1";
+
+/// Looks at a database whenever it is said not to work, until it does; ends with the database.
+pub(super) async fn recheck(database: Weak<Inner>, backoff: Backoff, env: Env) {
+    loop {
+        let Some(health) = database.upgrade().map(|database| database.health.clone()) else { return };
+        health.look.notified().await;
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            sleep(backoff.delay(looks, &env)).await;
+            let Some(database) = database.upgrade() else { return };
+            match database.write_and_empty().await {
+                Ok(()) => break health.works(),
+                Err(cause) => health.fails(cause),
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Writes something on a connection of its own: those in use may have been made before what is wrong now.
+    async fn write_and_empty(&self) -> Result<(), String> {
+        // Another file at its place is not the one that is open.
+        if let Some(why) = self.file.as_ref().and_then(|file| file.refusal()) {
+            return Err(why);
+        }
+        let (connector, limit) = (self.writes.connector(), self.writes.limits.acquire);
+        let _hold = ClockHold::of(&self.writes.env);
+        match timeout(limit, write_and_empty(&connector.looking(limit))).await {
+            Ok(written) => written.map_err(|error| connector.explain(&error)),
+            Err(_) => Err(connector.silent()),
+        }
+    }
+}
+
+async fn write_and_empty(connector: &Connector) -> Result<(), sea_orm::sqlx::Error> {
+    let mut connection = connector.connect().await?;
+    let fill = match connector.backend() {
+        DbBackend::Postgres => FILL_POSTGRES,
+        _ => FILL_SQLITE,
+    };
+    for sql in [fill, EMPTY] {
+        connection.begin().await?;
+        connection.execute_unprepared(sql.into()).await?;
+        connection.commit().await?;
+    }
+    connection.close().await
+}

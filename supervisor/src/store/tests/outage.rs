@@ -1,0 +1,104 @@
+//! Databases that are there and do not work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_contract::FailureKind;
+use sea_orm::{ConnectionTrait, DbErr, ExecResult};
+use tokio::time::timeout;
+
+use super::bench::{Bench, begin, insert, on_both, try_begin, words};
+use crate::outages::{Dependency, Outages};
+use crate::store::outcome::failure_kind;
+use crate::store::testing::schema;
+use crate::store::{Database, Tx, TxError};
+use crate::task::{TaskName, Tasks};
+
+/// The outages of a node that is told of those of this database.
+fn told(bench: &Bench, database: &Database) -> (Outages, Dependency) {
+    let (tasks, owner) = (Tasks::without_node(), Arc::<str>::from(bench.capability.as_str()));
+    let dependency = Dependency::database(&bench.capability, !database.kind().has_one_host());
+    database.tell(&tasks, TaskName::of("recheck", &owner), dependency.clone());
+    (tasks.outages().clone(), dependency)
+}
+
+/// Waits until the outage is over, without asking the database for anything.
+async fn ended(outages: &Outages, dependency: &Dependency) {
+    let over = async {
+        while outages.has(dependency) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), over).await.expect("it is looked at until it works");
+}
+
+/// Writes more than there is room for on this connection.
+async fn fill(tx: &Tx<'_>) -> Result<ExecResult, DbErr> {
+    tx.execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
+    tx.execute_unprepared("INSERT INTO t1 (word) VALUES (hex(randomblob(4000000)))").await
+}
+
+#[tokio::test]
+async fn a_full_file_is_an_outage_for_all_that_share_a_commit_and_ends_by_itself() {
+    let mut bench = Bench::sqlite();
+    // Nobody looks before what is told has been seen.
+    (bench.settings.store.recheck_first_ms, bench.settings.store.recheck_most_ms) = (2_000, 2_000);
+    let database = bench.open(&schema(1)).await;
+    let (outages, dependency) = told(&bench, &database);
+    let (first, _) = begin(&database).await;
+    insert(&first, "neighbour").await.unwrap();
+    let (second, commit) = tokio::join!(
+        async {
+            let (tx, _) = begin(&database).await;
+            let error = fill(&tx).await.unwrap_err();
+            (failure_kind(&error), outages.status(), tx.commit().await.unwrap_err())
+        },
+        first.commit()
+    );
+    let (kind, shown, ended_so) = second;
+    assert_eq!(kind, FailureKind::Unavailable);
+    assert!(shown[0].cause.contains("is full: free some space"), "{shown:?}");
+    assert_eq!(ended_so.failure().unwrap().kind, FailureKind::Unavailable, "however late it is looked at");
+    if let Err(TxError::Database(error)) = &commit {
+        assert_eq!(failure_kind(error), FailureKind::Unavailable, "{error}");
+    }
+    ended(&outages, &dependency).await;
+    let (tx, _) = begin(&database).await;
+    insert(&tx, "after").await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(words(&database).await.contains(&"after".to_string()));
+}
+
+#[tokio::test]
+async fn a_lock_of_another_program_is_named_before_whoever_waits_gives_up() {
+    let mut bench = Bench::sqlite();
+    bench.settings.store.acquire_timeout_ms = 400;
+    let database = bench.open(&schema(1)).await;
+    let (outages, dependency) = told(&bench, &database);
+    // Another program, as far as SQLite can tell.
+    let other = bench.settings.node.data_dir.join(format!("{}.sqlite3", bench.capability));
+    let other =
+        crate::store::connection::Connector::Sqlite(crate::store::sqlite::writer(&other, &bench.settings.store));
+    let mut other = other.connect().await.unwrap();
+    other.begin().await.unwrap();
+    let Err(error) = try_begin(&database, Duration::from_secs(60)).await else { panic!("it is locked") };
+    assert_eq!(error.failure().unwrap().kind, FailureKind::Unavailable);
+    let shown = outages.status();
+    assert!(shown[0].cause.contains("is locked by another program: end whatever has it open"), "{shown:?}");
+    other.rollback().await.unwrap();
+    ended(&outages, &dependency).await;
+    begin(&database).await.0.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_statement_has_done_wrong_is_no_outage() {
+    on_both(async |bench| {
+        let database = bench.open(&schema(1)).await;
+        let (outages, dependency) = told(&bench, &database);
+        let (tx, _) = begin(&database).await;
+        let error = tx.execute_unprepared("INSERT INTO nowhere VALUES (1)").await.unwrap_err();
+        assert_eq!(failure_kind(&error), FailureKind::Database);
+        assert!(!outages.has(&dependency));
+    })
+    .await;
+}
