@@ -184,6 +184,8 @@ impl Wire for Redis {
 
     fn close_inbox(&self) -> BoxFuture<'_, ()> {
         async move {
+            // A younger connection would subscribe it again.
+            self.shared.keeper.settle().await;
             if let Some(mut current) = self.shared.keeper.current()
                 && let Err(error) = current.connection.unsubscribe(&self.shared.inbox).await
             {

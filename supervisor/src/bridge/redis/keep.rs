@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::endpoint::{Endpoint, NoConnection};
@@ -55,8 +55,12 @@ pub(super) struct Keeper {
     state: Mutex<State>,
     /// Wakes the loop that keeps the connection.
     wake: Notify,
+    /// The connection that is in use is not replaced any more.
+    settled: AtomicBool,
     /// It is not wanted any more.
     closed: AtomicBool,
+    /// Held while a connection is made and put into use.
+    making: AsyncMutex<()>,
     backoff: Backoff,
     /// The longest life of a connection.
     life: Duration,
@@ -104,7 +108,9 @@ impl Keeper {
             numbers: AtomicU64::new(0),
             state: Mutex::default(),
             wake: Notify::new(),
+            settled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            making: AsyncMutex::default(),
             backoff: reconnecting(settings),
             life: Duration::from_millis(settings.bridge.connection_life_ms),
             dependency,
@@ -164,6 +170,16 @@ impl Keeper {
         self.state().cause.clone_from(&cause);
         self.outages.begin(self.dependency.clone(), cause);
         self.wake.notify_one();
+    }
+
+    /// Has the connection that is in use stay so until it is lost; waits until one that is being made has taken its place.
+    pub async fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+        drop(self.making.lock().await);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 
     /// No connection is wanted any more.
@@ -242,6 +258,7 @@ impl Keeper {
             };
             let left = until.map_or(self.life, |until| until.saturating_duration_since(self.env.now()));
             match outdated == Some(number) {
+                _ if self.is_settled() => self.wake.notified().await,
                 true => return Some(Want::Right),
                 false if left.is_zero() => return Some(Want::Younger),
                 false => drop(timeout(left, self.wake.notified()).await),
@@ -260,6 +277,10 @@ impl Keeper {
 
     /// Makes a connection and puts it into use.
     async fn connect(&self, kept: &impl Kept) -> Result<(), NoConnection> {
+        let _making = self.making.lock().await;
+        if self.is_settled() && self.current().is_some() {
+            return Ok(());
+        }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         let new = match kept.connect(number).await {
             Ok(new) => new,

@@ -97,3 +97,25 @@ async fn what_a_new_server_counts_no_receiver_of_may_still_be_heard_through_a_re
     }
     assert_eq!(wire.publish("nobody", frame()).await, Err(PublishError::Unanswered));
 }
+
+#[tokio::test]
+async fn an_inbox_that_is_closed_stays_so_although_connections_would_be_made_anew() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let data = Directory::new();
+    let mut settings = settings(&server, 0, "shop", data.path());
+    settings.bridge.connection_life_ms = 1;
+    for _ in 0..20 {
+        let (wire, me, mut events) = join(&settings).await;
+        let before = number(&wire);
+        replaced(&wire, before + 1).await;
+        wire.close_inbox().await;
+        let closed = async { while !matches!(events.recv().await, Some(WireEvent::Closed)) {} };
+        timeout(LONG, closed).await.expect("it is closed");
+        let settled = number(&wire);
+        for _ in 0..50 {
+            assert_eq!(wire.publish(&me.inbox, Bytes::from_static(b"late")).await, Ok(0));
+        }
+        assert_eq!(number(&wire), settled);
+        wire.release().await;
+    }
+}
