@@ -77,6 +77,8 @@ pub async fn node(name: &str, hosts: &[&str], bridge: Option<&str>) -> Result<No
     let mut config = Config::default();
     config.settings.node.name = name.into();
     config.settings.node.arbiters = 1;
+    // Who asks in the same process does so from the thread of the echo.
+    config.settings.node.control_thread = bridge.is_some();
     config.settings.bridge.url = bridge.unwrap_or_default().into();
     let node = Node::start(&Roster::new().host::<EchoActor>(), hosts, config, Env::system()).await?;
     node.up().await;

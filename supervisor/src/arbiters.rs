@@ -1,11 +1,13 @@
 //! The threads that run actors. With `cell.rs` the only file that knows actix.
 //!
-//! The first arbiter is the thread that starts the node, the others are actix arbiters: threads with a
-//! current-thread runtime each. A node with one arbiter lives on one thread entirely, which is how the harness pauses
-//! its time.
+//! Arbiters are actix arbiters: threads with a current-thread runtime each. The thread that starts the node is none of them: it
+//! is the control thread, where the runtime's own tasks run (heartbeats, leases, readers, workers, relays), and no handler, so
+//! that none can block them. Without a control thread it is the first arbiter as well; a node with one arbiter lives on one
+//! thread entirely then, which is how the harness pauses its time.
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::task::{TaskName, Tasks};
@@ -13,14 +15,20 @@ use crate::watchdog::{Beat, Watchdog};
 
 thread_local! {
     static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
+    /// Dropped when all else that lives on the thread of an arbiter has been.
+    static ALIVE: Cell<Option<mpsc::SyncSender<Infallible>>> = const { Cell::new(None) };
 }
 
-/// The index of the arbiter whose thread this is.
+/// How long a node that ends waits for what lives on its arbiters, such as databases that its successor opens. One that a
+/// handler blocks is left alone then.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// The index of the arbiter whose thread this is; none on the control thread.
 pub(crate) fn current() -> Option<usize> {
     CURRENT.get()
 }
 
-/// Runs a future, such as a node's life, on this thread: it becomes the first arbiter.
+/// Runs a future, such as a node's life, on this thread: it becomes the node's control thread.
 ///
 /// # Panics
 /// If the operating system gives no event queue.
@@ -35,27 +43,43 @@ pub fn run<F: Future>(work: F) -> F::Output {
 
 /// The arbiters of one node.
 pub(crate) struct Arbiters {
+    /// Whether this thread is none of them.
+    control: bool,
     others: Vec<actix::Arbiter>,
     beats: Vec<Arc<Beat>>,
+    /// Says nothing, until no arbiter is left.
+    alive: Mutex<mpsc::Receiver<Infallible>>,
 }
 
 impl Arbiters {
-    /// Makes this thread the first of `count` arbiters and starts the others. Each beats every `pulse`, if one is given.
+    /// Starts `count` arbiters, of which this thread is the first unless it is the `control` thread. Each beats every
+    /// `pulse`, if one is given, and so does the control thread.
     #[allow(clippy::disallowed_methods)] // What is set cannot panic.
-    pub fn start(count: usize, watchdog: &Watchdog, pulse: Option<Duration>, tasks: &Tasks) -> Self {
-        CURRENT.set(Some(0));
-        let others: Vec<_> = (1..count).map(|_| actix::Arbiter::new()).collect();
-        let beats: Vec<_> = (0..count).map(|_| Arc::new(Beat::default())).collect();
-        for (index, arbiter) in others.iter().enumerate() {
-            arbiter.spawn_fn(move || CURRENT.set(Some(index + 1)));
+    pub fn start(count: usize, control: bool, watchdog: &Watchdog, pulse: Option<Duration>, tasks: &Tasks) -> Self {
+        let here = usize::from(!control);
+        CURRENT.set((!control).then_some(0));
+        let others: Vec<_> = (here..count).map(|_| actix::Arbiter::new()).collect();
+        let (living, alive) = mpsc::sync_channel(0);
+        for (index, arbiter) in (here..).zip(&others) {
+            let living = living.clone();
+            arbiter.spawn_fn(move || {
+                CURRENT.set(Some(index));
+                ALIVE.set(Some(living));
+            });
         }
-        let arbiters = Self { others, beats };
+        let beats = (0..count).map(|_| Arc::default()).collect();
+        let arbiters = Self { control, others, beats, alive: Mutex::new(alive) };
         if let Some(pulse) = pulse {
             for (index, beat) in arbiters.beats.iter().enumerate() {
-                watchdog.add(beat.clone());
+                watchdog.add(index.to_string(), beat.clone());
                 let (beat, tasks) = (beat.clone(), tasks.clone());
                 let name = TaskName::of_node("arbiter").which(index);
                 arbiters.run(index, move || drop(tasks.restarted(name, move || keep_beating(beat.clone(), pulse))));
+            }
+            if control {
+                let beat: Arc<Beat> = Arc::default();
+                watchdog.add("control".into(), beat.clone());
+                tasks.restarted(TaskName::of_node("control"), move || keep_beating(beat.clone(), pulse));
             }
         }
         arbiters
@@ -69,10 +93,10 @@ impl Arbiters {
         self.beats[arbiter].clone()
     }
 
-    /// Begins something on an arbiter; on the first one from its own thread alone.
+    /// Begins something on an arbiter; on one that is the node's own thread from there alone.
     #[allow(clippy::disallowed_methods)] // What is begun there is a task or an instance, and watched as such.
     pub fn run(&self, arbiter: usize, begin: impl FnOnce() + Send + 'static) {
-        match arbiter.checked_sub(1) {
+        match arbiter.checked_sub(usize::from(!self.control)) {
             None => begin(),
             Some(other) => drop(self.others[other].spawn_fn(begin)),
         }
@@ -84,6 +108,7 @@ impl Drop for Arbiters {
         for arbiter in &self.others {
             arbiter.stop();
         }
+        let _ = self.alive.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(LEAVE);
     }
 }
 

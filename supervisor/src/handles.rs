@@ -241,7 +241,8 @@ fn apply_from_log<M: Message>(
     Ok(Box::pin(async move {
         // Its key has had its turn in the partition, and needs no instance of its own: that one may be waiting.
         let permit = host.admit(None).map_err(AskError::NotDelivered)?;
-        permit.ask(entry, Enlisted { message, delivery }, call).await
+        let patience = delivery.patience;
+        permit.with_patience(patience).ask(entry, Enlisted { message, delivery }, call).await
     }))
 }
 

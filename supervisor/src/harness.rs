@@ -66,7 +66,8 @@ impl<A: Actor> Harness<A> {
         config.settings.node.data_dir = path.clone();
         // All that is sent is in one order.
         config.settings.durable.partitions = 1;
-        config.settings.node.arbiters = 1;
+        // On one thread, whose time can be paused.
+        (config.settings.node.arbiters, config.settings.node.control_thread) = (1, false);
         config.settings.node.watchdog_ms = 0;
         Self {
             roster: Roster::new().host::<A>(),
@@ -129,7 +130,7 @@ impl<A: Actor> Harness<A> {
             type_id: std::any::TypeId::of::<M>(),
             kind: Kind::Ask(|_, _, _, _| Ok(Box::pin(std::future::pending()))),
         };
-        let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once(0), u32::MAX);
+        let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once((0, Arc::default())), u32::MAX);
         host.instances()[0].set_up(true);
         host.instances()[0].mailbox.stub(stub(answer));
         self.stubs.push(Arc::new(host));

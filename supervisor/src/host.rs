@@ -8,7 +8,7 @@ use std::time::Duration;
 use essaim_contract::{Ask, AskError, Never, NotDelivered, Unknown};
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use crate::call::Call;
 use crate::durable::outbox::Outbox;
@@ -22,6 +22,7 @@ use crate::span::is_observed;
 use crate::startup::Startup;
 use crate::store::Database;
 use crate::tree::Supervision;
+use crate::watchdog::Beat;
 
 /// How often a draining node looks whether a host is idle.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -58,6 +59,7 @@ pub(crate) struct Hooks {
 /// One concurrency slot.
 pub(crate) struct Instance {
     pub arbiter: usize,
+    pub beat: Arc<Beat>,
     /// Unique in this process.
     pub id: u64,
     pub mailbox: Mailbox,
@@ -73,6 +75,8 @@ pub(crate) struct Permit<'a> {
     instance: usize,
     ticket: u64,
     key: Option<KeyPlace>,
+    /// How long its asker waits for an instance whose arbiter makes no turn; else until the deadline.
+    patience: Option<Duration>,
 }
 
 impl Host {
@@ -82,7 +86,7 @@ impl Host {
         asks: &'static [&'static str],
         entries: Vec<EntryInfo>,
         first_label: usize,
-        arbiter_of_instance: impl Iterator<Item = usize>,
+        arbiter_of_instance: impl Iterator<Item = (usize, Arc<Beat>)>,
         limit: u32,
     ) -> Self {
         let instances = arbiter_of_instance.map(Instance::on).collect();
@@ -154,6 +158,11 @@ impl Host {
         &self.instances
     }
 
+    /// Whether no instance has made a turn for so long, since handlers block all their arbiters.
+    pub fn is_blocked_for(&self, limit: Duration) -> bool {
+        self.instances.iter().all(|i| i.is_blocked() && i.beat.blocked() >= limit)
+    }
+
     pub fn instances_up(&self) -> usize {
         self.instances.iter().filter(|i| i.is_up()).count()
     }
@@ -216,7 +225,7 @@ impl Host {
             NotDelivered::Overloaded { capability: self.name.to_string(), bound }
         })?;
         let ticket = self.instances[instance].sent.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit { host: self, instance, ticket, key })
+        Ok(Permit { host: self, instance, ticket, key, patience: None })
     }
 
     /// Why a message is refused whose instance has gone down with its thread.
@@ -269,10 +278,11 @@ impl<T, W> Drop for Asker<'_, T, W> {
 }
 
 impl Instance {
-    fn on(arbiter: usize) -> Self {
+    fn on((arbiter, beat): (usize, Arc<Beat>)) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             arbiter,
+            beat,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             mailbox: Mailbox::default(),
             up: AtomicU32::new(0),
@@ -289,6 +299,11 @@ impl Instance {
         self.up.load(Ordering::Acquire) == 1
     }
 
+    /// Whether a handler, of whichever instance, blocks its arbiter.
+    pub fn is_blocked(&self) -> bool {
+        !self.beat.blocked().is_zero()
+    }
+
     /// Messages admitted to this instance and not yet done.
     pub fn waiting(&self) -> u64 {
         self.sent.load(Ordering::Relaxed).saturating_sub(self.done.load(Ordering::Relaxed))
@@ -296,6 +311,12 @@ impl Instance {
 }
 
 impl Permit<'_> {
+    /// Gives up before the deadline if the instance's arbiter makes no turn for so long: its handler may run on.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
     /// Puts a message that nobody waits for into the mailbox.
     pub fn deliver<M: Send + 'static>(mut self, entry: usize, message: M, call: Call) {
         let deadline = call.deadline;
@@ -314,7 +335,7 @@ impl Permit<'_> {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let (deadline, ticket) = (call.deadline, self.ticket);
+        let (deadline, ticket, patience) = (call.deadline, self.ticket, self.patience);
         let instance = &self.host.instances[self.instance];
         match self.enter(entry, message, call) {
             Entered::Answered(answer) => answer,
@@ -322,9 +343,20 @@ impl Permit<'_> {
             Entered::WaitingHere(envelope) => until_answered(&envelope).await,
             Entered::WaitingElsewhere(envelope) => {
                 let asker = Asker(&envelope);
-                if let Ok(answer) = timeout_at(deadline, envelope.answered()).await {
-                    std::mem::forget(asker);
-                    return answer;
+                let blocked = async {
+                    match patience {
+                        Some(patience) => instance.beat.until_blocked(patience).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    answer = envelope.answered() => {
+                        std::mem::forget(asker);
+                        return answer;
+                    }
+                    () = sleep_until(deadline) => {}
+                    () = blocked => {}
                 }
                 match envelope.give_up() {
                     GivenUp::Answered(answer) => answer,

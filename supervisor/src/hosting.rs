@@ -58,7 +58,7 @@ pub(crate) trait Plan: Send + Sync {
     fn defaults(&self) -> Result<toml::Value, toml::ser::Error>;
     /// Whether the configuration has all it needs.
     fn check(&self, config: &Config) -> Result<(), ConfigError>;
-    /// Makes the capability's host and begins to bring it up; on the first arbiter.
+    /// Makes the capability's host and begins to bring it up; on the node's own thread.
     fn host(&self, ground: &Ground) -> Result<Arc<Host>, ConfigError>;
 }
 
@@ -123,7 +123,7 @@ impl<A: Actor> Plan for PlanOf<A> {
             A::ASKS,
             table.iter().map(|e| e.info.clone()).collect(),
             first_label,
-            (0..instances).map(|i| i % arbiters),
+            (0..instances).map(|i| (i % arbiters, ground.arbiters.beat(i % arbiters))),
             mailbox,
         );
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
@@ -184,7 +184,7 @@ impl<A: Actor> Rising<A> {
         let start = self.start_maker(&timers);
         for (index, instance) in self.host.instances().iter().enumerate() {
             let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
-            let (host, beat, start) = (self.host.clone(), self.ground.arbiters.beat(instance.arbiter), start.clone());
+            let (host, beat, start) = (self.host.clone(), instance.beat.clone(), start.clone());
             self.ground.arbiters.run(instance.arbiter, move || {
                 cell::start::<A>(Desk::new(table, shared, context, host, beat, index), start);
             });

@@ -12,6 +12,9 @@ use crate::arbiters;
 use crate::host::Instance;
 use crate::idhash::IdHasher;
 
+/// Worse than any number of messages that wait.
+const BLOCKED: u64 = 1 << 40;
+
 /// The keys of which a host has admitted messages; bounded by its permits.
 pub(crate) struct Keys {
     /// Messages of one key, at most.
@@ -49,7 +52,7 @@ impl Keys {
             Entry::Occupied(mut entry) => {
                 let held = entry.get_mut();
                 held.messages += 1;
-                if !instances[held.instance].is_up() {
+                if !instances[held.instance].is_up() || instances[held.instance].is_blocked() {
                     held.instance = instance_of(key, instances);
                 }
                 Ok((place(), held.instance))
@@ -84,15 +87,16 @@ fn instance_of(key: &str, instances: &[Instance]) -> usize {
     let up = instances.iter().enumerate().filter(|(_, i)| i.is_up());
     let own = up.max_by_key(|(index, _)| weight(key, index)).map_or(0, |(index, _)| index);
     match instances[own].waiting() {
-        0 => own,
+        0 if !instances[own].is_blocked() => own,
         waiting => {
             let other = least_busy(instances);
-            if waiting > 2 * instances[other].waiting() { other } else { own }
+            let rather = instances[own].is_blocked() || waiting > 2 * instances[other].waiting();
+            if rather { other } else { own }
         }
     }
 }
 
-/// An idle instance of the caller's arbiter, else the least busy one.
+/// An idle instance of the caller's arbiter, else the least busy one; one whose arbiter is blocked only where all are.
 pub(crate) fn least_busy(instances: &[Instance]) -> usize {
     let here = arbiters::current();
     let mut best = (0, u64::MAX);
@@ -103,10 +107,14 @@ pub(crate) fn least_busy(instances: &[Instance]) -> usize {
         let near = here == Some(instance.arbiter);
         let waiting = instance.waiting();
         if near && waiting == 0 {
+            // Its arbiter makes this very turn.
             return index;
         }
         // Of two that are equally busy the near one wins.
-        let rank = waiting * 2 + u64::from(!near);
+        let mut rank = waiting * 2 + u64::from(!near);
+        if rank < best.1 && instance.is_blocked() {
+            rank += BLOCKED;
+        }
         if rank < best.1 {
             best = (index, rank);
         }

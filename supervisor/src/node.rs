@@ -80,7 +80,7 @@ impl NodeError {
 
 impl Node {
     /// Starts a node that hosts these capabilities. Must be called inside a `LocalSet` (`essaim_supervisor::run` does
-    /// that), whose thread becomes the node's first arbiter.
+    /// that), whose thread becomes the node's control thread.
     ///
     /// # Errors
     /// See [`NodeError`]. A capability that cannot start is no error: it is tried again.
@@ -109,7 +109,8 @@ impl Node {
         let watchdog = bus.watchdog.clone();
         let limit = Duration::from_millis(settings.node.watchdog_ms);
         let pulse = (!limit.is_zero()).then_some(limit / 4);
-        let arbiters = Arc::new(Arbiters::start(count(settings.node.arbiters), &watchdog, pulse, &tasks));
+        let (threads, control) = (count(settings.node.arbiters), settings.node.control_thread);
+        let arbiters = Arc::new(Arbiters::start(threads, control, &watchdog, pulse, &tasks));
         if !limit.is_zero() {
             watchdog.watch(env, limit, &tasks);
         }

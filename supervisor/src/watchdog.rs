@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::Env;
 use crate::task::{TaskName, Tasks};
 
@@ -16,6 +18,8 @@ pub(crate) struct Beat {
     beats: AtomicU64,
     /// 0: nothing; else the label of the handler that is being polled, plus 1.
     polling: AtomicUsize,
+    /// For how many milliseconds it has made no turn, once that is too long; else 0.
+    blocked_ms: watch::Sender<u64>,
 }
 
 impl Beat {
@@ -29,6 +33,20 @@ impl Beat {
 
     pub fn beat(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// For how long the arbiter has made no turn, once that is longer than `node.watchdog_ms`; else nothing.
+    pub fn blocked(&self) -> Duration {
+        Duration::from_millis(*self.blocked_ms.borrow())
+    }
+
+    /// Waits until it has made no turn for so long.
+    pub async fn until_blocked(&self, limit: Duration) {
+        let blocked =
+            self.blocked_ms.subscribe().wait_for(|ms| *ms > 0 && Duration::from_millis(*ms) >= limit).await.is_ok();
+        if !blocked {
+            std::future::pending().await
+        }
     }
 }
 
@@ -47,7 +65,8 @@ impl Drop for Polling<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Watchdog {
     labels: Mutex<Vec<Arc<str>>>,
-    beats: Mutex<Vec<Arc<Beat>>>,
+    /// With their names.
+    beats: Mutex<Vec<(String, Arc<Beat>)>>,
     blocked: AtomicU64,
     stopped: AtomicBool,
 }
@@ -60,8 +79,8 @@ impl Watchdog {
         labels.len() - 1
     }
 
-    pub fn add(&self, beat: Arc<Beat>) {
-        self.beats.lock().unwrap_or_else(PoisonError::into_inner).push(beat);
+    pub fn add(&self, arbiter: String, beat: Arc<Beat>) {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner).push((arbiter, beat));
     }
 
     /// How often an arbiter was found blocked.
@@ -98,13 +117,14 @@ impl Watchdog {
             }
             let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner).clone();
             arbiters.resize_with(beats.len(), Arbiter::default);
-            for (arbiter, (beat, seen)) in beats.iter().zip(&mut arbiters).enumerate() {
-                let Some(blocked) = seen.look(beat.beats.load(Ordering::Relaxed), pause + late, pause, limit) else {
-                    continue;
-                };
+            for ((arbiter, beat), seen) in beats.iter().zip(&mut arbiters) {
+                let found = seen.look(beat.beats.load(Ordering::Relaxed), pause + late, pause, limit);
+                let blocked_ms = if seen.named { seen.unmoved.as_millis() as u64 } else { 0 };
+                beat.blocked_ms.send_if_modified(|known| std::mem::replace(known, blocked_ms) != blocked_ms);
+                let Some(blocked) = found else { continue };
                 self.blocked.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(
-                    arbiter,
+                    %arbiter,
                     blocked_ms = blocked.as_millis() as u64,
                     handler = %self.name_of(beat.polling.load(Ordering::Relaxed)),
                     "a handler blocks its arbiter: everything on that thread waits; \

@@ -12,6 +12,7 @@
 //! - [`failover`]: a primary of Redis that is lost, and a replica that takes its place.
 //! - [`full`]: a Redis whose memory is used up.
 //! - [`killed`]: kill -9 of hosts and gateways. [`asleep`]: nodes that stop for longer than their lease. [`claims`]: who has a name.
+//! - [`blocked`]: a handler that blocks its thread.
 //! - [`bridge`]: Redis stops, falls silent, forgets everything, hangs up.
 //! - [`circles`]: a node that crash-loops, since the ask graph has a cycle with it.
 //! - [`drained`]: hosts and gateways that leave in order, which costs nobody anything.
@@ -25,6 +26,7 @@
 
 mod apart;
 mod asleep;
+mod blocked;
 mod bridge;
 mod circles;
 mod claims;

@@ -69,7 +69,7 @@ fn durable_entries(host: &Host) -> impl Iterator<Item = (&str, Option<Subscripti
 }
 
 impl Consumer {
-    /// Begins to work on a capability's durable messages; on the first arbiter.
+    /// Begins to work on a capability's durable messages; on the node's own thread.
     pub fn start(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, base: Option<(Database, Arc<Outbox>)>) {
         if base.is_none() && durable_entries(&host).next().is_none() {
             return;
@@ -116,8 +116,7 @@ impl Consumer {
         let pause = Duration::from_millis(consumer.durable.config.tend_ms);
         loop {
             let leaving = consumer.durable.leaving.is_leaving();
-            // While the capability rests here, having been given up, others work on what it had.
-            let able = !leaving && !consumer.host.supervision.is_resting();
+            let able = !leaving && consumer.is_able();
             if !able {
                 consumer.workers.values().for_each(Working::stop);
             }
@@ -144,6 +143,13 @@ impl Consumer {
             }
         }
         drop(left);
+    }
+
+    /// Whether it can work: while the capability rests here, having been given up, or handlers have blocked all its threads for
+    /// a lease, others work on what it had.
+    fn is_able(&self) -> bool {
+        let lease = Duration::from_millis(self.durable.config.lease_ms);
+        !self.host.supervision.is_resting() && !self.host.is_blocked_for(lease)
     }
 
     /// Begins the housekeeping, if there is anything to be kept.
@@ -243,7 +249,7 @@ impl Consumer {
             }
             mine
         });
-        if self.durable.leaving.is_leaving() || self.host.supervision.is_resting() {
+        if self.durable.leaving.is_leaving() || !self.is_able() {
             return;
         }
         for Owned { number, epoch, wanted } in owned {

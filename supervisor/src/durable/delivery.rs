@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use essaim_contract::MessageId;
 
@@ -20,6 +21,8 @@ pub(crate) struct Delivery {
     pub parked: Option<u64>,
     /// The lane of the outbox that its handler's own messages take.
     pub lane: Arc<str>,
+    /// How long its worker waits for a handler that blocks its thread.
+    pub patience: Duration,
     /// It, among copies of its message; absent where it is parked or nothing is remembered.
     pub copy: Option<Arc<OneCopy>>,
     /// Whether its effect was found to be there already.

@@ -75,7 +75,7 @@ pub(crate) struct Durable {
 }
 
 impl Durable {
-    /// Begins to send and to read; on the first arbiter.
+    /// Begins to send and to read; on the node's own thread.
     pub fn start(log: Arc<dyn Log>, settings: &Settings, env: &Env, tasks: &Tasks) -> Arc<Self> {
         let config = settings.durable.clone();
         let own = settings.capabilities.iter().filter(|(_, c)| c.partitions > 0);
@@ -108,7 +108,7 @@ impl Durable {
         durable
     }
 
-    /// Opens the outbox of a capability whose database has been opened; on the first arbiter.
+    /// Opens the outbox of a capability whose database has been opened; on the node's own thread.
     ///
     /// # Errors
     /// The database's.

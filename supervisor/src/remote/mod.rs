@@ -95,7 +95,7 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// Begins to read, beat and ping. Must run on the first arbiter.
+    /// Begins to read, beat and ping. Must run on the node's own thread.
     pub fn start(
         wire: Arc<dyn Wire>,
         me: Identity,
@@ -322,7 +322,7 @@ impl Remote {
         encoded.inspect_err(|error| tracing::error!(%error, "a frame cannot be encoded")).ok()
     }
 
-    /// The lane to an inbox, made if it is new; `window` is what the other end grants to begin with. Must run on the first arbiter, where its writer lives.
+    /// The lane to an inbox, made if it is new; `window` is what the other end grants to begin with. Must run on the node's own thread, where its writer lives.
     fn lane(&self, node: &str, inbox: &str, window: u64) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(inbox) {

@@ -126,7 +126,7 @@ async fn seen_while(level: Level, sampled: bool, work: impl AsyncFnOnce(Client))
     let _default = tracing::subscriber::set_default(subscriber);
     let mut config = Config::default();
     config.settings.node.name = "here".into();
-    config.settings.node.arbiters = 1;
+    (config.settings.node.arbiters, config.settings.node.control_thread) = (1, false);
     config.settings.node.watchdog_ms = 0;
     let node = async {
         let roster = Roster::new().host::<KitchenActor>().host::<PantryActor>();

@@ -18,7 +18,9 @@ pub struct NodeConfig {
     pub ready_in_outage: bool,
     /// Threads that run actors; 0: one a core.
     pub arbiters: usize,
-    /// A handler that blocks its thread for this long is named in the log.
+    /// Whether the runtime's own tasks have a thread beside them.
+    pub control_thread: bool,
+    /// A handler that blocks its thread for this long is named in the log, and its thread avoided.
     pub watchdog_ms: u64,
     /// Long computations at a time (`cx.blocking`); 0: one a core.
     pub blocking_threads: usize,
@@ -32,6 +34,7 @@ impl Default for NodeConfig {
             admin_listen: String::new(),
             ready_in_outage: false,
             arbiters: 0,
+            control_thread: true,
             watchdog_ms: 1_000,
             blocking_threads: 0,
         }

@@ -66,7 +66,7 @@ impl Apply<Ring> for AlarmActor {
 async fn live(env: &Env, directory: &Arc<Directory>, time: Duration) -> Vec<String> {
     let mut config = Config::default();
     let settings = &mut config.settings;
-    (settings.node.arbiters, settings.node.watchdog_ms) = (1, 0);
+    (settings.node.arbiters, settings.node.watchdog_ms, settings.node.control_thread) = (1, 0, false);
     settings.node.data_dir = directory.path().to_path_buf();
     let local = LocalSet::new();
     let (ids, held) = local

@@ -121,8 +121,9 @@ async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothi
         tx.commit().await.unwrap();
 
         let id = MessageId::planned("m", 1).unwrap();
-        let (parked, copy, repeated) = Default::default();
-        let delivery = Delivery { id, partition: 7, epoch: 1, offset: 1, parked, lane: lane.clone(), copy, repeated };
+        let (parked, patience, copy, repeated) = Default::default();
+        let (lane_of, partition, epoch, offset) = (lane.clone(), 7, 1, 1);
+        let delivery = Delivery { id, partition, epoch, offset, parked, lane: lane_of, patience, copy, repeated };
         let tx = begin(&database).await.enclosing(enclosure(&outbox, Some(delivery)));
         write(&tx, "never").await.unwrap();
         tx.send(note("a", "later")).await.unwrap();

@@ -183,7 +183,7 @@ impl Stage {
     async fn within(env: Env, directory: Arc<Directory>, hosts: &[&str], change: impl FnOnce(&mut Settings)) -> Self {
         let mut config = Config::default();
         let settings = &mut config.settings;
-        (settings.node.arbiters, settings.node.watchdog_ms) = (1, 0);
+        (settings.node.arbiters, settings.node.watchdog_ms, settings.node.control_thread) = (1, 0, false);
         settings.node.data_dir = directory.path().to_path_buf();
         (settings.durable.attempts, settings.durable.backoff_first_ms, settings.durable.backoff_most_ms) = (3, 1, 10);
         settings.durable.partitions = 2;

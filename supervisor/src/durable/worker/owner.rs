@@ -236,6 +236,7 @@ impl Owner {
             offset,
             parked,
             lane: self.base.as_ref().map_or_else(|| "".into(), |base| base.lane.clone()),
+            patience: Duration::from_millis(self.config.lease_ms),
             copy,
             repeated: AtomicBool::default(),
         })

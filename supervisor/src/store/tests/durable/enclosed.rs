@@ -178,7 +178,8 @@ pub async fn applying_copy(
     let env = crate::Env::system();
     let (trace, lane) = (TraceContext::root(&env), format!("p/{partition}").into());
     let (id, parked, copy, repeated) = (id(number), None, copy.map(Arc::new), AtomicBool::default());
-    let delivery = Arc::new(Delivery { id, partition, epoch, offset, parked, lane, copy, repeated });
+    let patience = std::time::Duration::MAX;
+    let delivery = Arc::new(Delivery { id, partition, epoch, offset, parked, lane, patience, copy, repeated });
     let letterhead = Letterhead { trace, principal: None, metadata: None, most_bytes: 1_000 };
     let (tx, _) = begin(database).await;
     (tx.enclosing(Enclosure::new(Some(delivery.clone()), None, letterhead, Vec::new(), env)), delivery)
