@@ -207,12 +207,14 @@ async fn bridges(nodes: &[Planned], page: &mut Page) {
             page.entry("embedded");
         } else {
             let limit = Duration::from_millis(node.config.settings.wire.response_timeout_ms);
-            match tokio::time::timeout(limit * 2, check_bridge(url, limit)).await {
+            // Sentinels are asked one after the other.
+            let patience = limit * 2 * (1 + url.matches(',').count() as u32);
+            match tokio::time::timeout(patience, check_bridge(url, limit)).await {
                 Ok(Ok(line)) => page.entry(&line),
                 Ok(Err(error)) => bridge_problem(page, &error),
                 Err(_) => {
                     let url = essaim_supervisor::config::without_password(url);
-                    let reason = format!("nothing within {} ms", limit.as_millis() * 2);
+                    let reason = format!("nothing within {} ms", patience.as_millis());
                     bridge_problem(page, &ClaimError::Unreachable { url, reason });
                 }
             }
