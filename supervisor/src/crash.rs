@@ -1,7 +1,7 @@
-//! Points at which a test has the process die, as a crash would, or the task that passes them panic.
+//! Points at which a test has the process die, as a crash would, the task that passes them panic, or its thread stand still.
 //!
-//! The environment variables `ESSAIM_CRASH_AT=POINT` and `ESSAIM_PANIC_AT=POINT`, or `POINT@N`, name the point and, if it is
-//! not the first, the time it is passed. Each task of the runtime passes the point `task.NAME` whenever it goes on. Release
+//! The environment variables `ESSAIM_CRASH_AT=POINT`, `ESSAIM_PANIC_AT=POINT` and `ESSAIM_BLOCK_AT=POINT`, or `POINT@N`, name the
+//! point and, if it is not the first, the time it is passed. Each task of the runtime passes the point `task.NAME` whenever it goes on. Release
 //! builds have no such points.
 
 /// Passes a point.
@@ -14,6 +14,17 @@ pub(crate) fn point(name: &str) {
     if plans::PANICS.is_at(name) {
         panic!("at {name}, as ESSAIM_PANIC_AT says");
     }
+    if plans::BLOCKS.is_at(name) {
+        block(name);
+    }
+}
+
+/// Keeps the thread for longer than any lease that tests wait for.
+#[cfg(debug_assertions)]
+#[allow(clippy::disallowed_methods)] // That is what is to be tried.
+fn block(name: &str) {
+    eprintln!("blocking at {name}, as ESSAIM_BLOCK_AT says");
+    std::thread::sleep(std::time::Duration::from_secs(4));
 }
 
 /// A task of the runtime goes on.
@@ -31,6 +42,7 @@ mod plans {
 
     pub static DIES: Plan = Plan::of("ESSAIM_CRASH_AT");
     pub static PANICS: Plan = Plan::of("ESSAIM_PANIC_AT");
+    pub static BLOCKS: Plan = Plan::of("ESSAIM_BLOCK_AT");
 
     /// What a variable of the environment plans.
     pub struct Plan {

@@ -10,11 +10,13 @@
 //! - [`rounds`]: one fault after the other, in one process and in several.
 //! - [`crashes`]: a process that dies at each step between a transaction and its acknowledgement.
 //! - [`panics`]: a task of the runtime that panics.
+//! - [`blocks`]: a handler that blocks its thread in the midst of its transaction.
 //! - [`clocks`]: a wall clock that jumps.
 //! - [`servers`]: a Redis that others write into, that forgets, that is full, or that is demoted behind its name.
 //! - [`shoppers`]: the customers, and what they were told; [`leavers`]: those who go away for good.
 //! - [`check`]: what must be so when all is up again.
 
+mod blocks;
 mod check;
 mod clocks;
 mod crashes;

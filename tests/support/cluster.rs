@@ -309,6 +309,11 @@ impl ClusterNode {
         self.planned = Some(("ESSAIM_PANIC_AT", point.into()));
     }
 
+    /// Has a handler of its next process block its thread at that point, once: `apply.before-commit@3`.
+    pub fn block_at(&mut self, point: &str) {
+        self.planned = Some(("ESSAIM_BLOCK_AT", point.into()));
+    }
+
     /// Starts it (again), with the same name, ports and data; does not wait.
     pub fn start(&mut self) {
         let mut command = match &self.namespace {
