@@ -260,9 +260,18 @@ impl Lanes {
     async fn connect(&self, patience: Instant) -> Result<Connection, DbErr> {
         let _hold = ClockHold::of(&self.env);
         match timeout_at(patience, self.connector.connect()).await {
-            Ok(connected) => connected.map_err(|error| self.fails(self.connector.explain(&error))),
+            Ok(connected) => connected.map_err(|error| match self.is_short(&error, 1) {
+                true => connection_error(self.connector.explain(&error)),
+                false => self.fails(self.connector.explain(&error)),
+            }),
             Err(_) => Err(self.fails(self.connector.silent())),
         }
+    }
+
+    /// Whether a server has no further connection for these lanes, which have some, beside those that so many ask for: there is less
+    /// room than was configured, and no outage.
+    pub fn is_short(&self, error: &Error, asking: usize) -> bool {
+        outage::is_short_of_connections(error) && (self.in_use() > asking || !lock(&self.free).is_empty())
     }
 
     /// The error of whoever needs the database while it does not work.

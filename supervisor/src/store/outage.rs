@@ -31,6 +31,12 @@ pub(crate) fn is_outage(error: &Error) -> bool {
     }
 }
 
+/// Whether PostgreSQL has no further connection.
+pub(crate) fn is_short_of_connections(error: &Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| error.code() == "53300")
+}
+
 /// Whether SQLite refuses to write.
 pub(crate) fn is_read_only(error: &Error) -> bool {
     error.as_database_error().and_then(sqlite_code) == Some(SQLITE_READ_ONLY)

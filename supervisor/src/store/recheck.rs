@@ -50,8 +50,9 @@ impl Inner {
         let (connector, limit) = (self.writes.connector(), self.writes.limits.acquire);
         let _hold = ClockHold::of(&self.writes.env);
         match timeout(limit, write_and_empty(&connector.looking(limit))).await {
-            Ok(written) => written.map_err(|error| connector.explain(&error)),
             Err(_) => Err(connector.silent()),
+            Ok(Err(error)) if !self.writes.is_short(&error, 0) => Err(connector.explain(&error)),
+            Ok(_) => Ok(()),
         }
     }
 }

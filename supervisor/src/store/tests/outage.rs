@@ -102,3 +102,63 @@ async fn what_a_statement_has_done_wrong_is_no_outage() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_file_that_may_not_be_written_is_an_outage() {
+    let mut bench = Bench::sqlite();
+    (bench.settings.store.recheck_first_ms, bench.settings.store.recheck_most_ms) = (2_000, 2_000);
+    let database = bench.open(&schema(1)).await;
+    let (outages, dependency) = told(&bench, &database);
+    let (tx, _) = begin(&database).await;
+    tx.execute_unprepared("PRAGMA query_only = ON").await.unwrap();
+    let error = insert(&tx, "refused").await.unwrap_err();
+    assert_eq!(failure_kind(&error), FailureKind::Unavailable);
+    let shown = outages.status();
+    assert!(shown[0].cause.contains("is read-only: make it and its directory writable"), "{shown:?}");
+    drop(tx);
+    ended(&outages, &dependency).await;
+}
+
+#[tokio::test]
+async fn a_server_without_a_connection_is_an_outage_and_one_with_fewer_than_wanted_is_none() {
+    let (Some(admin), Some(mut bench)) = (Bench::postgres(), Bench::postgres()) else { return };
+    let admin = admin.open(&schema(1)).await;
+    let role = format!("few_{}", bench.env.id().simple());
+    let run = async |sql: String| {
+        let (tx, _) = begin(&admin).await;
+        tx.execute_unprepared(&sql).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    run(format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 2")).await;
+    run(format!("DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {role}', current_database()); END $$"))
+        .await;
+    let url = &mut bench.settings.capabilities.get_mut(&bench.capability).unwrap().database;
+    let (before, after) = url.split_once("://").unwrap();
+    *url = format!("{before}://{role}@{}", after.rsplit_once('@').map_or(after, |(_, host)| host));
+    let database = bench.open(&schema(1)).await;
+    let other = bench.open(&schema(1)).await;
+    let (outages, dependency) = told(&bench, &database);
+    let (first, _) = begin(&database).await;
+    let (second, _) = begin(&database).await;
+    let Err(error) = try_begin(&database, Duration::from_secs(60)).await else { panic!("there are two") };
+    assert_eq!(error.failure().unwrap().kind, FailureKind::Unavailable);
+    assert!(!outages.has(&dependency), "it has two");
+    // Its own two go, and others have them.
+    for tx in [first, second] {
+        tx.execute_unprepared("SELECT pg_terminate_backend(pg_backend_pid())").await.unwrap_err();
+        drop(tx);
+    }
+    let mut others = Vec::new();
+    while others.len() < 2 {
+        // The server takes a moment to end a session.
+        others.extend(try_begin(&other, Duration::from_secs(60)).await);
+    }
+    let Err(error) = try_begin(&database, Duration::from_secs(60)).await else { panic!("others have them") };
+    assert_eq!(error.failure().unwrap().kind, FailureKind::Unavailable);
+    let shown = outages.status();
+    assert!(shown[0].cause.contains("has no connection left"), "{shown:?}");
+    drop(others);
+    drop(other);
+    ended(&outages, &dependency).await;
+    begin(&database).await.0.rollback().await.unwrap();
+}
