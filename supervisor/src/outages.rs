@@ -46,6 +46,11 @@ impl Dependency {
         Self { what: "the work on the partitions", capability: Some(capability.into()), is_shared: true }
     }
 
+    /// The log's connection for what is waited for until replicas have it.
+    pub fn appends() -> Self {
+        Self { what: "storing in the log", capability: None, is_shared: true }
+    }
+
     /// The replicas of the log's server that have to have what is stored.
     pub fn replicas() -> Self {
         Self { what: "the replication of the log", capability: None, is_shared: true }

@@ -27,6 +27,9 @@ const ELSEWHERE: &[&str] = &["READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED"
 /// With these a server says that it is one of a Redis Cluster.
 const CLUSTER_MODE: &[&str] = &["MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT"];
 
+/// So a replica answers WAIT, with no code of its own.
+const NO_WAIT: &str = "WAIT cannot be used with replica";
+
 impl Failed {
     pub fn of(error: &RedisError) -> Self {
         match (error.kind(), error.code()) {
@@ -46,6 +49,9 @@ impl Failed {
 
     /// Before Redis 7 an error from within a script is an `ERR` that ends with the error.
     fn refused(code: &str, detail: &str) -> Self {
+        if code == "ERR" && detail.starts_with(NO_WAIT) {
+            return Self::Refused { code: "READONLY".into(), said: format!("READONLY {detail}") };
+        }
         let within = within_script(detail);
         let is_code = |word: &str| word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase());
         match within.and_then(|error| error.split_whitespace().next()).filter(|word| code == "ERR" && is_code(word)) {
@@ -161,6 +167,14 @@ mod tests {
             assert!(Failed::within(said).words().contains("is a replica"), "{said}");
         }
         assert!(!Failed::within("OOM command not allowed.").is_elsewhere());
+    }
+
+    #[test]
+    fn a_replica_that_is_asked_to_wait_for_its_replicas_is_not_the_primary() {
+        let said = "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+                    configured to be writable (which is not the default) writes to replicas are just local.";
+        let failed = Failed::refused("ERR", said);
+        assert!(failed.is_elsewhere() && failed.words().contains("it is a replica"), "{failed:?}");
     }
 
     #[test]

@@ -53,6 +53,7 @@ use crate::bridge::log::{
     PartitionCount, Reading, Registry, Retired, Subscription, Tending,
 };
 use crate::config::{Durability, Settings};
+use crate::outages::Dependency;
 use crate::task::{TaskName, Tasks};
 
 /// The log on a Redis server.
@@ -86,13 +87,16 @@ impl RedisLog {
         let (keys, grace) = (Keys::new(&settings.bridge.namespace), Duration::from_millis(settings.members.silent_ms));
         let readers = Readers::new(endpoint.clone(), settings, env.clone());
         let outages = tasks.outages();
-        let link =
-            || Link::connect(endpoint.clone(), settings, cluster.clone(), (keys.registry(), grace), outages, &env);
-        let (durability, known, commands) = (settings.store.durability, Known::default(), link().await?);
+        let link = |dependency| {
+            let (endpoint, cluster, registry) = (endpoint.clone(), cluster.clone(), keys.registry());
+            Link::connect(endpoint, settings, cluster, (registry, grace), (dependency, outages), &env)
+        };
+        let (durability, known) = (settings.store.durability, Known::default());
+        let commands = link(Dependency::log(true)).await?;
         tasks.restarted_anywhere(TaskName::of_node("log"), commands.keeper());
         let mut replicas = None;
         if durability == Durability::Replicated {
-            let appends = link().await?;
+            let appends = link(Dependency::appends()).await?;
             tasks.restarted_anywhere(TaskName::of_node("log-appends"), appends.keeper());
             replicas = Some(Replicas::new(appends, settings, outages.clone()));
         }

@@ -44,10 +44,10 @@ impl Link {
         settings: &Settings,
         cluster: Arc<Cluster>,
         (registry, grace): (String, Duration),
-        outages: &Outages,
+        (dependency, outages): (Dependency, &Outages),
         env: &Env,
     ) -> Result<Self, ClaimError> {
-        let keeper = Keeper::new(endpoint, settings, Dependency::log(true), outages, env);
+        let keeper = Keeper::new(endpoint, settings, dependency, outages, env);
         let link = Self { shared: Arc::new(Shared { keeper, cluster, registry, env: env.clone(), grace }) };
         link.shared.keeper.begin(&link.shared).await?;
         Ok(link)
