@@ -93,6 +93,14 @@ impl Arbiters {
         self.beats[arbiter].clone()
     }
 
+    /// The arbiter for what any of them can do, one after the other, and none that is blocked while another is not; `None` where
+    /// this thread is one of them.
+    pub fn in_turn(&self, turn: usize) -> Option<usize> {
+        let mut all = (0..self.count()).map(|n| (turn + n) % self.count());
+        let first = all.clone().next().filter(|_| self.control)?;
+        Some(all.find(|index| self.beats[*index].blocked().is_zero()).unwrap_or(first))
+    }
+
     /// Begins something on an arbiter; on one that is the node's own thread from there alone.
     #[allow(clippy::disallowed_methods)] // What is begun there is a task or an instance, and watched as such.
     pub fn run(&self, arbiter: usize, begin: impl FnOnce() + Send + 'static) {

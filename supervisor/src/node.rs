@@ -134,7 +134,7 @@ impl Node {
         let exclusive = bus.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
         let address = || settings.node.admin_listen.clone();
         let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
-        let cluster = connect(&bus, exclusive, &fatal_tx).await?;
+        let cluster = connect(&bus, &arbiters, exclusive, &fatal_tx).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind, Kind::Durable(..))));
         open_log(&bus, cluster, keeps).await?;
@@ -235,6 +235,7 @@ impl Node {
 /// Connects the node to the bridge that the configuration names; the cluster that it joins there.
 async fn connect(
     bus: &Arc<Bus>,
+    arbiters: &Arc<Arbiters>,
     exclusive: Vec<String>,
     fatal: &watch::Sender<Option<Fatal>>,
 ) -> Result<Option<Arc<Cluster>>, NodeError> {
@@ -249,7 +250,7 @@ async fn connect(
     } else {
         return Ok(None);
     };
-    let remote = Remote::start(wire, me, events, bus, fatal.clone());
+    let remote = Remote::start(wire, me, events, bus, arbiters, fatal.clone());
     bus.connect(remote.clone());
     match remote.join().await {
         Some(cycle) => {

@@ -1,22 +1,17 @@
 //! What comes over the wire.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
-use essaim_contract::{AskError, NotDelivered, Unknown};
-use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
-use serde_bytes::ByteBuf;
+use essaim_contract::NotDelivered;
+use tokio::sync::mpsc;
 
+use super::answering::{self, Asked, Late};
 use super::frame::{self, Ask, Beat, Cast, Header, Message, NodeState};
-use super::lane::Lane;
 use super::members::Change;
-use super::pending::RawAnswer;
 use super::senders::Senders;
 use super::{Remote, pulse};
 use crate::bridge::{WireEvent, WireEvents};
@@ -32,19 +27,30 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const LEASES_REMEMBERED: u32 = 20;
 
 /// Reads until the node ends.
-pub(super) async fn read(remote: Arc<Remote>, mut events: WireEvents) {
+pub(super) async fn read(remote: Arc<Remote>, mut events: WireEvents, mut late: mpsc::UnboundedReceiver<Late>) {
     let mut reader = Reader {
         senders: Senders::new(remote.settings.wire.duplicate_ids),
         named: BTreeSet::new(),
         cleaned: remote.env.now(),
-        asked: false,
+        asked: Vec::new(),
         remote,
     };
-    while let Some(event) = events.recv().await {
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => event,
+            Some(late) = late.recv() => {
+                answering::send_late(&reader.remote, late);
+                continue;
+            }
+        };
+        let Some(event) = event else { return };
         match event {
             WireEvent::Frame(bytes) => {
                 reader.guarded(&bytes);
-                if std::mem::take(&mut reader.asked) {
+                let asked = std::mem::take(&mut reader.asked);
+                if !asked.is_empty() {
+                    answering::hand_over(&reader.remote, asked);
                     // What was answered leaves while the next frame is read.
                     tokio::task::yield_now().await;
                 }
@@ -64,26 +70,8 @@ struct Reader {
     senders: Senders,
     named: BTreeSet<String>,
     cleaned: tokio::time::Instant,
-    /// Whether the frame at hand held asks.
-    asked: bool,
-}
-
-/// An ask from elsewhere that is being answered; counted until this is dropped.
-struct Answering(Arc<Remote>);
-
-impl Answering {
-    fn begin(remote: &Arc<Remote>) -> Self {
-        remote.answering.fetch_add(1, Ordering::AcqRel);
-        Self(remote.clone())
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        if self.0.answering.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.progress.notify_waiters();
-        }
-    }
+    /// The asks of the frame at hand.
+    asked: Vec<Asked>,
 }
 
 impl Reader {
@@ -129,7 +117,7 @@ impl Reader {
     fn message(&mut self, header: &Header<'_>, message: Message<'_>) {
         let remote = &self.remote;
         match message {
-            Message::Ask(ask) => self.asked(header, ask),
+            Message::Ask(ask) => self.ask(header, ask),
             Message::Reply { id, body } => remote.pending.answer(id, header.from, Ok(body.to_vec())),
             Message::Error { id, error } => remote.pending.answer(id, header.from, Err(error)),
             Message::Cast(cast) => self.heard(&cast),
@@ -150,8 +138,7 @@ impl Reader {
         }
     }
 
-    fn asked(&mut self, header: &Header<'_>, ask: Ask<'_>) {
-        self.asked = true;
+    fn ask(&mut self, header: &Header<'_>, ask: Ask<'_>) {
         let remote = &self.remote;
         let now = remote.env.now();
         let now_us = remote.clock_us(now);
@@ -167,9 +154,8 @@ impl Reader {
             let node = remote.me.node.clone();
             let why =
                 if remote.is_draining() { NotDelivered::Draining { node } } else { NotDelivered::Unreachable { node } };
-            return answer(remote, &lane, ask.id, Err(AskError::NotDelivered(why)));
+            return answering::refuse(remote, &lane, ask.id, why);
         }
-        let Some(bus) = remote.bus.upgrade() else { return };
         let call = Call {
             deadline: now + left.saturating_sub(margin),
             trace: ask.trace.parse().unwrap_or_else(|_| TraceContext::root(&remote.env)),
@@ -177,30 +163,7 @@ impl Reader {
             principal: ask.principal.map(Arc::new),
             metadata: (!ask.meta.is_empty()).then(|| Arc::new(ask.meta)),
         };
-        let begun = catch_unwind(AssertUnwindSafe(|| bus.answer(ask.name, ask.body, call)));
-        match begun {
-            Err(panic) => answer(remote, &lane, ask.id, Err(panicked(&*panic))),
-            Ok(Err(why)) => answer(remote, &lane, ask.id, Err(AskError::NotDelivered(why))),
-            Ok(Ok(answering)) => self.answer(lane, ask.id, answering),
-        }
-    }
-
-    /// Answers at once if the handler has nothing to wait for, and else when it has ended.
-    fn answer(&self, lane: Arc<Lane>, id: u64, answering: LocalBoxFuture<'static, RawAnswer>) {
-        let counted = Answering::begin(&self.remote);
-        let mut answering = AssertUnwindSafe(answering).catch_unwind();
-        // What is woken before the task has looked for itself is found by its first look.
-        let first = answering.poll_unpin(&mut TaskContext::from_waker(Waker::noop()));
-        if let Poll::Ready(reply) = first {
-            return answer(&self.remote, &lane, id, reply.unwrap_or_else(|panic| Err(panicked(&*panic))));
-        }
-        // Bounded by the windows that the node grants; its panics are caught, and it is the handler's work.
-        #[allow(clippy::disallowed_methods)]
-        tokio::task::spawn_local(async move {
-            let reply = answering.await.unwrap_or_else(|panic| Err(panicked(&*panic)));
-            let lane = counted.0.lane_back(Some(lane.clone()), &lane.node, &lane.inbox);
-            answer(&counted.0, &lane, id, reply);
-        });
+        self.asked.push(Asked::new(remote, lane, (ask.id, ask.name, ask.body), call));
     }
 
     fn heard(&self, cast: &Cast<'_>) {
@@ -249,7 +212,7 @@ impl Reader {
             }
         }
         if draining {
-            remote.lane(header.from, header.inbox, window).send(encoded(&Message::Seen));
+            remote.lane(header.from, header.inbox, window).send(answering::encoded(&Message::Seen));
         }
         if hello {
             // Who was refused must learn why, too: from what the others say of themselves.
@@ -284,32 +247,4 @@ impl Reader {
             self.senders.forget_older_than(age, now);
         }
     }
-}
-
-fn encoded(message: &Message<'_>) -> Vec<u8> {
-    frame::encode_message(message)
-        .inspect_err(|error| tracing::error!(%error, "a message cannot be encoded"))
-        .unwrap_or_default()
-}
-
-/// What an asker is told whose message, or whose answer, panicked in its own code.
-fn panicked(panic: &(dyn Any + Send)) -> AskError<ByteBuf> {
-    let detail = format!("it panicked while it was read or written: {}", panic_text(panic));
-    AskError::Unknown(Unknown::UndecodableAnswer { detail })
-}
-
-/// Sends an answer, or says why it cannot be sent.
-fn answer(remote: &Remote, lane: &Lane, id: u64, answer: RawAnswer) {
-    let limit = remote.settings.wire.max_message_bytes;
-    let answer = match answer {
-        Ok(body) if body.len() as u64 > limit => {
-            let detail = format!("{} bytes are more than wire.max_message_bytes ({limit})", body.len());
-            Err(AskError::Unknown(Unknown::UndecodableAnswer { detail }))
-        }
-        other => other,
-    };
-    lane.send(match &answer {
-        Ok(body) => encoded(&Message::Reply { id, body: serde_bytes::Bytes::new(body) }),
-        Err(error) => encoded(&Message::Error { id, error: error.clone() }),
-    });
 }

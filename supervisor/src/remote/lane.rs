@@ -103,25 +103,30 @@ impl Lane {
 
     /// Puts an ask into the queue; its slot begins when the ask is handed to the wire.
     pub fn ask(&self, bytes: Vec<u8>, slot: Arc<Slot<RawAnswer>>) -> Result<(), LaneFull> {
-        self.push(Item { bytes, ask: Some(slot) }, true)
-    }
-
-    /// Puts anything else into the queue. It is bounded by what the other end asked for, so it is never refused.
-    pub fn send(&self, bytes: Vec<u8>) {
-        let _ = self.push(Item { bytes, ask: None }, false);
-    }
-
-    fn push(&self, item: Item, bounded: bool) -> Result<(), LaneFull> {
-        let mut state = self.lock();
-        let bytes = item.bytes.len() as u64;
-        if bounded && state.waiting_bytes + bytes > self.limits.queue_bytes {
+        let state = self.lock();
+        if state.waiting_bytes + bytes.len() as u64 > self.limits.queue_bytes {
             return Err(LaneFull { bound: self.limits.queue_bytes });
         }
-        state.waiting_bytes += bytes;
+        self.push(state, Item { bytes, ask: Some(slot) });
+        Ok(())
+    }
+
+    /// Puts anything else into the queue. It is bounded by what the other end asked for, so it is refused only by a lane that was
+    /// closed; whether it was taken.
+    pub fn send(&self, bytes: Vec<u8>) -> bool {
+        let state = self.lock();
+        let is_open = !state.closed;
+        if is_open {
+            self.push(state, Item { bytes, ask: None });
+        }
+        is_open
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State>, item: Item) {
+        state.waiting_bytes += item.bytes.len() as u64;
         state.waiting.push_back(item);
         drop(state);
         self.wake.notify_one();
-        Ok(())
     }
 
     /// Messages that wait.
@@ -323,7 +328,7 @@ mod tests {
     #[test]
     fn everything_that_waits_goes_into_one_frame_up_to_its_size() {
         let lane = lane(100_000);
-        (0..15).for_each(|_| lane.send(vec![0; 100]));
+        assert!((0..15).all(|_| lane.send(vec![0; 100])));
         assert_eq!(frame_of(lane.next()), 10);
         lane.published(1_000);
         assert_eq!(frame_of(lane.next()), 5);

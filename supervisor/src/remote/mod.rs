@@ -3,11 +3,12 @@
 //! # Layout
 //!
 //! - `frame`: the form of what is sent; `lane`: the way to one inbox; `pending`: asks that wait for their answers.
-//! - `incoming`: what comes, and `senders`: what is remembered of those who send it.
+//! - `incoming`: what comes, `answering`: the asks among it, and `senders`: what is remembered of those who send it.
 //! - `members`, `ask_graph`, `route`: who is there, who cannot be among them, who gets an ask; `attempts`, `budget`: which asks may be repeated, how many.
 //! - `casts`: what all are told.
 //! - `pulse`: heartbeats, leases and pings; `leave`: the drain.
 
+mod answering;
 mod ask_graph;
 mod attempts;
 mod budget;
@@ -24,7 +25,7 @@ mod senders;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
+use self::answering::Late;
 use self::attempts::{doubtful, repeatable};
 use self::budget::RetryBudget;
 use self::frame::{Message, NodeState};
@@ -44,6 +46,7 @@ use self::pending::Pending;
 pub(crate) use self::pending::RawAnswer;
 use self::route::Wanted;
 use crate::Env;
+use crate::arbiters::Arbiters;
 use crate::backoff::Backoff;
 use crate::bridge::{Identity, Wire, WireEvents};
 use crate::bus::Bus;
@@ -92,6 +95,12 @@ pub(crate) struct Remote {
     /// Frames that could not be read.
     unreadable: AtomicU64,
     casts: mpsc::Sender<Bytes>,
+    /// Where asks from elsewhere are answered, if not on this thread.
+    arbiters: Weak<Arbiters>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
+    /// Answers for which their lanes were closed. Bounded by the windows that the node grants.
+    late: mpsc::UnboundedSender<Late>,
 }
 
 impl Remote {
@@ -101,10 +110,13 @@ impl Remote {
         me: Identity,
         events: WireEvents,
         bus: &Arc<Bus>,
+        arbiters: &Arc<Arbiters>,
         ended: watch::Sender<Option<Fatal>>,
     ) -> Arc<Self> {
         let (env, settings) = (bus.env.clone(), bus.settings.clone());
         let (casts, waiting_casts) = mpsc::channel(casts::WAITING);
+        // Bounded by the windows that the node grants.
+        let (late, were_late) = mpsc::unbounded_channel();
         let asks_of = |host: &Arc<Host>| host.asks().iter().map(|a| a.to_string()).collect();
         let own = Own {
             name: me.node.clone(),
@@ -133,10 +145,13 @@ impl Remote {
             tasks: bus.tasks.clone(),
             unreadable: AtomicU64::new(0),
             casts,
+            arbiters: Arc::downgrade(arbiters),
+            turn: AtomicUsize::new(0),
+            late,
         });
         casts::start(&remote, waiting_casts);
         // What it knows of other nodes, such as the asks that it has seen, nobody could tell it again.
-        bus.tasks.vital(TaskName::of_node("inbox"), incoming::read(remote.clone(), events).map(Ok));
+        bus.tasks.vital(TaskName::of_node("inbox"), incoming::read(remote.clone(), events, were_late).map(Ok));
         let beating = remote.clone();
         bus.tasks.restarted(TaskName::of_node("heartbeat"), move || pulse::beat(beating.clone()));
         let pinging = remote.clone();
