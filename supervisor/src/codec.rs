@@ -15,6 +15,28 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
     Ok(bytes)
 }
 
+/// A value in a message is nested so deeply at most, as in JSON by serde's rule: whatever comes is read on the stack of a thread
+/// that may be a small one.
+pub(crate) const MOST_DEPTH: usize = 128;
+
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    rmp_serde::from_slice(bytes)
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    reader.set_max_depth(MOST_DEPTH);
+    T::deserialize(&mut reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused() {
+        let lists = |depth: usize| [vec![0x91; depth], vec![0xc0]].concat();
+        assert!(decode::<IgnoredAny>(&lists(MOST_DEPTH - 1)).is_ok());
+        for depth in [MOST_DEPTH + 1, 1_000, 1_000_000] {
+            assert!(decode::<IgnoredAny>(&lists(depth)).is_err(), "{depth}");
+        }
+    }
 }

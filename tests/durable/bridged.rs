@@ -57,3 +57,30 @@ fn over_a_redis_that_was_restarted_empty_all_ledgers_balance_also_of_capabilitie
         balances(&stage);
     }
 }
+
+#[test]
+fn over_a_redis_that_forgets_while_it_runs_the_ledger_of_a_capability_without_a_database_balances() {
+    let probe = Probe::default();
+    let stage = Stage::over_redis(&probe);
+    sell(&stage, &probe, "bread");
+    balances(&stage);
+    // Of two partitions one is like the other.
+    let mut keys: Vec<String> =
+        stage.redis().keys("essaim:log:bell:").into_iter().filter(|k| !k.contains(":1")).collect();
+    keys.extend(["essaim:log:registry", "essaim:log:identity", "*"].map(String::from));
+    println!("{keys:?}");
+    for key in keys {
+        println!("without {key}");
+        let () = match key.as_str() {
+            "*" => stage.redis().command("FLUSHALL"),
+            key => drop(stage.redis().command::<u64>(&format!("DEL {key}"))),
+        };
+        let what = format!("jam {key}");
+        for number in 0..6 {
+            stage.send_at_last(Sell { to: format!("customer {number}"), what: format!("{what} {number}") });
+        }
+        let all = || probe.applied().iter().filter(|applied| applied.contains(&format!("shop: {what}"))).count() == 6;
+        eventually("all to be sold", || all().then_some(()));
+        balances(&stage);
+    }
+}

@@ -180,6 +180,7 @@ pub(crate) fn decode<'a>(
     mut each: impl FnMut(&Header<'a>, Message<'a>),
 ) -> Result<Header<'a>, DecodeError> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(frame);
+    reader.set_max_depth(codec::MOST_DEPTH);
     // Deeper nesting than any message has is an attack on the stack.
     reader.set_max_depth(64);
     let header = Header::deserialize(&mut reader)?;
