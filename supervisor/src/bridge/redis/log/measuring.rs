@@ -3,7 +3,7 @@
 use redis::Value;
 
 use super::scripts::{MEASURE, call};
-use super::{RedisLog, parse, registering};
+use super::{RedisLog, parse, registering, telling};
 use crate::bridge::log::{LogError, Partition, PartitionCount, Tally};
 
 /// Entries of the first page that is measured.
@@ -14,6 +14,8 @@ const MOST_OF_A_PAGE: u64 = 1_024;
 const BYTES_OF_A_PAGE: u64 = 1 << 20;
 
 pub async fn counts(log: &RedisLog, capability: &str) -> Result<Vec<PartitionCount>, LogError> {
+    // What the server has forgotten since the last heartbeat would be taken for what there is.
+    telling::check(log).await?;
     let partitions = registering::partitions(log, capability).await?;
     let mut counts = Vec::new();
     for number in 0..partitions {

@@ -169,6 +169,16 @@ async fn each_key_that_is_gone_is_there_again_at_its_next_use() {
 }
 
 #[tokio::test]
+async fn what_is_counted_is_not_what_a_server_has_forgotten_although_no_heartbeat_came_since() {
+    let Some(shops) = Shops::open().await else { return };
+    let before = shops.kept().await.counts;
+    for key in ["shop:0:counts", "stock:0:counts", "registry"] {
+        shops.forget(key).await;
+        assert_eq!(shops.kept().await.counts, before, "{key} was forgotten");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_was_flushed_is_told_all_and_all_goes_on() {
     let Some(shops) = Shops::open().await else { return };
     let before = shops.kept().await;
