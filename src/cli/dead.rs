@@ -139,16 +139,10 @@ pub fn run(roster: &Roster, global: &Global, command: &DeadCommand) -> Result<()
 }
 
 /// A page of the letters that are meant.
-fn page(
-    operator: &Operator,
-    which: &Which,
-    after: Option<Place>,
-    until_ms: Option<u64>,
-    most: u32,
-) -> Result<DeadPage, Fatal> {
+fn page(operator: &Operator, which: &Which, after: Option<Place>, most: u32) -> Result<DeadPage, Fatal> {
     let Which { capability, reason, name } = which;
     let (capability, reason, name) = (capability.clone(), reason.clone(), name.clone());
-    operator.ask(&ListDead { capability, reason, name, until_ms, after, most })
+    operator.ask(&ListDead { capability, reason, name, until_ms: None, after, most })
 }
 
 /// Whether nothing was found since there is nothing, and not since nobody knows a capability of that name.
@@ -161,7 +155,7 @@ fn list(operator: &Operator, arguments: &ListArgs) -> Result<(), Fatal> {
     let mut all = DeadPage::default();
     loop {
         let left = arguments.most.saturating_sub(all.letters.len() as u32);
-        let found = page(operator, &arguments.which, all.next.take(), None, left.min(MOST_LETTERS))?;
+        let found = page(operator, &arguments.which, all.next.take(), left.min(MOST_LETTERS))?;
         all.letters.extend(found.letters);
         // Who keeps nothing behind the place of a page is not asked again.
         all.away.extend(found.away);
@@ -215,52 +209,50 @@ fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
         return Ok(());
     }
     let mut told = Told::default();
-    for (n, ids) in all.chunks(at_a_time(arguments.rate) as usize).enumerate() {
-        if n > 0 {
-            wait(arguments.rate);
-        }
-        told.note(&operator.ask(&ReplayDead { ids: ids.to_vec(), capability: capability.clone() })?);
-    }
+    replay_each(operator, &all, capability, arguments.rate, &mut told)?;
     told.end("replayed", &all)
 }
 
 fn replay_all(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
-    let (which, rate) = (&arguments.which, arguments.rate);
-    let (mut told, mut after) = (Told::default(), None);
-    // What dies while this goes on is not replayed, or not again; what died by a clock that was ahead is.
-    let (mut count, mut newest) = (0, 0);
+    let which = &arguments.which;
+    let (mut told, mut ids, mut after) = (Told::default(), Vec::new(), None);
+    // What dies from here on is not replayed, or not again.
     loop {
-        let found = page(operator, which, after, None, MOST_LETTERS)?;
+        let found = page(operator, which, after, MOST_LETTERS)?;
         told.hear(&found.away);
-        count += found.letters.len();
-        newest = found.letters.iter().map(|letter| letter.dead_at_ms).fold(newest, u64::max);
+        ids.extend(found.letters.into_iter().map(|letter| letter.id));
         after = found.next;
         if after.is_none() {
             break;
         }
     }
-    if count == 0 {
+    let all = each_once(&ids);
+    if all.is_empty() {
         is_known(operator, which)?;
     }
-    let (until_ms, capability) = (Some(newest), which.capability.clone());
-    let of = capability.as_deref().unwrap_or_default();
-    if count > 0 && !confirm(&format!("Replay {} of `{of}`?", letters(count)), arguments.yes)? {
+    let of = which.capability.as_deref().unwrap_or_default();
+    if !all.is_empty() && !confirm(&format!("Replay {} of `{of}`?", letters(all.len())), arguments.yes)? {
         return Ok(());
     }
-    loop {
-        let found = page(operator, which, after, until_ms, at_a_time(rate))?;
-        told.hear(&found.away);
-        let ids = found.letters.iter().map(|letter| &letter.id).filter(|id| !told.knows(id)).cloned();
-        let ids: Vec<String> = ids.collect();
-        if !ids.is_empty() {
-            told.note(&operator.ask(&ReplayDead { ids, capability: capability.clone() })?);
+    replay_each(operator, &all, &which.capability, arguments.rate, &mut told)?;
+    told.end("replayed", &[])
+}
+
+/// Replays letters with these ids, so many a second at most.
+fn replay_each(
+    operator: &Operator,
+    all: &[String],
+    capability: &Option<String>,
+    rate: u32,
+    told: &mut Told,
+) -> Result<(), Fatal> {
+    for (n, ids) in all.chunks(at_a_time(rate) as usize).enumerate() {
+        if n > 0 {
+            wait(rate);
         }
-        after = found.next;
-        if after.is_none() {
-            return told.end("replayed", &[]);
-        }
-        wait(rate);
+        told.note(&operator.ask(&ReplayDead { ids: ids.to_vec(), capability: capability.clone() })?);
     }
+    Ok(())
 }
 
 /// As many as are replayed in one request: a quarter of a second's.

@@ -34,11 +34,6 @@ impl Told {
         self.hear(&changed.away);
     }
 
-    /// Whether it has heard what became of a letter with this id.
-    pub fn knows(&self, id: &str) -> bool {
-        self.known.contains(id)
-    }
-
     /// Hears who did not answer, and says so once.
     pub fn hear(&mut self, away: &[Away]) {
         for one in away {
