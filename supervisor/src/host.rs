@@ -119,9 +119,11 @@ impl Host {
         self
     }
 
-    /// This host, which admits so many messages of one key at a time.
+    /// This host, which admits so many messages of one key at a time; 0: half of all.
     pub fn admitting_of_a_key(mut self, most: u32) -> Self {
-        self.keys = Keys::of(most);
+        if most > 0 {
+            self.keys = Keys::of(most);
+        }
         self
     }
 

@@ -110,7 +110,6 @@ impl<A: Actor> Plan for PlanOf<A> {
             (n, _) => n,
         };
         let mailbox = if runtime.mailbox == 0 { DEFAULT_MAILBOX } else { runtime.mailbox };
-        let per_key = if runtime.mailbox_per_key == 0 { mailbox.div_ceil(2) } else { runtime.mailbox_per_key };
         let supervision = Supervision::new(
             name.clone(),
             ground.config.settings.supervision.clone(),
@@ -127,7 +126,8 @@ impl<A: Actor> Plan for PlanOf<A> {
             mailbox,
         );
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
-        let host = Arc::new(host.exclusive(on_sqlite).scheduled(timetables).admitting_of_a_key(per_key));
+        let host = host.exclusive(on_sqlite).scheduled(timetables).admitting_of_a_key(runtime.mailbox_per_key);
+        let host = Arc::new(host);
         let context = Arc::new(Context {
             capability: name,
             asks: A::ASKS,

@@ -11,7 +11,7 @@ const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 /// The wall clock of processes that are started with it. Their monotonic clock is the machine's.
 pub struct Clock {
     directory: Scratch,
-    library: PathBuf,
+    preloaded: PathBuf,
 }
 
 impl Clock {
@@ -22,8 +22,8 @@ impl Clock {
     pub fn new() -> Self {
         let libraries = std::fs::read_dir("/usr/lib").expect("/usr/lib is there");
         let library = libraries.filter_map(|entry| Some(entry.ok()?.path().join(LIBRARY))).find(|path| path.exists());
-        let library = library.expect("libfaketime is installed: scripts/setup test");
-        let clock = Self { directory: Scratch::new("clock"), library };
+        let preloaded = library.expect("libfaketime is installed: scripts/setup test");
+        let clock = Self { directory: Scratch::new("clock"), preloaded };
         clock.shows(0);
         clock
     }
@@ -38,7 +38,7 @@ impl Clock {
 
     /// Has a process, and its children, read this clock.
     pub fn rule(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", self.file());
+        command.env("LD_PRELOAD", &self.preloaded).env("FAKETIME_TIMESTAMP_FILE", self.file());
         command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_RESET", "1");
     }
 

@@ -114,8 +114,7 @@ impl Durable {
     /// The database's.
     pub async fn outbox(&self, database: &Database) -> Result<Arc<Outbox>, DbErr> {
         let lane: Arc<str> = format!("n/{}", self.host).into();
-        let (sender, tasks) = (self.sender.clone(), self.tasks.clone());
-        let outbox = Outbox::new(database.clone(), sender, &self.config, self.env.clone(), tasks, lane.clone());
+        let outbox = Outbox::new(self, database.clone(), lane.clone());
         outbox.open(&lane, 0).await?;
         // What earlier lives of this node have left; those of other nodes are the keeper's.
         outbox.adopt(|lane| self.is_own_earlier_life(lane)).await?;

@@ -36,7 +36,7 @@ use self::page::Page;
 use self::unwanted::Ended;
 use super::letter::{Letter, LetterKind};
 use super::sender::Sender;
-use super::soon;
+use super::{Durable, soon};
 use crate::bridge::log::Registry;
 use crate::config::DurableConfig;
 use crate::progress::Track;
@@ -112,15 +112,10 @@ impl Drop for Lane {
 }
 
 impl Outbox {
-    pub fn new(
-        database: Database,
-        sender: Arc<Sender>,
-        config: &DurableConfig,
-        env: Env,
-        tasks: Tasks,
-        own: Arc<str>,
-    ) -> Arc<Self> {
-        let (config, lanes) = (config.clone(), Mutex::default());
+    /// The outbox of a capability's database; `own` is the lane of this node's asks and timers.
+    pub fn new(durable: &Durable, database: Database, own: Arc<str>) -> Arc<Self> {
+        let (sender, config) = (durable.sender.clone(), durable.config.clone());
+        let (env, tasks, lanes) = (durable.env.clone(), durable.tasks.clone(), Mutex::default());
         let (registry, ended, latecomers) = (Mutex::default(), Mutex::default(), Mutex::new(Arc::default()));
         Arc::new(Self { database, sender, config, env, tasks, own, lanes, registry, ended, latecomers })
     }

@@ -9,7 +9,6 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use essaim_contract::{AskError, NotDelivered, Unknown};
 use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
 use serde_bytes::ByteBuf;
 
 use super::Remote;
@@ -22,7 +21,7 @@ use crate::guard::panic_text;
 use crate::status::others;
 
 /// An ask from elsewhere that is being answered; counted until this is dropped.
-pub(super) struct Answering(Arc<Remote>);
+struct Answering(Arc<Remote>);
 
 impl Answering {
     fn begin(remote: &Arc<Remote>) -> Self {
@@ -75,10 +74,6 @@ impl Asked {
             Ok(Err(why)) => return answer(&counted.0, &lane, id, Err(AskError::NotDelivered(why))),
             Ok(Ok(answering)) => answering,
         };
-        Self::go_on(counted, lane, id, answering);
-    }
-
-    fn go_on(counted: Answering, lane: Arc<Lane>, id: u64, answering: LocalBoxFuture<'static, RawAnswer>) {
         let mut answering = AssertUnwindSafe(answering).catch_unwind();
         // What is woken before the task has looked for itself is found by its first look.
         let first = answering.poll_unpin(&mut TaskContext::from_waker(Waker::noop()));

@@ -29,14 +29,7 @@ async fn the_outbox_of_a_partition_that_is_taken_anew_goes_on_and_uses_no_number
     let t = Stage::start(&["shop"], |_| {}).await;
     let durable = t.node.bus().durable().unwrap().clone();
     let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
-    let outbox = Outbox::new(
-        database,
-        durable.sender.clone(),
-        &durable.config,
-        Env::system(),
-        durable.tasks.clone(),
-        "n/test".into(),
-    );
+    let outbox = Outbox::new(&durable, database, "n/test".into());
     t.run(async {
         outbox.open(&lane, 1).await.unwrap();
         let first = outbox.numbers(&lane, 3).unwrap();
@@ -66,14 +59,7 @@ async fn the_numbers_of_a_lane_rise_whatever_clocks_say_and_however_short_an_own
     for lane in [Arc::<str>::from("p/7"), "o/till/p/8".into()] {
         let mut last = 0;
         for epoch in epochs.into_iter().flat_map(|epoch| epoch..epoch + 3) {
-            let outbox = Outbox::new(
-                database.clone(),
-                durable.sender.clone(),
-                &durable.config,
-                Env::system(),
-                durable.tasks.clone(),
-                "n/test".into(),
-            );
+            let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
             t.run(async {
                 outbox.open(&lane, epoch).await.unwrap();
                 let first = outbox.numbers(&lane, 5_000).unwrap();
@@ -100,14 +86,7 @@ async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothi
     let t = Stage::start(&["shop"], |_| {}).await;
     let durable = t.node.bus().durable().unwrap().clone();
     let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
-    let outbox = Outbox::new(
-        database.clone(),
-        durable.sender.clone(),
-        &durable.config,
-        Env::system(),
-        durable.tasks.clone(),
-        "n/test".into(),
-    );
+    let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
     t.run(async {
         let tx = begin(&database).await;
         tables::fence::take(&tx, 7, 1).await.unwrap();

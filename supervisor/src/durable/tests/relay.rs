@@ -75,14 +75,7 @@ async fn a_receiver_without_room_does_not_have_the_others_flooded() {
     let t = Stage::start(&["shop"], |s| (s.durable.partition_messages, s.durable.partitions) = (ROOM, 1)).await;
     let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
     let (log, lane): (_, Arc<str>) = (durable.log.clone(), "p/7".into());
-    let outbox = Outbox::new(
-        database.clone(),
-        durable.sender.clone(),
-        &durable.config,
-        Env::system(),
-        durable.tasks.clone(),
-        "n/test".into(),
-    );
+    let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
     t.run(async {
         let filling = (0..ROOM).map(|number| letter(&command("full", number))).collect();
         assert!(durable.sender.send_all(filling).await.iter().all(|sent| sent.error.is_none()));
@@ -107,14 +100,7 @@ async fn a_receiver_without_room_does_not_have_the_others_flooded() {
 async fn a_lane_that_was_adopted_before_is_looked_at_again() {
     let t = Stage::start(&["shop"], |_| {}).await;
     let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
-    let outbox = Outbox::new(
-        database.clone(),
-        durable.sender.clone(),
-        &durable.config,
-        Env::system(),
-        durable.tasks.clone(),
-        "n/test/1".into(),
-    );
+    let outbox = Outbox::new(&durable, database.clone(), "n/test/1".into());
     t.run(async {
         for (number, lane) in [(1, "n/gone/1"), (2, "n/gone/1"), (3, "o/till/n/gone/1"), (4, "o/till/n/gone/1")] {
             insert(&database, lane, &[command("till", number)]).await;
@@ -136,14 +122,7 @@ async fn a_row_that_is_no_message_is_a_dead_letter_and_those_behind_it_go_on() {
     let t = Stage::start(&["shop"], |_| {}).await;
     let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
     let (log, lane): (_, Arc<str>) = (durable.log.clone(), "p/7".into());
-    let outbox = Outbox::new(
-        database.clone(),
-        durable.sender.clone(),
-        &durable.config,
-        Env::system(),
-        durable.tasks.clone(),
-        "n/test".into(),
-    );
+    let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
     t.run(async {
         let row = |record| Outgoing { event: false, target: None, record };
         let ours = |number| row(command("till", number).encode().unwrap());
