@@ -1,4 +1,4 @@
-//! How a message finds its handler: in this node by a direct call, elsewhere over the wire.
+//! Routing of asks and broadcasts: a direct call to a handler in this node, the wire to other nodes.
 
 use std::any::TypeId;
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::durable::Durable;
 use crate::durable::letter::Letter;
 use crate::durable::operations;
-use crate::handles::Kind;
+use crate::handles::HandlerKind;
 use crate::host::Host;
 use crate::idhash::IdHasher;
 use crate::near::Near;
@@ -31,7 +31,7 @@ use crate::{Env, codec};
 
 pub(crate) type AskResultOf<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Error>>;
 
-/// The ways out of this node and into its hosts.
+/// Routes messages to the capabilities hosted in this node and, over the wire, to other nodes.
 pub(crate) struct Bus {
     pub env: Env,
     pub settings: Arc<Settings>,
@@ -39,27 +39,27 @@ pub(crate) struct Bus {
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
     pub started: Instant,
-    names: Names,
+    names: WireNames,
     draining: AtomicBool,
-    local: OnceLock<Local>,
+    local: OnceLock<LocalHandlers>,
     remote: OnceLock<Arc<Remote>>,
     durable: OnceLock<Arc<Durable>>,
 }
 
-/// The capabilities hosted here, found by a message's type or by its wire name.
-struct Local {
+/// Handlers of the capabilities hosted here, by message type and by wire name.
+struct LocalHandlers {
     hosts: Vec<Arc<Host>>,
-    by_type: HashMap<TypeId, Place, BuildHasherDefault<IdHasher>>,
-    by_name: HashMap<Arc<str>, Place>,
+    by_type: HashMap<TypeId, HandlerRef, BuildHasherDefault<IdHasher>>,
+    by_name: HashMap<Arc<str>, HandlerRef>,
 }
 
 #[derive(Clone)]
-struct Place {
+struct HandlerRef {
     host: Arc<Host>,
     entry: usize,
 }
 
-/// Who asks.
+/// The caller of an ask.
 #[derive(Clone, Copy)]
 pub(crate) enum Origin<'a> {
     /// A handler of this capability, which declares these asks.
@@ -70,7 +70,7 @@ pub(crate) enum Origin<'a> {
 
 impl Bus {
     pub fn new(env: Env, settings: Arc<Settings>, near: Near, tasks: Tasks) -> Self {
-        let (watchdog, started, names) = (Arc::default(), env.now(), Names::default());
+        let (watchdog, started, names) = (Arc::default(), env.now(), WireNames::default());
         let draining = AtomicBool::new(false);
         Self {
             env,
@@ -102,14 +102,14 @@ impl Bus {
         let mut by_name = HashMap::new();
         for host in &hosts {
             for (entry, info) in host.entries().iter().enumerate() {
-                let place = Place { host: host.clone(), entry };
+                let handler = HandlerRef { host: host.clone(), entry };
                 if info.kind.is_on_wire() {
-                    by_type.insert(info.type_id, place.clone());
-                    by_name.insert(info.name.clone(), place);
+                    by_type.insert(info.type_id, handler.clone());
+                    by_name.insert(info.name.clone(), handler);
                 }
             }
         }
-        let _ = self.local.set(Local { hosts, by_type, by_name });
+        let _ = self.local.set(LocalHandlers { hosts, by_type, by_name });
     }
 
     /// Connects this node to others; at most once.
@@ -174,12 +174,12 @@ impl Bus {
             return Err(AskError::NotDelivered(NotDelivered::Cycle { chain }));
         }
         let mut refused = None;
-        if let Some(place) = self.local_place::<M>(to, || message.key().map(Cow::into_owned)) {
-            // Asks that are answered at once must not keep the thread from everybody else. This waits, if at all, before it
-            // takes a place from others.
+        if let Some(handler) = self.local_place::<M>(to, || message.key().map(Cow::into_owned)) {
+            // Cooperative yield: asks that are answered at once must not starve other tasks of this thread. It comes before
+            // admission, so that a waiting ask holds no permit.
             tokio::task::coop::consume_budget().await;
-            match place.host.admit(message.key().as_deref()) {
-                Ok(permit) => return permit.ask(place.entry, message, call).await,
+            match handler.host.admit(message.key().as_deref()) {
+                Ok(permit) => return permit.ask(handler.entry, message, call).await,
                 Err(reason) => refused = Some(reason),
             }
         }
@@ -192,16 +192,16 @@ impl Bus {
         }
     }
 
-    /// The place of a message in this node, if the message should be handled here.
-    fn local_place<M: Ask>(&self, to: &str, key: impl FnOnce() -> Option<String>) -> Option<&Place> {
-        let place = self.local.get()?.by_type.get(&TypeId::of::<M>())?;
+    /// The handler of a message in this node, if the ask should be answered locally.
+    fn local_place<M: Ask>(&self, to: &str, key: impl FnOnce() -> Option<String>) -> Option<&HandlerRef> {
+        let handler = self.local.get()?.by_type.get(&TypeId::of::<M>())?;
         match self.remote.get() {
-            Some(remote) if !remote.prefers_local(to, wire_name::<M>, key, &place.host) => None,
-            _ => Some(place),
+            Some(remote) if !remote.prefers_local(to, wire_name::<M>, key, &handler.host) => None,
+            _ => Some(handler),
         }
     }
 
-    /// Tells this node and all others.
+    /// Broadcasts to this node and all others.
     pub fn broadcast<S: Broadcast>(&self, message: S, call: &Call) {
         if let Some(remote) = self.remote.get() {
             match codec::encode(&message) {
@@ -209,10 +209,10 @@ impl Bus {
                 Err(error) => tracing::error!(name = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
             }
         }
-        let place = self.local.get().and_then(|l| l.by_type.get(&TypeId::of::<S>()));
-        if let Some(place) = place {
-            match place.host.admit(None) {
-                Ok(permit) => permit.deliver(place.entry, message, call.clone()),
+        let handler = self.local.get().and_then(|l| l.by_type.get(&TypeId::of::<S>()));
+        if let Some(handler) = handler {
+            match handler.host.admit(None) {
+                Ok(permit) => permit.deliver(handler.entry, message, call.clone()),
                 Err(reason) => tracing::debug!(name = wire_name::<S>(), %reason, "a broadcast was missed"),
             }
         }
@@ -231,29 +231,31 @@ impl Bus {
         if let Some(host) = operations::capability_of(name).and_then(|capability| self.host(capability)) {
             return operations::answer(self, host, body, call);
         }
-        let place = self.local.get().and_then(|l| l.by_name.get(name));
-        match place.map(|p| (p, p.host.entries()[p.entry].kind)) {
-            // Whoever asked should have seen it; a client in another language may not look.
-            Some((place, _)) if call.chain.holds(&place.host.name) => {
+        let handler = self.local.get().and_then(|l| l.by_name.get(name));
+        match handler.map(|p| (p, p.host.entries()[p.entry].kind)) {
+            // The asking node checks the chain too; a client in another language may not.
+            Some((handler, _)) if call.chain.holds(&handler.host.name) => {
                 let mut chain = call.chain.names();
-                chain.push(place.host.name.to_string());
+                chain.push(handler.host.name.to_string());
                 Err(NotDelivered::Cycle { chain })
             }
-            Some((place, Kind::Ask(ask))) => ask(place.host.clone(), place.entry, body, call),
+            Some((handler, HandlerKind::Ask(ask))) => ask(handler.host.clone(), handler.entry, body, call),
             _ => Err(self.unknown_message(name)),
         }
     }
 
-    /// Takes note of a broadcast that came over the wire.
+    /// Delivers a broadcast that came over the wire.
     pub fn hear(&self, name: &str, body: &[u8], trace: TraceContext) {
         if self.near.hear(name, body) {
             return;
         }
-        let place = self.local.get().and_then(|l| l.by_name.get(name));
-        let Some((place, Kind::Broadcast(hear))) = place.map(|p| (p, p.host.entries()[p.entry].kind)) else { return };
+        let handler = self.local.get().and_then(|l| l.by_name.get(name));
+        let Some((handler, HandlerKind::Broadcast(hear))) = handler.map(|p| (p, p.host.entries()[p.entry].kind)) else {
+            return;
+        };
         let deadline = self.env.now() + Duration::from_millis(self.settings.ask.timeout_ms);
         let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
-        if let Err(reason) = hear(&place.host, place.entry, body, call) {
+        if let Err(reason) = hear(&handler.host, handler.entry, body, call) {
             tracing::debug!(name, %reason, "a broadcast was missed");
         }
     }
@@ -268,11 +270,11 @@ impl Bus {
     }
 }
 
-/// The wire names of messages that were asked, so that each is put together once. Bounded by the binary's message types.
+/// Cache of wire names by message type, so that each is formatted once. Bounded by the binary's message types.
 #[derive(Default)]
-struct Names(RwLock<HashMap<TypeId, Arc<str>, BuildHasherDefault<IdHasher>>>);
+struct WireNames(RwLock<HashMap<TypeId, Arc<str>, BuildHasherDefault<IdHasher>>>);
 
-impl Names {
+impl WireNames {
     fn of<M: Ask>(&self) -> Arc<str> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&TypeId::of::<M>()).cloned();
         known.unwrap_or_else(|| {

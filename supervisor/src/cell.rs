@@ -1,9 +1,9 @@
 //! The generic actix actor that runs one instance of any capability.
 //!
-//! actix gives the thread, the context and the life of an instance. What it lacks is made here: its supervisor does not
-//! survive a panic (the mailbox closes for good), so a panic is caught around the handler, the state is dropped and
-//! built anew, and the mailbox with all that waits in it stays. One future in the actor's context takes the messages,
-//! one at a time; an asker on the same thread whose message would be the only one does so in its place.
+//! actix provides the thread, the context and the lifetime of an instance. Its supervisor does not survive a panic (the
+//! mailbox closes for good), so a panic is caught around the handler, the state is dropped and rebuilt, and the mailbox
+//! keeps its queued messages. One future in the actor's context takes messages one at a time; an asker on the same thread
+//! whose message would be the only one runs it in place of that future.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -24,9 +24,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::actor::Actor;
 use crate::guard::panic_text;
-use crate::mailbox::{AnyPost, Delivery, Post, earlier};
-use crate::nearby::{self, Nearby};
-use crate::run::Desk;
+use crate::local_call::{self, LocalInstance};
+use crate::mailbox::{Dispatched, ErasedDispatch, QueuedMessage, earlier};
+use crate::run::InstanceState;
 use crate::start::Start;
 use crate::task::TaskName;
 use crate::{StartError, crash};
@@ -36,76 +36,79 @@ const TASK: &str = "instance";
 /// Messages handled, and states built, before others on the thread have their turn.
 const STEPS_IN_A_ROW: usize = 256;
 
-/// One instance, as actix knows it.
-pub(crate) struct Cell<A: Actor>(Rc<RefCell<Work<A>>>);
+/// The actix actor of one instance.
+pub(crate) struct Cell<A: Actor>(Rc<RefCell<InstanceLoop<A>>>);
 
-/// What an instance does and has.
-struct Work<A: Actor> {
-    /// Wakes the instance's own future; none while that runs, and before it has run.
-    life: Option<Waker>,
-    doing: Doing<A>,
-    desk: Rc<Desk<A>>,
-    /// Messages taken from the mailbox and not yet begun.
-    taken: VecDeque<Delivery>,
-    /// None of them is due before this.
+/// The message loop of one instance.
+struct InstanceLoop<A: Actor> {
+    /// Waker of the instance's own future; `None` while that future is being polled, and before its first poll.
+    waker: Option<Waker>,
+    activity: Activity<A>,
+    instance: Rc<InstanceState<A>>,
+    /// Messages taken from the mailbox, not yet begun.
+    taken: VecDeque<QueuedMessage>,
+    /// Lower bound of the deadlines in `taken`.
     earliest: Option<Instant>,
-    /// Rings when a message that waits may have passed its deadline.
+    /// Timer for the earliest deadline among the waiting messages.
     alarm: Pin<Box<Sleep>>,
-    /// The runners of the table's entries, made when they are first needed.
+    /// One runner per handler entry, created at first use.
     runners: Box<[Option<LocalBoxFuture<'static, ()>>]>,
     start: Arc<dyn Fn() -> Start + Send + Sync>,
 }
 
-/// What an instance is doing.
-enum Doing<A> {
-    /// It waits for a message.
-    Nothing(Box<A>),
-    /// The runner of this entry has its state and a message.
+/// Current activity of an instance.
+enum Activity<A> {
+    /// Waiting for a message, with its state.
+    Idle(Box<A>),
+    /// The runner of this entry holds the state and a message.
     Running(usize),
-    /// Its state is being built.
+    /// The state is being built.
     Starting(LocalBoxFuture<'static, Box<A>>),
 }
 
 /// Starts an instance on this thread.
-pub(crate) fn start<A: Actor>(desk: Desk<A>, start: Arc<dyn Fn() -> Start + Send + Sync>) {
-    let (desk, taken, earliest, alarm) = (Rc::new(desk), VecDeque::new(), None, Box::pin(sleep(Duration::ZERO)));
-    let runners = desk.table.iter().map(|_| None).collect();
-    let doing = Doing::Starting(build(desk.clone(), start.clone(), true));
-    let id = desk.instance().id;
-    let work = Rc::new(RefCell::new(Work { life: None, doing, desk, taken, earliest, alarm, runners, start }));
-    nearby::moved_in(id, work.clone());
-    actix::Actor::start(Cell(work));
+pub(crate) fn start<A: Actor>(instance: InstanceState<A>, start: Arc<dyn Fn() -> Start + Send + Sync>) {
+    let (instance, taken, earliest, alarm) =
+        (Rc::new(instance), VecDeque::new(), None, Box::pin(sleep(Duration::ZERO)));
+    let runners = instance.table.iter().map(|_| None).collect();
+    let activity = Activity::Starting(build(instance.clone(), start.clone(), true));
+    let id = instance.handle().id;
+    let running =
+        Rc::new(RefCell::new(InstanceLoop { waker: None, activity, instance, taken, earliest, alarm, runners, start }));
+    local_call::register(id, running.clone());
+    actix::Actor::start(Cell(running));
 }
 
 impl<A: Actor> actix::Actor for Cell<A> {
     type Context = ActixContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Life);
+        ctx.spawn(LoopFuture);
     }
 }
 
 impl<A: Actor> Drop for Cell<A> {
     fn drop(&mut self) {
-        // It is borrowed only if it ends by a panic that nobody caught.
-        let Ok(mut work) = self.0.try_borrow_mut() else { return };
-        nearby::moved_out(work.desk.instance().id);
-        let left = work.desk.instance().mailbox.close();
-        let taken = std::mem::take(&mut work.taken);
-        for delivery in taken.into_iter().chain(left) {
-            work.desk.ended();
-            delivery.envelope.refuse(work.desk.host.instance_ended());
+        // Borrowed here only when an uncaught panic unwinds through a poll.
+        let Ok(mut running) = self.0.try_borrow_mut() else { return };
+        local_call::unregister(running.instance.handle().id);
+        let left = running.instance.handle().mailbox.close();
+        let taken = std::mem::take(&mut running.taken);
+        for queued in taken.into_iter().chain(left) {
+            running.instance.ended();
+            queued.envelope.refuse(running.instance.host.instance_ended());
         }
     }
 }
 
-/// All that an instance does by itself.
-struct Life;
+/// The future that drives an instance.
+struct LoopFuture;
 
-/// A panic outside of a handler is the runtime's own, and the instance is lost by it: nobody would answer what it is sent.
-struct Seen<A: Actor>(Rc<Desk<A>>);
+/// Guard: reports a panic outside of handlers, which is the runtime's own fault and ends the instance; its messages would
+/// never be answered.
+struct PanicReport<A: Actor>(Rc<InstanceState<A>>);
 
-impl<A: Actor> Drop for Seen<A> {
+impl<A: Actor> Drop for PanicReport<A> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let (tasks, host) = (&self.0.context.bus.tasks, &self.0.host);
@@ -114,7 +117,7 @@ impl<A: Actor> Drop for Seen<A> {
     }
 }
 
-impl<A: Actor> ActorFuture<Cell<A>> for Life {
+impl<A: Actor> ActorFuture<Cell<A>> for LoopFuture {
     type Output = ();
 
     fn poll(
@@ -123,14 +126,14 @@ impl<A: Actor> ActorFuture<Cell<A>> for Life {
         _: &mut ActixContext<Cell<A>>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        let mut work = cell.0.borrow_mut();
-        let _seen = Seen(work.desk.clone());
+        let mut running = cell.0.borrow_mut();
+        let _report = PanicReport(running.instance.clone());
         crash::in_task(TASK);
-        work.life = None;
+        running.waker = None;
         for _ in 0..STEPS_IN_A_ROW {
-            if work.step(task).is_pending() {
-                work.expire(task);
-                work.life = Some(task.waker().clone());
+            if running.step(task).is_pending() {
+                running.expire(task);
+                running.waker = Some(task.waker().clone());
                 return Poll::Pending;
             }
         }
@@ -139,100 +142,100 @@ impl<A: Actor> ActorFuture<Cell<A>> for Life {
     }
 }
 
-impl<A: Actor> Nearby for RefCell<Work<A>> {
+impl<A: Actor> LocalInstance for RefCell<InstanceLoop<A>> {
     fn is_free(&self) -> bool {
-        // It is borrowed while one of its handlers is being polled.
-        let free = |work: &Work<A>| work.life.is_some() && work.taken.is_empty() && work.is_idle();
-        self.try_borrow().is_ok_and(|work| free(&work))
+        // Borrowed while one of its handlers is being polled.
+        let free = |running: &InstanceLoop<A>| running.waker.is_some() && running.taken.is_empty() && running.is_idle();
+        self.try_borrow().is_ok_and(|running| free(&running))
     }
 
     fn run_now(&self, entry: usize, envelope: Rc<dyn Any>) {
-        let work = &mut *self.borrow_mut();
-        // Whatever the handler waits for wakes the instance, not the asker who began it.
-        let Some(life) = work.life.take() else { return };
-        let _seen = Seen(work.desk.clone());
-        let mut task = TaskContext::from_waker(&life);
-        work.begin(entry, Post::Here(envelope));
-        if work.step(&mut task).is_pending() {
-            work.expire(&mut task);
-        } else if !work.is_idle() {
-            // Its state is being built anew.
-            life.wake_by_ref();
+        let running = &mut *self.borrow_mut();
+        // Wake-ups of the handler go to the instance's own future, not to the asker whose turn this is.
+        let Some(waker) = running.waker.take() else { return };
+        let _report = PanicReport(running.instance.clone());
+        let mut task = TaskContext::from_waker(&waker);
+        running.begin(entry, Dispatched::Local(envelope));
+        if running.step(&mut task).is_pending() {
+            running.expire(&mut task);
+        } else if !running.is_idle() {
+            // The state is being rebuilt: the instance's own future goes on.
+            waker.wake_by_ref();
         }
-        work.life = Some(life);
+        running.waker = Some(waker);
     }
 }
 
-impl<A: Actor> Work<A> {
-    /// Goes on until a message has been taken or has ended, or a state has been built.
+impl<A: Actor> InstanceLoop<A> {
+    /// One step: takes a message, polls its handler to the end, or builds the state.
     fn step(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
-        let state = match &mut self.doing {
-            Doing::Nothing(_) => return self.next(task),
-            Doing::Running(entry) => {
-                let (entry, desk) = (*entry, &self.desk);
-                let new = || (desk.table[entry].runner)(desk.clone(), entry);
-                // It never ends by itself; what it has to say lies on the desk.
+        let state = match &mut self.activity {
+            Activity::Idle(_) => return self.next(task),
+            Activity::Running(entry) => {
+                let (entry, instance) = (*entry, &self.instance);
+                let new = || (instance.table[entry].runner)(instance.clone(), entry);
+                // A runner never returns; it leaves the state in `InstanceState`.
                 let _ = self.runners[entry].get_or_insert_with(new).as_mut().poll(task);
-                ready!(desk.take_done().map_or(Poll::Pending, Poll::Ready))
+                ready!(instance.take_done().map_or(Poll::Pending, Poll::Ready))
             }
-            Doing::Starting(building) => Some(ready!(building.as_mut().poll(task))),
+            Activity::Starting(building) => Some(ready!(building.as_mut().poll(task))),
         };
-        let again = || Doing::Starting(build(self.desk.clone(), self.start.clone(), false));
-        self.doing = state.map_or_else(again, Doing::Nothing);
+        let again = || Activity::Starting(build(self.instance.clone(), self.start.clone(), false));
+        self.activity = state.map_or_else(again, Activity::Idle);
         Poll::Ready(())
     }
 
     /// Takes the next message.
     fn next(&mut self, task: &TaskContext<'_>) -> Poll<()> {
-        let delivery = loop {
+        let queued = loop {
             match self.taken.pop_front() {
-                // What ran before it may have kept this thread until then.
+                // The handler before it may have held the thread past this deadline.
                 Some(late) if late.deadline <= Instant::now() => {
-                    self.desk.ended();
+                    self.instance.ended();
                     late.envelope.refuse(NotDelivered::Expired { queued_behind: 0 });
                 }
-                Some(delivery) => break delivery,
-                None => self.earliest = ready!(self.desk.instance().mailbox.poll_take(&mut self.taken, task)),
+                Some(queued) => break queued,
+                None => self.earliest = ready!(self.instance.handle().mailbox.poll_take(&mut self.taken, task)),
             }
         };
-        self.begin(delivery.entry, Post::Sent(delivery.envelope));
+        self.begin(queued.entry, Dispatched::Queued(queued.envelope));
         Poll::Ready(())
     }
 
-    /// Gives the message with the state to its runner.
-    fn begin(&mut self, entry: usize, post: AnyPost) {
-        if let Doing::Nothing(state) = std::mem::replace(&mut self.doing, Doing::Running(entry)) {
-            self.desk.give(state, post);
+    /// Hands state and message to the entry's runner.
+    fn begin(&mut self, entry: usize, dispatched: ErasedDispatch) {
+        if let Activity::Idle(state) = std::mem::replace(&mut self.activity, Activity::Running(entry)) {
+            self.instance.give(state, dispatched);
         }
     }
 
     fn is_idle(&self) -> bool {
-        matches!(self.doing, Doing::Nothing(_))
+        matches!(self.activity, Activity::Idle(_))
     }
 
-    /// While the instance waits for something: refuses the messages whose deadline passes before they begin.
+    /// While a handler or a start is pending: refuses queued messages whose deadline has passed.
     fn expire(&mut self, task: &mut TaskContext<'_>) {
         if self.is_idle() {
             return;
         }
-        while let Some(due) = self.desk.instance().mailbox.poll_earliest(self.earliest, task) {
+        while let Some(due) = self.instance.handle().mailbox.poll_earliest(self.earliest, task) {
             if self.alarm.deadline() != due {
                 self.alarm.as_mut().reset(due);
             }
             if self.alarm.as_mut().poll(task).is_pending() {
                 return;
             }
-            self.desk.instance().mailbox.take_more(&mut self.taken);
-            let running = u32::from(matches!(self.doing, Doing::Running(_)));
+            self.instance.handle().mailbox.take_more(&mut self.taken);
+            let running = u32::from(matches!(self.activity, Activity::Running(_)));
             let (now, mut ahead) = (Instant::now(), running);
             self.earliest = None;
-            self.taken.retain(|delivery| {
-                let late = delivery.deadline <= now;
+            self.taken.retain(|queued| {
+                let late = queued.deadline <= now;
                 if late {
-                    self.desk.ended();
-                    delivery.envelope.refuse(NotDelivered::Expired { queued_behind: ahead });
+                    self.instance.ended();
+                    queued.envelope.refuse(NotDelivered::Expired { queued_behind: ahead });
                 } else {
-                    self.earliest = earlier(self.earliest, Some(delivery.deadline));
+                    self.earliest = earlier(self.earliest, Some(queued.deadline));
                 }
                 ahead += 1;
                 !late
@@ -241,19 +244,19 @@ impl<A: Actor> Work<A> {
     }
 }
 
-/// Builds the state of an instance, again and again until it succeeds; the mailbox waits meanwhile.
+/// Builds the state of an instance, retrying with backoff until it succeeds; the mailbox keeps queueing meanwhile.
 fn build<A: Actor>(
-    desk: Rc<Desk<A>>,
+    instance: Rc<InstanceState<A>>,
     start: Arc<dyn Fn() -> Start + Send + Sync>,
     first: bool,
 ) -> LocalBoxFuture<'static, Box<A>> {
     Box::pin(async move {
-        let supervision = &desk.host.supervision;
-        let instance = desk.instance();
+        let supervision = &instance.host.supervision;
+        let handle = instance.handle();
         if !first {
             let delay = supervision.restart_delay();
             if !delay.is_zero() {
-                instance.set_up(false);
+                handle.set_up(false);
                 tokio::time::sleep(delay).await;
             }
         }
@@ -262,22 +265,22 @@ fn build<A: Actor>(
             supervision.rest().await;
             let mut start = start();
             let building = async {
-                let built = A::start(&desk.shared, &mut start).await;
+                let built = A::start(&instance.shared, &mut start).await;
                 start.certain(built).await
             };
             let built = AssertUnwindSafe(building).catch_unwind().await;
             let error = match built {
                 Ok(Ok(actor)) => {
-                    instance.set_up(true);
+                    handle.set_up(true);
                     supervision.started();
                     return Box::new(actor);
                 }
                 Ok(Err(error)) => error,
                 Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
             };
-            instance.set_up(false);
+            handle.set_up(false);
             tries += 1;
-            let delay = supervision.start_failed(&error, tries, desk.host.instances_up() > 0);
+            let delay = supervision.start_failed(&error, tries, instance.host.instances_up() > 0);
             tokio::time::sleep(delay).await;
         }
     })

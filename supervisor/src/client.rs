@@ -1,4 +1,4 @@
-//! How callers outside actors ask: HTTP routes, tools, tests.
+//! Client: asks, sends and broadcasts of callers outside actors, such as HTTP routes, tools and tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,11 @@ pub struct Client {
     trace: Option<TraceContext>,
     limit: Option<Duration>,
     /// The actor that was given it: it asks as its handlers may.
-    actor: Option<Actor>,
+    actor: Option<AskingActor>,
 }
 
 #[derive(Clone)]
-struct Actor {
+struct AskingActor {
     capability: Arc<str>,
     asks: &'static [&'static str],
 }
@@ -37,10 +37,10 @@ impl Client {
         Self { bus, principal: None, metadata: None, trace: None, limit: None, actor: None }
     }
 
-    /// A client of an actor, which asks whom the actor has declared: so nobody can wait for somebody who waits for him,
-    /// wherever in the actor it is used.
+    /// A client of an actor. It asks only capabilities that the actor declares in `ASKS`, so that the ask graph stays
+    /// acyclic wherever in the actor the client is used.
     pub(crate) fn of_actor(bus: Arc<Bus>, capability: Arc<str>, asks: &'static [&'static str]) -> Self {
-        Self { actor: Some(Actor { capability, asks }), ..Self::new(bus) }
+        Self { actor: Some(AskingActor { capability, asks }), ..Self::new(bus) }
     }
 
     /// This client, sending on behalf of a principal.
@@ -81,7 +81,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`AskError`](essaim_contract::AskError). A client that an actor was given asks only whom the actor declares in
-    /// [`Actor::ASKS`](crate::Actor::ASKS).
+    /// [`AskingActor::ASKS`](crate::Actor::ASKS).
     pub async fn ask<M: Ask>(&self, message: M) -> AskResultOf<M> {
         let asks = self.actor.as_ref().map(|actor| actor.asks);
         let origin = asks.map_or(Origin::Edge, |asks| Origin::Handler { asks });

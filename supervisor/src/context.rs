@@ -1,4 +1,4 @@
-//! What all contexts of one capability in one node share.
+//! Capability context: what the contexts of one capability in one node share.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -14,10 +14,10 @@ use crate::startup::Startup;
 use crate::store::Database;
 use crate::{Env, Fault};
 
-pub(crate) struct Context {
+pub(crate) struct CapabilityContext {
     pub capability: Arc<str>,
     pub asks: &'static [&'static str],
-    /// Whether it answers or applies messages, so that somebody may wait for it.
+    /// Whether it answers asks or applies durable messages, so that other capabilities may wait for it.
     pub is_asked: bool,
     pub bus: Arc<Bus>,
     pub startup: Startup,
@@ -25,10 +25,10 @@ pub(crate) struct Context {
     /// The way out for what its handlers send; there once its database is, if it has one.
     pub outbox: OnceLock<Arc<Outbox>>,
     pub blocking: Blocking,
-    pub provided: Arc<Provided>,
+    pub provided: Arc<ProvidedValues>,
 }
 
-impl Context {
+impl CapabilityContext {
     pub fn env(&self) -> &Env {
         &self.bus.env
     }
@@ -40,9 +40,9 @@ impl Context {
 
 /// Values that the roster provides to capabilities, by type.
 #[derive(Default)]
-pub(crate) struct Provided(pub HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub(crate) struct ProvidedValues(pub HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
-impl Provided {
+impl ProvidedValues {
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.0.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::bus::{AskResultOf, Origin};
 use crate::call::Call;
-use crate::context::Context;
+use crate::context::CapabilityContext;
 use crate::durable::delivery::Delivery;
 use crate::durable::enclosure::Enclosure;
 use crate::durable::letter::{Letter, Letterhead};
@@ -21,7 +21,7 @@ use crate::{Env, Fault, SendOptions};
 
 /// The context of one message in one handler.
 pub struct Cx {
-    context: Arc<Context>,
+    context: Arc<CapabilityContext>,
     call: Call,
     /// Follows the handler's writes, from its first transaction on.
     track: Option<Track>,
@@ -33,7 +33,11 @@ pub struct Cx {
 
 impl Cx {
     /// The context of the next message in a place that is used again and again.
-    pub(crate) fn renewed<'a>(place: &'a mut Option<Self>, context: &Arc<Context>, call: Call) -> &'a mut Self {
+    pub(crate) fn renewed<'a>(
+        place: &'a mut Option<Self>,
+        context: &Arc<CapabilityContext>,
+        call: Call,
+    ) -> &'a mut Self {
         match place {
             Some(cx) => {
                 (cx.call, cx.track, cx.delivery) = (call, None, None);
@@ -116,7 +120,7 @@ impl Cx {
         self.context.bus.broadcast(message, &self.call);
     }
 
-    /// Begins a transaction of the capability's database. It borrows the context, so whatever the handler must wait
+    /// Begins a transaction of the capability's database. It borrows the context, so what the handler must wait
     /// for comes before.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use tracing::Span;
 use crate::watchdog::Beat;
 
 /// How a guarded future ended.
-pub(crate) enum End<T> {
+pub(crate) enum GuardedEnd<T> {
     Done(T),
     Panicked(String),
     TimedOut { running_ms: u64 },
@@ -28,9 +28,9 @@ pub(crate) async fn guarded<F: Future>(
     beat: &Beat,
     label: usize,
     span: &Span,
-    parked: impl FnOnce(Instant),
-) -> End<F::Output> {
-    let mut parked = Some(parked);
+    first_pending: impl FnOnce(Instant),
+) -> GuardedEnd<F::Output> {
+    let mut first_pending = Some(first_pending);
     let mut since = None;
     let mut timer: Pin<&mut Option<Sleep>> = pin!(None);
     poll_fn(move |cx| {
@@ -39,19 +39,19 @@ pub(crate) async fn guarded<F: Future>(
             catch_unwind(AssertUnwindSafe(|| work.as_mut().as_pin_mut().map(|w| w.poll(cx))))
         };
         match polled {
-            Ok(Some(Poll::Ready(value))) => return Poll::Ready(End::Done(value)),
+            Ok(Some(Poll::Ready(value))) => return Poll::Ready(GuardedEnd::Done(value)),
             Ok(Some(Poll::Pending)) => {}
             Ok(None) => unreachable!("polled after it ended"),
             Err(panic) => {
                 let what = panic_text(&*panic);
                 dismantle(|| work.set(None));
-                return Poll::Ready(End::Panicked(what));
+                return Poll::Ready(GuardedEnd::Panicked(what));
             }
         }
-        if let Some(parked) = parked.take() {
+        if let Some(first_pending) = first_pending.take() {
             let now = Instant::now();
             since = Some(now);
-            parked(now);
+            first_pending(now);
             timer.set(Some(sleep_until(deadline)));
         }
         if let Some(sleep) = timer.as_mut().as_pin_mut()
@@ -60,7 +60,7 @@ pub(crate) async fn guarded<F: Future>(
             let _entered = span.enter();
             dismantle(|| work.set(None));
             let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
-            return Poll::Ready(End::TimedOut { running_ms });
+            return Poll::Ready(GuardedEnd::TimedOut { running_ms });
         }
         Poll::Pending
     })

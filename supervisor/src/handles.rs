@@ -1,4 +1,4 @@
-//! Which messages an actor handles, and how each enters from the wire.
+//! Handler table of an actor: which messages it handles, and how each is decoded from the wire or the log.
 
 use std::any::TypeId;
 use std::sync::Arc;
@@ -17,36 +17,36 @@ use crate::durable::options::SubscribeOptions;
 use crate::durable::schedule::{Declared, Schedule, Timetable};
 use crate::host::Host;
 use crate::remote::RawAnswer;
-use crate::run::{self, NewRunner};
+use crate::run::{self, MakeRunner};
 
 /// The messages that an actor handles; filled by [`Actor::handles`].
 pub struct Handles<A: Actor> {
-    pub(crate) entries: Vec<Entry<A>>,
+    pub(crate) entries: Vec<HandlerEntry<A>>,
     declared: Vec<Declared>,
     /// Events that are wanted from before, and that nobody keeps.
     unkept: Vec<String>,
 }
 
-/// The first entry of every table: a timer that is due.
+/// Index of the first entry of every table: a due timer.
 pub(crate) const TICK: usize = 0;
 
 /// One handled message.
-pub(crate) struct Entry<A: Actor> {
-    pub info: EntryInfo,
-    pub runner: NewRunner<A>,
+pub(crate) struct HandlerEntry<A: Actor> {
+    pub info: HandlerInfo,
+    pub runner: MakeRunner<A>,
 }
 
-/// What is known about a handled message without its types.
+/// Type-erased description of a handled message.
 #[derive(Clone)]
-pub(crate) struct EntryInfo {
+pub(crate) struct HandlerInfo {
     pub name: Arc<str>,
     pub type_id: TypeId,
-    pub kind: Kind,
+    pub kind: HandlerKind,
 }
 
 /// How a message from the wire enters the host.
 #[derive(Clone, Copy)]
-pub(crate) enum Kind {
+pub(crate) enum HandlerKind {
     /// It is decoded, asked in this node, and its answer encoded.
     Ask(AskFromWire),
     /// It is decoded and delivered.
@@ -57,7 +57,7 @@ pub(crate) enum Kind {
     Tick,
 }
 
-impl Kind {
+impl HandlerKind {
     /// Whether it comes from other nodes over the wire.
     pub fn is_on_wire(self) -> bool {
         matches!(self, Self::Ask(_) | Self::Broadcast(_))
@@ -75,7 +75,7 @@ pub(crate) type BroadcastFromWire = fn(&Arc<Host>, usize, &[u8], Call) -> Result
 pub(crate) type ApplyFromLog =
     fn(Arc<Host>, usize, &[u8], Call, Arc<Delivery>) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered>;
 
-/// What became of a durable message in its handler; a rejection is text.
+/// Result of a durable message's handler; a rejection as text.
 pub(crate) type Applied = Result<(), AskError<String>>;
 
 /// A timer that is due; dropping `done` tells the timer that the tick has ended.
@@ -86,12 +86,12 @@ pub(crate) struct Tick {
 
 impl<A: Actor> Handles<A> {
     pub(crate) fn of_actor() -> Self {
-        let tick = EntryInfo {
+        let tick = HandlerInfo {
             name: format!("{}.tick", <A::Capability as essaim_contract::Capability>::NAME).into(),
             type_id: TypeId::of::<Tick>(),
-            kind: Kind::Tick,
+            kind: HandlerKind::Tick,
         };
-        let entries = vec![Entry { info: tick, runner: run::ticks::<A> }];
+        let entries = vec![HandlerEntry { info: tick, runner: run::ticks::<A> }];
         let mut handles = Self { entries, declared: Vec::new(), unkept: Vec::new() };
         A::handles(&mut handles);
         handles
@@ -103,7 +103,7 @@ impl<A: Actor> Handles<A> {
         M: Ask<To = A::Capability>,
         A: Handle<M>,
     {
-        self.add(wire_name::<M>(), TypeId::of::<M>(), Kind::Ask(ask_from_wire::<M>), run::asks::<A, M>)
+        self.add(wire_name::<M>(), TypeId::of::<M>(), HandlerKind::Ask(ask_from_wire::<M>), run::asks::<A, M>)
     }
 
     /// The actor takes note of this broadcast.
@@ -112,7 +112,7 @@ impl<A: Actor> Handles<A> {
         S: Broadcast,
         A: Hear<S>,
     {
-        let kind = Kind::Broadcast(broadcast_from_wire::<S>);
+        let kind = HandlerKind::Broadcast(broadcast_from_wire::<S>);
         self.add(wire_name::<S>(), TypeId::of::<S>(), kind, run::broadcasts::<A, S>)
     }
 
@@ -197,13 +197,13 @@ impl<A: Actor> Handles<A> {
         M: Message,
         A: Apply<M>,
     {
-        let kind = Kind::Durable(apply_from_log::<M>, subscription);
+        let kind = HandlerKind::Durable(apply_from_log::<M>, subscription);
         self.add(wire_name::<M>(), TypeId::of::<Enlisted<M>>(), kind, run::applications::<A, M>)
     }
 
-    fn add(&mut self, name: String, type_id: TypeId, kind: Kind, runner: NewRunner<A>) -> &mut Self {
-        let info = EntryInfo { name: name.into(), type_id, kind };
-        self.entries.push(Entry { info, runner });
+    fn add(&mut self, name: String, type_id: TypeId, kind: HandlerKind, runner: MakeRunner<A>) -> &mut Self {
+        let info = HandlerInfo { name: name.into(), type_id, kind };
+        self.entries.push(HandlerEntry { info, runner });
         self
     }
 }
@@ -239,7 +239,7 @@ fn apply_from_log<M: Message>(
     let message: M = codec::decode(body)
         .map_err(|e| NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })?;
     Ok(Box::pin(async move {
-        // Its key has had its turn in the partition, and needs no instance of its own: that one may be waiting.
+        // The partition has ordered the key already, so any idle instance will do: the key's own may be waiting for this message.
         let permit = host.admit(None).map_err(AskError::NotDelivered)?;
         let patience = delivery.patience;
         permit.with_patience(patience).ask(entry, Enlisted { message, delivery }, call).await

@@ -1,5 +1,5 @@
-//! One actor alone, for the tests of whoever writes it: its own database, stubs for what it asks, and a log of its own,
-//! through which durable messages are delivered to it and in which those are found that it sends.
+//! Test harness: one actor alone, with a database and a log of its own, stubs for the capabilities it asks, and access to
+//! the durable messages that it sends.
 //!
 //! Everything runs on the test's own thread, so `#[tokio::test(start_paused = true)]` pauses the actor's time too.
 
@@ -16,16 +16,16 @@ use crate::actor::Actor;
 use crate::bus::AskResultOf;
 use crate::client::Client;
 use crate::config::{Config, SupervisionConfig};
-use crate::handles::{EntryInfo, Kind};
+use crate::handles::{HandlerInfo, HandlerKind};
 use crate::host::{AskEnvelope, Host};
-use crate::mailbox::{Enclosed, Stub};
+use crate::mailbox::{EnvelopeContents, Stub};
 use crate::roster::{Roster, name_of};
-use crate::tree::Supervision;
+use crate::supervision::Supervision;
 use crate::{Env, Node};
 
 mod durable;
 
-/// A stage for one actor, being set.
+/// Builder of a [`Stage`].
 pub struct Harness<A: Actor> {
     roster: Roster,
     config: Config,
@@ -125,10 +125,10 @@ impl<A: Actor> Harness<A> {
         let supervision =
             Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), watch::channel(None).0);
         supervision.started();
-        let entry = EntryInfo {
+        let entry = HandlerInfo {
             name: wire_name::<M>().into(),
             type_id: std::any::TypeId::of::<M>(),
-            kind: Kind::Ask(|_, _, _, _| Ok(Box::pin(std::future::pending()))),
+            kind: HandlerKind::Ask(|_, _, _, _| Ok(Box::pin(std::future::pending()))),
         };
         let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once((0, Arc::default())), u32::MAX);
         host.instances()[0].set_up(true);
@@ -194,13 +194,13 @@ impl<A: Actor> Stage<A> {
     }
 }
 
-/// Answers whatever is asked of a host that stands in for a capability.
+/// Answers every ask of a stubbed capability.
 fn stub<M: Ask>(answer: impl FnMut(M) -> Result<M::Reply, AskError<M::Error>> + Send + 'static) -> Stub {
     let answer = Mutex::new(answer);
-    Box::new(move |delivery| {
-        let envelope: Arc<dyn Any + Send + Sync> = delivery.envelope.clone();
+    Box::new(move |queued| {
+        let envelope: Arc<dyn Any + Send + Sync> = queued.envelope.clone();
         let Ok(envelope) = envelope.downcast::<AskEnvelope<M>>() else { return };
-        if let Some(Enclosed { message, .. }) = envelope.begin() {
+        if let Some(EnvelopeContents { message, .. }) = envelope.begin() {
             let answer = (answer.lock().unwrap_or_else(PoisonError::into_inner))(message);
             envelope.answer(answer);
         }

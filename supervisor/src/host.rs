@@ -1,4 +1,4 @@
-//! A capability hosted in this node: its instances, and the admission to them.
+//! Host: one capability in this node, its instances, and admission to them.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,18 +13,18 @@ use tokio::time::{Instant, sleep_until};
 use crate::call::Call;
 use crate::durable::outbox::Outbox;
 use crate::durable::schedule::Timetable;
-use crate::handles::EntryInfo;
-use crate::keys::{self, KeyPlace, Keys};
-use crate::mailbox::{Delivery, Enclosed, Envelope, HereEnvelope, Mailbox};
-use crate::nearby;
+use crate::handles::HandlerInfo;
+use crate::keys::{self, KeyPermit, Keys};
+use crate::local_call;
+use crate::mailbox::{Envelope, EnvelopeContents, LocalEnvelope, Mailbox, QueuedMessage};
 use crate::slot::{GivenUp, Slot};
 use crate::span::is_observed;
 use crate::startup::Startup;
 use crate::store::Database;
-use crate::tree::Supervision;
+use crate::supervision::Supervision;
 use crate::watchdog::Beat;
 
-/// How often a draining node looks whether a host is idle.
+/// Interval at which a draining node polls whether a host is idle.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A capability in this node.
@@ -35,12 +35,12 @@ pub(crate) struct Host {
     asks: &'static [&'static str],
     /// Whether only one live node may host it.
     exclusive: bool,
-    entries: Vec<EntryInfo>,
+    entries: Vec<HandlerInfo>,
     /// What it sends itself at set times.
     timetables: Vec<Timetable>,
     /// The watchdog's label of the first entry; the others follow.
     first_label: usize,
-    instances: Box<[Instance]>,
+    instances: Box<[InstanceHandle]>,
     admitted: AtomicU32,
     limit: u32,
     keys: Arc<Keys>,
@@ -48,7 +48,7 @@ pub(crate) struct Host {
     hooks: OnceLock<Hooks>,
 }
 
-/// What the runtime calls without knowing the actor's type.
+/// Type-erased hooks of the actor, with its database.
 pub(crate) struct Hooks {
     pub drain: Box<dyn Fn() -> LocalBoxFuture<'static, ()> + Send + Sync>,
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
@@ -57,7 +57,7 @@ pub(crate) struct Hooks {
 }
 
 /// One concurrency slot.
-pub(crate) struct Instance {
+pub(crate) struct InstanceHandle {
     pub arbiter: usize,
     pub beat: Arc<Beat>,
     /// Unique in this process.
@@ -69,12 +69,12 @@ pub(crate) struct Instance {
     done: AtomicU64,
 }
 
-/// A place in an instance's mailbox, to be taken or given back.
+/// Permit for one message in an instance's mailbox; dropped unused, it is returned.
 pub(crate) struct Permit<'a> {
     host: &'a Host,
     instance: usize,
     ticket: u64,
-    key: Option<KeyPlace>,
+    key: Option<KeyPermit>,
     /// How long its asker waits for an instance whose arbiter makes no turn; else until the deadline.
     patience: Option<Duration>,
 }
@@ -84,12 +84,12 @@ impl Host {
         name: Arc<str>,
         supervision: Supervision,
         asks: &'static [&'static str],
-        entries: Vec<EntryInfo>,
+        entries: Vec<HandlerInfo>,
         first_label: usize,
         arbiter_of_instance: impl Iterator<Item = (usize, Arc<Beat>)>,
         limit: u32,
     ) -> Self {
-        let instances = arbiter_of_instance.map(Instance::on).collect();
+        let instances = arbiter_of_instance.map(InstanceHandle::on).collect();
         let (admitted, hooks) = (AtomicU32::new(0), OnceLock::new());
         Self {
             name,
@@ -141,14 +141,14 @@ impl Host {
         self.exclusive
     }
 
-    /// Waits until nothing is admitted. It looks again and again, so that messages need not announce their end.
+    /// Waits until nothing is admitted. It polls, so that the hot path needs no notification at a message's end.
     pub async fn idle(&self) {
         while self.admitted() > 0 {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    pub fn entries(&self) -> &[EntryInfo] {
+    pub fn entries(&self) -> &[HandlerInfo] {
         &self.entries
     }
 
@@ -156,7 +156,7 @@ impl Host {
         self.first_label + entry
     }
 
-    pub fn instances(&self) -> &[Instance] {
+    pub fn instances(&self) -> &[InstanceHandle] {
         &self.instances
     }
 
@@ -208,10 +208,10 @@ impl Host {
         self.hooks.get().is_some()
     }
 
-    /// Takes a place in a mailbox: with a key, as a rule the key's; without, that of an idle or the least busy instance.
+    /// Admits one message: to the key's instance as a rule, without a key to an idle or the least busy one.
     pub fn admit(&self, key: Option<&str>) -> Result<Permit<'_>, NotDelivered> {
         self.supervision.admits()?;
-        // Whoever is refused changes nothing: counted for a moment, many of them would keep others from free places.
+        // A refused ask never touches the counter: counted even for a moment, many refusals would take free permits from others.
         let one_more = |admitted| (admitted < self.limit).then_some(admitted + 1);
         if self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             let bound = format!("capabilities.{}.mailbox = {} messages", self.name, self.limit);
@@ -238,15 +238,15 @@ impl Host {
 
     /// Notes that a message which an instance took has ended; only on the instance's own thread.
     pub fn ended(&self, instance: usize) {
-        // Nobody else writes it, so it needs no locked instruction.
+        // Only the instance's own thread writes it, so it needs no locked instruction.
         let done = &self.instances[instance].done;
         done.store(done.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.admitted.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// How far an ask came before its asker had to wait.
-enum Entered<M, T, E> {
+/// State of an ask at the moment its asker has to wait.
+enum AskStage<M, T, E> {
     Answered(Result<T, AskError<E>>),
     /// Its handler waits for something, on this thread.
     Running(Arc<Slot<Result<T, AskError<E>>>>),
@@ -256,30 +256,30 @@ enum Entered<M, T, E> {
 
 /// Waits for an answer; the message is taken back if the asker goes away before it has begun.
 async fn until_answered<T, W>(slot: &Slot<T, W>) -> T {
-    let asker = Asker(slot);
+    let guard = AskerGuard(slot);
     let answer = slot.answered().await;
-    std::mem::forget(asker);
+    std::mem::forget(guard);
     answer
 }
 
 /// The envelope of an ask.
 pub(crate) type AskEnvelope<M> = Envelope<M, <M as Ask>::Reply, <M as Ask>::Error>;
 
-fn enclosed<M>(message: M, call: Call, key: Option<KeyPlace>) -> Enclosed<M> {
+fn contents<M>(message: M, call: Call, key: Option<KeyPermit>) -> EnvelopeContents<M> {
     let queued = is_observed(&call.trace).then(Instant::now);
-    Enclosed { message, call, queued, key }
+    EnvelopeContents { message, call, queued, key }
 }
 
-/// An asker that goes away takes its message back if it has not begun.
-struct Asker<'a, T, W>(&'a Slot<T, W>);
+/// Guard: an asker that is dropped takes its message back if it has not begun.
+struct AskerGuard<'a, T, W>(&'a Slot<T, W>);
 
-impl<T, W> Drop for Asker<'_, T, W> {
+impl<T, W> Drop for AskerGuard<'_, T, W> {
     fn drop(&mut self) {
         self.0.give_up();
     }
 }
 
-impl Instance {
+impl InstanceHandle {
     fn on((arbiter, beat): (usize, Arc<Beat>)) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
@@ -301,7 +301,7 @@ impl Instance {
         self.up.load(Ordering::Acquire) == 1
     }
 
-    /// Whether a handler, of whichever instance, blocks its arbiter.
+    /// Whether a handler blocks its arbiter, of this instance or of another on the same thread.
     pub fn is_blocked(&self) -> bool {
         !self.beat.blocked().is_zero()
     }
@@ -322,15 +322,15 @@ impl Permit<'_> {
     /// Puts a message that nobody waits for into the mailbox.
     pub fn deliver<M: Send + 'static>(mut self, entry: usize, message: M, call: Call) {
         let deadline = call.deadline;
-        let envelope = Envelope::<M, (), Never>::holding(enclosed(message, call, self.key.take()));
-        self.put(Delivery { entry, envelope: Arc::new(envelope), deadline });
+        let envelope = Envelope::<M, (), Never>::holding(contents(message, call, self.key.take()));
+        self.put(QueuedMessage { entry, envelope: Arc::new(envelope), deadline });
     }
 
     /// Asks the instance and waits for its answer until the deadline.
     ///
     /// On the instance's own thread the message is run at once if the instance has nothing else to do. If it has, the
-    /// instance keeps the deadline, of what waits and of what runs, and the asker sets no timer: whatever keeps the
-    /// instance from that would keep the asker from it too.
+    /// instance enforces the deadline of queued and running messages, and the asker sets no timer: a handler that blocks
+    /// the thread would keep the asker from its timer too.
     pub async fn ask<M, T, E>(self, entry: usize, message: M, call: Call) -> Result<T, AskError<E>>
     where
         M: Send + 'static,
@@ -340,11 +340,11 @@ impl Permit<'_> {
         let (deadline, ticket, patience) = (call.deadline, self.ticket, self.patience);
         let instance = &self.host.instances[self.instance];
         match self.enter(entry, message, call) {
-            Entered::Answered(answer) => answer,
-            Entered::Running(slot) => until_answered(&slot).await,
-            Entered::WaitingHere(envelope) => until_answered(&envelope).await,
-            Entered::WaitingElsewhere(envelope) => {
-                let asker = Asker(&envelope);
+            AskStage::Answered(answer) => answer,
+            AskStage::Running(slot) => until_answered(&slot).await,
+            AskStage::WaitingHere(envelope) => until_answered(&envelope).await,
+            AskStage::WaitingElsewhere(envelope) => {
+                let guard = AskerGuard(&envelope);
                 let blocked = async {
                     match patience {
                         Some(patience) => instance.beat.until_blocked(patience).await,
@@ -354,7 +354,7 @@ impl Permit<'_> {
                 tokio::select! {
                     biased;
                     answer = envelope.answered() => {
-                        std::mem::forget(asker);
+                        std::mem::forget(guard);
                         return answer;
                     }
                     () = sleep_until(deadline) => {}
@@ -376,31 +376,35 @@ impl Permit<'_> {
     }
 
     /// Has the message run at once, if that can be, or puts it into the mailbox.
-    fn enter<M, T, E>(mut self, entry: usize, message: M, call: Call) -> Entered<M, T, E>
+    fn enter<M, T, E>(mut self, entry: usize, message: M, call: Call) -> AskStage<M, T, E>
     where
         M: Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
         let instance = &self.host.instances[self.instance];
-        let nearby = nearby::find(instance.id);
-        match nearby.as_ref().filter(|nearby| instance.waiting() == 1 && nearby.is_free()) {
-            Some(nearby) => {
-                let envelope = Rc::new(HereEnvelope::holding(enclosed(message, call, self.key.take())));
+        let local_call = local_call::find(instance.id);
+        match local_call.as_ref().filter(|local_call| instance.waiting() == 1 && local_call.is_free()) {
+            Some(local_call) => {
+                let envelope = Rc::new(LocalEnvelope::holding(contents(message, call, self.key.take())));
                 std::mem::forget(self);
-                nearby.run_now(entry, envelope.clone());
-                envelope.answered().map_or_else(Entered::Running, Entered::Answered)
+                local_call.run_now(entry, envelope.clone());
+                envelope.answered().map_or_else(AskStage::Running, AskStage::Answered)
             }
             None => {
                 let deadline = call.deadline;
-                let envelope = Arc::new(Envelope::<M, T, E>::holding(enclosed(message, call, self.key.take())));
-                self.put(Delivery { entry, envelope: envelope.clone(), deadline });
-                if nearby.is_some() { Entered::WaitingHere(envelope) } else { Entered::WaitingElsewhere(envelope) }
+                let envelope = Arc::new(Envelope::<M, T, E>::holding(contents(message, call, self.key.take())));
+                self.put(QueuedMessage { entry, envelope: envelope.clone(), deadline });
+                if local_call.is_some() {
+                    AskStage::WaitingHere(envelope)
+                } else {
+                    AskStage::WaitingElsewhere(envelope)
+                }
             }
         }
     }
 
-    fn put(self, delivery: Delivery) {
+    fn put(self, delivery: QueuedMessage) {
         match self.host.instances[self.instance].mailbox.put(delivery) {
             Ok(()) => std::mem::forget(self),
             Err(refused) => refused.envelope.refuse(self.host.instance_ended()),

@@ -1,4 +1,4 @@
-//! Bringing a capability up in this node: its settings, its database, what its instances share, and the instances.
+//! Start-up of a capability in this node: its settings, its database, the shared part, the instances.
 
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
@@ -14,20 +14,20 @@ use crate::bus::Bus;
 use crate::call::{Call, Chain};
 use crate::cell;
 use crate::config::{Config, ConfigError};
-use crate::context::{Blocking, Context, Provided};
+use crate::context::{Blocking, CapabilityContext, ProvidedValues};
 use crate::durable::consumer::Consumer;
 use crate::exit::Fatal;
 use crate::guard::panic_text;
-use crate::handles::{Handles, Kind, TICK, Tick};
+use crate::handles::{HandlerKind, Handles, TICK, Tick};
 use crate::host::{Hooks, Host};
 use crate::outages::Dependency;
 use crate::roster::{check_name, name_of};
-use crate::run::Desk;
+use crate::run::InstanceState;
 use crate::start::{Start, StartError};
 use crate::store::{Database, Schema};
+use crate::supervision::Supervision;
 use crate::task::TaskName;
 use crate::trace::TraceContext;
-use crate::tree::Supervision;
 use crate::watchdog::Watchdog;
 
 const DEFAULT_INSTANCES_WITH_DATABASE: usize = 32;
@@ -35,22 +35,22 @@ const DEFAULT_MAILBOX: u32 = 1_024;
 /// A tick may take as long as its period, and at least this long.
 const SHORTEST_TICK_LIMIT: Duration = Duration::from_secs(30);
 
-/// What the capabilities of one node have in common.
+/// Context of a node: what its capabilities have in common.
 #[derive(Clone)]
-pub(crate) struct Ground {
+pub(crate) struct NodeContext {
     pub bus: Arc<Bus>,
     pub config: Arc<Config>,
     pub arbiters: Arc<Arbiters>,
     pub watchdog: Arc<Watchdog>,
     pub blocking: Blocking,
-    pub provided: Arc<Provided>,
+    pub provided: Arc<ProvidedValues>,
     pub fatal: watch::Sender<Option<Fatal>>,
     /// Turns true when the node has joined the others.
     pub joined: watch::Receiver<bool>,
 }
 
-/// A capability that can be brought up.
-pub(crate) trait Plan: Send + Sync {
+/// Specification of a capability in the roster: what can be known of it, and how it is started.
+pub(crate) trait CapabilitySpec: Send + Sync {
     fn name(&self) -> &'static str;
     fn asks(&self) -> &'static [&'static str];
     fn schema(&self) -> Option<Schema>;
@@ -59,18 +59,18 @@ pub(crate) trait Plan: Send + Sync {
     /// Whether the configuration has all it needs.
     fn check(&self, config: &Config) -> Result<(), ConfigError>;
     /// Makes the capability's host and begins to bring it up; on the node's own thread.
-    fn host(&self, ground: &Ground) -> Result<Arc<Host>, ConfigError>;
+    fn host(&self, node: &NodeContext) -> Result<Arc<Host>, ConfigError>;
 }
 
-pub(crate) struct PlanOf<A>(PhantomData<fn() -> A>);
+pub(crate) struct SpecOf<A>(PhantomData<fn() -> A>);
 
-impl<A> PlanOf<A> {
+impl<A> SpecOf<A> {
     pub fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<A: Actor> Plan for PlanOf<A> {
+impl<A: Actor> CapabilitySpec for SpecOf<A> {
     fn name(&self) -> &'static str {
         name_of::<A>()
     }
@@ -95,15 +95,15 @@ impl<A: Actor> Plan for PlanOf<A> {
         settings::<A>(config).map(drop)
     }
 
-    fn host(&self, ground: &Ground) -> Result<Arc<Host>, ConfigError> {
+    fn host(&self, node: &NodeContext) -> Result<Arc<Host>, ConfigError> {
         let name: Arc<str> = self.name().into();
-        let settings = settings::<A>(&ground.config)?;
-        let runtime = ground.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
+        let settings = settings::<A>(&node.config)?;
+        let runtime = node.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
         let handles = Handles::<A>::of_actor();
         let timetables = handles.timetables()?;
         let table: Arc<[_]> = handles.entries.into();
-        let first_label = table.iter().map(|e| ground.watchdog.label(e.info.name.clone())).min().unwrap_or(0);
-        let arbiters = ground.arbiters.count();
+        let first_label = table.iter().map(|e| node.watchdog.label(e.info.name.clone())).min().unwrap_or(0);
+        let arbiters = node.arbiters.count();
         let instances = match (runtime.instances, A::schema()) {
             (0, Some(_)) => DEFAULT_INSTANCES_WITH_DATABASE,
             (0, None) => arbiters,
@@ -112,9 +112,9 @@ impl<A: Actor> Plan for PlanOf<A> {
         let mailbox = if runtime.mailbox == 0 { DEFAULT_MAILBOX } else { runtime.mailbox };
         let supervision = Supervision::new(
             name.clone(),
-            ground.config.settings.supervision.clone(),
-            ground.bus.env.clone(),
-            ground.fatal.clone(),
+            node.config.settings.supervision.clone(),
+            node.bus.env.clone(),
+            node.fatal.clone(),
         );
         let host = Host::new(
             name.clone(),
@@ -122,26 +122,26 @@ impl<A: Actor> Plan for PlanOf<A> {
             A::ASKS,
             table.iter().map(|e| e.info.clone()).collect(),
             first_label,
-            (0..instances).map(|i| (i % arbiters, ground.arbiters.beat(i % arbiters))),
+            (0..instances).map(|i| (i % arbiters, node.arbiters.beat(i % arbiters))),
             mailbox,
         );
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
         let host = host.exclusive(on_sqlite).scheduled(timetables).admitting_of_a_key(runtime.mailbox_per_key);
         let host = Arc::new(host);
-        let context = Arc::new(Context {
+        let context = Arc::new(CapabilityContext {
             capability: name,
             asks: A::ASKS,
-            is_asked: host.entries().iter().any(|e| matches!(e.kind, Kind::Ask(_) | Kind::Durable(..))),
-            bus: ground.bus.clone(),
+            is_asked: host.entries().iter().any(|e| matches!(e.kind, HandlerKind::Ask(_) | HandlerKind::Durable(..))),
+            bus: node.bus.clone(),
             startup: host.startup.clone(),
             database: OnceLock::new(),
             outbox: OnceLock::new(),
-            blocking: ground.blocking.clone(),
-            provided: ground.provided.clone(),
+            blocking: node.blocking.clone(),
+            provided: node.provided.clone(),
         });
-        let rising = Rising::<A> { host: host.clone(), context, table, settings, ground: ground.clone() };
+        let startup = CapabilityStartup::<A> { host: host.clone(), context, table, settings, node: node.clone() };
         let task = TaskName::of("start", &host.name);
-        ground.bus.tasks.vital(task, rising.rise().map(Ok));
+        node.bus.tasks.vital(task, startup.run().map(Ok));
         Ok(host)
     }
 }
@@ -153,19 +153,19 @@ fn settings<A: Actor>(config: &Config) -> Result<A::Settings, ConfigError> {
     Ok(settings)
 }
 
-/// A capability on its way up.
-struct Rising<A: Actor> {
+/// Start-up of one capability.
+struct CapabilityStartup<A: Actor> {
     host: Arc<Host>,
-    context: Arc<Context>,
-    table: Arc<[crate::handles::Entry<A>]>,
+    context: Arc<CapabilityContext>,
+    table: Arc<[crate::handles::HandlerEntry<A>]>,
     settings: A::Settings,
-    ground: Ground,
+    node: NodeContext,
 }
 
-impl<A: Actor> Rising<A> {
-    async fn rise(mut self) {
+impl<A: Actor> CapabilityStartup<A> {
+    async fn run(mut self) {
         // Not before the node has its name and its claims: until then another node may own the data.
-        if self.ground.joined.wait_for(|joined| *joined).await.is_err() {
+        if self.node.joined.wait_for(|joined| *joined).await.is_err() {
             return;
         }
         let timers = Arc::new(Mutex::new(Vec::new()));
@@ -185,21 +185,20 @@ impl<A: Actor> Rising<A> {
         for (index, instance) in self.host.instances().iter().enumerate() {
             let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
             let (host, beat, start) = (self.host.clone(), instance.beat.clone(), start.clone());
-            self.ground.arbiters.run(instance.arbiter, move || {
-                cell::start::<A>(Desk::new(table, shared, context, host, beat, index), start);
+            self.node.arbiters.run(instance.arbiter, move || {
+                cell::start::<A>(InstanceState::new(table, shared, context, host, beat, index), start);
             });
         }
         if let Some(durable) = self.context.bus.durable() {
             let base = self.context.database.get().cloned().zip(self.context.outbox.get().cloned());
-            let (durable, bus, host) = (durable.clone(), self.ground.bus.clone(), self.host.clone());
+            let (durable, bus, host) = (durable.clone(), self.node.bus.clone(), self.host.clone());
             Consumer::start(durable, bus, host, base);
         }
         let timers = std::mem::take(&mut *timers.lock().unwrap_or_else(PoisonError::into_inner));
         for (timer, period) in timers {
-            let (host, bus, task) =
-                (self.host.clone(), self.ground.bus.clone(), TaskName::of("timer", &self.host.name));
+            let (host, bus, task) = (self.host.clone(), self.node.bus.clone(), TaskName::of("timer", &self.host.name));
             let ticks = move || run_timer(host.clone(), bus.clone(), timer, period);
-            self.ground.bus.tasks.restarted(task.which(timer), ticks);
+            self.node.bus.tasks.restarted(task.which(timer), ticks);
         }
     }
 
@@ -209,7 +208,7 @@ impl<A: Actor> Rising<A> {
         {
             let database = self.open_database(&schema).await.map_err(StartError::new)?;
             let dependency = Dependency::database(&self.host.name, !database.kind().has_one_host());
-            database.tell(&self.ground.bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
+            database.tell(&self.node.bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
             if let Some(durable) = self.context.bus.durable() {
                 let outbox = durable.outbox(&database).await.map_err(StartError::new)?;
                 let _ = self.context.outbox.set(outbox);
@@ -222,7 +221,7 @@ impl<A: Actor> Rising<A> {
     }
 
     async fn open_database(&self, schema: &Schema) -> Result<Database, crate::store::DatabaseError> {
-        let (settings, bus) = (&self.ground.config.settings, &self.ground.bus);
+        let (settings, bus) = (&self.node.config.settings, &self.node.bus);
         let database = Database::open(&self.host.name, settings, schema, &bus.env).await?;
         database.watch_file(&bus.tasks, Duration::from_millis(settings.store.file_check_ms));
         Ok(database)
@@ -234,7 +233,7 @@ impl<A: Actor> Rising<A> {
     }
 }
 
-fn hooks<A: Actor>(shared: &Arc<A::Shared>, context: &Context) -> Hooks {
+fn hooks<A: Actor>(shared: &Arc<A::Shared>, context: &CapabilityContext) -> Hooks {
     let (draining, figures) = (shared.clone(), shared.clone());
     Hooks {
         drain: Box::new(move || {

@@ -1,7 +1,7 @@
-//! Which instance a message goes to, and how many of one key a host admits.
+//! Key affinity: which instance a message goes to, and how many messages of one key a host admits.
 //!
-//! A key has an instance of its own (affinity), but no claim on it: behind many messages of others it goes elsewhere, and no key
-//! has more than its share of a host's mailbox. So a key whose handler hangs keeps neither places nor instances from others.
+//! A key prefers one instance (affinity) without a claim on it: behind many messages of other keys it goes elsewhere, and no
+//! key takes more than its share of a host's mailbox. So a key whose handler hangs starves no other key.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,26 +9,26 @@ use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::arbiters;
-use crate::host::Instance;
+use crate::host::InstanceHandle;
 use crate::idhash::IdHasher;
 
-/// Worse than any number of messages that wait.
+/// Rank penalty of a blocked arbiter: above any number of waiting messages.
 const BLOCKED: u64 = 1 << 40;
 
-/// The keys of which a host has admitted messages; bounded by its permits.
+/// Keys with admitted messages in one host; bounded by its permits.
 pub(crate) struct Keys {
     /// Messages of one key, at most.
     most: u32,
-    held: Mutex<HashMap<u64, Held, BuildHasherDefault<IdHasher>>>,
+    held: Mutex<HashMap<u64, KeyLoad, BuildHasherDefault<IdHasher>>>,
 }
 
-struct Held {
+struct KeyLoad {
     messages: u32,
     instance: usize,
 }
 
-/// What a message of a key counts for until it has ended.
-pub(crate) struct KeyPlace {
+/// Counts a message towards its key's limit until dropped.
+pub(crate) struct KeyPermit {
     keys: Arc<Keys>,
     key: u64,
 }
@@ -43,9 +43,9 @@ impl Keys {
     ///
     /// # Errors
     /// How many messages of the key there may be, if there are as many.
-    pub fn take(self: &Arc<Self>, key: &str, instances: &[Instance]) -> Result<(KeyPlace, usize), u32> {
+    pub fn take(self: &Arc<Self>, key: &str, instances: &[InstanceHandle]) -> Result<(KeyPermit, usize), u32> {
         let hash = weight(key, ());
-        let place = || KeyPlace { keys: self.clone(), key: hash };
+        let place = || KeyPermit { keys: self.clone(), key: hash };
         let mut held = self.held();
         match held.entry(hash) {
             Entry::Occupied(entry) if entry.get().messages >= self.most => Err(self.most),
@@ -59,18 +59,18 @@ impl Keys {
             }
             Entry::Vacant(entry) => {
                 let instance = instance_of(key, instances);
-                entry.insert(Held { messages: 1, instance });
+                entry.insert(KeyLoad { messages: 1, instance });
                 Ok((place(), instance))
             }
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<u64, Held, BuildHasherDefault<IdHasher>>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, KeyLoad, BuildHasherDefault<IdHasher>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for KeyPlace {
+impl Drop for KeyPermit {
     fn drop(&mut self) {
         if let Entry::Occupied(mut entry) = self.keys.held().entry(self.key) {
             entry.get_mut().messages -= 1;
@@ -83,7 +83,7 @@ impl Drop for KeyPlace {
 
 /// The instance for a key of which nothing is there: its own (rendezvous hashing: a key moves only when its own instance goes
 /// or comes), unless that has more than twice as much to do as the least busy one.
-fn instance_of(key: &str, instances: &[Instance]) -> usize {
+fn instance_of(key: &str, instances: &[InstanceHandle]) -> usize {
     let up = instances.iter().enumerate().filter(|(_, i)| i.is_up());
     let own = up.max_by_key(|(index, _)| weight(key, index)).map_or(0, |(index, _)| index);
     match instances[own].waiting() {
@@ -97,7 +97,7 @@ fn instance_of(key: &str, instances: &[Instance]) -> usize {
 }
 
 /// An idle instance of the caller's arbiter, else the least busy one; one whose arbiter is blocked only where all are.
-pub(crate) fn least_busy(instances: &[Instance]) -> usize {
+pub(crate) fn least_busy(instances: &[InstanceHandle]) -> usize {
     let here = arbiters::current();
     let mut best = (0, u64::MAX);
     for (index, instance) in instances.iter().enumerate() {

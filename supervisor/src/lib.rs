@@ -6,7 +6,7 @@
 //! - [`Cx`], [`Start`], [`Fault`]: what a handler may do, and how it says no.
 //! - [`Client`]: how callers outside actors ask.
 //! - [`Roster`], [`Node`], [`run`], [`exit`]: which capabilities there are, and a process that runs some of them.
-//! - [`Harness`]: one actor alone, for the tests of whoever writes it.
+//! - [`Harness`]: one actor alone, for its author's tests.
 //! - [`config`], [`store`], [`trace`], [`Near`], [`Env`]: what they stand on.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
@@ -71,8 +71,8 @@ pub use env::Env;
 mod near;
 pub use near::{Near, NearFigures};
 
-mod tree;
-pub use tree::Health;
+mod supervision;
+pub use supervision::Health;
 
 mod harness;
 pub use harness::{Harness, Stage};
@@ -97,8 +97,8 @@ mod host;
 mod hosting;
 mod idhash;
 mod keys;
+mod local_call;
 mod mailbox;
-mod nearby;
 mod outages;
 mod progress;
 mod readiness;

@@ -1,7 +1,7 @@
-//! Where the messages of one instance wait.
+//! Mailbox: the queue of one instance's messages.
 //!
-//! actix has mailboxes too, but their bound is none for whoever does not wait, and each message costs two allocations
-//! there. Here the bound is the permit that each message holds, and whoever empties the mailbox takes everything at once.
+//! actix's own mailboxes do not bound senders that do not wait, and cost two allocations a message. This one is bounded by
+//! the permit that each message holds, and the instance takes all queued messages in one locked swap.
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
@@ -14,38 +14,38 @@ use essaim_contract::{AskError, NotDelivered};
 use tokio::time::Instant;
 
 use crate::call::Call;
-use crate::keys::KeyPlace;
+use crate::keys::KeyPermit;
 use crate::slot::Slot;
 
-/// A message on its way to an instance.
-pub(crate) struct Delivery {
+/// A message in an instance's mailbox.
+pub(crate) struct QueuedMessage {
     pub entry: usize,
     /// An [`Envelope`] of the entry's message.
-    pub envelope: Arc<dyn Sealed>,
-    /// When it need not begin any more.
+    pub envelope: Arc<dyn ErasedEnvelope>,
+    /// Deadline: past it the message must not begin.
     pub deadline: Instant,
 }
 
-/// A message that waits, and the place of its answer.
-pub(crate) type Envelope<M, T, E> = Slot<Result<T, AskError<E>>, Enclosed<M>>;
+/// A queued message with the slot of its answer.
+pub(crate) type Envelope<M, T, E> = Slot<Result<T, AskError<E>>, EnvelopeContents<M>>;
 
-/// What is taken out of an envelope when its message begins.
-pub(crate) struct Enclosed<M> {
+/// Contents of an envelope, taken out when the message begins.
+pub(crate) struct EnvelopeContents<M> {
     pub message: M,
     pub call: Call,
-    /// When it entered the mailbox, if somebody looks.
+    /// When it entered the mailbox, if its trace is observed.
     pub queued: Option<Instant>,
-    /// What it counts for among those of its key.
-    pub key: Option<KeyPlace>,
+    /// Its share of its key's limit.
+    pub key: Option<KeyPermit>,
 }
 
-/// An envelope whose types are not known.
-pub(crate) trait Sealed: Any + Send + Sync {
+/// A type-erased envelope.
+pub(crate) trait ErasedEnvelope: Any + Send + Sync {
     /// Answers in place of the handler, if the message has not begun; it never begins then.
     fn refuse(&self, why: NotDelivered);
 }
 
-impl<M, T, E> Sealed for Envelope<M, T, E>
+impl<M, T, E> ErasedEnvelope for Envelope<M, T, E>
 where
     M: Send + 'static,
     T: Send + 'static,
@@ -56,20 +56,20 @@ where
     }
 }
 
-/// Where the answer of a message will be.
+/// The slot of a message's answer.
 type AnswerSlot<T, E> = Arc<Slot<Result<T, AskError<E>>>>;
 
-/// A message that is run at once on its asker's own thread, and the place of its answer: as an [`Envelope`], without locks.
-pub(crate) struct HereEnvelope<M, T, E> {
-    enclosed: Cell<Option<Enclosed<M>>>,
+/// Envelope of a local call, run at once on its asker's own thread: as an [`Envelope`], without locks.
+pub(crate) struct LocalEnvelope<M, T, E> {
+    contents: Cell<Option<EnvelopeContents<M>>>,
     answer: Cell<Option<Result<T, AskError<E>>>>,
-    /// Where the answer goes if the handler had to wait.
+    /// The slot of the answer, once the handler has had to wait.
     forward: OnceCell<AnswerSlot<T, E>>,
 }
 
-impl<M, T, E> HereEnvelope<M, T, E> {
-    pub fn holding(enclosed: Enclosed<M>) -> Self {
-        Self { enclosed: Cell::new(Some(enclosed)), answer: Cell::new(None), forward: OnceCell::new() }
+impl<M, T, E> LocalEnvelope<M, T, E> {
+    pub fn holding(contents: EnvelopeContents<M>) -> Self {
+        Self { contents: Cell::new(Some(contents)), answer: Cell::new(None), forward: OnceCell::new() }
     }
 
     /// The answer, or where it will be: to be asked once the message has been run up to its first wait.
@@ -85,50 +85,50 @@ impl<M, T, E> HereEnvelope<M, T, E> {
     }
 }
 
-/// What a runner is given.
-pub(crate) enum Post<S, H> {
+/// A message as dispatched to a runner.
+pub(crate) enum Dispatched<S, H> {
     /// From a mailbox.
-    Sent(S),
+    Queued(S),
     /// From an asker on this thread.
-    Here(H),
+    Local(H),
 }
 
-/// A message whose types are not known.
-pub(crate) type AnyPost = Post<Arc<dyn Sealed>, Rc<dyn Any>>;
+/// A dispatched message, type-erased.
+pub(crate) type ErasedDispatch = Dispatched<Arc<dyn ErasedEnvelope>, Rc<dyn Any>>;
 
-/// A message of known types.
-pub(crate) type PostOf<M, T, E> = Post<Arc<Envelope<M, T, E>>, Rc<HereEnvelope<M, T, E>>>;
+/// A dispatched message with its types.
+pub(crate) type TypedDispatch<M, T, E> = Dispatched<Arc<Envelope<M, T, E>>, Rc<LocalEnvelope<M, T, E>>>;
 
-impl AnyPost {
+impl ErasedDispatch {
     /// The same post, if it is of these types.
-    pub fn downcast<M, T, E>(self) -> Option<PostOf<M, T, E>>
+    pub fn downcast<M, T, E>(self) -> Option<TypedDispatch<M, T, E>>
     where
         M: Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
         match self {
-            Self::Sent(envelope) => {
+            Self::Queued(envelope) => {
                 let envelope: Arc<dyn Any + Send + Sync> = envelope;
-                envelope.downcast().ok().map(Post::Sent)
+                envelope.downcast().ok().map(Dispatched::Queued)
             }
-            Self::Here(envelope) => envelope.downcast().ok().map(Post::Here),
+            Self::Local(envelope) => envelope.downcast().ok().map(Dispatched::Local),
         }
     }
 }
 
-impl<M, T, E> PostOf<M, T, E> {
+impl<M, T, E> TypedDispatch<M, T, E> {
     /// Called by the one who runs the message. None: the asker took it back, do not run it.
-    pub fn begin(&self) -> Option<Enclosed<M>> {
+    pub fn begin(&self) -> Option<EnvelopeContents<M>> {
         match self {
-            Self::Sent(envelope) => envelope.begin(),
-            Self::Here(envelope) => envelope.enclosed.take(),
+            Self::Queued(envelope) => envelope.begin(),
+            Self::Local(envelope) => envelope.contents.take(),
         }
     }
 
     /// Notes since when the message runs. An asker on this thread leaves its deadline to the instance.
     pub fn running_since(&self, now: Instant) {
-        if let Self::Sent(envelope) = self {
+        if let Self::Queued(envelope) = self {
             envelope.running_since(now);
         }
     }
@@ -136,8 +136,8 @@ impl<M, T, E> PostOf<M, T, E> {
     /// Gives the answer.
     pub fn answer(&self, answer: Result<T, AskError<E>>) {
         match self {
-            Self::Sent(envelope) => envelope.answer(answer),
-            Self::Here(envelope) => match envelope.forward.get() {
+            Self::Queued(envelope) => envelope.answer(answer),
+            Self::Local(envelope) => match envelope.forward.get() {
                 Some(slot) => slot.answer(answer),
                 None => envelope.answer.set(Some(answer)),
             },
@@ -148,44 +148,44 @@ impl<M, T, E> PostOf<M, T, E> {
 /// The messages of one instance, in the order in which they came. Bounded by the host's permits (`mailbox`).
 #[derive(Default)]
 pub(crate) struct Mailbox {
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
     stub: OnceLock<Stub>,
 }
 
 /// Answers in place of an instance, at once and in the asker's own call, so that its panics are the asker's.
-pub(crate) type Stub = Box<dyn Fn(&Delivery) + Send + Sync>;
+pub(crate) type Stub = Box<dyn Fn(&QueuedMessage) + Send + Sync>;
 
 #[derive(Default)]
-struct State {
-    waiting: VecDeque<Delivery>,
-    /// No message that waits is due before this.
+struct MailboxState {
+    waiting: VecDeque<QueuedMessage>,
+    /// Lower bound of the deadlines in `waiting`.
     earliest: Option<Instant>,
-    /// Who wants to know of new messages.
+    /// Waker of the instance, to be woken by a new message.
     waker: Option<Waker>,
-    /// Only messages that are due before this are worth a wake-up.
+    /// Only a message due before this wakes the instance.
     due_before: Option<Instant>,
     closed: bool,
 }
 
 impl Mailbox {
-    /// Has a stub answer whatever comes.
+    /// Answers every message by a stub from now on.
     pub fn stub(&self, stub: Stub) {
         let _ = self.stub.set(stub);
     }
 
     /// Puts a message at the end; a closed mailbox gives it back, and one with a stub too, once it is answered.
-    pub fn put(&self, delivery: Delivery) -> Result<(), Delivery> {
+    pub fn put(&self, message: QueuedMessage) -> Result<(), QueuedMessage> {
         if let Some(stub) = self.stub.get() {
-            stub(&delivery);
-            return Err(delivery);
+            stub(&message);
+            return Err(message);
         }
         let mut state = self.lock();
         if state.closed {
-            return Err(delivery);
+            return Err(message);
         }
-        let due = delivery.deadline;
+        let due = message.deadline;
         state.earliest = earlier(state.earliest, Some(due));
-        state.waiting.push_back(delivery);
+        state.waiting.push_back(message);
         let worth_it = state.due_before.is_none_or(|before| due < before);
         let waker = if worth_it { state.waker.take() } else { None };
         drop(state);
@@ -196,7 +196,7 @@ impl Mailbox {
     }
 
     /// Takes all messages into `taken`, which is empty; no message in it is due before the answer.
-    pub fn poll_take(&self, taken: &mut VecDeque<Delivery>, task: &Context<'_>) -> Poll<Option<Instant>> {
+    pub fn poll_take(&self, taken: &mut VecDeque<QueuedMessage>, task: &Context<'_>) -> Poll<Option<Instant>> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
             (state.waker, state.due_before) = (Some(task.waker().clone()), None);
@@ -207,7 +207,7 @@ impl Mailbox {
     }
 
     /// Adds all messages to `taken`.
-    pub fn take_more(&self, taken: &mut VecDeque<Delivery>) {
+    pub fn take_more(&self, taken: &mut VecDeque<QueuedMessage>) {
         let mut state = self.lock();
         taken.append(&mut state.waiting);
         state.earliest = None;
@@ -226,13 +226,13 @@ impl Mailbox {
     }
 
     /// Takes nothing more; what is still here.
-    pub fn close(&self) -> VecDeque<Delivery> {
+    pub fn close(&self) -> VecDeque<QueuedMessage> {
         let mut state = self.lock();
         state.closed = true;
         std::mem::take(&mut state.waiting)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, MailboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

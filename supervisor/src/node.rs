@@ -17,9 +17,9 @@ use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
 use crate::durable::{Durable, moving};
 use crate::exit::{self, Fatal};
-use crate::handles::Kind;
+use crate::handles::HandlerKind;
 use crate::host::Host;
-use crate::hosting::Ground;
+use crate::hosting::NodeContext;
 use crate::near::Near;
 use crate::remote::Remote;
 use crate::roster::{Roster, cycle_in};
@@ -115,7 +115,7 @@ impl Node {
             watchdog.watch(env, limit, &tasks);
         }
         let (join, joined) = watch::channel(false);
-        let ground = Ground {
+        let node = NodeContext {
             bus: bus.clone(),
             config: Arc::new(config),
             arbiters: arbiters.clone(),
@@ -128,7 +128,7 @@ impl Node {
         let mut hosted = beside;
         for name in hosts {
             let unknown = || ConfigError::new(roster.no_such(name));
-            hosted.push(roster.plan(name).ok_or_else(unknown)?.host(&ground)?);
+            hosted.push(roster.spec(name).ok_or_else(unknown)?.host(&node)?);
         }
         bus.open(hosted);
         let exclusive = bus.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
@@ -136,7 +136,7 @@ impl Node {
         let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
         let cluster = connect(&bus, &arbiters, exclusive, &fatal_tx).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
-            || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind, Kind::Durable(..))));
+            || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind, HandlerKind::Durable(..))));
         open_log(&bus, cluster, keeps).await?;
         join.send_replace(true);
         let admin = Mutex::new(admin.into_iter().collect());

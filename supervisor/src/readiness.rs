@@ -2,7 +2,7 @@
 
 use crate::bus::Bus;
 use crate::host::Host;
-use crate::tree::Health;
+use crate::supervision::Health;
 
 /// Whether a node should get traffic now.
 pub(crate) struct Readiness {

@@ -8,14 +8,14 @@ use essaim_contract::Capability;
 
 use crate::actor::Actor;
 use crate::config::{Config, ConfigError, Settings, runtime_sections, similar};
-use crate::context::Provided;
-use crate::hosting::{Plan, PlanOf};
+use crate::context::ProvidedValues;
+use crate::hosting::{CapabilitySpec, SpecOf};
 
 /// The capabilities compiled into a binary, and what they are provided with. Which node runs which of them is
 /// configuration.
 #[derive(Default)]
 pub struct Roster {
-    plans: Vec<Arc<dyn Plan>>,
+    specs: Vec<Arc<dyn CapabilitySpec>>,
     provided: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
@@ -27,7 +27,7 @@ impl Roster {
 
     /// Adds a capability by its actor.
     pub fn host<A: Actor>(mut self) -> Self {
-        self.plans.push(Arc::new(PlanOf::<A>::new()));
+        self.specs.push(Arc::new(SpecOf::<A>::new()));
         self
     }
 
@@ -39,17 +39,17 @@ impl Roster {
 
     /// The names of all capabilities.
     pub fn capabilities(&self) -> impl Iterator<Item = &'static str> {
-        self.plans.iter().map(|p| p.name())
+        self.specs.iter().map(|p| p.name())
     }
 
     /// Which capability asks which.
     pub fn ask_graph(&self) -> BTreeMap<&'static str, &'static [&'static str]> {
-        self.plans.iter().map(|p| (p.name(), p.asks())).collect()
+        self.specs.iter().map(|p| (p.name(), p.asks())).collect()
     }
 
     /// The tables that a capability owns; `None` if it keeps nothing, or there is no such capability.
     pub fn schema(&self, capability: &str) -> Option<crate::store::Schema> {
-        self.plan(capability)?.schema()
+        self.spec(capability)?.schema()
     }
 
     /// The defaults of the runtime's settings and of every capability's, as the configuration writes them.
@@ -59,8 +59,8 @@ impl Roster {
     pub fn defaults(&self) -> Result<toml::Table, ConfigError> {
         let unwritable = |e: toml::ser::Error| ConfigError::new(e.to_string());
         let mut all = toml::Table::try_from(Settings::default()).map_err(unwritable)?;
-        for plan in &self.plans {
-            all.insert(plan.name().into(), plan.defaults().map_err(unwritable)?);
+        for spec in &self.specs {
+            all.insert(spec.name().into(), spec.defaults().map_err(unwritable)?);
         }
         Ok(all)
     }
@@ -68,12 +68,12 @@ impl Roster {
     /// Checks what a configuration says about each capability, and the roster itself.
     pub(crate) fn check(&self, config: &Config) -> Result<(), ConfigError> {
         let taken = runtime_sections();
-        for plan in &self.plans {
-            if taken.iter().any(|section| section == plan.name()) {
-                let name = plan.name();
+        for spec in &self.specs {
+            if taken.iter().any(|section| section == spec.name()) {
+                let name = spec.name();
                 return Err(ConfigError::new(format!("a capability cannot be called `{name}`: it is a section")));
             }
-            plan.check(config)?;
+            spec.check(config)?;
         }
         Ok(())
     }
@@ -89,12 +89,12 @@ impl Roster {
         }
     }
 
-    pub(crate) fn plan(&self, capability: &str) -> Option<&Arc<dyn Plan>> {
-        self.plans.iter().find(|p| p.name() == capability)
+    pub(crate) fn spec(&self, capability: &str) -> Option<&Arc<dyn CapabilitySpec>> {
+        self.specs.iter().find(|p| p.name() == capability)
     }
 
-    pub(crate) fn provided(&self) -> Provided {
-        Provided(self.provided.clone())
+    pub(crate) fn provided(&self) -> ProvidedValues {
+        ProvidedValues(self.provided.clone())
     }
 }
 

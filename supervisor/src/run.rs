@@ -1,4 +1,4 @@
-//! How messages are run: begin, guard, truth, answer.
+//! Runners: begin a message, guard its handler, decide what is true of its outcome, answer.
 //!
 //! A runner is a coroutine of one instance for one kind of message: it takes a message from the instance's desk, runs
 //! the handler to its end, and puts the state back. It is made once and lives as long as the instance, so a message
@@ -17,53 +17,53 @@ use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Message, N
 use futures_util::future::LocalBoxFuture;
 
 use crate::actor::{Actor, Apply, Handle, Hear};
-use crate::context::Context;
+use crate::context::CapabilityContext;
 use crate::durable::delivery::Enlisted;
-use crate::guard::{End, dismantle, guarded};
-use crate::handles::{Entry, Tick};
-use crate::host::{Host, Instance};
-use crate::mailbox::{AnyPost, Enclosed, PostOf};
+use crate::guard::{GuardedEnd, dismantle, guarded};
+use crate::handles::{HandlerEntry, Tick};
+use crate::host::{Host, InstanceHandle};
+use crate::mailbox::{EnvelopeContents, ErasedDispatch, TypedDispatch};
 use crate::progress::Progress;
-use crate::span::Watch;
+use crate::span::MessageSpan;
 use crate::store::TxError;
-use crate::tree::Misses;
+use crate::supervision::MissedDeadlines;
 use crate::watchdog::Beat;
 use crate::{Cx, Fault};
 
 /// Makes the runner of one entry; it never ends by itself.
-pub(crate) type NewRunner<A> = fn(Rc<Desk<A>>, usize) -> LocalBoxFuture<'static, ()>;
+pub(crate) type MakeRunner<A> = fn(Rc<InstanceState<A>>, usize) -> LocalBoxFuture<'static, ()>;
 
-/// Where an instance and its runners hand the state to each other, and what all its messages have in common.
-pub(crate) struct Desk<A: Actor> {
-    pub table: Arc<[Entry<A>]>,
+/// State shared by an instance and its runners: the actor's state in transit, and what all its messages have in common.
+pub(crate) struct InstanceState<A: Actor> {
+    pub table: Arc<[HandlerEntry<A>]>,
     pub shared: Arc<A::Shared>,
-    pub context: Arc<Context>,
+    pub context: Arc<CapabilityContext>,
     pub host: Arc<Host>,
     pub beat: Arc<Beat>,
     /// Which instance of the host it is, and the deadlines that it has missed.
     index: usize,
-    misses: Misses,
+    missed_in_a_row: MissedDeadlines,
     /// The message that is to be run next, with the state.
-    job: Cell<Option<(Box<A>, AnyPost)>>,
+    job: Cell<Option<(Box<A>, ErasedDispatch)>>,
     /// The state after it; inside, none if it is lost.
     done: Cell<Option<Option<Box<A>>>>,
 }
 
-impl<A: Actor> Desk<A> {
+impl<A: Actor> InstanceState<A> {
     pub fn new(
-        table: Arc<[Entry<A>]>,
+        table: Arc<[HandlerEntry<A>]>,
         shared: Arc<A::Shared>,
-        context: Arc<Context>,
+        context: Arc<CapabilityContext>,
         host: Arc<Host>,
         beat: Arc<Beat>,
         index: usize,
     ) -> Self {
-        let (misses, job, done) = (Misses::default(), Cell::new(None), Cell::new(None));
-        Self { table, shared, context, host, beat, index, misses, job, done }
+        let (missed_in_a_row, job, done) = (MissedDeadlines::default(), Cell::new(None), Cell::new(None));
+        Self { table, shared, context, host, beat, index, missed_in_a_row, job, done }
     }
 
     /// The instance, as others see it.
-    pub fn instance(&self) -> &Instance {
+    pub fn handle(&self) -> &InstanceHandle {
         &self.host.instances()[self.index]
     }
 
@@ -73,8 +73,8 @@ impl<A: Actor> Desk<A> {
     }
 
     /// Gives the runner that is polled next a message.
-    pub fn give(&self, state: Box<A>, post: AnyPost) {
-        self.job.set(Some((state, post)));
+    pub fn give(&self, state: Box<A>, dispatched: ErasedDispatch) {
+        self.job.set(Some((state, dispatched)));
     }
 
     /// The state, once the message has ended; inside, none if it is lost.
@@ -82,16 +82,16 @@ impl<A: Actor> Desk<A> {
         self.done.take()
     }
 
-    /// The next message. No waker is kept: whoever gives a message polls.
-    async fn next<M, T, E>(&self) -> (Box<A>, PostOf<M, T, E>)
+    /// The next message. It keeps no waker: the instance polls the runner right after `give`.
+    async fn next<M, T, E>(&self) -> (Box<A>, TypedDispatch<M, T, E>)
     where
         M: Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
         let job = poll_fn(|_| self.job.take().map_or(Poll::Pending, Poll::Ready));
-        let (state, post) = job.await;
-        (state, post.downcast().expect("the table maps the type to this entry"))
+        let (state, dispatched) = job.await;
+        (state, dispatched.downcast().expect("the table maps the type to this entry"))
     }
 
     fn put_back(&self, state: Option<Box<A>>) {
@@ -100,46 +100,46 @@ impl<A: Actor> Desk<A> {
 }
 
 /// Runs asks of one kind.
-pub(crate) fn asks<A, M>(desk: Rc<Desk<A>>, entry: usize) -> LocalBoxFuture<'static, ()>
+pub(crate) fn asks<A, M>(instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()>
 where
     A: Handle<M>,
     M: Ask<To = A::Capability>,
 {
-    Box::pin(messages(desk, entry, async |actor: &mut A, message: M, cx: &mut Cx| {
+    Box::pin(messages(instance, entry, async |actor: &mut A, message: M, cx: &mut Cx| {
         let result = actor.handle(message, cx).await;
         cx.certain(result).await
     }))
 }
 
 /// Runs broadcasts of one kind.
-pub(crate) fn broadcasts<A, S>(desk: Rc<Desk<A>>, entry: usize) -> LocalBoxFuture<'static, ()>
+pub(crate) fn broadcasts<A, S>(instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()>
 where
     A: Hear<S>,
     S: Broadcast,
 {
-    Box::pin(messages(desk, entry, async |actor: &mut A, message: S, cx: &mut Cx| -> Untold {
+    Box::pin(messages(instance, entry, async |actor: &mut A, message: S, cx: &mut Cx| -> Unawaited {
         actor.hear(message, cx).await;
         cx.certain(Ok(())).await
     }))
 }
 
 /// Runs durable messages of one kind.
-pub(crate) fn applications<A, M>(desk: Rc<Desk<A>>, entry: usize) -> LocalBoxFuture<'static, ()>
+pub(crate) fn applications<A, M>(instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()>
 where
     A: Apply<M>,
     M: Message,
 {
-    Box::pin(messages(desk, entry, async |actor: &mut A, enlisted: Enlisted<M>, cx: &mut Cx| {
+    Box::pin(messages(instance, entry, async |actor: &mut A, enlisted: Enlisted<M>, cx: &mut Cx| {
         cx.enlist(enlisted.delivery);
         let result = actor.apply(enlisted.message, cx).await;
         match cx.certain(result).await {
-            // Nothing is left to be done, whatever its handler thinks of it.
+            // Another copy has the effect, so the message is done even if its handler failed.
             _ if cx.is_repeated() => Ok(()),
             Ok(()) => match cx.settle().await {
                 Err(TxError::Repeated) => Ok(()),
                 settled => settled.map_err(Fault::from),
             },
-            // What is committed is applied, whatever its handler thinks of it afterwards.
+            // A committed message is applied; a rejection after the commit is a failure.
             Err(Fault::Rejected(why)) if cx.progress() == Progress::Committed => Err(crate::fail(why)),
             Err(fault) => Err(fault),
         }
@@ -147,8 +147,8 @@ where
 }
 
 /// Runs the timers that are due.
-pub(crate) fn ticks<A: Actor>(desk: Rc<Desk<A>>, entry: usize) -> LocalBoxFuture<'static, ()> {
-    Box::pin(messages(desk, entry, async |actor: &mut A, tick: Tick, cx: &mut Cx| -> Untold {
+pub(crate) fn ticks<A: Actor>(instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()> {
+    Box::pin(messages(instance, entry, async |actor: &mut A, tick: Tick, cx: &mut Cx| -> Unawaited {
         let Tick { timer, done: _done } = tick;
         let result = actor.tick(timer, cx).await;
         cx.certain(result).await
@@ -156,11 +156,11 @@ pub(crate) fn ticks<A: Actor>(desk: Rc<Desk<A>>, entry: usize) -> LocalBoxFuture
 }
 
 /// How a message ends that nobody waits for: what goes wrong is logged.
-type Untold = Result<(), Fault<Never>>;
+type Unawaited = Result<(), Fault<Never>>;
 
 /// Runs messages of one kind, one after the other, each until it is done, panics or passes its deadline.
 async fn messages<A, M, T, E>(
-    desk: Rc<Desk<A>>,
+    instance: Rc<InstanceState<A>>,
     entry: usize,
     handler: impl AsyncFn(&mut A, M, &mut Cx) -> Result<T, Fault<E>>,
 ) where
@@ -171,93 +171,94 @@ async fn messages<A, M, T, E>(
 {
     let mut contexts = None;
     loop {
-        let (mut actor, post) = desk.next::<M, T, E>().await;
-        let Some(enclosed) = post.begin() else {
-            desk.ended();
-            desk.put_back(Some(actor));
+        let (mut actor, dispatched) = instance.next::<M, T, E>().await;
+        let Some(contents) = dispatched.begin() else {
+            instance.ended();
+            instance.put_back(Some(actor));
             continue;
         };
-        let owed = Owed { post: &post, desk: &desk };
-        let Enclosed { message, mut call, queued, key } = enclosed;
+        let owed = OwedAnswer { dispatched: &dispatched, instance: &instance };
+        let EnvelopeContents { message, mut call, queued, key } = contents;
         let deadline = call.deadline;
-        let watch = Watch::begin(&desk.context, &desk.table[entry].info.name, &mut call, queued);
-        let cx = Cx::renewed(&mut contexts, &desk.context, call);
+        let message_span = MessageSpan::begin(&instance.context, &instance.table[entry].info.name, &mut call, queued);
+        let cx = Cx::renewed(&mut contexts, &instance.context, call);
         let end = {
             let work = pin!(Some(handler(&mut actor, message, cx)));
-            let parked = |now| {
-                post.running_since(now);
-                watch.parked(now);
+            let first_pending = |now| {
+                dispatched.running_since(now);
+                message_span.first_pending(now);
             };
-            guarded(work, deadline, &desk.beat, desk.host.label(entry), watch.span(), parked).await
+            guarded(work, deadline, &instance.beat, instance.host.label(entry), message_span.span(), first_pending)
+                .await
         };
-        let (kept, answer) = conclude(&desk, &watch, cx, end);
+        let (kept, answer) = conclude(&instance, &message_span, cx, end);
         let state = keep(kept, actor);
         drop(key);
         owed.pay(answer);
-        desk.put_back(state);
+        instance.put_back(state);
     }
 }
 
-/// An answer that is owed to an asker, who may wait on this thread without a timer of its own: if the instance goes
-/// down with its thread, the asker learns it.
-struct Owed<'a, A: Actor, M, T, E> {
-    post: &'a PostOf<M, T, E>,
-    desk: &'a Desk<A>,
+/// Guard of an unanswered ask: the asker may wait on this thread without a timer of its own, so it is answered with
+/// `NodeLost` if the instance goes down with its thread.
+struct OwedAnswer<'a, A: Actor, M, T, E> {
+    dispatched: &'a TypedDispatch<M, T, E>,
+    instance: &'a InstanceState<A>,
 }
 
-impl<A: Actor, M, T, E> Owed<'_, A, M, T, E> {
+impl<A: Actor, M, T, E> OwedAnswer<'_, A, M, T, E> {
     fn pay(self, answer: Result<T, AskError<E>>) {
-        self.desk.ended();
-        self.post.answer(answer);
+        self.instance.ended();
+        self.dispatched.answer(answer);
         std::mem::forget(self);
     }
 }
 
-impl<A: Actor, M, T, E> Drop for Owed<'_, A, M, T, E> {
+impl<A: Actor, M, T, E> Drop for OwedAnswer<'_, A, M, T, E> {
     fn drop(&mut self) {
-        self.desk.ended();
-        let node = self.desk.context.bus.settings.node.name.clone();
-        self.post.answer(Err(AskError::Unknown(Unknown::NodeLost { node })));
+        self.instance.ended();
+        let node = self.instance.context.bus.settings.node.name.clone();
+        self.dispatched.answer(Err(AskError::Unknown(Unknown::NodeLost { node })));
     }
 }
 
 /// What an ended handler means: whether the instance's state can be trusted, and what its asker is told.
 fn conclude<A: Actor, T, E: Display>(
-    desk: &Desk<A>,
-    watch: &Watch<'_>,
+    instance: &InstanceState<A>,
+    message_span: &MessageSpan<'_>,
     cx: &Cx,
-    end: End<Result<T, Fault<E>>>,
+    end: GuardedEnd<Result<T, Fault<E>>>,
 ) -> (bool, Result<T, AskError<E>>) {
-    let (supervision, progress) = (&desk.host.supervision, cx.progress());
+    let (supervision, progress) = (&instance.host.supervision, cx.progress());
     match end {
-        End::Done(Ok(reply)) => {
+        GuardedEnd::Done(Ok(reply)) => {
             supervision.succeeded();
-            watch.answered::<E>(None);
+            message_span.answered::<E>(None);
             (true, Ok(reply))
         }
-        End::Done(Err(fault)) => {
+        GuardedEnd::Done(Err(fault)) => {
             supervision.succeeded();
             let error = truth(fault, progress);
-            watch.answered(Some(&error));
+            message_span.answered(Some(&error));
             // A commit that failed, or was forgotten, may have left the state ahead of the database.
             let ahead = progress == Progress::Committing || cx.is_ahead() || matches!(error, AskError::Unknown(_));
             (!ahead, Err(error))
         }
-        End::Panicked(what) => {
+        GuardedEnd::Panicked(what) => {
             supervision.panicked(&what);
-            watch.panicked(&what);
+            message_span.panicked(&what);
             let failed = Fault::Failed(Failure { kind: FailureKind::Panicked, detail: what });
             (false, Err(truth(failed, progress)))
         }
-        End::TimedOut { running_ms } => {
-            supervision.missed_deadline(&desk.misses, Duration::from_millis(running_ms));
-            watch.timed_out(running_ms);
+        GuardedEnd::TimedOut { running_ms } => {
+            supervision.missed_deadline(&instance.missed_in_a_row, Duration::from_millis(running_ms));
+            message_span.timed_out(running_ms);
             (false, Err(AskError::Unknown(Unknown::TimedOut { running_ms })))
         }
     }
 }
 
-/// The state if it is kept. One that is not is dropped here, whatever its destructor does.
+/// The state if it is kept; else it is dropped here, behind a panic guard for its destructor.
 fn keep<A>(kept: bool, state: Box<A>) -> Option<Box<A>> {
     if kept {
         return Some(state);

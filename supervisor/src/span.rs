@@ -1,9 +1,9 @@
-//! What is seen of a message while it is handled: a span, and a line when it ends.
+//! Message spans: the tracing span of one handled message, and the log line at its end.
 //!
 //! Every handler has a span id of its own; what it sends carries that id, and the spans of what it sends name it as
-//! their parent. So the ids join across processes, whether or not anybody looks. The span itself exists only when
-//! somebody does: messages of sampled traces have it at the level `info`, the others at `debug`. For a message that
-//! nobody looks at no clock is read and nothing is allocated, unless its handler waits, which costs more than both.
+//! their parent. So the ids join across processes even where no subscriber is. The span itself exists only while a
+//! subscriber enables it: at level `info` for messages of sampled traces, `debug` for the others. For an unobserved message
+//! no clock is read and nothing is allocated, unless its handler waits, which costs more than both.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -15,13 +15,13 @@ use tracing::field::Empty;
 use tracing::{Level, Span};
 
 use crate::call::Call;
-use crate::context::Context;
+use crate::context::CapabilityContext;
 use crate::trace::TraceContext;
 
 /// The target of message spans and of the lines that end them, for filters such as `info,essaim::message=debug`.
 const TARGET: &str = "essaim::message";
 
-/// Whether somebody looks at the messages of this trace.
+/// Whether a subscriber enables the spans of this trace.
 pub(crate) fn is_observed(trace: &TraceContext) -> bool {
     if trace.sampled {
         tracing::span_enabled!(target: TARGET, Level::INFO)
@@ -31,18 +31,18 @@ pub(crate) fn is_observed(trace: &TraceContext) -> bool {
 }
 
 /// One message in its handler.
-pub(crate) struct Watch<'a> {
-    context: &'a Context,
+pub(crate) struct MessageSpan<'a> {
+    context: &'a CapabilityContext,
     message: &'a str,
     trace: TraceContext,
     span: Span,
     began: Cell<Option<Instant>>,
 }
 
-impl<'a> Watch<'a> {
-    /// A message that is about to be handled, and that entered the mailbox at `queued` if somebody looks. From here on
+impl<'a> MessageSpan<'a> {
+    /// A message about to be handled, which entered the mailbox at `queued` if it is observed. From here on
     /// the call is the handler's: what is sent with it has the handler's span as its parent.
-    pub fn begin(context: &'a Context, message: &'a str, call: &mut Call, queued: Option<Instant>) -> Self {
+    pub fn begin(context: &'a CapabilityContext, message: &'a str, call: &mut Call, queued: Option<Instant>) -> Self {
         let env = context.env();
         let parent = call.trace;
         call.trace = parent.child(env);
@@ -52,13 +52,13 @@ impl<'a> Watch<'a> {
         Self { context, message, trace: call.trace, span, began: Cell::new(began) }
     }
 
-    /// The handler's span; none if nobody looks.
+    /// The handler's span; disabled if the message is not observed.
     pub fn span(&self) -> &Span {
         &self.span
     }
 
-    /// The handler waits since `now`. Of a handler that nobody looks at this is where its time begins.
-    pub fn parked(&self, now: Instant) {
+    /// The handler's first `Pending` was at `now`; the running time of an unobserved handler counts from here.
+    pub fn first_pending(&self, now: Instant) {
         if self.began.get().is_none() {
             self.began.set(Some(now));
         }
@@ -122,13 +122,13 @@ impl<'a> Watch<'a> {
     }
 }
 
-fn span(context: &Context, message: &str, parent: TraceContext, own: TraceContext, waited: Duration) -> Span {
+fn span(context: &CapabilityContext, message: &str, parent: TraceContext, own: TraceContext, waited: Duration) -> Span {
     // The level of a span is part of its call site, so there are two.
     macro_rules! at {
         ($level:expr) => {
             tracing::span!(
                 target: TARGET,
-                // The ids join messages; whatever this thread happens to be polling is no parent.
+                // Parents are joined by ids; the span that this thread is in belongs to another task.
                 parent: None,
                 $level,
                 "message",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use essaim_contract::Never;
 
 use crate::client::Client;
-use crate::context::Context;
+use crate::context::CapabilityContext;
 use crate::exit::Fatal;
 use crate::near::Near;
 use crate::progress::Track;
@@ -17,7 +17,7 @@ use crate::{Env, Fault};
 
 /// The context of [`Actor::share`](crate::Actor::share) and [`Actor::start`](crate::Actor::start).
 pub struct Start {
-    pub(crate) context: Arc<Context>,
+    pub(crate) context: Arc<CapabilityContext>,
     pub(crate) timers: Arc<Mutex<Vec<(&'static str, Duration)>>>,
     /// Follows what this start writes.
     track: Track,
@@ -77,7 +77,7 @@ impl<E: std::fmt::Display> From<Fault<E>> for StartError {
 }
 
 impl Start {
-    pub(crate) fn new(context: Arc<Context>, timers: Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Self {
+    pub(crate) fn new(context: Arc<CapabilityContext>, timers: Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Self {
         Self { context, timers, track: Track::default() }
     }
 
@@ -143,7 +143,7 @@ impl Start {
     /// [`Actor::ASKS`](crate::Actor::ASKS): handlers could use it, too. An actor that nobody can ask, such as a server of
     /// HTTP routes, may ask everybody.
     pub fn client(&self) -> Client {
-        let Context { bus, capability, asks, is_asked, .. } = &*self.context;
+        let CapabilityContext { bus, capability, asks, is_asked, .. } = &*self.context;
         match is_asked {
             true => Client::of_actor(bus.clone(), capability.clone(), asks),
             false => Client::new(bus.clone()),

@@ -21,8 +21,8 @@ use crate::outages::OutageStatus;
 use crate::readiness::Readiness;
 use crate::remote::members::MemberStatus;
 use crate::store::DatabaseReport;
+use crate::supervision::Health;
 use crate::task::TaskStatus;
-use crate::tree::Health;
 
 /// A database that does not answer for this long is shown without a report.
 const REPORT_LIMIT: Duration = Duration::from_secs(1);

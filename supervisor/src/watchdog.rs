@@ -103,7 +103,7 @@ impl Watchdog {
 
     #[allow(clippy::disallowed_methods)] // It has a thread of its own, so that no arbiter can block it.
     fn look_on(&self, env: &Env, limit: Duration) {
-        let mut arbiters: Vec<Arbiter> = Vec::new();
+        let mut arbiters: Vec<WatchedArbiter> = Vec::new();
         let pause = limit / 4;
         while !self.stopped.load(Ordering::Relaxed) {
             let before = env.now();
@@ -116,7 +116,7 @@ impl Watchdog {
                 );
             }
             let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            arbiters.resize_with(beats.len(), Arbiter::default);
+            arbiters.resize_with(beats.len(), WatchedArbiter::default);
             for ((arbiter, beat), seen) in beats.iter().zip(&mut arbiters) {
                 let found = seen.look(beat.beats.load(Ordering::Relaxed), pause + late, pause, limit);
                 let blocked_ms = if seen.named { seen.unmoved.as_millis() as u64 } else { 0 };
@@ -142,17 +142,17 @@ impl Watchdog {
 
 /// What looking at one arbiter has shown so far.
 #[derive(Debug, Default)]
-struct Arbiter {
+struct WatchedArbiter {
     turns: u64,
     /// How long it has made no turn, as far as the watchdog ran itself.
     unmoved: Duration,
     named: bool,
 }
 
-impl Arbiter {
+impl WatchedArbiter {
     /// Looks at how many turns it has made, `since` the look before; how long it has been blocked, once that is `limit`.
     ///
-    /// A look is worth a `pause` at most. What the watchdog is late by counts for nothing: whoever kept it from running
+    /// A look is worth a `pause` at most. The watchdog's own lateness counts for nothing: what kept it from running
     /// has kept the arbiter too. And it takes nothing away: an arbiter that makes no turn is named after as many looks,
     /// however late each is.
     fn look(&mut self, turns: u64, since: Duration, pause: Duration, limit: Duration) -> Option<Duration> {
@@ -176,7 +176,7 @@ mod tests {
 
     /// The looks at which an arbiter is named: each is (how late the watchdog is, the arbiter's turns).
     fn named_at(looks: impl IntoIterator<Item = (u64, u64)>) -> Vec<usize> {
-        let mut arbiter = Arbiter::default();
+        let mut arbiter = WatchedArbiter::default();
         let mut look =
             |(late_ms, turns)| arbiter.look(turns, PAUSE + Duration::from_millis(late_ms), PAUSE, LIMIT).is_some();
         looks.into_iter().enumerate().filter_map(|(index, l)| look(l).then_some(index)).collect()

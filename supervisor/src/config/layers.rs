@@ -160,7 +160,7 @@ impl<'r> Layers<'r> {
         for (name, tree) in top {
             if known.contains(&name) {
                 runtime.insert(name, tree);
-            } else if self.roster.plan(&name).is_some() {
+            } else if self.roster.spec(&name).is_some() {
                 sections.insert(name, tree);
             } else if !(tree.is_built_in() && self.built_in.contains(&name)) {
                 let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -269,7 +269,7 @@ fn unknown_section(name: &str, source: Option<&Source>, tree: &Tree, known: &[&s
 /// The defaults may name capabilities that a smaller binary leaves out.
 fn drop_unknown_defaults(runtime: &mut BTreeMap<String, Tree>, roster: &Roster) {
     if let Some(Tree::Table(capabilities)) = runtime.get_mut("capabilities") {
-        capabilities.retain(|name, tree| roster.plan(name).is_some() || !tree.is_built_in());
+        capabilities.retain(|name, tree| roster.spec(name).is_some() || !tree.is_built_in());
     }
 }
 
@@ -282,7 +282,7 @@ fn check_capabilities(tree: &Tree, settings: &Settings, roster: &Roster) -> Resu
     };
     let no_such = |key: &str, name: &str| format!("`{key}`: {}", roster.no_such(name));
     for name in settings.capabilities.keys() {
-        if roster.plan(name).is_none() {
+        if roster.spec(name).is_none() {
             let key = format!("capabilities.{name}");
             return Err(wrong(&["capabilities", name], no_such(&key, name)));
         }
@@ -290,7 +290,7 @@ fn check_capabilities(tree: &Tree, settings: &Settings, roster: &Roster) -> Resu
     for (node, topology) in &settings.nodes {
         let key = format!("nodes.{node}.hosts");
         for (place, name) in topology.hosts.iter().enumerate() {
-            if roster.plan(name).is_none() {
+            if roster.spec(name).is_none() {
                 return Err(wrong(&["nodes", node, "hosts"], no_such(&key, name)));
             }
             if topology.hosts[..place].contains(name) {

@@ -17,7 +17,7 @@ use super::outbox::Outbox;
 use super::worker::{Base, Claim, Ended, Lacking, Takeover, Took, Worker};
 use crate::bridge::log::{Owned, Partition, Subscription, Tending};
 use crate::bus::Bus;
-use crate::handles::Kind;
+use crate::handles::HandlerKind;
 use crate::host::Host;
 use crate::outages::Dependency;
 use crate::store::Database;
@@ -63,7 +63,7 @@ impl Working {
 /// What a host subscribes to and handles.
 fn durable_entries(host: &Host) -> impl Iterator<Item = (&str, Option<Subscription>)> {
     host.entries().iter().filter_map(|e| match e.kind {
-        Kind::Durable(_, subscription) => Some((&*e.name, subscription)),
+        HandlerKind::Durable(_, subscription) => Some((&*e.name, subscription)),
         _ => None,
     })
 }

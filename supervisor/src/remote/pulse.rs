@@ -14,8 +14,8 @@ use crate::exit::{self, Fatal};
 use crate::host::Host;
 use crate::node::NodeError;
 use crate::outages::Dependency;
+use crate::supervision::Health as CapabilityHealth;
 use crate::task::TaskName;
-use crate::tree::Health as CapabilityHealth;
 
 /// How this node's own way through the wire is.
 pub(super) struct Health(Mutex<State>);

@@ -26,7 +26,7 @@ use crate::durable::soon;
 use crate::durable::worker::lacking::Lacking;
 use crate::durable::worker::queue::{Job, Tries};
 use crate::guard::panic_text;
-use crate::handles::{Applied, ApplyFromLog, Kind};
+use crate::handles::{Applied, ApplyFromLog, HandlerKind};
 use crate::host::Host;
 use crate::store::Database;
 use crate::store::durable::dead::Reason;
@@ -216,7 +216,7 @@ impl Owner {
     /// The entry of the capability that handles a message.
     fn handler_of(&self, record: &Record) -> Option<(usize, ApplyFromLog)> {
         self.host.entries().iter().enumerate().find_map(|(index, e)| match e.kind {
-            Kind::Durable(apply, _) if *e.name == *record.name => Some((index, apply)),
+            HandlerKind::Durable(apply, _) if *e.name == *record.name => Some((index, apply)),
             _ => None,
         })
     }
@@ -269,7 +269,7 @@ impl Owner {
     pub fn is_expired(&self, record: &Record) -> bool {
         let now = self.env.wall_ms();
         let subscription = self.host.entries().iter().find_map(|e| match e.kind {
-            Kind::Durable(_, subscription) if *e.name == *record.name => subscription,
+            HandlerKind::Durable(_, subscription) if *e.name == *record.name => subscription,
             _ => None,
         });
         let outlived = |most: u64| record.not_before.unwrap_or(record.at).saturating_add(most) < now;

@@ -69,7 +69,7 @@ pub(crate) struct Supervision {
 
 /// Deadlines that one instance has missed in a row, and which row that is.
 #[derive(Debug, Default)]
-pub(crate) struct Misses(Cell<(u32, u32)>);
+pub(crate) struct MissedDeadlines(Cell<(u32, u32)>);
 
 impl Supervision {
     pub fn new(capability: Arc<str>, config: SupervisionConfig, env: Env, fatal: watch::Sender<Option<Fatal>>) -> Self {
@@ -151,15 +151,15 @@ impl Supervision {
 
     /// A handler that ran for so long was dropped at its deadline, and its instance, which has missed those before, will start
     /// anew.
-    pub fn missed_deadline(&self, misses: &Misses, ran: Duration) {
+    pub fn missed_deadline(&self, missed_in_a_row: &MissedDeadlines, ran: Duration) {
         self.missed_deadlines.fetch_add(1, Ordering::Relaxed);
         if ran < Duration::from_millis(self.config.missed_deadline_ms) {
             return;
         }
         let row = self.rows.load(Ordering::Relaxed);
-        let before = if misses.0.get().0 == row { misses.0.get().1 } else { 0 };
+        let before = if missed_in_a_row.0.get().0 == row { missed_in_a_row.0.get().1 } else { 0 };
         let missed = before.saturating_add(1);
-        misses.0.set((row, missed));
+        missed_in_a_row.0.set((row, missed));
         self.failures.fetch_max(missed, Ordering::Relaxed);
         if missed >= self.config.max_failures {
             self.give_up(format!("one instance has missed {missed} deadlines, without a success between"));
@@ -295,28 +295,28 @@ mod tests {
 
     #[test]
     fn deadlines_missed_in_a_row_by_one_instance_give_up_and_a_success_ends_the_row() {
-        let (s, misses, long) = (supervision(), Misses::default(), Duration::from_secs(5));
+        let (s, missed_in_a_row, long) = (supervision(), MissedDeadlines::default(), Duration::from_secs(5));
         s.started();
         for _ in 0..100 {
-            s.missed_deadline(&misses, long);
-            s.missed_deadline(&misses, long);
+            s.missed_deadline(&missed_in_a_row, long);
+            s.missed_deadline(&missed_in_a_row, long);
             s.succeeded();
         }
         assert_eq!((s.health(), s.missed_deadlines()), (Health::Running, 200));
-        (0..32).for_each(|_| s.missed_deadline(&Misses::default(), long));
+        (0..32).for_each(|_| s.missed_deadline(&MissedDeadlines::default(), long));
         assert_eq!(s.health(), Health::Running, "instances that wait for one thing together do not add up");
-        (0..50).for_each(|_| s.missed_deadline(&misses, Duration::from_millis(20)));
+        (0..50).for_each(|_| s.missed_deadline(&missed_in_a_row, Duration::from_millis(20)));
         assert_eq!(s.health(), Health::Running, "their askers were in a hurry");
-        (0..3).for_each(|_| s.missed_deadline(&misses, long));
+        (0..3).for_each(|_| s.missed_deadline(&missed_in_a_row, long));
         assert!(matches!(s.admits(), Err(NotDelivered::Failed { reason, .. }) if reason.contains("3 deadlines")));
     }
 
     #[test]
     fn deadlines_missed_in_a_row_are_backed_off_from() {
-        let (s, misses) = (supervision(), Misses::default());
-        s.missed_deadline(&misses, Duration::from_secs(5));
+        let (s, missed_in_a_row) = (supervision(), MissedDeadlines::default());
+        s.missed_deadline(&missed_in_a_row, Duration::from_secs(5));
         assert_eq!(s.restart_delay(), Duration::ZERO, "one handler that hangs costs its own state alone");
-        s.missed_deadline(&misses, Duration::from_secs(5));
+        s.missed_deadline(&missed_in_a_row, Duration::from_secs(5));
         assert!(s.restart_delay() > Duration::ZERO);
     }
 
