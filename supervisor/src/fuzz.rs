@@ -1,7 +1,7 @@
 //! What fuzzers do with bytes that come over the wire. Not part of the interface: `fuzz/` and the tests of the whole
 //! share it.
 
-use crate::remote::frame::{self, Header, Message};
+use crate::remote::frame::{self, FrameHeader, FrameMessage};
 
 /// Reads bytes as a frame, and how many messages there were before the first that cannot be read; `None` if not even
 /// the header can.
@@ -10,7 +10,10 @@ use crate::remote::frame::{self, Header, Message};
 /// If what was read is not the same once it has been written and read again.
 pub fn frame(bytes: &[u8]) -> Option<usize> {
     let (header, messages) = read(bytes);
-    let header = Header { n: messages.len().try_into().expect("each message has bytes in the frame"), ..header? };
+    let header = FrameHeader {
+        message_count: messages.len().try_into().expect("each message has bytes in the frame"),
+        ..header?
+    };
     let written: Vec<Vec<u8>> = messages.iter().map(|m| frame::encode_message(m).expect("it can be written")).collect();
     let again = frame::encode(&header, &written).expect("it can be written");
     let (header_again, messages_again) = read(&again);
@@ -20,7 +23,7 @@ pub fn frame(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The header, if it can be read, and the messages that can.
-fn read(bytes: &[u8]) -> (Option<Header<'_>>, Vec<Message<'_>>) {
+fn read(bytes: &[u8]) -> (Option<FrameHeader<'_>>, Vec<FrameMessage<'_>>) {
     let (mut header, mut messages) = (None, Vec::new());
     let read = frame::decode(bytes, |head, message| {
         header.get_or_insert_with(|| head.clone());

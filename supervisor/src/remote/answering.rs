@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use serde_bytes::ByteBuf;
 
 use super::Remote;
-use super::frame::{self, Message};
+use super::frame::{self, FrameMessage};
 use super::lane::Lane;
 use super::pending::RawAnswer;
 use crate::call::Call;
@@ -132,8 +132,8 @@ fn answer(remote: &Remote, lane: &Arc<Lane>, id: u64, answer: RawAnswer) {
         other => other,
     };
     let sent = lane.send(match &answer {
-        Ok(body) => encoded(&Message::Reply { id, body: serde_bytes::Bytes::new(body) }),
-        Err(error) => encoded(&Message::Error { id, error: error.clone() }),
+        Ok(body) => encoded(&FrameMessage::Reply { id, body: serde_bytes::Bytes::new(body) }),
+        Err(error) => encoded(&FrameMessage::Error { id, error: error.clone() }),
     });
     if !sent {
         // Nobody reads it any more once the node has ended.
@@ -141,7 +141,7 @@ fn answer(remote: &Remote, lane: &Arc<Lane>, id: u64, answer: RawAnswer) {
     }
 }
 
-pub(super) fn encoded(message: &Message<'_>) -> Vec<u8> {
+pub(super) fn encoded(message: &FrameMessage<'_>) -> Vec<u8> {
     frame::encode_message(message)
         .inspect_err(|error| tracing::error!(%error, "a message cannot be encoded"))
         .unwrap_or_default()

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::frame::Beat;
+use super::frame::Heartbeat;
 use crate::roster::cycle_in;
 
 /// The capabilities of a node, and which ones each may ask.
@@ -19,7 +19,7 @@ pub(super) struct Declaration<'a> {
 }
 
 /// What a node declares by its heartbeat.
-pub(super) fn declared(beat: &Beat) -> Declared {
+pub(super) fn declared(beat: &Heartbeat) -> Declared {
     beat.capabilities.iter().map(|(capability, host)| (capability.clone(), host.asks.clone())).collect()
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
 use super::Remote;
-use super::frame::{self, Message};
+use super::frame::{self, FrameMessage};
 use crate::task::TaskName;
 
 /// Broadcasts that may wait for the wire.
@@ -35,12 +35,12 @@ async fn send(remote: Arc<Remote>, casts: Arc<Mutex<mpsc::Receiver<Bytes>>>) {
 impl Remote {
     /// Tells every node.
     pub fn broadcast(&self, name: &str, body: &[u8], trace: &str) {
-        let cast = frame::Cast { name, trace, body: serde_bytes::Bytes::new(body) };
-        self.cast(&Message::Cast(cast));
+        let cast = frame::BroadcastMessage { name, trace, body: serde_bytes::Bytes::new(body) };
+        self.cast(&FrameMessage::Broadcast(cast));
     }
 
     /// Sends one message to every node, from whichever thread; best effort.
-    pub(super) fn cast(&self, message: &Message<'_>) {
+    pub(super) fn cast(&self, message: &FrameMessage<'_>) {
         if let Some(frame) = self.frame_of(message)
             && self.casts.try_send(frame).is_err()
         {

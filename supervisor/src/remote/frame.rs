@@ -1,7 +1,8 @@
-//! The form of frames; `docs/protocol.md` describes it for other languages.
+//! Frames: the unit that nodes publish to each other. `docs/protocol.md` describes them for other languages.
 //!
 //! A frame is a sequence of MessagePack values: a header, then as many messages as the header says. Fields are named,
-//! unknown fields are ignored, and a frame whose version is not known is dropped whole.
+//! unknown fields are ignored, and a frame of an unknown version is dropped whole. Names on the wire are in the `serde`
+//! attributes where Rust has another name for the same thing; they never change.
 
 use std::collections::BTreeMap;
 
@@ -12,38 +13,42 @@ use serde_bytes::ByteBuf;
 
 use crate::codec::{self, DecodeError, EncodeError};
 
-/// The version of the frame's form.
+/// The version of the frame format.
 pub(crate) const VERSION: u8 = 1;
 
-/// What every frame begins with.
+/// The first value of every frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Header<'a> {
-    /// The version of the form.
-    pub essaim: u8,
-    /// The name of the node that sends.
+pub(crate) struct FrameHeader<'a> {
+    /// The version of the frame format.
+    #[serde(rename = "essaim")]
+    pub version: u8,
+    /// The name of the sending node.
     pub from: &'a str,
-    /// Its epoch.
+    /// The epoch of the sending node.
     pub epoch: u64,
-    /// The channel to which it wants its answers.
+    /// The channel to which the sender wants its answers.
     pub inbox: &'a str,
-    /// How many bytes the sender has sent to this inbox before this frame.
-    pub sent: u64,
-    /// Up to how many bytes in all the receiver of this frame may send to the sender.
-    pub grant: u64,
-    /// How many messages follow.
-    pub n: u32,
+    /// Bytes that the sender has sent to the receiver before this frame.
+    #[serde(rename = "sent")]
+    pub sent_bytes: u64,
+    /// Total of bytes that the receiver of this frame may send to the sender.
+    #[serde(rename = "grant")]
+    pub granted_bytes: u64,
+    /// Number of messages that follow.
+    #[serde(rename = "n")]
+    pub message_count: u32,
 }
 
 /// One message of a frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Message<'a> {
+pub(crate) enum FrameMessage<'a> {
     /// An ask.
     #[serde(borrow)]
-    Ask(Ask<'a>),
+    Ask(AskMessage<'a>),
     /// The reply to an ask.
     Reply {
-        /// The ask's id.
+        /// Id of the ask.
         id: u64,
         /// The encoded reply.
         #[serde(borrow)]
@@ -51,45 +56,52 @@ pub(crate) enum Message<'a> {
     },
     /// Why an ask has no reply; a rejection carries the encoded business error.
     Error {
-        /// The ask's id.
+        /// Id of the ask.
         id: u64,
         /// The error.
         error: AskError<ByteBuf>,
     },
-    /// A message for everybody.
-    Cast(Cast<'a>),
-    /// A node says that it is there.
-    Beat(Beat),
-    /// The receiver's drain was seen.
-    Seen,
-    /// The sender has left.
-    Bye,
-    /// The sender looks whether its own inbox hears.
+    /// A message for every node.
+    #[serde(rename = "cast")]
+    Broadcast(BroadcastMessage<'a>),
+    /// A node is alive.
+    #[serde(rename = "beat")]
+    Heartbeat(Heartbeat),
+    /// The sender has seen that the receiver drains.
+    #[serde(rename = "seen")]
+    DrainAck,
+    /// The sender has left the cluster.
+    #[serde(rename = "bye")]
+    Leave,
+    /// A node's test of its own inbox.
     Ping(u64),
-    /// The sender waits for a larger grant.
-    Want,
+    /// The sender's grant is used up: it waits for a larger one.
+    #[serde(rename = "want")]
+    CreditRequest,
 }
 
 /// An ask on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct AskMessage<'a> {
     /// Unique among the asks of the sender's epoch.
     pub id: u64,
     /// The wire name, such as `orders.place.v1`.
     pub name: &'a str,
-    /// How long the asker waits, in milliseconds from `at`.
-    pub left: u64,
-    /// The sender's monotonic clock when it wrote `left`, in microseconds.
-    pub at: u64,
+    /// How long the asker still waits, from `sent_at_us` on.
+    #[serde(rename = "left")]
+    pub time_left_ms: u64,
+    /// The sender's monotonic clock when it wrote `time_left_ms`.
+    #[serde(rename = "at")]
+    pub sent_at_us: u64,
     /// W3C trace context.
     pub trace: &'a str,
-    /// The capabilities that wait for the answer, the first asker first.
+    /// The capabilities that wait for the answer, first asker first.
     #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<&'a str>,
-    /// On whose behalf.
+    /// The principal on whose behalf it is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
-    /// Small values that go along.
+    /// Small values that travel with the message.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub meta: Metadata,
     /// The encoded message.
@@ -99,7 +111,7 @@ pub(crate) struct Ask<'a> {
 
 /// A broadcast on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Cast<'a> {
+pub(crate) struct BroadcastMessage<'a> {
     /// The wire name.
     pub name: &'a str,
     /// W3C trace context.
@@ -109,23 +121,24 @@ pub(crate) struct Cast<'a> {
     pub body: &'a serde_bytes::Bytes,
 }
 
-/// A heartbeat: who a node is and what it can do now.
+/// A node's periodic sign of life: its identity and what it can do now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Beat {
-    /// Whether every node should beat at once in answer, because the sender is new or was cut off.
+pub(crate) struct Heartbeat {
+    /// Whether every node should send a heartbeat in answer, because the sender is new or was cut off.
     #[serde(default)]
     pub hello: bool,
-    /// Whether it takes asks.
+    /// Whether the node takes asks.
     pub state: NodeState,
-    /// The version of its binary.
+    /// The version of the node's binary.
     pub version: String,
-    /// The identity of its cluster; empty in a single process.
+    /// The identity of the node's cluster; empty in a single process.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub cluster: String,
-    /// Bytes that one sender may have on the way to it, to begin with.
-    pub window: u64,
-    /// What it hosts.
-    pub capabilities: BTreeMap<String, HostBeat>,
+    /// Initial credit: bytes that one sender may send to the node before its first grant.
+    #[serde(rename = "window")]
+    pub window_bytes: u64,
+    /// The capabilities that the node hosts, by name.
+    pub capabilities: BTreeMap<String, HostReport>,
 }
 
 /// Whether a node takes asks.
@@ -138,29 +151,29 @@ pub enum NodeState {
     Draining,
 }
 
-/// One capability in a heartbeat.
+/// One hosted capability as heartbeats report it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HostBeat {
+pub(crate) struct HostReport {
     /// Whether it takes asks now.
     pub running: bool,
     /// Messages admitted and not done.
     pub load: u32,
-    /// Messages that may be admitted.
+    /// Bound of `load`.
     pub limit: u32,
-    /// Instances.
+    /// Number of instances.
     pub instances: u32,
-    /// Instances that are up.
+    /// Number of instances that are up.
     pub up: u32,
-    /// Restarts of instances.
+    /// Restarts of instances so far.
     pub restarts: u64,
-    /// The capabilities it may ask.
+    /// The capabilities that its handlers may ask.
     pub asks: Vec<String>,
-    /// The wire names of the messages it handles.
+    /// The wire names of the messages that it handles.
     pub messages: Vec<String>,
 }
 
-/// A frame that can be sent: header and messages.
-pub(crate) fn encode(header: &Header<'_>, messages: &[Vec<u8>]) -> Result<Bytes, EncodeError> {
+/// Encodes a frame from its header and its messages, each encoded by [`encode_message`].
+pub(crate) fn encode(header: &FrameHeader<'_>, messages: &[Vec<u8>]) -> Result<Bytes, EncodeError> {
     let mut frame = Vec::with_capacity(160 + messages.iter().map(Vec::len).sum::<usize>());
     header.serialize(&mut rmp_serde::Serializer::new(&mut frame).with_struct_map())?;
     for message in messages {
@@ -169,26 +182,26 @@ pub(crate) fn encode(header: &Header<'_>, messages: &[Vec<u8>]) -> Result<Bytes,
     Ok(frame.into())
 }
 
-/// One message, ready to be put into a frame.
-pub(crate) fn encode_message(message: &Message<'_>) -> Result<Vec<u8>, EncodeError> {
+/// Encodes one message of a frame.
+pub(crate) fn encode_message(message: &FrameMessage<'_>) -> Result<Vec<u8>, EncodeError> {
     codec::encode(message)
 }
 
-/// Reads a frame: the header, then each message until the first that cannot be read.
+/// Decodes a frame: the header, then each message until the first that cannot be read.
 pub(crate) fn decode<'a>(
     frame: &'a [u8],
-    mut each: impl FnMut(&Header<'a>, Message<'a>),
-) -> Result<Header<'a>, DecodeError> {
+    mut on_message: impl FnMut(&FrameHeader<'a>, FrameMessage<'a>),
+) -> Result<FrameHeader<'a>, DecodeError> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(frame);
     reader.set_max_depth(codec::MOST_DEPTH);
     // Deeper nesting than any message has is an attack on the stack.
     reader.set_max_depth(64);
-    let header = Header::deserialize(&mut reader)?;
-    if header.essaim != VERSION {
-        return Err(DecodeError::Syntax(format!("frame version {} is not known", header.essaim)));
+    let header = FrameHeader::deserialize(&mut reader)?;
+    if header.version != VERSION {
+        return Err(DecodeError::Syntax(format!("frame version {} is not known", header.version)));
     }
-    for _ in 0..header.n {
-        each(&header, Message::deserialize(&mut reader)?);
+    for _ in 0..header.message_count {
+        on_message(&header, FrameMessage::deserialize(&mut reader)?);
     }
     Ok(header)
 }
@@ -199,34 +212,66 @@ mod tests {
 
     use super::*;
 
-    fn header(n: u32) -> Header<'static> {
-        Header { essaim: VERSION, from: "a", epoch: 7, inbox: "essaim:inbox:a:7", sent: 10, grant: 99, n }
+    fn header(message_count: u32) -> FrameHeader<'static> {
+        FrameHeader {
+            version: VERSION,
+            from: "a",
+            epoch: 7,
+            inbox: "essaim:inbox:a:7",
+            sent_bytes: 10,
+            granted_bytes: 99,
+            message_count,
+        }
     }
 
-    fn messages() -> Vec<Message<'static>> {
+    fn messages() -> Vec<FrameMessage<'static>> {
         vec![
-            Message::Ask(Ask {
+            FrameMessage::Ask(AskMessage {
                 id: 1,
                 name: "orders.place.v1",
-                left: 1_000,
-                at: 5,
+                time_left_ms: 1_000,
+                sent_at_us: 5,
                 trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                 chain: vec!["gateway"],
                 principal: Some(Principal::new("u1", ["admin"])),
                 meta: Metadata::new(),
                 body: serde_bytes::Bytes::new(&[1, 2, 3]),
             }),
-            Message::Reply { id: 1, body: serde_bytes::Bytes::new(&[4]) },
-            Message::Error { id: 2, error: AskError::Rejected(ByteBuf::from([9])) },
-            Message::Error {
+            FrameMessage::Reply { id: 1, body: serde_bytes::Bytes::new(&[4]) },
+            FrameMessage::Error { id: 2, error: AskError::Rejected(ByteBuf::from([9])) },
+            FrameMessage::Error {
                 id: 3,
                 error: AskError::NotDelivered(NotDelivered::NoHost { capability: "orders".into() }),
             },
-            Message::Seen,
-            Message::Ping(4),
-            Message::Want,
-            Message::Bye,
+            FrameMessage::DrainAck,
+            FrameMessage::Ping(4),
+            FrameMessage::CreditRequest,
+            FrameMessage::Leave,
         ]
+    }
+
+    /// The name on the wire of a message's kind.
+    fn tag(message: &FrameMessage<'_>) -> String {
+        let encoded = encode_message(message).unwrap();
+        let kind = &encoded[usize::from(encoded[0] == 0x81)..];
+        let length = usize::from(kind[0] & 0x1f);
+        String::from_utf8(kind[1..=length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_kinds_on_the_wire_are_those_of_the_protocol() {
+        let broadcast = BroadcastMessage { name: "a.b.v1", trace: "", body: serde_bytes::Bytes::new(&[]) };
+        let heartbeat = Heartbeat {
+            hello: false,
+            state: NodeState::Ready,
+            version: "1".into(),
+            cluster: String::new(),
+            window_bytes: 1,
+            capabilities: BTreeMap::new(),
+        };
+        let more = [FrameMessage::Broadcast(broadcast), FrameMessage::Heartbeat(heartbeat)];
+        let tags: Vec<_> = messages().iter().chain(&more).map(tag).collect();
+        assert_eq!(tags, ["ask", "reply", "error", "error", "seen", "ping", "want", "bye", "cast", "beat"]);
     }
 
     #[test]
@@ -258,8 +303,8 @@ mod tests {
 
     #[test]
     fn a_foreign_version_is_refused_whole() {
-        let foreign = Header { essaim: 2, ..header(1) };
-        let frame = encode(&foreign, &[encode_message(&Message::Seen).unwrap()]).unwrap();
+        let foreign = FrameHeader { version: 2, ..header(1) };
+        let frame = encode(&foreign, &[encode_message(&FrameMessage::DrainAck).unwrap()]).unwrap();
         let mut read = 0;
         assert!(decode(&frame, |_, _| read += 1).is_err());
         assert_eq!(read, 0);

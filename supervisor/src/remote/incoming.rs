@@ -10,7 +10,7 @@ use essaim_contract::NotDelivered;
 use tokio::sync::mpsc;
 
 use super::answering::{self, Asked, Late};
-use super::frame::{self, Ask, Beat, Cast, Header, Message, NodeState};
+use super::frame::{self, AskMessage, BroadcastMessage, FrameHeader, FrameMessage, Heartbeat, NodeState};
 use super::members::Change;
 use super::senders::Senders;
 use super::{Remote, pulse};
@@ -92,7 +92,7 @@ impl Reader {
         match read {
             Ok(header) if header.inbox != remote.me.inbox || remote.settings.parity.enabled => {
                 if let Some(lane) = remote.known_lane(header.inbox) {
-                    lane.heard(header.sent, bytes.len() as u64, header.grant);
+                    lane.heard(header.sent_bytes, bytes.len() as u64, header.granted_bytes);
                 }
             }
             Ok(_) => {}
@@ -102,7 +102,7 @@ impl Reader {
     }
 
     /// Whether a message is to be acted on; this node's own broadcasts come back to it too.
-    fn is_for_us(&self, header: &Header<'_>, message: &Message<'_>) -> bool {
+    fn is_for_us(&self, header: &FrameHeader<'_>, message: &FrameMessage<'_>) -> bool {
         let me = &self.remote.me;
         if header.from != me.node {
             return true;
@@ -111,26 +111,26 @@ impl Reader {
             pulse::superseded(&self.remote, header.epoch);
         }
         let own = header.epoch == me.epoch;
-        own && (self.remote.settings.parity.enabled || matches!(message, Message::Ping(_)))
+        own && (self.remote.settings.parity.enabled || matches!(message, FrameMessage::Ping(_)))
     }
 
-    fn message(&mut self, header: &Header<'_>, message: Message<'_>) {
+    fn message(&mut self, header: &FrameHeader<'_>, message: FrameMessage<'_>) {
         let remote = &self.remote;
         match message {
-            Message::Ask(ask) => self.ask(header, ask),
-            Message::Reply { id, body } => remote.pending.answer(id, header.from, Ok(body.to_vec())),
-            Message::Error { id, error } => remote.pending.answer(id, header.from, Err(error)),
-            Message::Cast(cast) => self.heard(&cast),
-            Message::Beat(beat) => self.beat(header, beat),
-            Message::Seen => {
+            FrameMessage::Ask(ask) => self.ask(header, ask),
+            FrameMessage::Reply { id, body } => remote.pending.answer(id, header.from, Ok(body.to_vec())),
+            FrameMessage::Error { id, error } => remote.pending.answer(id, header.from, Err(error)),
+            FrameMessage::Broadcast(broadcast) => self.heard(&broadcast),
+            FrameMessage::Heartbeat(beat) => self.beat(header, beat),
+            FrameMessage::DrainAck => {
                 if let Some(peer) = remote.members.get(header.from) {
                     peer.set_saw_drain();
                     remote.progress.notify_waiters();
                 }
             }
-            Message::Bye => self.bye(header),
-            Message::Ping(_) => pulse::heard_ping(remote),
-            Message::Want => {
+            FrameMessage::Leave => self.bye(header),
+            FrameMessage::Ping(_) => pulse::heard_ping(remote),
+            FrameMessage::CreditRequest => {
                 if let Some(lane) = remote.known_lane(header.inbox) {
                     lane.wants();
                 }
@@ -138,7 +138,7 @@ impl Reader {
         }
     }
 
-    fn ask(&mut self, header: &Header<'_>, ask: Ask<'_>) {
+    fn ask(&mut self, header: &FrameHeader<'_>, ask: AskMessage<'_>) {
         let remote = &self.remote;
         let now = remote.env.now();
         let now_us = remote.clock_us(now);
@@ -148,7 +148,7 @@ impl Reader {
         }
         let lane = remote.lane_back(sender.lane.take(), header.from, header.inbox);
         sender.lane = Some(lane.clone());
-        let left = sender.left(Duration::from_millis(ask.left).min(LONGEST_WAIT), ask.at, now_us);
+        let left = sender.left(Duration::from_millis(ask.time_left_ms).min(LONGEST_WAIT), ask.sent_at_us, now_us);
         let margin = Duration::from_millis(remote.settings.wire.deadline_margin_ms);
         if remote.is_draining() || !remote.health.holds_lease(now) {
             let node = remote.me.node.clone();
@@ -166,10 +166,10 @@ impl Reader {
         self.asked.push(Asked::new(remote, lane, (ask.id, ask.name, ask.body), call));
     }
 
-    fn heard(&self, cast: &Cast<'_>) {
+    fn heard(&self, broadcast: &BroadcastMessage<'_>) {
         if let Some(bus) = self.remote.bus.upgrade() {
-            let trace = cast.trace.parse().unwrap_or_else(|_| TraceContext::root(&self.remote.env));
-            bus.hear(cast.name, cast.body, trace);
+            let trace = broadcast.trace.parse().unwrap_or_else(|_| TraceContext::root(&self.remote.env));
+            bus.hear(broadcast.name, broadcast.body, trace);
         }
     }
 
@@ -186,7 +186,7 @@ impl Reader {
         }
     }
 
-    fn beat(&mut self, header: &Header<'_>, beat: Beat) {
+    fn beat(&mut self, header: &FrameHeader<'_>, beat: Heartbeat) {
         let remote = self.remote.clone();
         if beat.cluster != remote.me.cluster {
             return self.foreign(header.from, &beat.cluster);
@@ -194,7 +194,7 @@ impl Reader {
         let (hello, draining) = (beat.hello, beat.state == NodeState::Draining);
         let hosts = beat.capabilities.keys().cloned().collect::<Vec<_>>().join(", ");
         let earlier = remote.members.known(header.from).map(|p| p.lane.inbox.clone());
-        let window = beat.window;
+        let window = beat.window_bytes;
         let lane = || remote.lane(header.from, header.inbox, window);
         match remote.members.beat(header, beat, remote.env.now(), lane) {
             Change::None if hello => remote.pending.node_cut_off(header.from),
@@ -212,7 +212,7 @@ impl Reader {
             }
         }
         if draining {
-            remote.lane(header.from, header.inbox, window).send(answering::encoded(&Message::Seen));
+            remote.lane(header.from, header.inbox, window).send(answering::encoded(&FrameMessage::DrainAck));
         }
         if hello {
             // Who was refused must learn why, too: from what the others say of themselves.
@@ -220,7 +220,7 @@ impl Reader {
         }
     }
 
-    fn bye(&self, header: &Header<'_>) {
+    fn bye(&self, header: &FrameHeader<'_>) {
         if self.remote.members.remove(header.from, header.epoch).is_some() {
             tracing::info!(node = header.from, epoch = header.epoch, "a node left");
             self.remote.pending.node_lost(header.from, header.epoch.saturating_add(1));

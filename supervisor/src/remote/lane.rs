@@ -14,7 +14,7 @@ use essaim_contract::{AskError, NotDelivered, Unknown};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::frame::{self, Header, Message, VERSION};
+use super::frame::{self, FrameHeader, FrameMessage, VERSION};
 use super::pending::RawAnswer;
 use crate::bridge::{Identity, PublishError, Wire};
 use crate::slot::Slot;
@@ -268,14 +268,14 @@ impl Lane {
             let state = self.lock();
             (state.sent, state.told)
         });
-        let header = Header {
-            essaim: VERSION,
+        let header = FrameHeader {
+            version: VERSION,
             from: &me.node,
             epoch: me.epoch,
             inbox: &me.inbox,
-            sent,
-            grant,
-            n: messages.len() as u32,
+            sent_bytes: sent,
+            granted_bytes: grant,
+            message_count: messages.len() as u32,
         };
         let frame = match frame::encode(&header, &messages) {
             Ok(frame) => frame,
@@ -305,7 +305,7 @@ impl Lane {
 
 fn want() -> Vec<u8> {
     // A unit variant always encodes.
-    frame::encode_message(&Message::Want).unwrap_or_default()
+    frame::encode_message(&FrameMessage::CreditRequest).unwrap_or_default()
 }
 
 #[cfg(test)]

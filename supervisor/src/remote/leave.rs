@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Remote;
-use super::frame::Message;
+use super::frame::FrameMessage;
 use super::pulse;
 
 impl Remote {
     /// Says hello and waits until every node that heard it has answered; the cycle in the ask graph of all, if this node
     /// would close one.
     pub async fn join(self: &Arc<Self>) -> Option<Vec<String>> {
-        let hello = self.frame_of(&Message::Beat(self.own_beat(true)))?;
+        let hello = self.frame_of(&FrameMessage::Heartbeat(self.own_beat(true)))?;
         // This node hears itself too.
         let others = self.wire.broadcast(hello).await.unwrap_or(1).saturating_sub(1) as usize;
         let silent = Duration::from_millis(self.settings.members.silent_ms);
@@ -53,7 +53,7 @@ impl Remote {
             }
         };
         let _ = timeout(Duration::from_millis(self.settings.wire.response_timeout_ms), flushed).await;
-        if let Some(bye) = self.frame_of(&Message::Bye) {
+        if let Some(bye) = self.frame_of(&FrameMessage::Leave) {
             let _ = self.wire.broadcast(bye).await;
         }
         self.wire.release().await;

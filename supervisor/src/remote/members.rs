@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::ask_graph::{Declaration, Declared, closing, declared};
-use super::frame::{Beat, Header, HostBeat, NodeState};
+use super::frame::{FrameHeader, Heartbeat, HostReport, NodeState};
 use super::lane::Lane;
 use super::route::{self, Wanted};
 
@@ -51,7 +51,7 @@ pub(crate) struct Peer {
 
 struct Heard {
     at: Instant,
-    beat: Arc<Beat>,
+    beat: Arc<Heartbeat>,
     silent: bool,
     saw_drain: bool,
 }
@@ -116,7 +116,13 @@ impl Members {
     }
 
     /// Takes note of a heartbeat. The lane is made for a node that is new.
-    pub fn beat(&self, from: &Header<'_>, beat: Beat, now: Instant, lane: impl FnOnce() -> Arc<Lane>) -> Change {
+    pub fn beat(
+        &self,
+        from: &FrameHeader<'_>,
+        beat: Heartbeat,
+        now: Instant,
+        lane: impl FnOnce() -> Arc<Lane>,
+    ) -> Change {
         let known = self.known(from.from);
         match &known {
             Some(peer) if peer.epoch > from.epoch => return Change::Ignored,
@@ -291,7 +297,7 @@ impl Peer {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).at
     }
 
-    fn note(&self, beat: Beat, now: Instant) {
+    fn note(&self, beat: Heartbeat, now: Instant) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.at = now;
         heard.silent = false;
@@ -299,7 +305,7 @@ impl Peer {
         self.lane.received_by(1);
     }
 
-    pub fn beat(&self) -> Arc<Beat> {
+    pub fn beat(&self) -> Arc<Heartbeat> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).beat.clone()
     }
 
@@ -337,7 +343,7 @@ impl Peer {
     pub fn status(&self, now: Instant) -> MemberStatus {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let capabilities = heard.beat.capabilities.iter().map(|(name, h)| {
-            let HostBeat { running, load, limit, instances, up, restarts, .. } = *h;
+            let HostReport { running, load, limit, instances, up, restarts, .. } = *h;
             (name.clone(), MemberCapability { running, load, limit, instances, up, restarts })
         });
         MemberStatus {

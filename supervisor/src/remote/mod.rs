@@ -39,7 +39,7 @@ use tokio::time::{Instant, timeout_at};
 use self::answering::Late;
 use self::attempts::{doubtful, repeatable};
 use self::budget::RetryBudget;
-use self::frame::{Message, NodeState};
+use self::frame::{FrameMessage, NodeState};
 use self::lane::{Lane, LaneLimits};
 use self::members::{Members, Own, Peer};
 use self::pending::Pending;
@@ -304,11 +304,11 @@ impl Remote {
     fn encode_ask(&self, id: u64, outgoing: &Outgoing) -> Result<Vec<u8>, NotDelivered> {
         let call = &outgoing.call;
         let (chain, trace, now) = (call.chain.names(), call.trace.text(), self.env.now());
-        let ask = frame::Ask {
+        let ask = frame::AskMessage {
             id,
             name: &outgoing.name,
-            left: call.deadline.saturating_duration_since(now).as_millis() as u64,
-            at: self.clock_us(now),
+            time_left_ms: call.deadline.saturating_duration_since(now).as_millis() as u64,
+            sent_at_us: self.clock_us(now),
             trace: trace.as_str(),
             chain: chain.iter().map(String::as_str).collect(),
             principal: call.principal.as_deref().cloned(),
@@ -319,19 +319,19 @@ impl Remote {
             message: outgoing.name.to_string(),
             detail: e.to_string(),
         };
-        frame::encode_message(&Message::Ask(ask)).map_err(undecodable)
+        frame::encode_message(&FrameMessage::Ask(ask)).map_err(undecodable)
     }
 
     /// A frame that belongs to no lane.
-    fn frame_of(&self, message: &Message<'_>) -> Option<Bytes> {
-        let header = frame::Header {
-            essaim: frame::VERSION,
+    fn frame_of(&self, message: &FrameMessage<'_>) -> Option<Bytes> {
+        let header = frame::FrameHeader {
+            version: frame::VERSION,
             from: &self.me.node,
             epoch: self.me.epoch,
             inbox: &self.me.inbox,
-            sent: 0,
-            grant: 0,
-            n: 1,
+            sent_bytes: 0,
+            granted_bytes: 0,
+            message_count: 1,
         };
         let encoded = frame::encode_message(message).and_then(|m| frame::encode(&header, &[m]));
         encoded.inspect_err(|error| tracing::error!(%error, "a frame cannot be encoded")).ok()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Remote;
-use super::frame::{Beat, HostBeat, Message};
+use super::frame::{FrameMessage, Heartbeat, HostReport};
 use crate::bridge::Renewal;
 use crate::durable::operations;
 use crate::exit::{self, Fatal};
@@ -216,7 +216,7 @@ async fn renew(remote: &Arc<Remote>) {
 
 /// Says once that this node is there; `hello` asks all others to say the same.
 pub(super) fn beat_now(remote: &Arc<Remote>, hello: bool) {
-    remote.cast(&Message::Beat(remote.own_beat(hello)));
+    remote.cast(&FrameMessage::Heartbeat(remote.own_beat(hello)));
 }
 
 /// Pings the node's own inbox through the wire, and makes a new connection when that is not heard.
@@ -250,7 +250,7 @@ pub(super) async fn ping(remote: Arc<Remote>) {
             continue;
         }
         count += 1;
-        if let Some(frame) = remote.frame_of(&Message::Ping(count)) {
+        if let Some(frame) = remote.frame_of(&FrameMessage::Ping(count)) {
             // Whether it arrives is seen by hearing it.
             let _ = remote.wire.publish(&remote.me.inbox, frame).await;
         }
@@ -259,14 +259,14 @@ pub(super) async fn ping(remote: Arc<Remote>) {
 
 impl Remote {
     /// What this node says of itself.
-    pub(super) fn own_beat(&self, hello: bool) -> Beat {
+    pub(super) fn own_beat(&self, hello: bool) -> Heartbeat {
         let hosts = self.bus.upgrade().map(|bus| bus.hosts().to_vec()).unwrap_or_default();
-        Beat {
+        Heartbeat {
             hello,
             state: self.state(),
             version: env!("CARGO_PKG_VERSION").into(),
             cluster: self.me.cluster.clone(),
-            window: self.settings.wire.window_bytes,
+            window_bytes: self.settings.wire.window_bytes,
             capabilities: hosts.iter().map(|h| (h.name.to_string(), host_beat(h))).collect::<BTreeMap<_, _>>(),
         }
     }
@@ -286,8 +286,8 @@ impl Remote {
     }
 }
 
-fn host_beat(host: &Arc<Host>) -> HostBeat {
-    HostBeat {
+fn host_beat(host: &Arc<Host>) -> HostReport {
+    HostReport {
         running: host.supervision.health() == CapabilityHealth::Running && host.startup.is_done(),
         load: host.admitted(),
         limit: host.limit(),

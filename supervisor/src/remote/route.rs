@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use essaim_contract::NotDelivered;
 
-use super::frame::{Beat, NodeState};
+use super::frame::{Heartbeat, NodeState};
 use super::members::Peer;
 use crate::keys::weight;
 
@@ -55,8 +55,9 @@ pub(crate) fn local_wins<'a>(
 fn why_not<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, wanted: &Wanted<'_>) -> NotDelivered {
     let capability = wanted.capability.to_string();
     let hosting = peers.map(|p| (p.beat(), p)).filter(|(beat, _)| beat.capabilities.contains_key(wanted.capability));
-    let nearness =
-        |(beat, _): &(Arc<Beat>, _)| (beat.state == NodeState::Ready, beat.capabilities[wanted.capability].running);
+    let nearness = |(beat, _): &(Arc<Heartbeat>, _)| {
+        (beat.state == NodeState::Ready, beat.capabilities[wanted.capability].running)
+    };
     let Some((beat, peer)) = hosting.max_by_key(nearness) else { return NotDelivered::NoHost { capability } };
     let (host, node) = (&beat.capabilities[wanted.capability], peer.name.to_string());
     if beat.state == NodeState::Draining {

@@ -6,12 +6,12 @@ mod refused;
 use crate::remote::frame::VERSION;
 use crate::remote::lane::LaneLimits;
 
-pub fn header(from: &str, epoch: u64) -> Header<'_> {
-    Header { essaim: VERSION, from, epoch, inbox: "i", sent: 0, grant: 0, n: 1 }
+pub fn header(from: &str, epoch: u64) -> FrameHeader<'_> {
+    FrameHeader { version: VERSION, from, epoch, inbox: "i", sent_bytes: 0, granted_bytes: 0, message_count: 1 }
 }
 
-pub fn beat(capability: &str, asks: &[&str]) -> Beat {
-    let host = HostBeat {
+pub fn beat(capability: &str, asks: &[&str]) -> Heartbeat {
+    let host = HostReport {
         running: true,
         load: 0,
         limit: 10,
@@ -21,23 +21,23 @@ pub fn beat(capability: &str, asks: &[&str]) -> Beat {
         asks: asks.iter().map(|a| a.to_string()).collect(),
         messages: vec![format!("{capability}.do.v1")],
     };
-    Beat {
+    Heartbeat {
         hello: false,
         state: NodeState::Ready,
         version: "1".into(),
         cluster: String::new(),
-        window: 1,
+        window_bytes: 1,
         capabilities: BTreeMap::from([(capability.to_string(), host)]),
     }
 }
 
 /// What a node hears that hosts nothing itself, before it hears anybody.
 pub fn nobody() -> Members {
-    heard_by("me", 1_000, &Beat { capabilities: BTreeMap::new(), ..beat("none", &[]) })
+    heard_by("me", 1_000, &Heartbeat { capabilities: BTreeMap::new(), ..beat("none", &[]) })
 }
 
 /// What this node hears, before it hears anybody.
-fn heard_by(name: &str, epoch: u64, own: &Beat) -> Members {
+fn heard_by(name: &str, epoch: u64, own: &Heartbeat) -> Members {
     Members::of(Own { name: name.into(), epoch, asks: declared(own), refused_nodes: 3 })
 }
 

@@ -11,7 +11,7 @@ const LEASE: Duration = Duration::from_secs(5);
 struct Node {
     name: String,
     epoch: u64,
-    beat: Beat,
+    beat: Heartbeat,
 }
 
 fn node(name: &str, epoch: u64, capability: &str, asks: &[&str]) -> Node {
