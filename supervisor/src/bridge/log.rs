@@ -169,7 +169,7 @@ pub(crate) enum Acknowledged {
 
 /// A host that takes part in the work on a capability's partitions.
 #[derive(Debug, Clone)]
-pub(crate) struct Tending {
+pub(crate) struct HostHeartbeat {
     pub capability: Arc<str>,
     /// The node's name and epoch, unique among all hosts that ever were.
     pub host: String,
@@ -184,8 +184,8 @@ pub(crate) struct Tending {
     pub lacks: Vec<(u32, String)>,
     /// Partitions of its own whose database has seen an epoch that is not below its own, given by another log: an owner
     /// needs a higher one.
-    pub outrun: Vec<(u32, u64)>,
-    /// How long it counts as there without tending again.
+    pub stale_epochs: Vec<(u32, u64)>,
+    /// How long it counts as live without another heartbeat.
     pub lease: Duration,
 }
 
@@ -328,7 +328,7 @@ pub(crate) trait Log: Send + Sync {
     /// once; one whose owner has too many is marked as wanted, and goes when it is given up. A host that handles less than
     /// another live host does gets none. Where each of several handles something that the others do not, as while a new version is
     /// rolled out, a partition stays where it is until a message waits in it that its owner does not handle.
-    fn tend<'a>(&'a self, tending: &'a Tending) -> BoxFuture<'a, Result<Vec<Owned>, LogError>>;
+    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<Owned>, LogError>>;
 
     /// The entries after those positions, in order; waits up to `patience` until there are any.
     fn read<'a>(&'a self, readings: &'a [Reading], patience: Duration) -> BoxFuture<'a, Result<Found, LogError>>;

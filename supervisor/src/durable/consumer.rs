@@ -14,13 +14,14 @@ use super::Durable;
 use super::copies::Copies;
 use super::keeper::{Keeper, Share};
 use super::outbox::Outbox;
-use super::worker::{Base, Claim, Ended, Lacking, Takeover, Took, Worker};
-use crate::bridge::log::{Owned, Partition, Subscription, Tending};
+use super::worker::{Base, Claim, Ended, Lacking, Ownership, Worker};
+use crate::bridge::log::{HostHeartbeat, Owned, Partition, Subscription};
 use crate::bus::Bus;
 use crate::handles::HandlerKind;
 use crate::host::Host;
 use crate::outages::Dependency;
 use crate::store::Database;
+use crate::store::durable::fence::Takeover;
 use crate::task::TaskName;
 
 /// The consumer of one capability in this node.
@@ -35,7 +36,7 @@ pub(crate) struct Consumer {
     /// What its workers find no handler of.
     lacking: Arc<Lacking>,
     /// Partitions whose databases have seen a higher epoch than this host was given.
-    outrun: Vec<(u32, u64)>,
+    stale_epochs: Vec<(u32, u64)>,
     /// When the log last took note of this host.
     tended: Instant,
     ended: mpsc::UnboundedSender<(u32, u64, Ended)>,
@@ -85,7 +86,7 @@ impl Consumer {
         let (ended, mut endings) = mpsc::unbounded_channel();
         let (share, told) = watch::channel(Share::default());
         let (remembered, copies, lacking) = Default::default();
-        let (workers, given_up, outrun) = (HashMap::new(), Vec::new(), Vec::new());
+        let (workers, given_up, stale_epochs) = (HashMap::new(), Vec::new(), Vec::new());
         let tended = bus.env.now();
         let mut consumer = Self {
             tended,
@@ -96,7 +97,7 @@ impl Consumer {
             workers,
             given_up,
             lacking,
-            outrun,
+            stale_epochs,
             ended,
             share,
             remembered,
@@ -121,7 +122,7 @@ impl Consumer {
                 consumer.workers.values().for_each(Working::stop);
             }
             let gone = !able && consumer.workers.is_empty();
-            consumer.tend(gone).await;
+            consumer.heartbeat(gone).await;
             if gone && leaving {
                 break;
             }
@@ -177,7 +178,7 @@ impl Consumer {
             self.workers.remove(&number);
             match how {
                 Ended::Stopped => self.given_up.push(number),
-                Ended::Outrun(seen) => self.outrun.push((number, seen)),
+                Ended::StaleEpoch(seen) => self.stale_epochs.push((number, seen)),
                 Ended::Lost => {}
             }
         }
@@ -216,28 +217,28 @@ impl Consumer {
         }
     }
 
-    async fn tend(&mut self, gone: bool) {
-        let tending = Tending {
+    async fn heartbeat(&mut self, gone: bool) {
+        let heartbeat = HostHeartbeat {
             capability: self.host.name.clone(),
             host: self.durable.host.clone(),
             handles: durable_entries(&self.host).map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(),
             leaving: gone,
             given_up: self.given_up.clone(),
             lacks: self.lacking.list(),
-            outrun: self.outrun.clone(),
+            stale_epochs: self.stale_epochs.clone(),
             lease: Duration::from_millis(self.durable.config.lease_ms),
         };
         let limit = Duration::from_millis(self.durable.config.lease_ms);
-        let owned = match timeout(limit, self.durable.log.tend(&tending)).await {
+        let owned = match timeout(limit, self.durable.log.heartbeat(&heartbeat)).await {
             Ok(Ok(owned)) => owned,
             Ok(Err(error)) => return self.tend_failed(&error.to_string()),
             Err(_) => return self.tend_failed("the log does not answer"),
         };
         self.tended = self.bus.env.now();
         self.bus.tasks.outages().end(&Dependency::partitions(&self.host.name));
-        self.lacking.answered(&tending.lacks, &owned);
+        self.lacking.answered(&heartbeat.lacks, &owned);
         self.given_up.drain(..).for_each(|number| self.lacking.forget(number));
-        self.outrun.clear();
+        self.stale_epochs.clear();
         if gone {
             return;
         }
@@ -327,7 +328,7 @@ async fn work(
 ) -> Ended {
     let _relaying = Relaying(base.clone(), epoch);
     let mut tries = 0;
-    let takeover = loop {
+    let ownership = loop {
         if *stop.borrow() {
             return Ended::Stopped;
         }
@@ -336,11 +337,11 @@ async fn work(
             let (partition, host, config) = (partition.clone(), host.clone(), durable.config.clone());
             let (env, base, lacking, stop) = (bus.env.clone(), base.clone(), lacking.clone(), stop.clone());
             let claim = Claim { partition, epoch, log, host, config, env, base, lacking, stop };
-            Takeover::begin(claim).await.map_err(|e| e.to_string())
+            Ownership::take(claim).await.map_err(|e| e.to_string())
         };
         let error = match claimed.await {
-            Ok(Took::Over(takeover)) => break *takeover,
-            Ok(Took::Outrun(seen)) => return Ended::Outrun(seen),
+            Ok(Takeover::Done(ownership)) => break *ownership,
+            Ok(Takeover::Stale(seen)) => return Ended::StaleEpoch(seen),
             Err(error) => error,
         };
         tries += 1;
@@ -351,8 +352,8 @@ async fn work(
         let _ = timeout(durable.pause(tries), stop.wait_for(|s| *s)).await;
     };
     tracing::debug!(capability = %partition.capability, partition = partition.number, epoch, "owns a partition");
-    takeover.left.iter().for_each(|log| durable.tell_left(log));
-    durable.log.accounted(&partition, takeover.known);
+    ownership.left.iter().for_each(|log| durable.tell_left(log));
+    durable.log.accounted(&partition, ownership.known);
     let (_subscription, entries, in_flight) = durable.reader.subscribe(&partition);
-    Worker::new(takeover, durable.log.clone(), in_flight).work(entries).await
+    Worker::new(ownership, durable.log.clone(), in_flight).work(entries).await
 }

@@ -17,7 +17,9 @@ use super::letter::{Letter, LetterKind};
 use super::record::Batch;
 use crate::Env;
 use crate::bridge::EmbeddedLog;
-use crate::bridge::log::{Acknowledge, Append, Entry, Log, LogError, Partition, Position, Reading, Tally, Tending};
+use crate::bridge::log::{
+    Acknowledge, Append, Entry, HostHeartbeat, Log, LogError, Partition, Position, Reading, Tally,
+};
 use crate::config::Settings;
 use crate::crash;
 use crate::store::DatabaseError;
@@ -109,17 +111,17 @@ impl Mover {
     }
 
     async fn capability(&mut self, capability: &Arc<str>) -> Result<(), Stopped> {
-        let tending = Tending {
+        let heartbeat = HostHeartbeat {
             capability: capability.clone(),
             host: "moving".into(),
             handles: Default::default(),
             leaving: false,
             given_up: Vec::new(),
             lacks: Vec::new(),
-            outrun: Vec::new(),
+            stale_epochs: Vec::new(),
             lease: LEASE,
         };
-        for owned in self.from.tend(&tending).await? {
+        for owned in self.from.heartbeat(&heartbeat).await? {
             let partition = Partition { capability: capability.clone(), number: owned.number };
             let mut after = Position::default();
             loop {

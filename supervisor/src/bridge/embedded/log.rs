@@ -38,8 +38,8 @@ use self::published::Published;
 use self::writer::Writer;
 use crate::Env;
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Found, Log, LogError, Owned, Partition,
-    PartitionCount, Reading, Registry, Retired, Subscription, Tending,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Found, HostHeartbeat, Log, LogError, Owned,
+    Partition, PartitionCount, Reading, Registry, Retired, Subscription,
 };
 use crate::config::Settings;
 use crate::outages::Dependency;
@@ -151,8 +151,8 @@ impl Log for EmbeddedLog {
         self.ask(move |answer| Job::Append { registry, most, appends: appends.to_vec(), answer }).boxed()
     }
 
-    fn tend<'a>(&'a self, tending: &'a Tending) -> BoxFuture<'a, Result<Vec<Owned>, LogError>> {
-        self.ask(move |answer| Job::Tend { tending: tending.clone(), answer }).boxed()
+    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<Owned>, LogError>> {
+        self.ask(move |answer| Job::Heartbeat { heartbeat: heartbeat.clone(), answer }).boxed()
     }
 
     fn read<'a>(&'a self, readings: &'a [Reading], patience: Duration) -> BoxFuture<'a, Result<Found, LogError>> {

@@ -13,6 +13,7 @@ mod acknowledging;
 mod appending;
 mod burying;
 mod durability;
+mod heartbeat;
 mod keys;
 mod known;
 mod link;
@@ -25,7 +26,6 @@ mod retiring;
 mod scripts;
 mod strange;
 mod telling;
-mod tending;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -49,8 +49,8 @@ use super::failed::advice;
 use crate::Env;
 use crate::bridge::ClaimError;
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Entry, Log, LogError, Owned, Partition,
-    PartitionCount, Reading, Registry, Retired, Subscription, Tending,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Entry, HostHeartbeat, Log, LogError, Owned,
+    Partition, PartitionCount, Reading, Registry, Retired, Subscription,
 };
 use crate::config::{Durability, Settings};
 use crate::outages::Dependency;
@@ -135,8 +135,8 @@ impl Log for RedisLog {
         appending::append(self, registry, most, appends).boxed()
     }
 
-    fn tend<'a>(&'a self, tending: &'a Tending) -> BoxFuture<'a, Result<Vec<Owned>, LogError>> {
-        tending::tend(self, tending).boxed()
+    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<Owned>, LogError>> {
+        heartbeat::heartbeat(self, heartbeat).boxed()
     }
 
     fn read<'a>(

@@ -1,7 +1,7 @@
 //! Relays of an outbox, with rows that a test has put there.
 
 use super::*;
-use crate::bridge::log::{Acknowledge, Log, Partition, Position, Reading, Tending};
+use crate::bridge::log::{Acknowledge, HostHeartbeat, Log, Partition, Position, Reading};
 use crate::durable::letter::{Letter, LetterKind};
 use crate::durable::outbox::Outbox;
 use crate::durable::record::{Record, tests::record};
@@ -43,17 +43,17 @@ async fn appended(log: &dyn Log, capability: &str) -> u64 {
 
 /// Takes out of a partition what is in it, as its owner would.
 async fn make_room(log: &dyn Log, capability: &str) {
-    let tending = Tending {
+    let heartbeat = HostHeartbeat {
         capability: capability.into(),
         host: "somebody".into(),
         handles: Default::default(),
         leaving: false,
         given_up: Vec::new(),
         lacks: Vec::new(),
-        outrun: Vec::new(),
+        stale_epochs: Vec::new(),
         lease: Duration::from_secs(60),
     };
-    let epoch = log.tend(&tending).await.unwrap()[0].epoch;
+    let epoch = log.heartbeat(&heartbeat).await.unwrap()[0].epoch;
     let partition = Partition { capability: capability.into(), number: 0 };
     let reading = Reading { partition: partition.clone(), after: Position::default(), most: 1_000 };
     let read = log.read(&[reading], Duration::from_secs(1)).await.unwrap().remove(0).1;

@@ -31,7 +31,7 @@ use self::bare::Buried;
 pub(crate) use self::lacking::Lacking;
 pub(crate) use self::owner::{Base, Owner};
 use self::queue::{Job, Next, Order, Place, Queue, Tries};
-pub(crate) use self::takeover::{Claim, Takeover, Took};
+pub(crate) use self::takeover::{Claim, Ownership};
 use self::work::Outcome;
 use super::flight::InFlight;
 use super::record::{Batch, Record};
@@ -95,12 +95,12 @@ pub(crate) enum Ended {
     /// The partition has another owner, or nobody knows.
     Lost,
     /// The database has seen a higher epoch than the owner's: this one.
-    Outrun(u64),
+    StaleEpoch(u64),
 }
 
 impl Worker {
-    pub fn new(takeover: Takeover, log: Arc<dyn Log>, in_flight: Arc<InFlight>) -> Self {
-        let Takeover { owner, queue, .. } = takeover;
+    pub fn new(ownership: Ownership, log: Arc<dyn Log>, in_flight: Arc<InFlight>) -> Self {
+        let Ownership { owner, queue, .. } = ownership;
         let most_at_a_time = match owner.base {
             Some(_) => owner.host.instances().len(),
             None => owner.config.window,

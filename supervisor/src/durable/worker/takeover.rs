@@ -13,7 +13,7 @@ use crate::config::DurableConfig;
 use crate::host::Host;
 use crate::progress::Track;
 use crate::store::TxError;
-use crate::store::durable::fence::{self, Taken};
+use crate::store::durable::fence::{self, Takeover};
 use crate::store::durable::{dead, logs, parked};
 use crate::{Env, crash};
 
@@ -21,20 +21,13 @@ use crate::{Env, crash};
 const PAGE: u32 = 500;
 
 /// An owner that may begin, and what waits for it in the database.
-pub(crate) struct Takeover {
+pub(crate) struct Ownership {
     pub owner: Owner,
     pub queue: Queue,
     /// The log that the partition's messages came from until now, if it was another one.
     pub left: Option<String>,
     /// What became of so many messages of the present one is known.
     pub known: u64,
-}
-
-/// How it ended.
-pub(crate) enum Took {
-    Over(Box<Takeover>),
-    /// A later owner was here, with this epoch.
-    Outrun(u64),
 }
 
 /// Which partition is taken over, by whom.
@@ -51,12 +44,12 @@ pub(crate) struct Claim {
     pub stop: watch::Receiver<bool>,
 }
 
-impl Takeover {
+impl Ownership {
     /// Takes over a partition, unless a later owner was here.
     ///
     /// # Errors
     /// The database's; nothing has changed then, or taking over again does no harm.
-    pub async fn begin(claim: Claim) -> Result<Took, TxError> {
+    pub async fn take(claim: Claim) -> Result<Takeover<Box<Self>>, TxError> {
         let Claim { partition, epoch, log, host, config, env, base, lacking, stop } = claim;
         let (number, last_seq) = (Owner::log(&log), Cell::new(0));
         let owner = Owner { partition, epoch, host, config, env, base, log: number, last_seq, lacking, stop };
@@ -64,8 +57,8 @@ impl Takeover {
         if let Some(base) = owner.base.clone() {
             let tx = base.database.begin(None, Track::default()).await?;
             let before = match fence::take(&tx, owner.number(), epoch).await? {
-                Taken::From(before) => before,
-                Taken::Outrun(epoch) => return Ok(Took::Outrun(epoch)),
+                Takeover::Done(before) => before,
+                Takeover::Stale(epoch) => return Ok(Takeover::Stale(epoch)),
             };
             if before != log {
                 logs::change(&tx, owner.number(), &before, &log).await?;
@@ -77,7 +70,7 @@ impl Takeover {
             base.outbox.open(&base.lane, epoch).await?;
             known = logs::known(base.database.reads(), owner.number()).await?;
         }
-        Ok(Took::Over(Box::new(Self { owner, queue, left, known })))
+        Ok(Takeover::Done(Box::new(Self { owner, queue, left, known })))
     }
 }
 

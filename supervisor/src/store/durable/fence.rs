@@ -19,27 +19,28 @@ pub(crate) struct Fence {
     pub tally: Tally,
 }
 
-/// How taking a partition ended.
+/// How taking over a partition ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// It is ours, and its messages came from this log before; empty if from none.
-    From(String),
-    /// A later owner was here, with this epoch; nothing is changed.
-    Outrun(u64),
+pub(crate) enum Takeover<T> {
+    /// It is ours.
+    Done(T),
+    /// Our epoch is stale: the database has seen this higher one, and nothing is changed.
+    Stale(u64),
 }
 
-/// Becomes the owner of a partition with this epoch, unless a later owner was here.
+/// Becomes the owner of a partition with this epoch, unless a later owner was here; which log the partition's messages came
+/// from before, empty if from none.
 ///
 /// It waits for a transaction of an earlier owner that is open. An owner may take what it has.
-pub(crate) async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) -> Result<Taken, DbErr> {
+pub(crate) async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) -> Result<Takeover<String>, DbErr> {
     let sql = "INSERT INTO essaim_fence (partition, epoch, handled, duplicates, dead, expired) \
                VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT (partition) DO UPDATE SET epoch = excluded.epoch \
                WHERE essaim_fence.epoch <= excluded.epoch RETURNING log";
     if let Some(log) = row(db, sql, [int(partition), int(epoch)], |row| row.try_get_by_index(0)).await? {
-        return Ok(Taken::From(log));
+        return Ok(Takeover::Done(log));
     }
     let sql = "SELECT epoch FROM essaim_fence WHERE partition = $1";
-    Ok(Taken::Outrun(row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0)))
+    Ok(Takeover::Stale(row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0)))
 }
 
 /// Counts what became of messages, as the owner with this epoch; `false`, and nothing is changed, if another owner came.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, LogError, Owned, Retired, Subscription, Tending,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, HostHeartbeat, LogError, Owned, Retired, Subscription,
 };
 
 /// Bytes that a job counts as, beside those of its messages.
@@ -14,7 +14,7 @@ const OWN_BYTES: usize = 64;
 pub(super) enum Job {
     Append { registry: u64, most: u64, appends: Vec<Append>, answer: Answer<Vec<Appended>, AppendError> },
     Acknowledge { acknowledges: Vec<Acknowledge>, answer: Answer<Vec<Acknowledged>> },
-    Tend { tending: Tending, answer: Answer<Vec<Owned>> },
+    Heartbeat { heartbeat: HostHeartbeat, answer: Answer<Vec<Owned>> },
     Register { capability: String, partitions: u32, subscriptions: Vec<(String, Subscription)>, answer: Answer<()> },
     Unsubscribe { event: String, capability: String, answer: Answer<bool> },
     Retire { capability: String, answer: Answer<Retired> },
@@ -81,7 +81,7 @@ impl Job {
         match self {
             Self::Append { answer, .. } => answer.give(outcome),
             Self::Acknowledge { answer, .. } => answer.give(outcome),
-            Self::Tend { answer, .. } => answer.give(outcome),
+            Self::Heartbeat { answer, .. } => answer.give(outcome),
             Self::Register { answer, .. } => answer.give(outcome),
             Self::Unsubscribe { answer, .. } => answer.give(outcome),
             Self::Retire { answer, .. } => answer.give(outcome),

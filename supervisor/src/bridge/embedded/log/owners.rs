@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use crate::bridge::log::share::{Sharer, share};
-use crate::bridge::log::{Owned, Tending};
+use crate::bridge::log::{HostHeartbeat, Owned};
 
 /// The owners of one capability's partitions.
 #[derive(Default)]
@@ -22,29 +22,29 @@ pub(super) struct Owners {
 impl Owners {
     /// Takes note of a host, and shares the partitions that have no owner; what the host has now. `epoch` makes one for a
     /// new owner.
-    pub fn tend(
+    pub fn heartbeat(
         &mut self,
-        tending: &Tending,
+        heartbeat: &HostHeartbeat,
         partitions: u32,
         now: Instant,
         mut epoch: impl FnMut(u32) -> u64,
     ) -> Vec<Owned> {
-        let host = &tending.host;
+        let host = &heartbeat.host;
         self.owners.resize(partitions as usize, None);
-        for &number in tending.given_up.iter().chain(tending.outrun.iter().map(|(number, _)| number)) {
+        for &number in heartbeat.given_up.iter().chain(heartbeat.stale_epochs.iter().map(|(number, _)| number)) {
             if let Some(owner) = self.owners.get_mut(number as usize) {
                 owner.take_if(|(owner, _)| owner == host);
             }
         }
-        if tending.leaving {
+        if heartbeat.leaving {
             self.leases.remove(host);
         } else {
             // Whoever says that it is there keeps what nobody else has taken meanwhile, even if it says so late.
-            self.hosts.insert(host.clone(), Sharer { handles: tending.handles.clone(), leaving: false });
-            self.leases.insert(host.clone(), now + tending.lease);
+            self.hosts.insert(host.clone(), Sharer { handles: heartbeat.handles.clone(), leaving: false });
+            self.leases.insert(host.clone(), now + heartbeat.lease);
         }
         self.forget_the_silent(now);
-        self.grant(&tending.lacks, &mut epoch)
+        self.grant(&heartbeat.lacks, &mut epoch)
             .into_iter()
             .zip(&self.owners)
             .zip(0..)

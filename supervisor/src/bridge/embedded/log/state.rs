@@ -123,7 +123,7 @@ impl State {
     }
 
     /// A database has seen an epoch that another log gave: the next one is higher.
-    pub fn outrun(&mut self, partition: Partition, seen: u64, changes: &mut Changes) {
+    pub fn raise_epoch(&mut self, partition: Partition, seen: u64, changes: &mut Changes) {
         let row = self.rows.entry(partition.clone()).or_default();
         row.epoch = row.epoch.max(seen);
         changes.rows.insert(partition);

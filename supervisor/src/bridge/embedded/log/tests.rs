@@ -131,8 +131,8 @@ async fn what_cannot_be_written_is_surely_not_stored_and_later_sends_are() {
     let send = [log_tests::messages(0, 1, "lost")];
     let failed = log.append(version, log_tests::MUCH, &send).await;
     assert!(matches!(&failed, Err(AppendError::NotStored(why)) if why.contains("entries")), "{failed:?}");
-    let tending = log_tests::host("a", "a", log_tests::SURELY);
-    assert_eq!(log.tend(&tending).await.unwrap().len(), 1, "what needs no entries goes on");
+    let heartbeat = log_tests::host("a", "a", log_tests::SURELY);
+    assert_eq!(log.heartbeat(&heartbeat).await.unwrap().len(), 1, "what needs no entries goes on");
     let tx = log.database.begin(None, crate::progress::Track::default()).await.unwrap();
     sea_orm::ConnectionTrait::execute_unprepared(&tx, "ALTER TABLE hidden RENAME TO entries").await.unwrap();
     tx.commit().await.unwrap();

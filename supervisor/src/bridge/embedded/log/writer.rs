@@ -67,7 +67,7 @@ impl Writer {
         // Before whatever registers the capability again.
         self.retire(&tx, &mut state, jobs, &mut changes).await.map_err(undone)?;
         self.change_registry(&mut state, jobs, &mut changes);
-        self.tend(&mut state, jobs, &mut changes);
+        self.heartbeat(&mut state, jobs, &mut changes);
         acknowledge(&tx, &mut state, jobs, &mut changes).await.map_err(undone)?;
         append(&mut state, jobs, &mut changes);
         forget(&tx, jobs).await.map_err(undone)?;
@@ -128,24 +128,26 @@ impl Writer {
         }
     }
 
-    fn tend(&mut self, state: &mut State, jobs: &mut [Job], changes: &mut Changes) {
+    fn heartbeat(&mut self, state: &mut State, jobs: &mut [Job], changes: &mut Changes) {
         for job in jobs {
-            let Job::Tend { tending, answer } = job else { continue };
-            let Some(&partitions) = state.registry.partitions.get(&*tending.capability) else {
+            let Job::Heartbeat { heartbeat, answer } = job else { continue };
+            let Some(&partitions) = state.registry.partitions.get(&*heartbeat.capability) else {
                 answer.set(Ok(Vec::new()));
                 continue;
             };
-            let capability = &tending.capability;
+            let capability = &heartbeat.capability;
             let owners = self.owners.entry(capability.clone()).or_default();
-            for &(number, seen) in tending.outrun.iter().filter(|(number, _)| owners.has(&tending.host, *number)) {
-                state.outrun(Partition { capability: capability.clone(), number }, seen, changes);
+            for &(number, seen) in
+                heartbeat.stale_epochs.iter().filter(|(number, _)| owners.has(&heartbeat.host, *number))
+            {
+                state.raise_epoch(Partition { capability: capability.clone(), number }, seen, changes);
             }
             let wall_ms = self.env.wall_ms();
             let epoch = |number| {
                 let partition = Partition { capability: capability.clone(), number };
                 state.next_epoch(partition, wall_ms, changes)
             };
-            answer.set(Ok(owners.tend(tending, partitions, self.env.now(), epoch)));
+            answer.set(Ok(owners.heartbeat(heartbeat, partitions, self.env.now(), epoch)));
             changes.tended.push(capability.clone());
         }
     }

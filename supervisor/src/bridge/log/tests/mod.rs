@@ -156,20 +156,20 @@ pub(crate) async fn dead(log: &dyn Log, capability: &str) -> Vec<(String, Bytes)
 }
 
 /// A host that handles these messages, one letter each.
-pub(crate) fn host(name: &str, handles: &str, lease: Duration) -> Tending {
-    Tending {
+pub(crate) fn host(name: &str, handles: &str, lease: Duration) -> HostHeartbeat {
+    HostHeartbeat {
         capability: SHOP.into(),
         host: name.into(),
         handles: handles.chars().map(String::from).collect(),
         leaving: false,
         given_up: Vec::new(),
         lacks: Vec::new(),
-        outrun: Vec::new(),
+        stale_epochs: Vec::new(),
         lease,
     }
 }
 
 /// The epoch of the only host there is, for each partition.
 pub(crate) async fn own_all(log: &dyn Log, name: &str, lease: Duration) -> Vec<u64> {
-    log.tend(&host(name, "a", lease)).await.unwrap().iter().map(|owned| owned.epoch).collect()
+    log.heartbeat(&host(name, "a", lease)).await.unwrap().iter().map(|owned| owned.epoch).collect()
 }

@@ -90,7 +90,7 @@ pub(crate) async fn a_capability_that_is_retired_leaves_nothing_and_may_begin_an
     let mut done = acknowledge(0, epochs[0], &[position]);
     (done.tally.dead, done.dead) = (1, vec![("m1".into(), Bytes::from_static(b"dead"))]);
     log.acknowledge(&[done.clone()]).await.unwrap();
-    log.tend(&Tending { leaving: true, given_up: vec![0, 1], ..host("a", "a", SURELY) }).await.unwrap();
+    log.heartbeat(&HostHeartbeat { leaving: true, given_up: vec![0, 1], ..host("a", "a", SURELY) }).await.unwrap();
     let before = log.registry().await.unwrap();
     assert_eq!(log.retire(SHOP).await.unwrap(), Retired::Done { messages: 2 + 4 + 1 });
 
@@ -103,8 +103,8 @@ pub(crate) async fn a_capability_that_is_retired_leaves_nothing_and_may_begin_an
     let late = log.acknowledge(&[done]).await;
     assert_ne!(late, Ok(vec![Acknowledged::Done]), "whoever owned a partition does not any more");
     assert_eq!((log.counts(SHOP).await.unwrap(), log.dead_count(SHOP).await.unwrap()), (vec![], 0));
-    assert_eq!(log.tend(&host("b", "a", SURELY)).await.unwrap(), []);
-    log.tend(&Tending { leaving: true, ..host("b", "a", SURELY) }).await.unwrap();
+    assert_eq!(log.heartbeat(&host("b", "a", SURELY)).await.unwrap(), []);
+    log.heartbeat(&HostHeartbeat { leaving: true, ..host("b", "a", SURELY) }).await.unwrap();
     assert_eq!(log.retire(SHOP).await.unwrap(), Retired::Unknown);
 
     let fixture = fixture.reopened().await;

@@ -8,8 +8,8 @@ pub(crate) async fn an_acknowledgement_with_an_older_epoch_changes_nothing(fixtu
     let first = own_all(log, "a", SURELY).await;
     append(log, &[messages(0, 1, "a"), messages(1, 1, "b")]).await;
     let position = read(log, 0).await[0].position;
-    let leaving = Tending { leaving: true, given_up: vec![0, 1], ..host("a", "a", SURELY) };
-    log.tend(&leaving).await.unwrap();
+    let leaving = HostHeartbeat { leaving: true, given_up: vec![0, 1], ..host("a", "a", SURELY) };
+    log.heartbeat(&leaving).await.unwrap();
     let second = own_all(log, "b", SURELY).await;
     let mut old = acknowledge(0, first[0], &[position]);
     old.tally.handled = 1;

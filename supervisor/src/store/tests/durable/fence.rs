@@ -5,7 +5,7 @@ use futures_util::future::join;
 use super::bench::{Bench, begin, texts};
 use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::bridge::log::Tally;
-use crate::store::durable::fence::Taken;
+use crate::store::durable::fence::Takeover;
 use crate::store::durable::{fence, ledger, logs, parked};
 
 const ONE: Tally = Tally { handled: 1, duplicates: 0, dead: 0, expired: 0 };
@@ -15,8 +15,8 @@ async fn epochs_only_grow() {
     in_a_transaction(async |tx| {
         for (partition, epoch, taken) in [(0, 5, true), (0, 5, true), (0, 4, false), (0, 9, true), (1, 7, true)] {
             let ours = fence::take(tx, partition, epoch).await.unwrap();
-            assert_eq!(ours == Taken::From(String::new()), taken, "{partition} {epoch}");
-            assert!(taken || ours == Taken::Outrun(5), "it says whose it is: {ours:?}");
+            assert_eq!(ours == Takeover::Done(String::new()), taken, "{partition} {epoch}");
+            assert!(taken || ours == Takeover::Stale(5), "it says whose it is: {ours:?}");
         }
         let epochs: Vec<_> = fences(tx).await.iter().map(|f| f.epoch).collect();
         assert_eq!(epochs, [9, 7], "each partition has its own");
@@ -26,7 +26,7 @@ async fn epochs_only_grow() {
 
 /// Takes a partition, which nobody has had at a later epoch.
 async fn take(tx: &impl sea_orm::ConnectionTrait, partition: u32, epoch: u64) -> u64 {
-    assert_eq!(fence::take(tx, partition, epoch).await.unwrap(), Taken::From(String::new()));
+    assert_eq!(fence::take(tx, partition, epoch).await.unwrap(), Takeover::Done(String::new()));
     epoch
 }
 
@@ -103,7 +103,7 @@ async fn of_new_owners_at_once_the_latest_stays() {
     let database = bench.open(&schema(1)).await;
     let database = &database;
     let takes = (1..=8).map(|epoch| committed(database, async move |tx| fence::take(tx, 0, epoch).await.unwrap()));
-    assert_eq!(futures_util::future::join_all(takes).await[7], Taken::From(String::new()));
+    assert_eq!(futures_util::future::join_all(takes).await[7], Takeover::Done(String::new()));
     assert_eq!(fences(database.reads()).await[0].epoch, 8);
 }
 
@@ -129,7 +129,7 @@ async fn the_ledger_goes_on_with_another_log_and_back() {
         let mut epoch = 0;
         let mut enter = async |from: &str, to: &str| {
             epoch += 1;
-            assert_eq!(fence::take(tx, 0, epoch).await.unwrap(), Taken::From(from.into()));
+            assert_eq!(fence::take(tx, 0, epoch).await.unwrap(), Takeover::Done(from.into()));
             logs::change(tx, 0, from, to).await.unwrap();
             epoch
         };

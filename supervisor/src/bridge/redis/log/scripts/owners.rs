@@ -16,8 +16,8 @@ use super::{ALSO_WHEN_FULL, TELLING};
 /// have forgotten its last second, and epochs that it gave in it: all owners get new ones. And nobody could tend while
 /// it was away, so all hosts get another lease. What a server has forgotten of owners they say themselves: nothing is granted
 /// until all have.
-pub static TEND: LazyLock<Script> = LazyLock::new(|| {
-    let tend = r"
+pub static HEARTBEAT: LazyLock<Script> = LazyLock::new(|| {
+    let heartbeat = r"
 local registry, owners, hosts, handles, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local own, lease, names, run, forgotten = ARGV[2], ARGV[3], ARGV[4], ARGV[5], 0
 local changed = false
@@ -80,7 +80,7 @@ end
 local partitions = redis.call('HGET', registry, 'partitions:' .. ARGV[1]) or '0'
 if forgotten == 0 or partitions == '0' or not tell(registry, ARGV[6]) then forgotten = 0 end
 return {version, partitions, redis.call('HGETALL', owners), redis.call('HGETALL', handles), left(registry), forgotten}";
-    Script::new(&format!("{TELLING}{tend}"))
+    Script::new(&format!("{TELLING}{heartbeat}"))
 });
 
 /// KEYS: owners, state. ARGV: the version decided on; number and new owner of each. Gives the epochs, or nothing if the

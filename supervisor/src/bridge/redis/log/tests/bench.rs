@@ -57,7 +57,7 @@ async fn how_fast() {
     let log = Arc::new(log);
     log.register("shop", 8, &[]).await.unwrap();
     let version = log.registry().await.unwrap().version;
-    let owned = log.tend(&tending("a:1")).await.unwrap();
+    let owned = log.heartbeat(&heartbeat("a:1")).await.unwrap();
     gathered(&log, 1, 2_000, version).await;
     gathered(&log, 256, 400, version).await;
 

@@ -72,9 +72,9 @@ async fn hosts_that_tend_at_the_same_moment_agree() {
     for _ in 0..names.len() {
         let tends = names.iter().zip(&owned).map(|(name, owned)| {
             let given_up = owned.iter().filter(|o| o.wanted).map(|o| o.number).collect();
-            let tending = Tending { given_up, ..tending(name) };
+            let heartbeat = HostHeartbeat { given_up, ..heartbeat(name) };
             let log = &log;
-            async move { log.tend(&tending).await.unwrap() }
+            async move { log.heartbeat(&heartbeat).await.unwrap() }
         });
         owned = join_all(tends).await;
     }

@@ -84,7 +84,7 @@ async fn acknowledging_until_it_is_answered_counts_once() {
     let Some(server) = Server::start(&[]).await else { return };
     let log = on(&server).await;
     log.register("shop", 1, &[]).await.unwrap();
-    let epoch = log.tend(&tending("a:1")).await.unwrap()[0].epoch;
+    let epoch = log.heartbeat(&heartbeat("a:1")).await.unwrap()[0].epoch;
     let appends: Vec<_> = (0..1_000).map(|_| append(0, 1, "a")).collect();
     log.append(log.registry().await.unwrap().version, u64::MAX, &appends).await.unwrap();
     let read = entries(&log, 0, Position::default(), LONG).await;
@@ -140,7 +140,7 @@ async fn a_server_that_is_away_is_said_at_once_and_its_files_bring_all_back() {
     let Some(mut server) = Server::start(AOF).await else { return };
     let log = on(&server).await;
     log.register("shop", 2, &[("sold.v1".into(), Subscription::default())]).await.unwrap();
-    let before = log.tend(&tending("a:1")).await.unwrap();
+    let before = log.heartbeat(&heartbeat("a:1")).await.unwrap();
     assert_eq!(store(&log, 0, "a").await, Ok(0));
     let registry = log.registry().await.unwrap();
 
@@ -177,14 +177,14 @@ async fn over_an_empty_server_epochs_and_versions_rise_and_hosts_are_registered_
     log.register("shop", 2, &[("sold.v1".into(), Subscription::default())]).await.unwrap();
     log.register("shop", 2, &[("gone.v1".into(), Subscription::default())]).await.unwrap();
     assert!(log.unsubscribe("gone.v1", "shop").await.unwrap());
-    let (before, registry) = (log.tend(&tending("a:1")).await.unwrap(), log.registry().await.unwrap());
+    let (before, registry) = (log.heartbeat(&heartbeat("a:1")).await.unwrap(), log.registry().await.unwrap());
     store(&log, 0, "lost").await.unwrap();
 
     server.start_again(&[]).await;
     let after = tend_at_last(&log, "a:1").await;
     assert_eq!(after, before, "a host says itself what it owns");
-    let given_up = Tending { given_up: vec![0], ..tending("a:1") };
-    assert!(log.tend(&given_up).await.unwrap()[0].epoch > before[0].epoch, "no epoch is given again");
+    let given_up = HostHeartbeat { given_up: vec![0], ..heartbeat("a:1") };
+    assert!(log.heartbeat(&given_up).await.unwrap()[0].epoch > before[0].epoch, "no epoch is given again");
     let anew = log.registry().await.unwrap();
     assert!(anew.version > registry.version);
     assert_eq!(anew.partitions, registry.partitions);
@@ -200,7 +200,7 @@ async fn a_full_server_stores_nothing_says_so_and_can_still_be_emptied() {
     let log = on(&server).await;
     log.register("shop", 1, &[]).await.unwrap();
     let version = log.registry().await.unwrap().version;
-    let epoch = log.tend(&tending("a:1")).await.unwrap()[0].epoch;
+    let epoch = log.heartbeat(&heartbeat("a:1")).await.unwrap()[0].epoch;
     let large = "x".repeat(200_000);
     let mut stored = 0;
     let refused = loop {
@@ -214,9 +214,9 @@ async fn a_full_server_stores_nothing_says_so_and_can_still_be_emptied() {
     let counts = log.counts("shop").await.unwrap();
     assert_eq!((counts[0].appended, counts[0].waiting), (stored, stored));
 
-    assert_eq!(log.tend(&tending("a:1")).await.unwrap().len(), 1, "leases are kept");
-    let both = Tending { given_up: vec![0], ..tending("a:1") };
-    let again = log.tend(&both).await.unwrap()[0].epoch;
+    assert_eq!(log.heartbeat(&heartbeat("a:1")).await.unwrap().len(), 1, "leases are kept");
+    let both = HostHeartbeat { given_up: vec![0], ..heartbeat("a:1") };
+    let again = log.heartbeat(&both).await.unwrap()[0].epoch;
     assert!(again > epoch);
     let read = entries(&log, 0, Position::default(), LONG).await;
     let mut first = done(0, again, vec![read[0].position]);
@@ -308,7 +308,7 @@ async fn whoever_may_not_look_at_the_configuration_is_told_so() {
     let said = log.weaker_than_configured().await.unwrap();
     assert!(said.contains("could not be checked") && said.contains("ACL"), "{said}");
     log.register("shop", 1, &[]).await.unwrap();
-    assert_eq!(log.tend(&tending("a:1")).await.unwrap().len(), 1, "and works all the same");
+    assert_eq!(log.heartbeat(&heartbeat("a:1")).await.unwrap().len(), 1, "and works all the same");
     let log = on(&server).await;
     let said = log.weaker_than_configured().await.unwrap();
     assert!(said.contains("all messages are lost"), "{said}");

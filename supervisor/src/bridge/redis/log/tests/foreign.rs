@@ -25,7 +25,7 @@ async fn a_foreign_entry_is_read_by_itself_and_removed_once() {
     let Some(server) = Server::start(&[]).await else { return };
     let log = on(&server).await;
     log.register("shop", 2, &[]).await.unwrap();
-    let epoch = log.tend(&tending("a:1")).await.unwrap()[0].epoch;
+    let epoch = log.heartbeat(&heartbeat("a:1")).await.unwrap()[0].epoch;
     store(&log, 0, "before").await.unwrap();
     for fields in FOREIGN {
         let _: String = server.command(&format!("XADD {} * {fields}", stream(&log, 0))).await;

@@ -40,7 +40,7 @@ impl Shops {
         let shops = Self { server, shop, stock, _heard: heard };
         shops.shop.register("shop", 2, &[]).await.unwrap();
         shops.stock.register("stock", 3, &[("shop.sold.v1".into(), Subscription::default())]).await.unwrap();
-        shops.tend().await;
+        shops.heartbeat().await;
         for number in 0..2 {
             for text in ["a", "b", "c"] {
                 store(&shops.shop, number, text).await.unwrap();
@@ -57,14 +57,14 @@ impl Shops {
         Some(shops)
     }
 
-    async fn tend(&self) -> (Vec<Owned>, Vec<Owned>) {
-        let stock = Tending { capability: Arc::from("stock"), ..tending("b:1") };
-        (self.shop.tend(&tending("a:1")).await.unwrap(), self.stock.tend(&stock).await.unwrap())
+    async fn heartbeat(&self) -> (Vec<Owned>, Vec<Owned>) {
+        let stock = HostHeartbeat { capability: Arc::from("stock"), ..heartbeat("b:1") };
+        (self.shop.heartbeat(&heartbeat("a:1")).await.unwrap(), self.stock.heartbeat(&stock).await.unwrap())
     }
 
     /// The epochs of the partitions of `stock`.
     async fn epochs(&self) -> Vec<(u32, u64)> {
-        let owned = self.tend().await.1;
+        let owned = self.heartbeat().await.1;
         owned.iter().map(|owned| (owned.number, owned.epoch)).collect()
     }
 
@@ -270,15 +270,15 @@ async fn hosts_keep_what_they_own_whichever_of_their_keys_is_gone() {
     let hosts = [(&log, "a:1"), (&other, "b:1")];
     for _ in 0..2 {
         for (log, host) in hosts {
-            let wanted = log.tend(&tending(host)).await.unwrap().into_iter().filter(|owned| owned.wanted);
+            let wanted = log.heartbeat(&heartbeat(host)).await.unwrap().into_iter().filter(|owned| owned.wanted);
             let given_up = wanted.map(|owned| owned.number).collect();
-            log.tend(&Tending { given_up, ..tending(host) }).await.unwrap();
+            log.heartbeat(&HostHeartbeat { given_up, ..heartbeat(host) }).await.unwrap();
         }
     }
     let all = async || {
         let mut all = Vec::new();
         for (log, host) in hosts {
-            all.push(log.tend(&tending(host)).await.unwrap());
+            all.push(log.heartbeat(&heartbeat(host)).await.unwrap());
         }
         all
     };
@@ -292,7 +292,7 @@ async fn hosts_keep_what_they_own_whichever_of_their_keys_is_gone() {
                     .await;
             }
             let (log, host) = hosts[first];
-            assert_eq!(log.tend(&tending(host)).await.unwrap(), before[first], "{keys:?} were forgotten");
+            assert_eq!(log.heartbeat(&heartbeat(host)).await.unwrap(), before[first], "{keys:?} were forgotten");
             assert_eq!(all().await, before, "{keys:?} were forgotten");
         }
     }

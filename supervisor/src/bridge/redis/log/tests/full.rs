@@ -9,7 +9,7 @@ const FULL: &str = "CONFIG SET maxmemory 1";
 async fn begun(server: &Server) -> (RedisLog, Vec<Owned>) {
     let log = on(server).await;
     log.register("shop", 2, &[("sold.v1".into(), Subscription::default())]).await.unwrap();
-    let owned = log.tend(&tending("a:1")).await.unwrap();
+    let owned = log.heartbeat(&heartbeat("a:1")).await.unwrap();
     for offset in 0..3 {
         assert_eq!(store(&log, 0, "a").await, Ok(offset));
     }
@@ -32,13 +32,13 @@ async fn on_a_full_server_owners_and_acknowledgements_go_on_and_it_is_said() {
     let refused = store(&log, 0, "b").await;
     assert!(matches!(&refused, Err(AppendError::NotStored(why)) if why.contains("its memory is full")), "{refused:?}");
 
-    assert_eq!(log.tend(&tending("a:1")).await.unwrap(), owned);
+    assert_eq!(log.heartbeat(&heartbeat("a:1")).await.unwrap(), owned);
     let other = beside(&server, &log).await;
-    let hers = other.tend(&tending("b:1")).await.unwrap();
+    let hers = other.heartbeat(&heartbeat("b:1")).await.unwrap();
     assert!(hers.is_empty(), "the first one has not given any up: {hers:?}");
-    let given_up = Tending { given_up: vec![1], ..tending("a:1") };
-    assert_eq!(log.tend(&given_up).await.unwrap().len(), 1);
-    let hers = other.tend(&tending("b:1")).await.unwrap();
+    let given_up = HostHeartbeat { given_up: vec![1], ..heartbeat("a:1") };
+    assert_eq!(log.heartbeat(&given_up).await.unwrap().len(), 1);
+    let hers = other.heartbeat(&heartbeat("b:1")).await.unwrap();
     assert_eq!(hers.iter().map(|owned| owned.number).collect::<Vec<_>>(), [1]);
 
     let read = entries(&log, 0, Position::default(), LONG).await;

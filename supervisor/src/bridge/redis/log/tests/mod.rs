@@ -26,8 +26,8 @@ use self::server::Server;
 use super::{Cluster, RedisLog};
 use crate::Env;
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, Log, Owned, Partition, Position, Reading,
-    Registry, Subscription, Tally, Tending, WhenFull,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, HostHeartbeat, Log, Owned, Partition, Position,
+    Reading, Registry, Subscription, Tally, WhenFull,
 };
 use crate::config::Settings;
 use crate::task::Tasks;
@@ -112,15 +112,15 @@ async fn texts(log: &RedisLog, number: u32) -> Vec<String> {
     entries.into_iter().map(|e| String::from_utf8(e.batch.to_vec()).unwrap()).collect()
 }
 
-fn tending(host: &str) -> Tending {
-    Tending {
+fn heartbeat(host: &str) -> HostHeartbeat {
+    HostHeartbeat {
         capability: Arc::from("shop"),
         host: host.into(),
         handles: ["shop.sell.v1".to_string()].into(),
         leaving: false,
         given_up: Vec::new(),
         lacks: Vec::new(),
-        outrun: Vec::new(),
+        stale_epochs: Vec::new(),
         lease: LONG,
     }
 }
@@ -128,7 +128,7 @@ fn tending(host: &str) -> Tending {
 async fn tend_at_last(log: &RedisLog, host: &str) -> Vec<Owned> {
     let until = Instant::now() + LONG;
     loop {
-        match log.tend(&tending(host)).await {
+        match log.heartbeat(&heartbeat(host)).await {
             Ok(owned) => return owned,
             Err(error) if Instant::now() > until => panic!("{error}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,

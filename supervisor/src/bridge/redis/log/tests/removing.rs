@@ -7,7 +7,7 @@ async fn entries_go_in_any_order_with_gaps_and_named_twice() {
     let Some(log) = log().await else { return };
     log.register("shop", 1, &[]).await.unwrap();
     let version = log.registry().await.unwrap().version;
-    let epoch = log.tend(&tending("a:1")).await.unwrap()[0].epoch;
+    let epoch = log.heartbeat(&heartbeat("a:1")).await.unwrap()[0].epoch;
     let appends: Vec<_> = (0..300).map(|n| append(0, n % 3 + 1, &n.to_string())).collect();
     log.append(version, u64::MAX, &appends).await.unwrap();
     let read = entries(&log, 0, Position::default(), LONG).await;

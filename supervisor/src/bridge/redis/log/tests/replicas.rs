@@ -43,7 +43,7 @@ async fn what_was_never_confirmed_is_not_missing_after_a_failover() {
     let replica = primary.replica().await;
     let log = replicated(&primary).await;
     store_at_last(&log, 0, "a").await;
-    log.tend(&tending("a:1")).await.unwrap();
+    log.heartbeat(&heartbeat("a:1")).await.unwrap();
     replica.follows(None).await;
     assert!(matches!(store(&log, 0, "b").await, Err(AppendError::Unknown(_))));
     log.check().await.unwrap();

@@ -31,7 +31,7 @@ async fn an_owner_that_slept_meanwhile_changes_nothing_of_what_has_begun_anew() 
     let Some(log) = log().await else { return };
     log.register("shop", 1, &[]).await.unwrap();
     let lease = Duration::from_millis(20);
-    let epoch = log.tend(&Tending { lease, ..tending("a:1") }).await.unwrap()[0].epoch;
+    let epoch = log.heartbeat(&HostHeartbeat { lease, ..heartbeat("a:1") }).await.unwrap()[0].epoch;
     while log.retire("shop").await.unwrap() != (Retired::Done { messages: 0 }) {
         tokio::task::yield_now().await;
     }

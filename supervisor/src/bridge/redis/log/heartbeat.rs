@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use redis::Value;
 
 use super::scripts::call;
-use super::scripts::owners::{GRANT, TEND};
+use super::scripts::owners::{GRANT, HEARTBEAT};
 use super::{RedisLog, parse, registering, telling};
 use crate::bridge::log::share::{Share, Sharer, share};
-use crate::bridge::log::{LogError, Owned, Tending};
+use crate::bridge::log::{HostHeartbeat, LogError, Owned};
 
 /// Of hosts that decide at the same moment one wins, and the others decide anew; so many are not expected at a time.
 const TRIES: usize = 32;
@@ -29,31 +29,32 @@ struct State {
     forgotten: u64,
 }
 
-pub async fn tend(log: &RedisLog, tending: &Tending) -> Result<Vec<Owned>, LogError> {
-    let given = tending.given_up.iter().map(|number| format!("given {number}"));
-    let outrun = tending.outrun.iter().map(|(number, seen)| format!("outrun {number} {seen}"));
-    let is_kept =
-        |number: &u32| !tending.given_up.contains(number) && tending.outrun.iter().all(|(gone, _)| gone != number);
-    let (owned, is_outdated) = log.known.owned(&tending.capability, &tending.host);
+pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<Owned>, LogError> {
+    let given = heartbeat.given_up.iter().map(|number| format!("given {number}"));
+    let stale_epochs = heartbeat.stale_epochs.iter().map(|(number, seen)| format!("outrun {number} {seen}"));
+    let is_kept = |number: &u32| {
+        !heartbeat.given_up.contains(number) && heartbeat.stale_epochs.iter().all(|(gone, _)| gone != number)
+    };
+    let (owned, is_outdated) = log.known.owned(&heartbeat.capability, &heartbeat.host);
     let owned = owned.into_iter().filter(|(number, _)| is_kept(number)).map(|(number, epoch)| match is_outdated {
         true => format!("given {number}"),
         false => format!("owned {number} {epoch}"),
     });
-    let all: Vec<String> = given.chain(outrun).chain(owned).collect();
+    let all: Vec<String> = given.chain(stale_epochs).chain(owned).collect();
     let mut said = &all[..];
     for _ in 0..TRIES {
-        let mut state = note(log, tending, said).await?;
+        let mut state = note(log, heartbeat, said).await?;
         said = &[];
         if state.owners.is_empty() {
             // It was registered before: either it was retired, or the server has forgotten it.
             telling::check(log).await?;
-            if registering::partitions(log, &tending.capability).await? > 0 {
+            if registering::partitions(log, &heartbeat.capability).await? > 0 {
                 said = &all[..];
                 continue;
             }
         }
         if state.forgotten > 0 {
-            let (capability, records, url) = (&tending.capability, state.forgotten, log.link.url());
+            let (capability, records, url) = (&heartbeat.capability, state.forgotten, log.link.url());
             tracing::error!(
                 url,
                 %capability,
@@ -63,7 +64,7 @@ pub async fn tend(log: &RedisLog, tending: &Tending) -> Result<Vec<Owned>, LogEr
             );
         }
         let owners: Vec<_> = state.owners.iter().map(|(_, host)| (!host.is_empty()).then_some(&**host)).collect();
-        let mut shares = share(&state.hosts, &owners, &tending.lacks);
+        let mut shares = share(&state.hosts, &owners, &heartbeat.lacks);
         if state.is_telling {
             // Everybody keeps what he has.
             let kept = |host: &Option<&str>| host.map(|host| Share { host: host.to_string(), wanted: false });
@@ -75,24 +76,24 @@ pub async fn tend(log: &RedisLog, tending: &Tending) -> Result<Vec<Owned>, LogEr
         });
         let moves: Vec<_> = moves.collect();
         if !moves.is_empty() {
-            let Some(epochs) = grant(log, tending, &state.version, &moves).await? else { continue };
+            let Some(epochs) = grant(log, heartbeat, &state.version, &moves).await? else { continue };
             for ((number, host), epoch) in moves.into_iter().zip(epochs) {
                 state.owners[number] = (epoch, host);
             }
         }
         let own = shares.iter().zip(&state.owners).enumerate().filter_map(|(number, (share, (epoch, _)))| {
-            let share = share.as_ref().filter(|share| share.host == tending.host)?;
+            let share = share.as_ref().filter(|share| share.host == heartbeat.host)?;
             Some(Owned { number: number as u32, epoch: *epoch, wanted: share.wanted })
         });
         let own: Vec<_> = own.collect();
-        log.known.owns(&tending.capability, &tending.host, &own);
+        log.known.owns(&heartbeat.capability, &heartbeat.host, &own);
         return Ok(own);
     }
     Err(LogError("the hosts of the capability change too fast to share its partitions; trying again".into()))
 }
 
-async fn note(log: &RedisLog, tending: &Tending, said: &[String]) -> Result<State, LogError> {
-    let (keys, capability) = (&log.keys, &*tending.capability);
+async fn note(log: &RedisLog, heartbeat: &HostHeartbeat, said: &[String]) -> Result<State, LogError> {
+    let (keys, capability) = (&log.keys, &*heartbeat.capability);
     let keys = [
         keys.registry(),
         keys.owners(capability),
@@ -100,26 +101,26 @@ async fn note(log: &RedisLog, tending: &Tending, said: &[String]) -> Result<Stat
         keys.handles(capability),
         keys.state(capability),
     ];
-    let mut handles = if tending.leaving { "leaving" } else { "staying" }.to_string();
-    tending.handles.iter().for_each(|name| handles.extend(["\n", name]));
+    let mut handles = if heartbeat.leaving { "leaving" } else { "staying" }.to_string();
+    heartbeat.handles.iter().for_each(|name| handles.extend(["\n", name]));
     let call = |run: &str| {
-        let mut tend = call(&TEND, &keys);
-        tend.arg(capability).arg(&tending.host).arg(tending.lease.as_micros() as u64);
-        tend.arg(&handles).arg(run).arg(log.grace.as_micros() as u64).arg(said);
-        tend
+        let mut script = call(&HEARTBEAT, &keys);
+        script.arg(capability).arg(&heartbeat.host).arg(heartbeat.lease.as_micros() as u64);
+        script.arg(&handles).arg(run).arg(log.grace.as_micros() as u64).arg(said);
+        script
     };
-    let answer = log.link.run_knowing(&TEND, call).await?;
+    let answer = log.link.run_knowing(&HEARTBEAT, call).await?;
     State::read(answer).ok_or_else(|| parse::strange("a host"))
 }
 
 /// The new epochs, if nothing has changed since the decision.
 async fn grant(
     log: &RedisLog,
-    tending: &Tending,
+    heartbeat: &HostHeartbeat,
     version: &str,
     moves: &[(usize, String)],
 ) -> Result<Option<Vec<u64>>, LogError> {
-    let keys = [log.keys.owners(&tending.capability), log.keys.state(&tending.capability)];
+    let keys = [log.keys.owners(&heartbeat.capability), log.keys.state(&heartbeat.capability)];
     let mut grant = call(&GRANT, &keys);
     grant.arg(version);
     for (number, host) in moves {
