@@ -22,7 +22,7 @@ use crate::handles::HandlerKind;
 use crate::host::Host;
 use crate::idhash::IdHasher;
 use crate::near::Near;
-use crate::remote::{Outgoing, RawAnswer, Remote};
+use crate::remote::{RawAnswer, Remote, RemoteAsk};
 use crate::status::others;
 use crate::task::Tasks;
 use crate::trace::TraceContext;
@@ -296,7 +296,7 @@ async fn ask_remote<M: Ask>(
     let body = codec::encode(&message).map_err(|e| {
         AskError::NotDelivered(NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })
     })?;
-    let outgoing = Outgoing {
+    let ask = RemoteAsk {
         capability: <M::To as Capability>::NAME.into(),
         name,
         body,
@@ -306,7 +306,7 @@ async fn ask_remote<M: Ask>(
         refused,
     };
     let undecodable = |e: codec::DecodeError| AskError::Unknown(Unknown::UndecodableAnswer { detail: e.to_string() });
-    match remote.ask(outgoing).await {
+    match remote.ask(ask).await {
         Ok(reply) => codec::decode(&reply).map_err(undecodable),
         Err(AskError::Rejected(bytes)) => Err(match codec::decode(&bytes) {
             Ok(rejection) => AskError::Rejected(rejection),

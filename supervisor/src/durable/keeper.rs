@@ -219,13 +219,15 @@ fn is_gone(lane: &str, capability: &str, own: &str, members: &Members) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::members::tests::{beat, header, lane, nobody};
+    use crate::remote::members::tests::{header, heartbeat, link, no_members};
 
     #[test]
     fn what_a_node_has_left_that_does_not_host_the_capability_any_more_is_taken_up() {
-        let (members, now) = (nobody(), Instant::now());
-        for (node, beat) in [("a", beat("shop", &[])), ("b", beat("till", &[])), ("c/d", beat("shop", &[]))] {
-            members.beat(&header(node, 1), beat, now, lane);
+        let (members, now) = (no_members(), Instant::now());
+        for (node, heartbeat) in
+            [("a", heartbeat("shop", &[])), ("b", heartbeat("till", &[])), ("c/d", heartbeat("shop", &[]))]
+        {
+            members.record_heartbeat(&header(node, 1), heartbeat, now, link);
         }
         let is_gone = |lane| is_gone(lane, "shop", "own", &members);
         assert!(!is_gone("n/a/1") && !is_gone("n/c/d/1"), "it is at work");

@@ -1,4 +1,4 @@
-//! Who is alive and hosts what, as this node hears it.
+//! Membership: which nodes are alive and what they host, as this node hears it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,31 +10,31 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::ask_graph::{Declaration, Declared, closing, declared};
+use super::ask_graph::{DeclaredAsks, NodeAsks, declared_asks, refused_nodes};
 use super::frame::{FrameHeader, Heartbeat, HostReport, NodeState};
-use super::lane::Lane;
-use super::route::{self, Wanted};
+use super::link::PeerLink;
+use super::route::{self, RouteQuery};
 
-/// The nodes this node hears, itself included only under parity.
+/// The nodes that this node hears, itself included only under parity.
 pub(crate) struct Members {
-    own: Own,
-    nodes: RwLock<Nodes>,
+    own: OwnNode,
+    nodes: RwLock<HeardNodes>,
 }
 
 /// This node, as the others judge it.
-pub(crate) struct Own {
+pub(crate) struct OwnNode {
     pub name: String,
     pub epoch: u64,
-    pub asks: Declared,
-    /// Refused nodes that are remembered, at most.
-    pub refused_nodes: usize,
+    pub asks: DeclaredAsks,
+    /// Bound of the refused nodes that are remembered.
+    pub max_refused_nodes: usize,
 }
 
 #[derive(Default)]
-struct Nodes {
+struct HeardNodes {
     peers: BTreeMap<String, Arc<Peer>>,
-    /// Nodes with which the asks of all would go in a circle. They are remembered as long as they are heard: should those
-    /// leave who were there before them, they are peers.
+    /// Nodes that would close a cycle in the ask graph. They are remembered as long as they are heard, and become peers once
+    /// those nodes have left that came before them.
     refused: BTreeMap<String, Arc<Peer>>,
 }
 
@@ -42,41 +42,43 @@ struct Nodes {
 pub(crate) struct Peer {
     pub name: Arc<str>,
     pub epoch: u64,
-    pub lane: Arc<Lane>,
-    asks: Declared,
-    heard: Mutex<Heard>,
-    /// Asks of this node that are with it.
+    pub link: Arc<PeerLink>,
+    asks: DeclaredAsks,
+    heard: Mutex<LastHeard>,
+    /// Asks of this node that it has not answered.
     pub outstanding: AtomicU32,
 }
 
-struct Heard {
+/// The last heartbeat of a peer, and what follows from it and its age.
+struct LastHeard {
     at: Instant,
-    beat: Arc<Heartbeat>,
+    heartbeat: Arc<Heartbeat>,
     silent: bool,
+    /// Whether it has acknowledged this node's drain.
     saw_drain: bool,
 }
 
-/// What a heartbeat changed.
-pub(crate) enum Change {
-    /// Nothing worth a line.
+/// The effect of a heartbeat on the membership.
+pub(crate) enum MembershipChange {
+    /// None: the node is a member already.
     None,
     /// A node came, or came back under a higher epoch.
     New {
-        /// Under which epoch it was known before.
+        /// The epoch under which it was known before.
         over_epoch: Option<u64>,
-        /// The ask graph would have a cycle with it.
+        /// Whether it was refused: the ask graph would have a cycle with it.
         refused: bool,
     },
-    /// It is older than the node that is known, or is still refused.
+    /// None: a node of a higher epoch is known, or the node is still refused.
     Ignored,
 }
 
 /// A node as `/status` shows it.
 #[derive(Debug, Clone, Serialize, PartialEq)]
 pub struct MemberStatus {
-    /// Its name.
+    /// The node's name.
     pub node: String,
-    /// Its epoch.
+    /// The node's epoch.
     pub epoch: u64,
     /// The version of its binary.
     pub version: String,
@@ -84,9 +86,9 @@ pub struct MemberStatus {
     pub state: NodeState,
     /// Milliseconds since it was last heard.
     pub heard_ms_ago: u64,
-    /// What it hosts, as its heartbeats tell.
+    /// The capabilities that it hosts, as its heartbeats report them.
     pub capabilities: BTreeMap<String, MemberCapability>,
-    /// What it reports of itself when it is asked: the same as its own `/status`, without its members.
+    /// The node's own report, on request: the same as its `/status`, without its members.
     pub report: Option<Value>,
     /// Why there is no report.
     pub problem: Option<String>,
@@ -110,51 +112,53 @@ pub struct MemberCapability {
 }
 
 impl Members {
-    /// Nobody yet, as this node hears them.
-    pub fn of(own: Own) -> Self {
+    /// No members yet.
+    pub fn of(own: OwnNode) -> Self {
         Self { own, nodes: RwLock::default() }
     }
 
-    /// Takes note of a heartbeat. The lane is made for a node that is new.
-    pub fn beat(
+    /// Records a heartbeat. `link` makes the link to a new node.
+    pub fn record_heartbeat(
         &self,
         from: &FrameHeader<'_>,
-        beat: Heartbeat,
+        heartbeat: Heartbeat,
         now: Instant,
-        lane: impl FnOnce() -> Arc<Lane>,
-    ) -> Change {
+        link: impl FnOnce() -> Arc<PeerLink>,
+    ) -> MembershipChange {
         let known = self.known(from.from);
         match &known {
-            Some(peer) if peer.epoch > from.epoch => return Change::Ignored,
+            Some(peer) if peer.epoch > from.epoch => return MembershipChange::Ignored,
             Some(peer) if peer.epoch == from.epoch => {
-                peer.note(beat, now);
-                return if self.get(from.from).is_some() { Change::None } else { Change::Ignored };
+                peer.record_heartbeat(heartbeat, now);
+                let is_member = self.get(from.from).is_some();
+                return if is_member { MembershipChange::None } else { MembershipChange::Ignored };
             }
             _ => {}
         }
         let peer = Peer {
             name: from.from.into(),
             epoch: from.epoch,
-            lane: lane(),
-            asks: declared(&beat),
-            heard: Mutex::new(Heard { at: now, beat: Arc::new(beat), silent: false, saw_drain: false }),
+            link: link(),
+            asks: declared_asks(&heartbeat),
+            heard: Mutex::new(LastHeard { at: now, heartbeat: Arc::new(heartbeat), silent: false, saw_drain: false }),
             outstanding: AtomicU32::new(0),
         };
         let mut nodes = self.write();
         nodes.refused.remove(from.from);
         nodes.peers.insert(from.from.into(), Arc::new(peer));
         self.judge(&mut nodes);
-        Change::New { over_epoch: known.map(|p| p.epoch), refused: !nodes.peers.contains_key(from.from) }
+        let refused = !nodes.peers.contains_key(from.from);
+        MembershipChange::New { over_epoch: known.map(|p| p.epoch), refused }
     }
 
-    /// Parts those that are refused from the others.
-    fn judge(&self, nodes: &mut Nodes) {
+    /// Separates the nodes that are refused from the others.
+    fn judge(&self, nodes: &mut HeardNodes) {
         let (peers, before) = (std::mem::take(&mut nodes.peers), std::mem::take(&mut nodes.refused));
         let others = peers.values().chain(before.values()).filter(|peer| *peer.name != *self.own.name);
-        let closing = closing(others.map(|peer| peer.declaration()).chain([self.own.declaration()]));
+        let cycles = refused_nodes(others.map(|peer| peer.node_asks()).chain([self.own.node_asks()]));
         for (name, peer) in peers.iter().chain(&before) {
             let entry = (name.clone(), peer.clone());
-            match closing.get(name.as_str()) {
+            match cycles.get(name.as_str()) {
                 Some(cycle) => {
                     nodes.refused.extend([entry]);
                     if !before.contains_key(name) {
@@ -178,65 +182,66 @@ impl Members {
                 }
             }
         }
-        while nodes.refused.len() > self.own.refused_nodes {
-            let longest = nodes.refused.iter().min_by_key(|(_, peer)| peer.heard_at()).map(|(name, _)| name.clone());
-            longest.and_then(|name| nodes.refused.remove(&name));
+        while nodes.refused.len() > self.own.max_refused_nodes {
+            let longest_silent =
+                nodes.refused.iter().min_by_key(|(_, peer)| peer.heard_at()).map(|(name, _)| name.clone());
+            longest_silent.and_then(|name| nodes.refused.remove(&name));
         }
     }
 
-    /// How many nodes were heard, those that were refused included.
+    /// Number of nodes that were heard, including refused ones.
     pub fn heard(&self) -> usize {
         let nodes = self.read();
         nodes.peers.len() + nodes.refused.len()
     }
 
-    /// The cycle that this node closes with those before it that were heard within `silent`, if it does.
+    /// The cycle that this node closes with the nodes that came before it and were heard within `silent`, if it does.
     pub fn refusal(&self, now: Instant, silent: Duration) -> Option<Vec<String>> {
-        let everyone = self.everyone();
+        let all = self.all_heard();
         let heard = |peer: &&Arc<Peer>| now.saturating_duration_since(peer.heard_at()) <= silent;
-        let others = everyone.iter().filter(heard).filter(|peer| *peer.name != *self.own.name);
-        closing(others.map(|peer| peer.declaration()).chain([self.own.declaration()])).remove(&*self.own.name)
+        let others = all.iter().filter(heard).filter(|peer| *peer.name != *self.own.name);
+        refused_nodes(others.map(|peer| peer.node_asks()).chain([self.own.node_asks()])).remove(&*self.own.name)
     }
 
     pub fn get(&self, name: &str) -> Option<Arc<Peer>> {
         self.read().peers.get(name).cloned()
     }
 
-    /// A node of this name, be it refused or not.
+    /// The node of this name, refused or not.
     pub fn known(&self, name: &str) -> Option<Arc<Peer>> {
         let nodes = self.read();
         nodes.peers.get(name).or_else(|| nodes.refused.get(name)).cloned()
     }
 
-    /// Whether a node of this name hosts a capability, be it up or not.
+    /// Whether the node of this name hosts a capability, up or not.
     pub fn hosts(&self, name: &str, capability: &str) -> bool {
-        self.get(name).is_some_and(|peer| peer.beat().capabilities.contains_key(capability))
+        self.get(name).is_some_and(|peer| peer.heartbeat().capabilities.contains_key(capability))
     }
 
     pub fn all(&self) -> Vec<Arc<Peer>> {
         self.read().peers.values().cloned().collect()
     }
 
-    /// All that are heard, those that were refused included.
-    pub fn everyone(&self) -> Vec<Arc<Peer>> {
+    /// All nodes that are heard, including refused ones.
+    pub fn all_heard(&self) -> Vec<Arc<Peer>> {
         let nodes = self.read();
         nodes.peers.values().chain(nodes.refused.values()).cloned().collect()
     }
 
-    /// The best of them for an ask.
-    pub fn choose(&self, wanted: &Wanted<'_>) -> Result<Arc<Peer>, NotDelivered> {
-        route::choose(self.read().peers.values(), wanted)
+    /// The best member for an ask.
+    pub fn choose(&self, query: &RouteQuery<'_>) -> Result<Arc<Peer>, NotDelivered> {
+        route::choose(self.read().peers.values(), query)
     }
 
-    /// Whether this node should handle an ask itself although others could.
-    pub fn local_wins(&self, wanted: &Wanted<'_>, me: &str, load: u32) -> bool {
-        route::local_wins(self.read().peers.values(), wanted, me, load)
+    /// Whether this node, with this load, should handle an ask itself although others could.
+    pub fn local_wins(&self, query: &RouteQuery<'_>, me: &str, load: u32) -> bool {
+        route::local_wins(self.read().peers.values(), query, me, load)
     }
 
-    /// Forgets a node of this epoch, if it was known.
+    /// Forgets a node of this epoch, and returns it if it was known.
     pub fn remove(&self, name: &str, epoch: u64) -> Option<Arc<Peer>> {
         let mut nodes = self.write();
-        let Nodes { peers, refused } = &mut *nodes;
+        let HeardNodes { peers, refused } = &mut *nodes;
         let gone = [peers, refused].into_iter().find_map(|all| {
             all.get(name).filter(|peer| peer.epoch == epoch)?;
             all.remove(name)
@@ -245,10 +250,10 @@ impl Members {
         Some(gone)
     }
 
-    /// Marks those not heard for `silent`, and gives those not heard for `lease`.
-    pub fn overdue(&self, now: Instant, silent: Duration, lease: Duration) -> Vec<Arc<Peer>> {
+    /// Marks the nodes not heard for `silent`, and returns those not heard for `lease`.
+    pub fn mark_silent(&self, now: Instant, silent: Duration, lease: Duration) -> Vec<Arc<Peer>> {
         let mut lost = Vec::new();
-        for peer in self.everyone() {
+        for peer in self.all_heard() {
             let mut heard = peer.heard.lock().unwrap_or_else(PoisonError::into_inner);
             let quiet = now.saturating_duration_since(heard.at);
             let silent_now = quiet > silent;
@@ -263,60 +268,61 @@ impl Members {
         lost
     }
 
-    /// Whether one of them takes asks for a capability.
+    /// Whether a member takes asks for a capability.
     pub fn reach(&self, capability: &str) -> bool {
         let takes_asks = |p: &Arc<Peer>| {
-            let beat = p.beat();
-            let running = beat.capabilities.get(capability).is_some_and(|h| h.running);
-            running && beat.state == NodeState::Ready && !p.is_silent()
+            let heartbeat = p.heartbeat();
+            let running = heartbeat.capabilities.get(capability).is_some_and(|h| h.running);
+            running && heartbeat.state == NodeState::Ready && !p.is_silent()
         };
         self.read().peers.values().any(takes_asks)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Nodes> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, HeardNodes> {
         self.nodes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Nodes> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HeardNodes> {
         self.nodes.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Own {
-    fn declaration(&self) -> Declaration<'_> {
-        Declaration { name: &self.name, epoch: self.epoch, asks: &self.asks }
+impl OwnNode {
+    fn node_asks(&self) -> NodeAsks<'_> {
+        NodeAsks { name: &self.name, epoch: self.epoch, asks: &self.asks }
     }
 }
 
 impl Peer {
-    fn declaration(&self) -> Declaration<'_> {
-        Declaration { name: &self.name, epoch: self.epoch, asks: &self.asks }
+    fn node_asks(&self) -> NodeAsks<'_> {
+        NodeAsks { name: &self.name, epoch: self.epoch, asks: &self.asks }
     }
 
     fn heard_at(&self) -> Instant {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).at
     }
 
-    fn note(&self, beat: Heartbeat, now: Instant) {
+    fn record_heartbeat(&self, heartbeat: Heartbeat, now: Instant) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.at = now;
         heard.silent = false;
-        heard.beat = Arc::new(beat);
-        self.lane.received_by(1);
+        heard.heartbeat = Arc::new(heartbeat);
+        self.link.record_receivers(1);
     }
 
-    pub fn beat(&self) -> Arc<Heartbeat> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).beat.clone()
+    /// Its last heartbeat.
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).heartbeat.clone()
     }
 
-    /// Whether it gets no new asks: it has not been heard for a while, or nobody listened at its inbox. The second is
-    /// certain and known at once, so it must not cost a retry for each ask until the first is.
+    /// Whether it gets no new asks: it has not been heard for a while, or its inbox had no subscriber. The second is certain
+    /// and known at once, so it must not cost a retry for each ask until the first is.
     pub fn is_silent(&self) -> bool {
-        self.lane.is_unheard() || self.heard.lock().unwrap_or_else(PoisonError::into_inner).silent
+        self.link.has_no_subscriber() || self.heard.lock().unwrap_or_else(PoisonError::into_inner).silent
     }
 
-    /// It has said that it saw this node's drain.
-    pub fn set_saw_drain(&self) {
+    /// Records that it has acknowledged this node's drain.
+    pub fn record_drain_ack(&self) {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).saw_drain = true;
     }
 
@@ -324,33 +330,32 @@ impl Peer {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).saw_drain
     }
 
-    /// Its load, if it takes such an ask now.
-    pub fn offer(&self, wanted: &Wanted<'_>) -> Option<u32> {
-        if self.lane.is_unheard() {
+    /// Its load, if it takes such an ask now: what it reported, plus the asks of this node that it has not answered.
+    pub fn load_for(&self, query: &RouteQuery<'_>) -> Option<u32> {
+        if self.link.has_no_subscriber() {
             return None;
         }
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = heard.beat.capabilities.get(wanted.capability)?;
+        let host = heard.heartbeat.capabilities.get(query.capability)?;
         let able = host.running
-            && heard.beat.state == NodeState::Ready
+            && heard.heartbeat.state == NodeState::Ready
             && !heard.silent
-            && host.messages.iter().any(|m| m == wanted.message);
-        // Asks of this node that are with it, plus what it said it had.
+            && host.messages.iter().any(|m| m == query.message);
         able.then(|| host.load.saturating_add(self.outstanding.load(Ordering::Relaxed)))
     }
 
     /// The node as its heartbeats show it.
     pub fn status(&self, now: Instant) -> MemberStatus {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let capabilities = heard.beat.capabilities.iter().map(|(name, h)| {
+        let capabilities = heard.heartbeat.capabilities.iter().map(|(name, h)| {
             let HostReport { running, load, limit, instances, up, restarts, .. } = *h;
             (name.clone(), MemberCapability { running, load, limit, instances, up, restarts })
         });
         MemberStatus {
             node: self.name.to_string(),
             epoch: self.epoch,
-            version: heard.beat.version.clone(),
-            state: heard.beat.state,
+            version: heard.heartbeat.version.clone(),
+            state: heard.heartbeat.state,
             heard_ms_ago: now.saturating_duration_since(heard.at).as_millis() as u64,
             capabilities: capabilities.collect(),
             report: None,

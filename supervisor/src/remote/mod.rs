@@ -2,161 +2,151 @@
 //!
 //! # Layout
 //!
-//! - `frame`: the form of what is sent; `lane`: the way to one inbox; `pending`: asks that wait for their answers.
-//! - `incoming`: what comes, `answering`: the asks among it, and `senders`: what is remembered of those who send it.
-//! - `members`, `ask_graph`, `route`: who is there, who cannot be among them, who gets an ask; `attempts`, `budget`: which asks may be repeated, how many.
-//! - `casts`: what all are told.
-//! - `pulse`: heartbeats, leases and pings; `leave`: the drain.
+//! - Asking: `asking` (an ask and its attempts), `route` (the node that gets it), `pending` (asks without an answer yet),
+//!   `attempts` and `retry_budget` (which asks may be repeated, and how many).
+//! - Answering: `incoming` (the reader of the inbox), `answering` (asks of other nodes), `sender_history` (duplicates and
+//!   delays of those that send them).
+//! - The wire: `frame` (its unit), `link` and `links` (one queue and one writer for each inbox), `broadcasts`.
+//! - Membership: `members`, `ask_graph` (nodes that are refused), `heartbeat`, `wire_health` (lease and pings), `lifecycle`
+//!   (join, drain, leave).
 
 mod answering;
 mod ask_graph;
+mod asking;
 mod attempts;
-mod budget;
-mod casts;
+mod broadcasts;
 pub(crate) mod frame;
+mod heartbeat;
 mod incoming;
-mod lane;
-mod leave;
+mod lifecycle;
+mod link;
+mod links;
 pub(crate) mod members;
 mod pending;
-mod pulse;
+mod retry_budget;
 mod route;
-mod senders;
+mod sender_history;
+mod wire_health;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
-use essaim_contract::{AskError, NotDelivered, Unknown};
 use futures_util::FutureExt;
-use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use self::answering::Late;
-use self::attempts::{doubtful, repeatable};
-use self::budget::RetryBudget;
+use self::answering::LateAnswer;
+pub(crate) use self::asking::RemoteAsk;
 use self::frame::{FrameMessage, NodeState};
-use self::lane::{Lane, LaneLimits};
-use self::members::{Members, Own, Peer};
-use self::pending::Pending;
+use self::link::PeerLink;
+use self::members::{Members, OwnNode};
+use self::pending::PendingAsks;
 pub(crate) use self::pending::RawAnswer;
-use self::route::Wanted;
+use self::retry_budget::RetryBudget;
+use self::wire_health::WireHealth;
 use crate::Env;
 use crate::arbiters::Arbiters;
-use crate::backoff::Backoff;
 use crate::bridge::{Identity, Wire, WireEvents};
 use crate::bus::Bus;
-use crate::call::Call;
 use crate::config::Settings;
 use crate::exit::Fatal;
 use crate::host::Host;
-use crate::slot::{GivenUp, Slot};
 use crate::task::{TaskName, Tasks};
-
-/// An ask on its way to another node.
-pub(crate) struct Outgoing {
-    pub capability: Cow<'static, str>,
-    pub name: Arc<str>,
-    pub body: Vec<u8>,
-    pub key: Option<String>,
-    pub idempotent: bool,
-    pub call: Call,
-    /// Why this node did not take it, if it hosts the capability.
-    pub refused: Option<NotDelivered>,
-}
 
 /// The other nodes.
 pub(crate) struct Remote {
     me: Arc<Identity>,
     env: Env,
-    origin: Instant,
+    /// Zero of the clock that other nodes see.
+    clock_origin: Instant,
     settings: Arc<Settings>,
     wire: Arc<dyn Wire>,
     bus: Weak<Bus>,
     members: Members,
-    lanes: Mutex<HashMap<String, Arc<Lane>>>,
-    pending: Pending,
+    /// By inbox.
+    links: Mutex<HashMap<String, Arc<PeerLink>>>,
+    pending: PendingAsks,
     budget: RetryBudget,
     next_id: AtomicU64,
     draining: AtomicBool,
-    /// Asks from other nodes that are being answered.
-    answering: AtomicU32,
-    health: pulse::Health,
-    /// Woken by whatever a joining or leaving node waits for.
-    progress: Notify,
+    /// Asks of other nodes that have no answer yet.
+    unanswered: AtomicU32,
+    health: WireHealth,
+    /// Woken by each change that a joining or leaving node may wait for.
+    changed: Notify,
     inbox_closed: AtomicBool,
     /// Why the node must end, once it must.
-    ended: watch::Sender<Option<Fatal>>,
+    fatal: watch::Sender<Option<Fatal>>,
     tasks: Tasks,
     /// Frames that could not be read.
     unreadable: AtomicU64,
-    casts: mpsc::Sender<Bytes>,
-    /// Where asks from elsewhere are answered, if not on this thread.
+    /// Bounded by [`broadcasts::MAX_QUEUED`].
+    broadcasts: mpsc::Sender<Bytes>,
+    /// Where asks of other nodes are answered, if not on this thread.
     arbiters: Weak<Arbiters>,
-    /// Whose turn it is.
-    turn: AtomicUsize,
-    /// Answers for which their lanes were closed. Bounded by the windows that the node grants.
-    late: mpsc::UnboundedSender<Late>,
+    /// The turn of the arbiter that gets the next frame's asks.
+    next_turn: AtomicUsize,
+    /// Answers whose links were closed. Bounded by the windows that the node grants.
+    late_answers: mpsc::UnboundedSender<LateAnswer>,
 }
 
 impl Remote {
-    /// Begins to read, beat and ping. Must run on the node's own thread.
+    /// Starts to read the inbox, to send heartbeats and to ping. Must run on the node's own thread.
     pub fn start(
         wire: Arc<dyn Wire>,
         me: Identity,
         events: WireEvents,
         bus: &Arc<Bus>,
         arbiters: &Arc<Arbiters>,
-        ended: watch::Sender<Option<Fatal>>,
+        fatal: watch::Sender<Option<Fatal>>,
     ) -> Arc<Self> {
         let (env, settings) = (bus.env.clone(), bus.settings.clone());
-        let (casts, waiting_casts) = mpsc::channel(casts::WAITING);
+        let (broadcasts, queued_broadcasts) = mpsc::channel(broadcasts::MAX_QUEUED);
         // Bounded by the windows that the node grants.
-        let (late, were_late) = mpsc::unbounded_channel();
+        let (late_answers, queued_late_answers) = mpsc::unbounded_channel();
         let asks_of = |host: &Arc<Host>| host.asks().iter().map(|a| a.to_string()).collect();
-        let own = Own {
+        let own = OwnNode {
             name: me.node.clone(),
             epoch: me.epoch,
             asks: bus.hosts().iter().map(|host| (host.name.to_string(), asks_of(host))).collect(),
-            refused_nodes: settings.members.refused_nodes as usize,
+            max_refused_nodes: settings.members.refused_nodes as usize,
         };
         let remote = Arc::new(Self {
             me: Arc::new(me),
-            origin: env.now(),
-            health: pulse::Health::new(env.now()),
+            clock_origin: env.now(),
+            health: WireHealth::new(env.now()),
             budget: RetryBudget::new(settings.ask.retry_percent, settings.ask.retry_reserve),
             env,
             settings,
             wire,
             bus: Arc::downgrade(bus),
             members: Members::of(own),
-            lanes: Mutex::default(),
-            pending: Pending::default(),
+            links: Mutex::default(),
+            pending: PendingAsks::default(),
             next_id: AtomicU64::new(1),
             draining: AtomicBool::new(false),
-            answering: AtomicU32::new(0),
-            progress: Notify::new(),
+            unanswered: AtomicU32::new(0),
+            changed: Notify::new(),
             inbox_closed: AtomicBool::new(false),
-            ended,
+            fatal,
             tasks: bus.tasks.clone(),
             unreadable: AtomicU64::new(0),
-            casts,
+            broadcasts,
             arbiters: Arc::downgrade(arbiters),
-            turn: AtomicUsize::new(0),
-            late,
+            next_turn: AtomicUsize::new(0),
+            late_answers,
         });
-        casts::start(&remote, waiting_casts);
-        // What it knows of other nodes, such as the asks that it has seen, nobody could tell it again.
-        bus.tasks.vital(TaskName::of_node("inbox"), incoming::read(remote.clone(), events, were_late).map(Ok));
+        broadcasts::start(&remote, queued_broadcasts);
+        // Vital: nothing could rebuild what it knows of other nodes, such as the asks that it has seen.
+        bus.tasks
+            .vital(TaskName::of_node("inbox"), incoming::read(remote.clone(), events, queued_late_answers).map(Ok));
         let beating = remote.clone();
-        bus.tasks.restarted(TaskName::of_node("heartbeat"), move || pulse::beat(beating.clone()));
+        bus.tasks.restarted(TaskName::of_node("heartbeat"), move || heartbeat::run(beating.clone()));
         let pinging = remote.clone();
-        bus.tasks.restarted(TaskName::of_node("ping"), move || pulse::ping(pinging.clone()));
-        pulse::beat_on_changes(&remote);
+        bus.tasks.restarted(TaskName::of_node("ping"), move || wire_health::run_pings(pinging.clone()));
+        heartbeat::send_on_changes(&remote);
         remote
     }
 
@@ -177,152 +167,7 @@ impl Remote {
         self.unreadable.load(Ordering::Relaxed)
     }
 
-    /// Whether an ask for a capability that is hosted here should be handled here.
-    pub fn prefers_local(
-        &self,
-        capability: &str,
-        message: impl FnOnce() -> String,
-        key: impl FnOnce() -> Option<String>,
-        host: &Arc<Host>,
-    ) -> bool {
-        if self.settings.parity.enabled {
-            return false;
-        }
-        if self.settings.ask.local_first {
-            return true;
-        }
-        let (message, key) = (message(), key());
-        let wanted = Wanted { capability, message: &message, key: key.as_deref(), excluded: &[] };
-        self.members.local_wins(&wanted, &self.me.node, host.admitted())
-    }
-
-    /// Asks the best live node, and another while it surely did not run.
-    pub async fn ask(&self, outgoing: Outgoing) -> RawAnswer {
-        self.budget.earn();
-        let limit = self.settings.wire.max_message_bytes;
-        if outgoing.body.len() as u64 > limit {
-            let bytes = outgoing.body.len() as u64;
-            return Err(AskError::NotDelivered(NotDelivered::TooLarge { bytes, limit }));
-        }
-        let mut excluded = Vec::new();
-        let mut rounds = 0;
-        // Once an attempt may have run, nothing that a later one says can undo it.
-        let mut doubt = None;
-        let mut last = outgoing.refused.clone().map(AskError::NotDelivered);
-        loop {
-            let wanted = Wanted {
-                capability: &outgoing.capability,
-                message: &outgoing.name,
-                key: outgoing.key.as_deref(),
-                excluded: &excluded,
-            };
-            let peer = match self.members.choose(&wanted) {
-                Ok(peer) => peer,
-                Err(why) => {
-                    let hopeless = excluded.is_empty() && !self.may_come_back(&why);
-                    // What was learned by trying says more than that nobody else is there.
-                    let error = last.clone().unwrap_or(AskError::NotDelivered(why));
-                    if hopeless || !self.next_round(&error, &outgoing, rounds).await {
-                        return Err(doubtful(error, doubt));
-                    }
-                    excluded.clear();
-                    rounds += 1;
-                    continue;
-                }
-            };
-            let error = match self.ask_node(&peer, &outgoing).await {
-                Err(error) => error,
-                reply => return reply,
-            };
-            if let AskError::Unknown(unknown) = &error {
-                doubt.get_or_insert_with(|| unknown.clone());
-            }
-            let late = self.env.now() >= outgoing.call.deadline;
-            if late || !repeatable(&error, outgoing.idempotent) || !self.budget.spend() {
-                return Err(doubtful(error, doubt));
-            }
-            excluded.push(peer.name.clone());
-            last = Some(error);
-        }
-    }
-
-    /// Whether hosts that cannot be reached may be about to come back: this node's own connection has just done so, and
-    /// what cut it off cut off others too.
-    fn may_come_back(&self, why: &NotDelivered) -> bool {
-        let a_while = Duration::from_millis(self.settings.members.silent_ms);
-        matches!(why, NotDelivered::Unreachable { .. }) && self.health.came_back_within(a_while, self.env.now())
-    }
-
-    /// Whether all hosts should be tried again, after none took it: if what keeps them is likely to pass. Waits before
-    /// it says yes.
-    async fn next_round(&self, last: &AskError<ByteBuf>, outgoing: &Outgoing, rounds: u32) -> bool {
-        let passing = match last {
-            AskError::NotDelivered(why) => {
-                use NotDelivered::{Draining, Starting, Unreachable};
-                matches!(why, Unreachable { .. } | Draining { .. } | Starting { .. })
-            }
-            AskError::Unknown(_) => outgoing.idempotent,
-            _ => false,
-        };
-        let first = Duration::from_millis(self.settings.wire.reconnect_first_ms);
-        let most = Duration::from_millis(self.settings.wire.reconnect_most_ms);
-        let delay = Backoff { first, most }.delay(rounds + 1, &self.env);
-        if !passing || self.env.now() + delay >= outgoing.call.deadline {
-            return false;
-        }
-        tokio::time::sleep(delay).await;
-        true
-    }
-
-    /// Asks one node, once.
-    pub async fn ask_node(&self, peer: &Arc<Peer>, outgoing: &Outgoing) -> RawAnswer {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let slot = Arc::new(Slot::new());
-        let bytes = self.encode_ask(id, outgoing).map_err(AskError::NotDelivered)?;
-        let repeatable = outgoing.idempotent.then(|| outgoing.capability.clone());
-        let _entry = self.pending.add(id, (&peer.name, peer.epoch), repeatable, slot.clone());
-        let _outstanding = Outstanding::of(peer);
-        if let Err(full) = peer.lane.ask(bytes, slot.clone()) {
-            let bound = format!("wire.queue_bytes = {} bytes wait for node `{}`", full.bound, peer.name);
-            let capability = outgoing.capability.to_string();
-            return Err(AskError::NotDelivered(NotDelivered::Overloaded { capability, bound }));
-        }
-        let _taken_back = TakeBack(&slot);
-        match timeout_at(outgoing.call.deadline, slot.answered()).await {
-            Ok(answer) => answer,
-            Err(_) => match slot.give_up() {
-                GivenUp::Answered(answer) => answer,
-                GivenUp::TakenBack => {
-                    let queued_behind = peer.lane.waiting() as u32;
-                    Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind }))
-                }
-                GivenUp::Running(_) => Err(AskError::Unknown(Unknown::NoAnswer { node: peer.name.to_string() })),
-            },
-        }
-    }
-
-    fn encode_ask(&self, id: u64, outgoing: &Outgoing) -> Result<Vec<u8>, NotDelivered> {
-        let call = &outgoing.call;
-        let (chain, trace, now) = (call.chain.names(), call.trace.text(), self.env.now());
-        let ask = frame::AskMessage {
-            id,
-            name: &outgoing.name,
-            time_left_ms: call.deadline.saturating_duration_since(now).as_millis() as u64,
-            sent_at_us: self.clock_us(now),
-            trace: trace.as_str(),
-            chain: chain.iter().map(String::as_str).collect(),
-            principal: call.principal.as_deref().cloned(),
-            meta: call.metadata.as_deref().cloned().unwrap_or_default(),
-            body: serde_bytes::Bytes::new(&outgoing.body),
-        };
-        let undecodable = |e: crate::codec::EncodeError| NotDelivered::Undecodable {
-            message: outgoing.name.to_string(),
-            detail: e.to_string(),
-        };
-        frame::encode_message(&FrameMessage::Ask(ask)).map_err(undecodable)
-    }
-
-    /// A frame that belongs to no lane.
+    /// A frame of one message that belongs to no link.
     fn frame_of(&self, message: &FrameMessage<'_>) -> Option<Bytes> {
         let header = frame::FrameHeader {
             version: frame::VERSION,
@@ -337,78 +182,12 @@ impl Remote {
         encoded.inspect_err(|error| tracing::error!(%error, "a frame cannot be encoded")).ok()
     }
 
-    /// The lane to an inbox, made if it is new; `window` is what the other end grants to begin with. Must run on the node's own thread, where its writer lives.
-    fn lane(&self, node: &str, inbox: &str, window: u64) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(inbox) {
-            return lane.clone();
-        }
-        let wire = &self.settings.wire;
-        let limits = LaneLimits {
-            frame_bytes: wire.frame_bytes,
-            queue_bytes: wire.queue_bytes,
-            window_bytes: wire.window_bytes,
-            want_after: Duration::from_millis(wire.ping_interval_ms),
-        };
-        let lane = Arc::new(Lane::new(node.into(), inbox.to_string(), limits, window));
-        let name = TaskName::of_node("lane").which(node);
-        self.tasks.vital(name, lane.clone().write(self.wire.clone(), self.me.clone()).map(Ok));
-        lanes.insert(inbox.to_string(), lane.clone());
-        lane
-    }
-
-    /// The lane by which an asker gets its answers: the one that is known, unless it has been closed for being idle.
-    fn lane_back(&self, known: Option<Arc<Lane>>, node: &str, inbox: &str) -> Arc<Lane> {
-        let new = || self.lane(node, inbox, self.settings.wire.window_bytes);
-        known.filter(|lane| !lane.is_closed()).unwrap_or_else(new)
-    }
-
-    fn known_lane(&self, inbox: &str) -> Option<Arc<Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).get(inbox).cloned()
-    }
-
-    fn close_lane(&self, inbox: &str) {
-        let lane = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(inbox);
-        if let Some(lane) = lane {
-            lane.close();
-        }
-    }
-
-    fn lanes_idle(&self) -> bool {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().all(|l| l.is_idle())
-    }
-
     /// This node's monotonic clock, as other nodes see it.
     fn clock_us(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.origin).as_micros() as u64
+        now.saturating_duration_since(self.clock_origin).as_micros() as u64
     }
 
     fn state(&self) -> NodeState {
         if self.is_draining() { NodeState::Draining } else { NodeState::Ready }
-    }
-}
-
-/// Counts an ask as being with a node.
-struct Outstanding<'a>(&'a Peer);
-
-impl<'a> Outstanding<'a> {
-    fn of(peer: &'a Peer) -> Self {
-        peer.outstanding.fetch_add(1, Ordering::Relaxed);
-        Self(peer)
-    }
-}
-
-impl Drop for Outstanding<'_> {
-    fn drop(&mut self) {
-        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// An asker that goes away takes its message back if it was not handed over.
-struct TakeBack<'a>(&'a Slot<RawAnswer>);
-
-impl Drop for TakeBack<'_> {
-    fn drop(&mut self) {
-        self.0.give_up();
     }
 }

@@ -1,4 +1,4 @@
-//! The asks of this node that are with other nodes.
+//! The asks of this node that other nodes have not answered yet.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,89 +11,92 @@ use serde_bytes::ByteBuf;
 use crate::idhash::IdHasher;
 use crate::slot::Slot;
 
-/// An answer as it comes over the wire.
+/// An answer in its encoded form.
 pub(crate) type RawAnswer = Result<Vec<u8>, AskError<ByteBuf>>;
 
 #[derive(Default)]
-pub(crate) struct Pending {
-    asks: Mutex<HashMap<u64, Waiting, BuildHasherDefault<IdHasher>>>,
+pub(crate) struct PendingAsks {
+    /// By ask id.
+    asks: Mutex<HashMap<u64, PendingAsk, BuildHasherDefault<IdHasher>>>,
 }
 
-struct Waiting {
+struct PendingAsk {
     node: Arc<str>,
     epoch: u64,
-    /// The capability, if the ask may be repeated.
-    repeatable: Option<Cow<'static, str>>,
+    /// The capability of an idempotent ask; `None` if the ask may not be repeated.
+    idempotent_for: Option<Cow<'static, str>>,
     slot: Arc<Slot<RawAnswer>>,
 }
 
-/// An ask that waits; it is forgotten when this is dropped.
-pub(crate) struct Entry<'a> {
-    pending: &'a Pending,
+/// Guard of a pending ask; dropping it forgets the ask.
+pub(crate) struct PendingAskGuard<'a> {
+    pending: &'a PendingAsks,
     id: u64,
 }
 
-impl Pending {
-    /// Takes note of an ask to a node of this epoch; `repeatable` is its capability, if the ask may be repeated.
+impl PendingAsks {
+    /// Registers an ask to a node of this epoch; `idempotent_for` is the capability of an ask that may be repeated.
     pub fn add(
         &self,
         id: u64,
         (node, epoch): (&Arc<str>, u64),
-        repeatable: Option<Cow<'static, str>>,
+        idempotent_for: Option<Cow<'static, str>>,
         slot: Arc<Slot<RawAnswer>>,
-    ) -> Entry<'_> {
-        let waiting = Waiting { node: node.clone(), epoch, repeatable, slot };
-        self.asks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, waiting);
-        Entry { pending: self, id }
+    ) -> PendingAskGuard<'_> {
+        let ask = PendingAsk { node: node.clone(), epoch, idempotent_for, slot };
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, ask);
+        PendingAskGuard { pending: self, id }
     }
 
-    /// Gives an answer to the ask of this id, if it still waits and was asked of that node.
+    /// Answers the ask of this id, if it is still pending and was sent to that node.
     pub fn answer(&self, id: u64, node: &str, answer: RawAnswer) {
         let slot = {
             let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
-            asks.get(&id).filter(|w| &*w.node == node).map(|w| w.slot.clone())
+            asks.get(&id).filter(|ask| &*ask.node == node).map(|ask| ask.slot.clone())
         };
         if let Some(slot) = slot {
             slot.answer(answer);
         }
     }
 
-    /// The wire was lost: whatever was handed over may have run, or its answer may be gone.
-    pub fn wire_lost(&self) {
-        self.end(|_| true, |node| Unknown::WireLost { node });
+    /// Ends all asks on the wire after the wire was lost: each may have run, or its answer may be lost.
+    pub fn fail_all_as_wire_lost(&self) {
+        self.fail(|_| true, |node| Unknown::WireLost { node });
     }
 
-    /// A node's earlier epoch is dead.
-    pub fn node_lost(&self, node: &str, before_epoch: u64) {
-        self.end(|w| &*w.node == node && w.epoch < before_epoch, |node| Unknown::NodeLost { node });
+    /// Ends the asks to those epochs of a node that are dead.
+    pub fn fail_lost_epochs(&self, node: &str, before_epoch: u64) {
+        self.fail(|ask| &*ask.node == node && ask.epoch < before_epoch, |node| Unknown::NodeLost { node });
     }
 
-    /// A node is silent: what may be repeated does not wait for it where somebody else can be asked for that capability.
-    /// All else keeps its deadline, since the node may only be slow.
-    pub fn node_silent(&self, node: &str, elsewhere: impl Fn(&str) -> bool) {
-        let repeated = |w: &Waiting| &*w.node == node && w.repeatable.as_deref().is_some_and(&elsewhere);
-        self.end(repeated, |node| Unknown::NoAnswer { node });
+    /// Ends the idempotent asks to a silent node whose capability another node can answer. All other asks keep their
+    /// deadlines, since the node may only be slow.
+    pub fn fail_silent_node(&self, node: &str, is_reachable: impl Fn(&str) -> bool) {
+        let repeated =
+            |ask: &PendingAsk| &*ask.node == node && ask.idempotent_for.as_deref().is_some_and(&is_reachable);
+        self.fail(repeated, |node| Unknown::NoAnswer { node });
     }
 
-    /// A node lost its connection and has another one: what was with it, or its answers, may be gone. What may be repeated
-    /// is; for all else an answer may still come.
-    pub fn node_cut_off(&self, node: &str) {
-        self.end(|w| &*w.node == node && w.repeatable.is_some(), |node| Unknown::WireLost { node });
+    /// Ends the idempotent asks to a node that has lost its connection and has another one: the asks, or their answers, may
+    /// be lost. All other asks go on waiting, since an answer may still come.
+    pub fn fail_reconnected_node(&self, node: &str) {
+        self.fail(|ask| &*ask.node == node && ask.idempotent_for.is_some(), |node| Unknown::WireLost { node });
     }
 
-    fn end(&self, which: impl Fn(&Waiting) -> bool, why: impl Fn(String) -> Unknown) {
-        let ended: Vec<_> = {
+    /// Ends the matching asks that were handed to the wire; those in the queue surely did not run and stay there.
+    fn fail(&self, matches: impl Fn(&PendingAsk) -> bool, why: impl Fn(String) -> Unknown) {
+        let failed: Vec<_> = {
             let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
-            let running = asks.values().filter(|w| which(w) && w.slot.has_begun());
-            running.map(|w| (w.slot.clone(), w.node.to_string())).collect()
+            let on_the_wire = asks.values().filter(|ask| matches(ask) && ask.slot.has_begun());
+            on_the_wire.map(|ask| (ask.slot.clone(), ask.node.to_string())).collect()
         };
-        for (slot, node) in ended {
+        for (slot, node) in failed {
             slot.answer(Err(AskError::Unknown(why(node))));
         }
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for PendingAskGuard<'_> {
     fn drop(&mut self) {
         self.pending.asks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
@@ -105,19 +108,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_wire_ends_what_was_handed_over_and_spares_what_still_waits() {
-        let pending = Pending::default();
+        let pending = PendingAsks::default();
         let (sent, queued) = (Arc::new(Slot::new()), Arc::new(Slot::new()));
         let _a = pending.add(1, (&"n".into(), 1), None, sent.clone());
         let _b = pending.add(2, (&"n".into(), 1), None, queued.clone());
         sent.begin();
-        pending.wire_lost();
+        pending.fail_all_as_wire_lost();
         assert_eq!(sent.answered().await, Err(AskError::Unknown(Unknown::WireLost { node: "n".into() })));
         assert!(!queued.is_settled());
     }
 
     #[tokio::test]
     async fn what_may_be_repeated_does_not_wait_for_a_silent_node_if_somebody_else_can_be_asked() {
-        let pending = Pending::default();
+        let pending = PendingAsks::default();
         let [read, write, lonely] = [(); 3].map(|()| Arc::new(Slot::new()));
         let _read = pending.add(1, (&"n".into(), 1), Some("shared".into()), read.clone());
         let _write = pending.add(2, (&"n".into(), 1), None, write.clone());
@@ -125,19 +128,19 @@ mod tests {
         for slot in [&read, &write, &lonely] {
             slot.begin();
         }
-        pending.node_silent("other", |_| true);
+        pending.fail_silent_node("other", |_| true);
         assert!(!read.is_settled());
-        pending.node_silent("n", |capability| capability == "shared");
+        pending.fail_silent_node("n", |capability| capability == "shared");
         assert_eq!(read.answered().await, Err(AskError::Unknown(Unknown::NoAnswer { node: "n".into() })));
         assert!(!write.is_settled() && !lonely.is_settled());
-        pending.node_cut_off("n");
+        pending.fail_reconnected_node("n");
         assert_eq!(lonely.answered().await, Err(AskError::Unknown(Unknown::WireLost { node: "n".into() })));
         assert!(!write.is_settled());
     }
 
     #[test]
     fn an_answer_from_another_node_is_not_taken() {
-        let pending = Pending::default();
+        let pending = PendingAsks::default();
         let slot = Arc::new(Slot::new());
         let _entry = pending.add(1, (&"n".into(), 1), None, slot.clone());
         pending.answer(1, "impostor", Ok(vec![]));

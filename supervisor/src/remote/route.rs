@@ -1,4 +1,4 @@
-//! Which node gets an ask.
+//! Routing: the node that gets an ask.
 
 use std::sync::Arc;
 
@@ -8,66 +8,68 @@ use super::frame::{Heartbeat, NodeState};
 use super::members::Peer;
 use crate::keys::weight;
 
-/// What an ask looks for.
-pub(crate) struct Wanted<'a> {
+/// The properties of an ask that decide where it can go.
+pub(crate) struct RouteQuery<'a> {
     pub capability: &'a str,
     pub message: &'a str,
     pub key: Option<&'a str>,
-    /// Nodes that did not take it.
+    /// Nodes that did not take it in an earlier attempt.
     pub excluded: &'a [Arc<str>],
 }
 
-/// The best node: with a key the key's own (rendezvous hashing over the nodes in sight), without one the least loaded.
+/// The best node for an ask: with a key the key's own (rendezvous hashing over the nodes in sight), without one the least
+/// loaded.
 pub(crate) fn choose<'a>(
     peers: impl Iterator<Item = &'a Arc<Peer>> + Clone,
-    wanted: &Wanted<'_>,
+    query: &RouteQuery<'_>,
 ) -> Result<Arc<Peer>, NotDelivered> {
-    match best(peers.clone(), wanted) {
+    match best(peers.clone(), query) {
         Some((_, peer)) => Ok(peer.clone()),
-        None => Err(why_not(peers, wanted)),
+        None => Err(why_not(peers, query)),
     }
 }
 
-/// The best node, and its load.
-fn best<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, wanted: &Wanted<'_>) -> Option<(u32, &'a Arc<Peer>)> {
-    let able = peers.filter(|p| !wanted.excluded.contains(&p.name)).filter_map(|p| Some((p.offer(wanted)?, p)));
-    match wanted.key {
+/// The best node that takes such an ask, and its load.
+fn best<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, query: &RouteQuery<'_>) -> Option<(u32, &'a Arc<Peer>)> {
+    let able = peers.filter(|p| !query.excluded.contains(&p.name)).filter_map(|p| Some((p.load_for(query)?, p)));
+    match query.key {
         Some(key) => able.max_by_key(|(_, peer)| weight(key, &*peer.name)),
         None => able.min_by_key(|(load, _)| *load),
     }
 }
 
 /// Whether this node should handle an ask itself although others could: with a key if the key is its own, without one
-/// if nobody is less loaded.
+/// if no other is less loaded.
 pub(crate) fn local_wins<'a>(
     peers: impl Iterator<Item = &'a Arc<Peer>>,
-    wanted: &Wanted<'_>,
+    query: &RouteQuery<'_>,
     me: &str,
     load: u32,
 ) -> bool {
-    best(peers, wanted).is_none_or(|(its_load, peer)| match wanted.key {
+    best(peers, query).is_none_or(|(its_load, peer)| match query.key {
         Some(key) => weight(key, me) >= weight(key, &*peer.name),
         None => load <= its_load,
     })
 }
 
-/// Why none of the hosts can have it, from the one that is nearest to being able.
-fn why_not<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, wanted: &Wanted<'_>) -> NotDelivered {
-    let capability = wanted.capability.to_string();
-    let hosting = peers.map(|p| (p.beat(), p)).filter(|(beat, _)| beat.capabilities.contains_key(wanted.capability));
-    let nearness = |(beat, _): &(Arc<Heartbeat>, _)| {
-        (beat.state == NodeState::Ready, beat.capabilities[wanted.capability].running)
+/// Why no host can take the ask, from the host that comes nearest to it.
+fn why_not<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, query: &RouteQuery<'_>) -> NotDelivered {
+    let capability = query.capability.to_string();
+    let heartbeats = peers.map(|peer| (peer.heartbeat(), peer));
+    let hosting = heartbeats.filter(|(heartbeat, _)| heartbeat.capabilities.contains_key(query.capability));
+    let nearness = |(heartbeat, _): &(Arc<Heartbeat>, _)| {
+        (heartbeat.state == NodeState::Ready, heartbeat.capabilities[query.capability].running)
     };
-    let Some((beat, peer)) = hosting.max_by_key(nearness) else { return NotDelivered::NoHost { capability } };
-    let (host, node) = (&beat.capabilities[wanted.capability], peer.name.to_string());
-    if beat.state == NodeState::Draining {
+    let Some((heartbeat, peer)) = hosting.max_by_key(nearness) else { return NotDelivered::NoHost { capability } };
+    let (host, node) = (&heartbeat.capabilities[query.capability], peer.name.to_string());
+    if heartbeat.state == NodeState::Draining {
         return NotDelivered::Draining { node };
     }
     if !host.running {
         return NotDelivered::Starting { capability, reason: format!("it is not up in node `{node}`") };
     }
-    if !host.messages.iter().any(|m| m == wanted.message) {
-        return NotDelivered::Unsupported { message: wanted.message.to_string() };
+    if !host.messages.iter().any(|m| m == query.message) {
+        return NotDelivered::Unsupported { message: query.message.to_string() };
     }
     NotDelivered::Unreachable { node }
 }
@@ -79,23 +81,23 @@ mod tests {
     use tokio::time::Instant;
 
     use super::super::members::Members;
-    use super::super::members::tests::{beat, header, lane, nobody};
+    use super::super::members::tests::{header, heartbeat, link, no_members};
     use super::*;
 
     fn members(names: &[&str]) -> Members {
-        let members = nobody();
+        let members = no_members();
         for name in names {
-            members.beat(&header(name, 1), beat("x", &[]), Instant::now(), lane);
+            members.record_heartbeat(&header(name, 1), heartbeat("x", &[]), Instant::now(), link);
         }
         members
     }
 
-    fn wanted<'a>(key: Option<&'a str>, excluded: &'a [Arc<str>]) -> Wanted<'a> {
-        Wanted { capability: "x", message: "x.do.v1", key, excluded }
+    fn query<'a>(key: Option<&'a str>, excluded: &'a [Arc<str>]) -> RouteQuery<'a> {
+        RouteQuery { capability: "x", message: "x.do.v1", key, excluded }
     }
 
     fn chosen(members: &Members, key: Option<&str>, excluded: &[Arc<str>]) -> Result<String, NotDelivered> {
-        choose(members.all().iter(), &wanted(key, excluded)).map(|p| p.name.to_string())
+        choose(members.all().iter(), &query(key, excluded)).map(|p| p.name.to_string())
     }
 
     #[tokio::test(start_paused = true)]
@@ -124,25 +126,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn why_nobody_can_have_it_is_told() {
-        let nobody = chosen(&members(&[]), None, &[]);
-        assert_eq!(nobody, Err(NotDelivered::NoHost { capability: "x".into() }));
+    async fn the_error_says_why_no_host_can_take_the_ask() {
+        let no_host = chosen(&members(&[]), None, &[]);
+        assert_eq!(no_host, Err(NotDelivered::NoHost { capability: "x".into() }));
         let members = members(&[]);
-        let mut other = beat("x", &[]);
+        let mut other = heartbeat("x", &[]);
         other.capabilities.get_mut("x").unwrap().messages = vec!["x.do.v2".into()];
-        members.beat(&header("a", 1), other, Instant::now(), lane);
+        members.record_heartbeat(&header("a", 1), other, Instant::now(), link);
         assert_eq!(chosen(&members, None, &[]), Err(NotDelivered::Unsupported { message: "x.do.v1".into() }));
-        let mut leaving = beat("x", &[]);
+        let mut leaving = heartbeat("x", &[]);
         leaving.state = NodeState::Draining;
-        members.beat(&header("a", 1), leaving, Instant::now(), lane);
+        members.record_heartbeat(&header("a", 1), leaving, Instant::now(), link);
         assert_eq!(chosen(&members, None, &[]), Err(NotDelivered::Draining { node: "a".into() }));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn this_node_keeps_an_ask_only_while_nobody_is_less_loaded() {
+    async fn this_node_keeps_an_ask_only_while_no_other_is_less_loaded() {
         let members = members(&["a"]);
-        assert!(local_wins(members.all().iter(), &wanted(None, &[]), "me", 0));
-        assert!(!local_wins(members.all().iter(), &wanted(None, &[]), "me", 1));
-        assert!(local_wins([].iter(), &wanted(None, &[]), "me", 9), "there is nobody else");
+        assert!(local_wins(members.all().iter(), &query(None, &[]), "me", 0));
+        assert!(!local_wins(members.all().iter(), &query(None, &[]), "me", 1));
+        assert!(local_wins([].iter(), &query(None, &[]), "me", 9), "there is no other node");
     }
 }

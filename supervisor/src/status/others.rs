@@ -12,7 +12,7 @@ use crate::bus::Bus;
 use crate::call::{Call, Chain};
 use crate::codec;
 use crate::remote::members::{MemberStatus, Peer};
-use crate::remote::{Outgoing, RawAnswer, Remote};
+use crate::remote::{RawAnswer, Remote, RemoteAsk};
 use crate::trace::TraceContext;
 
 /// The wire name of the ask for a node's own report.
@@ -50,7 +50,7 @@ async fn report(bus: &Bus, remote: &Remote, peer: &Arc<Peer>, now: Instant) -> R
     if peer.is_silent() {
         return Err("it is not heard".into());
     }
-    let outgoing = Outgoing {
+    let ask = RemoteAsk {
         capability: "essaim".into(),
         name: NAME.into(),
         body: Vec::new(),
@@ -65,7 +65,7 @@ async fn report(bus: &Bus, remote: &Remote, peer: &Arc<Peer>, now: Instant) -> R
         },
         refused: None,
     };
-    let answer = remote.ask_node(peer, &outgoing).await;
+    let answer = remote.ask_node(peer, &ask).await;
     let answer = answer.map_err(|error| error.map_rejected(|_| String::new()).to_string())?;
     codec::decode(&answer).map_err(|e| format!("its report cannot be read: {e}"))
 }

@@ -14,7 +14,7 @@ use crate::bridge::log::LogError;
 use crate::bus::Bus;
 use crate::call::{Call, Chain};
 use crate::codec;
-use crate::remote::Outgoing;
+use crate::remote::RemoteAsk;
 use crate::store::durable::dead::Reason;
 use crate::trace::TraceContext;
 
@@ -203,7 +203,7 @@ impl Bus {
                 Err(why) => Err(AskError::NotDelivered(why)),
             },
             (None, Some(remote)) => {
-                let outgoing = Outgoing {
+                let ask = RemoteAsk {
                     capability: capability.to_string().into(),
                     name: name_of(capability).into(),
                     body,
@@ -213,7 +213,7 @@ impl Bus {
                     call,
                     refused: None,
                 };
-                remote.ask(outgoing).await
+                remote.ask(ask).await
             }
             (None, None) => Err(AskError::NotDelivered(NotDelivered::NoHost { capability: capability.to_string() })),
         };

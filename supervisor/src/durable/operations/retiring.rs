@@ -46,7 +46,7 @@ impl Answers for Retire {
 fn hosts_of(bus: &Bus, capability: &str) -> BTreeSet<String> {
     let here = bus.host(capability).map(|_| bus.settings.node.name.clone());
     let peers = bus.remote().map(|remote| remote.members().all()).unwrap_or_default();
-    let elsewhere = peers.iter().filter(|peer| peer.beat().capabilities.contains_key(capability));
+    let elsewhere = peers.iter().filter(|peer| peer.heartbeat().capabilities.contains_key(capability));
     here.into_iter().chain(elsewhere.map(|peer| peer.name.to_string())).collect()
 }
 

@@ -1,16 +1,16 @@
-//! Who joins, and who is silent or lost; in `refused`: with whom the ask graph would have a cycle.
+//! Nodes that join, fall silent and are lost; in `refused`: nodes that would close a cycle in the ask graph.
 
 use super::*;
 
 mod refused;
 use crate::remote::frame::VERSION;
-use crate::remote::lane::LaneLimits;
+use crate::remote::link::LinkLimits;
 
 pub fn header(from: &str, epoch: u64) -> FrameHeader<'_> {
     FrameHeader { version: VERSION, from, epoch, inbox: "i", sent_bytes: 0, granted_bytes: 0, message_count: 1 }
 }
 
-pub fn beat(capability: &str, asks: &[&str]) -> Heartbeat {
+pub fn heartbeat(capability: &str, asks: &[&str]) -> Heartbeat {
     let host = HostReport {
         running: true,
         load: 0,
@@ -31,26 +31,27 @@ pub fn beat(capability: &str, asks: &[&str]) -> Heartbeat {
     }
 }
 
-/// What a node hears that hosts nothing itself, before it hears anybody.
-pub fn nobody() -> Members {
-    heard_by("me", 1_000, &Heartbeat { capabilities: BTreeMap::new(), ..beat("none", &[]) })
+/// The members, none yet, of a node that hosts nothing.
+pub fn no_members() -> Members {
+    members_of("me", 1_000, &Heartbeat { capabilities: BTreeMap::new(), ..heartbeat("none", &[]) })
 }
 
-/// What this node hears, before it hears anybody.
-fn heard_by(name: &str, epoch: u64, own: &Heartbeat) -> Members {
-    Members::of(Own { name: name.into(), epoch, asks: declared(own), refused_nodes: 3 })
+/// The members, none yet, of this node.
+fn members_of(name: &str, epoch: u64, own: &Heartbeat) -> Members {
+    Members::of(OwnNode { name: name.into(), epoch, asks: declared_asks(own), max_refused_nodes: 3 })
 }
 
-pub fn lane() -> Arc<Lane> {
-    let limits = LaneLimits { frame_bytes: 1, queue_bytes: 1, window_bytes: 1, want_after: Duration::from_secs(1) };
-    Arc::new(Lane::new("n".into(), "i".into(), limits, 1))
+pub fn link() -> Arc<PeerLink> {
+    let limits =
+        LinkLimits { frame_bytes: 1, queue_bytes: 1, window_bytes: 1, credit_request_after: Duration::from_secs(1) };
+    Arc::new(PeerLink::new("n".into(), "i".into(), limits, 1))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_higher_epoch_takes_over_and_a_lower_one_is_ignored() {
-    let (members, now) = (nobody(), Instant::now());
-    let hear = |epoch| match members.beat(&header("a", epoch), beat("x", &[]), now, lane) {
-        Change::New { over_epoch, refused: false } => Some(over_epoch),
+    let (members, now) = (no_members(), Instant::now());
+    let hear = |epoch| match members.record_heartbeat(&header("a", epoch), heartbeat("x", &[]), now, link) {
+        MembershipChange::New { over_epoch, refused: false } => Some(over_epoch),
         _ => None,
     };
     assert_eq!((hear(5), hear(4), hear(6)), (Some(None), None, Some(Some(5))));
@@ -59,26 +60,26 @@ async fn a_higher_epoch_takes_over_and_a_lower_one_is_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_at_whose_inbox_nobody_listens_is_silent_at_once_until_it_beats() {
-    let (members, now) = (nobody(), Instant::now());
-    members.beat(&header("a", 1), beat("x", &[]), now, lane);
+async fn a_node_whose_inbox_has_no_subscriber_is_silent_at_once_until_its_next_heartbeat() {
+    let (members, now) = (no_members(), Instant::now());
+    members.record_heartbeat(&header("a", 1), heartbeat("x", &[]), now, link);
     let peer = members.get("a").unwrap();
     assert!(!peer.is_silent() && members.reach("x"));
-    peer.lane.received_by(0);
+    peer.link.record_receivers(0);
     assert!(peer.is_silent() && !members.reach("x"));
-    members.beat(&header("a", 1), beat("x", &[]), now, lane);
+    members.record_heartbeat(&header("a", 1), heartbeat("x", &[]), now, link);
     assert!(!peer.is_silent());
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_comes_before_loss_and_a_beat_ends_it() {
-    let (members, start) = (nobody(), Instant::now());
+async fn silence_comes_before_loss_and_a_heartbeat_ends_it() {
+    let (members, start) = (no_members(), Instant::now());
     let (silent, lease) = (Duration::from_secs(1), Duration::from_secs(5));
-    members.beat(&header("a", 1), beat("x", &[]), start, lane);
-    assert!(members.overdue(start + Duration::from_secs(2), silent, lease).is_empty());
+    members.record_heartbeat(&header("a", 1), heartbeat("x", &[]), start, link);
+    assert!(members.mark_silent(start + Duration::from_secs(2), silent, lease).is_empty());
     let peer = members.get("a").unwrap();
     assert!(peer.is_silent());
-    assert_eq!(members.overdue(start + Duration::from_secs(6), silent, lease).len(), 1);
-    members.beat(&header("a", 1), beat("x", &[]), start + Duration::from_secs(6), lane);
+    assert_eq!(members.mark_silent(start + Duration::from_secs(6), silent, lease).len(), 1);
+    members.record_heartbeat(&header("a", 1), heartbeat("x", &[]), start + Duration::from_secs(6), link);
     assert!(!peer.is_silent());
 }

@@ -1,4 +1,4 @@
-//! Nodes with which the asks of all would go in a circle.
+//! Nodes that would close a cycle in the ask graph.
 
 use std::collections::BTreeSet;
 
@@ -11,24 +11,24 @@ const LEASE: Duration = Duration::from_secs(5);
 struct Node {
     name: String,
     epoch: u64,
-    beat: Heartbeat,
+    heartbeat: Heartbeat,
 }
 
 fn node(name: &str, epoch: u64, capability: &str, asks: &[&str]) -> Node {
-    Node { name: name.into(), epoch, beat: beat(capability, asks) }
+    Node { name: name.into(), epoch, heartbeat: heartbeat(capability, asks) }
 }
 
 impl Node {
     fn hears<'a>(&self, order: impl IntoIterator<Item = &'a Node>, now: Instant) -> Members {
-        let members = heard_by(&self.name, self.epoch, &self.beat);
+        let members = members_of(&self.name, self.epoch, &self.heartbeat);
         for other in order {
             other.heard_by(&members, now);
         }
         members
     }
 
-    fn heard_by(&self, members: &Members, now: Instant) -> Change {
-        members.beat(&header(&self.name, self.epoch), self.beat.clone(), now, lane)
+    fn heard_by(&self, members: &Members, now: Instant) -> MembershipChange {
+        members.record_heartbeat(&header(&self.name, self.epoch), self.heartbeat.clone(), now, link)
     }
 }
 
@@ -62,7 +62,7 @@ async fn a_replica_that_hears_the_crash_looping_node_before_the_first_host_stays
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_cycle_goes_through_this_node_no_bystander_is_refused_for_it() {
+async fn no_bystander_is_refused_for_a_cycle_through_this_node() {
     let now = Instant::now();
     let (own, before) = (node("own", 5, "x", &["y"]), node("before", 3, "y", &["x"]));
     let bystander = node("bystander", 9, "z", &["x"]);
@@ -73,7 +73,7 @@ async fn where_the_cycle_goes_through_this_node_no_bystander_is_refused_for_it()
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_members_judge_alike_in_whatever_order_they_hear() {
+async fn all_members_judge_alike_in_any_order_of_hearing() {
     let (names, now) = (["a", "b", "c", "d"], Instant::now());
     let mut seed = 7_u32;
     let mut next = |below: u32| {
@@ -99,8 +99,8 @@ async fn all_members_judge_alike_in_whatever_order_they_hear() {
         assert_eq!(judgements.len(), 1, "they are not of one mind: {judgements:?}");
         let refused = judgements.pop_first().unwrap();
         let first = nodes.iter().min_by_key(|n| (n.epoch, &n.name)).unwrap();
-        assert!(!refused.contains(&first.name), "nobody was there before it");
-        let asks_nobody = |n: &&Node| n.beat.capabilities.values().all(|host| host.asks.is_empty());
+        assert!(!refused.contains(&first.name), "it came first");
+        let asks_nobody = |n: &&Node| n.heartbeat.capabilities.values().all(|host| host.asks.is_empty());
         assert!(nodes.iter().filter(asks_nobody).all(|n| !refused.contains(&n.name)), "nothing goes on from it");
         if refused.is_empty() { rounds_without += 1 } else { rounds_with_refused += 1 }
     }
@@ -108,18 +108,18 @@ async fn all_members_judge_alike_in_whatever_order_they_hear() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_is_a_member_once_those_are_gone_for_whom_it_was_refused() {
+async fn a_node_is_a_member_once_the_nodes_are_gone_for_which_it_was_refused() {
     let now = Instant::now();
     let own = node("own", 1, "z", &[]);
     let members = own.hears([&node("b", 3, "y", &["x"]), &node("a", 2, "x", &["y"])], now);
     assert_eq!(refused(&members, now), BTreeSet::from(["b".to_string()]));
-    assert!(matches!(node("b", 3, "y", &["x"]).heard_by(&members, now), Change::Ignored));
+    assert!(matches!(node("b", 3, "y", &["x"]).heard_by(&members, now), MembershipChange::Ignored));
     assert!(members.remove("a", 2).is_some());
     assert!(members.get("b").is_some() && refused(&members, now).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_has_fallen_silent_refuses_nobody_who_starts() {
+async fn a_node_that_has_fallen_silent_refuses_no_node_that_starts() {
     let now = Instant::now();
     let members = node("own", 5, "x", &["y"]).hears([&node("dead", 3, "y", &["x"])], now);
     assert!(members.refusal(now, SILENT).is_some());
@@ -127,7 +127,7 @@ async fn a_node_that_has_fallen_silent_refuses_nobody_who_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_are_refused_are_remembered_up_to_a_bound_and_while_they_are_heard() {
+async fn refused_nodes_are_remembered_up_to_a_bound_and_while_they_are_heard() {
     let start = Instant::now();
     let members = node("own", 1, "x", &["y"]).hears([], start);
     for epoch in 2..100 {
@@ -136,9 +136,12 @@ async fn those_that_are_refused_are_remembered_up_to_a_bound_and_while_they_are_
     assert_eq!(members.heard(), 1, "one of many lives is remembered");
     for (second, name) in ["c", "d", "e", "f"].into_iter().enumerate() {
         let now = start + Duration::from_millis(second as u64 + 1);
-        assert!(matches!(node(name, 200, "y", &["x"]).heard_by(&members, now), Change::New { refused: true, .. }));
+        assert!(matches!(
+            node(name, 200, "y", &["x"]).heard_by(&members, now),
+            MembershipChange::New { refused: true, .. }
+        ));
     }
     assert_eq!(refused(&members, start), BTreeSet::from(["d", "e", "f"].map(String::from)));
-    let lost = members.overdue(start + LEASE + SILENT, SILENT, LEASE);
+    let lost = members.mark_silent(start + LEASE + SILENT, SILENT, LEASE);
     assert_eq!(lost.len(), 3, "they are forgotten as members are");
 }

@@ -1,4 +1,4 @@
-//! Joining and leaving without anybody being hurt.
+//! The node's life in the cluster: it joins, drains and leaves without losing an ask.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,22 +6,21 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Remote;
 use super::frame::FrameMessage;
-use super::pulse;
+use super::{Remote, heartbeat};
 
 impl Remote {
-    /// Says hello and waits until every node that heard it has answered; the cycle in the ask graph of all, if this node
-    /// would close one.
+    /// Says hello and waits until every node that heard it has answered. Returns the cycle in the ask graph of all nodes, if
+    /// this node would close one.
     pub async fn join(self: &Arc<Self>) -> Option<Vec<String>> {
-        let hello = self.frame_of(&FrameMessage::Heartbeat(self.own_beat(true)))?;
+        let hello = self.frame_of(&FrameMessage::Heartbeat(self.own_heartbeat(true)))?;
         // This node hears itself too.
         let others = self.wire.broadcast(hello).await.unwrap_or(1).saturating_sub(1) as usize;
         let silent = Duration::from_millis(self.settings.members.silent_ms);
         let refusal = || self.members.refusal(self.env.now(), silent);
-        // Somebody who was there before may refuse, in this node's place, the one that it seems to close a cycle with.
+        // An earlier node may yet be heard that refuses, in this node's place, the one that it seems to close a cycle with.
         let all_answered = self.until(|| self.members.heard() >= others && refusal().is_none());
-        // Somebody who only listens is counted by the server too and never answers.
+        // The server counts clients that only listen too, and they never answer.
         let _ = timeout(silent, all_answered).await;
         refusal()
     }
@@ -29,47 +28,47 @@ impl Remote {
     /// Announces the leave and waits until the others have seen it: from then on they send no new asks.
     pub async fn announce_leave(self: &Arc<Self>) {
         self.draining.store(true, Ordering::Release);
-        pulse::beat_now(self, false);
+        heartbeat::send(self, false);
         let seen = self.until(|| self.members.all().iter().all(|p| p.saw_drain() || p.is_silent()));
         if timeout(Duration::from_millis(self.settings.members.lease_ms), seen).await.is_err() {
             tracing::warn!("not every node has confirmed that it saw the drain; leaving all the same");
         }
     }
 
-    /// Waits until every ask from elsewhere is answered. Handlers that wait for other nodes still get their answers,
-    /// since the inbox stays open.
+    /// Waits until every ask of other nodes is answered. Handlers that wait for other nodes still get their answers, since
+    /// the inbox stays open.
     pub async fn finish_answers(self: &Arc<Self>) {
-        self.until(|| self.answering.load(Ordering::Acquire) == 0).await;
+        self.until(|| self.unanswered.load(Ordering::Acquire) == 0).await;
     }
 
-    /// Closes the inbox, refuses what came until then, and says goodbye.
+    /// Closes the inbox, answers what came until then, and leaves.
     pub async fn close(self: &Arc<Self>) {
         self.wire.close_inbox().await;
         self.until(|| self.inbox_closed.load(Ordering::Acquire)).await;
         self.finish_answers().await;
         let flushed = async {
-            while !self.lanes_idle() {
+            while !self.links_idle() {
                 tokio::task::yield_now().await;
             }
         };
         let _ = timeout(Duration::from_millis(self.settings.wire.response_timeout_ms), flushed).await;
-        if let Some(bye) = self.frame_of(&FrameMessage::Leave) {
-            let _ = self.wire.broadcast(bye).await;
+        if let Some(leave) = self.frame_of(&FrameMessage::Leave) {
+            let _ = self.wire.broadcast(leave).await;
         }
         self.wire.release().await;
     }
 
-    /// Waits for a condition that `progress` announces.
+    /// Waits for a condition whose changes `changed` announces.
     async fn until(&self, condition: impl Fn() -> bool) {
         loop {
-            let progress = self.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             if condition() {
                 return;
             }
-            // Silence is noticed by the clock, not announced.
-            let _ = timeout(Duration::from_millis(self.settings.members.heartbeat_ms), progress).await;
+            // The silence of a node is noticed by the clock, not announced.
+            let _ = timeout(Duration::from_millis(self.settings.members.heartbeat_ms), changed).await;
         }
     }
 }

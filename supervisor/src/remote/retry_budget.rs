@@ -1,35 +1,36 @@
-//! How many asks may be repeated.
+//! The retry budget: how many asks may be repeated.
 //!
-//! A share of the traffic, not a number an ask: when everything fails, retries add a tenth to the load instead of
+//! It is a share of the traffic, not a number for each ask: when everything fails, retries add a tenth to the load instead of
 //! multiplying it (the retry budget of Finagle and of linkerd).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Tokens are counted in hundredths of a retry.
+/// Price of a retry; the budget counts in hundredths of one.
 const RETRY: i64 = 100;
 
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     hundredths: AtomicI64,
     percent: i64,
-    most: i64,
+    /// An idle node saves up no more than this.
+    max_hundredths: i64,
 }
 
 impl RetryBudget {
-    /// A budget of this share of all asks, with a reserve for when there is little traffic.
+    /// A budget of `percent` of all asks, and initially, for times of little traffic, of `reserve` retries.
     pub fn new(percent: u32, reserve: u32) -> Self {
-        let most = i64::from(reserve) * RETRY;
-        Self { hundredths: AtomicI64::new(most), percent: i64::from(percent), most }
+        let max_hundredths = i64::from(reserve) * RETRY;
+        Self { hundredths: AtomicI64::new(max_hundredths), percent: i64::from(percent), max_hundredths }
     }
 
-    /// An ask was made.
+    /// Adds the share of one ask.
     pub fn earn(&self) {
-        if self.hundredths.load(Ordering::Relaxed) < self.most {
+        if self.hundredths.load(Ordering::Relaxed) < self.max_hundredths {
             self.hundredths.fetch_add(self.percent, Ordering::Relaxed);
         }
     }
 
-    /// Whether an ask may be repeated; if so it is paid for.
+    /// Whether an ask may be repeated; takes the price of the retry if so.
     pub fn spend(&self) -> bool {
         let paid =
             self.hundredths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |h| (h >= RETRY).then(|| h - RETRY));
