@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::task::{TaskName, Tasks};
-use crate::watchdog::{Beat, Watchdog};
+use crate::watchdog::{TurnMonitor, Watchdog};
 
 thread_local! {
     static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
@@ -46,16 +46,22 @@ pub(crate) struct Arbiters {
     /// Whether this thread is none of them.
     control: bool,
     others: Vec<actix::Arbiter>,
-    beats: Vec<Arc<Beat>>,
+    monitors: Vec<Arc<TurnMonitor>>,
     /// Says nothing, until no arbiter is left.
     alive: Mutex<mpsc::Receiver<Infallible>>,
 }
 
 impl Arbiters {
-    /// Starts `count` arbiters, of which this thread is the first unless it is the `control` thread. Each beats every
-    /// `pulse`, if one is given, and so does the control thread.
+    /// Starts `count` arbiters, of which this thread is the first unless it is the `control` thread. Each records a
+    /// turn every `turn_interval`, if one is given, and so does the control thread.
     #[allow(clippy::disallowed_methods)] // What is set cannot panic.
-    pub fn start(count: usize, control: bool, watchdog: &Watchdog, pulse: Option<Duration>, tasks: &Tasks) -> Self {
+    pub fn start(
+        count: usize,
+        control: bool,
+        watchdog: &Watchdog,
+        turn_interval: Option<Duration>,
+        tasks: &Tasks,
+    ) -> Self {
         let here = usize::from(!control);
         CURRENT.set((!control).then_some(0));
         let others: Vec<_> = (here..count).map(|_| actix::Arbiter::new()).collect();
@@ -67,30 +73,32 @@ impl Arbiters {
                 ALIVE.set(Some(living));
             });
         }
-        let beats = (0..count).map(|_| Arc::default()).collect();
-        let arbiters = Self { control, others, beats, alive: Mutex::new(alive) };
-        if let Some(pulse) = pulse {
-            for (index, beat) in arbiters.beats.iter().enumerate() {
-                watchdog.add(index.to_string(), beat.clone());
-                let (beat, tasks) = (beat.clone(), tasks.clone());
+        let monitors = (0..count).map(|_| Arc::default()).collect();
+        let arbiters = Self { control, others, monitors, alive: Mutex::new(alive) };
+        if let Some(turn_interval) = turn_interval {
+            for (index, monitor) in arbiters.monitors.iter().enumerate() {
+                watchdog.add(index.to_string(), monitor.clone());
+                let (monitor, tasks) = (monitor.clone(), tasks.clone());
                 let name = TaskName::of_node("arbiter").which(index);
-                arbiters.run(index, move || drop(tasks.restarted(name, move || keep_beating(beat.clone(), pulse))));
+                arbiters.run(index, move || {
+                    drop(tasks.restarted(name, move || record_turns(monitor.clone(), turn_interval)))
+                });
             }
             if control {
-                let beat: Arc<Beat> = Arc::default();
-                watchdog.add("control".into(), beat.clone());
-                tasks.restarted(TaskName::of_node("control"), move || keep_beating(beat.clone(), pulse));
+                let monitor: Arc<TurnMonitor> = Arc::default();
+                watchdog.add("control".into(), monitor.clone());
+                tasks.restarted(TaskName::of_node("control"), move || record_turns(monitor.clone(), turn_interval));
             }
         }
         arbiters
     }
 
     pub fn count(&self) -> usize {
-        self.beats.len()
+        self.monitors.len()
     }
 
-    pub fn beat(&self, arbiter: usize) -> Arc<Beat> {
-        self.beats[arbiter].clone()
+    pub fn monitor(&self, arbiter: usize) -> Arc<TurnMonitor> {
+        self.monitors[arbiter].clone()
     }
 
     /// The arbiter for what any of them can do, one after the other, and none that is blocked while another is not; `None` where
@@ -98,7 +106,7 @@ impl Arbiters {
     pub fn in_turn(&self, turn: usize) -> Option<usize> {
         let mut all = (0..self.count()).map(|n| (turn + n) % self.count());
         let first = all.clone().next().filter(|_| self.control)?;
-        Some(all.find(|index| self.beats[*index].blocked().is_zero()).unwrap_or(first))
+        Some(all.find(|index| self.monitors[*index].blocked().is_zero()).unwrap_or(first))
     }
 
     /// Begins something on an arbiter; on one that is the node's own thread from there alone.
@@ -120,9 +128,9 @@ impl Drop for Arbiters {
     }
 }
 
-async fn keep_beating(beat: Arc<Beat>, pulse: Duration) {
+async fn record_turns(monitor: Arc<TurnMonitor>, turn_interval: Duration) {
     loop {
-        beat.beat();
-        tokio::time::sleep(pulse).await;
+        monitor.record_turn();
+        tokio::time::sleep(turn_interval).await;
     }
 }

@@ -9,7 +9,7 @@ use std::task::Poll;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
-use crate::watchdog::Beat;
+use crate::watchdog::TurnMonitor;
 
 /// How a guarded future ended.
 pub(crate) enum GuardedEnd<T> {
@@ -25,7 +25,7 @@ pub(crate) enum GuardedEnd<T> {
 pub(crate) async fn guarded<F: Future>(
     mut work: Pin<&mut Option<F>>,
     deadline: Instant,
-    beat: &Beat,
+    monitor: &TurnMonitor,
     label: usize,
     span: &Span,
     first_pending: impl FnOnce(Instant),
@@ -35,7 +35,7 @@ pub(crate) async fn guarded<F: Future>(
     let mut timer: Pin<&mut Option<Sleep>> = pin!(None);
     poll_fn(move |cx| {
         let polled = {
-            let (_polling, _entered) = (beat.polling(label), span.enter());
+            let (_polling, _entered) = (monitor.polling(label), span.enter());
             catch_unwind(AssertUnwindSafe(|| work.as_mut().as_pin_mut().map(|w| w.poll(cx))))
         };
         match polled {

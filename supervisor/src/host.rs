@@ -22,7 +22,7 @@ use crate::span::is_observed;
 use crate::startup::Startup;
 use crate::store::Database;
 use crate::supervision::Supervision;
-use crate::watchdog::Beat;
+use crate::watchdog::TurnMonitor;
 
 /// Interval at which a draining node polls whether a host is idle.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -59,7 +59,7 @@ pub(crate) struct Hooks {
 /// One concurrency slot.
 pub(crate) struct InstanceHandle {
     pub arbiter: usize,
-    pub beat: Arc<Beat>,
+    pub monitor: Arc<TurnMonitor>,
     /// Unique in this process.
     pub id: u64,
     pub mailbox: Mailbox,
@@ -86,7 +86,7 @@ impl Host {
         asks: &'static [&'static str],
         entries: Vec<HandlerInfo>,
         first_label: usize,
-        arbiter_of_instance: impl Iterator<Item = (usize, Arc<Beat>)>,
+        arbiter_of_instance: impl Iterator<Item = (usize, Arc<TurnMonitor>)>,
         limit: u32,
     ) -> Self {
         let instances = arbiter_of_instance.map(InstanceHandle::on).collect();
@@ -162,7 +162,7 @@ impl Host {
 
     /// Whether no instance has made a turn for so long, since handlers block all their arbiters.
     pub fn is_blocked_for(&self, limit: Duration) -> bool {
-        self.instances.iter().all(|i| i.is_blocked() && i.beat.blocked() >= limit)
+        self.instances.iter().all(|i| i.is_blocked() && i.monitor.blocked() >= limit)
     }
 
     pub fn instances_up(&self) -> usize {
@@ -280,11 +280,11 @@ impl<T, W> Drop for AskerGuard<'_, T, W> {
 }
 
 impl InstanceHandle {
-    fn on((arbiter, beat): (usize, Arc<Beat>)) -> Self {
+    fn on((arbiter, monitor): (usize, Arc<TurnMonitor>)) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             arbiter,
-            beat,
+            monitor,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             mailbox: Mailbox::default(),
             up: AtomicU32::new(0),
@@ -303,7 +303,7 @@ impl InstanceHandle {
 
     /// Whether a handler blocks its arbiter, of this instance or of another on the same thread.
     pub fn is_blocked(&self) -> bool {
-        !self.beat.blocked().is_zero()
+        !self.monitor.blocked().is_zero()
     }
 
     /// Messages admitted to this instance and not yet done.
@@ -347,7 +347,7 @@ impl Permit<'_> {
                 let guard = AskerGuard(&envelope);
                 let blocked = async {
                     match patience {
-                        Some(patience) => instance.beat.until_blocked(patience).await,
+                        Some(patience) => instance.monitor.until_blocked(patience).await,
                         None => std::future::pending().await,
                     }
                 };

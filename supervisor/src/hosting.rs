@@ -122,7 +122,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
             A::ASKS,
             table.iter().map(|e| e.info.clone()).collect(),
             first_label,
-            (0..instances).map(|i| (i % arbiters, node.arbiters.beat(i % arbiters))),
+            (0..instances).map(|i| (i % arbiters, node.arbiters.monitor(i % arbiters))),
             mailbox,
         );
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
@@ -184,9 +184,9 @@ impl<A: Actor> CapabilityStartup<A> {
         let start = self.start_maker(&timers);
         for (index, instance) in self.host.instances().iter().enumerate() {
             let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
-            let (host, beat, start) = (self.host.clone(), instance.beat.clone(), start.clone());
+            let (host, monitor, start) = (self.host.clone(), instance.monitor.clone(), start.clone());
             self.node.arbiters.run(instance.arbiter, move || {
-                cell::start::<A>(InstanceState::new(table, shared, context, host, beat, index), start);
+                cell::start::<A>(InstanceState::new(table, shared, context, host, monitor, index), start);
             });
         }
         if let Some(durable) = self.context.bus.durable() {

@@ -108,9 +108,9 @@ impl Node {
             Arc::new(Bus::new(env.clone(), settings.clone(), Near::new(&settings.near, env.clone()), tasks.clone()));
         let watchdog = bus.watchdog.clone();
         let limit = Duration::from_millis(settings.node.watchdog_ms);
-        let pulse = (!limit.is_zero()).then_some(limit / 4);
+        let turn_interval = (!limit.is_zero()).then_some(limit / 4);
         let (threads, control) = (count(settings.node.arbiters), settings.node.control_thread);
-        let arbiters = Arc::new(Arbiters::start(threads, control, &watchdog, pulse, &tasks));
+        let arbiters = Arc::new(Arbiters::start(threads, control, &watchdog, turn_interval, &tasks));
         if !limit.is_zero() {
             watchdog.watch(env, limit, &tasks);
         }

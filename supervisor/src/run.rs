@@ -27,7 +27,7 @@ use crate::progress::Progress;
 use crate::span::MessageSpan;
 use crate::store::TxError;
 use crate::supervision::MissedDeadlines;
-use crate::watchdog::Beat;
+use crate::watchdog::TurnMonitor;
 use crate::{Cx, Fault};
 
 /// Makes the runner of one entry; it never ends by itself.
@@ -39,7 +39,7 @@ pub(crate) struct InstanceState<A: Actor> {
     pub shared: Arc<A::Shared>,
     pub context: Arc<CapabilityContext>,
     pub host: Arc<Host>,
-    pub beat: Arc<Beat>,
+    pub monitor: Arc<TurnMonitor>,
     /// Which instance of the host it is, and the deadlines that it has missed.
     index: usize,
     missed_in_a_row: MissedDeadlines,
@@ -55,11 +55,11 @@ impl<A: Actor> InstanceState<A> {
         shared: Arc<A::Shared>,
         context: Arc<CapabilityContext>,
         host: Arc<Host>,
-        beat: Arc<Beat>,
+        monitor: Arc<TurnMonitor>,
         index: usize,
     ) -> Self {
         let (missed_in_a_row, job, done) = (MissedDeadlines::default(), Cell::new(None), Cell::new(None));
-        Self { table, shared, context, host, beat, index, missed_in_a_row, job, done }
+        Self { table, shared, context, host, monitor, index, missed_in_a_row, job, done }
     }
 
     /// The instance, as others see it.
@@ -188,7 +188,7 @@ async fn messages<A, M, T, E>(
                 dispatched.running_since(now);
                 message_span.first_pending(now);
             };
-            guarded(work, deadline, &instance.beat, instance.host.label(entry), message_span.span(), first_pending)
+            guarded(work, deadline, &instance.monitor, instance.host.label(entry), message_span.span(), first_pending)
                 .await
         };
         let (kept, answer) = conclude(&instance, &message_span, cx, end);

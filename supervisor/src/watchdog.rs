@@ -1,7 +1,7 @@
-//! Names a handler that blocks its arbiter.
+//! The watchdog: names a handler that blocks its arbiter.
 //!
 //! An arbiter is one thread: while a handler computes or blocks instead of awaiting, nothing else on that thread runs.
-//! Each arbiter beats; a thread of its own looks at the beats and at what each arbiter is polling.
+//! Each arbiter counts its turns; the watchdog's own thread looks at the counts and at what each arbiter is polling.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,27 +12,27 @@ use tokio::sync::watch;
 use crate::Env;
 use crate::task::{TaskName, Tasks};
 
-/// The pulse of one arbiter.
+/// The turns of one arbiter, as the watchdog sees them.
 #[derive(Debug, Default)]
-pub(crate) struct Beat {
-    beats: AtomicU64,
+pub(crate) struct TurnMonitor {
+    turns: AtomicU64,
     /// 0: nothing; else the label of the handler that is being polled, plus 1.
     polling: AtomicUsize,
     /// For how many milliseconds it has made no turn, once that is too long; else 0.
     blocked_ms: watch::Sender<u64>,
 }
 
-impl Beat {
+impl TurnMonitor {
     /// Marks the label as being polled until the answer is dropped; then it is again what was polled before.
-    pub fn polling(&self, label: usize) -> Polling<'_> {
+    pub fn polling(&self, label: usize) -> PollingGuard<'_> {
         // Only the arbiter itself writes it.
         let before = self.polling.load(Ordering::Relaxed);
         self.polling.store(label + 1, Ordering::Relaxed);
-        Polling { beat: self, before }
+        PollingGuard { monitor: self, before }
     }
 
-    pub fn beat(&self) {
-        self.beats.fetch_add(1, Ordering::Relaxed);
+    pub fn record_turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     /// For how long the arbiter has made no turn, once that is longer than `node.watchdog_ms`; else nothing.
@@ -50,23 +50,23 @@ impl Beat {
     }
 }
 
-pub(crate) struct Polling<'a> {
-    beat: &'a Beat,
+pub(crate) struct PollingGuard<'a> {
+    monitor: &'a TurnMonitor,
     before: usize,
 }
 
-impl Drop for Polling<'_> {
+impl Drop for PollingGuard<'_> {
     fn drop(&mut self) {
-        self.beat.polling.store(self.before, Ordering::Relaxed);
+        self.monitor.polling.store(self.before, Ordering::Relaxed);
     }
 }
 
-/// The labels of all handlers in a node, and the beats of its arbiters.
+/// The labels of all handlers in a node, and the monitors of its arbiters.
 #[derive(Debug, Default)]
 pub(crate) struct Watchdog {
     labels: Mutex<Vec<Arc<str>>>,
     /// With their names.
-    beats: Mutex<Vec<(String, Arc<Beat>)>>,
+    monitors: Mutex<Vec<(String, Arc<TurnMonitor>)>>,
     blocked: AtomicU64,
     stopped: AtomicBool,
 }
@@ -79,8 +79,8 @@ impl Watchdog {
         labels.len() - 1
     }
 
-    pub fn add(&self, arbiter: String, beat: Arc<Beat>) {
-        self.beats.lock().unwrap_or_else(PoisonError::into_inner).push((arbiter, beat));
+    pub fn add(&self, arbiter: String, monitor: Arc<TurnMonitor>) {
+        self.monitors.lock().unwrap_or_else(PoisonError::into_inner).push((arbiter, monitor));
     }
 
     /// How often an arbiter was found blocked.
@@ -92,7 +92,7 @@ impl Watchdog {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Starts the thread that looks on; an arbiter without a beat for `limit` is named once.
+    /// Starts the watchdog's thread; an arbiter without a turn for `limit` is named once.
     pub fn watch(self: &Arc<Self>, env: Env, limit: Duration, tasks: &Tasks) {
         let watchdog = self.clone();
         let spawned = tasks.restarted_thread(TaskName::of_node("watchdog"), move || watchdog.look_on(&env, limit));
@@ -115,18 +115,18 @@ impl Watchdog {
                     "the whole process stood still: it was stopped, suspended or got no processor"
                 );
             }
-            let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            arbiters.resize_with(beats.len(), WatchedArbiter::default);
-            for ((arbiter, beat), seen) in beats.iter().zip(&mut arbiters) {
-                let found = seen.look(beat.beats.load(Ordering::Relaxed), pause + late, pause, limit);
+            let monitors = self.monitors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            arbiters.resize_with(monitors.len(), WatchedArbiter::default);
+            for ((arbiter, monitor), seen) in monitors.iter().zip(&mut arbiters) {
+                let found = seen.look(monitor.turns.load(Ordering::Relaxed), pause + late, pause, limit);
                 let blocked_ms = if seen.named { seen.unmoved.as_millis() as u64 } else { 0 };
-                beat.blocked_ms.send_if_modified(|known| std::mem::replace(known, blocked_ms) != blocked_ms);
+                monitor.blocked_ms.send_if_modified(|known| std::mem::replace(known, blocked_ms) != blocked_ms);
                 let Some(blocked) = found else { continue };
                 self.blocked.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(
                     %arbiter,
                     blocked_ms = blocked.as_millis() as u64,
-                    handler = %self.name_of(beat.polling.load(Ordering::Relaxed)),
+                    handler = %self.name_of(monitor.polling.load(Ordering::Relaxed)),
                     "a handler blocks its arbiter: everything on that thread waits; \
                      use cx.blocking() for long computations"
                 );
