@@ -26,6 +26,7 @@ check:
 test:
 	@scripts/setup test
 	scripts/with-servers cargo test --locked --workspace $(ARGS)
+	cargo test --locked -p essaim-base --features loom --lib slot
 	@scripts/fuzz || [ $$? -eq 77 ]
 
 # For instance ARGS="local remote --rounds 9", or ARGS="--write README.md".

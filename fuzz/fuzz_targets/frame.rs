@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../supervisor/src/codec.rs"]
+#[path = "../../supervisor/base/src/codec.rs"]
 mod codec;
 #[path = "../../supervisor/src/remote/frame.rs"]
 mod frame;

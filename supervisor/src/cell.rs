@@ -23,9 +23,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::actor::Actor;
-use crate::guard::panic_text;
 use crate::local_call::{self, LocalInstance};
 use crate::mailbox::{Dispatched, ErasedDispatch, QueuedMessage, earlier};
+use crate::panic::panic_text;
 use crate::run::InstanceState;
 use crate::start::Start;
 use crate::task::TaskName;

@@ -67,7 +67,7 @@ impl Blocking {
         });
         task.await.map_err(|error| match error.try_into_panic() {
             Ok(panic) => {
-                let detail = crate::guard::panic_text(&*panic);
+                let detail = crate::panic::panic_text(&*panic);
                 Fault::Failed(Failure { kind: FailureKind::Panicked, detail })
             }
             Err(error) => crate::fail(error),

@@ -1,6 +1,5 @@
 //! Runs a handler's future so that neither a panic nor a missed deadline leaves it.
 
-use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -9,6 +8,7 @@ use std::task::Poll;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
+use crate::panic::{dismantle, panic_text};
 use crate::watchdog::TurnMonitor;
 
 /// How a guarded future ended.
@@ -65,17 +65,4 @@ pub(crate) async fn guarded<F: Future>(
         Poll::Pending
     })
     .await
-}
-
-/// Drops what is left of a handler; a panic in a destructor ends there too.
-pub(crate) fn dismantle(drop_it: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(drop_it)) {
-        tracing::error!(panic = panic_text(&*panic), "a destructor panicked while a handler was dropped");
-    }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
 }

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::arbiters;
 use crate::host::InstanceHandle;
 use crate::idhash::IdHasher;
+use crate::rendezvous::weight;
 
 /// Rank penalty of a blocked arbiter: above any number of waiting messages.
 const BLOCKED: u64 = 1 << 40;
@@ -120,11 +121,4 @@ pub(crate) fn least_busy(instances: &[InstanceHandle]) -> usize {
         }
     }
     best.0
-}
-
-/// The weight of a place for a key; the key goes to the heaviest (Thaler and Ravishankar, 1998).
-pub(crate) fn weight(key: &str, place: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (key, place).hash(&mut hasher);
-    hasher.finish()
 }

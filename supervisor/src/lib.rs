@@ -38,14 +38,11 @@ mod client;
 pub use client::Client;
 
 mod roster;
-pub use roster::{Roster, cycle_in};
+pub use roster::Roster;
 
 mod admin;
 mod arbiters;
 pub use arbiters::run;
-
-mod backoff;
-pub use backoff::Backoff;
 
 mod bridge;
 pub use bridge::log::WhenFull;
@@ -59,14 +56,7 @@ mod node;
 pub use node::{Node, NodeError};
 
 mod status;
-pub use outages::OutageStatus;
 pub use status::{CapabilityStatus, NodeStatus};
-
-mod task;
-pub use task::{TaskState, TaskStatus};
-
-mod env;
-pub use env::Env;
 
 mod near;
 pub use near::{Near, NearFigures};
@@ -79,30 +69,31 @@ pub use harness::{Harness, Stage};
 
 pub use essaim_contract as contract;
 
+// What every part stands on has a crate of its own.
+pub use backoff::Backoff;
+pub use env::Env;
+use essaim_base::{backoff, call, codec, crash, env, graph, idhash, outages, panic, rendezvous, slot, task};
+pub use essaim_base::{exit, trace};
+pub use graph::cycle_in;
+pub use outages::OutageStatus;
+pub use task::{TaskState, TaskStatus};
+
 pub mod config;
-pub mod exit;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod store;
-pub mod trace;
 
 mod bus;
-mod call;
 mod cell;
-mod codec;
 mod context;
-mod crash;
 mod guard;
 mod host;
 mod hosting;
-mod idhash;
 mod keys;
 mod local_call;
 mod mailbox;
-mod outages;
 mod progress;
 mod readiness;
 mod run;
-mod slot;
 mod span;
 mod watchdog;

@@ -17,12 +17,13 @@ use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
 use crate::durable::{Durable, moving};
 use crate::exit::{self, Fatal};
+use crate::graph::cycle_in;
 use crate::handles::HandlerKind;
 use crate::host::Host;
 use crate::hosting::NodeContext;
 use crate::near::Near;
 use crate::remote::Remote;
-use crate::roster::{Roster, cycle_in};
+use crate::roster::Roster;
 use crate::status::NodeStatus;
 use crate::store::DatabaseError;
 use crate::task::Tasks;
@@ -103,7 +104,7 @@ impl Node {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = |configured| if configured == 0 { cores } else { configured };
         let (fatal_tx, fatal) = watch::channel(None);
-        let tasks = Tasks::new(env.clone(), &settings.supervision, fatal_tx.clone());
+        let tasks = Tasks::new(env.clone(), settings.supervision.backoff(), fatal_tx.clone());
         let bus =
             Arc::new(Bus::new(env.clone(), settings.clone(), Near::new(&settings.near, env.clone()), tasks.clone()));
         let watchdog = bus.watchdog.clone();

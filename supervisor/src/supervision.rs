@@ -253,10 +253,7 @@ impl Supervision {
     }
 
     fn backoff(&self) -> Backoff {
-        Backoff {
-            first: Duration::from_millis(self.config.backoff_first_ms),
-            most: Duration::from_millis(self.config.backoff_most_ms),
-        }
+        self.config.backoff()
     }
 }
 

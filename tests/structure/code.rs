@@ -108,12 +108,12 @@ const AMBIENT: &[&str] = &[
 
 fn time_and_chance_come_from_env(files: &Files) -> Vec<Breach> {
     // Benchmarks measure by the machine's own clock.
-    let elsewhere = |path: &str| path != "supervisor/src/env.rs" && !path.starts_with("bench/");
+    let elsewhere = |path: &str| path != "supervisor/base/src/env.rs" && !path.starts_with("bench/");
     forbidden(
         files,
         elsewhere,
         AMBIENT,
-        "outside supervisor/src/env.rs; use `cx.env()`, `start.env()` or `client.env()`",
+        "outside supervisor/base/src/env.rs; use `cx.env()`, `start.env()` or `client.env()`",
     )
 }
 
@@ -128,7 +128,7 @@ fn time_and_randomness_come_from_the_environment() {
 #[test]
 fn ambient_time_and_randomness_are_found() {
     let text = "use tokio::time::Instant;\nlet a = std::time::SystemTime::now();\nuse std::time::{Duration, Instant};\nlet b = Uuid::now_v7();";
-    let samples = [("supervisor/src/env.rs", text), ("supervisor/src/bus.rs", text)];
+    let samples = [("supervisor/base/src/env.rs", text), ("supervisor/src/bus.rs", text)];
     let expected = ["supervisor/src/bus.rs:2", "supervisor/src/bus.rs:3", "supervisor/src/bus.rs:4"];
     finds(time_and_chance_come_from_env, &samples, &expected);
 }

@@ -65,7 +65,7 @@ pub struct ClusterNode {
     process: Option<Process>,
     data: Scratch,
     /// Where its next process dies.
-    /// A variable of its next process's environment, as `supervisor/src/crash.rs` means it.
+    /// A variable of its next process's environment, as `supervisor/base/src/crash.rs` means it.
     planned: Option<(&'static str, String)>,
     /// The wall clock of its processes, if it is not the machine's.
     clock: Option<Arc<Clock>>,
@@ -299,7 +299,7 @@ impl ClusterNode {
         self.arguments.extend(["--set".to_string(), format!("{key}={}", value.to_string())]);
     }
 
-    /// Has its next process die at that point, as `supervisor/src/crash.rs` means it: `apply.after-commit@3`.
+    /// Has its next process die at that point, as `supervisor/base/src/crash.rs` means it: `apply.after-commit@3`.
     pub fn crash_at(&mut self, point: &str) {
         self.planned = Some(("ESSAIM_CRASH_AT", point.into()));
     }

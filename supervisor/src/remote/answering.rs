@@ -19,7 +19,7 @@ use super::link::PeerLink;
 use super::pending::RawAnswer;
 use crate::call::Call;
 use crate::durable::operations;
-use crate::guard::panic_text;
+use crate::panic::panic_text;
 use crate::status::others;
 
 /// Counts one ask of another node as unanswered until it is dropped.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::frame::Heartbeat;
-use crate::roster::cycle_in;
+use crate::graph::cycle_in;
 
 /// The capabilities that a node hosts, each with those that it may ask.
 pub(crate) type DeclaredAsks = BTreeMap<String, Vec<String>>;

@@ -16,7 +16,7 @@ use super::sender_history::SenderHistories;
 use super::{Remote, heartbeat, wire_health};
 use crate::bridge::{WireEvent, WireEvents};
 use crate::call::{Call, Chain};
-use crate::guard::panic_text;
+use crate::panic::panic_text;
 use crate::trace::TraceContext;
 
 /// Sources of unreadable or foreign frames that are named in the log; those of others are only counted.

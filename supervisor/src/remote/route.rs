@@ -6,7 +6,7 @@ use essaim_contract::NotDelivered;
 
 use super::frame::{Heartbeat, NodeState};
 use super::members::Peer;
-use crate::keys::weight;
+use crate::rendezvous::weight;
 
 /// The properties of an ask that decide where it can go.
 pub(crate) struct RouteQuery<'a> {

@@ -1,8 +1,11 @@
 //! One process: where it keeps its files, what it logs, how it restarts and how it leaves.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::backoff::Backoff;
 
 /// `[node]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,6 +77,14 @@ pub struct SupervisionConfig {
     pub failed_retry_ms: u64,
     /// Exit the node, with code 70, when a capability is given up.
     pub exit_when_failed: bool,
+}
+
+impl SupervisionConfig {
+    /// The pauses before restarts.
+    pub fn backoff(&self) -> Backoff {
+        let (first, most) = (self.backoff_first_ms, self.backoff_most_ms);
+        Backoff { first: Duration::from_millis(first), most: Duration::from_millis(most) }
+    }
 }
 
 impl Default for SupervisionConfig {

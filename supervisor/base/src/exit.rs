@@ -1,4 +1,4 @@
-//! The codes with which a process says why it ended, for whatever started it.
+//! The exit codes of a process: they say to its service manager why it ended.
 //!
 //! Those that `sysexits.h` has a name for keep its number.
 
@@ -35,7 +35,7 @@ pub const FILE: u8 = 80;
 /// A second signal ended the process before it had drained.
 pub const SECOND_SIGNAL: u8 = 130;
 
-/// What makes a node end by itself.
+/// A reason for a node to end by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Fatal {

@@ -1,25 +1,27 @@
-//! How message bodies are written on the wire: MessagePack with named fields.
+//! The encoding of messages on the wire and in the log: MessagePack with named fields.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) type EncodeError = rmp_serde::encode::Error;
-pub(crate) type DecodeError = rmp_serde::decode::Error;
+pub type EncodeError = rmp_serde::encode::Error;
+pub type DecodeError = rmp_serde::decode::Error;
 
-/// Most messages fit, so that their buffers need not grow.
+/// The first size of a message's buffer: most messages fit, so that it need not grow.
 const ORDINARY_BYTES: usize = 512;
 
-pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
+#[inline]
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let mut bytes = Vec::with_capacity(ORDINARY_BYTES);
     value.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())?;
     Ok(bytes)
 }
 
-/// A value in a message is nested so deeply at most, as in JSON by serde's rule: whatever comes is read on the stack of a thread
-/// that may be a small one.
-pub(crate) const MOST_DEPTH: usize = 128;
+/// The deepest nesting of a value in a message, which is also serde's limit for JSON: a message is decoded on the stack of a
+/// thread that may have a small one.
+pub const MOST_DEPTH: usize = 128;
 
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+#[inline]
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
     reader.set_max_depth(MOST_DEPTH);
     T::deserialize(&mut reader)

@@ -1,4 +1,4 @@
-//! What travels with a message: its deadline, trace, chain and principal.
+//! What travels with an ask: its deadline, trace, chain and principal.
 
 use std::sync::Arc;
 
@@ -7,51 +7,53 @@ use tokio::time::Instant;
 
 use crate::trace::TraceContext;
 
-/// The circumstances of one message. Cheap to clone: nothing in it is copied.
+/// What travels with one ask. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
-    /// When the answer is no longer wanted.
+pub struct Call {
+    /// The time after which no answer is wanted.
     pub deadline: Instant,
     /// The trace and the span that sent the message.
     pub trace: TraceContext,
     /// The capabilities whose handlers wait for the answer.
     pub chain: Chain,
-    /// On whose behalf.
+    /// The user or service on whose behalf the message is sent.
     pub principal: Option<Arc<Principal>>,
-    /// Small values that go along.
+    /// Small values of the sender's that go along.
     pub metadata: Option<Arc<Metadata>>,
 }
 
 /// The capabilities that are waiting for each other's answers, the first asker first.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Chain(Option<Arc<Link>>);
+pub struct Chain(Option<Arc<ChainLink>>);
 
 #[derive(Debug)]
-struct Link {
+struct ChainLink {
     capability: Arc<str>,
     before: Chain,
 }
 
 impl Chain {
     /// This chain with one more capability at its end.
+    #[inline]
     pub fn then(&self, capability: &Arc<str>) -> Self {
-        Self(Some(Arc::new(Link { capability: capability.clone(), before: self.clone() })))
+        Self(Some(Arc::new(ChainLink { capability: capability.clone(), before: self.clone() })))
     }
 
     /// Whether the capability is waiting somewhere in the chain.
+    #[inline]
     pub fn holds(&self, capability: &str) -> bool {
-        self.links().any(|l| &*l.capability == capability)
+        self.links().any(|link| &*link.capability == capability)
     }
 
     /// The names, the first asker first.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.links().map(|l| l.capability.to_string()).collect();
+        let mut names: Vec<String> = self.links().map(|link| link.capability.to_string()).collect();
         names.reverse();
         names
     }
 
-    fn links(&self) -> impl Iterator<Item = &Link> {
-        std::iter::successors(self.0.as_deref(), |l| l.before.0.as_deref())
+    fn links(&self) -> impl Iterator<Item = &ChainLink> {
+        std::iter::successors(self.0.as_deref(), |link| link.before.0.as_deref())
     }
 }
 

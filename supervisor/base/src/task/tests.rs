@@ -10,9 +10,14 @@ use super::*;
 
 const PANICS: u32 = 3;
 
+fn backoff(first_ms: u64) -> Backoff {
+    let first = Duration::from_millis(first_ms);
+    Backoff { first, most: first * 100 }
+}
+
 fn tasks() -> (Tasks, watch::Receiver<Option<Fatal>>) {
     let (fatal, told) = watch::channel(None);
-    (Tasks::new(Env::system(), &SupervisionConfig::default(), fatal), told)
+    (Tasks::new(Env::system(), backoff(100), fatal), told)
 }
 
 fn only(tasks: &Tasks) -> TaskStatus {
@@ -92,8 +97,7 @@ async fn an_end_is_told_apart_from_being_aborted_and_from_a_panic() {
 
 #[test]
 fn a_thread_starts_again_too() {
-    let config = SupervisionConfig { backoff_first_ms: 1, backoff_most_ms: 1, ..Default::default() };
-    let tasks = Tasks::new(Env::system(), &config, watch::channel(None).0);
+    let tasks = Tasks::new(Env::system(), backoff(1), watch::channel(None).0);
     let (told, lives) = std::sync::mpsc::sync_channel(1);
     let (mut life, name) = (0, TaskName::of_node("watchdog"));
     let work = move || {

@@ -20,6 +20,7 @@ pub struct TraceContext {
 
 impl TraceContext {
     /// A new trace.
+    #[inline]
     pub fn root(env: &Env) -> Self {
         let [high, low, span] = env.randoms();
         let trace_id = (u128::from(high) << 64) | u128::from(low | 1);
@@ -27,19 +28,21 @@ impl TraceContext {
     }
 
     /// Another span of the same trace, caused by this one.
+    #[inline]
     pub fn child(&self, env: &Env) -> Self {
         Self { span_id: env.random() | 1, ..*self }
     }
 }
 
-/// The length of the text.
+/// The length of a `traceparent`.
 const TEXT_BYTES: usize = 55;
 
-/// The text of a trace context, without a place of its own in memory.
+/// The text of a trace context, without an allocation.
 #[derive(Clone, Copy)]
-pub(crate) struct TraceText([u8; TEXT_BYTES]);
+pub struct TraceText([u8; TEXT_BYTES]);
 
 impl TraceText {
+    #[inline]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("it is made of ASCII")
     }
@@ -47,7 +50,7 @@ impl TraceText {
 
 impl TraceContext {
     /// As [`Display`](fmt::Display) shows it.
-    pub(crate) fn text(&self) -> TraceText {
+    pub fn text(&self) -> TraceText {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         to_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
         to_hex(self.trace_id as u64, &mut text[19..35]);

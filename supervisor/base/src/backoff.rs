@@ -1,21 +1,21 @@
-//! Exponential backoff with jitter, for whatever is tried again.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
 use crate::Env;
 
-/// The waits between tries: doubling from `first` up to `most`, each shortened by up to a half at random, so that
-/// what failed together does not come back together (see "Exponential Backoff And Jitter", AWS Architecture Blog).
+/// The pauses between tries: doubling from `first` up to `most`, each shortened at random by up to a half, so that
+/// clients that failed together do not come back together (see "Exponential Backoff And Jitter", AWS Architecture Blog).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The longest wait before the second try.
+    /// The longest pause before the second try.
     pub first: Duration,
-    /// The longest wait of all.
+    /// The longest pause of all.
     pub most: Duration,
 }
 
 impl Backoff {
-    /// How long to wait after this many failures in a row, counted from 1.
+    /// The pause after this many failures in a row, counted from 1.
     pub fn delay(&self, failures: u32, env: &Env) -> Duration {
         let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(20));
         doubled.min(self.most).mul_f64(1.0 - env.fraction() / 2.0)

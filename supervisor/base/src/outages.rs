@@ -1,20 +1,21 @@
-//! Outages: what this node depends on and does not work now, each with its cause.
+//! Outages: the dependencies of this node that do not work now, each with its cause.
 //!
-//! Who uses a dependency reports here that it does not work, and that it works again. An outage is one line of the log when
-//! it begins and one when it ends, a reason in `/readyz`, and a row of `/status`.
+//! The part that uses a dependency reports here that it has stopped working, and that it works again. An outage is one line of
+//! the log when it begins and one when it ends, a reason in `/readyz`, and a row of `/status`.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::Env;
+use crate::lock::{Mutex, MutexGuard};
 
 /// Something without which a node, or a capability of it, does not work.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Dependency {
+pub struct Dependency {
     what: &'static str,
     capability: Option<Arc<str>>,
     is_shared: bool,
@@ -41,17 +42,17 @@ impl Dependency {
         Self { what: "the log", capability: None, is_shared: is_bridged }
     }
 
-    /// The part of the log that a capability's partitions are.
+    /// A capability's partitions of the log.
     pub fn partitions(capability: &str) -> Self {
         Self { what: "the work on the partitions", capability: Some(capability.into()), is_shared: true }
     }
 
-    /// The log's connection for what is waited for until replicas have it.
+    /// The log's connection for appends that wait for replicas.
     pub fn appends() -> Self {
         Self { what: "storing in the log", capability: None, is_shared: true }
     }
 
-    /// The replicas of the log's server that have to have what is stored.
+    /// The replicas of the log's server that have to confirm what is stored.
     pub fn replicas() -> Self {
         Self { what: "the replication of the log", capability: None, is_shared: true }
     }
@@ -73,25 +74,25 @@ impl fmt::Display for Dependency {
 
 /// The outages of one node. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Outages(Arc<Inner>);
+pub struct Outages(Arc<Inner>);
 
 struct Inner {
     env: Env,
     /// Bounded by the kinds of dependencies of each capability.
-    current: Mutex<BTreeMap<Dependency, Current>>,
+    current: Mutex<BTreeMap<Dependency, OngoingOutage>>,
 }
 
-struct Current {
+struct OngoingOutage {
     cause: String,
     since: Instant,
 }
 
-/// What does not work now.
+/// A dependency that does not work now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutageStatus {
-    /// What it is, such as ``the database of `orders` ``.
+    /// Its name, such as ``the database of `orders` ``.
     pub dependency: String,
-    /// Why, as it was last reported.
+    /// The cause that was last reported.
     pub cause: String,
     /// For how many milliseconds it has not worked.
     pub since_ms: u64,
@@ -114,12 +115,12 @@ impl Outages {
             return;
         }
         tracing::warn!(cause, "{dependency} does not work");
-        current.insert(dependency, Current { cause, since });
+        current.insert(dependency, OngoingOutage { cause, since });
     }
 
     /// Reports that a dependency works.
     pub fn end(&self, dependency: &Dependency) {
-        if let Some(Current { cause, since }) = self.current().remove(dependency) {
+        if let Some(OngoingOutage { cause, since }) = self.current().remove(dependency) {
             let outage_ms = self.0.env.now().saturating_duration_since(since).as_millis() as u64;
             tracing::info!(outage_ms, cause, "{dependency} works again");
         }
@@ -133,7 +134,7 @@ impl Outages {
     /// All of them, by dependency.
     pub fn status(&self) -> Vec<OutageStatus> {
         let now = self.0.env.now();
-        let status = |(dependency, current): (&Dependency, &Current)| OutageStatus {
+        let status = |(dependency, current): (&Dependency, &OngoingOutage)| OutageStatus {
             dependency: dependency.to_string(),
             cause: current.cause.clone(),
             since_ms: now.saturating_duration_since(current.since).as_millis() as u64,
@@ -142,14 +143,14 @@ impl Outages {
         self.current().iter().map(status).collect()
     }
 
-    fn current(&self) -> MutexGuard<'_, BTreeMap<Dependency, Current>> {
-        self.0.current.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, BTreeMap<Dependency, OngoingOutage>> {
+        self.0.current.lock()
     }
 }
 
 impl OutageStatus {
     /// The outage as a reason for not being ready.
-    pub(crate) fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         format!("{} does not work: {}", self.dependency, self.cause)
     }
 }

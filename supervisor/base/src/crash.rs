@@ -1,57 +1,57 @@
-//! Points at which a test has the process die, as a crash would, the task that passes them panic, or its thread stand still.
+//! Fail points, at which a test makes the process abort as a crash would, makes the task panic, or blocks its thread.
 //!
-//! The environment variables `ESSAIM_CRASH_AT=POINT`, `ESSAIM_PANIC_AT=POINT` and `ESSAIM_BLOCK_AT=POINT`, or `POINT@N`, name the
-//! point and, if it is not the first, the time it is passed. Each task of the runtime passes the point `task.NAME` whenever it goes on. Release
-//! builds have no such points.
+//! The environment variables `ESSAIM_CRASH_AT=POINT`, `ESSAIM_PANIC_AT=POINT` and `ESSAIM_BLOCK_AT=POINT` name the point;
+//! `POINT@N` means the Nth time that it is passed, else it is the first. Each task of the runtime passes the point `task.NAME`
+//! each time it is polled. Release builds have no fail points.
 
-/// Passes a point.
+/// Passes a fail point.
 #[cfg(debug_assertions)]
-pub(crate) fn point(name: &str) {
-    if plans::DIES.is_at(name) {
+pub fn point(name: &str) {
+    if planned::DIES.is_at(name) {
         eprintln!("crashing at {name}, as ESSAIM_CRASH_AT says");
         std::process::abort();
     }
-    if plans::PANICS.is_at(name) {
+    if planned::PANICS.is_at(name) {
         panic!("at {name}, as ESSAIM_PANIC_AT says");
     }
-    if plans::BLOCKS.is_at(name) {
+    if planned::BLOCKS.is_at(name) {
         block(name);
     }
 }
 
 /// Keeps the thread for longer than any lease that tests wait for.
 #[cfg(debug_assertions)]
-#[allow(clippy::disallowed_methods)] // That is what is to be tried.
+#[allow(clippy::disallowed_methods)] // Blocking the thread is the purpose.
 fn block(name: &str) {
     eprintln!("blocking at {name}, as ESSAIM_BLOCK_AT says");
     std::thread::sleep(std::time::Duration::from_secs(4));
 }
 
-/// A task of the runtime goes on.
+/// Passes the fail point of a task of the runtime that is about to be polled.
 #[cfg(debug_assertions)]
-pub(crate) fn in_task(name: &str) {
-    if plans::PANICS.is_in_task(name) {
+pub fn in_task(name: &str) {
+    if planned::PANICS.is_in_task(name) {
         panic!("in {name}, as ESSAIM_PANIC_AT says");
     }
 }
 
 #[cfg(debug_assertions)]
-mod plans {
+mod planned {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    pub static DIES: Plan = Plan::of("ESSAIM_CRASH_AT");
-    pub static PANICS: Plan = Plan::of("ESSAIM_PANIC_AT");
-    pub static BLOCKS: Plan = Plan::of("ESSAIM_BLOCK_AT");
+    pub static DIES: FailPoint = FailPoint::of("ESSAIM_CRASH_AT");
+    pub static PANICS: FailPoint = FailPoint::of("ESSAIM_PANIC_AT");
+    pub static BLOCKS: FailPoint = FailPoint::of("ESSAIM_BLOCK_AT");
 
-    /// What a variable of the environment plans.
-    pub struct Plan {
+    /// The fail point that an environment variable names, and how often it has been passed.
+    pub struct FailPoint {
         variable: &'static str,
         planned: OnceLock<Option<(String, u64)>>,
         passed: AtomicU64,
     }
 
-    impl Plan {
+    impl FailPoint {
         const fn of(variable: &'static str) -> Self {
             Self { variable, planned: OnceLock::new(), passed: AtomicU64::new(0) }
         }
@@ -76,10 +76,10 @@ mod plans {
     }
 }
 
-/// Nothing in a release build.
 #[cfg(not(debug_assertions))]
-pub(crate) fn point(_: &str) {}
+#[inline]
+pub fn point(_: &str) {}
 
-/// Nothing in a release build.
 #[cfg(not(debug_assertions))]
-pub(crate) fn in_task(_: &str) {}
+#[inline]
+pub fn in_task(_: &str) {}

@@ -1,9 +1,9 @@
-//! The runtime's own tasks: each has a name, an owner, and a policy for the case that it panics.
+//! The runtime's own tasks: each has a name, an owner, and a policy for its panic.
 //!
-//! A panic in a handler is the capability's (`guard.rs`, `tree.rs`). A panic in a task of the runtime would leave the node
-//! deaf or mute while it says that it is well, so it ends the node; a task whose state is in the stores alone starts again
-//! instead, after a backoff. Either way the log names it, `/status` counts it, and `/readyz` says no until it is back.
-//! What a task finds not working that is no task is an outage (`outages.rs`), and is reported there.
+//! A panic in a handler is the capability's affair. A panic in a task of the runtime would leave the node deaf or mute while it
+//! says that it is well, so it ends the node; a task whose whole state is in the stores is restarted instead, after a backoff.
+//! Either way the log names it, `/status` counts it, and `/readyz` answers 503 until it is back. A dependency that a task finds
+//! down is an outage, which is reported in `outages.rs`.
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::config::SupervisionConfig;
 use crate::exit::{self, Fatal};
-use crate::guard::{dismantle, panic_text};
+use crate::lock::{Mutex, MutexGuard};
 use crate::outages::Outages;
+use crate::panic::{dismantle, panic_text};
 use crate::{Env, crash};
 
 /// The owner of those tasks that belong to no capability.
@@ -32,23 +32,23 @@ const NODE: &str = "node";
 
 /// The tasks of one node. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Tasks(Arc<Inner>);
+pub struct Tasks(Arc<Inner>);
 
 struct Inner {
     env: Env,
     outages: Outages,
     backoff: Backoff,
     fatal: watch::Sender<Option<Fatal>>,
-    /// Held for reading by those who have something to save before the node ends.
+    /// Read-locked by each task that has something to save before the node ends.
     saving: RwLock<()>,
     /// By owner and task. Bounded by the kinds of tasks of each capability.
-    figures: Mutex<BTreeMap<(Arc<str>, &'static str), Figures>>,
+    counts: Mutex<BTreeMap<(Arc<str>, &'static str), TaskCounts>>,
 }
 
 #[derive(Default)]
-struct Figures {
+struct TaskCounts {
     running: u32,
-    /// Those that have panicked and are not back.
+    /// Tasks that have panicked and have not been restarted yet.
     down: u32,
     ended: u64,
     aborted: u64,
@@ -56,12 +56,12 @@ struct Figures {
     last_panic: Option<String>,
 }
 
-/// What a task is called and whose it is.
+/// The name of a task, and its owner.
 #[derive(Debug, Clone)]
-pub(crate) struct TaskName {
+pub struct TaskName {
     task: &'static str,
     owner: Arc<str>,
-    /// Which of several, such as the lane of a relay; for the log alone.
+    /// Which of several of that name, such as the queue of a relay; for the log alone.
     which: String,
 }
 
@@ -76,7 +76,7 @@ impl TaskName {
         Self { task, owner: capability.clone(), which: String::new() }
     }
 
-    /// Tells it apart from its siblings.
+    /// The same with what tells it apart from others of its name.
     pub fn which(mut self, which: impl ToString) -> Self {
         self.which = which.to_string();
         self
@@ -86,61 +86,57 @@ impl TaskName {
 /// The tasks of one kind and owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskStatus {
-    /// What they do, such as `relay`.
+    /// Their name, such as `relay`.
     pub name: String,
     /// The capability that they work for, or `node`.
     pub owner: String,
-    /// How they are.
+    /// Their state.
     pub state: TaskState,
     /// How many there are now.
     pub running: u32,
-    /// How many ended by themselves, since their work was done.
+    /// How many ended by themselves because their work was done.
     pub ended: u64,
-    /// How many were given up by their owner.
+    /// How many their owner aborted.
     pub aborted: u64,
     /// Restarts after a panic.
     pub restarts: u64,
-    /// What the last panic said.
+    /// The message of the last panic.
     pub last_panic: Option<String>,
 }
 
-/// How the tasks of one kind and owner are.
+/// The state of the tasks of one kind and owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
     /// All run.
     Running,
-    /// None is left, and none is missed.
+    /// All have ended as they should.
     Ended,
-    /// One has panicked and is not back.
+    /// One has panicked and has not been restarted yet.
     Panicked,
 }
 
 impl Tasks {
-    /// The tasks of a node that ends when `fatal` says so.
-    pub fn new(env: Env, config: &SupervisionConfig, fatal: watch::Sender<Option<Fatal>>) -> Self {
-        let backoff = Backoff {
-            first: Duration::from_millis(config.backoff_first_ms),
-            most: Duration::from_millis(config.backoff_most_ms),
-        };
+    /// The tasks of a node that ends when `fatal` holds a reason; `backoff` has the pauses before restarts.
+    pub fn new(env: Env, backoff: Backoff, fatal: watch::Sender<Option<Fatal>>) -> Self {
         let outages = Outages::new(env.clone());
-        Self(Arc::new(Inner { saving: RwLock::default(), env, outages, backoff, fatal, figures: Mutex::default() }))
+        Self(Arc::new(Inner { saving: RwLock::default(), env, outages, backoff, fatal, counts: Mutex::default() }))
     }
 
-    /// Tasks of a part that a test runs without a node.
-    #[cfg(test)]
+    /// The tasks of a part that a test runs without a node.
     pub fn without_node() -> Self {
-        Self::new(Env::system(), &SupervisionConfig::default(), watch::channel(None).0)
+        let backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(10) };
+        Self::new(Env::system(), backoff, watch::channel(None).0)
     }
 
-    /// Runs on this thread what the node cannot do without and nothing could rebuild: a panic, or an end with a reason,
-    /// ends the node.
+    /// Runs on this thread a task that the node cannot do without and whose state nothing could rebuild: a panic, or an end with
+    /// a reason, ends the node.
     #[allow(clippy::disallowed_methods)] // The one place that spawns on a thread.
     pub fn vital(&self, name: TaskName, work: impl Future<Output = Result<(), String>> + 'static) {
         tokio::task::spawn_local(Task::begin(self, name).once(work));
     }
 
-    /// Runs on this thread what begins again after a panic: all its state is rebuilt from the stores.
+    /// Runs on this thread a task that is restarted after a panic: all its state is rebuilt from the stores.
     #[allow(clippy::disallowed_methods)] // As above.
     pub fn restarted<F: Future<Output = ()> + 'static>(
         &self,
@@ -150,7 +146,7 @@ impl Tasks {
         tokio::task::spawn_local(Task::begin(self, name).again(make)).abort_handle()
     }
 
-    /// As [`Tasks::restarted`], on whichever thread.
+    /// As [`Tasks::restarted`], on any thread of the runtime.
     #[allow(clippy::disallowed_methods)] // The one place that spawns on the runtime.
     pub fn restarted_anywhere<F: Future<Output = ()> + Send + 'static>(
         &self,
@@ -160,7 +156,7 @@ impl Tasks {
         tokio::spawn(Task::begin(self, name).again(make)).abort_handle()
     }
 
-    /// Runs on a thread of its own what no arbiter may block, again after a panic.
+    /// Runs on a thread of its own a task that no arbiter may block; it is restarted after a panic.
     ///
     /// # Errors
     /// If the operating system gives no thread.
@@ -181,17 +177,17 @@ impl Tasks {
         thread.spawn(run).map(drop)
     }
 
-    /// Something has panicked that is no task of its own, and without which the node must not go on.
+    /// Ends the node because of a panic in a part of it that is no task of its own.
     pub fn lost(&self, name: TaskName, panic: &str) {
         Task::begin(self, name).ends_node("has panicked", panic);
     }
 
-    /// Has the node end no sooner than this is dropped, if it ends by [`Tasks::end_node_later`].
+    /// Delays the end of the node by [`Tasks::end_node_later`] until the guard is dropped.
     pub async fn saving(&self) -> RwLockReadGuard<'_, ()> {
         self.0.saving.read().await
     }
 
-    /// As [`Tasks::end_node`], after a pause in which others begin to save, and once they have.
+    /// As [`Tasks::end_node`], after a pause in which others begin to save, and once they have saved.
     pub async fn end_node_later(&self, pause: Duration, end: Fatal) {
         tokio::time::sleep(pause).await;
         let _all_is_saved = self.0.saving.write().await;
@@ -207,31 +203,31 @@ impl Tasks {
         });
     }
 
-    /// Where they report what the node depends on and does not work.
+    /// The outages that tasks report.
     pub fn outages(&self) -> &Outages {
         &self.0.outages
     }
 
     /// All of them, by owner and name.
     pub fn status(&self) -> Vec<TaskStatus> {
-        let status = |((owner, task), figures): (&(Arc<str>, &'static str), &Figures)| TaskStatus {
+        let status = |((owner, task), counts): (&(Arc<str>, &'static str), &TaskCounts)| TaskStatus {
             name: task.to_string(),
             owner: owner.to_string(),
-            state: match figures {
-                Figures { down: 1.., .. } => TaskState::Panicked,
-                Figures { running: 0, .. } => TaskState::Ended,
+            state: match counts {
+                TaskCounts { down: 1.., .. } => TaskState::Panicked,
+                TaskCounts { running: 0, .. } => TaskState::Ended,
                 _ => TaskState::Running,
             },
-            running: figures.running,
-            ended: figures.ended,
-            aborted: figures.aborted,
-            restarts: figures.restarts,
-            last_panic: figures.last_panic.clone(),
+            running: counts.running,
+            ended: counts.ended,
+            aborted: counts.aborted,
+            restarts: counts.restarts,
+            last_panic: counts.last_panic.clone(),
         };
-        self.figures().iter().map(status).collect()
+        self.counts().iter().map(status).collect()
     }
 
-    /// Why the node is not ready, as far as its tasks are the reason.
+    /// The reasons for which the node is not ready that are panics of its tasks.
     pub fn not_ready(&self) -> Vec<String> {
         let down = |task: TaskStatus| {
             let TaskStatus { name, owner, last_panic, .. } = task;
@@ -240,35 +236,35 @@ impl Tasks {
         self.status().into_iter().filter(|task| task.state == TaskState::Panicked).map(down).collect()
     }
 
-    fn figures(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, &'static str), Figures>> {
-        self.0.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, &'static str), TaskCounts>> {
+        self.0.counts.lock()
     }
 }
 
-/// One task, counted until it ends or is given up.
+/// One task, counted until it ends or is aborted.
 struct Task {
     tasks: Tasks,
     name: TaskName,
-    stage: Stage,
-    /// Panics in a row, and since when it runs without one.
+    stage: TaskStage,
+    /// Panics in a row, and the start of the current run.
     failures: u32,
     since: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum TaskStage {
     Running,
-    /// It has panicked, and starts again.
+    /// Between a panic and the restart.
     Pausing,
-    /// It has ended, or the node does because of it.
+    /// It has ended, or has ended the node.
     Over,
 }
 
 impl Task {
     fn begin(tasks: &Tasks, name: TaskName) -> Self {
-        let (tasks, stage, failures, since) = (tasks.clone(), Stage::Running, 0, tasks.0.env.now());
+        let (tasks, stage, failures, since) = (tasks.clone(), TaskStage::Running, 0, tasks.0.env.now());
         let task = Self { tasks, name, stage, failures, since };
-        task.note(|figures| figures.running += 1);
+        task.record(|counts| counts.running += 1);
         task
     }
 
@@ -289,7 +285,7 @@ impl Task {
     }
 
     fn ends_node(&mut self, how: &str, why: &str) {
-        self.stage = Stage::Over;
+        self.stage = TaskStage::Over;
         self.down(why);
         let TaskName { task, owner, which } = &self.name;
         tracing::error!(task, %owner, which, panic = why, "a task of the runtime {how}: the node ends, and may start again");
@@ -297,14 +293,14 @@ impl Task {
         self.tasks.end_node(Fatal::new(exit::TASK, reason));
     }
 
-    /// It has panicked; how long until it starts again.
+    /// Records a panic, and returns the pause before the restart.
     fn restarts_in(&mut self, panic: &str) -> Duration {
         let Inner { env, backoff, .. } = &*self.tasks.0;
-        // One that has run for longer than the longest pause has not failed in a row.
+        // After a run longer than the longest pause a panic counts as the first.
         let is_first = env.now().saturating_duration_since(self.since) > backoff.most;
         self.failures = if is_first { 1 } else { self.failures.saturating_add(1) };
         let pause = backoff.delay(self.failures, env);
-        self.stage = Stage::Pausing;
+        self.stage = TaskStage::Pausing;
         self.down(panic);
         let (TaskName { task, owner, which }, retry_ms) = (&self.name, pause.as_millis() as u64);
         tracing::error!(task, %owner, which, panic, retry_ms, "a task of the runtime has panicked; it starts again");
@@ -312,52 +308,52 @@ impl Task {
     }
 
     fn down(&self, panic: &str) {
-        self.note(|figures| {
-            figures.running -= 1;
-            figures.down += 1;
-            figures.last_panic = Some(panic.into());
+        self.record(|counts| {
+            counts.running -= 1;
+            counts.down += 1;
+            counts.last_panic = Some(panic.into());
         });
     }
 
     fn is_back(&mut self) {
-        (self.stage, self.since) = (Stage::Running, self.tasks.0.env.now());
-        self.note(|figures| {
-            figures.running += 1;
-            figures.down -= 1;
-            figures.restarts += 1;
+        (self.stage, self.since) = (TaskStage::Running, self.tasks.0.env.now());
+        self.record(|counts| {
+            counts.running += 1;
+            counts.down -= 1;
+            counts.restarts += 1;
         });
     }
 
     fn ended(&mut self) {
-        self.stage = Stage::Over;
-        self.note(|figures| {
-            figures.running -= 1;
-            figures.ended += 1;
+        self.stage = TaskStage::Over;
+        self.record(|counts| {
+            counts.running -= 1;
+            counts.ended += 1;
         });
     }
 
-    fn note(&self, change: impl FnOnce(&mut Figures)) {
+    fn record(&self, change: impl FnOnce(&mut TaskCounts)) {
         let key = (self.name.owner.clone(), self.name.task);
-        change(self.tasks.figures().entry(key).or_default());
+        change(self.tasks.counts().entry(key).or_default());
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         let was_down = match self.stage {
-            Stage::Over => return,
-            Stage::Running => 0,
-            Stage::Pausing => 1,
+            TaskStage::Over => return,
+            TaskStage::Running => 0,
+            TaskStage::Pausing => 1,
         };
-        self.note(|figures| {
-            figures.running -= 1 - was_down;
-            figures.down -= was_down;
-            figures.aborted += 1;
+        self.record(|counts| {
+            counts.running -= 1 - was_down;
+            counts.down -= was_down;
+            counts.aborted += 1;
         });
     }
 }
 
-/// What the work has come to, or what its panic said.
+/// The output of `work`, or the message of its panic.
 async fn guarded<F: Future>(task: &'static str, work: F) -> Result<F::Output, String> {
     let mut work = Some(Box::pin(work));
     poll_fn(move |cx| {

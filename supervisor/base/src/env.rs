@@ -1,17 +1,19 @@
-//! Where time, identities and chance come from.
+//! The only source of time, ids and randomness.
 //!
-//! Nothing in the runtime or in a capability reads a clock or a generator of its own: with one source that a test can
-//! pause and seed, a whole topology can be run again from a number.
+//! Neither the runtime nor a capability reads a clock or a generator of its own: with one source that a test can pause and
+//! seed, a whole topology can be run again from a number.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 use uuid::Uuid;
+
+use crate::lock::Mutex;
 
 /// The clock, the generator and the source of ids. Cheap to clone; clones share one state.
 #[derive(Clone)]
@@ -22,9 +24,9 @@ pub struct Env {
 struct Inner {
     /// In a simulation the wall clock is this origin plus the (pausable) monotonic clock.
     simulated_origin: Option<(Instant, Duration)>,
-    /// Secrets come from a cryptographic generator.
+    /// A cryptographic generator, for secrets.
     secrets: Mutex<StdRng>,
-    /// Trace ids, jitter and the like come from a counter that is mixed: two nanoseconds, and no lock.
+    /// A counter whose values are mixed, for trace ids, jitter and the like: two nanoseconds, and no lock.
     counter: AtomicU64,
 }
 
@@ -47,17 +49,20 @@ impl Env {
         Self { inner: Arc::new(Inner { simulated_origin, secrets: Mutex::new(secrets), counter }) }
     }
 
-    /// Whether time and chance repeat themselves from a seed.
-    pub(crate) fn is_simulated(&self) -> bool {
+    /// Whether time and randomness repeat themselves from a seed.
+    #[inline]
+    pub fn is_simulated(&self) -> bool {
         self.inner.simulated_origin.is_some()
     }
 
     /// The monotonic clock.
+    #[inline]
     pub fn now(&self) -> Instant {
         Instant::now()
     }
 
     /// The wall clock, in milliseconds since 1970 (UTC).
+    #[inline]
     pub fn wall_ms(&self) -> u64 {
         self.wall().as_millis() as u64
     }
@@ -77,7 +82,7 @@ impl Env {
     }
 
     /// The text of a new id that carries this time, in milliseconds since 1970.
-    pub(crate) fn id_at(&self, ms: u64) -> String {
+    pub fn id_at(&self, ms: u64) -> String {
         self.id_of(ms).to_string()
     }
 
@@ -89,13 +94,15 @@ impl Env {
     }
 
     /// A number that is unlikely to repeat and not secret (SplitMix64 over a counter).
+    #[inline]
     pub fn random(&self) -> u64 {
         let [number] = self.randoms();
         number
     }
 
-    /// As many such numbers as are wanted, at the price of one step of the counter.
-    pub(crate) fn randoms<const N: usize>(&self) -> [u64; N] {
+    /// `N` such numbers at the price of one step of the counter.
+    #[inline]
+    pub fn randoms<const N: usize>(&self) -> [u64; N] {
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         let first = self.inner.counter.fetch_add(STEP.wrapping_mul(N as u64), Ordering::Relaxed);
         std::array::from_fn(|i| {
@@ -107,13 +114,14 @@ impl Env {
     }
 
     /// A number in `0.0..1.0`, for jitter and sampling.
+    #[inline]
     pub fn fraction(&self) -> f64 {
         (self.random() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Fills `buffer` with bytes fit for secrets: keys, tokens, salts.
     pub fn fill_secret(&self, buffer: &mut [u8]) {
-        self.inner.secrets.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(buffer);
+        self.inner.secrets.lock().fill_bytes(buffer);
     }
 }
 
