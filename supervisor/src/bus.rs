@@ -1,29 +1,25 @@
 //! Routing of asks and broadcasts: a direct call to a handler in this node, the wire to other nodes.
 
+mod inbound;
+
 use std::any::TypeId;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
 
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
-use futures_util::future::LocalBoxFuture;
-
 use tokio::time::Instant;
 
-use crate::call::{Call, Chain};
+use crate::call::Call;
 use crate::config::Settings;
 use crate::durable::Durable;
 use crate::durable::letter::Letter;
-use crate::durable::operations;
-use crate::handles::HandlerKind;
 use crate::host::Host;
 use crate::idhash::IdHasher;
 use crate::near::Near;
-use crate::remote::{RawAnswer, Remote, RemoteAsk};
-use crate::status::others;
+use crate::remote::{Remote, RemoteAsk};
 use crate::task::Tasks;
 use crate::trace::TraceContext;
 use crate::watchdog::Watchdog;
@@ -196,7 +192,7 @@ impl Bus {
     fn local_place<M: Ask>(&self, to: &str, key: impl FnOnce() -> Option<String>) -> Option<&HandlerRef> {
         let handler = self.local.get()?.by_type.get(&TypeId::of::<M>())?;
         match self.remote.get() {
-            Some(remote) if !remote.prefers_local(to, wire_name::<M>, key, &handler.host) => None,
+            Some(remote) if !remote.prefers_local(to, wire_name::<M>, key, || handler.host.admitted()) => None,
             _ => Some(handler),
         }
     }
@@ -215,57 +211,6 @@ impl Bus {
                 Ok(permit) => permit.deliver(handler.entry, message, call.clone()),
                 Err(reason) => tracing::debug!(name = wire_name::<S>(), %reason, "a broadcast was missed"),
             }
-        }
-    }
-
-    /// Answers an ask that came over the wire; the answer must be awaited on an arbiter.
-    pub fn answer(
-        self: &Arc<Self>,
-        name: &str,
-        body: &[u8],
-        call: Call,
-    ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-        if name == others::NAME {
-            return Ok(others::answer(self.clone()));
-        }
-        if let Some(host) = operations::capability_of(name).and_then(|capability| self.host(capability)) {
-            return operations::answer(self, host, body, call);
-        }
-        let handler = self.local.get().and_then(|l| l.by_name.get(name));
-        match handler.map(|p| (p, p.host.entries()[p.entry].kind)) {
-            // The asking node checks the chain too; a client in another language may not.
-            Some((handler, _)) if call.chain.holds(&handler.host.name) => {
-                let mut chain = call.chain.names();
-                chain.push(handler.host.name.to_string());
-                Err(NotDelivered::Cycle { chain })
-            }
-            Some((handler, HandlerKind::Ask(ask))) => ask(handler.host.clone(), handler.entry, body, call),
-            _ => Err(self.unknown_message(name)),
-        }
-    }
-
-    /// Delivers a broadcast that came over the wire.
-    pub fn hear(&self, name: &str, body: &[u8], trace: TraceContext) {
-        if self.near.hear(name, body) {
-            return;
-        }
-        let handler = self.local.get().and_then(|l| l.by_name.get(name));
-        let Some((handler, HandlerKind::Broadcast(hear))) = handler.map(|p| (p, p.host.entries()[p.entry].kind)) else {
-            return;
-        };
-        let deadline = self.env.now() + Duration::from_millis(self.settings.ask.timeout_ms);
-        let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
-        if let Err(reason) = hear(&handler.host, handler.entry, body, call) {
-            tracing::debug!(name, %reason, "a broadcast was missed");
-        }
-    }
-
-    fn unknown_message(&self, name: &str) -> NotDelivered {
-        match name.split('.').next() {
-            Some(capability) if self.host(capability).is_none() => {
-                NotDelivered::NoHost { capability: capability.to_string() }
-            }
-            _ => NotDelivered::Unsupported { message: name.to_string() },
         }
     }
 }

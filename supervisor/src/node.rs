@@ -1,7 +1,7 @@
 //! One process, hosting a set of capabilities.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -22,7 +22,8 @@ use crate::handles::HandlerKind;
 use crate::host::Host;
 use crate::hosting::NodeContext;
 use crate::near::Near;
-use crate::remote::Remote;
+use crate::remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
+use crate::remote::{Remote, RemoteParts};
 use crate::roster::Roster;
 use crate::status::NodeStatus;
 use crate::store::DatabaseError;
@@ -251,7 +252,21 @@ async fn connect(
     } else {
         return Ok(None);
     };
-    let remote = Remote::start(wire, me, events, bus, arbiters, fatal.clone());
+    let remote = Remote::start(RemoteParts {
+        wire,
+        me,
+        events,
+        ports: Ports {
+            inbound: Arc::downgrade(bus) as Weak<dyn Inbound>,
+            hosts: Arc::downgrade(bus) as Weak<dyn Hosts>,
+            threads: Arc::downgrade(arbiters) as Weak<dyn AnswerThreads>,
+        },
+        env: bus.env.clone(),
+        settings: settings.clone(),
+        tasks: bus.tasks.clone(),
+        fatal: fatal.clone(),
+        cycle_fatal: |cycle| NodeError::Cycle(cycle).into_fatal(),
+    });
     bus.connect(remote.clone());
     match remote.join().await {
         Some(cycle) => {

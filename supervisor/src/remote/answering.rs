@@ -1,7 +1,7 @@
 //! Answers to the asks of other nodes.
 //!
-//! The node's own thread reads the asks and hands those of one frame to one arbiter, where handlers that have nothing to
-//! wait for run in place. One wake-up of another thread serves them all.
+//! The node's own thread reads the asks and hands those of one frame to one other thread, where handlers that have
+//! nothing to wait for run in place. One wake-up of another thread serves them all.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,9 +18,7 @@ use super::frame::{self, FrameMessage};
 use super::link::PeerLink;
 use super::pending::RawAnswer;
 use crate::call::Call;
-use crate::durable::operations;
 use crate::panic::panic_text;
-use crate::status::others;
 
 /// Counts one ask of another node as unanswered until it is dropped.
 struct AnswerGuard(Arc<Remote>);
@@ -62,16 +60,11 @@ impl IncomingAsk {
         Self { guard: AnswerGuard::begin(remote), link, id, name: name.into(), body: body.to_vec(), call }
     }
 
-    /// Whether the runtime itself answers, even while the node's actors are busy or blocked.
-    fn is_for_the_runtime(&self) -> bool {
-        self.name == others::NAME || operations::capability_of(&self.name).is_some()
-    }
-
     /// Answers at once if the handler has nothing to wait for, and else when the handler has ended.
     fn begin(self) {
         let Self { guard, link, id, name, body, call } = self;
-        let Some(bus) = guard.0.bus.upgrade() else { return };
-        let answering = match catch_unwind(AssertUnwindSafe(|| bus.answer(&name, &body, call))) {
+        let Some(inbound) = guard.0.ports.inbound.upgrade() else { return };
+        let answering = match catch_unwind(AssertUnwindSafe(|| inbound.answer(&name, &body, call))) {
             Err(panic) => return send_answer(&guard.0, &link, id, Err(codec_panicked(&*panic))),
             Ok(Err(why)) => return send_answer(&guard.0, &link, id, Err(AskError::NotDelivered(why))),
             Ok(Ok(answering)) => answering,
@@ -91,19 +84,30 @@ impl IncomingAsk {
     }
 }
 
-/// Has the asks of one frame answered, in order, all on one arbiter, or here where this thread is one. The runtime's own asks
-/// are answered here in any case.
+/// The asks of one frame, to be answered on one thread.
+pub(crate) struct AskBatch(Vec<IncomingAsk>);
+
+impl AskBatch {
+    /// Answers in order, each ask at once if its handler has nothing to wait for.
+    pub fn begin(self) {
+        self.0.into_iter().for_each(IncomingAsk::begin);
+    }
+}
+
+/// Has the asks of one frame answered: all together on one of the node's threads for that, and those to the runtime itself
+/// here.
 pub(super) fn dispatch(remote: &Arc<Remote>, asks: Vec<IncomingAsk>) {
-    let (for_the_runtime, for_actors): (Vec<_>, Vec<_>) = asks.into_iter().partition(IncomingAsk::is_for_the_runtime);
-    for_the_runtime.into_iter().for_each(IncomingAsk::begin);
+    let Some(inbound) = remote.ports.inbound.upgrade() else { return };
+    let (for_the_runtime, for_actors): (Vec<_>, Vec<_>) =
+        asks.into_iter().partition(|ask| inbound.is_for_the_runtime(&ask.name));
+    AskBatch(for_the_runtime).begin();
     if for_actors.is_empty() {
         return;
     }
-    let begin = move || for_actors.into_iter().for_each(IncomingAsk::begin);
-    let turn = remote.next_turn.fetch_add(1, Ordering::Relaxed);
-    match remote.arbiters.upgrade().and_then(|arbiters| arbiters.in_turn(turn).map(|index| (arbiters, index))) {
-        Some((arbiters, index)) => arbiters.run(index, begin),
-        None => begin(),
+    let (turn, batch) = (remote.next_turn.fetch_add(1, Ordering::Relaxed), AskBatch(for_actors));
+    match remote.ports.threads.upgrade() {
+        Some(threads) => threads.answer_in_turn(turn, batch),
+        None => batch.begin(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::frame::Heartbeat;
+use super::frame::HostReport;
 use crate::graph::cycle_in;
 
 /// The capabilities that a node hosts, each with those that it may ask.
@@ -19,9 +19,9 @@ pub(super) struct NodeAsks<'a> {
     pub asks: &'a DeclaredAsks,
 }
 
-/// The asks that a node's heartbeat declares.
-pub(super) fn declared_asks(heartbeat: &Heartbeat) -> DeclaredAsks {
-    heartbeat.capabilities.iter().map(|(capability, host)| (capability.clone(), host.asks.clone())).collect()
+/// The asks that a node's reports of its capabilities declare.
+pub(super) fn declared_asks(reports: &BTreeMap<String, HostReport>) -> DeclaredAsks {
+    reports.iter().map(|(capability, host)| (capability.clone(), host.asks.clone())).collect()
 }
 
 /// The nodes that are refused, each with the cycle that it would close.

@@ -17,7 +17,6 @@ use super::pending::RawAnswer;
 use super::route::RouteQuery;
 use crate::backoff::Backoff;
 use crate::call::Call;
-use crate::host::Host;
 use crate::slot::{GivenUp, Slot};
 
 /// An encoded ask for another node.
@@ -33,13 +32,13 @@ pub(crate) struct RemoteAsk {
 }
 
 impl Remote {
-    /// Whether an ask for a capability that is hosted here should be handled here.
+    /// Whether an ask for a capability that is hosted here, and has this load, should be handled here.
     pub fn prefers_local(
         &self,
         capability: &str,
         message: impl FnOnce() -> String,
         key: impl FnOnce() -> Option<String>,
-        host: &Arc<Host>,
+        load: impl FnOnce() -> u32,
     ) -> bool {
         if self.settings.parity.enabled {
             return false;
@@ -49,7 +48,7 @@ impl Remote {
         }
         let (message, key) = (message(), key());
         let query = RouteQuery { capability, message: &message, key: key.as_deref(), excluded: &[] };
-        self.members.local_wins(&query, &self.me.node, host.admitted())
+        self.members.local_wins(&query, &self.me.node, load())
     }
 
     /// Asks the best live node, and another one as long as the ask surely did not run.

@@ -1,41 +1,30 @@
 //! Heartbeats: this node's own, and what follows from those that others do not send.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::Remote;
-use super::frame::{FrameMessage, Heartbeat, HostReport};
+use super::frame::{FrameMessage, Heartbeat};
 use super::wire_health::{end_node, renew_lease};
-use crate::durable::operations;
-use crate::host::Host;
-use crate::node::NodeError;
-use crate::supervision::Health;
 use crate::task::TaskName;
 
 /// Sends a heartbeat at once whenever a capability of this node comes up or is given up, so that the other nodes need not
 /// wait for the next one.
 pub(super) fn send_on_changes(remote: &Arc<Remote>) {
-    let hosts = remote.bus.upgrade().map(|bus| bus.hosts().to_vec()).unwrap_or_default();
-    for host in hosts {
-        let (name, sending) = (TaskName::of("health", &host.name), remote.clone());
-        remote.tasks.restarted(name, move || send_as_it_changes(sending.clone(), host.clone()));
+    let names = remote.ports.hosts.upgrade().map(|hosts| hosts.names()).unwrap_or_default();
+    for capability in names {
+        let (name, sending) = (TaskName::of("health", &capability), remote.clone());
+        remote.tasks.restarted(name, move || send_as_it_changes(sending.clone(), capability.clone()));
     }
 }
 
-async fn send_as_it_changes(remote: Arc<Remote>, host: Arc<Host>) {
-    let (mut health, mut startup) = (host.supervision.watch(), host.startup.watch());
-    loop {
-        let changed = tokio::select! {
-            changed = health.changed() => changed,
-            changed = startup.changed() => changed,
-        };
-        if changed.is_err() {
-            return;
-        }
+async fn send_as_it_changes(remote: Arc<Remote>, capability: Arc<str>) {
+    let Some(mut changes) = remote.ports.hosts.upgrade().map(|hosts| hosts.changes(&capability)) else { return };
+    while let Some(()) = changes.next().await {
         send(&remote, false);
     }
 }
@@ -72,7 +61,7 @@ pub(super) async fn run(remote: Arc<Remote>) {
         refused_since =
             remote.members.refusal(now, silent).map(|cycle| (refused_since.map_or(now, |(since, _)| since), cycle));
         if let Some((_, cycle)) = refused_since.take_if(|(since, _)| now - *since > lease)
-            && end_node(&remote, NodeError::Cycle(cycle.join(" -> ")).into_fatal())
+            && end_node(&remote, (remote.cycle_fatal)(cycle.join(" -> ")))
         {
             tracing::error!(cycle = cycle.join(" -> "), "those who were there before refuse this node; it ends");
         }
@@ -87,33 +76,13 @@ pub(super) fn send(remote: &Arc<Remote>, hello: bool) {
 impl Remote {
     /// This node's heartbeat, as of now.
     pub(super) fn own_heartbeat(&self, hello: bool) -> Heartbeat {
-        let hosts = self.bus.upgrade().map(|bus| bus.hosts().to_vec()).unwrap_or_default();
         Heartbeat {
             hello,
             state: self.state(),
             version: env!("CARGO_PKG_VERSION").into(),
             cluster: self.me.cluster.clone(),
             window_bytes: self.settings.wire.window_bytes,
-            capabilities: hosts.iter().map(|h| (h.name.to_string(), host_report(h))).collect::<BTreeMap<_, _>>(),
+            capabilities: self.ports.hosts.upgrade().map(|hosts| hosts.reports()).unwrap_or_default(),
         }
-    }
-}
-
-fn host_report(host: &Arc<Host>) -> HostReport {
-    HostReport {
-        running: host.supervision.health() == Health::Running && host.startup.is_done(),
-        load: host.admitted(),
-        limit: host.limit(),
-        instances: host.instances().len() as u32,
-        up: host.instances_up() as u32,
-        restarts: host.supervision.restarts(),
-        asks: host.asks().iter().map(|a| a.to_string()).collect(),
-        messages: host
-            .entries()
-            .iter()
-            .filter(|e| e.kind.is_on_wire())
-            .map(|e| e.name.to_string())
-            .chain([operations::name_of(&host.name)])
-            .collect(),
     }
 }

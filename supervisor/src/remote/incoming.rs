@@ -173,9 +173,9 @@ impl InboxReader {
     }
 
     fn on_broadcast(&self, broadcast: &BroadcastMessage<'_>) {
-        if let Some(bus) = self.remote.bus.upgrade() {
+        if let Some(inbound) = self.remote.ports.inbound.upgrade() {
             let trace = broadcast.trace.parse().unwrap_or_else(|_| TraceContext::root(&self.remote.env));
-            bus.hear(broadcast.name, broadcast.body, trace);
+            inbound.on_broadcast(broadcast.name, broadcast.body, trace);
         }
     }
 

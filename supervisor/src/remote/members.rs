@@ -139,7 +139,7 @@ impl Members {
             name: from.from.into(),
             epoch: from.epoch,
             link: link(),
-            asks: declared_asks(&heartbeat),
+            asks: declared_asks(&heartbeat.capabilities),
             heard: Mutex::new(LastHeard { at: now, heartbeat: Arc::new(heartbeat), silent: false, saw_drain: false }),
             outstanding: AtomicU32::new(0),
         };

@@ -7,6 +7,7 @@
 //! - Answering: `incoming` (the reader of the inbox), `answering` (asks of other nodes), `sender_history` (duplicates and
 //!   delays of those that send them).
 //! - The wire: `frame` (its unit), `link` and `links` (one queue and one writer for each inbox), `broadcasts`.
+//! - `ports`: what the rest of the node implements.
 //! - Membership: `members`, `ask_graph` (nodes that are refused), `heartbeat`, `wire_health` (lease and pings), `lifecycle`
 //!   (join, drain, leave).
 
@@ -23,6 +24,7 @@ mod link;
 mod links;
 pub(crate) mod members;
 mod pending;
+pub(crate) mod ports;
 mod retry_budget;
 mod route;
 mod sender_history;
@@ -30,7 +32,7 @@ mod wire_health;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -38,21 +40,20 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use self::answering::LateAnswer;
+use self::ask_graph::declared_asks;
 pub(crate) use self::asking::RemoteAsk;
 use self::frame::{FrameMessage, NodeState};
 use self::link::PeerLink;
 use self::members::{Members, OwnNode};
 use self::pending::PendingAsks;
 pub(crate) use self::pending::RawAnswer;
+use self::ports::Ports;
 use self::retry_budget::RetryBudget;
 use self::wire_health::WireHealth;
 use crate::Env;
-use crate::arbiters::Arbiters;
 use crate::bridge::{Identity, Wire, WireEvents};
-use crate::bus::Bus;
 use crate::config::Settings;
 use crate::exit::Fatal;
-use crate::host::Host;
 use crate::task::{TaskName, Tasks};
 
 /// The other nodes.
@@ -63,7 +64,7 @@ pub(crate) struct Remote {
     clock_origin: Instant,
     settings: Arc<Settings>,
     wire: Arc<dyn Wire>,
-    bus: Weak<Bus>,
+    ports: Ports,
     members: Members,
     /// By inbox.
     links: Mutex<HashMap<String, Arc<PeerLink>>>,
@@ -79,38 +80,45 @@ pub(crate) struct Remote {
     inbox_closed: AtomicBool,
     /// Why the node must end, once it must.
     fatal: watch::Sender<Option<Fatal>>,
+    cycle_fatal: fn(String) -> Fatal,
     tasks: Tasks,
     /// Frames that could not be read.
     unreadable: AtomicU64,
     /// Bounded by [`broadcasts::MAX_QUEUED`].
     broadcasts: mpsc::Sender<Bytes>,
-    /// Where asks of other nodes are answered, if not on this thread.
-    arbiters: Weak<Arbiters>,
-    /// The turn of the arbiter that gets the next frame's asks.
+    /// The turn of the thread that gets the next frame's asks.
     next_turn: AtomicUsize,
     /// Answers whose links were closed. Bounded by the windows that the node grants.
     late_answers: mpsc::UnboundedSender<LateAnswer>,
 }
 
+/// What a `Remote` is made of.
+pub(crate) struct RemoteParts {
+    /// A wire on which this node has its name.
+    pub wire: Arc<dyn Wire>,
+    pub me: Identity,
+    pub events: WireEvents,
+    pub ports: Ports,
+    pub env: Env,
+    pub settings: Arc<Settings>,
+    pub tasks: Tasks,
+    pub fatal: watch::Sender<Option<Fatal>>,
+    /// How the node ends that would close this cycle in the ask graph.
+    pub cycle_fatal: fn(String) -> Fatal,
+}
+
 impl Remote {
     /// Starts to read the inbox, to send heartbeats and to ping. Must run on the node's own thread.
-    pub fn start(
-        wire: Arc<dyn Wire>,
-        me: Identity,
-        events: WireEvents,
-        bus: &Arc<Bus>,
-        arbiters: &Arc<Arbiters>,
-        fatal: watch::Sender<Option<Fatal>>,
-    ) -> Arc<Self> {
-        let (env, settings) = (bus.env.clone(), bus.settings.clone());
+    pub fn start(parts: RemoteParts) -> Arc<Self> {
+        let RemoteParts { wire, me, events, ports, env, settings, tasks, fatal, cycle_fatal } = parts;
         let (broadcasts, queued_broadcasts) = mpsc::channel(broadcasts::MAX_QUEUED);
         // Bounded by the windows that the node grants.
         let (late_answers, queued_late_answers) = mpsc::unbounded_channel();
-        let asks_of = |host: &Arc<Host>| host.asks().iter().map(|a| a.to_string()).collect();
+        let reports = ports.hosts.upgrade().map(|hosts| hosts.reports()).unwrap_or_default();
         let own = OwnNode {
             name: me.node.clone(),
             epoch: me.epoch,
-            asks: bus.hosts().iter().map(|host| (host.name.to_string(), asks_of(host))).collect(),
+            asks: declared_asks(&reports),
             max_refused_nodes: settings.members.refused_nodes as usize,
         };
         let remote = Arc::new(Self {
@@ -121,7 +129,7 @@ impl Remote {
             env,
             settings,
             wire,
-            bus: Arc::downgrade(bus),
+            ports,
             members: Members::of(own),
             links: Mutex::default(),
             pending: PendingAsks::default(),
@@ -131,21 +139,20 @@ impl Remote {
             changed: Notify::new(),
             inbox_closed: AtomicBool::new(false),
             fatal,
-            tasks: bus.tasks.clone(),
+            cycle_fatal,
+            tasks: tasks.clone(),
             unreadable: AtomicU64::new(0),
             broadcasts,
-            arbiters: Arc::downgrade(arbiters),
             next_turn: AtomicUsize::new(0),
             late_answers,
         });
         broadcasts::start(&remote, queued_broadcasts);
         // Vital: nothing could rebuild what it knows of other nodes, such as the asks that it has seen.
-        bus.tasks
-            .vital(TaskName::of_node("inbox"), incoming::read(remote.clone(), events, queued_late_answers).map(Ok));
+        tasks.vital(TaskName::of_node("inbox"), incoming::read(remote.clone(), events, queued_late_answers).map(Ok));
         let beating = remote.clone();
-        bus.tasks.restarted(TaskName::of_node("heartbeat"), move || heartbeat::run(beating.clone()));
+        tasks.restarted(TaskName::of_node("heartbeat"), move || heartbeat::run(beating.clone()));
         let pinging = remote.clone();
-        bus.tasks.restarted(TaskName::of_node("ping"), move || wire_health::run_pings(pinging.clone()));
+        tasks.restarted(TaskName::of_node("ping"), move || wire_health::run_pings(pinging.clone()));
         heartbeat::send_on_changes(&remote);
         remote
     }

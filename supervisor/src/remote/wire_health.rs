@@ -95,9 +95,8 @@ pub(super) fn on_wire_restored(remote: &Arc<Remote>) {
         health.pinged_at = None;
         std::mem::take(&mut health.is_lost)
     };
-    if was_lost && let Some(bus) = remote.bus.upgrade() {
-        // Invalidations may have been missed.
-        bus.near.flush();
+    if was_lost && let Some(inbound) = remote.ports.inbound.upgrade() {
+        inbound.on_missed_broadcasts();
     }
     let returning = remote.clone();
     remote.tasks.restarted(TaskName::of_node("return"), move || rejoin(returning.clone()));

@@ -38,7 +38,7 @@ pub fn no_members() -> Members {
 
 /// The members, none yet, of this node.
 fn members_of(name: &str, epoch: u64, own: &Heartbeat) -> Members {
-    Members::of(OwnNode { name: name.into(), epoch, asks: declared_asks(own), max_refused_nodes: 3 })
+    Members::of(OwnNode { name: name.into(), epoch, asks: declared_asks(&own.capabilities), max_refused_nodes: 3 })
 }
 
 pub fn link() -> Arc<PeerLink> {
