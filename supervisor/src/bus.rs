@@ -97,11 +97,11 @@ impl Bus {
         let mut by_type = HashMap::default();
         let mut by_name = HashMap::new();
         for host in &hosts {
-            for (entry, info) in host.entries().iter().enumerate() {
+            for (entry, handled) in host.entries().iter().enumerate() {
                 let handler = HandlerRef { host: host.clone(), entry };
-                if info.kind.is_on_wire() {
-                    by_type.insert(info.type_id, handler.clone());
-                    by_name.insert(info.name.clone(), handler);
+                if handled.kind().is_on_wire() {
+                    by_type.insert(handled.message_type(), handler.clone());
+                    by_name.insert(handled.name().clone(), handler);
                 }
             }
         }

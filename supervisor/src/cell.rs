@@ -5,7 +5,6 @@
 //! keeps its queued messages. One future in the actor's context takes messages one at a time; an asker on the same thread
 //! whose message would be the only one runs it in place of that future.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -24,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::actor::Actor;
 use crate::local_call::{self, LocalInstance};
-use crate::mailbox::{Dispatched, ErasedDispatch, QueuedMessage, earlier};
+use crate::mailbox::{Dispatched, ErasedDispatch, ErasedLocalEnvelope, QueuedMessage, earlier};
 use crate::panic::panic_text;
 use crate::run::InstanceState;
 use crate::start::Start;
@@ -149,7 +148,7 @@ impl<A: Actor> LocalInstance for RefCell<InstanceLoop<A>> {
         self.try_borrow().is_ok_and(|running| free(&running))
     }
 
-    fn run_now(&self, entry: usize, envelope: Rc<dyn Any>) {
+    fn run_now(&self, entry: usize, envelope: Rc<dyn ErasedLocalEnvelope>) {
         let running = &mut *self.borrow_mut();
         // Wake-ups of the handler go to the instance's own future, not to the asker whose turn this is.
         let Some(waker) = running.waker.take() else { return };
@@ -173,7 +172,7 @@ impl<A: Actor> InstanceLoop<A> {
             Activity::Idle(_) => return self.next(task),
             Activity::Running(entry) => {
                 let (entry, instance) = (*entry, &self.instance);
-                let new = || (instance.table[entry].runner)(instance.clone(), entry);
+                let new = || instance.table[entry].runner(instance.clone(), entry);
                 // A runner never returns; it leaves the state in `InstanceState`.
                 let _ = self.runners[entry].get_or_insert_with(new).as_mut().poll(task);
                 ready!(instance.take_done().map_or(Poll::Pending, Poll::Ready))

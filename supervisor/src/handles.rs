@@ -1,97 +1,28 @@
-//! Handler table of an actor: which messages it handles, and how each is decoded from the wire or the log.
+//! Handler table of an actor: the messages it handles, and its schedules.
 
-use std::any::TypeId;
 use std::sync::Arc;
 
-use essaim_contract::{Ask, AskError, Broadcast, Command, Event, Message, NotDelivered, Unknown, wire_name};
-use futures_util::future::LocalBoxFuture;
-use serde_bytes::ByteBuf;
+use essaim_contract::{Ask, Broadcast, Command, Event, Message, wire_name};
 
 use crate::actor::{Actor, Apply, Handle, Hear};
 use crate::bridge::log::{Beginning, Subscription};
-use crate::call::Call;
-use crate::codec;
 use crate::config::ConfigError;
-use crate::durable::delivery::{Delivery, Enlisted};
 use crate::durable::options::SubscribeOptions;
 use crate::durable::schedule::{Declared, Schedule, Timetable};
-use crate::host::Host;
-use crate::remote::RawAnswer;
-use crate::run::{self, MakeRunner};
+use crate::handler::{AskEntry, BroadcastEntry, DurableEntry, HandlerEntry, TickEntry};
 
 /// The messages that an actor handles; filled by [`Actor::handles`].
 pub struct Handles<A: Actor> {
-    pub(crate) entries: Vec<HandlerEntry<A>>,
+    pub(crate) entries: Vec<Arc<dyn HandlerEntry<A>>>,
     declared: Vec<Declared>,
     /// Events that are wanted from before, and that nobody keeps.
     unkept: Vec<String>,
 }
 
-/// Index of the first entry of every table: a due timer.
-pub(crate) const TICK: usize = 0;
-
-/// One handled message.
-pub(crate) struct HandlerEntry<A: Actor> {
-    pub info: HandlerInfo,
-    pub runner: MakeRunner<A>,
-}
-
-/// Type-erased description of a handled message.
-#[derive(Clone)]
-pub(crate) struct HandlerInfo {
-    pub name: Arc<str>,
-    pub type_id: TypeId,
-    pub kind: HandlerKind,
-}
-
-/// How a message from the wire enters the host.
-#[derive(Clone, Copy)]
-pub(crate) enum HandlerKind {
-    /// It is decoded, asked in this node, and its answer encoded.
-    Ask(AskFromWire),
-    /// It is decoded and delivered.
-    Broadcast(BroadcastFromWire),
-    /// It comes from the log: decoded and applied. An event says how its capability subscribes.
-    Durable(ApplyFromLog, Option<Subscription>),
-    /// It never comes from the wire.
-    Tick,
-}
-
-impl HandlerKind {
-    /// Whether it comes from other nodes over the wire.
-    pub fn is_on_wire(self) -> bool {
-        matches!(self, Self::Ask(_) | Self::Broadcast(_))
-    }
-}
-
-/// Asks a host by an encoded message; the answer is encoded again.
-pub(crate) type AskFromWire =
-    fn(Arc<Host>, usize, &[u8], Call) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered>;
-
-/// Delivers an encoded broadcast to a host.
-pub(crate) type BroadcastFromWire = fn(&Arc<Host>, usize, &[u8], Call) -> Result<(), NotDelivered>;
-
-/// Has a host apply an encoded durable message.
-pub(crate) type ApplyFromLog =
-    fn(Arc<Host>, usize, &[u8], Call, Arc<Delivery>) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered>;
-
-/// Result of a durable message's handler; a rejection as text.
-pub(crate) type Applied = Result<(), AskError<String>>;
-
-/// A timer that is due; dropping `done` tells the timer that the tick has ended.
-pub(crate) struct Tick {
-    pub timer: &'static str,
-    pub done: tokio::sync::oneshot::Sender<()>,
-}
-
 impl<A: Actor> Handles<A> {
     pub(crate) fn of_actor() -> Self {
-        let tick = HandlerInfo {
-            name: format!("{}.tick", <A::Capability as essaim_contract::Capability>::NAME).into(),
-            type_id: TypeId::of::<Tick>(),
-            kind: HandlerKind::Tick,
-        };
-        let entries = vec![HandlerEntry { info: tick, runner: run::ticks::<A> }];
+        let tick = TickEntry::of(<A::Capability as essaim_contract::Capability>::NAME);
+        let entries: Vec<Arc<dyn HandlerEntry<A>>> = vec![Arc::new(tick)];
         let mut handles = Self { entries, declared: Vec::new(), unkept: Vec::new() };
         A::handles(&mut handles);
         handles
@@ -103,7 +34,8 @@ impl<A: Actor> Handles<A> {
         M: Ask<To = A::Capability>,
         A: Handle<M>,
     {
-        self.add(wire_name::<M>(), TypeId::of::<M>(), HandlerKind::Ask(ask_from_wire::<M>), run::asks::<A, M>)
+        self.entries.push(Arc::new(AskEntry::<M>::new()));
+        self
     }
 
     /// The actor takes note of this broadcast.
@@ -112,8 +44,8 @@ impl<A: Actor> Handles<A> {
         S: Broadcast,
         A: Hear<S>,
     {
-        let kind = HandlerKind::Broadcast(broadcast_from_wire::<S>);
-        self.add(wire_name::<S>(), TypeId::of::<S>(), kind, run::broadcasts::<A, S>)
+        self.entries.push(Arc::new(BroadcastEntry::<S>::new()));
+        self
     }
 
     /// The actor applies this command.
@@ -180,7 +112,7 @@ impl<A: Actor> Handles<A> {
             if A::schema().is_none() {
                 return Err(wrong("it has no database, which a schedule needs: declare one in `Actor::schema`".into()));
             }
-            if !self.entries.iter().any(|e| *e.info.name == *declared.message()) {
+            if !self.entries.iter().any(|e| **e.name() == *declared.message()) {
                 let message = declared.message();
                 return Err(wrong(format!("it does not apply `{message}`: add `h.command` to `Actor::handles`")));
             }
@@ -197,67 +129,7 @@ impl<A: Actor> Handles<A> {
         M: Message,
         A: Apply<M>,
     {
-        let kind = HandlerKind::Durable(apply_from_log::<M>, subscription);
-        self.add(wire_name::<M>(), TypeId::of::<Enlisted<M>>(), kind, run::applications::<A, M>)
-    }
-
-    fn add(&mut self, name: String, type_id: TypeId, kind: HandlerKind, runner: MakeRunner<A>) -> &mut Self {
-        let info = HandlerInfo { name: name.into(), type_id, kind };
-        self.entries.push(HandlerEntry { info, runner });
+        self.entries.push(Arc::new(DurableEntry::<M>::new(subscription)));
         self
     }
-}
-
-fn ask_from_wire<M: Ask>(
-    host: Arc<Host>,
-    entry: usize,
-    body: &[u8],
-    call: Call,
-) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-    let message: M = codec::decode(body)
-        .map_err(|e| NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })?;
-    Ok(Box::pin(async move {
-        let permit = host.admit(message.key().as_deref()).map_err(AskError::NotDelivered)?;
-        match permit.ask::<M, M::Reply, M::Error>(entry, message, call).await {
-            Ok(reply) => codec::encode(&reply).map_err(|e| AskError::Unknown(unencodable(e))),
-            Err(AskError::Rejected(e)) => Err(match codec::encode(&e) {
-                Ok(bytes) => AskError::Rejected(ByteBuf::from(bytes)),
-                Err(e) => AskError::Unknown(unencodable(e)),
-            }),
-            Err(other) => Err(other.map_rejected(|_| unreachable!("rejections are matched above"))),
-        }
-    }))
-}
-
-fn apply_from_log<M: Message>(
-    host: Arc<Host>,
-    entry: usize,
-    body: &[u8],
-    call: Call,
-    delivery: Arc<Delivery>,
-) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered> {
-    let message: M = codec::decode(body)
-        .map_err(|e| NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })?;
-    Ok(Box::pin(async move {
-        // The partition has ordered the key already, so any idle instance will do: the key's own may be waiting for this message.
-        let permit = host.admit(None).map_err(AskError::NotDelivered)?;
-        let patience = delivery.patience;
-        permit.with_patience(patience).ask(entry, Enlisted { message, delivery }, call).await
-    }))
-}
-
-fn unencodable(error: codec::EncodeError) -> Unknown {
-    Unknown::UndecodableAnswer { detail: error.to_string() }
-}
-
-fn broadcast_from_wire<S: Broadcast>(
-    host: &Arc<Host>,
-    entry: usize,
-    body: &[u8],
-    call: Call,
-) -> Result<(), NotDelivered> {
-    let message: S = codec::decode(body)
-        .map_err(|e| NotDelivered::Undecodable { message: wire_name::<S>(), detail: e.to_string() })?;
-    host.admit(None)?.deliver(entry, message, call);
-    Ok(())
 }

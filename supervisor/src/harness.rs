@@ -16,7 +16,7 @@ use crate::actor::Actor;
 use crate::bus::AskResultOf;
 use crate::client::Client;
 use crate::config::{Config, SupervisionConfig};
-use crate::handles::{HandlerInfo, HandlerKind};
+use crate::handler::AskEntry;
 use crate::host::{AskEnvelope, Host};
 use crate::mailbox::{EnvelopeContents, Stub};
 use crate::roster::{Roster, name_of};
@@ -125,11 +125,7 @@ impl<A: Actor> Harness<A> {
         let supervision =
             Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), watch::channel(None).0);
         supervision.started();
-        let entry = HandlerInfo {
-            name: wire_name::<M>().into(),
-            type_id: std::any::TypeId::of::<M>(),
-            kind: HandlerKind::Ask(|_, _, _, _| Ok(Box::pin(std::future::pending()))),
-        };
+        let entry = Arc::new(AskEntry::<M>::new());
         let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once((0, Arc::default())), u32::MAX);
         host.instances()[0].set_up(true);
         host.instances()[0].mailbox.stub(stub(answer));

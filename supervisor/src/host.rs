@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::call::Call;
 use crate::durable::outbox::Outbox;
 use crate::durable::schedule::Timetable;
-use crate::handles::HandlerInfo;
+use crate::handler::Handler;
 use crate::keys::{self, KeyPermit, Keys};
 use crate::local_call;
 use crate::mailbox::{Envelope, EnvelopeContents, LocalEnvelope, Mailbox, QueuedMessage};
@@ -35,7 +35,7 @@ pub(crate) struct Host {
     asks: &'static [&'static str],
     /// Whether only one live node may host it.
     exclusive: bool,
-    entries: Vec<HandlerInfo>,
+    entries: Vec<Arc<dyn Handler>>,
     /// What it sends itself at set times.
     timetables: Vec<Timetable>,
     /// The watchdog's label of the first entry; the others follow.
@@ -84,7 +84,7 @@ impl Host {
         name: Arc<str>,
         supervision: Supervision,
         asks: &'static [&'static str],
-        entries: Vec<HandlerInfo>,
+        entries: Vec<Arc<dyn Handler>>,
         first_label: usize,
         arbiter_of_instance: impl Iterator<Item = (usize, Arc<TurnMonitor>)>,
         limit: u32,
@@ -148,7 +148,7 @@ impl Host {
         }
     }
 
-    pub fn entries(&self) -> &[HandlerInfo] {
+    pub fn entries(&self) -> &[Arc<dyn Handler>] {
         &self.entries
     }
 

@@ -17,7 +17,8 @@ use crate::config::{Config, ConfigError};
 use crate::context::{Blocking, CapabilityContext, ProvidedValues};
 use crate::durable::consumer::Consumer;
 use crate::exit::Fatal;
-use crate::handles::{HandlerKind, Handles, TICK, Tick};
+use crate::handler::{Handler, HandlerEntry, HandlerKind, TICK, Tick};
+use crate::handles::Handles;
 use crate::host::{Hooks, Host};
 use crate::outages::Dependency;
 use crate::panic::panic_text;
@@ -102,7 +103,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let handles = Handles::<A>::of_actor();
         let timetables = handles.timetables()?;
         let table: Arc<[_]> = handles.entries.into();
-        let first_label = table.iter().map(|e| node.watchdog.label(e.info.name.clone())).min().unwrap_or(0);
+        let first_label = table.iter().map(|e| node.watchdog.label(e.name().clone())).min().unwrap_or(0);
         let arbiters = node.arbiters.count();
         let instances = match (runtime.instances, A::schema()) {
             (0, Some(_)) => DEFAULT_INSTANCES_WITH_DATABASE,
@@ -120,7 +121,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
             name.clone(),
             supervision,
             A::ASKS,
-            table.iter().map(|e| e.info.clone()).collect(),
+            table.iter().map(|e| e.clone() as Arc<dyn Handler>).collect(),
             first_label,
             (0..instances).map(|i| (i % arbiters, node.arbiters.monitor(i % arbiters))),
             mailbox,
@@ -131,7 +132,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let context = Arc::new(CapabilityContext {
             capability: name,
             asks: A::ASKS,
-            is_asked: host.entries().iter().any(|e| matches!(e.kind, HandlerKind::Ask(_) | HandlerKind::Durable(..))),
+            is_asked: host.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Ask | HandlerKind::Durable(_))),
             bus: node.bus.clone(),
             startup: host.startup.clone(),
             database: OnceLock::new(),
@@ -157,7 +158,7 @@ fn settings<A: Actor>(config: &Config) -> Result<A::Settings, ConfigError> {
 struct CapabilityStartup<A: Actor> {
     host: Arc<Host>,
     context: Arc<CapabilityContext>,
-    table: Arc<[crate::handles::HandlerEntry<A>]>,
+    table: Arc<[Arc<dyn HandlerEntry<A>>]>,
     settings: A::Settings,
     node: NodeContext,
 }

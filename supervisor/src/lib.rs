@@ -14,6 +14,7 @@
 mod actor;
 pub use actor::{Actor, Apply, Handle, Hear};
 
+mod handler;
 mod handles;
 pub use handles::Handles;
 

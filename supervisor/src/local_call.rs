@@ -3,21 +3,21 @@
 //! An ask for an idle instance on the asker's own thread is a direct call: it needs no mailbox, no wake-up and no turn of the
 //! scheduler. The actor's guarantees hold all the same: one message at a time, permit, deadline, panic guard.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::rc::Rc;
 
 use crate::idhash::IdHasher;
+use crate::mailbox::ErasedLocalEnvelope;
 
 /// An instance on this thread.
 pub(crate) trait LocalInstance {
     /// Whether it is idle.
     fn is_free(&self) -> bool;
 
-    /// Runs a message of this entry, a `HereEnvelope`, up to its first wait; only while it is free.
-    fn run_now(&self, entry: usize, envelope: Rc<dyn Any>);
+    /// Runs a message of this entry, a `LocalEnvelope`, up to its first wait; only while it is free.
+    fn run_now(&self, entry: usize, envelope: Rc<dyn ErasedLocalEnvelope>);
 }
 
 thread_local! {

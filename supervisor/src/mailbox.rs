@@ -56,6 +56,18 @@ where
     }
 }
 
+/// A type-erased envelope of a local call.
+pub(crate) trait ErasedLocalEnvelope: Any {
+    /// Answers in place of the handler.
+    fn refuse(&self, why: NotDelivered);
+}
+
+impl<M: 'static, T: 'static, E: 'static> ErasedLocalEnvelope for LocalEnvelope<M, T, E> {
+    fn refuse(&self, why: NotDelivered) {
+        self.put_answer(Err(AskError::NotDelivered(why)));
+    }
+}
+
 /// The slot of a message's answer.
 type AnswerSlot<T, E> = Arc<Slot<Result<T, AskError<E>>>>;
 
@@ -83,6 +95,13 @@ impl<M, T, E> LocalEnvelope<M, T, E> {
             self.forward.get_or_init(new).clone()
         })
     }
+
+    fn put_answer(&self, answer: Result<T, AskError<E>>) {
+        match self.forward.get() {
+            Some(slot) => slot.answer(answer),
+            None => self.answer.set(Some(answer)),
+        }
+    }
 }
 
 /// A message as dispatched to a runner.
@@ -94,25 +113,45 @@ pub(crate) enum Dispatched<S, H> {
 }
 
 /// A dispatched message, type-erased.
-pub(crate) type ErasedDispatch = Dispatched<Arc<dyn ErasedEnvelope>, Rc<dyn Any>>;
+pub(crate) type ErasedDispatch = Dispatched<Arc<dyn ErasedEnvelope>, Rc<dyn ErasedLocalEnvelope>>;
 
 /// A dispatched message with its types.
 pub(crate) type TypedDispatch<M, T, E> = Dispatched<Arc<Envelope<M, T, E>>, Rc<LocalEnvelope<M, T, E>>>;
 
 impl ErasedDispatch {
-    /// The same post, if it is of these types.
-    pub fn downcast<M, T, E>(self) -> Option<TypedDispatch<M, T, E>>
+    /// The same message with its types.
+    ///
+    /// # Errors
+    /// The message as it was, if it is not of these types.
+    pub fn downcast<M, T, E>(self) -> Result<TypedDispatch<M, T, E>, Self>
     where
         M: Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
+        // Checked before the cast, which does not give back what it does not fit.
+        let fits = match &self {
+            Self::Queued(envelope) => (&**envelope as &dyn Any).is::<Envelope<M, T, E>>(),
+            Self::Local(envelope) => (&**envelope as &dyn Any).is::<LocalEnvelope<M, T, E>>(),
+        };
         match self {
-            Self::Queued(envelope) => {
+            Self::Queued(envelope) if fits => {
                 let envelope: Arc<dyn Any + Send + Sync> = envelope;
-                envelope.downcast().ok().map(Dispatched::Queued)
+                Ok(Dispatched::Queued(envelope.downcast().unwrap_or_else(|_| unreachable!("its type was checked"))))
             }
-            Self::Local(envelope) => envelope.downcast().ok().map(Dispatched::Local),
+            Self::Local(envelope) if fits => {
+                let envelope: Rc<dyn Any> = envelope;
+                Ok(Dispatched::Local(envelope.downcast().unwrap_or_else(|_| unreachable!("its type was checked"))))
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Answers in place of the handler.
+    pub fn refuse(&self, why: NotDelivered) {
+        match self {
+            Self::Queued(envelope) => envelope.refuse(why),
+            Self::Local(envelope) => envelope.refuse(why),
         }
     }
 }
@@ -137,10 +176,7 @@ impl<M, T, E> TypedDispatch<M, T, E> {
     pub fn answer(&self, answer: Result<T, AskError<E>>) {
         match self {
             Self::Queued(envelope) => envelope.answer(answer),
-            Self::Local(envelope) => match envelope.forward.get() {
-                Some(slot) => slot.answer(answer),
-                None => envelope.answer.set(Some(answer)),
-            },
+            Self::Local(envelope) => envelope.put_answer(answer),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::context::Blocking;
 use crate::durable::{Durable, moving};
 use crate::exit::{self, Fatal};
 use crate::graph::cycle_in;
-use crate::handles::HandlerKind;
+use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::hosting::NodeContext;
 use crate::near::Near;
@@ -138,7 +138,7 @@ impl Node {
         let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
         let cluster = connect(&bus, &arbiters, exclusive, &fatal_tx).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
-            || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind, HandlerKind::Durable(..))));
+            || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
         open_log(&bus, cluster, keeps).await?;
         join.send_replace(true);
         let admin = Mutex::new(admin.into_iter().collect());

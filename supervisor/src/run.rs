@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Message, Never, Unknown};
+use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Message, Never, NotDelivered, Unknown};
 use futures_util::future::LocalBoxFuture;
 
 use crate::actor::{Actor, Apply, Handle, Hear};
 use crate::context::CapabilityContext;
 use crate::durable::delivery::Enlisted;
 use crate::guard::{GuardedEnd, guarded};
-use crate::handles::{HandlerEntry, Tick};
+use crate::handler::{HandlerEntry, Tick};
 use crate::host::{Host, InstanceHandle};
 use crate::mailbox::{EnvelopeContents, ErasedDispatch, TypedDispatch};
 use crate::panic::dismantle;
@@ -31,12 +31,9 @@ use crate::supervision::MissedDeadlines;
 use crate::watchdog::TurnMonitor;
 use crate::{Cx, Fault};
 
-/// Makes the runner of one entry; it never ends by itself.
-pub(crate) type MakeRunner<A> = fn(Rc<InstanceState<A>>, usize) -> LocalBoxFuture<'static, ()>;
-
 /// State shared by an instance and its runners: the actor's state in transit, and what all its messages have in common.
 pub(crate) struct InstanceState<A: Actor> {
-    pub table: Arc<[HandlerEntry<A>]>,
+    pub table: Arc<[Arc<dyn HandlerEntry<A>>]>,
     pub shared: Arc<A::Shared>,
     pub context: Arc<CapabilityContext>,
     pub host: Arc<Host>,
@@ -52,7 +49,7 @@ pub(crate) struct InstanceState<A: Actor> {
 
 impl<A: Actor> InstanceState<A> {
     pub fn new(
-        table: Arc<[HandlerEntry<A>]>,
+        table: Arc<[Arc<dyn HandlerEntry<A>>]>,
         shared: Arc<A::Shared>,
         context: Arc<CapabilityContext>,
         host: Arc<Host>,
@@ -90,9 +87,19 @@ impl<A: Actor> InstanceState<A> {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let job = poll_fn(|_| self.job.take().map_or(Poll::Pending, Poll::Ready));
-        let (state, dispatched) = job.await;
-        (state, dispatched.downcast().expect("the table maps the type to this entry"))
+        loop {
+            let job = poll_fn(|_| self.job.take().map_or(Poll::Pending, Poll::Ready));
+            let (state, dispatched) = job.await;
+            match dispatched.downcast() {
+                Ok(typed) => return (state, typed),
+                Err(other) => {
+                    debug_assert!(false, "a message of another type was dispatched to this entry");
+                    other.refuse(NotDelivered::Unsupported { message: std::any::type_name::<M>().into() });
+                    self.ended();
+                    self.put_back(Some(state));
+                }
+            }
+        }
     }
 
     fn put_back(&self, state: Option<Box<A>>) {
@@ -181,7 +188,7 @@ async fn messages<A, M, T, E>(
         let owed = OwedAnswer { dispatched: &dispatched, instance: &instance };
         let EnvelopeContents { message, mut call, queued, key } = contents;
         let deadline = call.deadline;
-        let message_span = MessageSpan::begin(&instance.context, &instance.table[entry].info.name, &mut call, queued);
+        let message_span = MessageSpan::begin(&instance.context, instance.table[entry].name(), &mut call, queued);
         let cx = Cx::renewed(&mut contexts, &instance.context, call);
         let end = {
             let work = pin!(Some(handler(&mut actor, message, cx)));

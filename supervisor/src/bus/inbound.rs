@@ -8,11 +8,10 @@ use essaim_contract::NotDelivered;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream, StreamExt};
 
-use super::Bus;
+use super::{Bus, HandlerRef};
 use crate::arbiters::Arbiters;
 use crate::call::{Call, Chain};
 use crate::durable::operations;
-use crate::handles::HandlerKind;
 use crate::host::Host;
 use crate::remote::RawAnswer;
 use crate::remote::frame::HostReport;
@@ -39,16 +38,14 @@ impl Inbound for Bus {
             return operations::answer(&self, host, body, call);
         }
         let handler = self.local.get().and_then(|l| l.by_name.get(name));
-        match handler.map(|p| (p, p.host.entries()[p.entry].kind)) {
-            // The asking node checks the chain too; a client in another language may not.
-            Some((handler, _)) if call.chain.holds(&handler.host.name) => {
-                let mut chain = call.chain.names();
-                chain.push(handler.host.name.to_string());
-                Err(NotDelivered::Cycle { chain })
-            }
-            Some((handler, HandlerKind::Ask(ask))) => ask(handler.host.clone(), handler.entry, body, call),
-            _ => Err(self.unknown_message(name)),
+        let Some(HandlerRef { host, entry }) = handler else { return Err(self.unknown_message(name)) };
+        // The asking node checks the chain too; a client in another language may not.
+        if call.chain.holds(&host.name) {
+            let mut chain = call.chain.names();
+            chain.push(host.name.to_string());
+            return Err(NotDelivered::Cycle { chain });
         }
+        host.entries()[*entry].answer(host.clone(), *entry, body, call)
     }
 
     fn on_broadcast(&self, name: &str, body: &[u8], trace: TraceContext) {
@@ -56,12 +53,10 @@ impl Inbound for Bus {
             return;
         }
         let handler = self.local.get().and_then(|l| l.by_name.get(name));
-        let Some((handler, HandlerKind::Broadcast(hear))) = handler.map(|p| (p, p.host.entries()[p.entry].kind)) else {
-            return;
-        };
+        let Some(HandlerRef { host, entry }) = handler else { return };
         let deadline = self.env.now() + Duration::from_millis(self.settings.ask.timeout_ms);
         let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
-        if let Err(reason) = hear(&handler.host, handler.entry, body, call) {
+        if let Err(reason) = host.entries()[*entry].hear(host, *entry, body, call) {
             tracing::debug!(name, %reason, "a broadcast was missed");
         }
     }
@@ -117,8 +112,8 @@ fn report(host: &Host) -> HostReport {
         messages: host
             .entries()
             .iter()
-            .filter(|e| e.kind.is_on_wire())
-            .map(|e| e.name.to_string())
+            .filter(|e| e.kind().is_on_wire())
+            .map(|e| e.name().to_string())
             .chain([operations::name_of(&host.name)])
             .collect(),
     }

@@ -17,7 +17,7 @@ use super::outbox::Outbox;
 use super::worker::{Base, Claim, Ended, Lacking, Ownership, Worker};
 use crate::bridge::log::{HostHeartbeat, Owned, Partition, Subscription};
 use crate::bus::Bus;
-use crate::handles::HandlerKind;
+use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::outages::Dependency;
 use crate::store::Database;
@@ -63,8 +63,8 @@ impl Working {
 
 /// What a host subscribes to and handles.
 fn durable_entries(host: &Host) -> impl Iterator<Item = (&str, Option<Subscription>)> {
-    host.entries().iter().filter_map(|e| match e.kind {
-        HandlerKind::Durable(_, subscription) => Some((&*e.name, subscription)),
+    host.entries().iter().filter_map(|e| match e.kind() {
+        HandlerKind::Durable(subscription) => Some((&**e.name(), subscription)),
         _ => None,
     })
 }

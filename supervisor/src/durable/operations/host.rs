@@ -16,7 +16,7 @@ use crate::bus::Bus;
 use crate::call::Call;
 use crate::durable::Durable;
 use crate::durable::record::Control;
-use crate::handles::HandlerKind;
+use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::remote::RawAnswer;
 use crate::store::durable::{dead, ledger, outbox};
@@ -115,7 +115,7 @@ async fn lines(durable: &Durable, host: &Host) -> Result<Vec<LedgerLine>, Failur
 /// How much of a capability's durable messages is where; `None` where it has none, or nobody says.
 pub(crate) async fn report(bus: &Bus, host: &Arc<Host>) -> Option<DurableReport> {
     let durable = bus.durable()?;
-    let handles = host.entries().iter().any(|entry| matches!(entry.kind, HandlerKind::Durable(..)));
+    let handles = host.entries().iter().any(|entry| matches!(entry.kind(), HandlerKind::Durable(_)));
     if host.database().is_none() && !handles {
         return None;
     }

@@ -25,7 +25,7 @@ use crate::durable::sender::partition_of;
 use crate::durable::soon;
 use crate::durable::worker::lacking::Lacking;
 use crate::durable::worker::queue::{Job, Tries};
-use crate::handles::{Applied, ApplyFromLog, HandlerKind};
+use crate::handler::{Applied, Handler, HandlerKind};
 use crate::host::Host;
 use crate::panic::panic_text;
 use crate::store::Database;
@@ -214,11 +214,9 @@ impl Owner {
     }
 
     /// The entry of the capability that handles a message.
-    fn handler_of(&self, record: &Record) -> Option<(usize, ApplyFromLog)> {
-        self.host.entries().iter().enumerate().find_map(|(index, e)| match e.kind {
-            HandlerKind::Durable(apply, _) if *e.name == *record.name => Some((index, apply)),
-            _ => None,
-        })
+    fn handler_of(&self, record: &Record) -> Option<(usize, &Arc<dyn Handler>)> {
+        let applies = |e: &Arc<dyn Handler>| matches!(e.kind(), HandlerKind::Durable(_)) && **e.name() == *record.name;
+        self.host.entries().iter().enumerate().find(|(_, entry)| applies(entry))
     }
 
     /// One delivery of a message: from the log with that offset, or parked under that number.
@@ -243,7 +241,7 @@ impl Owner {
     }
 
     async fn dispatch(&self, record: &Record, delivery: &Arc<Delivery>) -> Applied {
-        let Some((entry, apply)) = self.handler_of(record) else {
+        let Some((entry, handler)) = self.handler_of(record) else {
             return Err(AskError::NotDelivered(NotDelivered::Unsupported { message: record.name.clone() }));
         };
         let call = Call {
@@ -254,7 +252,7 @@ impl Owner {
             metadata: (!record.meta.is_empty()).then(|| Arc::new(record.meta.clone())),
         };
         // Reading the message runs code that is not ours.
-        let begun = || apply(self.host.clone(), entry, &record.body, call, delivery.clone());
+        let begun = || handler.apply(self.host.clone(), entry, &record.body, call, delivery.clone());
         match catch_unwind(AssertUnwindSafe(begun)) {
             Ok(Ok(applied)) => applied.await,
             Ok(Err(why)) => Err(AskError::NotDelivered(why)),
@@ -268,8 +266,8 @@ impl Owner {
     /// Whether a message may no longer be handled: its sender has said so, or the subscription has.
     pub fn is_expired(&self, record: &Record) -> bool {
         let now = self.env.wall_ms();
-        let subscription = self.host.entries().iter().find_map(|e| match e.kind {
-            HandlerKind::Durable(_, subscription) if *e.name == *record.name => subscription,
+        let subscription = self.handler_of(record).and_then(|(_, handler)| match handler.kind() {
+            HandlerKind::Durable(subscription) => subscription,
             _ => None,
         });
         let outlived = |most: u64| record.not_before.unwrap_or(record.at).saturating_add(most) < now;
