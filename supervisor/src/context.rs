@@ -2,7 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use essaim_contract::{Failure, FailureKind};
 use tokio::sync::Semaphore;
@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::bus::Bus;
 use crate::durable::outbox::Outbox;
 use crate::near::Near;
+use crate::span::Observer;
 use crate::startup::Startup;
 use crate::store::Database;
 use crate::{Env, Fault};
@@ -20,10 +21,11 @@ pub(crate) struct CapabilityContext {
     /// Whether it answers asks or applies durable messages, so that other capabilities may wait for it.
     pub is_asked: bool,
     pub bus: Arc<Bus>,
+    pub observer: Observer,
     pub startup: Startup,
-    pub database: OnceLock<Database>,
-    /// The way out for what its handlers send; there once its database is, if it has one.
-    pub outbox: OnceLock<Arc<Outbox>>,
+    pub database: Option<Database>,
+    /// Outbox of its database, if it has one and the node has a log.
+    pub outbox: Option<Arc<Outbox>>,
     pub blocking: Blocking,
     pub provided: Arc<ProvidedValues>,
 }

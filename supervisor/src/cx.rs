@@ -58,7 +58,7 @@ impl Cx {
 
     /// Notes that the durable message is applied, unless its handler's transaction has done so.
     pub(crate) async fn settle(&mut self) -> Result<(), TxError> {
-        if self.progress() == Progress::Committed || self.context.database.get().is_none() {
+        if self.progress() == Progress::Committed || self.context.database.is_none() {
             return Ok(());
         }
         self.begin().await?.commit().await
@@ -126,13 +126,13 @@ impl Cx {
     /// # Errors
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
-        let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
+        let database = self.context.database.as_ref().ok_or(TxError::NoDatabase)?;
         if self.delivery.is_some() && self.progress() == Progress::Committed {
             return Err(TxError::Second);
         }
         let track = self.track.get_or_insert_default().clone();
         let tx = database.begin(Some(self.call.deadline), track).await?.beside(self.context.near());
-        let (outbox, letters) = (self.context.outbox.get().cloned(), self.letters.clone());
+        let (outbox, letters) = (self.context.outbox.clone(), self.letters.clone());
         let enclosure = Enclosure::new(self.delivery.clone(), outbox, self.letterhead(), letters, self.env().clone());
         Ok(tx.enclosing(enclosure))
     }
@@ -171,7 +171,7 @@ impl Cx {
     /// # Errors
     /// See [`SendError`].
     pub async fn publish_with<E: Event>(&mut self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
-        if self.delivery.is_some() || self.context.database.get().is_none() {
+        if self.delivery.is_some() || self.context.database.is_none() {
             let letter = self.letterhead().event(self.env(), &event, options)?;
             return self.post(letter).await;
         }
@@ -195,7 +195,7 @@ impl Cx {
 
     async fn post(&mut self, letter: Letter) -> Result<MessageId, SendError> {
         let id = letter.id.clone();
-        if self.delivery.is_some() && self.context.outbox.get().is_some() {
+        if self.delivery.is_some() && self.context.outbox.is_some() {
             if self.progress() == Progress::Committed {
                 let reason = "the handler has committed already: what it sends goes with its transaction".into();
                 return Err(SendError::NotStored { reason });
@@ -221,7 +221,7 @@ impl Cx {
     /// # Panics
     /// If the capability declares no schema in [`Actor::schema`](crate::Actor::schema).
     pub fn db(&self) -> &Reads {
-        self.context.database.get().expect("Actor::schema declares the capability's tables").reads()
+        self.context.database.as_ref().expect("Actor::schema declares the capability's tables").reads()
     }
 
     /// Runs a long computation away from the arbiters, a bounded number at a time (`node.blocking_threads`).

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -24,6 +24,7 @@ use crate::outages::Dependency;
 use crate::panic::panic_text;
 use crate::roster::{check_name, name_of};
 use crate::run::InstanceState;
+use crate::span::Observer;
 use crate::start::{Start, StartError};
 use crate::store::{Database, Schema};
 use crate::supervision::Supervision;
@@ -129,18 +130,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
         let host = host.exclusive(on_sqlite).scheduled(timetables).admitting_of_a_key(runtime.mailbox_per_key);
         let host = Arc::new(host);
-        let context = Arc::new(CapabilityContext {
-            capability: name,
-            asks: A::ASKS,
-            is_asked: host.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Ask | HandlerKind::Durable(_))),
-            bus: node.bus.clone(),
-            startup: host.startup.clone(),
-            database: OnceLock::new(),
-            outbox: OnceLock::new(),
-            blocking: node.blocking.clone(),
-            provided: node.provided.clone(),
-        });
-        let startup = CapabilityStartup::<A> { host: host.clone(), context, table, settings, node: node.clone() };
+        let startup = CapabilityStartup::<A> { host: host.clone(), table, settings, node: node.clone() };
         let task = TaskName::of("start", &host.name);
         node.bus.tasks.vital(task, startup.run().map(Ok));
         Ok(host)
@@ -157,7 +147,6 @@ fn settings<A: Actor>(config: &Config) -> Result<A::Settings, ConfigError> {
 /// Start-up of one capability.
 struct CapabilityStartup<A: Actor> {
     host: Arc<Host>,
-    context: Arc<CapabilityContext>,
     table: Arc<[Arc<dyn HandlerEntry<A>>]>,
     settings: A::Settings,
     node: NodeContext,
@@ -170,28 +159,28 @@ impl<A: Actor> CapabilityStartup<A> {
             return;
         }
         let timers = Arc::new(Mutex::new(Vec::new()));
-        let mut tries = 0;
-        let shared = loop {
-            let tried = AssertUnwindSafe(self.try_share(&timers)).catch_unwind().await;
+        let (mut context, mut tries) = (None, 0);
+        let (shared, context) = loop {
+            let tried = AssertUnwindSafe(self.try_share(&mut context, &timers)).catch_unwind().await;
             let error = match tried {
-                Ok(Ok(shared)) => break Arc::new(shared),
+                Ok(Ok(started)) => break started,
                 Ok(Err(error)) => error,
                 Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
             };
             tries += 1;
             tokio::time::sleep(self.host.supervision.start_failed(&error, tries, false)).await;
         };
-        self.host.set_hooks(hooks::<A>(&shared, &self.context));
-        let start = self.start_maker(&timers);
+        self.host.set_hooks(hooks::<A>(&shared, &context));
+        let start = start_maker(&context, &timers);
         for (index, instance) in self.host.instances().iter().enumerate() {
-            let (table, shared, context) = (self.table.clone(), shared.clone(), self.context.clone());
+            let (table, shared, context) = (self.table.clone(), shared.clone(), context.clone());
             let (host, monitor, start) = (self.host.clone(), instance.monitor.clone(), start.clone());
             self.node.arbiters.run(instance.arbiter, move || {
                 cell::start::<A>(InstanceState::new(table, shared, context, host, monitor, index), start);
             });
         }
-        if let Some(durable) = self.context.bus.durable() {
-            let base = self.context.database.get().cloned().zip(self.context.outbox.get().cloned());
+        if let Some(durable) = self.node.bus.durable() {
+            let base = context.database.clone().zip(context.outbox.clone());
             let (durable, bus, host) = (durable.clone(), self.node.bus.clone(), self.host.clone());
             Consumer::start(durable, bus, host, base);
         }
@@ -203,22 +192,52 @@ impl<A: Actor> CapabilityStartup<A> {
         }
     }
 
-    async fn try_share(&self, timers: &Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Result<A::Shared, StartError> {
-        if let Some(schema) = A::schema()
-            && self.context.database.get().is_none()
-        {
-            let database = self.open_database(&schema).await.map_err(StartError::new)?;
-            let dependency = Dependency::database(&self.host.name, !database.kind().has_one_host());
-            database.tell(&self.node.bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
-            if let Some(durable) = self.context.bus.durable() {
-                let outbox = durable.outbox(&database).await.map_err(StartError::new)?;
-                let _ = self.context.outbox.set(outbox);
-            }
-            let _ = self.context.database.set(database);
-        }
-        let mut start = self.start_maker(timers)();
+    /// Builds the shared part; what was opened for it is opened once.
+    async fn try_share(
+        &self,
+        opened: &mut Option<Arc<CapabilityContext>>,
+        timers: &Timers,
+    ) -> Result<(Arc<A::Shared>, Arc<CapabilityContext>), StartError> {
+        let context = match opened {
+            Some(context) => context.clone(),
+            None => opened.insert(Arc::new(self.open_context().await?)).clone(),
+        };
+        let mut start = start_maker(&context, timers)();
         let shared = A::share(self.settings.clone(), &mut start).await;
-        start.certain(shared).await
+        Ok((Arc::new(start.certain(shared).await?), context))
+    }
+
+    /// The context of the capability, with its database and its outbox if it declares a schema.
+    async fn open_context(&self) -> Result<CapabilityContext, StartError> {
+        let (mut database, mut outbox) = (None, None);
+        if let Some(schema) = A::schema() {
+            let opened = self.open_database(&schema).await.map_err(StartError::new)?;
+            let dependency = Dependency::database(&self.host.name, !opened.kind().has_one_host());
+            opened.tell(&self.node.bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
+            if let Some(durable) = self.node.bus.durable() {
+                outbox = Some(durable.outbox(&opened).await.map_err(StartError::new)?);
+            }
+            database = Some(opened);
+        }
+        let (entries, bus) = (self.host.entries(), &self.node.bus);
+        let observer = Observer {
+            env: bus.env.clone(),
+            node: bus.settings.node.name.as_str().into(),
+            capability: self.host.name.clone(),
+            slow_ms: bus.settings.log.slow_ms,
+        };
+        Ok(CapabilityContext {
+            capability: self.host.name.clone(),
+            asks: A::ASKS,
+            is_asked: entries.iter().any(|e| matches!(e.kind(), HandlerKind::Ask | HandlerKind::Durable(_))),
+            bus: bus.clone(),
+            observer,
+            startup: self.host.startup.clone(),
+            database,
+            outbox,
+            blocking: self.node.blocking.clone(),
+            provided: self.node.provided.clone(),
+        })
     }
 
     async fn open_database(&self, schema: &Schema) -> Result<Database, crate::store::DatabaseError> {
@@ -227,11 +246,14 @@ impl<A: Actor> CapabilityStartup<A> {
         database.watch_file(&bus.tasks, Duration::from_millis(settings.store.file_check_ms));
         Ok(database)
     }
+}
 
-    fn start_maker(&self, timers: &Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Arc<dyn Fn() -> Start + Send + Sync> {
-        let (context, timers) = (self.context.clone(), timers.clone());
-        Arc::new(move || Start::new(context.clone(), timers.clone()))
-    }
+/// Timers that the shared part has asked for.
+type Timers = Arc<Mutex<Vec<(&'static str, Duration)>>>;
+
+fn start_maker(context: &Arc<CapabilityContext>, timers: &Timers) -> Arc<dyn Fn() -> Start + Send + Sync> {
+    let (context, timers) = (context.clone(), timers.clone());
+    Arc::new(move || Start::new(context.clone(), timers.clone()))
 }
 
 fn hooks<A: Actor>(shared: &Arc<A::Shared>, context: &CapabilityContext) -> Hooks {
@@ -242,8 +264,8 @@ fn hooks<A: Actor>(shared: &Arc<A::Shared>, context: &CapabilityContext) -> Hook
             Box::pin(async move { A::drain(&shared).await })
         }),
         status: Box::new(move || A::status(&figures)),
-        database: context.database.get().cloned(),
-        outbox: context.outbox.get().cloned(),
+        database: context.database.clone(),
+        outbox: context.outbox.clone(),
     }
 }
 

@@ -188,7 +188,8 @@ async fn messages<A, M, T, E>(
         let owed = OwedAnswer { dispatched: &dispatched, instance: &instance };
         let EnvelopeContents { message, mut call, queued, key } = contents;
         let deadline = call.deadline;
-        let message_span = MessageSpan::begin(&instance.context, instance.table[entry].name(), &mut call, queued);
+        let message_span =
+            MessageSpan::begin(&instance.context.observer, instance.table[entry].name(), &mut call, queued);
         let cx = Cx::renewed(&mut contexts, &instance.context, call);
         let end = {
             let work = pin!(Some(handler(&mut actor, message, cx)));

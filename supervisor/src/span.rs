@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_contract::AskError;
@@ -14,8 +15,8 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Level, Span};
 
+use crate::Env;
 use crate::call::Call;
-use crate::context::CapabilityContext;
 use crate::trace::TraceContext;
 
 /// The target of message spans and of the lines that end them, for filters such as `info,essaim::message=debug`.
@@ -30,9 +31,18 @@ pub(crate) fn is_observed(trace: &TraceContext) -> bool {
     }
 }
 
+/// What the spans of one capability's messages have in common.
+pub(crate) struct Observer {
+    pub env: Env,
+    pub node: Arc<str>,
+    pub capability: Arc<str>,
+    /// A handler that runs for as long is logged (`log.slow_ms`); 0: none is.
+    pub slow_ms: u64,
+}
+
 /// One message in its handler.
 pub(crate) struct MessageSpan<'a> {
-    context: &'a CapabilityContext,
+    observer: &'a Observer,
     message: &'a str,
     trace: TraceContext,
     span: Span,
@@ -42,14 +52,14 @@ pub(crate) struct MessageSpan<'a> {
 impl<'a> MessageSpan<'a> {
     /// A message about to be handled, which entered the mailbox at `queued` if it is observed. From here on
     /// the call is the handler's: what is sent with it has the handler's span as its parent.
-    pub fn begin(context: &'a CapabilityContext, message: &'a str, call: &mut Call, queued: Option<Instant>) -> Self {
-        let env = context.env();
+    pub fn begin(observer: &'a Observer, message: &'a str, call: &mut Call, queued: Option<Instant>) -> Self {
+        let env = &observer.env;
         let parent = call.trace;
         call.trace = parent.child(env);
         let began = queued.map(|_| env.now());
         let waited = queued.zip(began).map(|(queued, began)| began.saturating_duration_since(queued));
-        let span = waited.map_or_else(Span::none, |waited| span(context, message, parent, call.trace, waited));
-        Self { context, message, trace: call.trace, span, began: Cell::new(began) }
+        let span = waited.map_or_else(Span::none, |waited| span(observer, message, parent, call.trace, waited));
+        Self { observer, message, trace: call.trace, span, began: Cell::new(began) }
     }
 
     /// The handler's span; disabled if the message is not observed.
@@ -107,11 +117,11 @@ impl<'a> MessageSpan<'a> {
 
     /// For how long the handler has been running, if that is known.
     fn ran(&self) -> Option<Duration> {
-        self.began.get().map(|began| self.context.env().now().saturating_duration_since(began))
+        self.began.get().map(|began| self.observer.env.now().saturating_duration_since(began))
     }
 
     fn is_slow(&self, ran: Duration) -> bool {
-        let limit_ms = self.context.bus.settings.log.slow_ms;
+        let limit_ms = self.observer.slow_ms;
         limit_ms > 0 && ran.as_millis() >= u128::from(limit_ms)
     }
 
@@ -122,7 +132,7 @@ impl<'a> MessageSpan<'a> {
     }
 }
 
-fn span(context: &CapabilityContext, message: &str, parent: TraceContext, own: TraceContext, waited: Duration) -> Span {
+fn span(observer: &Observer, message: &str, parent: TraceContext, own: TraceContext, waited: Duration) -> Span {
     // The level of a span is part of its call site, so there are two.
     macro_rules! at {
         ($level:expr) => {
@@ -136,8 +146,8 @@ fn span(context: &CapabilityContext, message: &str, parent: TraceContext, own: T
                 trace_id = format_args!("{:032x}", own.trace_id),
                 span_id = format_args!("{:016x}", own.span_id),
                 parent = format_args!("{:016x}", parent.span_id),
-                node = context.bus.settings.node.name,
-                capability = &*context.capability,
+                node = &*observer.node,
+                capability = &*observer.capability,
                 waited_ms = ms(waited),
                 ran_ms = Empty,
                 outcome = Empty,

@@ -95,7 +95,7 @@ impl Start {
     /// # Errors
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
-        let database = self.context.database.get().ok_or(TxError::NoDatabase)?;
+        let database = self.context.database.as_ref().ok_or(TxError::NoDatabase)?;
         Ok(database.begin(None, self.track.clone()).await?.beside(self.context.near()))
     }
 
@@ -104,7 +104,7 @@ impl Start {
     /// # Panics
     /// If the capability declares no schema in [`Actor::schema`](crate::Actor::schema).
     pub fn db(&self) -> &Reads {
-        self.context.database.get().expect("Actor::schema declares the capability's tables").reads()
+        self.context.database.as_ref().expect("Actor::schema declares the capability's tables").reads()
     }
 
     /// Calls [`Actor::tick`](crate::Actor::tick) now and then every `period`, in one instance of this node; for
