@@ -239,7 +239,7 @@ async fn databases(roster: &Roster, nodes: &[Planned], page: &mut Page) {
         for host in &node.hosts {
             let Some(schema) = roster.schema(host) else { continue };
             let report = store::check(host, &node.config.settings, &schema).await;
-            if !seen.insert((host.clone(), report.place.clone())) {
+            if !seen.insert((host.clone(), report.location.clone())) {
                 continue;
             }
             page.entry(&report.to_string());

@@ -14,9 +14,9 @@ use crate::durable::delivery::Delivery;
 use crate::durable::enclosure::Enclosure;
 use crate::durable::letter::{Letter, Letterhead};
 use crate::near::Near;
-use crate::progress::{Progress, Track};
 use crate::store::{Reads, Tx, TxError};
 use crate::trace::TraceContext;
+use crate::tx_tracker::{CommitState, TxTracker};
 use crate::{Env, Fault, SendOptions};
 
 /// The context of one message in one handler.
@@ -24,7 +24,7 @@ pub struct Cx {
     context: Arc<CapabilityContext>,
     call: Call,
     /// Follows the handler's writes, from its first transaction on.
-    track: Option<Track>,
+    tracker: Option<TxTracker>,
     /// The durable message that the handler applies, if it is one.
     delivery: Option<Arc<Delivery>>,
     /// What its handler has sent outside a transaction; it leaves with the one that the handler commits.
@@ -40,13 +40,13 @@ impl Cx {
     ) -> &'a mut Self {
         match place {
             Some(cx) => {
-                (cx.call, cx.track, cx.delivery) = (call, None, None);
+                (cx.call, cx.tracker, cx.delivery) = (call, None, None);
                 cx.letters.clear();
                 cx
             }
             None => {
-                let (track, delivery, letters) = (None, None, Vec::new());
-                place.insert(Self { context: context.clone(), call, track, delivery, letters })
+                let (tracker, delivery, letters) = (None, None, Vec::new());
+                place.insert(Self { context: context.clone(), call, tracker, delivery, letters })
             }
         }
     }
@@ -58,7 +58,7 @@ impl Cx {
 
     /// Notes that the durable message is applied, unless its handler's transaction has done so.
     pub(crate) async fn settle(&mut self) -> Result<(), TxError> {
-        if self.progress() == Progress::Committed || self.context.database.is_none() {
+        if self.commit_state() == CommitState::Committed || self.context.database.is_none() {
             return Ok(());
         }
         self.begin().await?.commit().await
@@ -67,16 +67,16 @@ impl Cx {
     /// The result of a handler, once everything is certain that its transactions have read: one that it has dropped may
     /// have read what others had not committed yet. Success with writes that are lost is a failure.
     pub(crate) async fn certain<T, E>(&self, result: Result<T, Fault<E>>) -> Result<T, Fault<E>> {
-        let Some(track) = &self.track else { return result };
-        track.is_certain().await?;
+        let Some(tracker) = &self.tracker else { return result };
+        tracker.reads_committed().await?;
         let reply = result?;
-        track.confirm()?;
+        tracker.confirm()?;
         Ok(reply)
     }
 
     /// Whether the state of the handler's instance may be ahead of the database.
     pub(crate) fn is_ahead(&self) -> bool {
-        self.track.as_ref().is_some_and(Track::is_ahead)
+        self.tracker.as_ref().is_some_and(TxTracker::is_ahead)
     }
 
     /// Whether the handler's commit has found that another copy of the durable message has its effect.
@@ -85,8 +85,8 @@ impl Cx {
     }
 
     /// How far the handler's own writes have come.
-    pub(crate) fn progress(&self) -> Progress {
-        self.track.as_ref().map_or(Progress::Nothing, Track::progress)
+    pub(crate) fn commit_state(&self) -> CommitState {
+        self.tracker.as_ref().map_or(CommitState::Nothing, TxTracker::commit_state)
     }
 
     /// Asks another capability, wherever it is hosted, and waits for the answer: at most as long as an ask may take
@@ -127,11 +127,11 @@ impl Cx {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.as_ref().ok_or(TxError::NoDatabase)?;
-        if self.delivery.is_some() && self.progress() == Progress::Committed {
+        if self.delivery.is_some() && self.commit_state() == CommitState::Committed {
             return Err(TxError::Second);
         }
-        let track = self.track.get_or_insert_default().clone();
-        let tx = database.begin(Some(self.call.deadline), track).await?.beside(self.context.near());
+        let tracker = self.tracker.get_or_insert_default().clone();
+        let tx = database.begin(Some(self.call.deadline), tracker).await?.beside(self.context.near());
         let (outbox, letters) = (self.context.outbox.clone(), self.letters.clone());
         let enclosure = Enclosure::new(self.delivery.clone(), outbox, self.letterhead(), letters, self.env().clone());
         Ok(tx.enclosing(enclosure))
@@ -196,7 +196,7 @@ impl Cx {
     async fn post(&mut self, letter: Letter) -> Result<MessageId, SendError> {
         let id = letter.id.clone();
         if self.delivery.is_some() && self.context.outbox.is_some() {
-            if self.progress() == Progress::Committed {
+            if self.commit_state() == CommitState::Committed {
                 let reason = "the handler has committed already: what it sends goes with its transaction".into();
                 return Err(SendError::NotStored { reason });
             }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use essaim_contract::{AskError, Failure, FailureKind, Never, SendError, Unknown};
 
-use crate::store::outcome;
+use crate::store::classify;
 
 /// Why a handler has no reply; `E` is the message's business error.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub fn fail<E>(reason: impl fmt::Display) -> Fault<E> {
 
 impl<E> From<sea_orm::DbErr> for Fault<E> {
     fn from(error: sea_orm::DbErr) -> Self {
-        Self::Failed(Failure { kind: outcome::failure_kind(&error), detail: error.to_string() })
+        Self::Failed(Failure { kind: classify::failure_kind(&error), detail: error.to_string() })
     }
 }
 

@@ -24,10 +24,10 @@ use crate::handler::{HandlerEntry, Tick};
 use crate::host::{Host, InstanceHandle};
 use crate::mailbox::{EnvelopeContents, ErasedDispatch, TypedDispatch};
 use crate::panic::dismantle;
-use crate::progress::Progress;
 use crate::span::MessageSpan;
 use crate::store::TxError;
 use crate::supervision::MissedDeadlines;
+use crate::tx_tracker::CommitState;
 use crate::watchdog::TurnMonitor;
 use crate::{Cx, Fault};
 
@@ -148,7 +148,7 @@ where
                 settled => settled.map_err(Fault::from),
             },
             // A committed message is applied; a rejection after the commit is a failure.
-            Err(Fault::Rejected(why)) if cx.progress() == Progress::Committed => Err(crate::fail(why)),
+            Err(Fault::Rejected(why)) if cx.commit_state() == CommitState::Committed => Err(crate::fail(why)),
             Err(fault) => Err(fault),
         }
     }))
@@ -238,7 +238,7 @@ fn conclude<A: Actor, T, E: Display>(
     cx: &Cx,
     end: GuardedEnd<Result<T, Fault<E>>>,
 ) -> (bool, Result<T, AskError<E>>) {
-    let (supervision, progress) = (&instance.host.supervision, cx.progress());
+    let (supervision, commit_state) = (&instance.host.supervision, cx.commit_state());
     match end {
         GuardedEnd::Done(Ok(reply)) => {
             supervision.succeeded();
@@ -247,17 +247,18 @@ fn conclude<A: Actor, T, E: Display>(
         }
         GuardedEnd::Done(Err(fault)) => {
             supervision.succeeded();
-            let error = truth(fault, progress);
+            let error = truth(fault, commit_state);
             message_span.answered(Some(&error));
             // A commit that failed, or was forgotten, may have left the state ahead of the database.
-            let ahead = progress == Progress::Committing || cx.is_ahead() || matches!(error, AskError::Unknown(_));
+            let ahead =
+                commit_state == CommitState::Committing || cx.is_ahead() || matches!(error, AskError::Unknown(_));
             (!ahead, Err(error))
         }
         GuardedEnd::Panicked(what) => {
             supervision.panicked(&what);
             message_span.panicked(&what);
             let failed = Fault::Failed(Failure { kind: FailureKind::Panicked, detail: what });
-            (false, Err(truth(failed, progress)))
+            (false, Err(truth(failed, commit_state)))
         }
         GuardedEnd::TimedOut { running_ms } => {
             supervision.missed_deadline(&instance.missed_in_a_row, Duration::from_millis(running_ms));
@@ -277,13 +278,13 @@ fn keep<A>(kept: bool, state: Box<A>) -> Option<Box<A>> {
 }
 
 /// What a fault may claim, given how far the handler's own commits had come.
-fn truth<E>(fault: Fault<E>, progress: Progress) -> AskError<E> {
-    match (fault, progress) {
+fn truth<E>(fault: Fault<E>, commit_state: CommitState) -> AskError<E> {
+    match (fault, commit_state) {
         (Fault::Rejected(e), _) => AskError::Rejected(e),
         (Fault::Unknown(u), _) => AskError::Unknown(u),
-        (Fault::Failed(f), Progress::Nothing) => AskError::Failed(f),
-        (Fault::Failed(_), Progress::Committing) => AskError::Unknown(Unknown::CommitUnanswered),
-        (Fault::Failed(f), Progress::Committed) => {
+        (Fault::Failed(f), CommitState::Nothing) => AskError::Failed(f),
+        (Fault::Failed(_), CommitState::Committing) => AskError::Unknown(Unknown::CommitUnanswered),
+        (Fault::Failed(f), CommitState::Committed) => {
             AskError::Unknown(Unknown::FailedAfterCommit { detail: f.to_string() })
         }
     }

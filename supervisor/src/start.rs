@@ -9,10 +9,10 @@ use crate::client::Client;
 use crate::context::CapabilityContext;
 use crate::exit::Fatal;
 use crate::near::Near;
-use crate::progress::Track;
 use crate::startup::StartupWork;
 use crate::store::{Reads, Tx, TxError};
 use crate::task::TaskName;
+use crate::tx_tracker::TxTracker;
 use crate::{Env, Fault};
 
 /// The context of [`Actor::share`](crate::Actor::share) and [`Actor::start`](crate::Actor::start).
@@ -20,7 +20,7 @@ pub struct Start {
     pub(crate) context: Arc<CapabilityContext>,
     pub(crate) timers: Arc<Mutex<Vec<(&'static str, Duration)>>>,
     /// Follows what this start writes.
-    track: Track,
+    tracker: TxTracker,
 }
 
 /// What keeps a capability from starting; shown to its operator.
@@ -78,15 +78,15 @@ impl<E: std::fmt::Display> From<Fault<E>> for StartError {
 
 impl Start {
     pub(crate) fn new(context: Arc<CapabilityContext>, timers: Arc<Mutex<Vec<(&'static str, Duration)>>>) -> Self {
-        Self { context, timers, track: Track::default() }
+        Self { context, timers, tracker: TxTracker::default() }
     }
 
     /// What a start has built, once everything is certain that its transactions have read. Success with writes that are
     /// lost is a failure.
     pub(crate) async fn certain<T>(&self, built: Result<T, StartError>) -> Result<T, StartError> {
         let built = built?;
-        self.track.is_certain().await?;
-        self.track.confirm::<Never>()?;
+        self.tracker.reads_committed().await?;
+        self.tracker.confirm::<Never>()?;
         Ok(built)
     }
 
@@ -96,7 +96,7 @@ impl Start {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.as_ref().ok_or(TxError::NoDatabase)?;
-        Ok(database.begin(None, self.track.clone()).await?.beside(self.context.near()))
+        Ok(database.begin(None, self.tracker.clone()).await?.beside(self.context.near()))
     }
 
     /// The capability's database, for reads outside a transaction.

@@ -21,7 +21,7 @@ use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::outages::Dependency;
 use crate::store::Database;
-use crate::store::durable::fence::Takeover;
+use crate::store::tables::fence::Takeover;
 use crate::task::TaskName;
 
 /// The consumer of one capability in this node.

@@ -1,6 +1,6 @@
 //! Copies of one message that are under way in this node at once.
 //!
-//! Of several copies one alone has an effect: the database sees to that, in the transaction of each (`store/durable/inbox`).
+//! Of several copies one alone has an effect: the database sees to that, in the transaction of each (`store/tables/inbox`).
 //! But on SQLite the transactions of many share a commit, and what the runtime writes with them is written for all together.
 //! So a copy that is not the only one, or was not since it came, is marked by itself, before anybody shares its commit: then
 //! the neighbours of one that comes too late do not notice. SQLite has one host, so a node knows of all copies.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use crate::codec;
-use crate::store::durable::dead::Reason;
+use crate::store::tables::dead::Reason;
 
 /// A dead letter of a capability without a database, as the log keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use super::letter::{Letter, LetterKind, Letterhead};
 use super::options::SendOptions;
 use super::outbox::Outbox;
 use crate::Env;
-use crate::store::durable::enclosed::{Applied, Enclosed};
-use crate::store::durable::outbox;
+use crate::store::tables::effects::{AppliedMessage, TxEffects};
+use crate::store::tables::outbox;
 
 /// What goes with one transaction.
 pub(crate) struct Enclosure {
@@ -58,8 +58,8 @@ impl Enclosure {
 
     /// What is written with the handler's own writes, as the last thing before their commit. `None` if what it sends has no
     /// place, since its message's partition was lost: nothing may be committed, whether or not the fence is closed already.
-    pub fn enclosed(&self) -> Option<Enclosed> {
-        let mut enclosed = Enclosed::default();
+    pub fn enclosed(&self) -> Option<TxEffects> {
+        let mut enclosed = TxEffects::default();
         if let Some(delivery) = self.delivery.as_deref() {
             let Delivery { id, partition, epoch, offset, parked, .. } = delivery;
             match parked {
@@ -67,7 +67,7 @@ impl Enclosure {
                 None => {
                     let at_ms = id.time_ms().max(self.env.wall_ms());
                     let contested = delivery.is_contested();
-                    let applied = Applied { id: id.clone(), offset: *offset, at_ms, contested };
+                    let applied = AppliedMessage { id: id.clone(), offset: *offset, at_ms, contested };
                     enclosed.apply(*partition, *epoch, applied);
                 }
             }
@@ -147,11 +147,11 @@ impl Drop for Doubt<'_> {
 }
 
 /// A letter as a row of the outbox.
-fn row(letter: Letter) -> outbox::Outgoing {
+fn row(letter: Letter) -> outbox::OutboxRow {
     let (event, target) = match letter.kind {
         LetterKind::Command => (false, None),
         LetterKind::Event { .. } => (true, None),
         LetterKind::EventFor(subscriber) => (true, Some(subscriber.to_string())),
     };
-    outbox::Outgoing { event, target, record: letter.record }
+    outbox::OutboxRow { event, target, record: letter.record }
 }

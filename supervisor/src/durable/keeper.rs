@@ -15,10 +15,10 @@ use super::timekeeper::Timekeeper;
 use crate::bridge::log::Log;
 use crate::bus::Bus;
 use crate::host::Host;
-use crate::progress::Track;
 use crate::remote::members::Members;
-use crate::store::durable::{inbox, kept};
+use crate::store::tables::{inbox, retained};
 use crate::store::{Database, TxError};
+use crate::tx_tracker::TxTracker;
 
 /// How often it is looked what is to be done.
 const EVERY: Duration = Duration::from_secs(5);
@@ -174,10 +174,10 @@ impl Keeper {
         let now = self.bus.env.wall_ms();
         let before = now.saturating_sub(self.retention_ms);
         for _ in 0..PRUNES_AT_A_TIME {
-            let tx = self.database.begin(None, Track::default()).await?;
+            let tx = self.database.begin(None, TxTracker::default()).await?;
             let ids = inbox::prune(&tx, before, ROWS_AT_A_TIME).await?;
-            let events = kept::prune(&tx, now, ROWS_AT_A_TIME).await?;
-            kept::prune_marks(&tx, self.outbox.own_lane()).await?;
+            let events = retained::prune(&tx, now, ROWS_AT_A_TIME).await?;
+            retained::prune_marks(&tx, self.outbox.own_lane()).await?;
             tx.commit().await?;
             if ids.max(events) < u64::from(ROWS_AT_A_TIME) {
                 return Ok(());
@@ -190,7 +190,7 @@ impl Keeper {
 
     /// Forgets the oldest of the events that are kept if they are too many.
     async fn bound_kept(&self) -> Result<(), TxError> {
-        let events = kept::count(self.database.reads()).await?;
+        let events = retained::count(self.database.reads()).await?;
         let mut beyond = events.saturating_sub(self.most_kept);
         if beyond == 0 {
             return Ok(());
@@ -198,9 +198,9 @@ impl Keeper {
         let (capability, most) = (&self.host.name, self.most_kept);
         tracing::warn!(%capability, events, most, "durable.kept_events is reached: whoever subscribes later misses the oldest");
         while beyond > 0 {
-            let tx = self.database.begin(None, Track::default()).await?;
+            let tx = self.database.begin(None, TxTracker::default()).await?;
             let most = u32::try_from(beyond).unwrap_or(u32::MAX).min(ROWS_AT_A_TIME);
-            let gone = kept::prune(&tx, u64::MAX, most).await?;
+            let gone = retained::prune(&tx, u64::MAX, most).await?;
             tx.commit().await?;
             beyond = if gone == 0 { 0 } else { beyond.saturating_sub(gone) };
         }

@@ -39,11 +39,11 @@ use super::sender::Sender;
 use super::{Durable, soon};
 use crate::bridge::log::Registry;
 use crate::config::DurableConfig;
-use crate::progress::Track;
-use crate::store::durable::outbox as table;
-use crate::store::durable::{dead, kept};
+use crate::store::tables::outbox as table;
+use crate::store::tables::{dead, retained};
 use crate::store::{Database, TxError};
 use crate::task::{TaskName, Tasks};
+use crate::tx_tracker::TxTracker;
 use crate::{Env, crash};
 
 /// Messages that a relay takes at a time.
@@ -146,7 +146,7 @@ impl Outbox {
         let reads = self.database.reads();
         let overflow = format!("/{lane}");
         // What overflowed goes first, or a new message could overtake it.
-        for old in table::lanes(reads).await?.iter().filter(|l| l.starts_with("o/") && l.ends_with(&overflow)) {
+        for old in table::queues(reads).await?.iter().filter(|l| l.starts_with("o/") && l.ends_with(&overflow)) {
             self.relay(old.as_str().into(), epoch, self.known(reads, old, epoch).await?);
         }
         self.relay(lane.clone(), epoch, self.known(reads, lane, epoch).await?);
@@ -157,8 +157,8 @@ impl Outbox {
     /// which `is_gone` holds, and what overflowed from them. Must run on an arbiter.
     pub async fn adopt(self: &Arc<Self>, is_gone: impl Fn(&str) -> bool) -> Result<(), DbErr> {
         let reads = self.database.reads();
-        let found = table::lanes(reads).await?;
-        let kept = if lock(&self.latecomers).is_empty() { Vec::new() } else { kept::lanes(reads).await? };
+        let found = table::queues(reads).await?;
+        let kept = if lock(&self.latecomers).is_empty() { Vec::new() } else { retained::queues(reads).await? };
         let lanes = found.iter().chain(&kept).map(|lane| origin(lane));
         let gone: BTreeSet<_> =
             lanes.filter(|lane| lane.starts_with("n/") && **lane != *self.own && is_gone(lane)).collect();
@@ -321,12 +321,12 @@ impl Outbox {
     }
 
     async fn forget(self: &Arc<Self>, lane: &str, page: &Page) -> Result<(), TxError> {
-        let tx = self.database.begin(None, Track::default()).await?;
+        let tx = self.database.begin(None, TxTracker::default()).await?;
         let overflowed = self.overflow(&tx, lane, page).await?;
         let now = self.env.wall_ms();
         let unreadable = page.unreadable(lane, self.database.capability(), now);
         dead::bury(&tx, &[page.refused(now), unreadable].concat()).await?;
-        kept::keep(&tx, lane, &page.kept(self.config.inbox_retention_hours)).await?;
+        retained::retain(&tx, lane, &page.kept(self.config.inbox_retention_hours)).await?;
         table::remove(&tx, lane, &page.done).await?;
         let used_up = self.use_up(&tx, lane, &page.done).await?;
         if let Err(error) = tx.commit().await {

@@ -15,11 +15,11 @@ use crate::bridge::log::Tally;
 use crate::bus::Bus;
 use crate::host::Host;
 use crate::panic::panic_text;
-use crate::progress::Track;
-use crate::store::durable::outbox::{self as table, Outgoing};
-use crate::store::durable::{fence, schedules};
+use crate::store::tables::outbox::{self as table, OutboxRow};
+use crate::store::tables::{fence, schedules};
 use crate::store::{Database, TxError};
 use crate::trace::TraceContext;
+use crate::tx_tracker::TxTracker;
 
 /// The partition whose owner fires.
 const PARTITION: u32 = 0;
@@ -83,7 +83,7 @@ impl Timekeeper {
     /// Finds how far the schedules have come. One that is new, or has changed, begins now.
     async fn take_up(&mut self, database: &Database, epoch: u64) -> Result<bool, TxError> {
         let (known, now) = (schedules::read(database.reads()).await?, self.bus.env.wall_ms());
-        let tx = database.begin(None, Track::default()).await?;
+        let tx = database.begin(None, TxTracker::default()).await?;
         if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
             return Ok(false);
         }
@@ -119,7 +119,7 @@ impl Timekeeper {
         let last_ms = due.planned_ms.last().copied().unwrap_or(last_ms);
         if !rows.is_empty() {
             let lane = outbox.own_lane().clone();
-            let tx = database.begin(None, Track::default()).await?;
+            let tx = database.begin(None, TxTracker::default()).await?;
             if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
                 return Ok(false);
             }
@@ -151,7 +151,7 @@ impl Timekeeper {
         due
     }
 
-    fn commands(&self, timetable: &Timetable, due: &Firings) -> Vec<Outgoing> {
+    fn commands(&self, timetable: &Timetable, due: &Firings) -> Vec<OutboxRow> {
         let env = &self.bus.env;
         let mut rows = Vec::with_capacity(due.planned_ms.len());
         for planned in &due.planned_ms {
@@ -167,7 +167,7 @@ impl Timekeeper {
                 Err(SendError::NotStored { reason: format!("making it panicked: {}", panic_text(&*panic)) })
             });
             match made {
-                Ok(letter) => rows.push(Outgoing { event: false, target: None, record: letter.record }),
+                Ok(letter) => rows.push(OutboxRow { event: false, target: None, record: letter.record }),
                 Err(error) => {
                     let (capability, schedule) = (&self.host.name, timetable.name());
                     tracing::error!(%capability, schedule, %error, "a scheduled command cannot be written");

@@ -18,7 +18,7 @@ use crate::durable::sender::partition_of;
 use crate::host::Host;
 use crate::node::Node;
 use crate::roster::name_of;
-use crate::store::durable::{dead, outbox, parked};
+use crate::store::tables::{dead, outbox, parked};
 use crate::trace::TraceContext;
 
 /// Who subscribes to the events that a test looks at.
@@ -154,7 +154,7 @@ impl<A: Actor> Stage<A> {
         let (bus, name) = (self.node.bus(), wire_name::<M>());
         let mut waiting = Vec::new();
         if let Some(database) = self.host().database() {
-            for lane in outbox::lanes(database.reads()).await.expect("the database can be read") {
+            for lane in outbox::queues(database.reads()).await.expect("the database can be read") {
                 let rows = outbox::load(database.reads(), &lane, 0, ALL).await;
                 let rows = rows.expect("the database can be read").into_iter();
                 waiting.extend(rows.map(|(_, row)| Record::decode(&row.record).expect("a record was written")));

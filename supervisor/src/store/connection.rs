@@ -30,13 +30,13 @@ pub(crate) enum Connector {
 
 /// A connection. Dropping it ends whatever it is doing: a transaction is rolled back, a statement interrupted.
 pub(crate) enum Connection {
-    Sqlite { inner: Box<SqliteConnection>, savepoint: Savepoint, signals: Signals },
+    Sqlite { inner: Box<SqliteConnection>, savepoint: Savepoint, signals: SqliteSignals },
     Postgres(Box<PgConnection>),
 }
 
 /// What we and SQLite's thread tell each other beside the statements. Dropping it stops the statement that runs.
 #[derive(Default)]
-pub(crate) struct Signals {
+pub(crate) struct SqliteSignals {
     stop: Arc<AtomicBool>,
     /// A whole transaction was undone since the last one began. SQLite does so by itself after some errors (a full disk, an
     /// I/O error, no memory, a conflict whose resolution is `ROLLBACK`), and only its hook says so: the error does not, the
@@ -44,7 +44,7 @@ pub(crate) struct Signals {
     undone: Arc<AtomicBool>,
 }
 
-impl Signals {
+impl SqliteSignals {
     async fn of(connection: &mut SqliteConnection) -> Result<Self, Error> {
         let signals = Self::default();
         let (stop, undone) = (signals.stop.clone(), signals.undone.clone());
@@ -59,7 +59,7 @@ impl Signals {
     }
 }
 
-impl Drop for Signals {
+impl Drop for SqliteSignals {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
@@ -77,7 +77,7 @@ impl Connector {
         match self {
             Self::Sqlite(options) => {
                 let mut inner = Box::new(options.connect().await?);
-                let signals = Signals::of(&mut inner).await?;
+                let signals = SqliteSignals::of(&mut inner).await?;
                 Ok(Connection::Sqlite { inner, savepoint: Savepoint::default(), signals })
             }
             Self::Postgres(options) => Ok(Connection::Postgres(Box::new(postgres::connect(options).await?))),

@@ -10,11 +10,11 @@ use tokio::time::{Instant, timeout};
 use super::clock_hold::ClockHold;
 use super::connection::Connector;
 use super::group::GroupLimits;
-use super::lanes::{Lanes, Limits};
-use super::lock::HostLock;
+use super::host_lock::HostLock;
+use super::location::DatabaseLocation;
 use super::open_file::OpenFile;
-use super::outage::Health;
-use super::place::Place;
+use super::outage::DatabaseHealth;
+use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
 use super::{DatabaseKind, DatabaseReport, Reads, Schema, Tx, TxError, migrate, postgres, sqlite};
 use crate::Env;
@@ -22,8 +22,8 @@ use crate::backoff::Backoff;
 use crate::config::{Settings, StoreConfig};
 use crate::exit::{self, Fatal};
 use crate::outages::Dependency;
-use crate::progress::Track;
 use crate::task::{TaskName, Tasks};
+use crate::tx_tracker::TxTracker;
 
 /// The share of a handler's time that it may spend waiting for a connection, so that the asker hears that nothing was
 /// done instead of hearing nothing.
@@ -35,15 +35,15 @@ const PATIENCE_PERCENT: u32 = 75;
 /// PostgreSQL both share the connections.
 #[derive(Clone)]
 pub struct Database {
-    inner: Arc<Inner>,
+    inner: Arc<DatabaseInner>,
 }
 
-pub(super) struct Inner {
+pub(super) struct DatabaseInner {
     capability: String,
-    place: Place,
+    location: DatabaseLocation,
     reads: Reads,
-    pub(super) writes: Arc<Lanes>,
-    pub(super) health: Arc<Health>,
+    pub(super) writes: Arc<Pool>,
+    pub(super) health: Arc<DatabaseHealth>,
     recheck: Backoff,
     version: u32,
     binary: u32,
@@ -65,7 +65,7 @@ impl DatabaseError {
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Database({})", self.inner.place)
+        write!(f, "Database({})", self.inner.location)
     }
 }
 
@@ -81,12 +81,13 @@ impl Database {
         schema: &Schema,
         env: &Env,
     ) -> Result<Self, DatabaseError> {
-        let place = Place::of(capability, settings)?;
+        let location = DatabaseLocation::of(capability, settings)?;
         let _hold = ClockHold::of(env);
-        let opening = Opening { capability, settings, schema, env, beside: Some(super::durable::tables::schema()) };
-        match &place {
-            Place::Sqlite(path) => opening.sqlite(path, &place).await,
-            Place::Postgres { .. } => opening.postgres(&place).await,
+        let opener =
+            DatabaseOpener { capability, settings, schema, env, beside: Some(super::tables::migrations::schema()) };
+        match &location {
+            DatabaseLocation::Sqlite(path) => opener.sqlite(path, &location).await,
+            DatabaseLocation::Postgres { .. } => opener.postgres(&location).await,
         }
     }
 
@@ -103,8 +104,8 @@ impl Database {
         env: &Env,
     ) -> Result<Self, DatabaseError> {
         let _hold = ClockHold::of(env);
-        Opening { capability: name, settings, schema, env, beside: None }
-            .sqlite(path, &Place::Sqlite(path.to_path_buf()))
+        DatabaseOpener { capability: name, settings, schema, env, beside: None }
+            .sqlite(path, &DatabaseLocation::Sqlite(path.to_path_buf()))
             .await
     }
 
@@ -128,7 +129,7 @@ impl Database {
 
     /// The kind of database; of a file there is one live host in the whole cluster.
     pub fn kind(&self) -> DatabaseKind {
-        self.inner.place.kind()
+        self.inner.location.kind()
     }
 
     /// The connections for reads outside a transaction.
@@ -140,14 +141,14 @@ impl Database {
     ///
     /// # Errors
     /// If the database is not there, or no connection is free in time.
-    pub(crate) async fn begin<'cx>(&self, due: Option<Instant>, track: Track) -> Result<Tx<'cx>, TxError> {
+    pub(crate) async fn begin<'cx>(&self, due: Option<Instant>, tracker: TxTracker) -> Result<Tx<'cx>, TxError> {
         let writes = &self.inner.writes;
         let now = writes.env.now();
         let wait = match due {
             Some(due) => writes.limits.acquire.min(due.saturating_duration_since(now) * PATIENCE_PERCENT / 100),
             None => writes.limits.acquire,
         };
-        Ok(Tx::begin(writes, now + wait, due, track).await?)
+        Ok(Tx::begin(writes, now + wait, due, tracker).await?)
     }
 
     /// Looks at its file, if it is one, this often and whenever a transaction finds it harmed: then what was in it is copied, and the
@@ -161,9 +162,9 @@ impl Database {
                 loop {
                     let _ = timeout(every, file.found.notified()).await;
                     let Some(database) = database.upgrade() else { return };
-                    let Some(harm) = file.harm() else { continue };
+                    let Some(damage) = file.damage() else { continue };
                     let saving = ended.saving().await;
-                    let copied = file.rescue(harm, &database.writes).await;
+                    let copied = file.rescue(damage, &database.writes).await;
                     drop(saving);
                     let what = match copied {
                         Ok(path) if path == file.path() => "what was in it is there again".to_string(),
@@ -173,7 +174,7 @@ impl Database {
                     let reason = format!(
                         "the file {} {}: {what}; the node ends, and starts with what is there: stop it before you touch its files",
                         file.path().display(),
-                        harm.words()
+                        damage.words()
                     );
                     tracing::error!(capability = database.capability, "{reason}");
                     // Where one is gone all may be, and each is to be copied.
@@ -201,7 +202,7 @@ impl Database {
         DatabaseReport {
             capability: inner.capability.clone(),
             kind: self.kind(),
-            place: inner.place.to_string(),
+            location: inner.location.to_string(),
             schema_version: Some(inner.version),
             binary_version: inner.binary,
             connections_in_use: inner.writes.in_use() + inner.own_readers_in_use(),
@@ -211,20 +212,20 @@ impl Database {
     }
 }
 
-impl Drop for Inner {
+impl Drop for DatabaseInner {
     fn drop(&mut self) {
         self.health.look.notify_one();
     }
 }
 
-impl Inner {
+impl DatabaseInner {
     fn own_readers_in_use(&self) -> usize {
         if Arc::ptr_eq(&self.writes, &self.reads.0) { 0 } else { self.reads.0.in_use() }
     }
 }
 
 /// What opening a database needs to know.
-struct Opening<'a> {
+struct DatabaseOpener<'a> {
     capability: &'a str,
     settings: &'a Settings,
     schema: &'a Schema,
@@ -233,21 +234,21 @@ struct Opening<'a> {
     beside: Option<Schema>,
 }
 
-impl Opening<'_> {
-    async fn sqlite(&self, path: &Path, place: &Place) -> Result<Database, DatabaseError> {
+impl DatabaseOpener<'_> {
+    async fn sqlite(&self, path: &Path, location: &DatabaseLocation) -> Result<Database, DatabaseError> {
         sqlite::prepare(path)?;
         let lock = HostLock::take(path)?;
         let config = self.config();
-        let version = self.migrate(Connector::Sqlite(sqlite::migrator(path, config)), place).await?;
+        let version = self.migrate(Connector::Sqlite(sqlite::migrator(path, config)), location).await?;
         let group =
             GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
         let unreadable = |e: std::io::Error| DatabaseError::new(format!("{} cannot be looked at: {e}", path.display()));
         let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
         let health = Arc::default();
-        let writes = self.lanes(Connector::Sqlite(sqlite::writer(path, config)), 1, &health).grouping_by(group);
+        let writes = self.pool(Connector::Sqlite(sqlite::writer(path, config)), 1, &health).grouping_by(group);
         let writes = writes.writing_to(file.clone());
         let reads =
-            self.lanes(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
+            self.pool(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
         let (reads, writes) = (Arc::new(reads), Arc::new(writes));
         // From here on it is open, whatever becomes of the file.
         drop(
@@ -256,23 +257,29 @@ impl Opening<'_> {
                 .await
                 .map_err(|e| DatabaseError::new(e.to_string()))?,
         );
-        Ok(self.database(place, (reads, writes), version, Some((file, lock))))
+        Ok(self.database(location, (reads, writes), version, Some((file, lock))))
     }
 
-    async fn postgres(&self, place: &Place) -> Result<Database, DatabaseError> {
-        let Place::Postgres { options, schema } = place else { return Err(DatabaseError::new("not PostgreSQL")) };
+    async fn postgres(&self, location: &DatabaseLocation) -> Result<Database, DatabaseError> {
+        let DatabaseLocation::Postgres { options, schema } = location else {
+            return Err(DatabaseError::new("not PostgreSQL"));
+        };
         let config = self.config();
         let application = format!("essaim/{}/{}", self.settings.node.name, self.capability);
         let migrator = Connector::Postgres(postgres::migrator(options, schema, &application, config));
-        self.warn_of_weak_durability(&migrator, place).await?;
-        let version = self.migrate(migrator, place).await?;
+        self.warn_of_weak_durability(&migrator, location).await?;
+        let version = self.migrate(migrator, location).await?;
         let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
-        let lanes = Arc::new(self.lanes(worker, config.postgres_connections, &Arc::default()));
-        Ok(self.database(place, (lanes.clone(), lanes), version, None))
+        let pool = Arc::new(self.pool(worker, config.postgres_connections, &Arc::default()));
+        Ok(self.database(location, (pool.clone(), pool), version, None))
     }
 
     /// The first connection to a server: it finds what is wrong with the way there, and with the server's settings.
-    async fn warn_of_weak_durability(&self, connector: &Connector, place: &Place) -> Result<(), DatabaseError> {
+    async fn warn_of_weak_durability(
+        &self,
+        connector: &Connector,
+        location: &DatabaseLocation,
+    ) -> Result<(), DatabaseError> {
         let durability = self.config().durability;
         let look = async {
             let mut connection = connector.connect().await?;
@@ -284,7 +291,7 @@ impl Opening<'_> {
             Ok(Ok(None)) => Ok(()),
             Ok(Ok(Some(weak))) => {
                 let capability = self.capability;
-                let server = format!("{place} has {weak}");
+                let server = format!("{location} has {weak}");
                 tracing::warn!(capability, server, ?durability, "a commit survives less than store.durability says");
                 Ok(())
             }
@@ -293,37 +300,39 @@ impl Opening<'_> {
         }
     }
 
-    async fn migrate(&self, connector: Connector, place: &Place) -> Result<u32, DatabaseError> {
+    async fn migrate(&self, connector: Connector, location: &DatabaseLocation) -> Result<u32, DatabaseError> {
         let limit = Duration::from_millis(self.config().migration_limit_ms);
-        migrate::migrate(&connector, place, self.capability, self.schema, self.beside.as_ref(), limit, self.env).await
+        migrate::migrate(&connector, location, self.capability, self.schema, self.beside.as_ref(), limit, self.env)
+            .await
     }
 
     fn database(
         &self,
-        place: &Place,
-        (reads, writes): (Arc<Lanes>, Arc<Lanes>),
+        location: &DatabaseLocation,
+        (reads, writes): (Arc<Pool>, Arc<Pool>),
         version: u32,
         file: Option<(Arc<OpenFile>, HostLock)>,
     ) -> Database {
         let (file, lock) = file.unzip();
-        let (capability, place, binary) = (self.capability.into(), place.clone(), self.schema.version());
+        let (capability, location, binary) = (self.capability.into(), location.clone(), self.schema.version());
         let (health, config) = (writes.health.clone(), self.config());
         let recheck = Backoff {
             first: Duration::from_millis(config.recheck_first_ms),
             most: Duration::from_millis(config.recheck_most_ms),
         };
         let reads = Reads(reads);
-        let inner = Inner { capability, place, reads, writes, health, recheck, version, binary, file, _lock: lock };
+        let inner =
+            DatabaseInner { capability, location, reads, writes, health, recheck, version, binary, file, _lock: lock };
         Database { inner: Arc::new(inner) }
     }
 
-    fn lanes(&self, connector: Connector, size: u32, health: &Arc<Health>) -> Lanes {
-        Lanes::new(connector, size, self.limits(), self.env.clone(), health.clone())
+    fn pool(&self, connector: Connector, size: u32, health: &Arc<DatabaseHealth>) -> Pool {
+        Pool::new(connector, size, self.limits(), self.env.clone(), health.clone())
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> PoolLimits {
         let config = self.config();
-        Limits {
+        PoolLimits {
             transaction: Duration::from_millis(config.transaction_limit_ms),
             acquire: Duration::from_millis(config.acquire_timeout_ms),
             life: Duration::from_millis(config.connection_life_ms),

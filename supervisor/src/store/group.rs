@@ -19,11 +19,11 @@ use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::durable::enclosed::Enclosed;
-use super::lanes::Lanes;
-use super::lease::Lease;
-use super::outcome;
-use super::trouble::{Trouble, connection_error};
+use super::classify;
+use super::error::{StoreError, connection_error};
+use super::lease::ConnectionLease;
+use super::pool::Pool;
+use super::tables::effects::TxEffects;
 
 /// How far a group may grow while others wait; it is committed by the first that reaches a bound.
 #[derive(Debug, Clone, Copy)]
@@ -47,25 +47,25 @@ pub(crate) enum NotCommitted {
     Perhaps(DbErr),
 }
 
-type Outcome = Result<(), NotCommitted>;
+type CommitOutcome = Result<(), NotCommitted>;
 
 /// Where the members of a group hear how it ended.
 #[derive(Clone)]
-struct Ending(Arc<watch::Sender<Option<Outcome>>>);
+struct GroupEnd(Arc<watch::Sender<Option<CommitOutcome>>>);
 
 /// An outer transaction with members; it stays with its connection. However it goes, its members hear of it.
-pub(crate) struct Open {
-    ending: Ending,
+pub(crate) struct OpenGroup {
+    end: GroupEnd,
     members: u32,
     since: Instant,
     /// What the runtime writes with them.
-    pub enclosed: Enclosed,
-    pub stage: Stage,
+    pub effects: TxEffects,
+    pub stage: GroupStage,
 }
 
 /// How far an outer transaction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum GroupStage {
     /// Others may join.
     Open,
     /// What it encloses is being written, and nothing else may be.
@@ -74,25 +74,25 @@ pub(crate) enum Stage {
     Committing,
 }
 
-impl Open {
+impl OpenGroup {
     fn begin(now: Instant) -> Self {
-        let ending = Ending(Arc::new(watch::Sender::new(None)));
-        Self { ending, members: 0, since: now, enclosed: Enclosed::default(), stage: Stage::Open }
+        let end = GroupEnd(Arc::new(watch::Sender::new(None)));
+        Self { end, members: 0, since: now, effects: TxEffects::default(), stage: GroupStage::Open }
     }
 
-    fn end(self, outcome: Outcome) {
-        self.ending.0.send_replace(Some(outcome));
+    fn finish(self, outcome: CommitOutcome) {
+        self.end.0.send_replace(Some(outcome));
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenGroup {
     fn drop(&mut self) {
         let lost = || connection_error("the connection was lost with all transactions that shared the commit".into());
         let outcome = match self.stage {
-            Stage::Open | Stage::Closing => NotCommitted::Surely(lost()),
-            Stage::Committing => NotCommitted::Perhaps(lost()),
+            GroupStage::Open | GroupStage::Closing => NotCommitted::Surely(lost()),
+            GroupStage::Committing => NotCommitted::Perhaps(lost()),
         };
-        self.ending.0.send_if_modified(|ended| {
+        self.end.0.send_if_modified(|ended| {
             let lost = ended.is_none();
             if lost {
                 *ended = Some(Err(outcome));
@@ -102,41 +102,41 @@ impl Drop for Open {
     }
 }
 
-impl Ending {
-    async fn heard(&self, limit: Instant) -> Outcome {
+impl GroupEnd {
+    async fn heard(&self, limit: Instant) -> CommitOutcome {
         let mut outcome = self.0.subscribe();
         let ended = timeout_at(limit, outcome.wait_for(Option::is_some)).await;
         match ended.map(|outcome| outcome.map(|o| o.clone())) {
             Ok(Ok(Some(outcome))) => outcome,
-            _ => Err(NotCommitted::Perhaps(Trouble::TimedOut.into_exec_error())),
+            _ => Err(NotCommitted::Perhaps(StoreError::TimedOut.into_exec_error())),
         }
     }
 }
 
-impl Lease {
+impl ConnectionLease {
     /// Makes the transaction durable with what the runtime writes with it, alone or together with others.
-    pub async fn commit(mut self, mut enclosed: Enclosed, limit: Instant) -> Outcome {
+    pub async fn commit(mut self, mut effects: TxEffects, limit: Instant) -> CommitOutcome {
         if !self.is_ready() {
             // A statement that nobody waited for to its end; the lease undoes it as it falls.
-            return Err(NotCommitted::Surely(Trouble::Gone.into_exec_error()));
+            return Err(NotCommitted::Surely(StoreError::Gone.into_exec_error()));
         }
-        let lanes = self.lanes().clone();
-        let now = lanes.env.now();
-        let limits = lanes.grouping();
-        let first = self.open.is_none();
-        if first && !(limits.is_some() && lanes.is_awaited()) {
-            return self.commit_alone(&enclosed, limit).await;
+        let pool = self.pool().clone();
+        let now = pool.env.now();
+        let limits = pool.grouping();
+        let first = self.group.is_none();
+        if first && !(limits.is_some() && pool.is_awaited()) {
+            return self.commit_alone(&effects, limit).await;
         }
-        if let Err(refused) = self.write_contested(&mut enclosed, limit).await {
+        if let Err(refused) = self.write_contested(&mut effects, limit).await {
             // A copy that a neighbour has applied counts once that is certain.
             return Err(self.undo(limit).await.map_or_else(NotCommitted::Surely, |()| refused));
         }
-        let open = self.open.get_or_insert_with(|| Open::begin(now));
-        open.members += 1;
-        open.enclosed.add(enclosed);
-        let ending = open.ending.clone();
-        let age = now.saturating_duration_since(open.since);
-        let full = limits.is_none_or(|limits| open.members >= limits.members || age >= limits.age);
+        let group = self.group.get_or_insert_with(|| OpenGroup::begin(now));
+        group.members += 1;
+        group.effects.add(effects);
+        let end = group.end.clone();
+        let age = now.saturating_duration_since(group.since);
+        let full = limits.is_none_or(|limits| group.members >= limits.members || age >= limits.age);
         if full {
             // In a task of its own: this handler may be dropped, and the others' commit not with it. Were it to panic, its
             // members would hear that the connection is lost.
@@ -145,37 +145,37 @@ impl Lease {
         } else {
             if first {
                 #[allow(clippy::disallowed_methods)] // As above.
-                tokio::spawn(lanes.clone().close_in_turn(ending.clone()));
+                tokio::spawn(pool.clone().close_in_turn(end.clone()));
             }
             drop(self);
         }
-        ending.heard(now + lanes.longest_doubt()).await
+        end.heard(now + pool.longest_doubt()).await
     }
 
     /// Undoes the transaction. What it has read may be its neighbours', so its handler goes on only when that is committed.
     pub async fn undo(mut self, limit: Instant) -> Result<(), DbErr> {
-        let certainty = self.certainty();
-        self.roll_back(limit).await.map_err(Trouble::into_exec_error)?;
+        let group_committed = self.group_committed();
+        self.roll_back(limit).await.map_err(StoreError::into_exec_error)?;
         drop(self);
-        match certainty {
-            Some(certainty) => certainty.await,
+        match group_committed {
+            Some(group_committed) => group_committed.await,
             None => Ok(()),
         }
     }
 
     /// When what the transaction may have read of its neighbours is certain, if there are any.
-    pub fn certainty(&self) -> Option<BoxFuture<'static, Result<(), DbErr>>> {
-        let ending = self.open.as_ref()?.ending.clone();
-        let lanes = self.lanes().clone();
+    pub fn group_committed(&self) -> Option<BoxFuture<'static, Result<(), DbErr>>> {
+        let end = self.group.as_ref()?.end.clone();
+        let pool = self.pool().clone();
         let certain = async move {
-            let heard = ending.heard(lanes.env.now() + lanes.longest_doubt()).await;
+            let heard = end.heard(pool.env.now() + pool.longest_doubt()).await;
             heard.map_err(NotCommitted::into_error)
         };
         Some(certain.boxed())
     }
 
-    async fn commit_alone(&mut self, enclosed: &Enclosed, limit: Instant) -> Outcome {
-        if let Err(refused) = self.write(enclosed, limit).await {
+    async fn commit_alone(&mut self, effects: &TxEffects, limit: Instant) -> CommitOutcome {
+        if let Err(refused) = self.write(effects, limit).await {
             let _ = self.roll_back(limit).await;
             return Err(refused);
         }
@@ -188,37 +188,37 @@ impl Lease {
         }
     }
 
-    async fn close(&mut self, enclosed: &Enclosed, limit: Instant) -> Outcome {
-        self.write(enclosed, limit).await.map_err(|refused| match refused {
+    async fn close(&mut self, effects: &TxEffects, limit: Instant) -> CommitOutcome {
+        self.write(effects, limit).await.map_err(|refused| match refused {
             // It is not known whose: each of them is tried again.
             NotCommitted::Repeated => NotCommitted::Surely(refused.into_error()),
             refused => refused,
         })?;
-        if let Some(open) = &mut self.open {
-            open.stage = Stage::Committing;
+        if let Some(group) = &mut self.group {
+            group.stage = GroupStage::Committing;
         }
         let done = self.work(limit, |mut c| async move { c.commit().await }).await;
         done.map_err(|trouble| {
-            self.lanes().note_refusal(&trouble);
+            self.pool().note_refusal(&trouble);
             not_committed(trouble)
         })
     }
 
     /// The outer COMMIT.
     async fn commit_all(mut self) {
-        let Some(open) = &mut self.open else { return };
-        open.stage = Stage::Closing;
-        let enclosed = std::mem::take(&mut open.enclosed);
-        let limit = self.lanes().env.now() + self.lanes().limits.transaction;
-        let outcome = self.close(&enclosed, limit).await;
-        let open = self.open.take();
+        let Some(group) = &mut self.group else { return };
+        group.stage = GroupStage::Closing;
+        let effects = std::mem::take(&mut group.effects);
+        let limit = self.pool().env.now() + self.pool().limits.transaction;
+        let outcome = self.close(&effects, limit).await;
+        let group = self.group.take();
         if outcome.is_err() {
             self.discard();
         }
         // First the connection, so that whoever hears of the end and begins anew finds it free.
         drop(self);
-        if let Some(open) = open {
-            open.end(outcome);
+        if let Some(group) = group {
+            group.finish(outcome);
         }
     }
 }
@@ -234,19 +234,19 @@ impl NotCommitted {
     }
 }
 
-impl Lanes {
+impl Pool {
     /// Waits for its turn behind all who wait now, and commits the group then if it is still open.
-    async fn close_in_turn(self: Arc<Self>, ending: Ending) {
+    async fn close_in_turn(self: Arc<Self>, end: GroupEnd) {
         let Some(lease) = self.turn().await else { return };
-        if lease.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.ending.0, &ending.0)) {
+        if lease.group.as_ref().is_some_and(|group| Arc::ptr_eq(&group.end.0, &end.0)) {
             lease.commit_all().await;
         }
     }
 }
 
-fn not_committed(trouble: Trouble) -> NotCommitted {
+fn not_committed(trouble: StoreError) -> NotCommitted {
     match &trouble {
-        Trouble::Database(e) if outcome::nothing_committed(e) => NotCommitted::Surely(trouble.into_exec_error()),
+        StoreError::Database(e) if classify::nothing_committed(e) => NotCommitted::Surely(trouble.into_exec_error()),
         _ => NotCommitted::Perhaps(trouble.into_exec_error()),
     }
 }

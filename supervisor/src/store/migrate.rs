@@ -19,8 +19,8 @@ use sea_orm_migration::SchemaManager;
 use tokio::time::timeout;
 
 use super::connection::Connector;
-use super::place::Place;
-use super::schema::{Applied, Next};
+use super::location::DatabaseLocation;
+use super::schema::{AppliedMigration, NextMigration};
 use super::{DatabaseError, Schema};
 use crate::Env;
 
@@ -87,7 +87,7 @@ impl Bookkeeping {
 /// If this binary cannot work with the schema, a migration fails, or it takes longer than `limit`.
 pub(crate) async fn migrate(
     connector: &Connector,
-    place: &Place,
+    location: &DatabaseLocation,
     capability: &str,
     schema: &Schema,
     own: Option<&Schema>,
@@ -95,7 +95,7 @@ pub(crate) async fn migrate(
     env: &Env,
 ) -> Result<u32, DatabaseError> {
     schema.check()?;
-    let here = |e: DatabaseError| DatabaseError::new(format!("the database {place}: {e}"));
+    let here = |e: DatabaseError| DatabaseError::new(format!("the database {location}: {e}"));
     let work = async {
         let connection = connect(connector).await.map_err(|e| DatabaseError::new(connector.explain(&e)))?;
         let connection = &connection;
@@ -162,7 +162,7 @@ impl Migration<'_> {
             let applied = self.read_applied(&tx).await.map_err(failed)?;
             let version = applied.last().map_or(0, |a| a.version);
             match self.schema.next(&applied)? {
-                Next::Ready => {
+                NextMigration::Ready => {
                     tx.rollback().await.map_err(failed)?;
                     if version > self.schema.version() {
                         let known = self.schema.version();
@@ -176,13 +176,13 @@ impl Migration<'_> {
                     }
                     return Ok(version);
                 }
-                Next::Relabel => {
+                NextMigration::Relabel => {
                     let min = self.schema.min_compatible_at(version);
                     let values = [Value::from(min as i32), Value::from(version as i32)];
                     run(&tx, &self.books.relabel(), values).await.map_err(failed)?;
                     tx.commit().await.map_err(failed)?;
                 }
-                Next::Apply(index) => self.apply(tx, index).await?,
+                NextMigration::Apply(index) => self.apply(tx, index).await?,
             }
         }
     }
@@ -245,14 +245,14 @@ impl Migration<'_> {
         Ok(())
     }
 
-    async fn read_applied(&self, tx: &DatabaseTransaction) -> Result<Vec<Applied>, DbErr> {
+    async fn read_applied(&self, tx: &DatabaseTransaction) -> Result<Vec<AppliedMigration>, DbErr> {
         tx.query_all_raw(statement(tx, &self.books.read(), [])).await?.iter().map(applied).collect()
     }
 }
 
 /// One line of the bookkeeping.
-pub(crate) fn applied(row: &sea_orm::QueryResult) -> Result<Applied, DbErr> {
-    Ok(Applied {
+pub(crate) fn applied(row: &sea_orm::QueryResult) -> Result<AppliedMigration, DbErr> {
+    Ok(AppliedMigration {
         version: row.try_get_by_index::<i32>(0)? as u32,
         name: row.try_get_by_index(1)?,
         min_compatible: row.try_get_by_index::<i32>(2)? as u32,

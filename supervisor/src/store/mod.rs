@@ -1,24 +1,24 @@
 //! Databases: one a capability, its tables touched by nobody else.
 //!
 //! # Layout
-//! - `database`: opening a capability's database, by its kind (`place`, `sqlite`, `postgres`), under the lock that
-//!   keeps a second host away from a file (`lock`).
+//! - `database`: opening a capability's database, by its kind (`location`, `sqlite`, `postgres`), under the lock that
+//!   keeps a second host away from a file (`host_lock`).
 //! - `schema`, `migrate`: the tables of a binary, and bringing a database to them.
-//! - `connection`, `lanes`, `lease`: connections, lending them, and the use of one; `group`: transactions that share a
-//!   commit; `trouble`, `outcome`: what goes wrong, and what an error proves.
+//! - `connection`, `pool`, `lease`: connections, lending them, and the use of one; `group`: transactions that share a
+//!   commit; `error`, `classify`: what goes wrong, and what an error proves.
 //! - `tx`, `reads`: what a handler works with; every transaction begins in [`Tx`].
-//! - `durable`: the runtime's own tables beside the capability's, for durable messages; `enclosing`: what is written to
-//!   them with a handler's transaction.
+//! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
+//!   to them with a handler's transaction.
 //! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
-//! - `outdated`: what near caches may not serve while a transaction changes it.
+//! - `outdated_keys`: what near caches may not serve while a transaction changes it.
 //! - `report`: what an operator is told.
 //! - `clock_hold`: what makes a paused clock wait for databases.
 
 mod database;
 pub use database::{Database, DatabaseError};
 
-mod place;
-pub use place::DatabaseKind;
+mod location;
+pub use location::DatabaseKind;
 
 mod reads;
 pub use reads::Reads;
@@ -32,24 +32,24 @@ pub use schema::Schema;
 mod tx;
 pub use tx::{Tx, TxError};
 
+pub(crate) mod classify;
 mod clock_hold;
 mod connection;
-pub(crate) mod durable;
-mod enclosing;
+mod error;
 mod group;
-mod lanes;
+mod host_lock;
 mod lease;
-mod lock;
 mod migrate;
 mod open_file;
 mod outage;
-pub(crate) mod outcome;
-mod outdated;
+mod outdated_keys;
+mod pool;
 mod postgres;
 pub(crate) mod recheck;
 mod savepoint;
-mod sql;
-mod trouble;
+mod statement_kind;
+pub(crate) mod tables;
+mod write_effects;
 
 mod sqlite;
 pub use sqlite::make_private;

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::lanes::Lanes;
+use super::error::StoreError;
+use super::pool::Pool;
 use super::sqlite::{directory_of, make_private, make_private_file};
-use super::trouble::Trouble;
 
 /// The smallest page of a database. What is cut short elsewhere SQLite finds itself, where it reads it. (Opening the file to look
 /// would be worse: closing it again would give up the locks that SQLite has on it.)
@@ -23,18 +23,18 @@ const SMALLEST_BYTES: u64 = 512;
 /// A file that was opened.
 pub(crate) struct OpenFile {
     path: PathBuf,
-    file: Identity,
+    file: FileIdentity,
     /// Told when it was found harmed.
     pub found: Notify,
 }
 
 /// What tells a file from every other one of the machine, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity(u64, u64);
+struct FileIdentity(u64, u64);
 
 /// What has happened to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Harm {
+pub(crate) enum FileDamage {
     /// Nothing is at its path.
     Deleted,
     /// Another file is at its path.
@@ -58,23 +58,24 @@ impl OpenFile {
     }
 
     /// What has happened to it, if anything has.
-    pub fn harm(&self) -> Option<Harm> {
-        let harm = match fs::metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Harm::Deleted),
+    pub fn damage(&self) -> Option<FileDamage> {
+        let damage = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(FileDamage::Deleted),
             // Whatever keeps it from being looked at keeps nobody from writing to it.
             Err(_) => None,
-            Ok(metadata) if identity(&metadata) != self.file => Some(Harm::Replaced),
-            Ok(metadata) => (metadata.len() < SMALLEST_BYTES).then_some(Harm::Emptied),
+            Ok(metadata) if identity(&metadata) != self.file => Some(FileDamage::Replaced),
+            Ok(metadata) => (metadata.len() < SMALLEST_BYTES).then_some(FileDamage::Emptied),
         };
-        if harm.is_some() {
+        if damage.is_some() {
             self.found.notify_one();
         }
-        harm
+        damage
     }
 
     /// Why nothing is written to it any more, if that is so.
     pub fn refusal(&self) -> Option<String> {
-        self.harm().map(|harm| format!("{} {}: nothing is written to it any more", self.path.display(), harm.words()))
+        self.damage()
+            .map(|damage| format!("{} {}: nothing is written to it any more", self.path.display(), damage.words()))
     }
 
     /// Copies what was in it, from the connection that is open, to where it was if nothing is there, and else beside it; where
@@ -82,13 +83,13 @@ impl OpenFile {
     ///
     /// # Errors
     /// Why that is not possible.
-    pub async fn rescue(&self, harm: Harm, writes: &Arc<Lanes>) -> Result<PathBuf, String> {
+    pub async fn rescue(&self, damage: FileDamage, writes: &Arc<Pool>) -> Result<PathBuf, String> {
         make_private(&directory_of(&self.path)).map_err(|e| e.to_string())?;
         let copy = (0..).map(|n| beside(&self.path, &format!(".rescued-{n}"))).find(|path| !path.exists());
         let copy = copy.ok_or("there are too many copies")?;
         make_private_file(&copy).map_err(|e| e.to_string())?;
         copy_into(&copy, writes).await.map_err(|trouble| trouble.to_string())?;
-        if harm != Harm::Deleted {
+        if damage != FileDamage::Deleted {
             return Ok(copy);
         }
         // What is left of them belongs to the file that is gone, and would be taken for the copy's.
@@ -103,7 +104,7 @@ impl OpenFile {
     }
 }
 
-impl Harm {
+impl FileDamage {
     /// What has happened, as the rest of a sentence about the file.
     pub fn words(self) -> &'static str {
         match self {
@@ -115,12 +116,12 @@ impl Harm {
 }
 
 /// Copies the database of the connection that writes, once its transaction has ended.
-async fn copy_into(copy: &Path, writes: &Arc<Lanes>) -> Result<(), Trouble> {
+async fn copy_into(copy: &Path, writes: &Arc<Pool>) -> Result<(), StoreError> {
     let until = writes.env.now() + writes.longest_doubt();
     loop {
-        let Some(mut lease) = writes.turn().await else { return Err(Trouble::Gone) };
+        let Some(mut lease) = writes.turn().await else { return Err(StoreError::Gone) };
         // Others share its transaction, which ends when its turn comes.
-        if lease.open.is_some() && writes.env.now() < until {
+        if lease.group.is_some() && writes.env.now() < until {
             drop(lease);
             tokio::task::yield_now().await;
             continue;
@@ -138,13 +139,13 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 #[cfg(unix)]
-fn identity(metadata: &Metadata) -> Identity {
+fn identity(metadata: &Metadata) -> FileIdentity {
     use std::os::unix::fs::MetadataExt;
-    Identity(metadata.dev(), metadata.ino())
+    FileIdentity(metadata.dev(), metadata.ino())
 }
 
 /// Where files have no numbers, one that is open can be neither deleted nor replaced.
 #[cfg(not(unix))]
-fn identity(_: &Metadata) -> Identity {
-    Identity(0, 0)
+fn identity(_: &Metadata) -> FileIdentity {
+    FileIdentity(0, 0)
 }

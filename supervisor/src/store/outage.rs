@@ -10,7 +10,7 @@ use sea_orm::sqlx::Error;
 use sea_orm::sqlx::postgres::PgDatabaseError;
 use tokio::sync::Notify;
 
-use super::outcome::sqlite_code;
+use super::classify::sqlite_code;
 use crate::outages::{Dependency, Outages};
 
 /// SQLite's primary result codes for a file that cannot be used now: busy, an I/O error, full, cannot be opened.
@@ -49,18 +49,18 @@ pub(crate) fn is_locked(error: &Error) -> bool {
 
 /// Whether a database works, as those find who use it.
 #[derive(Default)]
-pub(crate) struct Health {
+pub(crate) struct DatabaseHealth {
     /// Absent until somebody wants to be told.
-    told: OnceLock<(Outages, Dependency)>,
+    listener: OnceLock<(Outages, Dependency)>,
     is_out: AtomicBool,
     /// The database is to be looked at.
     pub look: Notify,
 }
 
-impl Health {
+impl DatabaseHealth {
     /// Tells of outages from now on.
     pub fn tell(&self, outages: Outages, dependency: Dependency) {
-        let _ = self.told.set((outages, dependency));
+        let _ = self.listener.set((outages, dependency));
     }
 
     /// Whether it is known not to work.
@@ -70,7 +70,7 @@ impl Health {
 
     /// Notes that the database does not work, for this reason.
     pub fn fails(&self, cause: String) {
-        if let Some((outages, dependency)) = self.told.get() {
+        if let Some((outages, dependency)) = self.listener.get() {
             self.is_out.store(true, Ordering::Relaxed);
             outages.begin(dependency.clone(), cause);
             self.look.notify_one();
@@ -79,7 +79,7 @@ impl Health {
 
     /// Notes that the database has been written to.
     pub fn works(&self) {
-        if let Some((outages, dependency)) = self.told.get() {
+        if let Some((outages, dependency)) = self.listener.get() {
             self.is_out.store(false, Ordering::Relaxed);
             outages.end(dependency);
         }

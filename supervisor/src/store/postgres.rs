@@ -7,7 +7,7 @@ use sea_orm::sqlx::{ConnectOptions, Error, Executor, PgConnection, Row};
 use sea_orm::{DbBackend, Statement};
 
 use super::connection::Connection;
-use super::place::server;
+use super::location::server;
 use crate::config::{Durability, Settings, StoreConfig};
 
 /// PostgreSQL cuts longer names off.

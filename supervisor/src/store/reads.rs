@@ -6,17 +6,17 @@ use std::sync::Arc;
 use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use super::lanes::{Lanes, TRIES};
-use super::lease::AtWork;
-use super::sql::StatementKind;
-use super::trouble::{Trouble, refusal};
+use super::error::{StoreError, refusal};
+use super::lease::BusyConnection;
+use super::pool::{Pool, TRIES};
+use super::statement_kind::StatementKind;
 
 /// The connections for reads outside a transaction; each statement has the time limit of a transaction.
 ///
 /// It refuses to write: what a handler has committed decides what its failure may claim, so every write goes through a
 /// transaction.
 #[derive(Clone)]
-pub struct Reads(pub(crate) Arc<Lanes>);
+pub struct Reads(pub(crate) Arc<Pool>);
 
 impl fmt::Debug for Reads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,21 +27,21 @@ impl fmt::Debug for Reads {
 impl Reads {
     /// Reads once, and a second time on a fresh connection if the server had closed the first: reading again is
     /// harmless.
-    async fn read<T, F>(&self, work: impl Fn(AtWork) -> F) -> Result<T, Trouble>
+    async fn read<T, F>(&self, work: impl Fn(BusyConnection) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let lanes = &self.0;
+        let pool = &self.0;
         let mut tries = 0;
         loop {
             tries += 1;
-            let now = lanes.env.now();
-            let mut lease = lanes.lease(now + lanes.limits.acquire).await.map_err(Trouble::Refused)?;
-            let limit = lanes.env.now() + lanes.limits.transaction;
+            let now = pool.env.now();
+            let mut lease = pool.lease(now + pool.limits.acquire).await.map_err(StoreError::Refused)?;
+            let limit = pool.env.now() + pool.limits.transaction;
             match lease.work(limit, &work).await {
                 Err(trouble) if tries < TRIES && lease.is_stale(&trouble) => {}
-                Err(Trouble::Database(error)) if lanes.is_refusal(&error) => {
-                    return Err(Trouble::Refused(refusal(ONLY_READS)));
+                Err(StoreError::Database(error)) if pool.is_refusal(&error) => {
+                    return Err(StoreError::Refused(refusal(ONLY_READS)));
                 }
                 done => return done,
             }
@@ -66,37 +66,37 @@ impl ConnectionTrait for Reads {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         check(&statement.sql)?;
-        let run = |mut c: AtWork| {
+        let run = |mut c: BusyConnection| {
             let statement = statement.clone();
             async move { c.execute(statement).await }
         };
-        self.read(run).await.map_err(Trouble::into_exec_error)
+        self.read(run).await.map_err(StoreError::into_exec_error)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         check(sql)?;
-        let run = |mut c: AtWork| {
+        let run = |mut c: BusyConnection| {
             let sql = sql.to_string();
             async move { c.execute_unprepared(sql).await }
         };
-        self.read(run).await.map_err(Trouble::into_exec_error)
+        self.read(run).await.map_err(StoreError::into_exec_error)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         check(&statement.sql)?;
-        let run = |mut c: AtWork| {
+        let run = |mut c: BusyConnection| {
             let statement = statement.clone();
             async move { c.query_one(statement).await }
         };
-        self.read(run).await.map_err(Trouble::into_query_error)
+        self.read(run).await.map_err(StoreError::into_query_error)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         check(&statement.sql)?;
-        let run = |mut c: AtWork| {
+        let run = |mut c: BusyConnection| {
             let statement = statement.clone();
             async move { c.query_all(statement).await }
         };
-        self.read(run).await.map_err(Trouble::into_query_error)
+        self.read(run).await.map_err(StoreError::into_query_error)
     }
 }

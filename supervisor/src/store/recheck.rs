@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::clock_hold::ClockHold;
 use super::connection::Connector;
-use super::database::Inner;
+use super::database::DatabaseInner;
 use crate::Env;
 use crate::backoff::Backoff;
 
@@ -23,7 +23,7 @@ const FILL_POSTGRES: &str = "INSERT INTO essaim_recheck (id, filler) SELECT 1, s
 const EMPTY: &str = "UPDATE essaim_recheck SET filler = '' WHERE id = 1";
 
 /// Looks at a database whenever it is said not to work, until it does; ends with the database.
-pub(super) async fn recheck(database: Weak<Inner>, backoff: Backoff, env: Env) {
+pub(super) async fn recheck(database: Weak<DatabaseInner>, backoff: Backoff, env: Env) {
     loop {
         let Some(health) = database.upgrade().map(|database| database.health.clone()) else { return };
         health.look.notified().await;
@@ -40,7 +40,7 @@ pub(super) async fn recheck(database: Weak<Inner>, backoff: Backoff, env: Env) {
     }
 }
 
-impl Inner {
+impl DatabaseInner {
     /// Writes something on a connection of its own: those in use may have been made before what is wrong now.
     async fn write_and_empty(&self) -> Result<(), String> {
         // Another file at its place is not the one that is open.

@@ -10,11 +10,11 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::connection::Connector;
-use super::durable::tables;
-use super::lock::{HostLock, held_by};
+use super::host_lock::{HostLock, held_by};
+use super::location::DatabaseLocation;
 use super::migrate::Bookkeeping;
-use super::place::Place;
-use super::schema::{Applied, Next};
+use super::schema::{AppliedMigration, NextMigration};
+use super::tables::migrations;
 use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
 use crate::config::Settings;
 
@@ -26,7 +26,8 @@ pub struct DatabaseReport {
     /// Its kind.
     pub kind: DatabaseKind,
     /// Where it is, without the password.
-    pub place: String,
+    #[serde(rename = "place")]
+    pub location: String,
     /// The version of its schema; `None` while there is none, or it cannot be read.
     pub schema_version: Option<u32>,
     /// The version that this binary knows.
@@ -41,7 +42,7 @@ pub struct DatabaseReport {
 
 impl fmt::Display for DatabaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} {}", self.capability, self.kind, self.place)?;
+        write!(f, "{}: {} {}", self.capability, self.kind, self.location)?;
         match self.schema_version {
             Some(version) => write!(f, ", schema {version} (this binary: {})", self.binary_version)?,
             None if self.problem.is_none() => write!(f, ", made at the first start")?,
@@ -62,21 +63,21 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
     let mut report = DatabaseReport {
         capability: capability.to_string(),
         kind: DatabaseKind::Sqlite,
-        place: String::new(),
+        location: String::new(),
         schema_version: None,
         binary_version: schema.version(),
         connections_in_use: 0,
         note: None,
         problem: None,
     };
-    let place = match Place::of(capability, settings) {
-        Ok(place) => place,
+    let location = match DatabaseLocation::of(capability, settings) {
+        Ok(location) => location,
         Err(error) => return DatabaseReport { problem: Some(error.to_string()), ..report },
     };
-    report.kind = place.kind();
-    report.place = place.to_string();
-    let connector = match &place {
-        Place::Sqlite(path) => {
+    report.kind = location.kind();
+    report.location = location.to_string();
+    let connector = match &location {
+        DatabaseLocation::Sqlite(path) => {
             report.note = HostLock::holder(path).map(|holder| format!("in use by {holder}"));
             if !path.exists() {
                 report.problem = what_is_in_the_way(path);
@@ -84,7 +85,7 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
             }
             Connector::Sqlite(sqlite::looker(path, &settings.store))
         }
-        Place::Postgres { options, schema } => {
+        DatabaseLocation::Postgres { options, schema } => {
             Connector::Postgres(postgres::worker(options, schema, "essaim/check", settings))
         }
     };
@@ -94,11 +95,11 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
         Ok(Err(error)) => report.problem = Some(connector.explain(&error)),
         Ok(Ok([runtime, own])) => {
             report.schema_version = own.last().map(|a| a.version);
-            let runtime = tables::schema().next(&runtime).map_err(|e| Bookkeeping::Runtime.of(e));
+            let runtime = migrations::schema().next(&runtime).map_err(|e| Bookkeeping::Runtime.of(e));
             let next = runtime.and_then(|runtime| Ok([runtime, schema.next(&own)?]));
             match next {
                 Err(error) => report.problem = Some(error.to_string()),
-                Ok(next) if !own.is_empty() && next.iter().any(|next| matches!(next, Next::Apply(_))) => {
+                Ok(next) if !own.is_empty() && next.iter().any(|next| matches!(next, NextMigration::Apply(_))) => {
                     report.note = Some(and(report.note.take(), "migrated at the next start"));
                 }
                 Ok(_) => {}
@@ -111,14 +112,14 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
 /// Which other process has the SQLite file of this capability now, and what to do; `None` if none has, as far as can
 /// be seen from this machine.
 pub fn held(capability: &str, settings: &Settings) -> Option<String> {
-    match Place::of(capability, settings) {
-        Ok(Place::Sqlite(path)) => HostLock::holder(&path).map(|holder| held_by(&path, &holder)),
+    match DatabaseLocation::of(capability, settings) {
+        Ok(DatabaseLocation::Sqlite(path)) => HostLock::holder(&path).map(|holder| held_by(&path, &holder)),
         _ => None,
     }
 }
 
 /// Reads the bookkeeping, the runtime's and the capability's; nothing where there is none.
-async fn look(connector: &Connector) -> Result<[Vec<Applied>; 2], Error> {
+async fn look(connector: &Connector) -> Result<[Vec<AppliedMigration>; 2], Error> {
     let backend = connector.backend();
     let mut connection = connector.connect().await?;
     let mut both = [Vec::new(), Vec::new()];

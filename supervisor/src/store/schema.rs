@@ -57,7 +57,7 @@ impl Schema {
     }
 
     /// What a binary with this schema does with a database at this point.
-    pub(crate) fn next(&self, applied: &[Applied]) -> Result<Next, DatabaseError> {
+    pub(crate) fn next(&self, applied: &[AppliedMigration]) -> Result<NextMigration, DatabaseError> {
         self.check()?;
         let version = self.version();
         for (row, (migration, number)) in applied.iter().zip(self.migrations.iter().zip(1..)) {
@@ -71,9 +71,11 @@ impl Schema {
                 )));
             }
         }
-        let Some(last) = applied.last() else { return Ok(if version == 0 { Next::Ready } else { Next::Apply(0) }) };
+        let Some(last) = applied.last() else {
+            return Ok(if version == 0 { NextMigration::Ready } else { NextMigration::Apply(0) });
+        };
         if last.version < version {
-            return Ok(Next::Apply(last.version as usize));
+            return Ok(NextMigration::Apply(last.version as usize));
         }
         if version < last.min_compatible {
             return Err(DatabaseError::new(format!(
@@ -83,9 +85,9 @@ impl Schema {
             )));
         }
         if last.version == version && last.min_compatible != self.min_compatible {
-            return Ok(Next::Relabel);
+            return Ok(NextMigration::Relabel);
         }
-        Ok(Next::Ready)
+        Ok(NextMigration::Ready)
     }
 
     /// The `min_compatible` to note with a migration: while later ones are missing, a binary that knows all that is
@@ -97,7 +99,7 @@ impl Schema {
 
 /// A migration that a database has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Applied {
+pub(crate) struct AppliedMigration {
     pub version: u32,
     pub name: String,
     pub min_compatible: u32,
@@ -105,7 +107,7 @@ pub(crate) struct Applied {
 
 /// What is to be done before a binary can work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextMigration {
     /// Apply the migration with this index.
     Apply(usize),
     /// Note this binary's `min_compatible`.
@@ -117,23 +119,23 @@ pub(crate) enum Next {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{Step, schema};
+    use crate::store::testing::{TestMigration, schema};
 
-    fn applied(version: u32, min_compatible: u32) -> Vec<Applied> {
-        (1..=version).map(|v| Applied { version: v, name: format!("m{v}"), min_compatible }).collect()
+    fn applied(version: u32, min_compatible: u32) -> Vec<AppliedMigration> {
+        (1..=version).map(|v| AppliedMigration { version: v, name: format!("m{v}"), min_compatible }).collect()
     }
 
     #[test]
     fn an_empty_database_gets_the_first_migration_and_a_full_one_none() {
-        assert_eq!(schema(3).next(&[]).unwrap(), Next::Apply(0));
-        assert_eq!(schema(3).next(&applied(2, 2)).unwrap(), Next::Apply(2));
-        assert_eq!(schema(3).next(&applied(3, 3)).unwrap(), Next::Ready);
-        assert_eq!(schema(3).min_compatible(2).next(&applied(3, 3)).unwrap(), Next::Relabel);
+        assert_eq!(schema(3).next(&[]).unwrap(), NextMigration::Apply(0));
+        assert_eq!(schema(3).next(&applied(2, 2)).unwrap(), NextMigration::Apply(2));
+        assert_eq!(schema(3).next(&applied(3, 3)).unwrap(), NextMigration::Ready);
+        assert_eq!(schema(3).min_compatible(2).next(&applied(3, 3)).unwrap(), NextMigration::Relabel);
     }
 
     #[test]
     fn an_older_binary_starts_from_min_compatible_on_and_is_refused_below() {
-        assert_eq!(schema(2).next(&applied(3, 2)).unwrap(), Next::Ready);
+        assert_eq!(schema(2).next(&applied(3, 2)).unwrap(), NextMigration::Ready);
         let refused = schema(1).next(&applied(3, 2)).unwrap_err().to_string();
         assert!(refused.contains("version 3 and needs a binary that knows at least version 2"), "{refused}");
     }
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_migration_without_a_transaction_is_refused() {
-        let migrations = vec![Step::boxed(1), Box::new(Step::number(2).without_transaction())];
+        let migrations = vec![TestMigration::boxed(1), Box::new(TestMigration::number(2).without_transaction())];
         let refused = Schema::new(migrations).next(&[]).unwrap_err().to_string();
         assert!(refused.contains("`m2` refuses to run in a transaction"), "{refused}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{ConnectOptions, Error};
 
-use super::{DatabaseError, outcome};
+use super::{DatabaseError, classify};
 use crate::config::{Durability, StoreConfig};
 
 /// So many times it is seen that another program has a file locked, before nobody waits for it any more.
@@ -111,7 +111,7 @@ pub fn make_private(directory: &Path) -> io::Result<()> {
 /// What keeps a SQLite file from being used, and what to do about it.
 pub(crate) fn explain(path: &Path, error: &Error) -> String {
     let path = path.display();
-    let code = error.as_database_error().and_then(outcome::sqlite_code);
+    let code = error.as_database_error().and_then(classify::sqlite_code);
     match code {
         Some(5 | 6) => format!("{path} is locked by another program: end whatever has it open"),
         Some(8) => format!("{path} is read-only: make it and its directory writable for this user"),

@@ -30,7 +30,7 @@ impl Drop for Directory {
 }
 
 /// A migration called `m<number>` that makes the table `t<number>`, does what else it is told to, and then may fail.
-pub(crate) struct Step {
+pub(crate) struct TestMigration {
     number: u32,
     name: String,
     more: &'static str,
@@ -38,7 +38,7 @@ pub(crate) struct Step {
     transaction: Option<bool>,
 }
 
-impl Step {
+impl TestMigration {
     pub fn number(number: u32) -> Self {
         Self { number, name: format!("m{number}"), more: "", fails: false, transaction: None }
     }
@@ -60,14 +60,14 @@ impl Step {
     }
 }
 
-impl MigrationName for Step {
+impl MigrationName for TestMigration {
     fn name(&self) -> &str {
         &self.name
     }
 }
 
 #[async_trait::async_trait]
-impl MigrationTrait for Step {
+impl MigrationTrait for TestMigration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = format!("CREATE TABLE t{} (id INTEGER PRIMARY KEY, word TEXT UNIQUE)", self.number);
         manager.get_connection().execute_unprepared(&format!("{sql}; {}", self.more)).await?;
@@ -84,5 +84,5 @@ impl MigrationTrait for Step {
 
 /// A schema of so many steps.
 pub(crate) fn schema(steps: u32) -> Schema {
-    Schema::new((1..=steps).map(Step::boxed).collect())
+    Schema::new((1..=steps).map(TestMigration::boxed).collect())
 }

@@ -9,19 +9,19 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statem
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::durable::enclosed::Enclosed;
-use super::durable::inbox::{self, Mark};
+use super::classify;
+use super::error::{StoreError, connection_error, refusal};
 use super::group::NotCommitted;
-use super::lanes::Lanes;
-use super::lease::{AtWork, Lease};
-use super::outcome;
-use super::outdated::Outdated;
-use super::sql::StatementKind;
-use super::trouble::{Trouble, connection_error, refusal};
+use super::lease::{BusyConnection, ConnectionLease};
+use super::outdated_keys::OutdatedKeys;
+use super::pool::Pool;
+use super::statement_kind::StatementKind;
+use super::tables::effects::TxEffects;
+use super::tables::inbox::{self, InboxMark};
 use crate::SendOptions;
 use crate::durable::enclosure::{Doubt, Enclosure};
 use crate::near::Near;
-use crate::progress::{LastCommit, Progress, Track};
+use crate::tx_tracker::{CommitState, LastCommit, TxTracker};
 use crate::{Cx, Fault, crash};
 
 /// A transaction of the capability's own database; rolled back unless [`Tx::commit`] is called.
@@ -42,15 +42,15 @@ use crate::{Cx, Fault, crash};
 /// write with `ON CONFLICT`.
 #[must_use = "its writes are lost unless it is committed"]
 pub struct Tx<'cx> {
-    state: Mutex<State>,
-    lanes: Arc<Lanes>,
+    state: Mutex<TxState>,
+    pool: Arc<Pool>,
     limit: Instant,
     /// When the handler's answer is due.
     due: Option<Instant>,
-    progress: Track,
+    tracker: TxTracker,
     /// What the runtime writes with it; absent in transactions of the runtime's own.
     enclosure: Option<Enclosure>,
-    outdated: Outdated,
+    outdated: OutdatedKeys,
     /// The handler has said how it ends.
     ended: bool,
     /// Absent where nobody reads this capability's entries.
@@ -58,15 +58,15 @@ pub struct Tx<'cx> {
     cx: PhantomData<&'cx mut Cx>,
 }
 
-struct State {
+struct TxState {
     /// Absent once the transaction has ended.
-    lease: Option<Lease>,
+    lease: Option<ConnectionLease>,
     /// The first error of a statement.
-    failed: Option<Failed>,
+    failed: Option<FailedStatement>,
 }
 
 /// Why a transaction cannot go on.
-struct Failed {
+struct FailedStatement {
     how: String,
     /// It was no fault of the statement.
     is_away: bool,
@@ -100,17 +100,17 @@ pub enum TxError {
 impl<'cx> Tx<'cx> {
     /// Begins a transaction; every transaction of a handler begins here. Nothing is committed after `due`.
     pub(crate) async fn begin(
-        lanes: &Arc<Lanes>,
+        pool: &Arc<Pool>,
         patience: Instant,
         due: Option<Instant>,
-        progress: Track,
+        tracker: TxTracker,
     ) -> Result<Self, DbErr> {
-        let lease = lanes.begin(patience).await?;
-        let limit = lanes.env.now() + lanes.limits.transaction;
-        let state = Mutex::new(State { lease: Some(lease), failed: None });
-        let (outdated, lanes) = (Outdated::by(lanes), lanes.clone());
+        let lease = pool.begin(patience).await?;
+        let limit = pool.env.now() + pool.limits.transaction;
+        let state = Mutex::new(TxState { lease: Some(lease), failed: None });
+        let (outdated, pool) = (OutdatedKeys::by(pool), pool.clone());
         let (enclosure, near) = (None, None);
-        Ok(Self { state, lanes, limit, due, progress, enclosure, outdated, ended: false, near, cx: PhantomData })
+        Ok(Self { state, pool, limit, due, tracker, enclosure, outdated, ended: false, near, cx: PhantomData })
     }
 
     /// This transaction, with what the runtime writes with it.
@@ -180,10 +180,10 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// [`TxError::Database`] if surely nothing was committed, [`TxError::CommitUnanswered`] if that is not known.
     pub async fn commit(self) -> Result<(), TxError> {
-        let track = self.progress.clone();
-        track.set_commit(LastCommit::Unanswered);
+        let tracker = self.tracker.clone();
+        tracker.set_last_commit(LastCommit::Unanswered);
         let committed = self.try_commit().await;
-        track.set_commit(match &committed {
+        tracker.set_last_commit(match &committed {
             Ok(()) | Err(TxError::Repeated) => LastCommit::Done,
             Err(error) => error.failure().map_or(LastCommit::Unanswered, LastCommit::Refused),
         });
@@ -197,46 +197,46 @@ impl<'cx> Tx<'cx> {
         if let Some(failed) = &state.failed {
             return Err(TxError::Database(already_failed(failed)));
         }
-        if self.lanes.env.now() >= self.limit {
+        if self.pool.env.now() >= self.limit {
             return Err(TxError::Database(too_long()));
         }
         // A handler is dropped at its deadline, but whoever slept through it may wake up right here.
-        if self.due.is_some_and(|due| self.lanes.env.now() >= due) {
+        if self.due.is_some_and(|due| self.pool.env.now() >= due) {
             return Err(TxError::Database(too_late()));
         }
-        let enclosed = match &self.enclosure {
+        let effects = match &self.enclosure {
             Some(enclosure) => enclosure.enclosed().ok_or_else(|| self.fenced())?,
-            None => Enclosed::default(),
+            None => TxEffects::default(),
         };
         let lease = self.state.get_mut().lease.take();
         let Some(lease) = lease else { return Err(TxError::Database(over())) };
         self.enclosure.as_ref().inspect(|e| crash::point(e.before_commit()));
         // A handler may commit more than once; what an earlier transaction committed stays committed.
-        let before = self.progress.progress();
-        self.progress.set(Progress::Committing);
-        self.outdated.set_in_doubt(true);
+        let before = self.tracker.commit_state();
+        self.tracker.set_commit_state(CommitState::Committing);
+        self.outdated.set_unresolved(true);
         let doubt = Doubt::about(self.enclosure.as_ref());
-        let committed = lease.commit(enclosed, self.limit).await;
-        self.outdated.set_in_doubt(matches!(committed, Err(NotCommitted::Perhaps(_))));
+        let committed = lease.commit(effects, self.limit).await;
+        self.outdated.set_unresolved(matches!(committed, Err(NotCommitted::Perhaps(_))));
         match committed {
             Ok(()) => {
-                self.progress.set(Progress::Committed);
+                self.tracker.set_commit_state(CommitState::Committed);
                 self.enclosure.as_ref().inspect(|e| crash::point(e.after_commit()));
                 doubt.end(true);
                 Ok(())
             }
             Err(NotCommitted::Surely(error)) => {
-                self.progress.set(before);
+                self.tracker.set_commit_state(before);
                 doubt.end(false);
                 Err(TxError::Database(error))
             }
             Err(NotCommitted::Fenced) => {
-                self.progress.set(before);
+                self.tracker.set_commit_state(before);
                 doubt.end(false);
                 Err(self.fenced())
             }
             Err(NotCommitted::Repeated) => {
-                self.progress.set(before);
+                self.tracker.set_commit_state(before);
                 doubt.end(false);
                 self.enclosure.as_ref().inspect(|e| e.repeated());
                 Err(TxError::Repeated)
@@ -255,7 +255,7 @@ impl<'cx> Tx<'cx> {
 
     /// Marks a message in the inbox; `false` if its place is marked already, or if it is to have an effect that another copy
     /// has, perhaps in a transaction that shares the commit.
-    pub(crate) async fn mark(&self, mark: Mark<'_>) -> Result<bool, DbErr> {
+    pub(crate) async fn mark(&self, mark: InboxMark<'_>) -> Result<bool, DbErr> {
         let shared = {
             let state = self.state.lock().await;
             mark.effect && state.lease.as_ref().is_some_and(|lease| lease.shares_effect(mark.id))
@@ -270,15 +270,15 @@ impl<'cx> Tx<'cx> {
     pub async fn rollback(mut self) -> Result<(), DbErr> {
         self.ended = true;
         let Some(lease) = self.state.get_mut().lease.take() else { return Ok(()) };
-        lease.undo(self.lanes.env.now() + self.lanes.limits.transaction).await
+        lease.undo(self.pool.env.now() + self.pool.limits.transaction).await
     }
 
     /// Runs one statement. The first one that fails ends the use of the transaction.
-    async fn run<T, F>(&self, kind: StatementKind, work: impl FnOnce(AtWork) -> F) -> Result<T, Trouble>
+    async fn run<T, F>(&self, kind: StatementKind, work: impl FnOnce(BusyConnection) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let refuse = |error| Err(Trouble::Refused(error));
+        let refuse = |error| Err(StoreError::Refused(error));
         if kind == StatementKind::Transaction {
             return refuse(refusal("the transaction is the runtime's: use tx.commit(), or drop it"));
         }
@@ -286,7 +286,7 @@ impl<'cx> Tx<'cx> {
         if let Some(failed) = &state.failed {
             return refuse(already_failed(failed));
         }
-        if self.lanes.env.now() >= self.limit {
+        if self.pool.env.now() >= self.limit {
             return refuse(too_long());
         }
         let Some(lease) = &mut state.lease else { return refuse(over()) };
@@ -296,7 +296,7 @@ impl<'cx> Tx<'cx> {
             result = refuse(refusal("a statement undid the whole transaction: use tx.rollback(), or drop it"));
         }
         if let Err(trouble) = &result {
-            state.failed = Some(Failed { how: trouble.to_string(), is_away: trouble.is_away() });
+            state.failed = Some(FailedStatement { how: trouble.to_string(), is_away: trouble.is_away() });
         }
         result
     }
@@ -307,10 +307,10 @@ impl Drop for Tx<'_> {
         let state = self.state.get_mut();
         if let Some(lease) = state.lease.take() {
             if !self.ended && state.failed.is_none() {
-                self.progress.set_left_open();
+                self.tracker.set_left_open();
             }
-            if let Some(certainty) = lease.certainty() {
-                self.progress.has_read(certainty);
+            if let Some(group_committed) = lease.group_committed() {
+                self.tracker.record_uncommitted_read(group_committed);
             }
             lease.roll_back_later();
         }
@@ -325,7 +325,7 @@ fn too_late() -> DbErr {
     refusal("the deadline of the message has passed: its asker may have been told so, and have looked")
 }
 
-fn already_failed(Failed { how, is_away }: &Failed) -> DbErr {
+fn already_failed(FailedStatement { how, is_away }: &FailedStatement) -> DbErr {
     let why = format!("the transaction cannot go on after an earlier failure ({how})");
     if *is_away { connection_error(why) } else { refusal(why) }
 }
@@ -337,27 +337,29 @@ fn over() -> DbErr {
 #[async_trait::async_trait]
 impl ConnectionTrait for Tx<'_> {
     fn get_database_backend(&self) -> DbBackend {
-        self.lanes.connector().backend()
+        self.pool.connector().backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async move { c.execute(statement).await }).await.map_err(Trouble::into_exec_error)
+        self.run(kind, |mut c| async move { c.execute(statement).await }).await.map_err(StoreError::into_exec_error)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let (kind, sql) = (StatementKind::of(sql), sql.to_string());
-        self.run(kind, |mut c| async move { c.execute_unprepared(sql).await }).await.map_err(Trouble::into_exec_error)
+        self.run(kind, |mut c| async move { c.execute_unprepared(sql).await })
+            .await
+            .map_err(StoreError::into_exec_error)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async move { c.query_one(statement).await }).await.map_err(Trouble::into_query_error)
+        self.run(kind, |mut c| async move { c.query_one(statement).await }).await.map_err(StoreError::into_query_error)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async move { c.query_all(statement).await }).await.map_err(Trouble::into_query_error)
+        self.run(kind, |mut c| async move { c.query_all(statement).await }).await.map_err(StoreError::into_query_error)
     }
 }
 
@@ -367,7 +369,7 @@ impl TxError {
         let kind = match self {
             Self::CommitUnanswered(_) => return None,
             Self::Fenced => FailureKind::Unavailable,
-            Self::Database(error) => outcome::failure_kind(error),
+            Self::Database(error) => classify::failure_kind(error),
             Self::NoDatabase | Self::Second | Self::Repeated => FailureKind::Database,
         };
         Some(Failure { kind, detail: self.to_string() })

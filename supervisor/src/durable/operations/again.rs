@@ -16,10 +16,10 @@ use super::letters::{Keeper, Kept, failed, unanswered};
 use super::wire::{Chosen, Done};
 use crate::durable::letter::{Letter as Sending, LetterKind};
 use crate::durable::record::{Control, Record};
-use crate::progress::Track;
 use crate::store::TxError;
-use crate::store::durable::dead;
-use crate::store::durable::outbox::{self as table, Outgoing};
+use crate::store::tables::dead;
+use crate::store::tables::outbox::{self as table, OutboxRow};
+use crate::tx_tracker::TxTracker;
 
 /// What keeps a letter from being dealt with.
 type Why = String;
@@ -101,21 +101,21 @@ impl Operator {
 
     async fn publish_again(&self, kept: &Kept) -> Result<(), Why> {
         let again =
-            Outgoing { event: true, target: Some(kept.letter.capability.clone()), record: kept.letter.record.clone() };
+            OutboxRow { event: true, target: Some(kept.letter.capability.clone()), record: kept.letter.record.clone() };
         self.remove(kept, Some(again)).await
     }
 
     /// Removes a letter from the host's database, in one transaction with sending it again.
-    async fn remove(&self, kept: &Kept, again: Option<Outgoing>) -> Result<(), Why> {
+    async fn remove(&self, kept: &Kept, again: Option<OutboxRow>) -> Result<(), Why> {
         self.try_remove(kept, again).await.map_err(|error| failed(error).detail)
     }
 
-    async fn try_remove(&self, kept: &Kept, again: Option<Outgoing>) -> Result<(), TxError> {
+    async fn try_remove(&self, kept: &Kept, again: Option<OutboxRow>) -> Result<(), TxError> {
         let Some((database, outbox)) = self.host.database().zip(self.host.outbox()) else {
             return Err(TxError::NoDatabase);
         };
         let lane: Arc<str> = outbox.own_lane().clone();
-        let tx = database.begin(None, Track::default()).await?;
+        let tx = database.begin(None, TxTracker::default()).await?;
         if dead::remove(&tx, &[(&kept.letter.id, &kept.letter.capability)]).await? == 0 {
             // Somebody else was faster, and has done with it what was to be done.
             return Ok(());

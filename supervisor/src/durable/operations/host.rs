@@ -19,7 +19,7 @@ use crate::durable::record::Control;
 use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::remote::RawAnswer;
-use crate::store::durable::{dead, ledger, outbox};
+use crate::store::tables::{dead, ledger, outbox};
 use crate::{Env, codec};
 
 /// A host with what it needs to answer.

@@ -16,7 +16,7 @@ use crate::codec;
 use crate::durable::dead::BareLetter;
 use crate::durable::record::Record;
 use crate::store::TxError;
-use crate::store::durable::dead::{self, Cursor, DeadLetter, Filter, Reason};
+use crate::store::tables::dead::{self, Cursor, DeadLetter, Filter, Reason};
 
 /// Letters that are asked of the log at a time.
 const LOG_PAGE: u32 = 128;

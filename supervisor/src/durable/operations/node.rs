@@ -15,7 +15,7 @@ use crate::bus::Bus;
 use crate::call::{Call, Chain};
 use crate::codec;
 use crate::remote::RemoteAsk;
-use crate::store::durable::dead::Reason;
+use crate::store::tables::dead::Reason;
 use crate::trace::TraceContext;
 
 /// Versions of a registry over Redis are moments, in microseconds since 1970; this one is in 2001. Those of a file are a count

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::{Outbox, PAGE, PAGE_BYTES, lock};
 use crate::bridge::log::{Beginning, Registry};
-use crate::progress::Track;
 use crate::store::TxError;
-use crate::store::durable::kept::{self, Mark};
-use crate::store::durable::outbox::{self as table, Outgoing};
+use crate::store::tables::outbox::{self as table, OutboxRow};
+use crate::store::tables::retained::{self, BackfillMark};
+use crate::tx_tracker::TxTracker;
 
 /// One subscription that begins with what is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -64,23 +64,23 @@ impl Outbox {
     async fn catch_up(self: &Arc<Self>, lane: &str, late: &Latecomer, room: u64) -> Result<bool, TxError> {
         let Latecomer { event, subscriber, since } = late;
         let reads = self.database.reads();
-        let after = kept::through(reads, lane, event, subscriber, *since).await?;
-        if after == kept::ALL {
+        let after = retained::through(reads, lane, event, subscriber, *since).await?;
+        if after == retained::ALL {
             return Ok(true);
         }
         let most = PAGE.min(room.try_into().unwrap_or(PAGE));
-        let page = kept::load(reads, lane, event, after, (most, PAGE_BYTES)).await?;
+        let page = retained::load(reads, lane, event, after, (most, PAGE_BYTES)).await?;
         let all = page.is_empty();
-        let through = page.last().map_or(kept::ALL, |(seq, _)| *seq);
+        let through = page.last().map_or(retained::ALL, |(seq, _)| *seq);
         let copies: Vec<_> = page
             .into_iter()
-            .map(|(_, record)| Outgoing { event: true, target: Some(subscriber.to_string()), record })
+            .map(|(_, record)| OutboxRow { event: true, target: Some(subscriber.to_string()), record })
             .collect();
         let overflow = self.overflow_lane(reads, subscriber, lane).await?;
-        let tx = self.database.begin(None, Track::default()).await?;
+        let tx = self.database.begin(None, TxTracker::default()).await?;
         let first = self.numbers(&overflow, copies.len()).ok_or(TxError::Fenced)?;
         table::insert(&tx, &overflow, first, &copies).await?;
-        kept::mark(&tx, &Mark { lane, event, subscriber, since: *since, through }).await?;
+        retained::mark(&tx, &BackfillMark { queue: lane, event, subscriber, since: *since, through }).await?;
         match tx.commit().await {
             Ok(()) => self.committed(&overflow, copies.len()),
             Err(error) => {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{Outbox, origin};
-use crate::store::durable::{numbers, outbox as table};
+use crate::store::tables::{numbers, outbox as table};
 
 /// Numbers that are noted as used up before they are.
 const AHEAD: u64 = 1 << 16;

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::Outbox;
 use super::page::Page;
-use crate::store::durable::outbox::{self as table, Outgoing};
+use crate::store::tables::outbox::{self as table, OutboxRow};
 use crate::store::{Tx, TxError};
 
 /// The lane from which a lane overflows; itself if it is none of what overflows.
@@ -69,7 +69,7 @@ impl Outbox {
             }
             *room -= 1;
             let name = self.overflow_lane(tx, subscriber, lane).await?;
-            let copy = Outgoing { target: Some(subscriber.to_string()), ..outgoing.clone() };
+            let copy = OutboxRow { target: Some(subscriber.to_string()), ..outgoing.clone() };
             let number = self.numbers(&name, 1).ok_or(TxError::Fenced)?;
             table::insert(tx, &name, number, &[copy]).await?;
             *added.entry(name).or_default() += 1;

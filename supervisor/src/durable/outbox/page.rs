@@ -8,9 +8,9 @@ use crate::bridge::log::WhenFull;
 use crate::durable::letter::{Letter, LetterKind};
 use crate::durable::record::Record;
 use crate::durable::sender::Sent;
-use crate::store::durable::dead::{DeadLetter, Reason};
-use crate::store::durable::kept::Kept;
-use crate::store::durable::outbox::Outgoing;
+use crate::store::tables::dead::{DeadLetter, Reason};
+use crate::store::tables::outbox::OutboxRow;
+use crate::store::tables::retained::RetainedEvent;
 
 /// What became of a page of messages, up to the first that could not be handed over.
 #[derive(Default)]
@@ -20,16 +20,16 @@ pub(super) struct Page {
     pub kept: Vec<(u64, Letter)>,
     /// Messages that nobody wants any more.
     pub outlived: u64,
-    pub overflow: Vec<(Arc<str>, Outgoing)>,
+    pub overflow: Vec<(Arc<str>, OutboxRow)>,
     pub dead: Vec<(Arc<str>, Letter)>,
     /// Rows that are no messages, with their numbers and why they cannot be read.
-    unreadable: Vec<(u64, Outgoing, String)>,
+    unreadable: Vec<(u64, OutboxRow, String)>,
     pub why: Option<String>,
 }
 
 impl Page {
     /// Notes what became of the next message; whether it is handed over.
-    pub fn take(&mut self, seq: u64, outgoing: &Outgoing, letter: &Letter, sent: &Sent) -> bool {
+    pub fn take(&mut self, seq: u64, outgoing: &OutboxRow, letter: &Letter, sent: &Sent) -> bool {
         let blocked = sent.full.iter().find(|(_, when_full)| *when_full == WhenFull::Block);
         self.why = match (&sent.error, blocked) {
             (Some(error), _) => Some(error.to_string()),
@@ -55,14 +55,14 @@ impl Page {
     }
 
     /// Notes that the next row is no message, so that those behind it go on.
-    pub fn take_unreadable(&mut self, seq: u64, outgoing: &Outgoing, why: impl Display) {
+    pub fn take_unreadable(&mut self, seq: u64, outgoing: &OutboxRow, why: impl Display) {
         self.unreadable.push((seq, outgoing.clone(), why.to_string()));
         self.done.push(seq);
     }
 
     /// The dead letters of rows that cannot be read.
     pub fn unreadable(&self, lane: &str, capability: &str, now: u64) -> Vec<DeadLetter> {
-        let letter = |(seq, outgoing, why): &(u64, Outgoing, String)| {
+        let letter = |(seq, outgoing, why): &(u64, OutboxRow, String)| {
             let id = format!("outbox-{lane}/{seq}");
             tracing::error!(capability, id, why, "a message in the outbox cannot be read: it is a dead letter now");
             DeadLetter {
@@ -86,9 +86,9 @@ impl Page {
     }
 
     /// The rows of what is kept. An inbox takes nothing that it may have forgotten, so nothing is kept for longer.
-    pub fn kept(&self, most_hours: u64) -> Vec<Kept> {
+    pub fn kept(&self, most_hours: u64) -> Vec<RetainedEvent> {
         let most = Duration::from_hours(most_hours).as_millis() as u64;
-        let row = |(seq, letter): &(u64, Letter)| Kept {
+        let row = |(seq, letter): &(u64, Letter)| RetainedEvent {
             seq: *seq,
             event: letter.name.to_string(),
             until_ms: letter.kept.unwrap_or(0).min(letter.at.saturating_add(most)),

@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 
 use crate::config::Config;
 use crate::store::testing::Directory;
-use crate::store::{Schema, durable as tables};
+use crate::store::{Schema, tables};
 use crate::{Actor, Apply, Cx, Env, Fault, Handles, Missed, Node, Roster, Schedule, Start, StartError};
 
 /// 2026-10-25T00:29:58Z: in Paris, where the clocks go back at 01:00 UTC, it is 02:29:58 for the first time.

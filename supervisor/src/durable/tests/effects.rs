@@ -10,10 +10,10 @@ use tokio::time::{advance, sleep};
 use super::{Note, Stage, note, read, tables};
 use crate::config::Settings;
 use crate::durable::operations::ReplayDead;
-use crate::progress::Track;
-use crate::store::durable::inbox::Mark;
+use crate::store::tables::inbox::InboxMark;
 use crate::store::testing::Directory;
 use crate::store::{Database, Tx};
+use crate::tx_tracker::TxTracker;
 use crate::{Client, Env, SendOptions};
 
 /// An ordinary day.
@@ -26,7 +26,7 @@ async fn paused(seed: u64, change: impl FnOnce(&mut Settings)) -> Stage {
 
 /// Keeps everybody else from writing.
 async fn writer(database: &Database) -> Tx<'static> {
-    database.begin(None, Track::default()).await.unwrap()
+    database.begin(None, TxTracker::default()).await.unwrap()
 }
 
 /// Waits until so many transactions wait to begin.
@@ -70,7 +70,7 @@ async fn a_dead_letter_of_which_a_copy_was_applied_is_replayed_without_an_effect
     let database = t.database("shop");
     let applied = async {
         let tx = writer(&database).await;
-        let mark = Mark { id: &id, offset: 99, at_ms: t.client().env().wall_ms(), effect: true };
+        let mark = InboxMark { id: &id, offset: 99, at_ms: t.client().env().wall_ms(), effect: true };
         assert!(tx.mark(mark).await.unwrap());
         tx.commit().await.unwrap();
     };

@@ -8,9 +8,9 @@ use crate::durable::delivery::Delivery;
 use crate::durable::enclosure::Enclosure;
 use crate::durable::letter::Letterhead;
 use crate::durable::outbox::Outbox;
-use crate::progress::Track;
 use crate::store::{Database, TxError};
 use crate::trace::TraceContext;
+use crate::tx_tracker::TxTracker;
 
 /// What goes with a transaction that sends through this outbox.
 fn enclosure(outbox: &Arc<Outbox>, delivery: Option<Delivery>) -> Enclosure {
@@ -21,7 +21,7 @@ fn enclosure(outbox: &Arc<Outbox>, delivery: Option<Delivery>) -> Enclosure {
 }
 
 async fn begin(database: &Database) -> crate::store::Tx<'static> {
-    database.begin(None, Track::default()).await.unwrap()
+    database.begin(None, TxTracker::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn the_numbers_of_a_lane_rise_whatever_clocks_say_and_however_short_an_own
                 let first = outbox.numbers(&lane, 5_000).unwrap();
                 assert!(first > last, "{lane} under {epoch}: {first} after {last}");
                 last = first + 4_999;
-                let sent = tables::outbox::Outgoing { event: true, target: Some("till".into()), record: vec![1] };
+                let sent = tables::outbox::OutboxRow { event: true, target: Some("till".into()), record: vec![1] };
                 let tx = begin(&database).await;
                 tables::outbox::insert(&tx, &lane, last, std::slice::from_ref(&sent)).await.unwrap();
                 tx.commit().await.unwrap();
@@ -94,7 +94,7 @@ async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothi
         outbox.open(&lane, 1).await.unwrap();
         // The log has given the partition away, and the database does not know it yet.
         outbox.close(&lane, 1);
-        let waits = tables::outbox::Outgoing { event: false, target: None, record: vec![1] };
+        let waits = tables::outbox::OutboxRow { event: false, target: None, record: vec![1] };
         let tx = begin(&database).await;
         tables::outbox::insert(&tx, &lane, Outbox::floor(1) + 1, std::slice::from_ref(&waits)).await.unwrap();
         tx.commit().await.unwrap();

@@ -241,7 +241,7 @@ async fn no_more_is_kept_than_may_be_and_the_oldest_go() {
     let t = Stage::again(t.end().await, &["press"], few).await;
     let database = t.database("press");
     let bounded = async {
-        while tables::kept::count(database.reads()).await.unwrap() > 3 {
+        while tables::retained::count(database.reads()).await.unwrap() > 3 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };

@@ -26,7 +26,7 @@ use tokio::task::LocalSet;
 use crate::config::{AfterDead, Config, Settings};
 use crate::durable::operations::Answers;
 use crate::store::testing::Directory;
-use crate::store::{Schema, durable as tables};
+use crate::store::{Schema, tables};
 use crate::{
     Actor, Apply, Client, Cx, Env, Fault, Handles, Node, Roster, SendOptions, Start, StartError, fail, reject,
 };

@@ -153,7 +153,7 @@ async fn without_the_clerk(change: fn(&mut Settings)) -> Stage {
 /// How many messages wait in the desk's outbox, in lanes of their own and in those of what overflows.
 async fn waiting(t: &Stage) -> (u64, u64) {
     let database = t.database("desk");
-    let lanes = t.run(tables::outbox::lanes(database.reads())).await.unwrap();
+    let lanes = t.run(tables::outbox::queues(database.reads())).await.unwrap();
     let mut count = [0; 2];
     for lane in lanes {
         let extent = t.run(tables::outbox::extent(database.reads(), &lane, u64::MAX)).await.unwrap();

@@ -5,10 +5,10 @@ use crate::bridge::log::{Acknowledge, HostHeartbeat, Log, Partition, Position, R
 use crate::durable::letter::{Letter, LetterKind};
 use crate::durable::outbox::Outbox;
 use crate::durable::record::{Record, tests::record};
-use crate::progress::Track;
 use crate::store::Database;
-use crate::store::durable::dead;
-use crate::store::durable::outbox::{self as table, Outgoing};
+use crate::store::tables::dead;
+use crate::store::tables::outbox::{self as table, OutboxRow};
+use crate::tx_tracker::TxTracker;
 
 /// Messages that have room in a partition.
 const ROOM: u64 = 5_000;
@@ -23,9 +23,9 @@ fn letter(record: &Record) -> Letter {
 }
 
 async fn insert(database: &Database, lane: &str, records: &[Record]) {
-    let row = |record: &Record| Outgoing { event: false, target: None, record: record.encode().unwrap() };
+    let row = |record: &Record| OutboxRow { event: false, target: None, record: record.encode().unwrap() };
     let rows: Vec<_> = records.iter().map(row).collect();
-    let tx = database.begin(None, Track::default()).await.unwrap();
+    let tx = database.begin(None, TxTracker::default()).await.unwrap();
     table::insert(&tx, lane, 1, &rows).await.unwrap();
     tx.commit().await.unwrap();
 }
@@ -124,10 +124,10 @@ async fn a_row_that_is_no_message_is_a_dead_letter_and_those_behind_it_go_on() {
     let (log, lane): (_, Arc<str>) = (durable.log.clone(), "p/7".into());
     let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
     t.run(async {
-        let row = |record| Outgoing { event: false, target: None, record };
+        let row = |record| OutboxRow { event: false, target: None, record };
         let ours = |number| row(command("till", number).encode().unwrap());
         let rows = [ours(1), row(vec![0xc1, 7]), ours(2)];
-        let tx = database.begin(None, Track::default()).await.unwrap();
+        let tx = database.begin(None, TxTracker::default()).await.unwrap();
         table::insert(&tx, &lane, 1, &rows).await.unwrap();
         tx.commit().await.unwrap();
         outbox.open(&lane, 0).await.unwrap();

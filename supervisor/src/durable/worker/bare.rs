@@ -8,7 +8,7 @@ use super::owner::{Attempt, Owner};
 use super::queue::{Job, Tries};
 use super::work::Outcome;
 use crate::bridge::log::Tally;
-use crate::store::durable::dead::Reason;
+use crate::store::tables::dead::Reason;
 
 /// What the log is told of messages besides that they are done.
 #[derive(Debug, Default)]

@@ -29,8 +29,8 @@ use crate::handler::{Applied, Handler, HandlerKind};
 use crate::host::Host;
 use crate::panic::panic_text;
 use crate::store::Database;
-use crate::store::durable::dead::Reason;
-use crate::store::durable::inbox;
+use crate::store::tables::dead::Reason;
+use crate::store::tables::inbox;
 use crate::trace::TraceContext;
 
 /// The longest wait for a capability that cannot take messages now before it is looked at again.

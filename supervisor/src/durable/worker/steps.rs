@@ -7,10 +7,10 @@ use super::owner::{Base, Owner};
 use super::queue::Tries;
 use crate::bridge::log::Tally;
 use crate::crash;
-use crate::progress::Track;
-use crate::store::durable::inbox::{self, Mark};
-use crate::store::durable::{fence, parked};
+use crate::store::tables::inbox::{self, InboxMark};
+use crate::store::tables::{fence, parked};
 use crate::store::{Tx, TxError};
+use crate::tx_tracker::TxTracker;
 
 /// Nothing that is counted.
 pub(super) const NONE: Tally = Tally { handled: 0, duplicates: 0, dead: 0, expired: 0 };
@@ -94,7 +94,7 @@ impl Steps<'_> {
                 Ok(if there { Step::Done } else { Step::Before })
             }
             From::Log { offset } => {
-                if tx.mark(Mark { id, offset, at_ms, effect }).await? {
+                if tx.mark(InboxMark { id, offset, at_ms, effect }).await? {
                     return Ok(Step::Done);
                 }
                 let seen = inbox::seen(tx, &[id]).await?;
@@ -125,7 +125,7 @@ impl Steps<'_> {
         tally: Tally,
         write: &impl AsyncFn(&Tx<'_>) -> Result<Step, DbErr>,
     ) -> Result<Step, TxError> {
-        let tx = self.base.database.begin(None, Track::default()).await?;
+        let tx = self.base.database.begin(None, TxTracker::default()).await?;
         if !fence::advance(&tx, self.owner.number(), self.owner.epoch, tally).await? {
             return Err(TxError::Fenced);
         }

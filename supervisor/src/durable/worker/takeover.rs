@@ -11,10 +11,10 @@ use super::queue::{Order, Place, Queue, Tries};
 use crate::bridge::log::Partition;
 use crate::config::DurableConfig;
 use crate::host::Host;
-use crate::progress::Track;
 use crate::store::TxError;
-use crate::store::durable::fence::{self, Takeover};
-use crate::store::durable::{dead, logs, parked};
+use crate::store::tables::fence::{self, Takeover};
+use crate::store::tables::{dead, logs, parked};
+use crate::tx_tracker::TxTracker;
 use crate::{Env, crash};
 
 /// Parked messages that are read at a time.
@@ -55,7 +55,7 @@ impl Ownership {
         let owner = Owner { partition, epoch, host, config, env, base, log: number, last_seq, lacking, stop };
         let (mut queue, mut left, mut known) = (Queue::default(), None, 0);
         if let Some(base) = owner.base.clone() {
-            let tx = base.database.begin(None, Track::default()).await?;
+            let tx = base.database.begin(None, TxTracker::default()).await?;
             let before = match fence::take(&tx, owner.number(), epoch).await? {
                 Takeover::Done(before) => before,
                 Takeover::Stale(epoch) => return Ok(Takeover::Stale(epoch)),

@@ -18,8 +18,8 @@ use crate::config::AfterDead;
 use crate::durable::copies::OneCopy;
 use crate::durable::record::{Control, Record};
 use crate::store::Tx;
-use crate::store::durable::dead::{self, DeadLetter, Reason};
-use crate::store::durable::{inbox, parked};
+use crate::store::tables::dead::{self, DeadLetter, Reason};
+use crate::store::tables::{inbox, parked};
 
 /// What became of a message.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use crate::Env;
 use crate::config::Settings;
-use crate::progress::Track;
 use crate::store::testing::Directory;
 use crate::store::{Database, DatabaseError, Schema, Tx, TxError};
+use crate::tx_tracker::TxTracker;
 
 /// The settings of a capability with a database of its own.
 pub struct Bench {
@@ -54,13 +54,13 @@ pub async fn on_both(test: impl AsyncFn(Bench)) {
 }
 
 /// A transaction, and what is known of it.
-pub async fn begin(database: &Database) -> (Tx<'static>, Track) {
-    let track = Track::default();
-    (database.begin(None, track.clone()).await.unwrap(), track)
+pub async fn begin(database: &Database) -> (Tx<'static>, TxTracker) {
+    let tracker = TxTracker::default();
+    (database.begin(None, tracker.clone()).await.unwrap(), tracker)
 }
 
 pub async fn try_begin(database: &Database, patience: Duration) -> Result<Tx<'static>, TxError> {
-    database.begin(Some(Instant::now() + patience), Track::default()).await
+    database.begin(Some(Instant::now() + patience), TxTracker::default()).await
 }
 
 pub async fn insert(tx: &Tx<'_>, word: &str) -> Result<ExecResult, sea_orm::DbErr> {

@@ -11,9 +11,9 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::pin;
 
 use super::bench::{Bench, begin, insert, texts, words};
-use crate::progress::Progress;
 use crate::store::testing::schema;
 use crate::store::{Database, Tx, TxError};
+use crate::tx_tracker::CommitState;
 
 async fn open(set: impl FnOnce(&mut Bench)) -> (Bench, Database) {
     let mut bench = Bench::sqlite();
@@ -60,17 +60,17 @@ async fn one_that_fails_leaves_the_others_committed() {
     let (_bench, database) = open(|_| ()).await;
     let a = wrote(&database, "a").await;
     let fails = async {
-        let (tx, track) = begin(&database).await;
+        let (tx, tracker) = begin(&database).await;
         insert(&tx, "b").await.unwrap();
         assert!(insert(&tx, "a").await.is_err(), "a neighbour has the word already");
         assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
-        track.progress()
+        tracker.commit_state()
     };
     let rolls_back = async { wrote(&database, "c").await.rollback().await };
     let goes_on = async { wrote(&database, "d").await.commit().await };
-    let (a, (progress, (rolled_back, d))) = both(a, join(fails, join(rolls_back, goes_on))).await;
+    let (a, (commit_state, (rolled_back, d))) = both(a, join(fails, join(rolls_back, goes_on))).await;
     assert!(a.is_ok() && rolled_back.is_ok() && d.is_ok());
-    assert_eq!(progress, Progress::Nothing);
+    assert_eq!(commit_state, CommitState::Nothing);
     assert_eq!(words(&database).await, ["a", "d"]);
 }
 
@@ -115,7 +115,7 @@ async fn one_that_is_dropped_at_any_moment_leaves_the_others_committed() {
 #[tokio::test]
 async fn one_that_is_dropped_while_it_waits_for_the_commit_is_committed_with_the_others() {
     let (_bench, database) = open(|_| ()).await;
-    let (a, track) = begin(&database).await;
+    let (a, tracker) = begin(&database).await;
     insert(&a, "a").await.unwrap();
     let b = wrote(&database, "b");
     pin!(b);
@@ -125,7 +125,7 @@ async fn one_that_is_dropped_while_it_waits_for_the_commit_is_committed_with_the
         pin!(commit);
         assert!(poll!(&mut commit).is_pending());
     }
-    assert_eq!(track.progress(), Progress::Committing, "it is not known, and said so");
+    assert_eq!(tracker.commit_state(), CommitState::Committing, "it is not known, and said so");
     b.await.commit().await.unwrap();
     assert_eq!(words(&database).await, ["a", "b"]);
 }
@@ -154,14 +154,14 @@ async fn an_outer_commit_that_fails_fails_for_all_and_the_next_transactions_answ
     for (word, innocent_fails) in [("a", true), ("b", false)] {
         let a = wrote(&database, word).await;
         let orphan = async {
-            let (tx, track) = begin(&database).await;
+            let (tx, tracker) = begin(&database).await;
             tx.execute_unprepared("INSERT INTO child VALUES (7)").await.unwrap();
-            (tx.commit().await, track.progress())
+            (tx.commit().await, tracker.commit_state())
         };
-        let (a, (orphan, progress)) = both(a, orphan).await;
+        let (a, (orphan, commit_state)) = both(a, orphan).await;
         assert_eq!(matches!(a, Err(TxError::Database(_))), innocent_fails, "{a:?}");
         assert!(matches!(orphan, Err(TxError::Database(_))), "{orphan:?}");
-        assert_eq!(progress, Progress::Nothing);
+        assert_eq!(commit_state, CommitState::Nothing);
     }
     assert_eq!(words(&database).await, ["b"]);
 }
@@ -171,14 +171,14 @@ async fn a_connection_that_is_lost_before_the_commit_has_committed_nothing_for_a
     let (_bench, database) = open(|bench| bench.settings.store.transaction_limit_ms = 500).await;
     let a = wrote(&database, "a").await;
     let endless = async {
-        let (tx, track) = begin(&database).await;
+        let (tx, tracker) = begin(&database).await;
         let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
         assert!(tx.execute_unprepared(sql).await.is_err());
-        track.progress()
+        tracker.commit_state()
     };
-    let (a, progress) = both(a, endless).await;
+    let (a, commit_state) = both(a, endless).await;
     assert!(matches!(a, Err(TxError::Database(_))), "{a:?}");
-    assert_eq!(progress, Progress::Nothing);
+    assert_eq!(commit_state, CommitState::Nothing);
     wrote(&database, "b").await.commit().await.unwrap();
     assert_eq!(words(&database).await, ["b"]);
 }
@@ -202,19 +202,19 @@ async fn where_one_loses_the_whole_transaction_nobody_is_told_that_it_is_committ
             tx.commit().await.unwrap();
             let a = wrote(&database, "a").await;
             let loses = async {
-                let (tx, track) = begin(&database).await;
+                let (tx, tracker) = begin(&database).await;
                 if written_before {
                     insert(&tx, "b").await.unwrap();
                 }
                 let _ = tx.execute_unprepared(sql).await;
                 assert!(insert(&tx, "b too").await.is_err(), "{sql}: there is no transaction that this could be in");
                 assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
-                track.progress()
+                tracker.commit_state()
             };
             let goes_on = async { wrote(&database, "c").await.commit().await };
-            let (a, (progress, c)) = both(a, join(loses, goes_on)).await;
+            let (a, (commit_state, c)) = both(a, join(loses, goes_on)).await;
             assert!(matches!(a, Err(TxError::Database(_))), "{sql}: {a:?}, and there is {:?}", words(&database).await);
-            assert_eq!(progress, Progress::Nothing);
+            assert_eq!(commit_state, CommitState::Nothing);
             assert!(c.is_ok(), "{sql}: {c:?}");
             assert_eq!(words(&database).await, ["c"], "{sql}");
         }
@@ -239,11 +239,11 @@ async fn a_transaction_that_is_lost_by_a_statement_that_nobody_waits_for_is_miss
 async fn one_that_loses_its_transaction_alone_has_written_nothing() {
     let (_bench, database) = open(|_| ()).await;
     for sql in ["INSERT OR ROLLBACK INTO t1 (word) VALUES ('a'), ('a')", "SELECT 1; ROLLBACK"] {
-        let (tx, track) = begin(&database).await;
+        let (tx, tracker) = begin(&database).await;
         let _ = tx.execute_unprepared(sql).await;
         assert!(insert(&tx, "b").await.is_err(), "{sql}");
         assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
-        assert_eq!(track.progress(), Progress::Nothing);
+        assert_eq!(tracker.commit_state(), CommitState::Nothing);
     }
     wrote(&database, "c").await.commit().await.unwrap();
     assert_eq!(words(&database).await, ["c"]);
@@ -324,11 +324,11 @@ async fn what_a_dropped_transaction_has_read_is_certain_once_its_neighbours_are_
     for (word, spoiled) in [("a", false), ("b", true)] {
         let a = wrote(&database, word).await;
         let reads = async {
-            let (tx, track) = begin(&database).await;
+            let (tx, tracker) = begin(&database).await;
             let seen = texts(&tx, "SELECT word FROM t1 ORDER BY word").await;
             assert_eq!(seen.last().map(String::as_str), Some(word), "it sees what is not committed");
             drop(tx);
-            let certain = track.is_certain();
+            let certain = tracker.reads_committed();
             pin!(certain);
             assert!(poll!(&mut certain).is_pending(), "its handler may not answer yet");
             certain.await
@@ -343,7 +343,7 @@ async fn what_a_dropped_transaction_has_read_is_certain_once_its_neighbours_are_
         let (a, (certain, failed)) = both(a, join(reads, spoils)).await;
         assert_eq!((a.is_err(), certain.is_err(), failed), (spoiled, spoiled, spoiled));
     }
-    let (tx, track) = begin(&database).await;
+    let (tx, tracker) = begin(&database).await;
     drop(tx);
-    track.is_certain().await.unwrap();
+    tracker.reads_committed().await.unwrap();
 }

@@ -4,7 +4,7 @@ use sea_orm::ConnectionTrait;
 
 use super::bench::{Bench, begin, insert, on_both, texts, words};
 use crate::store::Schema;
-use crate::store::testing::{Step, schema};
+use crate::store::testing::{TestMigration, schema};
 
 const HISTORY: &str = "SELECT name FROM essaim_schema ORDER BY version";
 
@@ -26,7 +26,11 @@ async fn migrations_run_once_in_order_and_data_stays() {
 #[tokio::test]
 async fn a_migration_that_fails_half_way_leaves_nothing_behind() {
     on_both(async |bench| {
-        let broken = Schema::new(vec![Step::boxed(1), Box::new(Step::number(2).failing()), Step::boxed(3)]);
+        let broken = Schema::new(vec![
+            TestMigration::boxed(1),
+            Box::new(TestMigration::number(2).failing()),
+            TestMigration::boxed(3),
+        ]);
         let error = bench.try_open(&broken).await.unwrap_err().to_string();
         assert!(error.contains("migration 2 (`m2`) failed and was rolled back"), "{error}");
         let database = bench.open(&schema(1)).await;
@@ -79,16 +83,16 @@ async fn foreign_keys_do_not_fire_while_a_table_is_rebuilt() {
     tx.execute_unprepared("INSERT INTO child VALUES (1)").await.unwrap();
     tx.commit().await.unwrap();
     drop(database);
-    let rebuild = Step::number(2).then(
+    let rebuild = TestMigration::number(2).then(
         "CREATE TABLE new (id INTEGER PRIMARY KEY, word TEXT UNIQUE); INSERT INTO new SELECT * FROM t1; \
          DROP TABLE t1; ALTER TABLE new RENAME TO t1",
     );
-    let database = bench.open(&Schema::new(vec![Step::boxed(1), Box::new(rebuild)])).await;
+    let database = bench.open(&Schema::new(vec![TestMigration::boxed(1), Box::new(rebuild)])).await;
     assert_eq!(texts(database.reads(), "SELECT 'child' FROM child").await, ["child"]);
     drop(database);
-    let orphan = Step::number(3).then("DELETE FROM t1");
-    let next = Step::number(2);
-    let error = bench.try_open(&Schema::new(vec![Step::boxed(1), Box::new(next), Box::new(orphan)])).await;
+    let orphan = TestMigration::number(3).then("DELETE FROM t1");
+    let next = TestMigration::number(2);
+    let error = bench.try_open(&Schema::new(vec![TestMigration::boxed(1), Box::new(next), Box::new(orphan)])).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("foreign keys point nowhere"), "{error}");
 }

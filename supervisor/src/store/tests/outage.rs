@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::bench::{Bench, begin, insert, on_both, try_begin, words};
 use crate::outages::{Dependency, Outages};
-use crate::store::outcome::failure_kind;
+use crate::store::classify::failure_kind;
 use crate::store::testing::schema;
 use crate::store::{Database, Tx, TxError};
 use crate::task::{TaskName, Tasks};

@@ -9,11 +9,11 @@ use sea_orm::{DbBackend, Statement};
 use super::bench::{Bench, begin, insert, texts, words};
 use super::proxy::{Cut, cut_at_commit};
 use crate::config::Durability;
-use crate::progress::Progress;
 use crate::store::connection::Connector;
 use crate::store::postgres::weaker_than;
 use crate::store::testing::schema;
 use crate::store::{Database, TxError};
+use crate::tx_tracker::CommitState;
 
 #[tokio::test]
 async fn every_session_sees_its_own_schema_and_has_limits_of_its_own() {
@@ -69,12 +69,12 @@ async fn connections_that_the_server_closed_are_replaced_unnoticed() {
 async fn a_transaction_whose_connection_died_fails_and_is_not_unknown() {
     let Some(bench) = Bench::postgres() else { return };
     let database = bench.open(&schema(1)).await;
-    let (tx, track) = begin(&database).await;
+    let (tx, tracker) = begin(&database).await;
     insert(&tx, "a").await.unwrap();
     end_sessions(&bench).await;
     assert!(insert(&tx, "b").await.is_err());
     assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
-    assert_eq!(track.progress(), Progress::Nothing);
+    assert_eq!(tracker.commit_state(), CommitState::Nothing);
     assert!(words(&database).await.is_empty());
 }
 
@@ -84,10 +84,10 @@ async fn a_commit_whose_answer_is_lost_is_unknown_whether_it_took_place_or_not()
     let direct = bench.open(&schema(1)).await;
     for (cut, kept) in [(Cut::BeforeTheServer, 0), (Cut::BeforeTheAnswer, 1)] {
         let database = through_a_proxy(&bench, cut).await;
-        let (tx, track) = begin(&database).await;
+        let (tx, tracker) = begin(&database).await;
         insert(&tx, "a").await.unwrap();
         assert!(matches!(tx.commit().await, Err(TxError::CommitUnanswered(_))), "{cut:?}");
-        assert_eq!(track.progress(), Progress::Committing);
+        assert_eq!(tracker.commit_state(), CommitState::Committing);
         assert_eq!(words(&direct).await.len(), kept, "{cut:?}");
     }
 }

@@ -6,23 +6,23 @@ use essaim_contract::FailureKind;
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::bench::{Bench, begin, insert, on_both, try_begin, words};
-use crate::progress::Progress;
 use crate::store::TxError;
-use crate::store::outcome::failure_kind;
+use crate::store::classify::failure_kind;
 use crate::store::testing::schema;
+use crate::tx_tracker::CommitState;
 
 #[tokio::test]
 async fn a_commit_is_there_and_a_dropped_transaction_is_not() {
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;
-        let (tx, track) = begin(&database).await;
+        let (tx, tracker) = begin(&database).await;
         insert(&tx, "kept").await.unwrap();
         tx.commit().await.unwrap();
-        assert_eq!(track.progress(), Progress::Committed);
-        let (tx, track) = begin(&database).await;
+        assert_eq!(tracker.commit_state(), CommitState::Committed);
+        let (tx, tracker) = begin(&database).await;
         insert(&tx, "dropped").await.unwrap();
         drop(tx);
-        assert_eq!(track.progress(), Progress::Nothing);
+        assert_eq!(tracker.commit_state(), CommitState::Nothing);
         let (tx, _) = begin(&database).await;
         insert(&tx, "rolled back").await.unwrap();
         tx.rollback().await.unwrap();
@@ -39,13 +39,13 @@ async fn a_commit_is_there_and_a_dropped_transaction_is_not() {
 async fn after_a_failed_statement_nothing_more_happens_and_nothing_is_committed() {
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;
-        let (tx, track) = begin(&database).await;
+        let (tx, tracker) = begin(&database).await;
         insert(&tx, "twice").await.unwrap();
         assert!(insert(&tx, "twice").await.is_err(), "the word is unique");
         let refused = insert(&tx, "another").await.unwrap_err().to_string().to_lowercase();
         assert!(refused.contains("cannot go on") && refused.contains("unique"), "{refused}");
         assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
-        assert_eq!(track.progress(), Progress::Nothing);
+        assert_eq!(tracker.commit_state(), CommitState::Nothing);
         assert!(words(&database).await.is_empty());
     })
     .await;
@@ -59,10 +59,10 @@ async fn a_constraint_that_fails_at_the_commit_is_a_failure_and_not_unknown() {
         let child = "CREATE TABLE child (t1_id INTEGER REFERENCES t1 (id) DEFERRABLE INITIALLY DEFERRED)";
         tx.execute_unprepared(child).await.unwrap();
         tx.commit().await.unwrap();
-        let (tx, track) = begin(&database).await;
+        let (tx, tracker) = begin(&database).await;
         tx.execute_unprepared("INSERT INTO child VALUES (7)").await.unwrap();
         assert!(matches!(tx.commit().await, Err(TxError::Database(_))));
-        assert_eq!(track.progress(), Progress::Nothing);
+        assert_eq!(tracker.commit_state(), CommitState::Nothing);
         let (tx, _) = begin(&database).await;
         insert(&tx, "goes on").await.unwrap();
         tx.commit().await.unwrap();
@@ -105,7 +105,7 @@ async fn a_transaction_that_waits_too_long_fails_its_statements_and_its_commit()
     bench.env = crate::Env::simulated(1, Duration::ZERO);
     let database = bench.open(&schema(1)).await;
     for commits in [false, true] {
-        let (tx, track) = begin(&database).await;
+        let (tx, tracker) = begin(&database).await;
         insert(&tx, "a").await.unwrap();
         tokio::time::sleep(Duration::from_millis(bench.settings.store.transaction_limit_ms)).await;
         let error = match commits {
@@ -113,7 +113,7 @@ async fn a_transaction_that_waits_too_long_fails_its_statements_and_its_commit()
             true => tx.commit().await.unwrap_err().to_string(),
         };
         assert!(error.contains("store.transaction_limit_ms"), "{error}");
-        assert_eq!(track.progress(), Progress::Nothing);
+        assert_eq!(tracker.commit_state(), CommitState::Nothing);
     }
     assert!(words(&database).await.is_empty());
 }

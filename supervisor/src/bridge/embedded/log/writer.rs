@@ -14,8 +14,8 @@ use super::rows;
 use super::state::{Changes, State};
 use crate::Env;
 use crate::bridge::log::{AppendError, Partition, Retired};
-use crate::progress::Track;
 use crate::store::{Database, Tx, TxError};
+use crate::tx_tracker::TxTracker;
 
 /// Jobs that are stored together, at most: what is beyond would make the first wait long.
 const GROUP_JOBS: usize = 4_096;
@@ -57,7 +57,7 @@ impl Writer {
 
     /// Stores a group in one transaction, and publishes it.
     async fn store(&mut self, jobs: &mut [Job]) -> Result<(), AppendError> {
-        let tx = self.database.begin(None, Track::default()).await.map_err(failed)?;
+        let tx = self.database.begin(None, TxTracker::default()).await.map_err(failed)?;
         // Whatever fails from here on leaves it away, so the next group begins with what is stored.
         let (mut state, anew) = match self.state.take() {
             Some(state) => (state, false),

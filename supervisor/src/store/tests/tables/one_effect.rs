@@ -7,14 +7,14 @@ use futures_util::future::{join, join_all};
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::bench::{Bench, begin, words};
-use super::enclosed::{applying_copy, id, take_two};
+use super::effects::{applying_copy, id, take_two};
 use super::{committed, fences, on_both, schema};
 use crate::durable::copies::Copies;
-use crate::store::durable::inbox::{self, Mark};
+use crate::store::tables::inbox::{self, InboxMark};
 use crate::store::{Database, Tx, TxError};
 
-fn mark(id: &str, offset: u64, effect: bool) -> Mark<'_> {
-    Mark { id, offset, at_ms: 1, effect }
+fn mark(id: &str, offset: u64, effect: bool) -> InboxMark<'_> {
+    InboxMark { id, offset, at_ms: 1, effect }
 }
 
 #[tokio::test]
@@ -78,11 +78,11 @@ async fn of_copies_that_are_applied_at_once_one_has_an_effect_and_their_neighbou
         // The first holds the writer, so that all others wait for it, and SQLite's share commits.
         let first = copies.enter(&id(1));
         let (first, _) = applying_copy(&database, 0, 7, (1, 0), Some(first)).await;
-        let at_once = join(
+        let single_statement = join(
             join_all((1..6).map(|offset| apply(&database, &copies, offset, 100 + offset as i64))),
             join_all(neighbours),
         );
-        let ((others, neighbours), first) = join(at_once, first.commit()).await;
+        let ((others, neighbours), first) = join(single_statement, first.commit()).await;
         assert!(first.is_ok(), "{first:?}");
         assert!(neighbours.iter().all(Result::is_ok), "{neighbours:?}");
         for (committed, is_repeated) in others {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use sea_orm::sqlx::Error;
 use sea_orm::{DbErr, RuntimeErr};
 
-use super::outcome;
+use super::classify;
 
 /// Why something asked of a connection has no result.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum StoreError {
     /// The driver's error.
     Database(Error),
     /// The time limit passed before the database answered.
@@ -21,7 +21,7 @@ pub(crate) enum Trouble {
     Refused(DbErr),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database(e) => e.fmt(f),
@@ -32,12 +32,12 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl Trouble {
+impl StoreError {
     /// Whether the database was not there, or does not work now.
     pub fn is_away(&self) -> bool {
         match self {
-            Self::Database(error) => outcome::is_no_statements(error),
-            Self::Refused(error) => outcome::is_away(error),
+            Self::Database(error) => classify::is_no_statements(error),
+            Self::Refused(error) => classify::is_away(error),
             Self::TimedOut | Self::Gone => false,
         }
     }

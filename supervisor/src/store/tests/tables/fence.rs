@@ -5,8 +5,8 @@ use futures_util::future::join;
 use super::bench::{Bench, begin, texts};
 use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::bridge::log::Tally;
-use crate::store::durable::fence::Takeover;
-use crate::store::durable::{fence, ledger, logs, parked};
+use crate::store::tables::fence::Takeover;
+use crate::store::tables::{fence, ledger, logs, parked};
 
 const ONE: Tally = Tally { handled: 1, duplicates: 0, dead: 0, expired: 0 };
 

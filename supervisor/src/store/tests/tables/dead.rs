@@ -1,7 +1,7 @@
 //! Dead letters.
 
 use super::{AWKWARD, in_a_transaction};
-use crate::store::durable::dead::{self, DeadLetter, Filter, Reason};
+use crate::store::tables::dead::{self, DeadLetter, Filter, Reason};
 
 fn letter(id: &str, dead_at_ms: u64) -> DeadLetter {
     DeadLetter {

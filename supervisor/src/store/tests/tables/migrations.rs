@@ -4,8 +4,8 @@ use sea_orm::ConnectionTrait;
 
 use super::super::bench::{Bench, begin, insert, texts, words};
 use super::{committed, fences, on_both, schema};
-use crate::store::durable::inbox::{self, Mark};
-use crate::store::durable::tables;
+use crate::store::tables::inbox::{self, InboxMark};
+use crate::store::tables::migrations;
 use crate::store::{Database, Schema, check};
 
 const MIGRATIONS: [&str; 6] = [
@@ -32,7 +32,7 @@ async fn as_if_newer(database: &Database, min_compatible: u32) {
 
 #[test]
 fn the_runtimes_own_schema_is_sound() {
-    tables::schema().check().unwrap();
+    migrations::schema().check().unwrap();
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_database_that_holds_two_effects_of_an_id_opens_and_takes_no_third() {
         assert_eq!((seen["m/1"].as_slice(), seen["m/2"].as_slice()), (&[1, 2][..], &[3][..]), "each copy is known");
         // What a binary of that release writes beside this one stands for no effect either.
         run(&database, "INSERT INTO essaim_inbox (id, msg_offset, at_ms) VALUES ('m/1', 4, 1)").await;
-        let [one, two] = [5, 6].map(|offset| Mark { id: "m/3", offset, at_ms: 1, effect: true });
+        let [one, two] = [5, 6].map(|offset| InboxMark { id: "m/3", offset, at_ms: 1, effect: true });
         let added = committed(&database, async |tx| inbox::insert(tx, &[one, two]).await.unwrap()).await;
         assert_eq!(added, 1, "from now on there is one");
     })

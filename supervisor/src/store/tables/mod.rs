@@ -6,34 +6,34 @@
 //! partition or a lane begin at 1, so that 0 is before all of them.
 //!
 //! # Layout
-//! - `tables`: how the tables come to be.
+//! - `migrations`: how the tables come to be.
 //! - `fence`: who may work on a partition, and what it counts; `ledger`: that beside what waits.
 //! - `logs`: which log messages come from.
 //! - `inbox`: messages that were applied; `outbox`: messages that are to be stored in the log, and `numbers` they have had.
-//! - `kept`: events that are kept for those who subscribe later.
+//! - `retained`: events that are retained for subscribers that come later, and how far these are backfilled.
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
 //! - `dead`: messages that are not tried any more.
 //! - `schedules`: how far schedules have come.
-//! - `enclosed`: what is written with handlers' transactions; `at_once`: that of one handler, in one statement.
+//! - `effects`: what is written with handlers' transactions; `single_statement`: that of one handler, in one statement.
 //! - `bulk`: many rows in few statements, whose texts repeat.
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
 pub(crate) mod dead;
-pub(crate) mod enclosed;
+pub(crate) mod effects;
 pub(crate) mod fence;
 pub(crate) mod inbox;
-pub(crate) mod kept;
 pub(crate) mod ledger;
 pub(crate) mod logs;
+pub(crate) mod migrations;
 pub(crate) mod numbers;
 pub(crate) mod outbox;
 pub(crate) mod parked;
+pub(crate) mod retained;
 pub(crate) mod schedules;
-pub(crate) mod tables;
 
-mod at_once;
 mod bulk;
+mod single_statement;
 
 /// A statement with its values.
 fn statement(db: &impl ConnectionTrait, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
@@ -66,15 +66,15 @@ async fn row<const N: usize, T>(
 }
 
 /// The lanes of a table whose key begins with them, in order, whatever the number of rows: each is found from the one before.
-async fn lanes_of(db: &impl ConnectionTrait, table: &str) -> Result<Vec<String>, DbErr> {
+async fn queues_of(db: &impl ConnectionTrait, table: &str) -> Result<Vec<String>, DbErr> {
     let sql = format!(
         "WITH RECURSIVE found (lane) AS (SELECT min(lane) FROM {table} UNION ALL \
          SELECT (SELECT min(more.lane) FROM {table} AS more WHERE more.lane > found.lane) FROM found \
          WHERE found.lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL"
     );
-    let mut lanes = rows(db, &sql, [], |row| row.try_get_by_index(0)).await?;
-    lanes.sort_unstable();
-    Ok(lanes)
+    let mut queues = rows(db, &sql, [], |row| row.try_get_by_index(0)).await?;
+    queues.sort_unstable();
+    Ok(queues)
 }
 
 /// A number as the databases know it. What is too large for them is as large as can be: only times of far away are.

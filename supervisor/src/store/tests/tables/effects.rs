@@ -15,9 +15,9 @@ use crate::durable::copies::OneCopy;
 use crate::durable::delivery::Delivery;
 use crate::durable::enclosure::Enclosure;
 use crate::durable::letter::Letterhead;
-use crate::store::durable::enclosed::{Applied, Enclosed, Missing};
-use crate::store::durable::outbox::{self, Outgoing};
-use crate::store::durable::{fence, inbox, parked};
+use crate::store::tables::effects::{AppliedMessage, MissingRow, TxEffects};
+use crate::store::tables::outbox::{self, OutboxRow};
+use crate::store::tables::{fence, inbox, parked};
 use crate::store::{Database, Tx, TxError};
 use crate::trace::TraceContext;
 
@@ -25,19 +25,19 @@ pub fn id(number: u64) -> MessageId {
     MessageId::planned("m", number).unwrap()
 }
 
-fn applied(number: u64) -> Applied {
-    Applied { id: id(number), offset: number, at_ms: 5, contested: false }
+fn applied(number: u64) -> AppliedMessage {
+    AppliedMessage { id: id(number), offset: number, at_ms: 5, contested: false }
 }
 
-fn outgoing(number: u8) -> Outgoing {
-    Outgoing { event: false, target: None, record: vec![number] }
+fn outgoing(number: u8) -> OutboxRow {
+    OutboxRow { event: false, target: None, record: vec![number] }
 }
 
 /// Runs the steps, as far as each finds what it must; what the first does not find that finds something else.
-async fn write(db: &impl ConnectionTrait, enclosed: &Enclosed) -> Result<Option<Missing>, DbErr> {
-    for step in enclosed.steps(db.get_database_backend()) {
+async fn write(db: &impl ConnectionTrait, effects: &TxEffects) -> Result<Option<MissingRow>, DbErr> {
+    for step in effects.steps(db.get_database_backend()) {
         let found = db.execute_raw(step.statement).await?.rows_affected();
-        if let Some(missing) = step.finds.missing(found) {
+        if let Some(missing) = step.expects.missing(found) {
             return Ok(Some(missing));
         }
     }
@@ -51,15 +51,15 @@ async fn what_many_transactions_enclose_is_written_at_once() {
             fence::take(tx, partition, 7).await.unwrap();
         }
         parked::park(tx, &[message(2, 4), message(2, 6)]).await.unwrap();
-        let lane: Arc<str> = "p/2".into();
-        let mut all = Enclosed::default();
+        let queue: Arc<str> = "p/2".into();
+        let mut all = TxEffects::default();
         for number in 0..700 {
-            let mut one = Enclosed::default();
+            let mut one = TxEffects::default();
             one.apply(number % 300, 7, applied(number.into()));
-            one.send(&lane, 10 + 2 * u64::from(number), [outgoing(1), outgoing(2)]);
+            one.send(&queue, 10 + 2 * u64::from(number), [outgoing(1), outgoing(2)]);
             all.add(one);
         }
-        let mut parked_one = Enclosed::default();
+        let mut parked_one = TxEffects::default();
         parked_one.unpark(2, 7, 4);
         all.add(parked_one);
         assert_eq!(write(tx, &all).await.unwrap(), None);
@@ -80,21 +80,21 @@ async fn a_partition_with_another_owner_and_a_message_that_is_gone_are_not_found
         for (partition, epoch) in [(0, 7), (1, 8)] {
             fence::take(tx, partition, epoch).await.unwrap();
         }
-        let mut late = Enclosed::default();
+        let mut late = TxEffects::default();
         late.apply(0, 7, applied(1));
         late.apply(1, 7, applied(2));
-        assert_eq!(write(tx, &late).await.unwrap(), Some(Missing::Owner));
-        let mut gone = Enclosed::default();
+        assert_eq!(write(tx, &late).await.unwrap(), Some(MissingRow::Owner));
+        let mut gone = TxEffects::default();
         gone.unpark(0, 7, 4);
-        assert_eq!(write(tx, &gone).await.unwrap(), Some(Missing::Parked));
-        assert!(Enclosed::default().steps(tx.get_database_backend()).is_empty(), "nothing is written for nothing");
+        assert_eq!(write(tx, &gone).await.unwrap(), Some(MissingRow::Parked));
+        assert!(TxEffects::default().steps(tx.get_database_backend()).is_empty(), "nothing is written for nothing");
     })
     .await;
 }
 
 /// What one handler encloses: a message of a partition, parked or not, and what it sends.
-fn of_one(partition: u32, epoch: u64, parked: Option<u64>, sends: u64) -> Enclosed {
-    let mut one = Enclosed::default();
+fn of_one(partition: u32, epoch: u64, parked: Option<u64>, sends: u64) -> TxEffects {
+    let mut one = TxEffects::default();
     match parked {
         Some(seq) => one.unpark(partition, epoch, seq),
         None => one.apply(partition, epoch, applied(1)),
@@ -134,7 +134,7 @@ async fn a_handler_whose_partition_or_parked_message_is_gone_is_told_which() {
         parked::park(tx, &[message(0, 4)]).await.unwrap();
         let backend = tx.get_database_backend();
         for (epoch, parked, why) in
-            [(7, None, Missing::Owner), (7, Some(4), Missing::Owner), (8, Some(5), Missing::Parked)]
+            [(7, None, MissingRow::Owner), (7, Some(4), MissingRow::Owner), (8, Some(5), MissingRow::Parked)]
         {
             let missing = write(tx, &of_one(0, epoch, parked, 2)).await.unwrap();
             assert_eq!(missing, Some(why), "{backend:?} {epoch} {parked:?}");
@@ -176,10 +176,10 @@ pub async fn applying_copy(
     copy: Option<OneCopy>,
 ) -> (Tx<'static>, Arc<Delivery>) {
     let env = crate::Env::system();
-    let (trace, lane) = (TraceContext::root(&env), format!("p/{partition}").into());
+    let (trace, queue) = (TraceContext::root(&env), format!("p/{partition}").into());
     let (id, parked, copy, repeated) = (id(number), None, copy.map(Arc::new), AtomicBool::default());
     let patience = std::time::Duration::MAX;
-    let delivery = Arc::new(Delivery { id, partition, epoch, offset, parked, lane, patience, copy, repeated });
+    let delivery = Arc::new(Delivery { id, partition, epoch, offset, parked, lane: queue, patience, copy, repeated });
     let letterhead = Letterhead { trace, principal: None, metadata: None, most_bytes: 1_000 };
     let (tx, _) = begin(database).await;
     (tx.enclosing(Enclosure::new(Some(delivery.clone()), None, letterhead, Vec::new(), env)), delivery)

@@ -2,7 +2,7 @@
 
 use super::bench::begin;
 use super::{AWKWARD, in_a_transaction, on_both, schema};
-use crate::store::durable::parked::{self, Parked};
+use crate::store::tables::parked::{self, Parked};
 
 /// A message without a key.
 pub fn message(partition: u32, seq: u64) -> Parked {

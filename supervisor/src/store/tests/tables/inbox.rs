@@ -4,14 +4,14 @@ use sea_orm::DbBackend;
 
 use super::bench::begin;
 use super::{AWKWARD, committed, in_a_transaction, on_both, schema};
-use crate::store::durable::inbox::{self, Mark};
+use crate::store::tables::inbox::{self, InboxMark};
 
 /// A mark that stands for no effect.
-fn mark(id: &str, offset: u64, at_ms: u64) -> Mark<'_> {
-    Mark { id, offset, at_ms, effect: false }
+fn mark(id: &str, offset: u64, at_ms: u64) -> InboxMark<'_> {
+    InboxMark { id, offset, at_ms, effect: false }
 }
 
-fn marks<'a>(ids: &'a [String], at_ms: u64) -> Vec<Mark<'a>> {
+fn marks<'a>(ids: &'a [String], at_ms: u64) -> Vec<InboxMark<'a>> {
     ids.iter().zip(0..).map(|(id, offset)| mark(id, offset, at_ms)).collect()
 }
 
@@ -38,7 +38,7 @@ async fn any_number_of_ids_comes_back() {
 async fn a_redelivery_has_the_offset_that_is_there_and_a_duplicate_has_another() {
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;
-        let first = Mark { effect: true, ..mark("a/1", 7, 1) };
+        let first = InboxMark { effect: true, ..mark("a/1", 7, 1) };
         assert_eq!(committed(&database, async |tx| inbox::insert(tx, &[first]).await.unwrap()).await, 1);
         let again = mark("a/1", 9, 1);
         assert_eq!(committed(&database, async |tx| inbox::insert(tx, &[again]).await.unwrap()).await, 1);
@@ -87,12 +87,12 @@ async fn a_nul_in_an_id_is_kept_by_sqlite_and_refused_by_postgresql() {
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;
         let (tx, _) = begin(&database).await;
-        let kept = inbox::insert(&tx, &[mark("a\0b/1", 1, 1)]).await;
+        let retained = inbox::insert(&tx, &[mark("a\0b/1", 1, 1)]).await;
         if sea_orm::ConnectionTrait::get_database_backend(&tx) == DbBackend::Postgres {
-            assert!(kept.is_err());
+            assert!(retained.is_err());
             return;
         }
-        kept.unwrap();
+        retained.unwrap();
         assert_eq!(inbox::seen(&tx, &["a\0b/1", "a"]).await.unwrap().len(), 1);
     })
     .await;

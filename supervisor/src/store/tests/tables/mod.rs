@@ -2,22 +2,22 @@
 
 mod dead;
 mod effects;
-mod enclosed;
 mod fence;
 mod inbox;
-mod kept;
+mod migrations;
+mod one_effect;
 mod outbox;
 mod parked;
 mod plans;
+mod retained;
 mod schedules;
 mod speed;
-mod tables;
 
 use sea_orm::ConnectionTrait;
 
 use super::bench::{self, begin, on_both};
-use crate::store::durable::fence::Fence;
-use crate::store::durable::ledger;
+use crate::store::tables::fence::Fence;
+use crate::store::tables::ledger;
 use crate::store::testing::schema;
 use crate::store::{Database, Tx};
 

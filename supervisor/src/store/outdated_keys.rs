@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::lanes::Lanes;
+use super::pool::Pool;
 use crate::near::{Bar, Near};
 
 /// The bars on what one transaction changes. They go when its outcome is certain, however its handler ends.
-pub(crate) struct Outdated {
+pub(crate) struct OutdatedKeys {
     bars: Mutex<Vec<Bar>>,
     /// A commit was sent and not answered.
-    in_doubt: bool,
-    lanes: Arc<Lanes>,
+    unresolved: bool,
+    pool: Arc<Pool>,
 }
 
 /// Bars that transactions left behind whose outcome is not known.
@@ -18,11 +18,11 @@ pub(crate) struct Outdated {
 /// They stay until a later transaction has begun. SQLite has one writer at a time, so a transaction that has begun proves
 /// that every earlier one has ended, and from then on readers see how.
 #[derive(Default)]
-pub(crate) struct InDoubt(Mutex<Vec<Bar>>);
+pub(crate) struct UnresolvedBars(Mutex<Vec<Bar>>);
 
-impl Outdated {
-    pub fn by(lanes: &Arc<Lanes>) -> Self {
-        Self { bars: Mutex::default(), in_doubt: false, lanes: lanes.clone() }
+impl OutdatedKeys {
+    pub fn by(pool: &Arc<Pool>) -> Self {
+        Self { bars: Mutex::default(), unresolved: false, pool: pool.clone() }
     }
 
     pub fn add(&self, near: &Near, ns: &str, key: &str) {
@@ -31,21 +31,21 @@ impl Outdated {
     }
 
     /// Notes that the commit is being sent, or that its outcome is certain.
-    pub fn set_in_doubt(&mut self, in_doubt: bool) {
-        self.in_doubt = in_doubt;
+    pub fn set_unresolved(&mut self, unresolved: bool) {
+        self.unresolved = unresolved;
     }
 }
 
-impl Drop for Outdated {
+impl Drop for OutdatedKeys {
     fn drop(&mut self) {
-        if self.in_doubt {
+        if self.unresolved {
             let mut bars = std::mem::take(&mut *lock(&self.bars));
-            lock(&self.lanes.in_doubt.0).append(&mut bars);
+            lock(&self.pool.unresolved.0).append(&mut bars);
         }
     }
 }
 
-impl InDoubt {
+impl UnresolvedBars {
     /// Lifts them: a later transaction has begun.
     pub fn resolve(&self) {
         let bars = std::mem::take(&mut *lock(&self.0));

@@ -1,19 +1,19 @@
 //! Messages on their way out.
 
 use super::{AWKWARD, in_a_transaction};
-use crate::store::durable::numbers;
-use crate::store::durable::outbox::{self, Extent, Outgoing};
+use crate::store::tables::numbers;
+use crate::store::tables::outbox::{self, Extent, OutboxRow};
 
-fn message(number: u64) -> Outgoing {
+fn message(number: u64) -> OutboxRow {
     let target = number.is_multiple_of(2).then(|| "orders".to_string());
-    Outgoing { event: number % 2 == 1, target, record: number.to_le_bytes().to_vec() }
+    OutboxRow { event: number % 2 == 1, target, record: number.to_le_bytes().to_vec() }
 }
 
-fn messages(count: u64) -> Vec<Outgoing> {
+fn messages(count: u64) -> Vec<OutboxRow> {
     (1..=count).map(message).collect()
 }
 
-fn numbers(loaded: &[(u64, Outgoing)]) -> Vec<u64> {
+fn numbers(loaded: &[(u64, OutboxRow)]) -> Vec<u64> {
     loaded.iter().map(|(seq, _)| *seq).collect()
 }
 
@@ -40,7 +40,7 @@ async fn a_lane_is_loaded_in_order_and_in_parts() {
 async fn a_page_has_so_many_messages_and_so_many_bytes_about_and_one_in_any_case() {
     in_a_transaction(async |tx| {
         let sizes = [900, 10, 10, 10, 0, 2_000, 10];
-        let sized = |size: &usize| Outgoing { event: false, target: None, record: vec![1; *size] };
+        let sized = |size: &usize| OutboxRow { event: false, target: None, record: vec![1; *size] };
         outbox::insert(tx, "a", 1, &sizes.iter().map(sized).collect::<Vec<_>>()).await.unwrap();
         let page = async |most, most_bytes| numbers(&outbox::page(tx, "a", most, most_bytes).await.unwrap());
         assert_eq!(page(256, 1_000_000).await, [1, 2, 3, 4, 5, 6, 7]);
@@ -65,8 +65,8 @@ async fn what_was_stored_goes_one_by_one() {
         assert_eq!(outbox::remove(tx, "a", &[]).await.unwrap(), 0);
         let first = outbox::load(tx, "a", 0, 2).await.unwrap();
         assert_eq!(numbers(&first), [2, 4]);
-        assert_eq!(outbox::lanes(tx).await.unwrap(), ["a", "b"]);
-        let extent = async |lane, most| outbox::extent(tx, lane, most).await.unwrap();
+        assert_eq!(outbox::queues(tx).await.unwrap(), ["a", "b"]);
+        let extent = async |queue, most| outbox::extent(tx, queue, most).await.unwrap();
         assert_eq!(extent("a", u64::MAX).await, Extent { last: 1_000, count: 500 });
         assert_eq!(extent("a", 99).await, Extent { last: 1_000, count: 99 });
         assert_eq!((extent("b", 99).await, extent("c", 99).await), (Extent { last: 3, count: 3 }, Extent::default()));
@@ -77,14 +77,14 @@ async fn what_was_stored_goes_one_by_one() {
 #[tokio::test]
 async fn awkward_lanes_and_empty_or_large_records_come_back() {
     in_a_transaction(async |tx| {
-        for (lane, size) in AWKWARD.into_iter().zip([0, 1, 255, 100_000, 1_000_000]) {
-            let sent = Outgoing { event: false, target: Some(lane.into()), record: vec![0xff; size] };
-            outbox::insert(tx, lane, 1, std::slice::from_ref(&sent)).await.unwrap();
-            assert_eq!(outbox::load(tx, lane, 0, 2).await.unwrap(), [(1, sent)]);
+        for (queue, size) in AWKWARD.into_iter().zip([0, 1, 255, 100_000, 1_000_000]) {
+            let sent = OutboxRow { event: false, target: Some(queue.into()), record: vec![0xff; size] };
+            outbox::insert(tx, queue, 1, std::slice::from_ref(&sent)).await.unwrap();
+            assert_eq!(outbox::load(tx, queue, 0, 2).await.unwrap(), [(1, sent)]);
         }
         let mut sorted = AWKWARD;
         sorted.sort_unstable();
-        assert_eq!(outbox::lanes(tx).await.unwrap(), sorted, "byte by byte, as here");
+        assert_eq!(outbox::queues(tx).await.unwrap(), sorted, "byte by byte, as here");
     })
     .await;
 }

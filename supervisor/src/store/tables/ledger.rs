@@ -7,7 +7,7 @@ use super::{number, rows};
 
 /// One partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct LedgerLine {
     pub fence: Fence,
     /// Messages that have left the log and are not finished.
     pub parked: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Line {
 }
 
 /// All partitions that ever had an owner here, at one moment.
-pub(crate) async fn read(db: &impl ConnectionTrait) -> Result<Vec<Line>, DbErr> {
+pub(crate) async fn read(db: &impl ConnectionTrait) -> Result<Vec<LedgerLine>, DbErr> {
     // One statement sees one state of the database, so that a message is either parked or counted.
     let sql = "SELECT f.partition, f.epoch, f.handled, f.duplicates, f.dead, f.expired, \
                (SELECT count(*) FROM essaim_parked AS p WHERE p.partition = f.partition) AS parked, \
@@ -24,7 +24,7 @@ pub(crate) async fn read(db: &impl ConnectionTrait) -> Result<Vec<Line>, DbErr> 
                FROM essaim_fence AS f ORDER BY f.partition";
     let line = |row: &QueryResult| {
         let before: Option<i64> = row.try_get_by_index(7)?;
-        Ok(Line { fence: fence(row)?, parked: number(row, 6)?, before: before.unwrap_or(0) })
+        Ok(LedgerLine { fence: fence(row)?, parked: number(row, 6)?, before: before.unwrap_or(0) })
     };
     rows(db, sql, [], line).await
 }

@@ -2,11 +2,11 @@
 
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
-use super::{bulk, int, lanes_of, number, row, rows, run};
+use super::{bulk, int, number, queues_of, row, rows, run};
 
 /// An event that is kept, under the number that it had in its lane of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct RetainedEvent {
     pub seq: u64,
     /// Its wire name.
     pub event: String,
@@ -18,8 +18,8 @@ pub(crate) struct Kept {
 
 /// How far a subscriber has caught up with the events of a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mark<'a> {
-    pub lane: &'a str,
+pub(crate) struct BackfillMark<'a> {
+    pub queue: &'a str,
     pub event: &'a str,
     pub subscriber: &'a str,
     /// Which of its subscriptions: what an earlier one has got does not count.
@@ -32,11 +32,11 @@ pub(crate) struct Mark<'a> {
 pub(crate) const ALL: u64 = i64::MAX as u64;
 
 /// Keeps events of a lane; those that are kept already stay as they are.
-pub(crate) async fn keep(db: &impl ConnectionTrait, lane: &str, events: &[Kept]) -> Result<(), DbErr> {
+pub(crate) async fn retain(db: &impl ConnectionTrait, queue: &str, events: &[RetainedEvent]) -> Result<(), DbErr> {
     let into = "essaim_kept (lane, seq, event, until_ms, record)";
-    bulk::insert(db, into, events, "ON CONFLICT (lane, seq) DO NOTHING", |kept| {
-        let Kept { seq, event, until_ms, record } = kept;
-        [Value::from(lane), int(*seq), Value::from(event.as_str()), int(*until_ms), Value::from(record.clone())]
+    bulk::insert(db, into, events, "ON CONFLICT (lane, seq) DO NOTHING", |retained| {
+        let RetainedEvent { seq, event, until_ms, record } = retained;
+        [Value::from(queue), int(*seq), Value::from(event.as_str()), int(*until_ms), Value::from(record.clone())]
     })
     .await
     .map(drop)
@@ -46,7 +46,7 @@ pub(crate) async fn keep(db: &impl ConnectionTrait, lane: &str, events: &[Kept])
 /// have about `most_bytes`; one in any case.
 pub(crate) async fn load(
     db: &impl ConnectionTrait,
-    lane: &str,
+    queue: &str,
     event: &str,
     after_seq: u64,
     (most, most_bytes): (u32, u64),
@@ -55,13 +55,13 @@ pub(crate) async fn load(
                (SELECT CASE WHEN sum(bytes) > $5 THEN 1 + $5 / max(bytes) ELSE $4 END FROM \
                (SELECT length(record) AS bytes FROM essaim_kept WHERE lane = $1 AND event = $2 AND seq > $3 \
                ORDER BY seq LIMIT $4) AS page)";
-    let values = [Value::from(lane), Value::from(event), int(after_seq), int(most), int(most_bytes)];
+    let values = [Value::from(queue), Value::from(event), int(after_seq), int(most), int(most_bytes)];
     rows(db, sql, values, |row| Ok((number(row, 0)?, row.try_get_by_index(1)?))).await
 }
 
 /// All lanes of which something is kept.
-pub(crate) async fn lanes(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
-    lanes_of(db, "essaim_kept").await
+pub(crate) async fn queues(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    queues_of(db, "essaim_kept").await
 }
 
 /// How many are kept.
@@ -80,22 +80,22 @@ pub(crate) async fn prune(db: &impl ConnectionTrait, now_ms: u64, most: u32) -> 
 /// How far a subscriber has come since it subscribed; 0 if it has got nothing.
 pub(crate) async fn through(
     db: &impl ConnectionTrait,
-    lane: &str,
+    queue: &str,
     event: &str,
     subscriber: &str,
     since: u64,
 ) -> Result<u64, DbErr> {
     let sql = "SELECT through FROM essaim_caught_up WHERE lane = $1 AND event = $2 AND subscriber = $3 AND since = $4";
-    let values = [Value::from(lane), Value::from(event), Value::from(subscriber), int(since)];
+    let values = [Value::from(queue), Value::from(event), Value::from(subscriber), int(since)];
     Ok(row(db, sql, values, |row| number(row, 0)).await?.unwrap_or(0))
 }
 
 /// Notes how far a subscriber has come.
-pub(crate) async fn mark(db: &impl ConnectionTrait, mark: &Mark<'_>) -> Result<(), DbErr> {
+pub(crate) async fn mark(db: &impl ConnectionTrait, mark: &BackfillMark<'_>) -> Result<(), DbErr> {
     let sql = "INSERT INTO essaim_caught_up (lane, event, subscriber, since, through) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (lane, event, subscriber) DO UPDATE SET since = excluded.since, through = excluded.through";
-    let Mark { lane, event, subscriber, since, through } = *mark;
-    let values = [Value::from(lane), Value::from(event), Value::from(subscriber), int(since), int(through)];
+    let BackfillMark { queue, event, subscriber, since, through } = *mark;
+    let values = [Value::from(queue), Value::from(event), Value::from(subscriber), int(since), int(through)];
     run(db, sql, values).await.map(drop)
 }
 

@@ -3,9 +3,9 @@
 use super::bench::{Bench, texts};
 use super::{committed, on_both, schema};
 use crate::bridge::log::Tally;
-use crate::store::durable::fence;
-use crate::store::durable::inbox::{self, Mark};
-use crate::store::durable::outbox::{self, Outgoing};
+use crate::store::tables::fence;
+use crate::store::tables::inbox::{self, InboxMark};
+use crate::store::tables::outbox::{self, OutboxRow};
 
 const BATCH: u64 = 64;
 const BATCHES: u64 = 1_000;
@@ -25,9 +25,9 @@ async fn batches_of_messages_that_are_looked_for_and_remembered() {
                 let tally = Tally { handled: BATCH, ..Tally::default() };
                 assert!(fence::advance(tx, 0, epoch, tally).await.unwrap());
                 assert!(inbox::seen(tx, &texts).await.unwrap().is_empty());
-                let marks: Vec<Mark> = (batch * BATCH..)
+                let marks: Vec<InboxMark> = (batch * BATCH..)
                     .zip(&texts)
-                    .map(|(offset, id)| Mark { id, offset, at_ms: bench.env.wall_ms(), effect: true })
+                    .map(|(offset, id)| InboxMark { id, offset, at_ms: bench.env.wall_ms(), effect: true })
                     .collect();
                 inbox::insert(tx, &marks).await.unwrap();
             })
@@ -46,11 +46,11 @@ async fn batches_of_messages_that_are_looked_for_and_remembered() {
 async fn an_outbox_in_which_a_million_messages_wait_is_looked_at() {
     on_both(async |bench: Bench| {
         let database = bench.open(&schema(1)).await;
-        let message = Outgoing { event: true, target: None, record: vec![7; 300] };
+        let message = OutboxRow { event: true, target: None, record: vec![7; 300] };
         let page = vec![message; 10_000];
         for part in 0..100 {
-            let lane = format!("p/{}", part % 8);
-            committed(&database, async |tx| outbox::insert(tx, &lane, part * 10_000 + 1, &page).await.unwrap()).await;
+            let queue = format!("p/{}", part % 8);
+            committed(&database, async |tx| outbox::insert(tx, &queue, part * 10_000 + 1, &page).await.unwrap()).await;
         }
         let reads = database.reads();
         for what in ["grouped", "lanes", "one lane", "counted"] {
@@ -60,7 +60,7 @@ async fn an_outbox_in_which_a_million_messages_wait_is_looked_at() {
                     let all = "SELECT lane FROM (SELECT lane, min(seq), max(seq), count(*) FROM essaim_outbox GROUP BY lane) AS l";
                     texts(reads, all).await.len()
                 }
-                "lanes" => outbox::lanes(reads).await.unwrap().len(),
+                "lanes" => outbox::queues(reads).await.unwrap().len(),
                 "one lane" => outbox::extent(reads, "p/1", 100_001).await.unwrap().count as usize,
                 _ => outbox::count(reads, 10_001).await.unwrap() as usize,
             };

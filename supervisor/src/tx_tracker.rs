@@ -13,7 +13,7 @@ use crate::{Fault, fail};
 /// How far the writes of one message have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Progress {
+pub(crate) enum CommitState {
     /// Nothing was committed.
     Nothing = 0,
     /// A commit was sent and not answered.
@@ -24,16 +24,16 @@ pub(crate) enum Progress {
 
 /// Follows the writes of one message; what its transactions and its runner share.
 #[derive(Clone, Default)]
-pub(crate) struct Track(Arc<Tracked>);
+pub(crate) struct TxTracker(Arc<TrackedCommits>);
 
 #[derive(Default)]
-struct Tracked {
-    progress: AtomicU8,
+struct TrackedCommits {
+    commit_state: AtomicU8,
     left_open: AtomicBool,
     /// Success was claimed, and is none.
     belied: AtomicBool,
-    commit: Mutex<LastCommit>,
-    read: Mutex<Vec<Certainty>>,
+    last_commit: Mutex<LastCommit>,
+    uncommitted_reads: Mutex<Vec<GroupCommitted>>,
 }
 
 /// How the last commit of a handler has ended. One that succeeds makes up for one that did not.
@@ -49,19 +49,19 @@ pub(crate) enum LastCommit {
 }
 
 /// When what was read is certain, or that it never was.
-type Certainty = BoxFuture<'static, Result<(), DbErr>>;
+type GroupCommitted = BoxFuture<'static, Result<(), DbErr>>;
 
-impl Track {
-    pub fn progress(&self) -> Progress {
-        match self.0.progress.load(Ordering::Acquire) {
-            0 => Progress::Nothing,
-            1 => Progress::Committing,
-            _ => Progress::Committed,
+impl TxTracker {
+    pub fn commit_state(&self) -> CommitState {
+        match self.0.commit_state.load(Ordering::Acquire) {
+            0 => CommitState::Nothing,
+            1 => CommitState::Committing,
+            _ => CommitState::Committed,
         }
     }
 
-    pub fn set(&self, progress: Progress) {
-        self.0.progress.store(progress as u8, Ordering::Release);
+    pub fn set_commit_state(&self, commit_state: CommitState) {
+        self.0.commit_state.store(commit_state as u8, Ordering::Release);
     }
 
     /// A transaction was dropped that was neither committed nor rolled back.
@@ -70,8 +70,8 @@ impl Track {
     }
 
     /// Notes how far the last commit has come.
-    pub fn set_commit(&self, commit: LastCommit) {
-        *self.0.commit.lock().unwrap_or_else(PoisonError::into_inner) = commit;
+    pub fn set_last_commit(&self, last_commit: LastCommit) {
+        *self.0.last_commit.lock().unwrap_or_else(PoisonError::into_inner) = last_commit;
     }
 
     /// Whether success is true: no transaction was left open, and the last commit is done.
@@ -80,7 +80,7 @@ impl Track {
     /// What is true instead. Whoever claimed success may have a state that is ahead of the database.
     pub fn confirm<E>(&self) -> Result<(), Fault<E>> {
         let open = self.0.left_open.load(Ordering::Acquire).then(|| fail(LEFT_OPEN));
-        let fault = open.or_else(|| match &*self.0.commit.lock().unwrap_or_else(PoisonError::into_inner) {
+        let fault = open.or_else(|| match &*self.0.last_commit.lock().unwrap_or_else(PoisonError::into_inner) {
             LastCommit::Done => None,
             LastCommit::Refused(failure) => Some(Fault::Failed(swallowed(failure))),
             LastCommit::Unanswered => Some(Fault::Unknown(Unknown::CommitUnanswered)),
@@ -96,18 +96,19 @@ impl Track {
     }
 
     /// A transaction that ended without a commit may have read what is not certain before this.
-    pub fn has_read(&self, certainty: Certainty) {
-        self.0.read.lock().unwrap_or_else(PoisonError::into_inner).push(certainty);
+    pub fn record_uncommitted_read(&self, group_committed: GroupCommitted) {
+        self.0.uncommitted_reads.lock().unwrap_or_else(PoisonError::into_inner).push(group_committed);
     }
 
     /// Waits until everything that was read is certain.
     ///
     /// # Errors
     /// If something never was.
-    pub async fn is_certain(&self) -> Result<(), DbErr> {
-        let read = std::mem::take(&mut *self.0.read.lock().unwrap_or_else(PoisonError::into_inner));
-        for certainty in read {
-            certainty.await?;
+    pub async fn reads_committed(&self) -> Result<(), DbErr> {
+        let uncommitted_reads =
+            std::mem::take(&mut *self.0.uncommitted_reads.lock().unwrap_or_else(PoisonError::into_inner));
+        for group_committed in uncommitted_reads {
+            group_committed.await?;
         }
         Ok(())
     }

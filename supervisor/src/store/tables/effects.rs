@@ -9,27 +9,27 @@ use std::sync::Arc;
 use essaim_contract::MessageId;
 use sea_orm::{DbBackend, Statement};
 
-use super::inbox::{self, Mark};
-use super::outbox::{self, Outgoing};
-use super::{at_once, fence, parked};
+use super::inbox::{self, InboxMark};
+use super::outbox::{self, OutboxRow};
+use super::{fence, parked, single_statement};
 
 /// That messages were applied, and what their handlers send.
 #[derive(Debug, Default)]
-pub(crate) struct Enclosed {
+pub(crate) struct TxEffects {
     /// Messages that were handled, by partition and its owner's epoch.
     handled: BTreeMap<(u32, u64), u64>,
-    inbox: Vec<Applied>,
+    inbox: Vec<AppliedMessage>,
     /// Partitions and numbers of messages that are parked no longer.
     unparked: Vec<(u32, u64)>,
     /// Messages on their way out, by lane.
-    outbox: BTreeMap<Arc<str>, Vec<(u64, Outgoing)>>,
+    outbox: BTreeMap<Arc<str>, Vec<(u64, OutboxRow)>>,
 }
 
 /// A message from the log that was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Applied {
+pub(crate) struct AppliedMessage {
     pub id: MessageId,
-    /// As the inbox remembers them: see [`Mark`].
+    /// As the inbox remembers them: see [`InboxMark`].
     pub offset: u64,
     pub at_ms: u64,
     /// Another copy of it is, or was, under way beside it: whether its effect is the only one is asked before any other
@@ -38,14 +38,14 @@ pub(crate) struct Applied {
 }
 
 /// One statement, and what it must find.
-pub(crate) struct Step {
+pub(crate) struct EffectStatement {
     pub statement: Statement,
-    pub finds: Finds,
+    pub expects: ExpectedRows,
 }
 
 /// What a statement must find, or nothing may be committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finds {
+pub(crate) enum ExpectedRows {
     /// It adds.
     Any,
     /// So many partitions under the epochs of their owners; else one has another owner by now.
@@ -62,7 +62,7 @@ pub(crate) enum Finds {
 
 /// What a statement did not find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub(crate) enum MissingRow {
     /// A partition has another owner by now.
     Owner,
     /// A message is parked no longer.
@@ -71,31 +71,31 @@ pub(crate) enum Missing {
     Effect,
 }
 
-impl Finds {
+impl ExpectedRows {
     /// What is missing where a statement found so many.
-    pub fn missing(self, found: u64) -> Option<Missing> {
+    pub fn missing(self, found: u64) -> Option<MissingRow> {
         match self {
-            Self::Owned(partitions) if found != partitions => Some(Missing::Owner),
-            Self::Parked if found != 1 => Some(Missing::Parked),
-            Self::Marked(marks) if found != marks => Some(Missing::Effect),
+            Self::Owned(partitions) if found != partitions => Some(MissingRow::Owner),
+            Self::Parked if found != 1 => Some(MissingRow::Parked),
+            Self::Marked(marks) if found != marks => Some(MissingRow::Effect),
             // A parked message is looked for, and a mark made, in a partition that was found.
-            Self::OwnedAndParked | Self::OwnedAndMarked if found == 0 => Some(Missing::Owner),
-            Self::OwnedAndParked if found != 2 => Some(Missing::Parked),
-            Self::OwnedAndMarked if found != 2 => Some(Missing::Effect),
+            Self::OwnedAndParked | Self::OwnedAndMarked if found == 0 => Some(MissingRow::Owner),
+            Self::OwnedAndParked if found != 2 => Some(MissingRow::Parked),
+            Self::OwnedAndMarked if found != 2 => Some(MissingRow::Effect),
             _ => None,
         }
     }
 }
 
-impl Enclosed {
+impl TxEffects {
     /// A message from the log was handled, under the epoch of its partition's owner.
-    pub fn apply(&mut self, partition: u32, epoch: u64, applied: Applied) {
+    pub fn apply(&mut self, partition: u32, epoch: u64, applied: AppliedMessage) {
         *self.handled.entry((partition, epoch)).or_default() += 1;
         self.inbox.push(applied);
     }
 
     /// Takes out the marks of which others may exist.
-    pub fn take_contested(&mut self) -> Vec<Applied> {
+    pub fn take_contested(&mut self) -> Vec<AppliedMessage> {
         self.inbox.extract_if(.., |applied| applied.contested).collect()
     }
 
@@ -111,8 +111,8 @@ impl Enclosed {
     }
 
     /// Messages are sent through a lane, numbered from `first` on.
-    pub fn send(&mut self, lane: &Arc<str>, first: u64, messages: impl IntoIterator<Item = Outgoing>) {
-        self.outbox.entry(lane.clone()).or_default().extend((first..).zip(messages));
+    pub fn send(&mut self, queue: &Arc<str>, first: u64, messages: impl IntoIterator<Item = OutboxRow>) {
+        self.outbox.entry(queue.clone()).or_default().extend((first..).zip(messages));
     }
 
     /// Adds what another transaction wrote after this one.
@@ -122,52 +122,53 @@ impl Enclosed {
         }
         self.inbox.extend(later.inbox);
         self.unparked.extend(later.unparked);
-        for (lane, messages) in later.outbox {
-            self.outbox.entry(lane).or_default().extend(messages);
+        for (queue, messages) in later.outbox {
+            self.outbox.entry(queue).or_default().extend(messages);
         }
     }
 
     /// The statements that write it. The fences come first: from there on a new owner waits for the end of the
     /// transaction, and what an earlier one has left in doubt is not looked at.
-    pub fn steps(&self, backend: DbBackend) -> Vec<Step> {
-        if let (DbBackend::Postgres, Some(one)) = (backend, self.at_once()) {
+    pub fn steps(&self, backend: DbBackend) -> Vec<EffectStatement> {
+        if let (DbBackend::Postgres, Some(one)) = (backend, self.single_statement()) {
             return vec![one];
         }
         let handled: Vec<_> = self.handled.iter().map(|((partition, epoch), n)| (*partition, *epoch, *n)).collect();
         let mut steps: Vec<_> = fence::advancing(backend, &handled)
-            .map(|(statement, partitions)| Step { statement, finds: Finds::Owned(partitions) })
+            .map(|(statement, partitions)| EffectStatement { statement, expects: ExpectedRows::Owned(partitions) })
             .collect();
         let unparked = self.unparked.iter().map(|(partition, seq)| parked::removing(backend, *partition, *seq));
-        steps.extend(unparked.map(|statement| Step { statement, finds: Finds::Parked }));
+        steps.extend(unparked.map(|statement| EffectStatement { statement, expects: ExpectedRows::Parked }));
         let marks = self.marks();
         steps.extend(marking(backend, &marks));
-        let sending = self.outbox.iter().flat_map(|(lane, messages)| outbox::inserting(backend, lane, messages));
-        steps.extend(sending.map(|statement| Step { statement, finds: Finds::Any }));
+        let sending = self.outbox.iter().flat_map(|(queue, messages)| outbox::inserting(backend, queue, messages));
+        steps.extend(sending.map(|statement| EffectStatement { statement, expects: ExpectedRows::Any }));
         steps
     }
 
     /// The same in one statement, if it is of one handler.
-    fn at_once(&self) -> Option<Step> {
-        let (mut owners, mut lanes) = (self.handled.iter(), self.outbox.iter());
+    fn single_statement(&self) -> Option<EffectStatement> {
+        let (mut owners, mut queues) = (self.handled.iter(), self.outbox.iter());
         let (Some(((partition, epoch), 1)), None) = (owners.next(), owners.next()) else { return None };
-        let (sent, None) = (lanes.next(), lanes.next()) else { return None };
-        let sent = sent.map(|(lane, messages)| (&**lane, messages.as_slice()));
-        at_once::of(*partition, *epoch, self.unparked.first().copied(), self.marks().first(), sent)
+        let (sent, None) = (queues.next(), queues.next()) else { return None };
+        let sent = sent.map(|(queue, messages)| (&**queue, messages.as_slice()));
+        single_statement::of(*partition, *epoch, self.unparked.first().copied(), self.marks().first(), sent)
     }
 
-    fn marks(&self) -> Vec<Mark<'_>> {
-        self.inbox.iter().map(Applied::mark).collect()
+    fn marks(&self) -> Vec<InboxMark<'_>> {
+        self.inbox.iter().map(AppliedMessage::mark).collect()
     }
 }
 
 /// The statements that mark messages as applied, each of which must be the only copy of its message that is.
-pub(crate) fn marking(backend: DbBackend, marks: &[Mark<'_>]) -> impl Iterator<Item = Step> {
-    inbox::inserting(backend, marks).map(|(statement, marks)| Step { statement, finds: Finds::Marked(marks) })
+pub(crate) fn marking(backend: DbBackend, marks: &[InboxMark<'_>]) -> impl Iterator<Item = EffectStatement> {
+    inbox::inserting(backend, marks)
+        .map(|(statement, marks)| EffectStatement { statement, expects: ExpectedRows::Marked(marks) })
 }
 
-impl Applied {
+impl AppliedMessage {
     /// What the inbox remembers of it.
-    pub fn mark(&self) -> Mark<'_> {
-        Mark { id: self.id.as_str(), offset: self.offset, at_ms: self.at_ms, effect: true }
+    pub fn mark(&self) -> InboxMark<'_> {
+        InboxMark { id: self.id.as_str(), offset: self.offset, at_ms: self.at_ms, effect: true }
     }
 }

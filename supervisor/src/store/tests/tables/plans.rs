@@ -10,11 +10,11 @@ use super::bench::{Bench, begin};
 use super::{parked::message, schema};
 use crate::bridge::log::Tally;
 use crate::store::Tx;
-use crate::store::durable::dead::Filter;
-use crate::store::durable::enclosed::{Applied, Enclosed};
-use crate::store::durable::inbox::Mark;
-use crate::store::durable::outbox::Outgoing;
-use crate::store::durable::{dead, fence, inbox, kept, ledger, numbers, outbox, parked, schedules};
+use crate::store::tables::dead::Filter;
+use crate::store::tables::effects::{AppliedMessage, TxEffects};
+use crate::store::tables::inbox::InboxMark;
+use crate::store::tables::outbox::OutboxRow;
+use crate::store::tables::{dead, fence, inbox, ledger, numbers, outbox, parked, retained, schedules};
 
 /// Passes statements on and remembers their texts.
 struct Recorder<'a> {
@@ -83,16 +83,16 @@ async fn all_that_happens_often(db: &Recorder<'_>) {
     fence::take(db, 0, 1).await.unwrap();
     fence::advance(db, 0, 1, Tally::default()).await.unwrap();
     inbox::seen(db, &["a", "b"]).await.unwrap();
-    inbox::insert(db, &[Mark { id: "a", offset: 1, at_ms: 1, effect: true }]).await.unwrap();
+    inbox::insert(db, &[InboxMark { id: "a", offset: 1, at_ms: 1, effect: true }]).await.unwrap();
     inbox::release(db, "a").await.unwrap();
     inbox::prune(db, 1, 10).await.unwrap();
     outbox::load(db, "a", 0, 10).await.unwrap();
     outbox::page(db, "a", 10, 10).await.unwrap();
-    kept::load(db, "a", "b", 0, (10, 10)).await.unwrap();
+    retained::load(db, "a", "b", 0, (10, 10)).await.unwrap();
     outbox::remove(db, "a", &[1]).await.unwrap();
-    outbox::lanes(db).await.unwrap();
+    outbox::queues(db).await.unwrap();
     outbox::extent(db, "a", 10).await.unwrap();
-    kept::lanes(db).await.unwrap();
+    retained::queues(db).await.unwrap();
     numbers::through(db, "a").await.unwrap();
     numbers::use_up(db, "a", 1).await.unwrap();
     parked::park(db, &[message(0, 1)]).await.unwrap();
@@ -102,14 +102,14 @@ async fn all_that_happens_often(db: &Recorder<'_>) {
     dead::find(db, "a").await.unwrap();
     dead::held_keys(db, "orders", 0).await.unwrap();
     dead::remove(db, &[("a", "orders")]).await.unwrap();
-    let mut enclosed = Enclosed::default();
+    let mut effects = TxEffects::default();
     for (partition, name) in [(0, "b"), (1, "c")] {
         let id = MessageId::planned(name, 1).unwrap();
-        enclosed.apply(partition, 1, Applied { id, offset: 1, at_ms: 1, contested: false });
+        effects.apply(partition, 1, AppliedMessage { id, offset: 1, at_ms: 1, contested: false });
     }
-    enclosed.unpark(0, 1, 1);
-    enclosed.send(&"a".into(), 1, [Outgoing { event: false, target: None, record: Vec::new() }]);
-    for step in enclosed.steps(DbBackend::Sqlite) {
+    effects.unpark(0, 1, 1);
+    effects.send(&"a".into(), 1, [OutboxRow { event: false, target: None, record: Vec::new() }]);
+    for step in effects.steps(DbBackend::Sqlite) {
         db.execute_raw(step.statement).await.unwrap();
     }
 }
@@ -161,11 +161,11 @@ async fn bulks_of_any_size_are_statements_of_few_texts() {
     let database = bench.open(&schema(1)).await;
     let (tx, _) = begin(&database).await;
     let db = Recorder { tx: &tx, texts: Mutex::default() };
-    let one = Outgoing { event: true, target: None, record: vec![1] };
+    let one = OutboxRow { event: true, target: None, record: vec![1] };
     let sizes: Vec<u64> = (1..=20).chain((21..=301).step_by(40)).collect();
     for size in sizes.iter().copied() {
         let ids: Vec<String> = (0..size).map(|n| format!("{size}/{n}")).collect();
-        let marks: Vec<Mark> = ids.iter().map(|id| Mark { id, offset: 0, at_ms: 0, effect: true }).collect();
+        let marks: Vec<InboxMark> = ids.iter().map(|id| InboxMark { id, offset: 0, at_ms: 0, effect: true }).collect();
         inbox::insert(&db, &marks).await.unwrap();
         inbox::seen(&db, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
         outbox::insert(&db, &size.to_string(), 1, &vec![one.clone(); size as usize]).await.unwrap();

@@ -18,7 +18,7 @@ use super::{int, number, row, run, statement};
 
 /// One message that was applied, or found to be a duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark<'a> {
+pub(crate) struct InboxMark<'a> {
     pub id: &'a str,
     /// Its offset in its partition of its log; offsets of different logs differ.
     pub offset: u64,
@@ -57,17 +57,17 @@ pub(crate) async fn seen(db: &impl ConnectionTrait, ids: &[&str]) -> Result<Hash
 
 /// Remembers messages; how many of them. One is left out whose place is marked already, or that is to stand for an effect
 /// which its id has already: where others' transactions are open that may have it, it waits for their end.
-pub(crate) async fn insert(db: &impl ConnectionTrait, marks: &[Mark<'_>]) -> Result<u64, DbErr> {
+pub(crate) async fn insert(db: &impl ConnectionTrait, marks: &[InboxMark<'_>]) -> Result<u64, DbErr> {
     bulk::insert(db, INTO, marks, ONCE, row_of).await
 }
 
 /// A mark in the order of the columns.
-pub(super) fn row_of(mark: &Mark<'_>) -> [Value; 4] {
+pub(super) fn row_of(mark: &InboxMark<'_>) -> [Value; 4] {
     [Value::from(mark.id), int(mark.offset), int(mark.at_ms), Value::from(mark.effect)]
 }
 
 /// The statements of [`insert`], and how many rows each adds if nothing is left out.
-pub(super) fn inserting(backend: DbBackend, marks: &[Mark<'_>]) -> impl Iterator<Item = (Statement, u64)> {
+pub(super) fn inserting(backend: DbBackend, marks: &[InboxMark<'_>]) -> impl Iterator<Item = (Statement, u64)> {
     let statements = bulk::inserting(backend, INTO, marks, ONCE, row_of);
     statements.zip(marks.chunks(bulk::LARGEST).map(|chunk| chunk.len() as u64))
 }

@@ -8,10 +8,10 @@
 use sea_orm::{DbBackend, Statement, Value};
 
 use super::bulk::{self, Fill};
-use super::enclosed::{Finds, Step};
-use super::inbox::{self, Mark};
+use super::effects::{EffectStatement, ExpectedRows};
+use super::inbox::{self, InboxMark};
 use super::int;
-use super::outbox::{self, Outgoing};
+use super::outbox::{self, OutboxRow};
 
 /// The statement for a message that was handled under the epoch of its partition's owner: one from the log, which is
 /// marked in the inbox, or a parked one with that partition and number; and for what is sent through a lane. It returns a
@@ -22,33 +22,33 @@ pub(super) fn of(
     partition: u32,
     epoch: u64,
     unparked: Option<(u32, u64)>,
-    mark: Option<&Mark<'_>>,
-    sent: Option<(&str, &[(u64, Outgoing)])>,
-) -> Option<Step> {
+    mark: Option<&InboxMark<'_>>,
+    sent: Option<(&str, &[(u64, OutboxRow)])>,
+) -> Option<EffectStatement> {
     let mut all = Parts { sql: String::new(), values: Vec::new() };
     let fenced = "UPDATE essaim_fence SET handled = handled + 1 WHERE partition = $1 AND epoch = $2 RETURNING 1";
     all.sql = format!("WITH fenced AS ({fenced})");
     all.values = vec![int(partition), int(epoch)];
-    let (mut found, mut finds) = ("SELECT 1 FROM fenced", Finds::Owned(1));
+    let (mut found, mut expects) = ("SELECT 1 FROM fenced", ExpectedRows::Owned(1));
     if let Some((partition, seq)) = unparked {
         let removed = "DELETE FROM essaim_parked USING fenced WHERE partition = $3 AND seq = $4 RETURNING 1";
         all.sql += &format!(", unparked AS ({removed})");
         all.values.extend([int(partition), int(seq)]);
-        (found, finds) = ("SELECT 1 FROM fenced UNION ALL SELECT 1 FROM unparked", Finds::OwnedAndParked);
+        (found, expects) = ("SELECT 1 FROM fenced UNION ALL SELECT 1 FROM unparked", ExpectedRows::OwnedAndParked);
     }
     if mark.is_some() {
         let once = format!("{} RETURNING 1", inbox::ONCE);
         all.insert("marked", inbox::INTO, mark.as_slice(), &once, |mark| inbox::row_of(mark));
-        (found, finds) = ("SELECT 1 FROM fenced UNION ALL SELECT 1 FROM marked", Finds::OwnedAndMarked);
+        (found, expects) = ("SELECT 1 FROM fenced UNION ALL SELECT 1 FROM marked", ExpectedRows::OwnedAndMarked);
     }
-    if let Some((lane, messages)) = sent {
+    if let Some((queue, messages)) = sent {
         if messages.len() > bulk::LARGEST {
             return None;
         }
-        all.insert("sent", outbox::INTO, messages, "", |message| outbox::row_of(lane, message));
+        all.insert("sent", outbox::INTO, messages, "", |message| outbox::row_of(queue, message));
     }
     let sql = format!("{} {found}", all.sql);
-    Some(Step { statement: Statement::from_sql_and_values(DbBackend::Postgres, sql, all.values), finds })
+    Some(EffectStatement { statement: Statement::from_sql_and_values(DbBackend::Postgres, sql, all.values), expects })
 }
 
 /// A statement that grows.

@@ -45,12 +45,12 @@ impl fmt::Display for DatabaseKind {
 
 /// Where a database is. It displays without the password.
 #[derive(Debug, Clone)]
-pub(crate) enum Place {
+pub(crate) enum DatabaseLocation {
     Sqlite(PathBuf),
     Postgres { options: Box<PgConnectOptions>, schema: String },
 }
 
-impl Place {
+impl DatabaseLocation {
     /// Where the configuration puts the database of this capability.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DatabaseLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
@@ -120,34 +120,34 @@ pub(crate) fn server(options: &PgConnectOptions) -> String {
 mod tests {
     use super::*;
 
-    fn place(database: &str) -> Result<Place, DatabaseError> {
+    fn location(database: &str) -> Result<DatabaseLocation, DatabaseError> {
         let mut settings = Settings::default();
         settings.node.data_dir = "/data".into();
         settings.capabilities.entry("orders".into()).or_default().database = database.into();
-        Place::of("orders", &settings)
+        DatabaseLocation::of("orders", &settings)
     }
 
     #[test]
     fn nothing_configured_is_a_file_of_its_own_in_the_data_directory() {
-        assert_eq!(place("").unwrap().to_string(), "/data/orders.sqlite3");
-        assert_eq!(Place::of("users", &Settings::default()).unwrap().kind(), DatabaseKind::Sqlite);
+        assert_eq!(location("").unwrap().to_string(), "/data/orders.sqlite3");
+        assert_eq!(DatabaseLocation::of("users", &Settings::default()).unwrap().kind(), DatabaseKind::Sqlite);
     }
 
     #[test]
     fn a_sqlite_url_is_a_plain_path() {
-        assert_eq!(place("sqlite:///var/x.db").unwrap().to_string(), "/var/x.db");
-        assert_eq!(place("sqlite://here/x.db").unwrap().to_string(), "here/x.db");
+        assert_eq!(location("sqlite:///var/x.db").unwrap().to_string(), "/var/x.db");
+        assert_eq!(location("sqlite://here/x.db").unwrap().to_string(), "here/x.db");
         for wrong in ["sqlite://", "sqlite::memory:", "sqlite://x.db?mode=rwc"] {
-            assert!(place(wrong).unwrap_err().to_string().contains("capabilities.orders.database"), "{wrong}");
+            assert!(location(wrong).unwrap_err().to_string().contains("capabilities.orders.database"), "{wrong}");
         }
     }
 
     #[test]
     fn a_password_is_never_shown() {
-        let shown = place("postgres://shop:s3cret@db.example:6543/main").unwrap().to_string();
+        let shown = location("postgres://shop:s3cret@db.example:6543/main").unwrap().to_string();
         assert_eq!(shown, "postgres://shop@db.example:6543/main (schema `orders`)");
         for wrong in ["mysql://u:s3cret@h/d", "postgres://u:s3cret@h:port/d", "s3cret", "postgres://u:s3cret@[h/d"] {
-            let error = place(wrong).unwrap_err().to_string();
+            let error = location(wrong).unwrap_err().to_string();
             assert!(!error.contains("s3cret") && error.contains("capabilities.orders.database"), "{error}");
         }
     }

@@ -1,7 +1,7 @@
 //! Schedules.
 
 use super::in_a_transaction;
-use crate::store::durable::schedules::{self, Schedule};
+use crate::store::tables::schedules::{self, Schedule};
 
 #[tokio::test]
 async fn the_last_firing_of_each_schedule_is_known() {
