@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::source::Files;
+use super::source::{File, Files};
 use super::{Breach, finds, keep};
 
 fn every_key_is_explained(files: &Files) -> Vec<Breach> {
@@ -114,19 +114,33 @@ fn a_command_that_does_not_exist_is_found() {
     finds(commands_exist, &samples, &["README.md:1", "README.md:4"]);
 }
 
+/// The documents that name files of the source: the two at the root, and each decision.
+fn maps(files: &Files) -> impl Iterator<Item = &File> {
+    files
+        .named(".md")
+        .filter(|f| f.path == "ARCHITECTURE.md" || f.path == "README.md" || f.path.starts_with("docs/decisions/"))
+}
+
+/// The words between backticks in a line that look like a file or a directory: `src/main.rs`, `docs/`, `group.rs`.
+fn paths_in(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2).filter(|word| {
+        let named = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) && !word.starts_with('/');
+        let endings = if word.contains('/') { [".rs", ".toml", ".md", "/"].as_slice() } else { [".rs"].as_slice() };
+        named && endings.iter().any(|ending| word.ends_with(ending))
+    })
+}
+
 fn paths_exist(files: &Files) -> Vec<Breach> {
+    // A file that is named without its directory may be in any.
+    let exists = |path: &str| match path.contains('/') {
+        true => files.holds(path),
+        false => files.all().any(|f| f.path.rsplit('/').next() == Some(path)),
+    };
     let mut breaches = Vec::new();
-    for file in files.named(".md").filter(|f| f.path == "ARCHITECTURE.md" || f.path == "README.md") {
+    for file in maps(files) {
         for (number, line) in file.lines() {
-            for path in line.split('`').skip(1).step_by(2) {
-                let is_path = path.contains('/')
-                    && path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
-                    && [".rs", ".toml", ".md", "/"].iter().any(|ending| path.ends_with(ending))
-                    && !path.starts_with('/');
-                if is_path && !files.holds(path) {
-                    breaches.push(file.breach(number, format!("there is no `{path}`")));
-                }
-            }
+            let missing = paths_in(line).filter(|path| !exists(path));
+            breaches.extend(missing.map(|path| file.breach(number, format!("there is no `{path}`"))));
         }
     }
     breaches
@@ -139,9 +153,61 @@ fn the_paths_of_the_code_map_exist() {
 
 #[test]
 fn a_path_that_does_not_exist_is_found() {
-    let map = "`src/main.rs` and `docs/`, then `src/gone.rs`, `/livez`, `a/b`\n`actors/none/`";
-    let samples = [("ARCHITECTURE.md", map), ("src/main.rs", ""), ("docs/x.md", "")];
-    finds(paths_exist, &samples, &["ARCHITECTURE.md:1", "ARCHITECTURE.md:2"]);
+    let map = "`src/main.rs` and `docs/`, then `src/gone.rs`, `/livez`, `a/b`\n`actors/none/`\n`main.rs`, `gone.rs`";
+    let samples = [
+        ("ARCHITECTURE.md", map),
+        ("docs/decisions/x.md", "Why: `main.rs`.\nWhere: `gone.rs`, `src/gone.rs`."),
+        ("docs/x.md", "`src/gone.rs`"),
+        ("src/main.rs", ""),
+    ];
+    let expected = [
+        "ARCHITECTURE.md:1",
+        "ARCHITECTURE.md:2",
+        "ARCHITECTURE.md:3",
+        "docs/decisions/x.md:2",
+        "docs/decisions/x.md:2",
+    ];
+    finds(paths_exist, &samples, &expected);
+}
+
+/// The index of the decisions has a link to each of them, and to nothing else.
+fn decisions_are_listed(files: &Files) -> Vec<Breach> {
+    let Some(index) = files.get("docs/decisions/README.md") else { return Vec::new() };
+    let mut breaches = Vec::new();
+    let mut listed = BTreeSet::new();
+    for (number, line) in index.lines() {
+        let links = line.split("](").skip(1).filter_map(|after| after.split_once(')')).map(|(link, _)| link);
+        for link in links {
+            listed.insert(link);
+            if files.get(&format!("docs/decisions/{link}")).is_none() {
+                breaches.push(index.breach(number, format!("there is no `{link}`")));
+            }
+        }
+    }
+    for file in files.all() {
+        let Some(name) = file.path.strip_prefix("docs/decisions/").filter(|name| *name != "README.md") else {
+            continue;
+        };
+        if !listed.contains(name) {
+            breaches.push(file.breach(1, "docs/decisions/README.md has no link to it"));
+        }
+    }
+    breaches
+}
+
+#[test]
+fn every_decision_is_in_the_index() {
+    keep(decisions_are_listed, "a decision is found by its line in docs/decisions/README.md");
+}
+
+#[test]
+fn a_decision_that_is_not_listed_is_found() {
+    let samples = [
+        ("docs/decisions/README.md", "# Decisions\n- [a](a.md): yes\n- [b](b.md): no"),
+        ("docs/decisions/a.md", "# A"),
+        ("docs/decisions/c.md", "# C"),
+    ];
+    finds(decisions_are_listed, &samples, &["docs/decisions/README.md:3", "docs/decisions/c.md:1"]);
 }
 
 /// The table of faults names tests: between backticks, as functions are called.
