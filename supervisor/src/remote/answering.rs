@@ -32,7 +32,9 @@ impl AnswerGuard {
 
 impl Drop for AnswerGuard {
     fn drop(&mut self) {
-        if self.0.unanswered.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let unanswered = self.0.unanswered.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(unanswered > 0, "each guard was counted once");
+        if unanswered == 1 {
             self.0.changed.notify_waiters();
         }
     }

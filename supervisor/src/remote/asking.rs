@@ -190,7 +190,8 @@ impl<'a> OutstandingAsk<'a> {
 
 impl Drop for OutstandingAsk<'_> {
     fn drop(&mut self) {
-        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+        let outstanding = self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(outstanding > 0, "each ask was counted once");
     }
 }
 

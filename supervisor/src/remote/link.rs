@@ -176,6 +176,7 @@ impl PeerLink {
         let unsent = {
             let mut state = self.lock();
             state.is_closed = true;
+            state.queued_bytes = 0;
             std::mem::take(&mut state.queue)
         };
         for slot in unsent.into_iter().filter_map(|m| m.ask) {
@@ -193,6 +194,7 @@ impl PeerLink {
         if state.is_closed {
             return WriterStep::End;
         }
+        debug_assert!(!state.is_publishing, "one writer publishes one frame at a time");
         let mut frame = Vec::new();
         let mut asks = Vec::new();
         let mut bytes = 0;
@@ -206,6 +208,7 @@ impl PeerLink {
                 break;
             }
             let Some(message) = state.queue.pop_front() else { break };
+            debug_assert!(state.queued_bytes >= more, "queued bytes are those of the queue");
             state.queued_bytes -= more;
             match message.ask {
                 // The asker withdrew it.
@@ -217,6 +220,7 @@ impl PeerLink {
             frame.push(message.bytes);
         }
         let grantable = state.received_bytes.saturating_add(self.limits.window_bytes);
+        debug_assert!(grantable >= state.advertised_bytes, "a grant is never taken back");
         let unadvertised = grantable.saturating_sub(state.advertised_bytes);
         if frame.is_empty() && !state.peer_wants_credit && unadvertised < self.limits.window_bytes / 2 {
             return if state.queue.is_empty() { WriterStep::WaitForMessage } else { WriterStep::WaitForCredit };

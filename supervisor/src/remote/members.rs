@@ -187,6 +187,7 @@ impl Members {
                 nodes.refused.iter().min_by_key(|(_, peer)| peer.heard_at()).map(|(name, _)| name.clone());
             longest_silent.and_then(|name| nodes.refused.remove(&name));
         }
+        debug_assert!(nodes.peers.keys().all(|name| !nodes.refused.contains_key(name)), "a node is a peer or refused");
     }
 
     /// Number of nodes that were heard, including refused ones.

@@ -44,7 +44,8 @@ impl PendingAsks {
         slot: Arc<Slot<RawAnswer>>,
     ) -> PendingAskGuard<'_> {
         let ask = PendingAsk { node: node.clone(), epoch, idempotent_for, slot };
-        self.asks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, ask);
+        let known = self.asks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, ask);
+        debug_assert!(known.is_none(), "ids are unique in this epoch");
         PendingAskGuard { pending: self, id }
     }
 

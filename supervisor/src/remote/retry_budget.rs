@@ -26,7 +26,8 @@ impl RetryBudget {
     /// Adds the share of one ask.
     pub fn earn(&self) {
         if self.hundredths.load(Ordering::Relaxed) < self.max_hundredths {
-            self.hundredths.fetch_add(self.percent, Ordering::Relaxed);
+            let saved = self.hundredths.fetch_add(self.percent, Ordering::Relaxed);
+            debug_assert!(saved >= 0, "a retry is paid for before it is made");
         }
     }
 

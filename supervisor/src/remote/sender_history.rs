@@ -84,6 +84,8 @@ impl SenderHistory {
         {
             self.seen_ids.remove(&oldest);
         }
+        debug_assert_eq!(self.seen_ids.len(), self.id_order.len());
+        debug_assert!(self.id_order.len() <= self.remembered_ids);
         true
     }
 

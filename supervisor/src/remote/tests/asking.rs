@@ -1,0 +1,124 @@
+//! Asks to other nodes: which errors they end with, and which of them are tried again elsewhere.
+
+use essaim_contract::{AskError, NotDelivered, Unknown};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::super::asking::RemoteAsk;
+use super::*;
+use crate::call::{Call, Chain};
+use crate::trace::TraceContext;
+
+fn stock_ask(idempotent: bool) -> RemoteAsk {
+    let call = Call {
+        deadline: Instant::now() + Duration::from_secs(5),
+        trace: TraceContext::root(&Env::system()),
+        chain: Chain::default(),
+        principal: None,
+        metadata: None,
+    };
+    RemoteAsk {
+        capability: "stock".into(),
+        name: "stock.do.v1".into(),
+        body: vec![1],
+        key: None,
+        idempotent,
+        call,
+        refused: None,
+    }
+}
+
+impl Stage {
+    /// Has the node ask for stock.
+    fn asks_stock(&self, idempotent: bool) -> std::pin::Pin<Box<dyn Future<Output = RawAnswer>>> {
+        let (remote, ask) = (self.remote.clone(), stock_ask(idempotent));
+        let mut answer = async move { remote.ask(ask).await }.boxed_local();
+        assert!((&mut answer).now_or_never().is_none(), "another node is asked");
+        answer
+    }
+
+    /// Lets nodes join that host stock.
+    async fn joined_by(&self, nodes: &[&str]) {
+        for node in nodes {
+            self.hear((node, 1), FrameMessage::Heartbeat(heartbeat("stock", &[])));
+        }
+        self.settle().await;
+    }
+}
+
+#[test]
+fn the_reply_of_another_node_is_the_answer() {
+    staged(async |mut stage| {
+        stage.joined_by(&["a"]).await;
+        let answer = stage.asks_stock(false);
+        let (inbox, id) = stage.ask_sent().await;
+        assert_eq!(inbox, "inbox:a:1");
+        stage.hear(("a", 1), FrameMessage::Reply { id, body: serde_bytes::Bytes::new(&[2]) });
+        assert_eq!(answer.await, Ok(vec![2]));
+        assert_eq!(stage.remote.members().get("a").unwrap().outstanding.load(std::sync::atomic::Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn an_ask_that_nobody_received_goes_to_another_node() {
+    staged(async |mut stage| {
+        stage.wire.deaf.lock().unwrap().push("inbox:a:1".into());
+        stage.joined_by(&["a", "b"]).await;
+        let answer = stage.asks_stock(false);
+        assert_eq!(stage.ask_sent().await.0, "inbox:a:1");
+        let asking = tokio::task::spawn_local(answer);
+        let (inbox, id) = stage.ask_sent().await;
+        assert_eq!(inbox, "inbox:b:1");
+        stage.hear(("b", 1), FrameMessage::Reply { id, body: serde_bytes::Bytes::new(&[3]) });
+        assert_eq!(asking.await.unwrap(), Ok(vec![3]));
+    });
+}
+
+#[test]
+fn an_ask_without_an_answer_is_unknown_at_its_deadline_and_not_repeated() {
+    staged(async |mut stage| {
+        stage.joined_by(&["a", "b"]).await;
+        let answer = stage.asks_stock(false).await;
+        assert_eq!(answer, Err(AskError::Unknown(Unknown::NoAnswer { node: "a".into() })));
+        stage.ask_sent().await;
+        let again = stage.sent.try_recv();
+        assert!(!matches!(again, Ok(Sent::Ask { .. })), "{again:?}");
+    });
+}
+
+#[test]
+fn a_lost_wire_leaves_an_ask_unknown_and_repeats_one_that_is_idempotent() {
+    staged(async |mut stage| {
+        stage.joined_by(&["a", "b"]).await;
+        let (once, repeated) = (stage.asks_stock(false), stage.asks_stock(true));
+        let repeated = tokio::task::spawn_local(repeated);
+        stage.ask_sent().await;
+        stage.ask_sent().await;
+        stage.events.send(WireEvent::Lost).unwrap();
+        assert!(matches!(once.await, Err(AskError::Unknown(Unknown::WireLost { .. }))));
+        let (inbox, id) = stage.ask_sent().await;
+        let node = inbox.split(':').nth(1).unwrap().to_string();
+        stage.hear((&node, 1), FrameMessage::Reply { id, body: serde_bytes::Bytes::new(&[4]) });
+        assert_eq!(repeated.await.unwrap(), Ok(vec![4]));
+    });
+}
+
+#[test]
+fn an_ask_to_an_epoch_that_is_replaced_is_lost_with_it() {
+    staged(async |mut stage| {
+        stage.joined_by(&["a"]).await;
+        let answer = stage.asks_stock(false);
+        stage.ask_sent().await;
+        stage.hear(("a", 2), FrameMessage::Heartbeat(heartbeat("stock", &[])));
+        assert_eq!(answer.await, Err(AskError::Unknown(Unknown::NodeLost { node: "a".into() })));
+        assert_eq!(stage.remote.members().get("a").unwrap().epoch, 2);
+    });
+}
+
+#[test]
+fn an_ask_without_a_host_says_so_at_once() {
+    staged(async |stage| {
+        let answer = stage.remote.ask(stock_ask(true)).now_or_never().expect("it waits for nothing");
+        assert_eq!(answer, Err(AskError::NotDelivered(NotDelivered::NoHost { capability: "stock".into() })));
+    });
+}

@@ -1,0 +1,183 @@
+//! Doubles: a wire that records, and a node whose handlers do as their names say.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use essaim_contract::NotDelivered;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
+use futures_util::{FutureExt, future};
+use tokio::sync::{Notify, mpsc};
+
+use super::super::frame::{self, FrameMessage, Heartbeat, HostReport};
+use super::super::ports::{AnswerThreads, AskBatch, Hosts, Inbound};
+use super::RawAnswer;
+use crate::bridge::{PublishError, Renewal, Wire};
+use crate::call::Call;
+use crate::trace::TraceContext;
+
+/// A message that the node under test has sent.
+#[derive(Debug)]
+pub enum Sent {
+    Ask { inbox: String, id: u64 },
+    Answer { inbox: String, id: u64, answer: RawAnswer },
+    Heartbeat(Heartbeat),
+    Leave,
+    DrainAck { inbox: String },
+    Ping,
+    Other,
+}
+
+/// A wire that records what is sent. Every inbox has a subscriber, but for those in `deaf`.
+pub struct TestWire {
+    sent: mpsc::UnboundedSender<Sent>,
+    pub deaf: Mutex<Vec<String>>,
+    /// Whether the server answers renewals.
+    pub renews: AtomicBool,
+    pub resets: AtomicU32,
+    pub closed_inbox: Notify,
+    /// Nodes that hear a broadcast, this one included.
+    pub audience: AtomicU32,
+}
+
+impl TestWire {
+    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Sent>) {
+        let (sent, recorded) = mpsc::unbounded_channel();
+        let wire = Self {
+            sent,
+            deaf: Mutex::default(),
+            renews: AtomicBool::new(true),
+            resets: AtomicU32::new(0),
+            closed_inbox: Notify::new(),
+            audience: AtomicU32::new(1),
+        };
+        (Arc::new(wire), recorded)
+    }
+
+    fn record(&self, inbox: &str, frame: &Bytes) {
+        let inbox = inbox.to_string();
+        let recorded = frame::decode(frame, |_, message| {
+            let inbox = inbox.clone();
+            let sent = match message {
+                FrameMessage::Ask(ask) => Sent::Ask { inbox, id: ask.id },
+                FrameMessage::Reply { id, body } => Sent::Answer { inbox, id, answer: Ok(body.to_vec()) },
+                FrameMessage::Error { id, error } => Sent::Answer { inbox, id, answer: Err(error) },
+                FrameMessage::Heartbeat(heartbeat) => Sent::Heartbeat(heartbeat),
+                FrameMessage::Leave => Sent::Leave,
+                FrameMessage::DrainAck => Sent::DrainAck { inbox },
+                FrameMessage::Ping(_) => Sent::Ping,
+                FrameMessage::Broadcast(_) | FrameMessage::CreditRequest => Sent::Other,
+            };
+            let _ = self.sent.send(sent);
+        });
+        recorded.expect("the node sends readable frames");
+    }
+}
+
+impl Wire for TestWire {
+    fn publish<'a>(&'a self, inbox: &'a str, frame: Bytes) -> BoxFuture<'a, Result<u64, PublishError>> {
+        let heard = !self.deaf.lock().unwrap().iter().any(|deaf| deaf == inbox);
+        self.record(inbox, &frame);
+        future::ready(Ok(u64::from(heard))).boxed()
+    }
+
+    fn broadcast(&self, frame: Bytes) -> BoxFuture<'_, Result<u64, PublishError>> {
+        self.record("", &frame);
+        future::ready(Ok(u64::from(self.audience.load(Ordering::Relaxed)))).boxed()
+    }
+
+    fn renew(&self) -> BoxFuture<'_, Renewal> {
+        let renewal = if self.renews.load(Ordering::Relaxed) { Renewal::Held } else { Renewal::Unanswered };
+        future::ready(renewal).boxed()
+    }
+
+    fn reset(&self) {
+        self.resets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn close_inbox(&self) -> BoxFuture<'_, ()> {
+        self.closed_inbox.notify_one();
+        future::ready(()).boxed()
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        future::ready(()).boxed()
+    }
+}
+
+/// A node that hosts `shop`, which may ask `stock`.
+#[derive(Default)]
+pub struct TestNode {
+    /// The names of the asks that came.
+    pub asked: Mutex<Vec<String>>,
+    pub broadcasts: Mutex<Vec<String>>,
+    pub missed_broadcasts: AtomicU32,
+    /// Lets one handler of `shop.later.v1` go on.
+    pub goes_on: Arc<Notify>,
+    /// Announces a change of `shop`.
+    pub changed: Arc<Notify>,
+    /// Whether the threads of the actors are blocked; what comes meanwhile is in `held`.
+    pub is_blocked: AtomicBool,
+    pub held: Mutex<Vec<AskBatch>>,
+}
+
+impl Inbound for TestNode {
+    fn is_for_the_runtime(&self, name: &str) -> bool {
+        name.starts_with("essaim.")
+    }
+
+    fn answer(
+        self: Arc<Self>,
+        name: &str,
+        body: &[u8],
+        _: Call,
+    ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+        self.asked.lock().unwrap().push(name.to_string());
+        let (reply, goes_on) = (Ok(body.to_vec()), self.goes_on.clone());
+        match name {
+            "shop.now.v1" | "essaim.status.v1" => Ok(future::ready(reply).boxed_local()),
+            "shop.later.v1" => Ok(goes_on.notified_owned().map(|()| reply).boxed_local()),
+            "shop.panics.v1" => panic!("its message cannot be read"),
+            "shop.panics-later.v1" => Ok(async { panic!("its reply cannot be written") }.boxed_local()),
+            "shop.large.v1" => Ok(future::ready(Ok(vec![0; 5 << 20])).boxed_local()),
+            other => Err(NotDelivered::Unsupported { message: other.to_string() }),
+        }
+    }
+
+    fn on_broadcast(&self, name: &str, _: &[u8], _: TraceContext) {
+        self.broadcasts.lock().unwrap().push(name.to_string());
+    }
+
+    fn on_missed_broadcasts(&self) {
+        self.missed_broadcasts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Hosts for TestNode {
+    fn names(&self) -> Vec<Arc<str>> {
+        vec!["shop".into()]
+    }
+
+    fn reports(&self) -> BTreeMap<String, HostReport> {
+        super::heartbeat("shop", &["stock"]).capabilities
+    }
+
+    fn changes(&self, _: &str) -> LocalBoxStream<'static, ()> {
+        let next = async |changed: Arc<Notify>| {
+            changed.notified().await;
+            Some(((), changed))
+        };
+        unfold(self.changed.clone(), next).boxed_local()
+    }
+}
+
+impl AnswerThreads for TestNode {
+    fn answer_in_turn(&self, _: usize, batch: AskBatch) {
+        match self.is_blocked.load(Ordering::Relaxed) {
+            true => self.held.lock().unwrap().push(batch),
+            false => batch.begin(),
+        }
+    }
+}
