@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::call::Call;
 use crate::config::Settings;
 use crate::durable::Durable;
-use crate::durable::letter::Letter;
+use crate::durable::OutgoingMessage;
 use crate::host::Host;
 use crate::idhash::IdHasher;
 use crate::near::Near;
@@ -129,9 +129,9 @@ impl Bus {
     }
 
     /// Stores a durable message.
-    pub async fn send(&self, letter: Letter) -> Result<(), SendError> {
+    pub async fn send(&self, message: OutgoingMessage) -> Result<(), SendError> {
         let not_yet = || SendError::NotStored { reason: "the node has not joined yet".into() };
-        self.durable.get().ok_or_else(not_yet)?.sender.send(letter).await
+        self.durable.get().ok_or_else(not_yet)?.sender.send(message).await
     }
 
     pub fn remote(&self) -> Option<&Arc<Remote>> {

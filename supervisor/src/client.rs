@@ -7,7 +7,7 @@ use essaim_contract::{Ask, Broadcast, Capability, Command, Event, MessageId, Met
 
 use crate::bus::{AskResultOf, Bus, Origin};
 use crate::call::{Call, Chain};
-use crate::durable::letter::{Letter, Letterhead};
+use crate::durable::{MessageContext, OutgoingMessage};
 use crate::near::Near;
 use crate::readiness::Readiness;
 use crate::status::NodeStatus;
@@ -106,7 +106,7 @@ impl Client {
     /// # Errors
     /// See [`SendError`].
     pub async fn send_with<M: Command>(&self, message: M, options: SendOptions) -> Result<MessageId, SendError> {
-        self.post(self.letterhead().command(self.env(), &message, options)?).await
+        self.post(self.message_context().command(self.env(), &message, options)?).await
     }
 
     /// Publishes an event to every capability that subscribes: returns once it is stored for all of them. A client has no
@@ -124,16 +124,16 @@ impl Client {
     /// # Errors
     /// As for [`Client::publish`].
     pub async fn publish_with<E: Event>(&self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
-        self.post(self.letterhead().event(self.env(), &event, options)?).await
+        self.post(self.message_context().event(self.env(), &event, options)?).await
     }
 
-    async fn post(&self, letter: Letter) -> Result<MessageId, SendError> {
-        let id = letter.id.clone();
-        self.bus.send(letter).await.map(|()| id)
+    async fn post(&self, message: OutgoingMessage) -> Result<MessageId, SendError> {
+        let id = message.id.clone();
+        self.bus.send(message).await.map(|()| id)
     }
 
-    fn letterhead(&self) -> Letterhead {
-        Letterhead {
+    fn message_context(&self) -> MessageContext {
+        MessageContext {
             trace: self.trace.unwrap_or_else(|| TraceContext::root(self.env())),
             principal: self.principal.clone(),
             metadata: self.metadata.clone(),

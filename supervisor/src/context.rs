@@ -8,7 +8,7 @@ use essaim_contract::{Failure, FailureKind};
 use tokio::sync::Semaphore;
 
 use crate::bus::Bus;
-use crate::durable::outbox::Outbox;
+use crate::durable::Outbox;
 use crate::near::Near;
 use crate::span::Observer;
 use crate::startup::Startup;

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use crate::bus::{AskResultOf, Origin};
 use crate::call::Call;
 use crate::context::CapabilityContext;
-use crate::durable::delivery::Delivery;
-use crate::durable::enclosure::Enclosure;
-use crate::durable::letter::{Letter, Letterhead};
+use crate::durable::DeliveryContext;
+use crate::durable::HandlerEffects;
+use crate::durable::{MessageContext, OutgoingMessage};
 use crate::near::Near;
 use crate::store::{Reads, Tx, TxError};
 use crate::trace::TraceContext;
@@ -26,9 +26,9 @@ pub struct Cx {
     /// Follows the handler's writes, from its first transaction on.
     tracker: Option<TxTracker>,
     /// The durable message that the handler applies, if it is one.
-    delivery: Option<Arc<Delivery>>,
+    delivery: Option<Arc<DeliveryContext>>,
     /// What its handler has sent outside a transaction; it leaves with the one that the handler commits.
-    letters: Vec<Letter>,
+    messages: Vec<OutgoingMessage>,
 }
 
 impl Cx {
@@ -41,18 +41,18 @@ impl Cx {
         match place {
             Some(cx) => {
                 (cx.call, cx.tracker, cx.delivery) = (call, None, None);
-                cx.letters.clear();
+                cx.messages.clear();
                 cx
             }
             None => {
-                let (tracker, delivery, letters) = (None, None, Vec::new());
-                place.insert(Self { context: context.clone(), call, tracker, delivery, letters })
+                let (tracker, delivery, messages) = (None, None, Vec::new());
+                place.insert(Self { context: context.clone(), call, tracker, delivery, messages })
             }
         }
     }
 
     /// The message is a durable one.
-    pub(crate) fn enlist(&mut self, delivery: Arc<Delivery>) {
+    pub(crate) fn enlist(&mut self, delivery: Arc<DeliveryContext>) {
         self.delivery = Some(delivery);
     }
 
@@ -132,9 +132,10 @@ impl Cx {
         }
         let tracker = self.tracker.get_or_insert_default().clone();
         let tx = database.begin(Some(self.call.deadline), tracker).await?.beside(self.context.near());
-        let (outbox, letters) = (self.context.outbox.clone(), self.letters.clone());
-        let enclosure = Enclosure::new(self.delivery.clone(), outbox, self.letterhead(), letters, self.env().clone());
-        Ok(tx.enclosing(enclosure))
+        let (outbox, messages) = (self.context.outbox.clone(), self.messages.clone());
+        let effects =
+            HandlerEffects::new(self.delivery.clone(), outbox, self.message_context(), messages, self.env().clone());
+        Ok(tx.enclosing(effects))
     }
 
     /// Sends a command to a capability, wherever it is hosted and whether or not it is up: returns once it is stored. In
@@ -151,8 +152,8 @@ impl Cx {
     /// # Errors
     /// See [`SendError`].
     pub async fn send_with<M: Command>(&mut self, message: M, options: SendOptions) -> Result<MessageId, SendError> {
-        let letter = self.letterhead().command(self.env(), &message, options)?;
-        self.post(letter).await
+        let message = self.message_context().command(self.env(), &message, options)?;
+        self.post(message).await
     }
 
     /// Publishes an event to every capability that subscribes: returns once it is stored. In the handler of a durable
@@ -172,8 +173,8 @@ impl Cx {
     /// See [`SendError`].
     pub async fn publish_with<E: Event>(&mut self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
         if self.delivery.is_some() || self.context.database.is_none() {
-            let letter = self.letterhead().event(self.env(), &event, options)?;
-            return self.post(letter).await;
+            let message = self.message_context().event(self.env(), &event, options)?;
+            return self.post(message).await;
         }
         let not_stored = |error: TxError| SendError::NotStored { reason: error.to_string() };
         let tx = self.begin().await.map_err(not_stored)?;
@@ -193,22 +194,22 @@ impl Cx {
         }
     }
 
-    async fn post(&mut self, letter: Letter) -> Result<MessageId, SendError> {
-        let id = letter.id.clone();
+    async fn post(&mut self, message: OutgoingMessage) -> Result<MessageId, SendError> {
+        let id = message.id.clone();
         if self.delivery.is_some() && self.context.outbox.is_some() {
             if self.commit_state() == CommitState::Committed {
                 let reason = "the handler has committed already: what it sends goes with its transaction".into();
                 return Err(SendError::NotStored { reason });
             }
-            self.letters.push(letter);
+            self.messages.push(message);
         } else {
-            self.context.bus.send(letter).await?;
+            self.context.bus.send(message).await?;
         }
         Ok(id)
     }
 
-    fn letterhead(&self) -> Letterhead {
-        Letterhead {
+    fn message_context(&self) -> MessageContext {
+        MessageContext {
             trace: self.call.trace,
             principal: self.call.principal.clone(),
             metadata: self.call.metadata.clone(),

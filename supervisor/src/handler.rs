@@ -14,7 +14,7 @@ use crate::actor::{Actor, Apply, Handle, Hear};
 use crate::bridge::log::Subscription;
 use crate::call::Call;
 use crate::codec;
-use crate::durable::delivery::{Delivery, Enlisted};
+use crate::durable::{DeliveryContext, DurableMessage};
 use crate::host::Host;
 use crate::remote::RawAnswer;
 use crate::run::{self, InstanceState};
@@ -62,7 +62,7 @@ pub(crate) trait Handler: Send + Sync {
         _entry: usize,
         _body: &[u8],
         _call: Call,
-        _delivery: Arc<Delivery>,
+        _delivery: Arc<DeliveryContext>,
     ) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered> {
         Err(self.unsupported())
     }
@@ -218,7 +218,7 @@ impl<M: Message> Handler for DurableEntry<M> {
     }
 
     fn message_type(&self) -> TypeId {
-        TypeId::of::<Enlisted<M>>()
+        TypeId::of::<DurableMessage<M>>()
     }
 
     fn kind(&self) -> HandlerKind {
@@ -231,7 +231,7 @@ impl<M: Message> Handler for DurableEntry<M> {
         entry: usize,
         body: &[u8],
         call: Call,
-        delivery: Arc<Delivery>,
+        delivery: Arc<DeliveryContext>,
     ) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered> {
         let message: M = decoded(body)?;
         Ok(Box::pin(async move {
@@ -239,7 +239,7 @@ impl<M: Message> Handler for DurableEntry<M> {
             // this message.
             let permit = host.admit(None).map_err(AskError::NotDelivered)?;
             let patience = delivery.patience;
-            permit.with_patience(patience).ask(entry, Enlisted { message, delivery }, call).await
+            permit.with_patience(patience).ask(entry, DurableMessage { message, delivery }, call).await
         }))
     }
 }

@@ -7,14 +7,14 @@ use essaim_contract::{Ask, Broadcast, Command, Event, Message, wire_name};
 use crate::actor::{Actor, Apply, Handle, Hear};
 use crate::bridge::log::{Beginning, Subscription};
 use crate::config::ConfigError;
-use crate::durable::options::SubscribeOptions;
-use crate::durable::schedule::{Declared, Schedule, Timetable};
+use crate::durable::SubscribeOptions;
+use crate::durable::schedule::{DeclaredSchedule, Schedule, Timetable};
 use crate::handler::{AskEntry, BroadcastEntry, DurableEntry, HandlerEntry, TickEntry};
 
 /// The messages that an actor handles; filled by [`Actor::handles`].
 pub struct Handles<A: Actor> {
     pub(crate) entries: Vec<Arc<dyn HandlerEntry<A>>>,
-    declared: Vec<Declared>,
+    declared: Vec<DeclaredSchedule>,
     /// Events that are wanted from before, and that nobody keeps.
     unkept: Vec<String>,
 }
@@ -97,7 +97,7 @@ impl<A: Actor> Handles<A> {
         M: Command<To = A::Capability>,
         A: Apply<M>,
     {
-        self.declared.push(Declared::new(schedule, make));
+        self.declared.push(DeclaredSchedule::new(schedule, make));
         self
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use crate::call::Call;
-use crate::durable::outbox::Outbox;
+use crate::durable::Outbox;
 use crate::durable::schedule::Timetable;
 use crate::handler::Handler;
 use crate::keys::{self, KeyPermit, Keys};

@@ -15,7 +15,7 @@ use crate::call::{Call, Chain};
 use crate::cell;
 use crate::config::{Config, ConfigError};
 use crate::context::{Blocking, CapabilityContext, ProvidedValues};
-use crate::durable::consumer::Consumer;
+use crate::durable::Consumer;
 use crate::exit::Fatal;
 use crate::handler::{Handler, HandlerEntry, HandlerKind, TICK, Tick};
 use crate::handles::Handles;

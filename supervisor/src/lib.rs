@@ -23,8 +23,8 @@ pub use cx::Cx;
 
 mod durable;
 pub use durable::operations;
-pub use durable::options::{SendOptions, SubscribeOptions};
 pub use durable::schedule::{Missed, Schedule};
+pub use durable::{SendOptions, SubscribeOptions};
 
 mod start;
 pub use start::{Start, StartError};

@@ -15,7 +15,7 @@ use crate::bus::Bus;
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
-use crate::durable::{Durable, moving};
+use crate::durable::{Durable, log_migration};
 use crate::exit::{self, Fatal};
 use crate::graph::cycle_in;
 use crate::handler::HandlerKind;
@@ -292,7 +292,7 @@ async fn open_log(bus: &Arc<Bus>, cluster: Option<Arc<Cluster>>, keeps: bool) ->
     }
     let durable = Durable::start(log, settings, &bus.env, &bus.tasks);
     if !settings.bridge.url.is_empty() {
-        moving::take_along(&durable, settings, &bus.env).await?;
+        log_migration::run(&durable, settings, &bus.env).await?;
     }
     bus.keep(durable);
     Ok(())

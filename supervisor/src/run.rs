@@ -18,7 +18,7 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::actor::{Actor, Apply, Handle, Hear};
 use crate::context::CapabilityContext;
-use crate::durable::delivery::Enlisted;
+use crate::durable::DurableMessage;
 use crate::guard::{GuardedEnd, guarded};
 use crate::handler::{HandlerEntry, Tick};
 use crate::host::{Host, InstanceHandle};
@@ -137,7 +137,7 @@ where
     A: Apply<M>,
     M: Message,
 {
-    Box::pin(messages(instance, entry, async |actor: &mut A, enlisted: Enlisted<M>, cx: &mut Cx| {
+    Box::pin(messages(instance, entry, async |actor: &mut A, enlisted: DurableMessage<M>, cx: &mut Cx| {
         cx.enlist(enlisted.delivery);
         let result = actor.apply(enlisted.message, cx).await;
         match cx.certain(result).await {

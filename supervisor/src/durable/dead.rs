@@ -9,7 +9,7 @@ use crate::store::tables::dead::Reason;
 
 /// A dead letter of a capability without a database, as the log keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct BareLetter {
+pub(crate) struct LogDeadLetter {
     pub record: Record,
     pub reason: Reason,
     pub attempts: u32,
@@ -19,7 +19,7 @@ pub(crate) struct BareLetter {
 }
 
 /// The bytes of such a letter.
-pub(crate) fn encode_bare(record: &Record, reason: Reason, attempts: u32, error: &str, at: u64) -> Bytes {
-    let letter = BareLetter { record: record.clone(), reason, attempts, error: error.into(), at };
+pub(crate) fn encode_for_log(record: &Record, reason: Reason, attempts: u32, error: &str, at: u64) -> Bytes {
+    let letter = LogDeadLetter { record: record.clone(), reason, attempts, error: error.into(), at };
     codec::encode(&letter).map(Bytes::from).unwrap_or_default()
 }

@@ -8,19 +8,19 @@ use tokio::sync::watch;
 pub(crate) struct Leaving {
     leaving: watch::Sender<bool>,
     /// Everybody who works holds a receiver of it.
-    working: watch::Sender<()>,
+    active: watch::Sender<()>,
 }
 
 /// Somebody who works, until it is dropped.
-pub(crate) struct Working(#[allow(dead_code)] watch::Receiver<()>);
+pub(crate) struct ActiveWork(#[allow(dead_code)] watch::Receiver<()>);
 
 impl Leaving {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { leaving: watch::Sender::new(false), working: watch::Sender::new(()) })
+        Arc::new(Self { leaving: watch::Sender::new(false), active: watch::Sender::new(()) })
     }
 
-    pub fn join(&self) -> Working {
-        Working(self.working.subscribe())
+    pub fn join(&self) -> ActiveWork {
+        ActiveWork(self.active.subscribe())
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -35,6 +35,6 @@ impl Leaving {
     /// Begins to leave, and waits until everybody has finished.
     pub async fn leave(&self) {
         self.leaving.send_replace(true);
-        self.working.closed().await;
+        self.active.closed().await;
     }
 }

@@ -1,35 +1,26 @@
 //! Durable messages: commands and events, stored in a log and applied exactly once.
 //!
-//! A sender's message becomes a `letter`; what a handler sends is kept in its database's `outbox` with its other writes
-//! (`enclosure`) and relayed, everything else goes straight to the `sender`, which stores it in the log. On the other side
-//! a `consumer` of each capability gets its share of the partitions, the `reader` reads for all of them, and a `worker`
-//! for each has the actor apply what came, one transaction a message (`delivery`).
+//! What a handler sends is kept in its database's `outbox` with its other writes and relayed from there; everything else goes
+//! straight to the sender (`send`), which stores it in the log. On the other side each capability's consumer gets its share of
+//! the partitions (`partition`), and a worker for each has the actor apply what comes, one transaction a message.
 //!
 //! # Layout
-//! - `record`, `letter`, `options`: the form of a message; `sender`, `outbox`, `enclosure`: its way into the log.
-//! - `consumer`, `reader`, `worker`, `delivery`, `copies`: its way out of it; `dead`: where it ends if nobody can apply it.
-//! - `keeper`: housekeeping; `schedule`, `timekeeper`: what a capability sends itself at set times; `leaving`: the end.
-//! - `moving`: what another log still holds; `operations`: what operators ask and do.
+//! - `record`: a message as it is stored; `send`, `outbox`: its way into the log.
+//! - `partition`: its way out of the log; `dead`: what the log keeps of a message that cannot be applied.
+//! - `schedule`: what a capability sends itself at set times; `housekeeper`: what one host does for all of a capability.
+//! - `leaving`: durable work ends before its node does; `log_migration`: what another log still holds.
+//! - `operations`: what operators ask about durable messages, and have done about them.
 
-pub(crate) mod consumer;
-pub(crate) mod copies;
 pub(crate) mod dead;
-pub(crate) mod delivery;
-pub(crate) mod enclosure;
-mod flight;
-mod keeper;
+mod housekeeper;
 mod leaving;
-pub(crate) mod letter;
-pub(crate) mod moving;
+pub(crate) mod log_migration;
 pub mod operations;
-pub(crate) mod options;
 pub(crate) mod outbox;
-mod reader;
+pub(crate) mod partition;
 pub(crate) mod record;
 pub mod schedule;
-pub(crate) mod sender;
-mod timekeeper;
-mod worker;
+pub(crate) mod send;
 
 #[cfg(test)]
 mod tests;
@@ -43,10 +34,18 @@ use futures_util::future::join_all;
 use sea_orm::DbErr;
 use tokio::time::timeout;
 
+pub(crate) use self::dead::LogDeadLetter;
 use self::leaving::Leaving;
-use self::outbox::Outbox;
-use self::reader::Reader;
-use self::sender::Sender;
+pub(crate) use self::outbox::Outbox;
+pub(crate) use self::partition::consumer::Consumer;
+pub(crate) use self::partition::delivery::{DeliveryContext, DurableMessage};
+use self::partition::reader::Reader;
+pub(crate) use self::record::{Batch, Record};
+pub(crate) use self::send::effects::{HandlerEffects, PendingCommit};
+pub(crate) use self::send::message::{MessageContext, OutgoingMessage};
+pub use self::send::options::{SendOptions, SubscribeOptions};
+use self::send::sender::Sender;
+pub(crate) use self::send::sender::partition_of;
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::bridge::EmbeddedLog;
@@ -69,7 +68,7 @@ pub(crate) struct Durable {
     outboxes: Mutex<Vec<Arc<Outbox>>>,
     partitions: HashMap<String, u32>,
     is_bridged: bool,
-    told_left: AtomicBool,
+    reported_left: AtomicBool,
     env: Env,
     pub tasks: Tasks,
 }
@@ -85,7 +84,7 @@ impl Durable {
         let host = format!("{}/{}", settings.node.name, env.id());
         let (leaving, outboxes) = (Leaving::new(), Mutex::default());
         let (env, tasks) = (env.clone(), tasks.clone());
-        let (is_bridged, told_left) = (!settings.bridge.url.is_empty(), AtomicBool::new(false));
+        let (is_bridged, reported_left) = (!settings.bridge.url.is_empty(), AtomicBool::new(false));
         let durable = Arc::new(Self {
             log,
             sender,
@@ -96,7 +95,7 @@ impl Durable {
             outboxes,
             partitions,
             is_bridged,
-            told_left,
+            reported_left,
             env,
             tasks: tasks.clone(),
         });
@@ -135,9 +134,9 @@ impl Durable {
     }
 
     /// Tells, once, that messages come from another log than before, unless they were taken along.
-    pub fn tell_left(&self, log: &str) {
+    pub fn log_left_behind(&self, log: &str) {
         let taken_along = log.starts_with(EmbeddedLog::KIND) && self.is_bridged;
-        if !taken_along && !self.told_left.swap(true, Ordering::Relaxed) {
+        if !taken_along && !self.reported_left.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 before = log,
                 "messages come from another log than before (bridge.url was changed, or Redis was restarted empty): whatever \

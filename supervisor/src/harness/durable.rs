@@ -11,10 +11,10 @@ use crate::actor::{Actor, Apply};
 use crate::bridge::log::{Partition, Position, Reading, Subscription};
 use crate::bus::Bus;
 use crate::codec;
-use crate::durable::dead::BareLetter;
-use crate::durable::letter::{Letter, Letterhead};
-use crate::durable::record::{Batch, Record};
-use crate::durable::sender::partition_of;
+use crate::durable::LogDeadLetter;
+use crate::durable::partition_of;
+use crate::durable::{Batch, Record};
+use crate::durable::{MessageContext, OutgoingMessage};
 use crate::host::Host;
 use crate::node::Node;
 use crate::roster::name_of;
@@ -99,53 +99,54 @@ impl<A: Actor> Stage<A> {
         message: M,
     ) -> Result<(), String> {
         let bus = self.node.bus();
-        let letterhead = Letterhead {
+        let message_context = MessageContext {
             trace: TraceContext::root(&bus.env),
             principal: principal.map(Arc::new),
             metadata: None,
             most_bytes: bus.settings.wire.max_message_bytes,
         };
-        let letter = letterhead.to(&bus.env, &message, self.host().name.clone()).expect("the message can be encoded");
+        let message =
+            message_context.to(&bus.env, &message, self.host().name.clone()).expect("the message can be encoded");
         for _ in 0..copies {
-            bus.send(letter.clone()).await.expect("the log takes a message");
+            bus.send(message.clone()).await.expect("the log takes a message");
         }
         let durable = bus.durable().expect("a stage has a log");
         loop {
             // Before the look, so that nothing can come between the look and the wait.
             let mut progress = pin!(durable.reader.progress.notified());
             progress.as_mut().enable();
-            if self.is_done(bus, &letter).await {
+            if self.is_done(bus, &message).await {
                 break;
             }
             progress.await;
         }
-        self.death_of(bus, &letter).await.map_or(Ok(()), Err)
+        self.death_of(bus, &message).await.map_or(Ok(()), Err)
     }
 
     /// Whether the log holds nothing for the actor any more, and the message does not wait to be tried again.
-    async fn is_done(&self, bus: &Bus, letter: &Letter) -> bool {
+    async fn is_done(&self, bus: &Bus, message: &OutgoingMessage) -> bool {
         let durable = bus.durable().expect("a stage has a log");
         let counts = durable.log.counts(&self.host().name).await.expect("the log can be read");
         if counts.iter().any(|count| count.waiting > 0) {
             return false;
         }
         let Some(database) = self.host().database() else { return true };
-        let number = partition_of(&letter.order, counts.len() as u32);
+        let number = partition_of(&message.order, counts.len() as u32);
         let waits = parked::load(database.reads(), number, 0, ALL).await.expect("the database can be read");
-        waits.iter().all(|row| row.id != letter.id.as_str())
+        waits.iter().all(|row| row.id != message.id.as_str())
     }
 
     /// Why a message is a dead letter, if it is one.
-    async fn death_of(&self, bus: &Bus, letter: &Letter) -> Option<String> {
-        let (name, id) = (&self.host().name, letter.id.as_str());
+    async fn death_of(&self, bus: &Bus, message: &OutgoingMessage) -> Option<String> {
+        let (name, id) = (&self.host().name, message.id.as_str());
         if let Some(database) = self.host().database() {
             let found = dead::find(database.reads(), id).await.expect("the database can be read");
             return found.into_iter().find(|d| *d.capability == **name).map(|d| d.error.unwrap_or_default());
         }
-        let letters = bus.durable()?.log.dead_with(name, &[id.to_string()]).await.expect("the log can be read");
-        let (_, bytes) = letters.into_iter().next()?;
-        let letter: BareLetter = codec::decode(&bytes).expect("the log keeps what it was given");
-        Some(letter.error)
+        let messages = bus.durable()?.log.dead_with(name, &[id.to_string()]).await.expect("the log can be read");
+        let (_, bytes) = messages.into_iter().next()?;
+        let message: LogDeadLetter = codec::decode(&bytes).expect("the log keeps what it was given");
+        Some(message.error)
     }
 
     /// The messages of one kind for a receiver that is not here: those that are still in the actor's outbox, and those in

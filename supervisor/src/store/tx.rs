@@ -19,7 +19,7 @@ use super::statement_kind::StatementKind;
 use super::tables::effects::TxEffects;
 use super::tables::inbox::{self, InboxMark};
 use crate::SendOptions;
-use crate::durable::enclosure::{Doubt, Enclosure};
+use crate::durable::{HandlerEffects, PendingCommit};
 use crate::near::Near;
 use crate::tx_tracker::{CommitState, LastCommit, TxTracker};
 use crate::{Cx, Fault, crash};
@@ -49,7 +49,7 @@ pub struct Tx<'cx> {
     due: Option<Instant>,
     tracker: TxTracker,
     /// What the runtime writes with it; absent in transactions of the runtime's own.
-    enclosure: Option<Enclosure>,
+    effects: Option<HandlerEffects>,
     outdated: OutdatedKeys,
     /// The handler has said how it ends.
     ended: bool,
@@ -109,13 +109,13 @@ impl<'cx> Tx<'cx> {
         let limit = pool.env.now() + pool.limits.transaction;
         let state = Mutex::new(TxState { lease: Some(lease), failed: None });
         let (outdated, pool) = (OutdatedKeys::by(pool), pool.clone());
-        let (enclosure, near) = (None, None);
-        Ok(Self { state, pool, limit, due, tracker, enclosure, outdated, ended: false, near, cx: PhantomData })
+        let (effects, near) = (None, None);
+        Ok(Self { state, pool, limit, due, tracker, effects, outdated, ended: false, near, cx: PhantomData })
     }
 
     /// This transaction, with what the runtime writes with it.
-    pub(crate) fn enclosing(mut self, enclosure: Enclosure) -> Self {
-        self.enclosure = Some(enclosure);
+    pub(crate) fn enclosing(mut self, effects: HandlerEffects) -> Self {
+        self.effects = Some(effects);
         self
     }
 
@@ -133,7 +133,7 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// As [`Tx::send`].
     pub async fn send_with<M: Command>(&self, message: M, options: SendOptions) -> Result<MessageId, SendError> {
-        self.enclosure()?.command(&message, options)
+        self.effects()?.command(&message, options)
     }
 
     /// Publishes an event once the transaction is committed, to every capability that subscribes.
@@ -149,12 +149,12 @@ impl<'cx> Tx<'cx> {
     /// # Errors
     /// As [`Tx::send`].
     pub async fn publish_with<E: Event>(&self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
-        self.enclosure()?.event(&event, options)
+        self.effects()?.event(&event, options)
     }
 
-    fn enclosure(&self) -> Result<&Enclosure, SendError> {
+    fn effects(&self) -> Result<&HandlerEffects, SendError> {
         let reason = || "this transaction is no handler's".to_string();
-        self.enclosure.as_ref().ok_or_else(|| SendError::NotStored { reason: reason() })
+        self.effects.as_ref().ok_or_else(|| SendError::NotStored { reason: reason() })
     }
 
     /// This transaction, of a capability whose entries are in this near cache.
@@ -204,41 +204,41 @@ impl<'cx> Tx<'cx> {
         if self.due.is_some_and(|due| self.pool.env.now() >= due) {
             return Err(TxError::Database(too_late()));
         }
-        let effects = match &self.enclosure {
-            Some(enclosure) => enclosure.enclosed().ok_or_else(|| self.fenced())?,
+        let effects = match &self.effects {
+            Some(effects) => effects.enclosed().ok_or_else(|| self.fenced())?,
             None => TxEffects::default(),
         };
         let lease = self.state.get_mut().lease.take();
         let Some(lease) = lease else { return Err(TxError::Database(over())) };
-        self.enclosure.as_ref().inspect(|e| crash::point(e.before_commit()));
+        self.effects.as_ref().inspect(|e| crash::point(e.before_commit()));
         // A handler may commit more than once; what an earlier transaction committed stays committed.
         let before = self.tracker.commit_state();
         self.tracker.set_commit_state(CommitState::Committing);
         self.outdated.set_unresolved(true);
-        let doubt = Doubt::about(self.enclosure.as_ref());
+        let pending = PendingCommit::of(self.effects.as_ref());
         let committed = lease.commit(effects, self.limit).await;
         self.outdated.set_unresolved(matches!(committed, Err(NotCommitted::Perhaps(_))));
         match committed {
             Ok(()) => {
                 self.tracker.set_commit_state(CommitState::Committed);
-                self.enclosure.as_ref().inspect(|e| crash::point(e.after_commit()));
-                doubt.end(true);
+                self.effects.as_ref().inspect(|e| crash::point(e.after_commit()));
+                pending.end(true);
                 Ok(())
             }
             Err(NotCommitted::Surely(error)) => {
                 self.tracker.set_commit_state(before);
-                doubt.end(false);
+                pending.end(false);
                 Err(TxError::Database(error))
             }
             Err(NotCommitted::Fenced) => {
                 self.tracker.set_commit_state(before);
-                doubt.end(false);
+                pending.end(false);
                 Err(self.fenced())
             }
             Err(NotCommitted::Repeated) => {
                 self.tracker.set_commit_state(before);
-                doubt.end(false);
-                self.enclosure.as_ref().inspect(|e| e.repeated());
+                pending.end(false);
+                self.effects.as_ref().inspect(|e| e.repeated());
                 Err(TxError::Repeated)
             }
             Err(NotCommitted::Perhaps(error)) => Err(TxError::CommitUnanswered(error)),
@@ -247,8 +247,8 @@ impl<'cx> Tx<'cx> {
 
     /// What is said where a partition has another owner: this message's, or that of a neighbour who shared the commit.
     fn fenced(&self) -> TxError {
-        match &self.enclosure {
-            Some(enclosure) if enclosure.is_delivery() => TxError::Fenced,
+        match &self.effects {
+            Some(effects) if effects.is_delivery() => TxError::Fenced,
             _ => TxError::Database(NotCommitted::Fenced.into_error()),
         }
     }

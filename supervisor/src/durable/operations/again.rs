@@ -14,8 +14,8 @@ use super::form::{Letter, Refused};
 use super::host::Operator;
 use super::letters::{Keeper, Kept, failed, unanswered};
 use super::wire::{Chosen, Done};
-use crate::durable::letter::{Letter as Sending, LetterKind};
 use crate::durable::record::{Control, Record};
+use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
 use crate::store::TxError;
 use crate::store::tables::dead;
 use crate::store::tables::outbox::{self as table, OutboxRow};
@@ -72,7 +72,7 @@ impl Operator {
     }
 
     /// What goes into the log for a letter: what is to be done about it, or itself if nobody else keeps it.
-    fn record_of(&self, kept: &Kept, control: Control) -> Result<Sending, Why> {
+    fn record_of(&self, kept: &Kept, control: Control) -> Result<OutgoingMessage, Why> {
         let unreadable = |_| "it cannot be read: it can only be dropped".to_string();
         let record = Record::decode(&kept.letter.record).map_err(unreadable)?;
         let record = match &kept.keeper {
@@ -82,7 +82,7 @@ impl Operator {
                 Record { control: Some(control), at: self.env.wall_ms(), not_before, expires, body, ..record }
             }
         };
-        Sending::of(&record, self.host.name.clone(), LetterKind::Command).map_err(|e| e.to_string())
+        OutgoingMessage::of(&record, self.host.name.clone(), OutgoingKind::Command).map_err(|e| e.to_string())
     }
 
     /// Has the log forget a letter; whether it was still there as it was read.

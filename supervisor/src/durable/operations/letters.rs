@@ -13,7 +13,7 @@ use super::payload;
 use super::wire::Wanted;
 use crate::bridge::log::LogError;
 use crate::codec;
-use crate::durable::dead::BareLetter;
+use crate::durable::dead::LogDeadLetter;
 use crate::durable::record::Record;
 use crate::store::TxError;
 use crate::store::tables::dead::{self, Cursor, DeadLetter, Filter, Reason};
@@ -93,8 +93,8 @@ fn cut(error: &str) -> String {
 
 /// A letter as the log keeps it.
 fn of_log(capability: &str, id: String, bytes: &Bytes) -> Kept {
-    let letter = match codec::decode::<BareLetter>(bytes) {
-        Ok(BareLetter { record, reason, attempts, error, at }) => DeadLetter {
+    let letter = match codec::decode::<LogDeadLetter>(bytes) {
+        Ok(LogDeadLetter { record, reason, attempts, error, at }) => DeadLetter {
             id,
             capability: capability.into(),
             partition: 0,
@@ -223,13 +223,13 @@ pub(super) fn unanswered(error: LogError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::dead::encode_bare;
+    use crate::durable::dead::encode_for_log;
     use crate::durable::record::tests::record;
 
     #[test]
     fn a_letter_of_the_log_is_seen_as_those_of_databases_are() {
         let record = record(7, Some("k"));
-        let bytes = encode_bare(&record, Reason::Rejected, 2, "no", 99);
+        let bytes = encode_for_log(&record, Reason::Rejected, 2, "no", 99);
         let kept = of_log("shop", record.id.to_string(), &bytes);
         let seen = kept.summary("shop");
         assert_eq!((seen.id.as_str(), seen.key.as_deref(), seen.reason.as_str()), ("test/7", Some("k"), "rejected"));
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_long_error_is_cut_in_a_list_and_shown_whole() {
         let (record, error) = (record(7, None), "é".repeat(LONGEST_ERROR + 1));
-        let kept = of_log("shop", "test/7".into(), &encode_bare(&record, Reason::Rejected, 2, &error, 99));
+        let kept = of_log("shop", "test/7".into(), &encode_for_log(&record, Reason::Rejected, 2, &error, 99));
         assert_eq!(kept.summary("shop").error, Some(format!("{}…", "é".repeat(LONGEST_ERROR))));
         assert_eq!(kept.shown("shop").letter.error, Some(error));
     }
@@ -255,7 +255,8 @@ mod tests {
     #[test]
     fn a_filter_applies_to_letters_of_the_log() {
         let record = record(7, None);
-        let letter = of_log("shop", record.id.to_string(), &encode_bare(&record, Reason::Attempts, 1, "no", 99)).letter;
+        let letter =
+            of_log("shop", record.id.to_string(), &encode_for_log(&record, Reason::Attempts, 1, "no", 99)).letter;
         assert!(matches(&letter, &Wanted::default()));
         let place = Place { kept_by: "shop".into(), dead_at_ms: 99, id: "test/7".into(), capability: "shop".into() };
         for (other, expected) in [

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bridge::log::WhenFull;
-use crate::durable::letter::{Letter, LetterKind};
 use crate::durable::record::Record;
-use crate::durable::sender::Sent;
+use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
+use crate::durable::send::sender::SendOutcome;
 use crate::store::tables::dead::{DeadLetter, Reason};
 use crate::store::tables::outbox::OutboxRow;
 use crate::store::tables::retained::RetainedEvent;
@@ -17,11 +17,11 @@ use crate::store::tables::retained::RetainedEvent;
 pub(super) struct Page {
     pub done: Vec<u64>,
     /// Events that were handed over and are kept, with their numbers.
-    pub kept: Vec<(u64, Letter)>,
+    pub kept: Vec<(u64, OutgoingMessage)>,
     /// Messages that nobody wants any more.
     pub outlived: u64,
     pub overflow: Vec<(Arc<str>, OutboxRow)>,
-    pub dead: Vec<(Arc<str>, Letter)>,
+    pub dead: Vec<(Arc<str>, OutgoingMessage)>,
     /// Rows that are no messages, with their numbers and why they cannot be read.
     unreadable: Vec<(u64, OutboxRow, String)>,
     pub why: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Page {
 
 impl Page {
     /// Notes what became of the next message; whether it is handed over.
-    pub fn take(&mut self, seq: u64, outgoing: &OutboxRow, letter: &Letter, sent: &Sent) -> bool {
+    pub fn take(&mut self, seq: u64, outgoing: &OutboxRow, message: &OutgoingMessage, sent: &SendOutcome) -> bool {
         let blocked = sent.full.iter().find(|(_, when_full)| *when_full == WhenFull::Block);
         self.why = match (&sent.error, blocked) {
             (Some(error), _) => Some(error.to_string()),
@@ -39,14 +39,14 @@ impl Page {
         if self.why.is_some() {
             return false;
         }
-        if matches!(letter.kind, LetterKind::Event { .. }) && letter.kept.is_some() {
-            self.kept.push((seq, letter.clone()));
+        if matches!(message.kind, OutgoingKind::Event { .. }) && message.kept.is_some() {
+            self.kept.push((seq, message.clone()));
         }
         self.overflow.extend(sent.behind.iter().map(|subscriber| (subscriber.clone(), outgoing.clone())));
         for (subscriber, when_full) in &sent.full {
             match when_full {
                 WhenFull::OverflowToDisk => self.overflow.push((subscriber.clone(), outgoing.clone())),
-                WhenFull::DeadLetter => self.dead.push((subscriber.clone(), letter.clone())),
+                WhenFull::DeadLetter => self.dead.push((subscriber.clone(), message.clone())),
                 WhenFull::Block => {}
             }
         }
@@ -62,7 +62,7 @@ impl Page {
 
     /// The dead letters of rows that cannot be read.
     pub fn unreadable(&self, lane: &str, capability: &str, now: u64) -> Vec<DeadLetter> {
-        let letter = |(seq, outgoing, why): &(u64, OutboxRow, String)| {
+        let message = |(seq, outgoing, why): &(u64, OutboxRow, String)| {
             let id = format!("outbox-{lane}/{seq}");
             tracing::error!(capability, id, why, "a message in the outbox cannot be read: it is a dead letter now");
             DeadLetter {
@@ -82,47 +82,47 @@ impl Page {
                 record: outgoing.record.clone(),
             }
         };
-        self.unreadable.iter().map(letter).collect()
+        self.unreadable.iter().map(message).collect()
     }
 
     /// The rows of what is kept. An inbox takes nothing that it may have forgotten, so nothing is kept for longer.
     pub fn kept(&self, most_hours: u64) -> Vec<RetainedEvent> {
         let most = Duration::from_hours(most_hours).as_millis() as u64;
-        let row = |(seq, letter): &(u64, Letter)| RetainedEvent {
+        let row = |(seq, message): &(u64, OutgoingMessage)| RetainedEvent {
             seq: *seq,
-            event: letter.name.to_string(),
-            until_ms: letter.kept.unwrap_or(0).min(letter.at.saturating_add(most)),
-            record: letter.record.clone(),
+            event: message.name.to_string(),
+            until_ms: message.kept.unwrap_or(0).min(message.at.saturating_add(most)),
+            record: message.record.clone(),
         };
         self.kept.iter().map(row).collect()
     }
 
     /// The dead letters of subscribers that had no room, kept by the publisher.
     pub fn refused(&self, now: u64) -> Vec<DeadLetter> {
-        self.dead.iter().map(|(subscriber, letter)| refused(subscriber, letter, now)).collect()
+        self.dead.iter().map(|(subscriber, message)| refused(subscriber, message, now)).collect()
     }
 }
 
 /// The dead letter of a subscriber that had no room, kept by the publisher.
-fn refused(subscriber: &str, letter: &Letter, now: u64) -> DeadLetter {
-    let record = Record::decode(&letter.record).ok();
+fn refused(subscriber: &str, message: &OutgoingMessage, now: u64) -> DeadLetter {
+    let record = Record::decode(&message.record).ok();
     let is_ordered = |r: &Record| r.key.is_some() && r.not_before.is_none_or(|at| at <= now);
     let ordered = record.as_ref().is_some_and(is_ordered);
     DeadLetter {
-        id: letter.id.to_string(),
+        id: message.id.to_string(),
         partition: 0,
-        order_key: if ordered { letter.order.to_string() } else { letter.id.to_string() },
+        order_key: if ordered { message.order.to_string() } else { message.id.to_string() },
         ordered,
         capability: subscriber.into(),
-        name: letter.name.to_string(),
+        name: message.name.to_string(),
         reason: Reason::Full,
         attempts: 0,
         error: Some("the subscriber had no room for it".into()),
         trace: record.map(|record| record.trace).unwrap_or_default(),
-        first_at_ms: letter.at,
+        first_at_ms: message.at,
         dead_at_ms: now,
         held: false,
-        record: letter.record.clone(),
+        record: message.record.clone(),
     }
 }
 
@@ -134,9 +134,10 @@ mod tests {
     #[test]
     fn a_dead_letter_for_want_of_room_says_what_its_record_says() {
         let of = |record: &Record| {
-            let letter = Letter::read(&record.encode().unwrap(), LetterKind::EventFor("till".into())).unwrap();
+            let message =
+                OutgoingMessage::read(&record.encode().unwrap(), OutgoingKind::EventFor("till".into())).unwrap();
             let DeadLetter { capability, order_key, ordered, trace, first_at_ms, dead_at_ms, .. } =
-                refused("till", &letter, 7);
+                refused("till", &message, 7);
             assert_eq!((capability.as_str(), first_at_ms, dead_at_ms), ("till", 1, 7));
             (order_key, ordered, trace)
         };

@@ -1,6 +1,6 @@
 //! Which firings of a schedule are due.
 
-use super::{Missed, Rhythm};
+use super::{CronExpression, Missed};
 
 /// A firing that is later than this is missed.
 const LATE_MS: u64 = 60_000;
@@ -17,11 +17,11 @@ pub(crate) struct Firings {
 }
 
 /// The firings that are due at `now_ms`, of those after `last_ms`.
-pub(crate) fn firings(rhythm: &Rhythm, missed: Missed, last_ms: u64, now_ms: u64) -> Firings {
+pub(crate) fn firings(expression: &CronExpression, missed: Missed, last_ms: u64, now_ms: u64) -> Firings {
     let late = now_ms.saturating_sub(LATE_MS);
-    let mut due = if last_ms < late { missed_firings(rhythm, missed, last_ms, late) } else { Firings::default() };
+    let mut due = if last_ms < late { missed_firings(expression, missed, last_ms, late) } else { Firings::default() };
     let mut at = last_ms.max(late);
-    while let Some(next) = rhythm.after(at).filter(|next| *next <= now_ms && *next > at) {
+    while let Some(next) = expression.after(at).filter(|next| *next <= now_ms && *next > at) {
         due.planned_ms.push(next);
         at = next;
     }
@@ -29,15 +29,15 @@ pub(crate) fn firings(rhythm: &Rhythm, missed: Missed, last_ms: u64, now_ms: u64
 }
 
 /// Those to be made up for of the firings after `last_ms` and up to `late_ms`.
-fn missed_firings(rhythm: &Rhythm, missed: Missed, last_ms: u64, late_ms: u64) -> Firings {
+fn missed_firings(expression: &CronExpression, missed: Missed, last_ms: u64, late_ms: u64) -> Firings {
     let most = match missed {
         Missed::Skip => 0,
         Missed::Once => 1,
         Missed::All => MISSED_MOST,
     };
     // Moments are whole seconds: before the next one is up to this one.
-    let latest = rhythm.before((late_ms / 1_000 + 1) * 1_000);
-    let mut moments = std::iter::successors(latest, |at| rhythm.before(*at)).take_while(|at| *at > last_ms);
+    let latest = expression.before((late_ms / 1_000 + 1) * 1_000);
+    let mut moments = std::iter::successors(latest, |at| expression.before(*at)).take_while(|at| *at > last_ms);
     let mut planned_ms: Vec<u64> = moments.by_ref().take(most).collect();
     planned_ms.reverse();
     Firings { planned_ms, left_out: missed == Missed::All && moments.next().is_some() }
@@ -51,7 +51,7 @@ mod tests {
     const NOW: u64 = 1_767_225_600_000;
 
     fn due(cron: &str, missed: Missed, last_ms: u64, now_ms: u64) -> Vec<u64> {
-        firings(&Rhythm::parse(cron, "UTC").unwrap(), missed, last_ms, now_ms).planned_ms
+        firings(&CronExpression::parse(cron, "UTC").unwrap(), missed, last_ms, now_ms).planned_ms
     }
 
     #[test]
@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn what_is_made_up_for_has_a_bound() {
-        let rhythm = Rhythm::parse("* * * * * *", "UTC").unwrap();
-        let found = firings(&rhythm, Missed::All, NOW, NOW + 60 * MINUTE);
+        let expression = CronExpression::parse("* * * * * *", "UTC").unwrap();
+        let found = firings(&expression, Missed::All, NOW, NOW + 60 * MINUTE);
         // All of the last minute are on time.
         assert_eq!(found.planned_ms.len(), MISSED_MOST + 60);
         assert!(found.left_out && found.planned_ms.is_sorted());

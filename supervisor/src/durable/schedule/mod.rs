@@ -7,8 +7,9 @@
 //! # Layout
 //! - here: what a developer declares. `rhythm`: cron expressions in time zones. `firing`: which firings are due.
 
+mod cron;
 mod firing;
-mod rhythm;
+pub(crate) mod scheduler;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +17,11 @@ use std::sync::Arc;
 
 use essaim_contract::{Command, MessageId, SendError};
 
+pub(crate) use self::cron::CronExpression;
 pub(crate) use self::firing::{Firings, firings};
-pub(crate) use self::rhythm::Rhythm;
-use super::letter::{Letter, Letterhead};
-use super::options::SendOptions;
 use crate::Env;
+use crate::durable::send::message::{MessageContext, OutgoingMessage};
+use crate::durable::send::options::SendOptions;
 
 /// When a capability sends itself a command; see [`Handles::schedule`](crate::Handles::schedule).
 ///
@@ -73,24 +74,25 @@ impl Schedule {
 #[derive(Clone)]
 pub(crate) struct Timetable {
     pub schedule: Schedule,
-    pub rhythm: Rhythm,
+    pub expression: CronExpression,
     capability: &'static str,
-    write: Writing,
+    write: CommandWriter,
 }
 
 /// Writes the command of one firing.
-type Writing = Arc<dyn Fn(&Letterhead, &Env, SendOptions) -> Result<Letter, SendError> + Send + Sync>;
+type CommandWriter =
+    Arc<dyn Fn(&MessageContext, &Env, SendOptions) -> Result<OutgoingMessage, SendError> + Send + Sync>;
 
 /// A schedule as it was declared.
-pub(crate) struct Declared {
+pub(crate) struct DeclaredSchedule {
     schedule: Schedule,
     message: Arc<str>,
-    write: Writing,
+    write: CommandWriter,
 }
 
-impl Declared {
+impl DeclaredSchedule {
     pub fn new<M: Command>(schedule: Schedule, make: impl Fn() -> M + Send + Sync + 'static) -> Self {
-        let write: Writing = Arc::new(move |head, env, options| head.command(env, &make(), options));
+        let write: CommandWriter = Arc::new(move |head, env, options| head.command(env, &make(), options));
         Self { schedule, message: essaim_contract::wire_name::<M>().into(), write }
     }
 
@@ -112,8 +114,8 @@ impl Declared {
         if name.is_empty() || !name.bytes().all(fit) || Timetable::id_of(capability, name, u64::MAX).is_none() {
             return Err("its name must be of a-z, 0-9 and -, and not long".into());
         }
-        let rhythm = Rhythm::parse(cron, zone)?;
-        Ok(Timetable { schedule: self.schedule.clone(), rhythm, capability, write: self.write.clone() })
+        let expression = CronExpression::parse(cron, zone)?;
+        Ok(Timetable { schedule: self.schedule.clone(), expression, capability, write: self.write.clone() })
     }
 }
 
@@ -139,7 +141,7 @@ impl Timetable {
     }
 
     /// The command of one firing.
-    pub fn letter(&self, head: &Letterhead, env: &Env, planned_ms: u64) -> Result<Letter, SendError> {
+    pub fn message(&self, head: &MessageContext, env: &Env, planned_ms: u64) -> Result<OutgoingMessage, SendError> {
         let id = Self::id_of(self.capability, self.schedule.name, planned_ms);
         let id = id.ok_or_else(|| SendError::NotStored { reason: "its id is too long".into() })?;
         (self.write)(head, env, SendOptions::new().id(id))

@@ -1,13 +1,13 @@
 //! Durable messages in one node, from end to end.
 
-mod bare;
+mod backfill;
 mod bounds;
 mod copies;
 mod effects;
 mod failing;
-mod lanes;
-mod latecomers;
 mod logs;
+mod no_database;
+mod outbox_queues;
 mod overflow;
 mod relay;
 
@@ -165,7 +165,7 @@ impl Apply<Noted> for TillActor {
 }
 
 struct Stage {
-    rung: bare::Rung,
+    rung: no_database::Rung,
     local: LocalSet,
     node: Node,
     directory: Arc<Directory>,
@@ -189,9 +189,9 @@ impl Stage {
         settings.durable.partitions = 2;
         change(settings);
         let roster = Roster::new().host::<ShopActor>().host::<TillActor>();
-        let rung = bare::Rung::default();
-        let roster = roster.host::<latecomers::PressActor>().host::<latecomers::ArchiveActor>();
-        let roster = roster.host::<bare::BellActor>().provide(rung.clone());
+        let rung = no_database::Rung::default();
+        let roster = roster.host::<backfill::PressActor>().host::<backfill::ArchiveActor>();
+        let roster = roster.host::<no_database::BellActor>().provide(rung.clone());
         let roster = roster.host::<overflow::DeskActor>().host::<overflow::ClerkActor>();
         let local = LocalSet::new();
         let node = local

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::bridge::log::{Acknowledge, HostHeartbeat, Log, Partition, Position, Reading};
-use crate::durable::letter::{Letter, LetterKind};
-use crate::durable::outbox::Outbox;
+use crate::durable::Outbox;
+use crate::durable::OutgoingMessage;
 use crate::durable::record::{Record, tests::record};
+use crate::durable::send::message::OutgoingKind;
 use crate::store::Database;
 use crate::store::tables::dead;
 use crate::store::tables::outbox::{self as table, OutboxRow};
@@ -18,8 +19,8 @@ fn command(to: &str, number: u64) -> Record {
     Record { name: format!("{to}.do.v1"), ..record(number, Some("a")) }
 }
 
-fn letter(record: &Record) -> Letter {
-    Letter::read(&record.encode().unwrap(), LetterKind::Command).unwrap()
+fn letter(record: &Record) -> OutgoingMessage {
+    OutgoingMessage::read(&record.encode().unwrap(), OutgoingKind::Command).unwrap()
 }
 
 async fn insert(database: &Database, lane: &str, records: &[Record]) {

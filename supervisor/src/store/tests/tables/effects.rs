@@ -11,10 +11,8 @@ use super::bench::{Bench, begin, insert, words};
 use super::fence::somebody_waits;
 use super::parked::message;
 use super::{committed, fences, in_a_transaction, on_both, schema};
-use crate::durable::copies::OneCopy;
-use crate::durable::delivery::Delivery;
-use crate::durable::enclosure::Enclosure;
-use crate::durable::letter::Letterhead;
+use crate::durable::partition::copies::OneCopy;
+use crate::durable::{DeliveryContext, HandlerEffects, MessageContext};
 use crate::store::tables::effects::{AppliedMessage, MissingRow, TxEffects};
 use crate::store::tables::outbox::{self, OutboxRow};
 use crate::store::tables::{fence, inbox, parked};
@@ -174,15 +172,16 @@ pub async fn applying_copy(
     epoch: u64,
     (number, offset): (u64, u64),
     copy: Option<OneCopy>,
-) -> (Tx<'static>, Arc<Delivery>) {
+) -> (Tx<'static>, Arc<DeliveryContext>) {
     let env = crate::Env::system();
     let (trace, queue) = (TraceContext::root(&env), format!("p/{partition}").into());
     let (id, parked, copy, repeated) = (id(number), None, copy.map(Arc::new), AtomicBool::default());
     let patience = std::time::Duration::MAX;
-    let delivery = Arc::new(Delivery { id, partition, epoch, offset, parked, lane: queue, patience, copy, repeated });
-    let letterhead = Letterhead { trace, principal: None, metadata: None, most_bytes: 1_000 };
+    let delivery =
+        Arc::new(DeliveryContext { id, partition, epoch, offset, parked, lane: queue, patience, copy, repeated });
+    let message_context = MessageContext { trace, principal: None, metadata: None, most_bytes: 1_000 };
     let (tx, _) = begin(database).await;
-    (tx.enclosing(Enclosure::new(Some(delivery.clone()), None, letterhead, Vec::new(), env)), delivery)
+    (tx.enclosing(HandlerEffects::new(Some(delivery.clone()), None, message_context, Vec::new(), env)), delivery)
 }
 
 pub async fn take_two(database: &Database) {

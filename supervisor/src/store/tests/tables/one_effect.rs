@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use super::bench::{Bench, begin, words};
 use super::effects::{applying_copy, id, take_two};
 use super::{committed, fences, on_both, schema};
-use crate::durable::copies::Copies;
+use crate::durable::partition::copies::Copies;
 use crate::store::tables::inbox::{self, InboxMark};
 use crate::store::{Database, Tx, TxError};
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Durable;
 use super::outbox::Outbox;
-use super::timekeeper::Timekeeper;
+use super::schedule::scheduler::Scheduler;
 use crate::bridge::log::Log;
 use crate::bus::Bus;
 use crate::host::Host;
@@ -21,9 +21,9 @@ use crate::store::{Database, TxError};
 use crate::tx_tracker::TxTracker;
 
 /// How often it is looked what is to be done.
-const EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked who subscribes, by every host.
-const HEAR_EVERY: Duration = Duration::from_secs(1);
+const REGISTRY_EVERY: Duration = Duration::from_secs(1);
 /// How often the ids of the inbox are counted, by every host that works.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// Rows that are forgotten in one transaction.
@@ -32,29 +32,29 @@ const ROWS_AT_A_TIME: u32 = 5_000;
 const PRUNES_AT_A_TIME: usize = 4;
 
 /// The housekeeping of one capability.
-pub(crate) struct Keeper {
+pub(crate) struct Housekeeper {
     bus: Arc<Bus>,
     host: Arc<Host>,
     database: Database,
     outbox: Arc<Outbox>,
-    timekeeper: Timekeeper,
+    scheduler: Scheduler,
     /// Ids in the inbox, as last counted and with what this node has added since.
     remembered: Arc<AtomicU64>,
     most_ids: u64,
-    most_kept: u64,
+    most_retained: u64,
     /// How long an id is remembered at least.
     retention_ms: u64,
     log: Arc<dyn Log>,
     /// How often the schedules are looked at.
     pause: Duration,
     next: Instant,
-    next_hearing: Instant,
+    next_registry: Instant,
     next_count: Instant,
 }
 
 /// What a host has of a capability's partitions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Share {
+pub(crate) enum PartitionShare {
     #[default]
     Nothing,
     Some,
@@ -64,7 +64,7 @@ pub(crate) enum Share {
     },
 }
 
-impl Keeper {
+impl Housekeeper {
     /// `remembered` is where others see how many ids the inbox holds.
     pub fn new(
         durable: &Arc<Durable>,
@@ -79,15 +79,15 @@ impl Keeper {
             host: host.clone(),
             database,
             outbox,
-            timekeeper: Timekeeper::new(durable, bus, host),
+            scheduler: Scheduler::new(durable, bus, host),
             remembered,
             most_ids: durable.config.inbox_ids,
-            most_kept: durable.config.kept_events,
+            most_retained: durable.config.kept_events,
             retention_ms: (retention.as_millis() as u64).saturating_add(durable.config.clock_skew_ms),
             log: durable.log.clone(),
             pause: Duration::from_millis(durable.config.tend_ms),
             next: bus.env.now(),
-            next_hearing: bus.env.now(),
+            next_registry: bus.env.now(),
             next_count: bus.env.now(),
         }
     }
@@ -95,12 +95,12 @@ impl Keeper {
     /// Does what is due while this host has its share; ends with the sender of it.
     ///
     /// It is a task of its own: a database that takes long must not keep the host from saying that it is there.
-    pub async fn run(mut self, mut share: watch::Receiver<Share>) {
+    pub async fn run(mut self, mut share: watch::Receiver<PartitionShare>) {
         loop {
             let has = *share.borrow_and_update();
-            self.hear().await;
-            if has != Share::Nothing {
-                self.tend(has).await;
+            self.refresh_registry().await;
+            if has != PartitionShare::Nothing {
+                self.run_due(has).await;
             }
             tokio::select! {
                 changed = share.changed() => if changed.is_err() { return },
@@ -110,15 +110,15 @@ impl Keeper {
     }
 
     /// Looks who subscribes to the capability's events: some want what was before.
-    async fn hear(&mut self) {
+    async fn refresh_registry(&mut self) {
         let now = self.bus.env.now();
-        if now < self.next_hearing {
+        if now < self.next_registry {
             return;
         }
-        self.next_hearing = now + HEAR_EVERY;
+        self.next_registry = now + REGISTRY_EVERY;
         match self.log.registry().await {
             Ok(registry) => {
-                if self.outbox.hear(&self.host.name, registry) {
+                if self.outbox.on_registry(&self.host.name, registry) {
                     // What is kept of nodes that are gone is wanted at once.
                     self.next = now;
                 }
@@ -128,15 +128,15 @@ impl Keeper {
     }
 
     /// What one host does for all it does only if this is the one.
-    async fn tend(&mut self, share: Share) {
+    async fn run_due(&mut self, share: PartitionShare) {
         let mut results = Vec::new();
-        if let Share::First { epoch } = share {
-            results.push(self.timekeeper.tend(&self.database, &self.outbox, epoch).await);
+        if let PartitionShare::First { epoch } = share {
+            results.push(self.scheduler.fire_due(&self.database, &self.outbox, epoch).await);
         }
         let now = self.bus.env.now();
         if now >= self.next {
-            self.next = now + EVERY;
-            if matches!(share, Share::First { .. }) {
+            self.next = now + LOOK_EVERY;
+            if matches!(share, PartitionShare::First { .. }) {
                 results.push(self.outbox.adopt(|lane| self.is_gone(lane)).await.map_err(TxError::from));
                 results.push(self.prune().await);
             }
@@ -144,8 +144,8 @@ impl Keeper {
         if now >= self.next_count {
             self.next_count = now + COUNT_EVERY;
             results.push(self.count(&self.database).await.map_err(TxError::from));
-            if matches!(share, Share::First { .. }) {
-                results.push(self.bound_kept().await);
+            if matches!(share, PartitionShare::First { .. }) {
+                results.push(self.bound_retained().await);
             }
         }
         for error in results.into_iter().filter_map(Result::err) {
@@ -189,13 +189,13 @@ impl Keeper {
     }
 
     /// Forgets the oldest of the events that are kept if they are too many.
-    async fn bound_kept(&self) -> Result<(), TxError> {
+    async fn bound_retained(&self) -> Result<(), TxError> {
         let events = retained::count(self.database.reads()).await?;
-        let mut beyond = events.saturating_sub(self.most_kept);
+        let mut beyond = events.saturating_sub(self.most_retained);
         if beyond == 0 {
             return Ok(());
         }
-        let (capability, most) = (&self.host.name, self.most_kept);
+        let (capability, most) = (&self.host.name, self.most_retained);
         tracing::warn!(%capability, events, most, "durable.kept_events is reached: whoever subscribes later misses the oldest");
         while beyond > 0 {
             let tx = self.database.begin(None, TxTracker::default()).await?;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use super::{Outbox, lock};
 use crate::bridge::log::Registry;
-use crate::durable::letter::{Letter, LetterKind};
+use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
 
 /// Subscriptions that were seen in the registry and are there no longer, as event and subscriber.
 #[derive(Default)]
-pub(super) struct Ended(HashSet<(Arc<str>, Arc<str>)>);
+pub(super) struct EndedSubscriptions(HashSet<(Arc<str>, Arc<str>)>);
 
-impl Ended {
+impl EndedSubscriptions {
     /// Notes what has changed in the registry. The subscription of a capability that is not known any more was not ended: a
     /// server has forgotten all that it had.
-    pub fn note(&mut self, before: &Registry, now: &Registry) {
+    pub fn record_changes(&mut self, before: &Registry, now: &Registry) {
         self.0.retain(|(event, subscriber)| !subscribes(now, event, subscriber));
         for (event, subscribers) in &before.subscriptions {
             let gone = subscribers.keys().filter(|s| !subscribes(now, event, s) && now.partitions.contains_key(*s));
@@ -40,17 +40,17 @@ fn subscribes(registry: &Registry, event: &str, subscriber: &str) -> bool {
 impl Outbox {
     /// Whether an event of a lane has waited for its one subscriber for longer than that wants it, or that has ended its
     /// subscription.
-    pub(super) fn is_outlived(&self, lane: &str, letter: &Letter) -> bool {
-        let LetterKind::EventFor(subscriber) = &letter.kind else { return false };
+    pub(super) fn is_outlived(&self, lane: &str, message: &OutgoingMessage) -> bool {
+        let OutgoingKind::EventFor(subscriber) = &message.kind else { return false };
         let registry = lock(&self.registry).clone();
-        let how = registry.subscriptions.get(&*letter.name).and_then(|all| all.get(&**subscriber));
+        let how = registry.subscriptions.get(&*message.name).and_then(|all| all.get(&**subscriber));
         if let Some(how) = how {
-            return how.retention_ms.is_some_and(|most| letter.at.saturating_add(most) < self.env.wall_ms());
+            return how.retention_ms.is_some_and(|most| message.at.saturating_add(most) < self.env.wall_ms());
         }
         // What was sent to one alone, such as a dead letter, needs no subscription. And the sender may know of a subscription
         // that is not heard of here yet.
         let heard = registry.version >= self.sender.registry_version();
-        lane.starts_with("o/") && heard && lock(&self.ended).is_over(&registry, &letter.name, subscriber)
+        lane.starts_with("o/") && heard && lock(&self.ended).is_over(&registry, &message.name, subscriber)
     }
 }
 
@@ -73,9 +73,9 @@ mod tests {
 
     /// Whether `s` has surely ended its subscription to `e`, once these registries were heard.
     fn is_over(heard: &[Registry]) -> bool {
-        let (mut ended, mut before) = (Ended::default(), Registry::default());
+        let (mut ended, mut before) = (EndedSubscriptions::default(), Registry::default());
         for registry in heard {
-            ended.note(&before, registry);
+            ended.record_changes(&before, registry);
             before = registry.clone();
         }
         ended.is_over(&before, "e", "s")

@@ -10,7 +10,7 @@ use super::copies::OneCopy;
 
 /// Which message a handler applies, and under whose ownership.
 #[derive(Debug)]
-pub(crate) struct Delivery {
+pub(crate) struct DeliveryContext {
     pub id: MessageId,
     pub partition: u32,
     /// The epoch of the partition's owner; a transaction under a lower one than the database knows is refused.
@@ -29,7 +29,7 @@ pub(crate) struct Delivery {
     pub repeated: AtomicBool,
 }
 
-impl Delivery {
+impl DeliveryContext {
     /// Whether another copy of the message may have its effect.
     pub fn is_contested(&self) -> bool {
         self.copy.as_ref().is_some_and(|copy| copy.is_contested())
@@ -48,7 +48,7 @@ impl Delivery {
 }
 
 /// A message with its delivery, as it enters a mailbox.
-pub(crate) struct Enlisted<M> {
+pub(crate) struct DurableMessage<M> {
     pub message: M,
-    pub delivery: Arc<Delivery>,
+    pub delivery: Arc<DeliveryContext>,
 }

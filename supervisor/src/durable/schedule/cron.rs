@@ -8,12 +8,12 @@ use jiff::{Timestamp, Zoned};
 
 /// When something happens again and again.
 #[derive(Debug, Clone)]
-pub(crate) struct Rhythm {
+pub(crate) struct CronExpression {
     cron: Cron,
     zone: TimeZone,
 }
 
-impl Rhythm {
+impl CronExpression {
     /// Reads an expression and the name of a time zone.
     ///
     /// # Errors
@@ -54,13 +54,14 @@ mod tests {
 
     /// The firings between two moments, in UTC, found forwards and found backwards.
     fn firings(cron: &str, zone: &str, from: &str, to: &str) -> Vec<String> {
-        let rhythm = Rhythm::parse(cron, zone).unwrap();
+        let expression = CronExpression::parse(cron, zone).unwrap();
         let until = |at: &u64| *at <= ms(to);
         let forwards: Vec<_> =
-            std::iter::successors(rhythm.after(ms(from)), |at| rhythm.after(*at)).take_while(until).collect();
+            std::iter::successors(expression.after(ms(from)), |at| expression.after(*at)).take_while(until).collect();
         let since = |at: &u64| *at > ms(from);
-        let latest = rhythm.before(ms(to) + 1_000);
-        let mut backwards: Vec<_> = std::iter::successors(latest, |at| rhythm.before(*at)).take_while(since).collect();
+        let latest = expression.before(ms(to) + 1_000);
+        let mut backwards: Vec<_> =
+            std::iter::successors(latest, |at| expression.before(*at)).take_while(since).collect();
         backwards.reverse();
         assert_eq!(forwards, backwards, "{cron} in {zone}");
         forwards.iter().map(|at| Timestamp::from_millisecond(*at as i64).unwrap().to_string()).collect()
@@ -100,14 +101,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_named() {
-        let wrong = Rhythm::parse("61 * * * *", "UTC").unwrap_err();
+        let wrong = CronExpression::parse("61 * * * *", "UTC").unwrap_err();
         assert!(wrong.starts_with("`61 * * * *` is no cron expression"), "{wrong}");
-        assert_eq!(Rhythm::parse("* * * * *", "Paris").unwrap_err(), "`Paris` is no time zone, such as Europe/Paris");
+        assert_eq!(
+            CronExpression::parse("* * * * *", "Paris").unwrap_err(),
+            "`Paris` is no time zone, such as Europe/Paris"
+        );
     }
 
     #[test]
     fn a_day_that_never_comes_is_never() {
-        let never = Rhythm::parse("0 0 30 2 *", "UTC");
-        assert!(never.is_err() || never.is_ok_and(|rhythm| rhythm.after(0).is_none()));
+        let never = CronExpression::parse("0 0 30 2 *", "UTC");
+        assert!(never.is_err() || never.is_ok_and(|expression| expression.after(0).is_none()));
     }
 }

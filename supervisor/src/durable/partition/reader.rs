@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::flight::InFlight;
-use super::soon;
+use super::in_flight::InFlight;
 use crate::Env;
 use crate::bridge::log::{Entry, Log, Partition, Position, Reading};
 use crate::config::DurableConfig;
+use crate::durable::soon;
 use crate::task::{TaskName, Tasks};
 
 /// Entries of one partition that are read at a time.

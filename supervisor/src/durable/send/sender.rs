@@ -13,12 +13,12 @@ use essaim_contract::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::letter::{Letter, LetterKind};
-use super::outbox::Latecomer;
-use super::record::Batch;
+use super::message::{OutgoingKind, OutgoingMessage};
 use crate::bridge::log::{Append, AppendError, Appended, Beginning, Log, LogError, Partition, Registry, WhenFull};
 use crate::config::DurableConfig;
 use crate::crash;
+use crate::durable::outbox::BackfillSubscriber;
+use crate::durable::record::Batch;
 use crate::task::{TaskName, Tasks};
 
 /// The most bytes of messages in one call of the log, about: it is answered as a whole, and in time.
@@ -26,21 +26,21 @@ const CALL_BYTES: usize = 4 << 20;
 
 /// The way of this node into the log.
 pub(crate) struct Sender {
-    jobs: mpsc::Sender<Job>,
+    requests: mpsc::Sender<SendRequest>,
     config: DurableConfig,
     /// The version of the registry by which it sends.
     version: Arc<AtomicU64>,
 }
 
 /// Letters that are answered together.
-struct Job {
-    letters: Vec<Letter>,
-    answer: oneshot::Sender<Vec<Sent>>,
+struct SendRequest {
+    messages: Vec<OutgoingMessage>,
+    answer: oneshot::Sender<Vec<SendOutcome>>,
 }
 
 /// What became of one letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub(crate) struct SendOutcome {
     /// Subscribers that have no room for it, and what is to be done about that; the others have it.
     pub full: Vec<(Arc<str>, WhenFull)>,
     /// Those of its subscribers for whom it has to wait behind others; they do not have it.
@@ -54,22 +54,22 @@ pub(crate) struct Sent {
 impl Sender {
     /// Begins to store; must run on an arbiter.
     pub fn start(log: Arc<dyn Log>, config: &DurableConfig, partitions: HashMap<String, u32>, tasks: &Tasks) -> Self {
-        let (jobs, waiting) = mpsc::channel(config.sends_waiting);
+        let (requests, waiting) = mpsc::channel(config.sends_waiting);
         let version = Arc::<AtomicU64>::default();
-        let post = Post { log, config: config.clone(), partitions, registry: None, version: version.clone() };
+        let send_loop = SendLoop { log, config: config.clone(), partitions, registry: None, version: version.clone() };
         let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
-        tasks.restarted(TaskName::of_node("sender"), move || post.clone().work(waiting.clone()));
-        Self { jobs, config: config.clone(), version }
+        tasks.restarted(TaskName::of_node("sender"), move || send_loop.clone().work(waiting.clone()));
+        Self { requests, config: config.clone(), version }
     }
 
     /// Stores one letter for somebody who can be told to come back later.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn send(&self, letter: Letter) -> Result<(), SendError> {
-        let (id, capability) = (letter.id.clone(), letter.capability.clone());
+    pub async fn send(&self, message: OutgoingMessage) -> Result<(), SendError> {
+        let (id, capability) = (message.id.clone(), message.capability.clone());
         let (answer, answered) = oneshot::channel();
-        if self.jobs.try_send(Job { letters: vec![letter], answer }).is_err() {
+        if self.requests.try_send(SendRequest { messages: vec![message], answer }).is_err() {
             let bound = format!("durable.sends_waiting = {} messages wait in this node", self.config.sends_waiting);
             return Err(SendError::Full { capability: capability.to_string(), bound });
         }
@@ -86,12 +86,13 @@ impl Sender {
     }
 
     /// Stores letters in their order, for somebody who repeats what was not stored.
-    pub async fn send_all(&self, letters: Vec<Letter>) -> Vec<Sent> {
-        let unknown: Vec<_> = letters.iter().map(|l| Sent::failed(SendError::Unknown { id: l.id.clone() })).collect();
+    pub async fn send_all(&self, messages: Vec<OutgoingMessage>) -> Vec<SendOutcome> {
+        let unknown: Vec<_> =
+            messages.iter().map(|l| SendOutcome::failed(SendError::Unknown { id: l.id.clone() })).collect();
         let (answer, answered) = oneshot::channel();
         let limit = Duration::from_millis(self.config.send_timeout_ms);
         let sent = async {
-            self.jobs.send(Job { letters, answer }).await.ok()?;
+            self.requests.send(SendRequest { messages, answer }).await.ok()?;
             answered.await.ok()
         };
         timeout(limit, sent).await.ok().flatten().unwrap_or(unknown)
@@ -108,7 +109,7 @@ impl Sender {
     }
 }
 
-impl Sent {
+impl SendOutcome {
     fn failed(error: SendError) -> Self {
         Self { error: Some(error), ..Self::default() }
     }
@@ -116,7 +117,7 @@ impl Sent {
 
 /// The task that stores. One that begins anew asks the log for the registry.
 #[derive(Clone)]
-struct Post {
+struct SendLoop {
     log: Arc<dyn Log>,
     config: DurableConfig,
     /// Partitions of those capabilities for which the configuration says something else than for all.
@@ -127,8 +128,8 @@ struct Post {
 
 /// Batches on their way, and which letters are in each.
 #[derive(Default)]
-struct Packed {
-    batches: Vec<(Partition, Batch, Vec<Place>)>,
+struct PackedBatches {
+    batches: Vec<(Partition, Batch, Vec<BatchedCopy>)>,
     /// The batch of each partition that is still open, of what is urgent and of what is not.
     open: HashMap<(Partition, bool), usize>,
     /// Letters that have to wait behind others, and for which subscriber.
@@ -136,44 +137,45 @@ struct Packed {
 }
 
 /// A letter in a batch.
-struct Place {
-    letter: usize,
+struct BatchedCopy {
+    message: usize,
     /// What to do if there is no room, for a copy of an event.
     when_full: Option<WhenFull>,
 }
 
-impl Post {
-    async fn work(mut self, waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>) {
+impl SendLoop {
+    async fn work(mut self, waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<SendRequest>>>) {
         let mut waiting = waiting.lock().await;
-        let mut jobs = Vec::new();
-        while waiting.recv_many(&mut jobs, self.config.sends_waiting).await > 0 {
-            while !jobs.is_empty() {
-                let together: Vec<_> = jobs.drain(..fitting(&jobs)).collect();
-                let letters: Vec<_> = together.iter().flat_map(|job| &job.letters).collect();
-                let mut sent = self.store(&letters).await.into_iter();
-                for job in together {
+        let mut requests = Vec::new();
+        while waiting.recv_many(&mut requests, self.config.sends_waiting).await > 0 {
+            while !requests.is_empty() {
+                let together: Vec<_> = requests.drain(..fitting(&requests)).collect();
+                let messages: Vec<_> = together.iter().flat_map(|request| &request.messages).collect();
+                let mut sent = self.store(&messages).await.into_iter();
+                for request in together {
                     // Whoever does not wait any more has been told that the outcome is unknown.
-                    let _ = job.answer.send(sent.by_ref().take(job.letters.len()).collect());
+                    let _ = request.answer.send(sent.by_ref().take(request.messages.len()).collect());
                 }
             }
         }
     }
 
-    async fn store(&mut self, letters: &[&Letter]) -> Vec<Sent> {
+    async fn store(&mut self, messages: &[&OutgoingMessage]) -> Vec<SendOutcome> {
         loop {
-            let registry = match self.registry_for(letters).await {
+            let registry = match self.registry_for(messages).await {
                 Ok(registry) => registry,
                 Err(error) => {
-                    let not_stored = |_: &&Letter| Sent::failed(SendError::NotStored { reason: error.to_string() });
-                    return letters.iter().map(not_stored).collect();
+                    let not_stored =
+                        |_: &&OutgoingMessage| SendOutcome::failed(SendError::NotStored { reason: error.to_string() });
+                    return messages.iter().map(not_stored).collect();
                 }
             };
             self.version.store(registry.version, Ordering::Relaxed);
-            let packed = self.pack(letters, &registry);
+            let packed = self.pack(messages, &registry);
             let mut appends = Vec::with_capacity(packed.batches.len());
-            for (to, batch, places) in &packed.batches {
+            for (to, batch, copies) in &packed.batches {
                 let (count, batch) = (batch.count, Bytes::copy_from_slice(&batch.bytes));
-                let urgent = places.iter().all(|place| letters[place.letter].urgent);
+                let urgent = copies.iter().all(|copy| messages[copy.message].urgent);
                 appends.push(Append { to: to.clone(), count, batch, urgent });
             }
             crash::point("sender.before-append");
@@ -181,50 +183,51 @@ impl Post {
             crash::point("sender.after-append");
             match appended {
                 Err(AppendError::Stale) => self.registry = None,
-                appended => return self.sent(letters, &packed, appended),
+                appended => return self.sent(messages, &packed, appended),
             }
         }
     }
 
     /// The registry, in which each command's capability is known.
-    async fn registry_for(&mut self, letters: &[&Letter]) -> Result<Arc<Registry>, LogError> {
+    async fn registry_for(&mut self, messages: &[&OutgoingMessage]) -> Result<Arc<Registry>, LogError> {
         loop {
             let registry = match &self.registry {
                 Some(registry) => registry.clone(),
                 None => self.registry.insert(self.log.registry().await?).clone(),
             };
-            let unknown = letters.iter().find(|l| {
-                !matches!(l.kind, LetterKind::Event { .. }) && !registry.partitions.contains_key(l.receiver())
+            let unknown = messages.iter().find(|l| {
+                !matches!(l.kind, OutgoingKind::Event { .. }) && !registry.partitions.contains_key(l.receiver())
             });
-            let Some(letter) = unknown else { return Ok(registry) };
-            let receiver = letter.receiver();
+            let Some(message) = unknown else { return Ok(registry) };
+            let receiver = message.receiver();
             let partitions = self.partitions.get(receiver).copied().unwrap_or(self.config.partitions);
             self.log.register(receiver, partitions, &[]).await?;
             self.registry = None;
         }
     }
 
-    fn pack(&self, letters: &[&Letter], registry: &Registry) -> Packed {
-        let mut packed = Packed::default();
-        let add = |packed: &mut Packed, index: usize, capability: &str, when_full| {
-            let letter = letters[index];
+    fn pack(&self, messages: &[&OutgoingMessage], registry: &Registry) -> PackedBatches {
+        let mut packed = PackedBatches::default();
+        let add = |packed: &mut PackedBatches, index: usize, capability: &str, when_full| {
+            let message = messages[index];
             let partitions = registry.partitions.get(capability).copied().unwrap_or(self.config.partitions);
-            let to = Partition { capability: capability.into(), number: partition_of(&letter.order, partitions) };
-            packed.add(to, letter, Place { letter: index, when_full }, self.config.batch_bytes);
+            let to = Partition { capability: capability.into(), number: partition_of(&message.order, partitions) };
+            packed.add(to, message, BatchedCopy { message: index, when_full }, self.config.batch_bytes);
         };
-        for (index, letter) in letters.iter().enumerate() {
-            match &letter.kind {
-                LetterKind::Command => add(&mut packed, index, &letter.capability, None),
-                LetterKind::EventFor(subscriber) => add(&mut packed, index, subscriber, Some(WhenFull::Block)),
-                LetterKind::Event { except, caught_up } => {
-                    for (subscriber, how) in registry.subscriptions.get(&*letter.name).into_iter().flatten() {
-                        let is_told =
-                            |all: &Arc<[_]>| all.iter().any(|l: &Latecomer| l.is(&letter.name, subscriber, how.since));
-                        let is_late = how.from == Beginning::EarliestRetained
-                            && caught_up.as_ref().is_some_and(|all| !is_told(all));
+        for (index, message) in messages.iter().enumerate() {
+            match &message.kind {
+                OutgoingKind::Command => add(&mut packed, index, &message.capability, None),
+                OutgoingKind::EventFor(subscriber) => add(&mut packed, index, subscriber, Some(WhenFull::Block)),
+                OutgoingKind::Event { except, backfilled } => {
+                    for (subscriber, how) in registry.subscriptions.get(&*message.name).into_iter().flatten() {
+                        let is_backfilled = |all: &Arc<[_]>| {
+                            all.iter().any(|l: &BackfillSubscriber| l.is(&message.name, subscriber, how.since))
+                        };
+                        let awaits_backfill = how.from == Beginning::EarliestRetained
+                            && backfilled.as_ref().is_some_and(|all| !is_backfilled(all));
                         match except.iter().find(|except| ***except == **subscriber) {
                             // It gets it with what is kept, once it has caught up.
-                            _ if is_late => {}
+                            _ if awaits_backfill => {}
                             Some(subscriber) => packed.behind.push((index, subscriber.clone())),
                             None => add(&mut packed, index, subscriber, Some(how.when_full)),
                         }
@@ -235,34 +238,40 @@ impl Post {
         packed
     }
 
-    fn sent(&self, letters: &[&Letter], packed: &Packed, appended: Result<Vec<Appended>, AppendError>) -> Vec<Sent> {
+    fn sent(
+        &self,
+        messages: &[&OutgoingMessage],
+        packed: &PackedBatches,
+        appended: Result<Vec<Appended>, AppendError>,
+    ) -> Vec<SendOutcome> {
         let appended = match appended {
             Ok(appended) => appended,
             Err(AppendError::Unknown(reason)) => {
-                tracing::warn!(reason, messages = letters.len(), "whether messages were stored is not known");
-                return letters.iter().map(|l| Sent::failed(SendError::Unknown { id: l.id.clone() })).collect();
+                tracing::warn!(reason, messages = messages.len(), "whether messages were stored is not known");
+                return messages.iter().map(|l| SendOutcome::failed(SendError::Unknown { id: l.id.clone() })).collect();
             }
             Err(error) => {
                 let reason = error.to_string();
-                let not_stored = |_: &&Letter| Sent::failed(SendError::NotStored { reason: reason.clone() });
-                return letters.iter().map(not_stored).collect();
+                let not_stored =
+                    |_: &&OutgoingMessage| SendOutcome::failed(SendError::NotStored { reason: reason.clone() });
+                return messages.iter().map(not_stored).collect();
             }
         };
-        let mut sent = vec![Sent::default(); letters.len()];
-        packed.behind.iter().for_each(|(letter, subscriber)| sent[*letter].behind.push(subscriber.clone()));
-        for ((to, _, places), appended) in packed.batches.iter().zip(appended) {
+        let mut sent = vec![SendOutcome::default(); messages.len()];
+        packed.behind.iter().for_each(|(message, subscriber)| sent[*message].behind.push(subscriber.clone()));
+        for ((to, _, copies), appended) in packed.batches.iter().zip(appended) {
             let Appended::Full { waiting } = appended else {
-                places.iter().for_each(|place| sent[place.letter].stored = true);
+                copies.iter().for_each(|copy| sent[copy.message].stored = true);
                 continue;
             };
-            for place in places {
-                match place.when_full {
-                    Some(when_full) => sent[place.letter].full.push((to.capability.clone(), when_full)),
+            for copy in copies {
+                match copy.when_full {
+                    Some(when_full) => sent[copy.message].full.push((to.capability.clone(), when_full)),
                     None => {
                         let (capability, most) = (to.capability.to_string(), self.config.partition_messages);
                         let bound =
                             format!("{waiting} messages wait in its partition, durable.partition_messages = {most}");
-                        sent[place.letter].error = Some(SendError::Full { capability, bound });
+                        sent[copy.message].error = Some(SendError::Full { capability, bound });
                     }
                 }
             }
@@ -272,37 +281,37 @@ impl Post {
 }
 
 /// How many of the first jobs go into one call of the log: as many as have [`CALL_BYTES`] together, or one.
-fn fitting(jobs: &[Job]) -> usize {
+fn fitting(requests: &[SendRequest]) -> usize {
     let mut bytes = 0;
-    let fit = jobs.iter().take_while(|job| {
-        bytes += job.letters.iter().map(|letter| letter.record.len()).sum::<usize>();
+    let fit = requests.iter().take_while(|request| {
+        bytes += request.messages.iter().map(|message| message.record.len()).sum::<usize>();
         bytes <= CALL_BYTES
     });
     fit.count().max(1)
 }
 
-impl Packed {
-    fn add(&mut self, to: Partition, letter: &Letter, place: Place, batch_bytes: usize) {
-        let open = self.open.get(&(to.clone(), letter.urgent)).copied().filter(|&index| {
+impl PackedBatches {
+    fn add(&mut self, to: Partition, message: &OutgoingMessage, copy: BatchedCopy, batch_bytes: usize) {
+        let open = self.open.get(&(to.clone(), message.urgent)).copied().filter(|&index| {
             let bytes = &self.batches[index].1.bytes;
-            bytes.len() + letter.record.len() <= batch_bytes
+            bytes.len() + message.record.len() <= batch_bytes
         });
         let index = open.unwrap_or_else(|| {
             self.batches.push((to.clone(), Batch::default(), Vec::new()));
-            self.open.insert((to, letter.urgent), self.batches.len() - 1);
+            self.open.insert((to, message.urgent), self.batches.len() - 1);
             self.batches.len() - 1
         });
-        let (_, batch, places) = &mut self.batches[index];
-        batch.push(&letter.record);
-        places.push(place);
+        let (_, batch, copies) = &mut self.batches[index];
+        batch.push(&message.record);
+        copies.push(copy);
     }
 }
 
-impl Letter {
+impl OutgoingMessage {
     /// The capability in whose partitions it is stored; of an event for all, the publisher.
     fn receiver(&self) -> &str {
         match &self.kind {
-            LetterKind::EventFor(subscriber) => subscriber,
+            OutgoingKind::EventFor(subscriber) => subscriber,
             _ => &self.capability,
         }
     }

@@ -12,11 +12,11 @@
 //! - `overflow`: events whose subscriber has no room; `unwanted`: those of them that it does not want any more.
 //! - `latecomers`: subscribers that want what was published before they came.
 
-mod latecomers;
+mod backfill;
+mod ended_subscriptions;
 mod numbers;
 mod overflow;
 mod page;
-mod unwanted;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -29,18 +29,17 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-pub(crate) use self::latecomers::Latecomer;
+pub(crate) use self::backfill::BackfillSubscriber;
+use self::ended_subscriptions::EndedSubscriptions;
 use self::numbers::Known;
 use self::overflow::origin;
 use self::page::Page;
-use self::unwanted::Ended;
-use super::letter::{Letter, LetterKind};
-use super::sender::Sender;
-use super::{Durable, soon};
 use crate::bridge::log::Registry;
 use crate::config::DurableConfig;
-use crate::store::tables::outbox as table;
-use crate::store::tables::{dead, retained};
+use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
+use crate::durable::send::sender::Sender;
+use crate::durable::{Durable, soon};
+use crate::store::tables::{dead, outbox as table, retained};
 use crate::store::{Database, TxError};
 use crate::task::{TaskName, Tasks};
 use crate::tx_tracker::TxTracker;
@@ -67,9 +66,9 @@ pub(crate) struct Outbox {
     lanes: Mutex<HashMap<Arc<str>, Lane>>,
     /// Where messages go, as last heard.
     registry: Mutex<Arc<Registry>>,
-    ended: Mutex<Ended>,
+    ended: Mutex<EndedSubscriptions>,
     /// Who wants what is kept, and the subscribers of the capability's events.
-    latecomers: Mutex<Arc<[Latecomer]>>,
+    backfill: Mutex<Arc<[BackfillSubscriber]>>,
 }
 
 struct Lane {
@@ -87,7 +86,7 @@ struct Lane {
     /// Commits of messages of it whose outcome is not known yet.
     doubts: AtomicI64,
     /// Those latecomers that have got what was kept before they came.
-    caught_up: Arc<[Latecomer]>,
+    backfilled: Arc<[BackfillSubscriber]>,
     more: Arc<Notify>,
     relay: AbortHandle,
 }
@@ -116,8 +115,8 @@ impl Outbox {
     pub fn new(durable: &Durable, database: Database, own: Arc<str>) -> Arc<Self> {
         let (sender, config) = (durable.sender.clone(), durable.config.clone());
         let (env, tasks, lanes) = (durable.env.clone(), durable.tasks.clone(), Mutex::default());
-        let (registry, ended, latecomers) = (Mutex::default(), Mutex::default(), Mutex::new(Arc::default()));
-        Arc::new(Self { database, sender, config, env, tasks, own, lanes, registry, ended, latecomers })
+        let (registry, ended, backfill) = (Mutex::default(), Mutex::default(), Mutex::new(Arc::default()));
+        Arc::new(Self { database, sender, config, env, tasks, own, lanes, registry, ended, backfill })
     }
 
     /// The lane of this node's asks and timers.
@@ -158,7 +157,7 @@ impl Outbox {
     pub async fn adopt(self: &Arc<Self>, is_gone: impl Fn(&str) -> bool) -> Result<(), DbErr> {
         let reads = self.database.reads();
         let found = table::queues(reads).await?;
-        let kept = if lock(&self.latecomers).is_empty() { Vec::new() } else { retained::queues(reads).await? };
+        let kept = if lock(&self.backfill).is_empty() { Vec::new() } else { retained::queues(reads).await? };
         let lanes = found.iter().chain(&kept).map(|lane| origin(lane));
         let gone: BTreeSet<_> =
             lanes.filter(|lane| lane.starts_with("n/") && **lane != *self.own && is_gone(lane)).collect();
@@ -238,8 +237,8 @@ impl Outbox {
         let (last, used_up) = (AtomicU64::new(last), AtomicU64::new(used_up));
         let waiting = AtomicI64::new(count as i64);
         let (added, drained, doubts) = (AtomicU64::new(1), AtomicU64::new(0), AtomicI64::new(0));
-        let caught_up = Arc::default();
-        let lane = Lane { last, used_up, epoch, waiting, added, drained, doubts, caught_up, more, relay };
+        let backfilled = Arc::default();
+        let lane = Lane { last, used_up, epoch, waiting, added, drained, doubts, backfilled, more, relay };
         self.lock().insert(name, lane);
     }
 
@@ -250,7 +249,7 @@ impl Outbox {
     /// Hands over a page of a lane, of at most so many messages, and forgets it. Whether anything was left behind because of
     /// an error.
     async fn step(self: &Arc<Self>, lane: &str, most: u32) -> Result<Step, TxError> {
-        let Some(caught_up) = self.caught_up(lane).await? else { return Ok(Step::Done) };
+        let Some(backfilled) = self.backfilled(lane).await? else { return Ok(Step::Done) };
         let added = self.lock().get(lane).map_or(0, |lane| lane.added.load(Ordering::Relaxed));
         let rows = table::page(self.database.reads(), lane, most, PAGE_BYTES).await?;
         if rows.is_empty() {
@@ -265,33 +264,36 @@ impl Outbox {
             return Ok(Step::Empty);
         }
         let overflowing = self.overflowing(lane);
-        let mut letters = Vec::with_capacity(rows.len());
+        let mut messages = Vec::with_capacity(rows.len());
         for (_, outgoing) in &rows {
             let kind = match (&outgoing.target, outgoing.event) {
-                (Some(target), _) => LetterKind::EventFor(target.as_str().into()),
-                (None, true) => LetterKind::Event { except: overflowing.clone(), caught_up: None },
-                (None, false) => LetterKind::Command,
+                (Some(target), _) => OutgoingKind::EventFor(target.as_str().into()),
+                (None, true) => OutgoingKind::Event { except: overflowing.clone(), backfilled: None },
+                (None, false) => OutgoingKind::Command,
             };
-            letters.push(Letter::read(&outgoing.record, kind).map(|mut letter| {
-                if let (LetterKind::Event { caught_up: told, .. }, true) = (&mut letter.kind, letter.kept.is_some()) {
+            messages.push(OutgoingMessage::read(&outgoing.record, kind).map(|mut message| {
+                if let (OutgoingKind::Event { backfilled: told, .. }, true) =
+                    (&mut message.kind, message.kept.is_some())
+                {
                     // What is not kept they get at once: they would never get it later.
-                    *told = Some(caught_up.clone());
+                    *told = Some(backfilled.clone());
                 }
-                letter
+                message
             }));
         }
         let mut page = Page::default();
-        let is_wanted = |letter: &Result<Letter, _>| letter.as_ref().is_ok_and(|l| !self.is_outlived(lane, l));
-        let wanted: Vec<_> = letters.iter().map(is_wanted).collect();
+        let is_wanted =
+            |message: &Result<OutgoingMessage, _>| message.as_ref().is_ok_and(|l| !self.is_outlived(lane, l));
+        let wanted: Vec<_> = messages.iter().map(is_wanted).collect();
         // What is wanted is decided once: the answers are matched with it by their order.
         let sending =
-            letters.iter().zip(&wanted).filter(|(_, wanted)| **wanted).filter_map(|(l, _)| l.as_ref().ok()).cloned();
+            messages.iter().zip(&wanted).filter(|(_, wanted)| **wanted).filter_map(|(l, _)| l.as_ref().ok()).cloned();
         crash::point("relay.before-append");
         let mut sent = self.sender.send_all(sending.collect()).await.into_iter();
         crash::point("relay.after-append");
-        for (((seq, outgoing), letter), wanted) in rows.iter().zip(&letters).zip(wanted) {
-            let letter = match letter {
-                Ok(letter) => letter,
+        for (((seq, outgoing), message), wanted) in rows.iter().zip(&messages).zip(wanted) {
+            let message = match message {
+                Ok(message) => message,
                 Err(error) => {
                     page.take_unreadable(*seq, outgoing, error);
                     continue;
@@ -300,7 +302,7 @@ impl Outbox {
             if !wanted {
                 page.outlived += 1;
                 page.done.push(*seq);
-            } else if !sent.next().is_some_and(|sent| page.take(*seq, outgoing, letter, &sent)) {
+            } else if !sent.next().is_some_and(|sent| page.take(*seq, outgoing, message, &sent)) {
                 break;
             }
         }

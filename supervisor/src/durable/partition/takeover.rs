@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::lacking::Lacking;
-use super::owner::{Base, Owner};
-use super::queue::{Order, Place, Queue, Tries};
+use super::owner::{CapabilityStore, PartitionOwner};
+use super::queue::{OrderKey, ParkedPlace, Queue, Tries};
+use super::unhandled::UnhandledMessages;
 use crate::bridge::log::Partition;
 use crate::config::DurableConfig;
 use crate::host::Host;
@@ -22,7 +22,7 @@ const PAGE: u32 = 500;
 
 /// An owner that may begin, and what waits for it in the database.
 pub(crate) struct Ownership {
-    pub owner: Owner,
+    pub owner: PartitionOwner,
     pub queue: Queue,
     /// The log that the partition's messages came from until now, if it was another one.
     pub left: Option<String>,
@@ -39,8 +39,8 @@ pub(crate) struct Claim {
     pub host: Arc<Host>,
     pub config: DurableConfig,
     pub env: Env,
-    pub base: Option<Base>,
-    pub lacking: Arc<Lacking>,
+    pub store: Option<CapabilityStore>,
+    pub unhandled: Arc<UnhandledMessages>,
     pub stop: watch::Receiver<bool>,
 }
 
@@ -50,12 +50,13 @@ impl Ownership {
     /// # Errors
     /// The database's; nothing has changed then, or taking over again does no harm.
     pub async fn take(claim: Claim) -> Result<Takeover<Box<Self>>, TxError> {
-        let Claim { partition, epoch, log, host, config, env, base, lacking, stop } = claim;
-        let (number, last_seq) = (Owner::log(&log), Cell::new(0));
-        let owner = Owner { partition, epoch, host, config, env, base, log: number, last_seq, lacking, stop };
+        let Claim { partition, epoch, log, host, config, env, store, unhandled, stop } = claim;
+        let (number, last_seq) = (PartitionOwner::log(&log), Cell::new(0));
+        let owner =
+            PartitionOwner { partition, epoch, host, config, env, store, log: number, last_seq, unhandled, stop };
         let (mut queue, mut left, mut known) = (Queue::default(), None, 0);
-        if let Some(base) = owner.base.clone() {
-            let tx = base.database.begin(None, TxTracker::default()).await?;
+        if let Some(store) = owner.store.clone() {
+            let tx = store.database.begin(None, TxTracker::default()).await?;
             let before = match fence::take(&tx, owner.number(), epoch).await? {
                 Takeover::Done(before) => before,
                 Takeover::Stale(epoch) => return Ok(Takeover::Stale(epoch)),
@@ -66,17 +67,17 @@ impl Ownership {
             tx.commit().await?;
             left = (!before.is_empty() && before != log).then_some(before);
             crash::point("takeover.after-fence");
-            owner.find(&base, &mut queue).await?;
-            base.outbox.open(&base.lane, epoch).await?;
-            known = logs::known(base.database.reads(), owner.number()).await?;
+            owner.find(&store, &mut queue).await?;
+            store.outbox.open(&store.lane, epoch).await?;
+            known = logs::known(store.database.reads(), owner.number()).await?;
         }
         Ok(Takeover::Done(Box::new(Self { owner, queue, left, known })))
     }
 }
 
-impl Owner {
-    async fn find(&self, base: &Base, queue: &mut Queue) -> Result<(), TxError> {
-        let reads = base.database.reads();
+impl PartitionOwner {
+    async fn find(&self, store: &CapabilityStore, queue: &mut Queue) -> Result<(), TxError> {
+        let reads = store.database.reads();
         let mut after = 0;
         let latest = self.env.wall_ms() + self.config.backoff_most_ms;
         loop {
@@ -84,20 +85,20 @@ impl Owner {
             let Some(last) = rows.last() else { break };
             after = last.seq;
             for row in rows {
-                let place = Place { order: row.order_key.as_str().into(), seq: row.seq };
+                let place = ParkedPlace { order: row.order_key.as_str().into(), seq: row.seq };
                 let was_tried = row.error.is_some();
                 let tries = Tries { attempts: row.attempts, tries: row.attempts.max(was_tried.into()) };
                 // The clock may have been set back since.
                 let due_ms = if was_tried { row.due_ms.min(latest) } else { row.due_ms };
                 match row.ordered {
-                    true => queue.waits(&place, due_ms, tries),
-                    false => queue.later(place, due_ms, tries),
+                    true => queue.add_parked(&place, due_ms, tries),
+                    false => queue.delay_parked(place, due_ms, tries),
                 }
             }
         }
         self.last_seq.set(after);
         for key in dead::held_keys(reads, &self.partition.capability, self.number()).await? {
-            let _ = queue.hold(&Order::from(key.as_str()));
+            let _ = queue.hold(&OrderKey::from(key.as_str()));
         }
         Ok(())
     }

@@ -13,7 +13,6 @@ use essaim_contract::SendError;
 use tokio::sync::Mutex;
 
 use super::Durable;
-use super::letter::{Letter, LetterKind};
 use super::record::Batch;
 use crate::Env;
 use crate::bridge::EmbeddedLog;
@@ -22,6 +21,7 @@ use crate::bridge::log::{
 };
 use crate::config::Settings;
 use crate::crash;
+use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
 use crate::store::DatabaseError;
 use crate::task::TaskName;
 
@@ -31,7 +31,7 @@ const ENTRIES: u32 = 8;
 const LEASE: Duration = Duration::from_hours(24);
 
 /// What is moved.
-struct Mover {
+struct LogMigration {
     from: EmbeddedLog,
     durable: Arc<Durable>,
     moved: u64,
@@ -55,7 +55,7 @@ enum Stopped {
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(crate) async fn take_along(durable: &Arc<Durable>, settings: &Settings, env: &Env) -> Result<(), DatabaseError> {
+pub(crate) async fn run(durable: &Arc<Durable>, settings: &Settings, env: &Env) -> Result<(), DatabaseError> {
     if !EmbeddedLog::is_left_at(settings) {
         return Ok(());
     }
@@ -65,30 +65,30 @@ pub(crate) async fn take_along(durable: &Arc<Durable>, settings: &Settings, env:
         Err(_) if !EmbeddedLog::is_left_at(settings) => return Ok(()),
         Err(error) => return Err(error),
     };
-    let mut mover = Mover { from, durable: durable.clone(), moved: 0 };
-    if let Err(why) = mover.all().await {
+    let mut migration = LogMigration { from, durable: durable.clone(), moved: 0 };
+    if let Err(why) = migration.all().await {
         tracing::warn!(%why, "messages of the embedded log cannot be moved to the bridge's yet; trying again");
-        let mover = Arc::new(Mutex::new(mover));
-        durable.tasks.restarted(TaskName::of_node("mover"), move || until_all(mover.clone()));
+        let migration = Arc::new(Mutex::new(migration));
+        durable.tasks.restarted(TaskName::of_node("mover"), move || until_all(migration.clone()));
         return Ok(());
     }
-    mover.tell();
+    migration.log_moved();
     Ok(())
 }
 
-async fn until_all(mover: Arc<Mutex<Mover>>) {
-    let (mut mover, mut tries) = (mover.lock().await, 0);
+async fn until_all(migration: Arc<Mutex<LogMigration>>) {
+    let (mut migration, mut tries) = (migration.lock().await, 0);
     loop {
         tries += 1;
-        tokio::time::sleep(mover.durable.pause(tries)).await;
-        if mover.all().await.is_ok() {
-            return mover.tell();
+        tokio::time::sleep(migration.durable.pause(tries)).await;
+        if migration.all().await.is_ok() {
+            return migration.log_moved();
         }
     }
 }
 
-impl Mover {
-    fn tell(&self) {
+impl LogMigration {
+    fn log_moved(&self) {
         if self.moved > 0 {
             tracing::info!(messages = self.moved, "the bridge's log has what the embedded log still held");
         }
@@ -154,7 +154,7 @@ impl Mover {
 
     /// Hands entries over; what of them cannot be read as it is, to be a dead letter there.
     async fn send(&mut self, partition: &Partition, entries: &[Entry]) -> Result<(), Stopped> {
-        let (mut letters, mut unreadable) = (Vec::new(), Vec::new());
+        let (mut messages, mut unreadable) = (Vec::new(), Vec::new());
         for entry in entries {
             let (records, rest) = match entry.foreign {
                 true => (Vec::new(), Some((1, &entry.batch[..]))),
@@ -166,12 +166,13 @@ impl Mover {
             unreadable.extend(rest.filter(|(_, bytes)| !bytes.is_empty()));
             let capability = &partition.capability;
             for record in records {
-                let letter = Letter::of(&record, capability.clone(), LetterKind::EventFor(capability.clone()));
-                letters.push(letter.map_err(|e| Stopped::Unreadable(e.to_string()))?);
+                let message =
+                    OutgoingMessage::of(&record, capability.clone(), OutgoingKind::EventFor(capability.clone()));
+                messages.push(message.map_err(|e| Stopped::Unreadable(e.to_string()))?);
             }
         }
-        self.moved += letters.len() as u64;
-        for sent in self.durable.sender.send_all(letters).await {
+        self.moved += messages.len() as u64;
+        for sent in self.durable.sender.send_all(messages).await {
             sent.error.map_or(Ok(()), Err)?;
             if !sent.full.is_empty() {
                 return Err(Stopped::Full(partition.capability.clone()));

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use essaim_contract::SendError;
 
-use super::Durable;
-use super::letter::Letterhead;
-use super::outbox::Outbox;
-use super::schedule::{Firings, Timetable, firings};
+use super::{Firings, Timetable, firings};
 use crate::bridge::log::Tally;
 use crate::bus::Bus;
+use crate::durable::Durable;
+use crate::durable::outbox::Outbox;
+use crate::durable::send::message::MessageContext;
 use crate::host::Host;
 use crate::panic::panic_text;
 use crate::store::tables::outbox::{self as table, OutboxRow};
@@ -25,40 +25,40 @@ use crate::tx_tracker::TxTracker;
 const PARTITION: u32 = 0;
 
 /// The schedules of one capability, as far as this host knows how far they have come.
-pub(crate) struct Timekeeper {
+pub(crate) struct Scheduler {
     bus: Arc<Bus>,
     host: Arc<Host>,
     retention_ms: u64,
     /// The epoch of the ownership that the rest is known from.
     epoch: u64,
-    clocks: HashMap<&'static str, Clock>,
+    progress: HashMap<&'static str, ScheduleProgress>,
 }
 
 /// One schedule on its way.
 #[derive(Clone, Copy)]
-struct Clock {
+struct ScheduleProgress {
     last_ms: u64,
     /// Its next moment; `None` if there is none any more.
     next_ms: Option<u64>,
 }
 
-impl Timekeeper {
+impl Scheduler {
     pub fn new(durable: &Durable, bus: &Arc<Bus>, host: &Arc<Host>) -> Self {
         let retention = Duration::from_hours(durable.config.inbox_retention_hours);
         let (bus, host) = (bus.clone(), host.clone());
-        Self { bus, host, retention_ms: retention.as_millis() as u64, epoch: 0, clocks: HashMap::new() }
+        Self { bus, host, retention_ms: retention.as_millis() as u64, epoch: 0, progress: HashMap::new() }
     }
 
     /// Fires what is due, as the owner with this epoch.
     ///
     /// # Errors
     /// The database's; what is due stays due.
-    pub async fn tend(&mut self, database: &Database, outbox: &Arc<Outbox>, epoch: u64) -> Result<(), TxError> {
+    pub async fn fire_due(&mut self, database: &Database, outbox: &Arc<Outbox>, epoch: u64) -> Result<(), TxError> {
         if self.host.timetables().is_empty() {
             return Ok(());
         }
         if self.epoch != epoch {
-            if !self.take_up(database, epoch).await? {
+            if !self.load_progress(database, epoch).await? {
                 return Ok(());
             }
             self.epoch = epoch;
@@ -66,7 +66,7 @@ impl Timekeeper {
         let host = self.host.clone();
         for timetable in host.timetables() {
             let now = self.bus.env.wall_ms();
-            let Some(clock) = self.clocks.get(timetable.name()).copied() else { continue };
+            let Some(clock) = self.progress.get(timetable.name()).copied() else { continue };
             if clock.next_ms.is_none_or(|next| next > now) {
                 continue;
             }
@@ -81,13 +81,13 @@ impl Timekeeper {
     }
 
     /// Finds how far the schedules have come. One that is new, or has changed, begins now.
-    async fn take_up(&mut self, database: &Database, epoch: u64) -> Result<bool, TxError> {
+    async fn load_progress(&mut self, database: &Database, epoch: u64) -> Result<bool, TxError> {
         let (known, now) = (schedules::read(database.reads()).await?, self.bus.env.wall_ms());
         let tx = database.begin(None, TxTracker::default()).await?;
         if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
             return Ok(false);
         }
-        self.clocks.clear();
+        self.progress.clear();
         for timetable in self.host.timetables() {
             let same = |s: &&schedules::Schedule| s.name == timetable.name() && is_of(s, timetable);
             let last_ms = match known.iter().find(same) {
@@ -97,8 +97,8 @@ impl Timekeeper {
                     now
                 }
             };
-            let next_ms = timetable.rhythm.after(last_ms);
-            self.clocks.insert(timetable.name(), Clock { last_ms, next_ms });
+            let next_ms = timetable.expression.after(last_ms);
+            self.progress.insert(timetable.name(), ScheduleProgress { last_ms, next_ms });
         }
         tx.commit().await?;
         Ok(true)
@@ -133,13 +133,13 @@ impl Timekeeper {
             }
             committed?;
         }
-        let next_ms = timetable.rhythm.after(last_ms.max(now));
-        self.clocks.insert(timetable.name(), Clock { last_ms, next_ms });
+        let next_ms = timetable.expression.after(last_ms.max(now));
+        self.progress.insert(timetable.name(), ScheduleProgress { last_ms, next_ms });
         Ok(true)
     }
 
     fn due(&self, timetable: &Timetable, last_ms: u64, now: u64) -> Firings {
-        let mut due = firings(&timetable.rhythm, timetable.missed(), last_ms, now);
+        let mut due = firings(&timetable.expression, timetable.missed(), last_ms, now);
         let found = due.planned_ms.len();
         // An id that is older than what inboxes remember would be a dead letter.
         let oldest = now.saturating_sub(self.retention_ms);
@@ -155,19 +155,19 @@ impl Timekeeper {
         let env = &self.bus.env;
         let mut rows = Vec::with_capacity(due.planned_ms.len());
         for planned in &due.planned_ms {
-            let head = Letterhead {
+            let head = MessageContext {
                 trace: TraceContext::root(env),
                 principal: None,
                 metadata: None,
                 most_bytes: self.bus.settings.wire.max_message_bytes,
             };
             // Making the command runs code that is not ours.
-            let made = catch_unwind(AssertUnwindSafe(|| timetable.letter(&head, env, *planned)));
+            let made = catch_unwind(AssertUnwindSafe(|| timetable.message(&head, env, *planned)));
             let made = made.unwrap_or_else(|panic| {
                 Err(SendError::NotStored { reason: format!("making it panicked: {}", panic_text(&*panic)) })
             });
             match made {
-                Ok(letter) => rows.push(OutboxRow { event: false, target: None, record: letter.record }),
+                Ok(message) => rows.push(OutboxRow { event: false, target: None, record: message.record }),
                 Err(error) => {
                     let (capability, schedule) = (&self.host.name, timetable.name());
                     tracing::error!(%capability, schedule, %error, "a scheduled command cannot be written");

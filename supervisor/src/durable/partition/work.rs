@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use sea_orm::DbErr;
 
-use super::bare::Buried;
-use super::owner::{Attempt, Base, Owner};
-use super::queue::{Job, Order, Place, Tries};
-use super::steps::{From, Leave, Lost, NONE, Step, Steps};
+use super::no_database::LogReport;
+use super::owner::{Attempt, CapabilityStore, PartitionOwner};
+use super::queue::{LogMessage, OrderKey, ParkedPlace, Tries};
+use super::transactions::{NONE, OwnerTransactions, PartitionLost, Settlement, Source, StepEnd};
 use crate::bridge::log::Tally;
 use crate::config::AfterDead;
-use crate::durable::copies::OneCopy;
+use crate::durable::partition::copies::OneCopy;
 use crate::durable::record::{Control, Record};
 use crate::store::Tx;
 use crate::store::tables::dead::{self, DeadLetter, Reason};
@@ -23,7 +23,7 @@ use crate::store::tables::{inbox, parked};
 
 /// What became of a message.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum WorkOutcome {
     /// Nothing is left to be done about it.
     Finished,
     /// It waits in the database, under this number.
@@ -31,11 +31,11 @@ pub(crate) enum Outcome {
     /// It waits in memory, being one of a capability without a database.
     Retry { due_ms: u64, tries: Tries },
     /// Nothing is left to be done about it but what the log counts and keeps, for a capability without a database.
-    Buried(Buried),
+    Reported(LogReport),
     /// It is a dead letter, and its key is on hold.
     Held,
     /// A dead letter was dealt with: if it held its key, that may go on; if it is tried again, it waits there.
-    Released { held: bool, waits: Option<Place> },
+    Released { held: bool, waits: Option<ParkedPlace> },
     /// The work stops, and nothing was changed.
     Left,
     /// The partition has another owner.
@@ -49,47 +49,63 @@ const DEAD: Tally = Tally { handled: 0, duplicates: 0, dead: 1, expired: 0 };
 const EXPIRED: Tally = Tally { handled: 0, duplicates: 0, dead: 0, expired: 1 };
 
 /// Works on a message from the log.
-pub(crate) async fn fresh(owner: Rc<Owner>, base: Base, job: Rc<Job>) -> Outcome {
-    let work = Work::of(owner, base, &job);
-    let done = match work.at_first_sight(&job).await {
+pub(crate) async fn fresh(owner: Rc<PartitionOwner>, store: CapabilityStore, message: Rc<LogMessage>) -> WorkOutcome {
+    let work = Work::of(owner, store, &message);
+    let done = match work.at_first_sight(&message).await {
         Some(ended) => ended,
-        None => work.apply(From::Log { offset: job.offset }).await,
+        None => work.apply(Source::Log { offset: message.offset }).await,
     };
-    done.unwrap_or(Outcome::Lost)
+    done.unwrap_or(WorkOutcome::Lost)
 }
 
 /// Deals with a dead letter as somebody has asked for. If it holds its key it is tried again under the number `first`,
 /// before what waits for it.
-pub(crate) async fn control(owner: Rc<Owner>, base: Base, job: Rc<Job>, first: Option<u64>) -> Outcome {
-    let Some(control) = job.record.control else { return Outcome::Finished };
-    let work = Work::of(owner, base, &job);
-    work.control(From::Log { offset: job.offset }, control, first).await.unwrap_or(Outcome::Lost)
+pub(crate) async fn control(
+    owner: Rc<PartitionOwner>,
+    store: CapabilityStore,
+    message: Rc<LogMessage>,
+    first: Option<u64>,
+) -> WorkOutcome {
+    let Some(control) = message.record.control else { return WorkOutcome::Finished };
+    let work = Work::of(owner, store, &message);
+    work.control(Source::Log { offset: message.offset }, control, first).await.unwrap_or(WorkOutcome::Lost)
 }
 
 /// Works on a message that is parked.
-pub(crate) async fn again(owner: Rc<Owner>, base: Base, place: Place, tries: Tries) -> Outcome {
-    let Place { order, seq } = place;
+pub(crate) async fn again(
+    owner: Rc<PartitionOwner>,
+    store: CapabilityStore,
+    place: ParkedPlace,
+    tries: Tries,
+) -> WorkOutcome {
+    let ParkedPlace { order, seq } = place;
     let mut failures = 0;
     let row = loop {
-        match parked::load(base.database.reads(), owner.number(), seq - 1, 1).await {
+        match parked::load(store.database.reads(), owner.number(), seq - 1, 1).await {
             Ok(rows) => break rows.into_iter().find(|row| row.seq == seq),
-            Err(error) => owner.told(&mut failures, &error).await,
+            Err(error) => owner.reported(&mut failures, &error).await,
         }
     };
     // Gone means done: an earlier attempt whose commit was not answered.
-    let Some(row) = row else { return Outcome::Finished };
-    let from = From::Parked { seq, tries };
+    let Some(row) = row else { return WorkOutcome::Finished };
+    let from = Source::Parked { seq, tries };
     match Record::decode(&row.record) {
         Ok(record) => {
-            let work = Work { owner, base, record: &record, order, copy: None };
-            work.apply(from).await.unwrap_or(Outcome::Lost)
+            let work = Work { owner, store, record: &record, order, copy: None };
+            work.apply(from).await.unwrap_or(WorkOutcome::Lost)
         }
-        Err(error) => unreadable(owner, base, row, from, error.to_string()).await,
+        Err(error) => unreadable(owner, store, row, from, error.to_string()).await,
     }
 }
 
 /// Gives up a parked message whose bytes cannot be read any more.
-async fn unreadable(owner: Rc<Owner>, base: Base, row: parked::Parked, from: From, why: String) -> Outcome {
+async fn unreadable(
+    owner: Rc<PartitionOwner>,
+    store: CapabilityStore,
+    row: parked::Parked,
+    from: Source,
+    why: String,
+) -> WorkOutcome {
     tracing::error!(id = row.id, why, "a parked message cannot be read any more and is a dead letter now");
     let letter = DeadLetter {
         id: row.id,
@@ -107,63 +123,73 @@ async fn unreadable(owner: Rc<Owner>, base: Base, row: parked::Parked, from: Fro
         held: row.ordered && owner.config.after_dead == AfterDead::Hold,
         record: row.record,
     };
-    let steps = Steps { owner: &owner, base: &base };
-    let leave = Leave { from, id: &letter.id, at_ms: letter.dead_at_ms, tally: DEAD, effect: false };
-    match steps.settle(leave, async |tx| buried(tx, from, &letter).await).await {
-        Ok(Step::Done) if letter.held => Outcome::Held,
-        Ok(_) => Outcome::Finished,
-        Err(Lost) => Outcome::Lost,
+    let transactions = OwnerTransactions { owner: &owner, store: &store };
+    let leave = Settlement { from, id: &letter.id, at_ms: letter.dead_at_ms, tally: DEAD, effect: false };
+    match transactions.settle(leave, async |tx| buried(tx, from, &letter).await).await {
+        Ok(StepEnd::Done) if letter.held => WorkOutcome::Held,
+        Ok(_) => WorkOutcome::Finished,
+        Err(PartitionLost) => WorkOutcome::Lost,
     }
 }
 
 /// Writes a dead letter. Its replay may have the effect that it had as a parked message.
-async fn buried(tx: &Tx<'_>, from: From, letter: &DeadLetter) -> Result<Step, DbErr> {
-    if let From::Parked { .. } = from {
+async fn buried(tx: &Tx<'_>, from: Source, letter: &DeadLetter) -> Result<StepEnd, DbErr> {
+    if let Source::Parked { .. } = from {
         inbox::release(tx, &letter.id).await?;
     }
-    dead::bury(tx, std::slice::from_ref(letter)).await.map(|()| Step::Done)
+    dead::bury(tx, std::slice::from_ref(letter)).await.map(|()| StepEnd::Done)
 }
 
 /// Parks a message that has to wait behind others of its key, or until a moment.
-pub(crate) async fn park(owner: Rc<Owner>, base: Base, job: Rc<Job>, seq: u64, due_ms: Option<u64>) -> Outcome {
-    let work = Work::of(owner, base, &job);
-    let from = From::Log { offset: job.offset };
-    if let Some(ended) = work.at_first_sight(&job).await {
-        return ended.unwrap_or(Outcome::Lost);
+pub(crate) async fn park(
+    owner: Rc<PartitionOwner>,
+    store: CapabilityStore,
+    message: Rc<LogMessage>,
+    seq: u64,
+    due_ms: Option<u64>,
+) -> WorkOutcome {
+    let work = Work::of(owner, store, &message);
+    let from = Source::Log { offset: message.offset };
+    if let Some(ended) = work.at_first_sight(&message).await {
+        return ended.unwrap_or(WorkOutcome::Lost);
     }
     let row = work.row(seq, due_ms.is_none(), due_ms.unwrap_or(0), Tries::default(), None);
-    work.park(from, row, Tries::default()).await.unwrap_or(Outcome::Lost)
+    work.park(from, row, Tries::default()).await.unwrap_or(WorkOutcome::Lost)
 }
 
 /// Marks a copy of a message that was applied already.
-pub(crate) async fn duplicate(owner: Rc<Owner>, base: Base, job: Rc<Job>) -> Outcome {
-    let work = Work::of(owner, base, &job);
-    work.finish(From::Log { offset: job.offset }, DUPLICATE).await.unwrap_or(Outcome::Lost)
+pub(crate) async fn duplicate(
+    owner: Rc<PartitionOwner>,
+    store: CapabilityStore,
+    message: Rc<LogMessage>,
+) -> WorkOutcome {
+    let work = Work::of(owner, store, &message);
+    work.finish(Source::Log { offset: message.offset }, DUPLICATE).await.unwrap_or(WorkOutcome::Lost)
 }
 
 /// What is done about one message.
 struct Work<'a> {
-    owner: Rc<Owner>,
-    base: Base,
+    owner: Rc<PartitionOwner>,
+    store: CapabilityStore,
     record: &'a Record,
-    order: Order,
+    order: OrderKey,
     /// It, among its copies, if it comes from the log.
     copy: Option<Arc<OneCopy>>,
 }
 
 impl<'a> Work<'a> {
-    fn of(owner: Rc<Owner>, base: Base, job: &'a Job) -> Self {
-        Self { owner, base, record: &job.record, order: job.order.clone(), copy: job.copy.clone() }
+    fn of(owner: Rc<PartitionOwner>, store: CapabilityStore, message: &'a LogMessage) -> Self {
+        Self { owner, store, record: &message.record, order: message.order.clone(), copy: message.copy.clone() }
     }
 
-    fn steps(&self) -> Steps<'_> {
-        Steps { owner: &self.owner, base: &self.base }
+    fn transactions(&self) -> OwnerTransactions<'_> {
+        OwnerTransactions { owner: &self.owner, store: &self.store }
     }
 
     /// What becomes of a message from the log before anybody tries to apply it, if it is not to be tried.
-    async fn at_first_sight(&self, job: &Job) -> Option<Result<Outcome, Lost>> {
-        let from = From::Log { offset: job.offset };
-        if job.is_contested() && self.is_applied_elsewhere().await {
+    async fn at_first_sight(&self, message: &LogMessage) -> Option<Result<WorkOutcome, PartitionLost>> {
+        let from = Source::Log { offset: message.offset };
+        if message.is_contested() && self.is_applied_elsewhere().await {
             return Some(self.finish(from, DUPLICATE).await);
         }
         let (reason, why) = self.out_of_time()?;
@@ -191,39 +217,39 @@ impl<'a> Work<'a> {
     }
 
     /// Nothing is left to be done about the message.
-    async fn finish(&self, from: From, tally: Tally) -> Result<Outcome, Lost> {
-        self.steps().settle(self.leave(from, tally), async |_| Ok(Step::Done)).await?;
-        Ok(Outcome::Finished)
+    async fn finish(&self, from: Source, tally: Tally) -> Result<WorkOutcome, PartitionLost> {
+        self.transactions().settle(self.leave(from, tally), async |_| Ok(StepEnd::Done)).await?;
+        Ok(WorkOutcome::Finished)
     }
 
     /// The message leaves its place without an effect.
-    fn leave(&self, from: From, tally: Tally) -> Leave<'_> {
+    fn leave(&self, from: Source, tally: Tally) -> Settlement<'_> {
         let id = self.record.id.as_str();
         let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms(), self.owner.config.clock_skew_ms);
-        Leave { from, id, at_ms, tally, effect: false }
+        Settlement { from, id, at_ms, tally, effect: false }
     }
 
-    async fn apply(&self, from: From) -> Result<Outcome, Lost> {
+    async fn apply(&self, from: Source) -> Result<WorkOutcome, PartitionLost> {
         let (offset, parked, tries) = match from {
-            From::Log { offset } => (offset, None, Tries::default()),
-            From::Parked { seq, tries } => (0, Some(seq), tries),
+            Source::Log { offset } => (offset, None, Tries::default()),
+            Source::Parked { seq, tries } => (0, Some(seq), tries),
         };
         let delivery = self.owner.delivery(self.record, offset, parked, self.copy.clone());
         let (why, counts) = match self.owner.attempt(self.record, &delivery).await {
-            Attempt::Applied => return Ok(Outcome::Finished),
+            Attempt::Applied => return Ok(WorkOutcome::Finished),
             Attempt::Repeated => return self.finish(from, DUPLICATE).await,
             Attempt::Expired => return self.finish(from, EXPIRED).await,
-            Attempt::Left => return Ok(Outcome::Left),
+            Attempt::Left => return Ok(WorkOutcome::Left),
             Attempt::Rejected(why) => return self.bury(from, Reason::Rejected, tries.attempts + 1, why).await,
             Attempt::Unreadable(why) => return self.bury(from, Reason::Unreadable, tries.attempts + 1, why).await,
             Attempt::Failed { why, counts } => (why, counts),
             Attempt::Unsupported(why) => (why, true),
             // The next owner is to try it at once.
-            Attempt::Lacking(why) => {
+            Attempt::UnhandledMessages(why) => {
                 return self.put_off(from, tries, self.owner.next_try(Tries::default()), why).await;
             }
-            Attempt::Doubtful(_) if self.steps().is_settled(from, self.record.id.as_str()).await => {
-                return Ok(Outcome::Finished);
+            Attempt::Doubtful(_) if self.transactions().is_settled(from, self.record.id.as_str()).await => {
+                return Ok(WorkOutcome::Finished);
             }
             Attempt::Doubtful(why) => (why, true),
         };
@@ -236,20 +262,26 @@ impl<'a> Work<'a> {
     }
 
     /// Has the message wait in the database for another try.
-    async fn put_off(&self, from: From, tries: Tries, due_ms: u64, why: String) -> Result<Outcome, Lost> {
+    async fn put_off(
+        &self,
+        from: Source,
+        tries: Tries,
+        due_ms: u64,
+        why: String,
+    ) -> Result<WorkOutcome, PartitionLost> {
         match from {
-            From::Log { .. } => {
+            Source::Log { .. } => {
                 let row = self.row(self.owner.next_seq(), self.record.key.is_some(), due_ms, tries, Some(why));
                 self.park(from, row, tries).await
             }
-            From::Parked { seq, .. } => {
+            Source::Parked { seq, .. } => {
                 let (number, attempts) = (self.owner.number(), tries.attempts);
                 let note = async |tx: &Tx<'_>| {
                     let there = parked::failed(tx, number, seq, attempts, due_ms, &why).await?;
-                    Ok(if there { Step::Done } else { Step::Before })
+                    Ok(if there { StepEnd::Done } else { StepEnd::Before })
                 };
-                self.steps().advance(NONE, note).await?;
-                Ok(Outcome::Parked { seq, due_ms, tries })
+                self.transactions().advance(NONE, note).await?;
+                Ok(WorkOutcome::Parked { seq, due_ms, tries })
             }
         }
     }
@@ -270,17 +302,23 @@ impl<'a> Work<'a> {
     }
 
     /// Puts the message into the database. Of copies that are on their way there one arrives; the others are duplicates.
-    async fn park(&self, from: From, row: parked::Parked, tries: Tries) -> Result<Outcome, Lost> {
+    async fn park(&self, from: Source, row: parked::Parked, tries: Tries) -> Result<WorkOutcome, PartitionLost> {
         let park = async |tx: &Tx<'_>| park_once(tx, &row).await;
-        let leave = Leave { effect: true, ..self.leave(from, NONE) };
-        match self.steps().settle(leave, park).await? {
-            Step::Done | Step::Before => Ok(Outcome::Parked { seq: row.seq, due_ms: row.due_ms, tries }),
-            Step::Repeated | Step::Nothing => self.finish(from, DUPLICATE).await,
+        let leave = Settlement { effect: true, ..self.leave(from, NONE) };
+        match self.transactions().settle(leave, park).await? {
+            StepEnd::Done | StepEnd::Before => Ok(WorkOutcome::Parked { seq: row.seq, due_ms: row.due_ms, tries }),
+            StepEnd::Repeated | StepEnd::Nothing => self.finish(from, DUPLICATE).await,
         }
     }
 
-    async fn bury(&self, from: From, reason: Reason, attempts: u32, why: String) -> Result<Outcome, Lost> {
-        self.owner.tell_death(self.record, reason, attempts, &why);
+    async fn bury(
+        &self,
+        from: Source,
+        reason: Reason,
+        attempts: u32,
+        why: String,
+    ) -> Result<WorkOutcome, PartitionLost> {
+        self.owner.log_death(self.record, reason, attempts, &why);
         let ordered = self.record.key.is_some();
         let held = ordered && self.owner.config.after_dead == AfterDead::Hold;
         let letter = DeadLetter {
@@ -300,20 +338,22 @@ impl<'a> Work<'a> {
             record: self.record.encode().unwrap_or_default(),
         };
         let bury = async |tx: &Tx<'_>| buried(tx, from, &letter).await;
-        let now = self.steps().settle(self.leave(from, DEAD), bury).await? == Step::Done;
+        let now = self.transactions().settle(self.leave(from, DEAD), bury).await? == StepEnd::Done;
         // What had come to an end before, by a commit that was not answered, may have been applied.
-        Ok(if held && (now || self.is_dead().await) { Outcome::Held } else { Outcome::Finished })
+        Ok(if held && (now || self.is_dead().await) { WorkOutcome::Held } else { WorkOutcome::Finished })
     }
 
     async fn is_dead(&self) -> bool {
         let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
-        let found = self.steps().until_answered(async || dead::find(self.base.database.reads(), id).await).await;
+        let found =
+            self.transactions().until_answered(async || dead::find(self.store.database.reads(), id).await).await;
         found.iter().any(|letter| letter.capability == capability)
     }
 
-    async fn control(&self, from: From, control: Control, first: Option<u64>) -> Result<Outcome, Lost> {
+    async fn control(&self, from: Source, control: Control, first: Option<u64>) -> Result<WorkOutcome, PartitionLost> {
         let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
-        let found = self.steps().until_answered(async || dead::find(self.base.database.reads(), id).await).await;
+        let found =
+            self.transactions().until_answered(async || dead::find(self.store.database.reads(), id).await).await;
         let Some(letter) = found.into_iter().find(|letter| letter.capability == capability) else {
             // Somebody else was faster.
             return self.finish(from, HANDLED).await;
@@ -333,29 +373,29 @@ impl<'a> Work<'a> {
         let tally = if row.is_some() { NONE } else { HANDLED };
         let write = async |tx: &Tx<'_>| {
             if dead::remove(tx, &[(id, capability)]).await? == 0 {
-                return Ok(Step::Nothing);
+                return Ok(StepEnd::Nothing);
             }
             match &row {
                 Some(row) => park_once(tx, row).await,
-                None => Ok(Step::Done),
+                None => Ok(StepEnd::Done),
             }
         };
-        let leave = Leave { effect: row.is_some(), ..self.leave(from, tally) };
-        match self.steps().settle(leave, write).await? {
-            Step::Done | Step::Before => {
-                let waits = row.map(|row| Place { order: row.order_key.as_str().into(), seq: row.seq });
-                Ok(Outcome::Released { held, waits })
+        let leave = Settlement { effect: row.is_some(), ..self.leave(from, tally) };
+        match self.transactions().settle(leave, write).await? {
+            StepEnd::Done | StepEnd::Before => {
+                let waits = row.map(|row| ParkedPlace { order: row.order_key.as_str().into(), seq: row.seq });
+                Ok(WorkOutcome::Released { held, waits })
             }
-            Step::Nothing => self.finish(from, HANDLED).await,
-            Step::Repeated => {
+            StepEnd::Nothing => self.finish(from, HANDLED).await,
+            StepEnd::Repeated => {
                 tracing::info!(
                     capability,
                     id,
                     "a dead letter is not tried again: another copy of it was applied, or waits"
                 );
-                let remove = async |tx: &Tx<'_>| dead::remove(tx, &[(id, capability)]).await.map(|_| Step::Done);
-                self.steps().settle(self.leave(from, HANDLED), remove).await?;
-                Ok(Outcome::Released { held, waits: None })
+                let remove = async |tx: &Tx<'_>| dead::remove(tx, &[(id, capability)]).await.map(|_| StepEnd::Done);
+                self.transactions().settle(self.leave(from, HANDLED), remove).await?;
+                Ok(WorkOutcome::Released { held, waits: None })
             }
         }
     }
@@ -363,13 +403,14 @@ impl<'a> Work<'a> {
     /// Whether a copy of the message at another offset was applied or is parked.
     async fn is_applied_elsewhere(&self) -> bool {
         let id = self.record.id.as_str();
-        let seen = self.steps().until_answered(async || inbox::seen(self.base.database.reads(), &[id]).await).await;
+        let seen =
+            self.transactions().until_answered(async || inbox::seen(self.store.database.reads(), &[id]).await).await;
         seen.contains_key(id)
     }
 }
 
 /// Parks a message, unless it is parked already.
-async fn park_once(tx: &Tx<'_>, row: &parked::Parked) -> Result<Step, DbErr> {
+async fn park_once(tx: &Tx<'_>, row: &parked::Parked) -> Result<StepEnd, DbErr> {
     let parked = parked::park(tx, std::slice::from_ref(row)).await?;
-    Ok(if parked == 1 { Step::Done } else { Step::Repeated })
+    Ok(if parked == 1 { StepEnd::Done } else { StepEnd::Repeated })
 }

@@ -4,55 +4,55 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use essaim_contract::{Command, Event, MessageId, SendError};
 
-use super::delivery::Delivery;
-use super::letter::{Letter, LetterKind, Letterhead};
+use super::message::{MessageContext, OutgoingKind, OutgoingMessage};
 use super::options::SendOptions;
-use super::outbox::Outbox;
 use crate::Env;
+use crate::durable::outbox::Outbox;
+use crate::durable::partition::delivery::DeliveryContext;
 use crate::store::tables::effects::{AppliedMessage, TxEffects};
 use crate::store::tables::outbox;
 
 /// What goes with one transaction.
-pub(crate) struct Enclosure {
-    delivery: Option<Arc<Delivery>>,
+pub(crate) struct HandlerEffects {
+    delivery: Option<Arc<DeliveryContext>>,
     /// Absent where nothing durable is about.
     outbox: Option<Arc<Outbox>>,
-    letterhead: Letterhead,
-    letters: Mutex<Vec<Letter>>,
+    message_context: MessageContext,
+    messages: Mutex<Vec<OutgoingMessage>>,
     env: Env,
 }
 
-impl Enclosure {
+impl HandlerEffects {
     /// `letters` were sent before the transaction began, and leave with it.
     pub fn new(
-        delivery: Option<Arc<Delivery>>,
+        delivery: Option<Arc<DeliveryContext>>,
         outbox: Option<Arc<Outbox>>,
-        letterhead: Letterhead,
-        letters: Vec<Letter>,
+        message_context: MessageContext,
+        messages: Vec<OutgoingMessage>,
         env: Env,
     ) -> Self {
-        Self { delivery, outbox, letterhead, letters: Mutex::new(letters), env }
+        Self { delivery, outbox, message_context, messages: Mutex::new(messages), env }
     }
 
     pub fn command<M: Command>(&self, message: &M, options: SendOptions) -> Result<MessageId, SendError> {
-        self.add(self.letterhead.command(&self.env, message, options)?)
+        self.add(self.message_context.command(&self.env, message, options)?)
     }
 
     pub fn event<E: Event>(&self, event: &E, options: SendOptions) -> Result<MessageId, SendError> {
-        self.add(self.letterhead.event(&self.env, event, options)?)
+        self.add(self.message_context.event(&self.env, event, options)?)
     }
 
-    fn add(&self, letter: Letter) -> Result<MessageId, SendError> {
+    fn add(&self, message: OutgoingMessage) -> Result<MessageId, SendError> {
         let no_log = || SendError::NotStored { reason: "this node keeps no durable messages".into() };
         let outbox = self.outbox.as_ref().ok_or_else(no_log)?;
         // What a durable message causes always has room, or two full capabilities would wait for each other.
         if self.delivery.is_none()
-            && let Some(full) = outbox.refusal(&letter.capability)
+            && let Some(full) = outbox.refusal(&message.capability)
         {
             return Err(full);
         }
-        let id = letter.id.clone();
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+        let id = message.id.clone();
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
         Ok(id)
     }
 
@@ -61,7 +61,7 @@ impl Enclosure {
     pub fn enclosed(&self) -> Option<TxEffects> {
         let mut enclosed = TxEffects::default();
         if let Some(delivery) = self.delivery.as_deref() {
-            let Delivery { id, partition, epoch, offset, parked, .. } = delivery;
+            let DeliveryContext { id, partition, epoch, offset, parked, .. } = delivery;
             match parked {
                 Some(seq) => enclosed.unpark(*partition, *epoch, *seq),
                 None => {
@@ -72,13 +72,13 @@ impl Enclosure {
                 }
             }
         }
-        let letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(outbox) = &self.outbox
-            && !letters.is_empty()
+            && !messages.is_empty()
         {
             let lane = self.lane(outbox);
-            let first = outbox.numbers(lane, letters.len())?;
-            enclosed.send(lane, first, letters.into_iter().map(row));
+            let first = outbox.numbers(lane, messages.len())?;
+            enclosed.send(lane, first, messages.into_iter().map(row));
         }
         Some(enclosed)
     }
@@ -97,7 +97,7 @@ impl Enclosure {
 
     /// The outbox and how many messages go through it, if any do.
     fn sent(&self) -> Option<(&Arc<Outbox>, usize)> {
-        let count = self.letters.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let count = self.messages.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.outbox.as_ref().filter(|_| count > 0).map(|outbox| (outbox, count))
     }
 
@@ -118,40 +118,40 @@ impl Enclosure {
 
 /// A commit that goes on. A handler that is dropped does not hear how it ends, and neither does one whose database does not
 /// answer; what it sends leaves all the same if it is committed.
-pub(crate) struct Doubt<'a>(Option<&'a Enclosure>);
+pub(crate) struct PendingCommit<'a>(Option<&'a HandlerEffects>);
 
-impl<'a> Doubt<'a> {
+impl<'a> PendingCommit<'a> {
     /// Of a transaction whose commit begins now.
-    pub fn about(enclosure: Option<&'a Enclosure>) -> Self {
-        Self(enclosure)
+    pub fn of(effects: Option<&'a HandlerEffects>) -> Self {
+        Self(effects)
     }
 
     /// It is over: surely committed, or surely not.
     pub fn end(mut self, committed: bool) {
-        if let Some(enclosure) = self.0.take()
-            && let Some((outbox, count)) = enclosure.sent().filter(|_| committed)
+        if let Some(effects) = self.0.take()
+            && let Some((outbox, count)) = effects.sent().filter(|_| committed)
         {
-            outbox.committed(enclosure.lane(outbox), count);
+            outbox.committed(effects.lane(outbox), count);
         }
     }
 }
 
-impl Drop for Doubt<'_> {
+impl Drop for PendingCommit<'_> {
     fn drop(&mut self) {
-        if let Some(enclosure) = self.0.take()
-            && let Some((outbox, count)) = enclosure.sent()
+        if let Some(effects) = self.0.take()
+            && let Some((outbox, count)) = effects.sent()
         {
-            outbox.committed_perhaps(enclosure.lane(outbox), count);
+            outbox.committed_perhaps(effects.lane(outbox), count);
         }
     }
 }
 
 /// A letter as a row of the outbox.
-fn row(letter: Letter) -> outbox::OutboxRow {
-    let (event, target) = match letter.kind {
-        LetterKind::Command => (false, None),
-        LetterKind::Event { .. } => (true, None),
-        LetterKind::EventFor(subscriber) => (true, Some(subscriber.to_string())),
+fn row(message: OutgoingMessage) -> outbox::OutboxRow {
+    let (event, target) = match message.kind {
+        OutgoingKind::Command => (false, None),
+        OutgoingKind::Event { .. } => (true, None),
+        OutgoingKind::EventFor(subscriber) => (true, Some(subscriber.to_string())),
     };
-    outbox::OutboxRow { event, target, record: letter.record }
+    outbox::OutboxRow { event, target, record: message.record }
 }

@@ -6,21 +6,21 @@ use std::sync::atomic::Ordering;
 use futures_util::future::LocalBoxFuture;
 
 use super::Worker;
-use super::bare::Buried;
-use super::queue::Job;
 use crate::bridge::log::{Acknowledge, Acknowledged, Entry, Partition, Position};
 use crate::crash;
+use crate::durable::partition::no_database::LogReport;
+use crate::durable::partition::queue::LogMessage;
 
 /// How often a worker that stops tries to acknowledge what it has done.
 const TRIES_WHILE_STOPPING: u32 = 5;
 
 /// An entry that is not done with.
 #[derive(Default)]
-pub(super) struct Open {
+pub(super) struct OpenEntry {
     /// Messages of it that are not.
     pub left: u32,
     /// What is told with its acknowledgement: about messages that could not be read.
-    pub buried: Buried,
+    pub report: LogReport,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) enum Acknowledgement {
 impl Worker {
     /// Whether the log is to be told anything.
     pub(super) fn has_news(&self) -> bool {
-        let untold = self.owner.base.is_some() && self.told != Some(self.queue.stored());
+        let untold = self.owner.store.is_some() && self.reported != Some(self.queue.stored());
         self.has_done() || (untold && !self.owner.is_stopping())
     }
 
@@ -50,37 +50,37 @@ impl Worker {
             "an entry of the log was not written by a node: it is a dead letter now, see `essaim dead list --reason unreadable`"
         );
         self.in_flight.done(entry.count as usize);
-        self.buried.dead.push((format!("foreign-{capability}-{number}/{major}-{minor}"), entry.batch.clone()));
-        self.buried.tally.dead += 1;
+        self.report.dead.push((format!("foreign-{capability}-{number}/{major}-{minor}"), entry.batch.clone()));
+        self.report.tally.dead += 1;
         self.foreign.push(entry.position);
     }
 
     /// A message from the log needs the log no more.
-    pub(super) fn finished(&mut self, job: &Job) {
-        if !self.aside.remove(&job.offset) {
+    pub(super) fn finished(&mut self, message: &LogMessage) {
+        if !self.deferred.remove(&message.offset) {
             self.in_flight.done(1);
         }
-        if let Some(base) = &self.owner.base {
-            base.remembered.fetch_add(1, Ordering::Relaxed);
+        if let Some(store) = &self.owner.store {
+            store.remembered.fetch_add(1, Ordering::Relaxed);
         }
-        let Some(open) = self.entries.get_mut(&job.position) else { return };
+        let Some(open) = self.entries.get_mut(&message.position) else { return };
         open.left -= 1;
         if open.left == 0
-            && let Some(open) = self.entries.remove(&job.position)
+            && let Some(open) = self.entries.remove(&message.position)
         {
-            self.close(job.position, open);
+            self.close(message.position, open);
         }
     }
 
     /// Nothing of an entry is left to be done.
-    pub(super) fn close(&mut self, position: Position, open: Open) {
+    pub(super) fn close(&mut self, position: Position, open: OpenEntry) {
         self.done.push(position);
-        self.buried.add(open.buried);
+        self.report.add(open.report);
     }
 
     /// Acknowledges what is done, again and again until the log answers.
     pub(super) fn acknowledge(&mut self) -> LocalBoxFuture<'static, Acknowledgement> {
-        let Buried { tally, dead } = std::mem::take(&mut self.buried);
+        let LogReport { tally, dead } = std::mem::take(&mut self.report);
         let acknowledge = Acknowledge {
             partition: self.owner.partition.clone(),
             epoch: self.owner.epoch,
@@ -90,7 +90,7 @@ impl Worker {
             dead,
             parked: self.queue.stored(),
         };
-        self.told = Some(acknowledge.parked);
+        self.reported = Some(acknowledge.parked);
         let (log, owner) = (self.log.clone(), self.owner.clone());
         Box::pin(async move {
             let mut tries = 0;

@@ -4,20 +4,17 @@ use futures_util::poll;
 use tokio::pin;
 
 use super::*;
-use crate::durable::delivery::Delivery;
-use crate::durable::enclosure::Enclosure;
-use crate::durable::letter::Letterhead;
-use crate::durable::outbox::Outbox;
+use crate::durable::{DeliveryContext, HandlerEffects, MessageContext, Outbox};
 use crate::store::{Database, TxError};
 use crate::trace::TraceContext;
 use crate::tx_tracker::TxTracker;
 
 /// What goes with a transaction that sends through this outbox.
-fn enclosure(outbox: &Arc<Outbox>, delivery: Option<Delivery>) -> Enclosure {
+fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEffects {
     let env = Env::system();
-    let letterhead =
-        Letterhead { trace: TraceContext::root(&env), principal: None, metadata: None, most_bytes: 10_000 };
-    Enclosure::new(delivery.map(Arc::new), Some(outbox.clone()), letterhead, Vec::new(), env)
+    let message_context =
+        MessageContext { trace: TraceContext::root(&env), principal: None, metadata: None, most_bytes: 10_000 };
+    HandlerEffects::new(delivery.map(Arc::new), Some(outbox.clone()), message_context, Vec::new(), env)
 }
 
 async fn begin(database: &Database) -> crate::store::Tx<'static> {
@@ -102,8 +99,9 @@ async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothi
         let id = MessageId::planned("m", 1).unwrap();
         let (parked, patience, copy, repeated) = Default::default();
         let (lane_of, partition, epoch, offset) = (lane.clone(), 7, 1, 1);
-        let delivery = Delivery { id, partition, epoch, offset, parked, lane: lane_of, patience, copy, repeated };
-        let tx = begin(&database).await.enclosing(enclosure(&outbox, Some(delivery)));
+        let delivery =
+            DeliveryContext { id, partition, epoch, offset, parked, lane: lane_of, patience, copy, repeated };
+        let tx = begin(&database).await.enclosing(effects(&outbox, Some(delivery)));
         write(&tx, "never").await.unwrap();
         tx.send(note("a", "later")).await.unwrap();
         let refused = tx.commit().await;
@@ -121,7 +119,7 @@ async fn what_one_sends_that_is_dropped_while_its_commit_goes_on_leaves_by_itsel
     let (database, host) = (t.database("shop"), t.node.bus().host("shop").unwrap());
     let outbox = host.outbox().unwrap();
     t.run(async {
-        let tx = begin(&database).await.enclosing(enclosure(outbox, None));
+        let tx = begin(&database).await.enclosing(effects(outbox, None));
         tx.send(note("a", "sent")).await.unwrap();
         let neighbour = begin(&database);
         pin!(neighbour);

@@ -16,43 +16,43 @@ use crate::tx_tracker::TxTracker;
 
 /// One subscription that begins with what is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Latecomer {
+pub(crate) struct BackfillSubscriber {
     pub event: Arc<str>,
     pub subscriber: Arc<str>,
     /// Which of its subscriptions.
     pub since: u64,
 }
 
-impl Latecomer {
+impl BackfillSubscriber {
     pub fn is(&self, event: &str, subscriber: &str, since: u64) -> bool {
         *self.event == *event && *self.subscriber == *subscriber && self.since == since
     }
 }
 
 /// Those who want what a capability has kept.
-fn wanting(capability: &str, registry: &Registry) -> Vec<Latecomer> {
+fn wanting(capability: &str, registry: &Registry) -> Vec<BackfillSubscriber> {
     let own = |event: &str| event.split('.').next() == Some(capability);
-    let mut latecomers = Vec::new();
+    let mut backfill = Vec::new();
     for (event, subscribers) in registry.subscriptions.iter().filter(|(event, _)| own(event)) {
         let event: Arc<str> = event.as_str().into();
         let late = subscribers.iter().filter(|(_, how)| how.from == Beginning::EarliestRetained);
-        latecomers.extend(late.map(|(subscriber, how)| Latecomer {
+        backfill.extend(late.map(|(subscriber, how)| BackfillSubscriber {
             event: event.clone(),
             subscriber: subscriber.as_str().into(),
             since: how.since,
         }));
     }
-    latecomers
+    backfill
 }
 
 impl Outbox {
     /// Hears where messages of a capability go now; its relays look after whoever wants what was before. Whether those are
     /// others now.
-    pub fn hear(&self, capability: &str, registry: Arc<Registry>) -> bool {
-        let latecomers: Arc<[_]> = wanting(capability, &registry).into();
+    pub fn on_registry(&self, capability: &str, registry: Arc<Registry>) -> bool {
+        let backfill: Arc<[_]> = wanting(capability, &registry).into();
         let before = std::mem::replace(&mut *lock(&self.registry), registry.clone());
-        lock(&self.ended).note(&before, &registry);
-        let changed = std::mem::replace(&mut *lock(&self.latecomers), latecomers.clone()) != latecomers;
+        lock(&self.ended).record_changes(&before, &registry);
+        let changed = std::mem::replace(&mut *lock(&self.backfill), backfill.clone()) != backfill;
         if changed {
             self.lock().values().for_each(|lane| lane.more.notify_one());
         }
@@ -61,8 +61,8 @@ impl Outbox {
 
     /// Puts what is kept of a lane on its way to a latecomer, a page at a time and no more than there is room for; whether
     /// that is all.
-    async fn catch_up(self: &Arc<Self>, lane: &str, late: &Latecomer, room: u64) -> Result<bool, TxError> {
-        let Latecomer { event, subscriber, since } = late;
+    async fn catch_up(self: &Arc<Self>, lane: &str, late: &BackfillSubscriber, room: u64) -> Result<bool, TxError> {
+        let BackfillSubscriber { event, subscriber, since } = late;
         let reads = self.database.reads();
         let after = retained::through(reads, lane, event, subscriber, *since).await?;
         if after == retained::ALL {
@@ -96,14 +96,14 @@ impl Outbox {
 
     /// Those latecomers who have got what is kept of a lane; none while there is more to put on its way. One for whom no
     /// more may wait goes on once that is handed over: what is published meanwhile is kept for it, too.
-    pub(super) async fn caught_up(self: &Arc<Self>, lane: &str) -> Result<Option<Arc<[Latecomer]>>, TxError> {
-        let latecomers = lock(&self.latecomers).clone();
-        let known = self.lock().get(lane).map(|lane| lane.caught_up.clone()).unwrap_or_default();
-        if lane.starts_with("o/") || known == latecomers {
+    pub(super) async fn backfilled(self: &Arc<Self>, lane: &str) -> Result<Option<Arc<[BackfillSubscriber]>>, TxError> {
+        let backfill = lock(&self.backfill).clone();
+        let known = self.lock().get(lane).map(|lane| lane.backfilled.clone()).unwrap_or_default();
+        if lane.starts_with("o/") || known == backfill {
             return Ok(Some(known));
         }
-        let mut caught_up = Vec::with_capacity(latecomers.len());
-        for late in latecomers.iter() {
+        let mut backfilled = Vec::with_capacity(backfill.len());
+        for late in backfill.iter() {
             if !known.contains(late) {
                 match self.room(&late.subscriber, lane) {
                     0 => continue,
@@ -111,12 +111,12 @@ impl Outbox {
                     _ => {}
                 }
             }
-            caught_up.push(late.clone());
+            backfilled.push(late.clone());
         }
-        let caught_up: Arc<[_]> = caught_up.into();
+        let backfilled: Arc<[_]> = backfilled.into();
         if let Some(lane) = self.lock().get_mut(lane) {
-            lane.caught_up = caught_up.clone();
+            lane.backfilled = backfilled.clone();
         }
-        Ok(Some(caught_up))
+        Ok(Some(backfilled))
     }
 }

@@ -7,28 +7,29 @@ use crate::bridge::log::Owned;
 
 /// For each partition the message that its owner found no handler of, if one was.
 #[derive(Default)]
-pub(crate) struct Lacking(Mutex<HashMap<u32, Lack>>);
+pub(crate) struct UnhandledMessages(Mutex<HashMap<u32, UnhandledMessage>>);
 
-struct Lack {
+struct UnhandledMessage {
     message: String,
     /// The log has answered that no other live host handles it either.
     nowhere: bool,
 }
 
-impl Lacking {
+impl UnhandledMessages {
     /// Whether it is known that no live host handles a message. The log is asked with the next heartbeat.
     pub fn is_handled_nowhere(&self, partition: u32, message: &str) -> bool {
         let mut all = self.lock();
-        let asked = all.entry(partition).or_insert_with(|| Lack { message: message.into(), nowhere: false });
+        let asked =
+            all.entry(partition).or_insert_with(|| UnhandledMessage { message: message.into(), nowhere: false });
         if asked.message != message && asked.nowhere {
-            *asked = Lack { message: message.into(), nowhere: false };
+            *asked = UnhandledMessage { message: message.into(), nowhere: false };
         }
         asked.nowhere && asked.message == message
     }
 
     /// What the log is to be asked.
     pub fn list(&self) -> Vec<(u32, String)> {
-        self.lock().iter().map(|(partition, lack)| (*partition, lack.message.clone())).collect()
+        self.lock().iter().map(|(partition, unhandled)| (*partition, unhandled.message.clone())).collect()
     }
 
     /// What the log has answered to what was asked: a partition that another host handles better is wanted.
@@ -36,8 +37,8 @@ impl Lacking {
         let mut all = self.lock();
         for (number, message) in asked {
             let Some(own) = owned.iter().find(|owned| owned.number == *number) else { continue };
-            if let Some(lack) = all.get_mut(number).filter(|lack| lack.message == *message) {
-                lack.nowhere = !own.wanted;
+            if let Some(unhandled) = all.get_mut(number).filter(|unhandled| unhandled.message == *message) {
+                unhandled.nowhere = !own.wanted;
             }
         }
     }
@@ -47,7 +48,7 @@ impl Lacking {
         self.lock().remove(&partition);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Lack>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, UnhandledMessage>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

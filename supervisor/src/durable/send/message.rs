@@ -7,8 +7,8 @@ use essaim_contract::{Capability, Command, Event, Message, MessageId, Metadata, 
 use serde_bytes::ByteBuf;
 
 use super::options::{SendOptions, When};
-use super::outbox::Latecomer;
-use super::record::Record;
+use crate::durable::outbox::BackfillSubscriber;
+use crate::durable::record::Record;
 use crate::trace::TraceContext;
 use crate::{Env, codec};
 
@@ -17,11 +17,11 @@ const LONGEST_KEY: usize = 512;
 
 /// A message that is to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Letter {
+pub(crate) struct OutgoingMessage {
     pub id: MessageId,
     /// The capability of its name: whom a command is for, and who publishes an event.
     pub capability: Arc<str>,
-    pub kind: LetterKind,
+    pub kind: OutgoingKind,
     /// The message's wire name.
     pub name: Arc<str>,
     /// What decides its partition.
@@ -38,19 +38,19 @@ pub(crate) struct Letter {
 
 /// Who gets a letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LetterKind {
+pub(crate) enum OutgoingKind {
     /// The capability of its name.
     Command,
     /// Whoever subscribes, except for those whose copies wait behind others; of those that begin with what is kept, only
     /// those that have got what is kept from before it, if they are told.
-    Event { except: Arc<[Arc<str>]>, caught_up: Option<Arc<[Latecomer]>> },
+    Event { except: Arc<[Arc<str>]>, backfilled: Option<Arc<[BackfillSubscriber]>> },
     /// One subscriber, whose copy could not be stored with those of the others.
     EventFor(Arc<str>),
 }
 
 /// What goes with everything that one sender sends.
 #[derive(Debug, Clone)]
-pub(crate) struct Letterhead {
+pub(crate) struct MessageContext {
     pub trace: TraceContext,
     pub principal: Option<Arc<Principal>>,
     pub metadata: Option<Arc<Metadata>>,
@@ -58,31 +58,36 @@ pub(crate) struct Letterhead {
     pub most_bytes: u64,
 }
 
-impl Letterhead {
+impl MessageContext {
     /// A command.
-    pub fn command<M: Command>(&self, env: &Env, message: &M, options: SendOptions) -> Result<Letter, SendError> {
-        self.letter(env, message, LetterKind::Command, 0, options)
-    }
-
-    /// An event.
-    pub fn event<E: Event>(&self, env: &Env, event: &E, options: SendOptions) -> Result<Letter, SendError> {
-        let kind = LetterKind::Event { except: Arc::default(), caught_up: None };
-        self.letter(env, event, kind, E::RETAINED_HOURS, options)
-    }
-
-    /// Any durable message, for one receiver alone.
-    pub fn to<M: Message>(&self, env: &Env, message: &M, receiver: Arc<str>) -> Result<Letter, SendError> {
-        self.letter(env, message, LetterKind::EventFor(receiver), 0, SendOptions::new())
-    }
-
-    fn letter<M: Message>(
+    pub fn command<M: Command>(
         &self,
         env: &Env,
         message: &M,
-        kind: LetterKind,
+        options: SendOptions,
+    ) -> Result<OutgoingMessage, SendError> {
+        self.message(env, message, OutgoingKind::Command, 0, options)
+    }
+
+    /// An event.
+    pub fn event<E: Event>(&self, env: &Env, event: &E, options: SendOptions) -> Result<OutgoingMessage, SendError> {
+        let kind = OutgoingKind::Event { except: Arc::default(), backfilled: None };
+        self.message(env, event, kind, E::RETAINED_HOURS, options)
+    }
+
+    /// Any durable message, for one receiver alone.
+    pub fn to<M: Message>(&self, env: &Env, message: &M, receiver: Arc<str>) -> Result<OutgoingMessage, SendError> {
+        self.message(env, message, OutgoingKind::EventFor(receiver), 0, SendOptions::new())
+    }
+
+    fn message<M: Message>(
+        &self,
+        env: &Env,
+        message: &M,
+        kind: OutgoingKind,
         retained_hours: u32,
         options: SendOptions,
-    ) -> Result<Letter, SendError> {
+    ) -> Result<OutgoingMessage, SendError> {
         let invalid = |reason: String| SendError::Invalid { reason };
         let body = codec::encode(message).map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
         let (bytes, most) = (body.len() as u64, self.most_bytes);
@@ -115,21 +120,21 @@ impl Letterhead {
             control: None,
             body: ByteBuf::from(body),
         };
-        Letter::of(&record, <M::To as Capability>::NAME.into(), kind)
+        OutgoingMessage::of(&record, <M::To as Capability>::NAME.into(), kind)
             .map_err(|e| invalid(format!("it cannot be encoded: {e}")))
     }
 }
 
-impl Letter {
+impl OutgoingMessage {
     /// The letter of a record.
-    pub fn of(record: &Record, capability: Arc<str>, kind: LetterKind) -> Result<Self, codec::EncodeError> {
+    pub fn of(record: &Record, capability: Arc<str>, kind: OutgoingKind) -> Result<Self, codec::EncodeError> {
         let (id, name, order) = (record.id.clone(), record.name.as_str().into(), record.order().into());
         let (at, kept, urgent) = (record.at, record.kept, record.control.is_some());
         Ok(Self { id, capability, kind, name, order, at, kept, urgent, record: record.encode()? })
     }
 
     /// Reads a letter that was kept as its record.
-    pub fn read(record: &[u8], kind: LetterKind) -> Result<Self, codec::DecodeError> {
+    pub fn read(record: &[u8], kind: OutgoingKind) -> Result<Self, codec::DecodeError> {
         let decoded = Record::decode(record)?;
         let capability = decoded.name.split('.').next().unwrap_or_default().into();
         let (name, order) = (decoded.name.as_str().into(), decoded.order().into());

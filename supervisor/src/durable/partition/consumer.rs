@@ -10,13 +10,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::Durable;
 use super::copies::Copies;
-use super::keeper::{Keeper, Share};
-use super::outbox::Outbox;
-use super::worker::{Base, Claim, Ended, Lacking, Ownership, Worker};
+use super::owner::CapabilityStore;
+use super::takeover::{Claim, Ownership};
+use super::unhandled::UnhandledMessages;
+use super::worker::{Worker, WorkerEnd};
 use crate::bridge::log::{HostHeartbeat, Owned, Partition, Subscription};
 use crate::bus::Bus;
+use crate::durable::Durable;
+use crate::durable::housekeeper::{Housekeeper, PartitionShare};
+use crate::durable::outbox::Outbox;
 use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::outages::Dependency;
@@ -29,32 +32,32 @@ pub(crate) struct Consumer {
     durable: Arc<Durable>,
     bus: Arc<Bus>,
     host: Arc<Host>,
-    base: Option<(Database, Arc<Outbox>)>,
-    workers: HashMap<u32, Working>,
+    store: Option<(Database, Arc<Outbox>)>,
+    workers: HashMap<u32, RunningWorker>,
     /// Partitions whose workers have stopped as they were told.
     given_up: Vec<u32>,
     /// What its workers find no handler of.
-    lacking: Arc<Lacking>,
+    unhandled: Arc<UnhandledMessages>,
     /// Partitions whose databases have seen a higher epoch than this host was given.
     stale_epochs: Vec<(u32, u64)>,
     /// When the log last took note of this host.
-    tended: Instant,
-    ended: mpsc::UnboundedSender<(u32, u64, Ended)>,
+    last_heartbeat: Instant,
+    ended: mpsc::UnboundedSender<(u32, u64, WorkerEnd)>,
     /// What the keeper is told of this host's share.
-    share: watch::Sender<Share>,
+    share: watch::Sender<PartitionShare>,
     /// Ids in the inbox, as the keeper counts them and with what this node has added since.
     remembered: Arc<AtomicU64>,
     /// Messages that are under way in this node.
     copies: Arc<Copies>,
 }
 
-struct Working {
+struct RunningWorker {
     epoch: u64,
     stop: watch::Sender<bool>,
     task: AbortHandle,
 }
 
-impl Working {
+impl RunningWorker {
     /// Has the worker finish what is under way, and end.
     fn stop(&self) {
         self.stop.send_replace(true);
@@ -71,32 +74,32 @@ fn durable_entries(host: &Host) -> impl Iterator<Item = (&str, Option<Subscripti
 
 impl Consumer {
     /// Begins to work on a capability's durable messages; on the node's own thread.
-    pub fn start(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, base: Option<(Database, Arc<Outbox>)>) {
-        if base.is_none() && durable_entries(&host).next().is_none() {
+    pub fn start(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, store: Option<(Database, Arc<Outbox>)>) {
+        if store.is_none() && durable_entries(&host).next().is_none() {
             return;
         }
         let (tasks, name) = (bus.tasks.clone(), TaskName::of("consumer", &host.name));
-        tasks.restarted(name, move || Self::run(durable.clone(), bus.clone(), host.clone(), base.clone()));
+        tasks.restarted(name, move || Self::run(durable.clone(), bus.clone(), host.clone(), store.clone()));
     }
 
     /// Works until the node leaves.
-    async fn run(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, base: Option<(Database, Arc<Outbox>)>) {
+    async fn run(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, store: Option<(Database, Arc<Outbox>)>) {
         let left = durable.leaving.join();
         // Bounded by the capability's partitions.
         let (ended, mut endings) = mpsc::unbounded_channel();
-        let (share, told) = watch::channel(Share::default());
-        let (remembered, copies, lacking) = Default::default();
+        let (share, reported) = watch::channel(PartitionShare::default());
+        let (remembered, copies, unhandled) = Default::default();
         let (workers, given_up, stale_epochs) = (HashMap::new(), Vec::new(), Vec::new());
-        let tended = bus.env.now();
+        let last_heartbeat = bus.env.now();
         let mut consumer = Self {
-            tended,
+            last_heartbeat,
             durable,
             bus,
             host,
-            base,
+            store,
             workers,
             given_up,
-            lacking,
+            unhandled,
             stale_epochs,
             ended,
             share,
@@ -113,28 +116,28 @@ impl Consumer {
             // Nothing was begun.
             () = durable.leaving.begun() => return drop(left),
         }
-        consumer.keep(told);
+        consumer.keep(reported);
         let pause = Duration::from_millis(consumer.durable.config.tend_ms);
         loop {
             let leaving = consumer.durable.leaving.is_leaving();
             let able = !leaving && consumer.is_able();
             if !able {
-                consumer.workers.values().for_each(Working::stop);
+                consumer.workers.values().for_each(RunningWorker::stop);
             }
             let gone = !able && consumer.workers.is_empty();
             consumer.heartbeat(gone).await;
             if gone && leaving {
                 break;
             }
-            consumer.tell(leaving);
+            consumer.report_share(leaving);
             let next = Instant::now() + pause;
             loop {
                 tokio::select! {
                     Some((number, epoch, how)) = endings.recv() => {
-                        consumer.note(number, epoch, how);
+                        consumer.record_end(number, epoch, how);
                         // A partition that is free, or an end that is waited for, waits no longer; one that was lost is
                         // looked after in time, or whatever it was lost for could keep this busy.
-                        if how == Ended::Stopped {
+                        if how == WorkerEnd::Stopped {
                             break;
                         }
                     }
@@ -154,32 +157,34 @@ impl Consumer {
     }
 
     /// Begins the housekeeping, if there is anything to be kept.
-    fn keep(&self, told: watch::Receiver<Share>) {
-        if let Some(base) = self.base.clone() {
+    fn keep(&self, reported: watch::Receiver<PartitionShare>) {
+        if let Some(store) = self.store.clone() {
             let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
             let (name, remembered) = (TaskName::of("keeper", &host.name), self.remembered.clone());
-            let keep = move || Keeper::new(&durable, &bus, &host, base.clone(), remembered.clone()).run(told.clone());
+            let keep = move || {
+                Housekeeper::new(&durable, &bus, &host, store.clone(), remembered.clone()).run(reported.clone())
+            };
             self.bus.tasks.restarted(name, keep);
         }
     }
 
     /// Tells the keeper what this host works on.
-    fn tell(&self, leaving: bool) {
+    fn report_share(&self, leaving: bool) {
         let share = match self.workers.get(&0) {
-            _ if leaving || self.workers.is_empty() => Share::Nothing,
-            Some(first) => Share::First { epoch: first.epoch },
-            None => Share::Some,
+            _ if leaving || self.workers.is_empty() => PartitionShare::Nothing,
+            Some(first) => PartitionShare::First { epoch: first.epoch },
+            None => PartitionShare::Some,
         };
-        self.share.send_if_modified(|told| std::mem::replace(told, share) != share);
+        self.share.send_if_modified(|reported| std::mem::replace(reported, share) != share);
     }
 
-    fn note(&mut self, number: u32, epoch: u64, how: Ended) {
+    fn record_end(&mut self, number: u32, epoch: u64, how: WorkerEnd) {
         if self.workers.get(&number).is_some_and(|w| w.epoch == epoch) {
             self.workers.remove(&number);
             match how {
-                Ended::Stopped => self.given_up.push(number),
-                Ended::StaleEpoch(seen) => self.stale_epochs.push((number, seen)),
-                Ended::Lost => {}
+                WorkerEnd::Stopped => self.given_up.push(number),
+                WorkerEnd::StaleEpoch(seen) => self.stale_epochs.push((number, seen)),
+                WorkerEnd::Lost => {}
             }
         }
     }
@@ -224,29 +229,29 @@ impl Consumer {
             handles: durable_entries(&self.host).map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(),
             leaving: gone,
             given_up: self.given_up.clone(),
-            lacks: self.lacking.list(),
+            lacks: self.unhandled.list(),
             stale_epochs: self.stale_epochs.clone(),
             lease: Duration::from_millis(self.durable.config.lease_ms),
         };
         let limit = Duration::from_millis(self.durable.config.lease_ms);
         let owned = match timeout(limit, self.durable.log.heartbeat(&heartbeat)).await {
             Ok(Ok(owned)) => owned,
-            Ok(Err(error)) => return self.tend_failed(&error.to_string()),
-            Err(_) => return self.tend_failed("the log does not answer"),
+            Ok(Err(error)) => return self.heartbeat_failed(&error.to_string()),
+            Err(_) => return self.heartbeat_failed("the log does not answer"),
         };
-        self.tended = self.bus.env.now();
+        self.last_heartbeat = self.bus.env.now();
         self.bus.tasks.outages().end(&Dependency::partitions(&self.host.name));
-        self.lacking.answered(&heartbeat.lacks, &owned);
-        self.given_up.drain(..).for_each(|number| self.lacking.forget(number));
+        self.unhandled.answered(&heartbeat.lacks, &owned);
+        self.given_up.drain(..).for_each(|number| self.unhandled.forget(number));
         self.stale_epochs.clear();
         if gone {
             return;
         }
         // A partition that has another owner, or that this one got anew meanwhile: its worker finds the fence closed.
-        self.workers.retain(|number, working| {
-            let mine = owned.iter().any(|o| o.number == *number && o.epoch == working.epoch);
+        self.workers.retain(|number, worker| {
+            let mine = owned.iter().any(|o| o.number == *number && o.epoch == worker.epoch);
             if !mine {
-                working.stop();
+                worker.stop();
             }
             mine
         });
@@ -255,7 +260,7 @@ impl Consumer {
         }
         for Owned { number, epoch, wanted } in owned {
             match self.workers.get(&number) {
-                Some(working) if wanted => working.stop(),
+                Some(worker) if wanted => worker.stop(),
                 Some(_) => {}
                 None => self.work_on(number, epoch),
             }
@@ -263,10 +268,11 @@ impl Consumer {
     }
 
     /// What fails for half of a lease is an outage, unless the log as a whole has one.
-    fn tend_failed(&self, error: &str) {
+    fn heartbeat_failed(&self, error: &str) {
         let capability = &self.host.name;
         tracing::debug!(%capability, error, "tending failed");
-        let (for_long, outages) = (self.bus.env.now().saturating_duration_since(self.tended), self.bus.tasks.outages());
+        let (for_long, outages) =
+            (self.bus.env.now().saturating_duration_since(self.last_heartbeat), self.bus.tasks.outages());
         let lease = Duration::from_millis(self.durable.config.lease_ms);
         if for_long * 2 > lease && !outages.has(&self.durable.dependency()) {
             outages.begin(Dependency::partitions(capability), error);
@@ -276,7 +282,7 @@ impl Consumer {
     fn work_on(&mut self, number: u32, epoch: u64) {
         let (stop, stopped) = watch::channel(false);
         let partition = Partition { capability: self.host.name.clone(), number };
-        let base = self.base.clone().map(|(database, outbox)| Base {
+        let store = self.store.clone().map(|(database, outbox)| CapabilityStore {
             database,
             outbox,
             lane: format!("p/{number}").into(),
@@ -284,35 +290,35 @@ impl Consumer {
             copies: self.copies.clone(),
         });
         let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
-        let lacking = self.lacking.clone();
+        let unhandled = self.unhandled.clone();
         let (name, ended) = (TaskName::of("worker", &host.name).which(number), self.ended.clone());
         let task = self.bus.tasks.restarted(name, move || {
             let (durable, bus, partition, host) = (durable.clone(), bus.clone(), partition.clone(), host.clone());
-            let (base, lacking) = (base.clone(), lacking.clone());
+            let (store, unhandled) = (store.clone(), unhandled.clone());
             let (stopped, ended) = (stopped.clone(), ended.clone());
             async move {
-                let how = work(durable, bus, (partition, epoch), host, base, lacking, stopped).await;
+                let how = work(durable, bus, (partition, epoch), host, store, unhandled, stopped).await;
                 let _ = ended.send((number, epoch, how));
             }
         });
-        self.workers.insert(number, Working { epoch, stop, task });
+        self.workers.insert(number, RunningWorker { epoch, stop, task });
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
         // After a panic: whatever comes after it begins with workers of its own.
-        self.workers.values().for_each(|working| working.task.abort());
+        self.workers.values().for_each(|worker| worker.task.abort());
     }
 }
 
 /// Relays what a worker's messages have sent as long as it works.
-struct Relaying(Option<Base>, u64);
+struct Relaying(Option<CapabilityStore>, u64);
 
 impl Drop for Relaying {
     fn drop(&mut self) {
-        if let Self(Some(base), epoch) = self {
-            base.outbox.close(&base.lane, *epoch);
+        if let Self(Some(store), epoch) = self {
+            store.outbox.close(&store.lane, *epoch);
         }
     }
 }
@@ -322,26 +328,26 @@ async fn work(
     bus: Arc<Bus>,
     (partition, epoch): (Partition, u64),
     host: Arc<Host>,
-    base: Option<Base>,
-    lacking: Arc<Lacking>,
+    store: Option<CapabilityStore>,
+    unhandled: Arc<UnhandledMessages>,
     mut stop: watch::Receiver<bool>,
-) -> Ended {
-    let _relaying = Relaying(base.clone(), epoch);
+) -> WorkerEnd {
+    let _relaying = Relaying(store.clone(), epoch);
     let mut tries = 0;
     let ownership = loop {
         if *stop.borrow() {
-            return Ended::Stopped;
+            return WorkerEnd::Stopped;
         }
         let claimed = async {
             let log = durable.log.identity().await.map_err(|e| e.to_string())?;
             let (partition, host, config) = (partition.clone(), host.clone(), durable.config.clone());
-            let (env, base, lacking, stop) = (bus.env.clone(), base.clone(), lacking.clone(), stop.clone());
-            let claim = Claim { partition, epoch, log, host, config, env, base, lacking, stop };
+            let (env, store, unhandled, stop) = (bus.env.clone(), store.clone(), unhandled.clone(), stop.clone());
+            let claim = Claim { partition, epoch, log, host, config, env, store, unhandled, stop };
             Ownership::take(claim).await.map_err(|e| e.to_string())
         };
         let error = match claimed.await {
             Ok(Takeover::Done(ownership)) => break *ownership,
-            Ok(Takeover::Stale(seen)) => return Ended::StaleEpoch(seen),
+            Ok(Takeover::Stale(seen)) => return WorkerEnd::StaleEpoch(seen),
             Err(error) => error,
         };
         tries += 1;
@@ -352,7 +358,7 @@ async fn work(
         let _ = timeout(durable.pause(tries), stop.wait_for(|s| *s)).await;
     };
     tracing::debug!(capability = %partition.capability, partition = partition.number, epoch, "owns a partition");
-    ownership.left.iter().for_each(|log| durable.tell_left(log));
+    ownership.left.iter().for_each(|log| durable.log_left_behind(log));
     durable.log.accounted(&partition, ownership.known);
     let (_subscription, entries, in_flight) = durable.reader.subscribe(&partition);
     Worker::new(ownership, durable.log.clone(), in_flight).work(entries).await

@@ -3,7 +3,7 @@
 
 use sea_orm::DbErr;
 
-use super::owner::{Base, Owner};
+use super::owner::{CapabilityStore, PartitionOwner};
 use super::queue::Tries;
 use crate::bridge::log::Tally;
 use crate::crash;
@@ -17,15 +17,15 @@ pub(super) const NONE: Tally = Tally { handled: 0, duplicates: 0, dead: 0, expir
 
 /// Where a message is in the database, if it is.
 #[derive(Clone, Copy)]
-pub(super) enum From {
+pub(super) enum Source {
     Log { offset: u64 },
     Parked { seq: u64, tries: Tries },
 }
 
 /// How a message leaves its place.
 #[derive(Clone, Copy)]
-pub(super) struct Leave<'a> {
-    pub from: From,
+pub(super) struct Settlement<'a> {
+    pub from: Source,
     pub id: &'a str,
     /// When it is remembered from, if it comes from the log.
     pub at_ms: u64,
@@ -36,7 +36,7 @@ pub(super) struct Leave<'a> {
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum StepEnd {
     /// It is committed.
     Done,
     /// It had been before, by a commit that was not answered.
@@ -48,24 +48,24 @@ pub(super) enum Step {
 }
 
 /// The partition has another owner.
-pub(super) struct Lost;
+pub(super) struct PartitionLost;
 
 /// Transactions of the owner's own.
-pub(super) struct Steps<'a> {
-    pub owner: &'a Owner,
-    pub base: &'a Base,
+pub(super) struct OwnerTransactions<'a> {
+    pub owner: &'a PartitionOwner,
+    pub store: &'a CapabilityStore,
 }
 
-impl Steps<'_> {
+impl OwnerTransactions<'_> {
     /// Whether a handler's commit that was not answered took place after all.
-    pub async fn is_settled(&self, from: From, id: &str) -> bool {
-        let reads = self.base.database.reads();
+    pub async fn is_settled(&self, from: Source, id: &str) -> bool {
+        let reads = self.store.database.reads();
         match from {
-            From::Log { offset } => {
+            Source::Log { offset } => {
                 let seen = self.until_answered(async || inbox::seen(reads, &[id]).await).await;
                 seen.get(id).is_some_and(|offsets| offsets.contains(&offset))
             }
-            From::Parked { seq, .. } => {
+            Source::Parked { seq, .. } => {
                 let number = self.owner.number();
                 let rows = self.until_answered(async || parked::load(reads, number, seq - 1, 1).await).await;
                 !rows.iter().any(|row| row.seq == seq)
@@ -76,30 +76,30 @@ impl Steps<'_> {
     /// Ends the present place of a message, in one transaction with what `write` writes.
     pub async fn settle(
         &self,
-        place: Leave<'_>,
-        write: impl AsyncFn(&Tx<'_>) -> Result<Step, DbErr>,
-    ) -> Result<Step, Lost> {
+        place: Settlement<'_>,
+        write: impl AsyncFn(&Tx<'_>) -> Result<StepEnd, DbErr>,
+    ) -> Result<StepEnd, PartitionLost> {
         let leave = async |tx: &Tx<'_>| match self.leave(tx, place).await? {
-            Step::Done => write(tx).await,
+            StepEnd::Done => write(tx).await,
             not => Ok(not),
         };
         self.advance(place.tally, leave).await
     }
 
-    async fn leave(&self, tx: &Tx<'_>, place: Leave<'_>) -> Result<Step, DbErr> {
-        let Leave { from, id, at_ms, effect, .. } = place;
+    async fn leave(&self, tx: &Tx<'_>, place: Settlement<'_>) -> Result<StepEnd, DbErr> {
+        let Settlement { from, id, at_ms, effect, .. } = place;
         match from {
-            From::Parked { seq, .. } => {
+            Source::Parked { seq, .. } => {
                 let there = parked::remove(tx, self.owner.number(), seq).await?;
-                Ok(if there { Step::Done } else { Step::Before })
+                Ok(if there { StepEnd::Done } else { StepEnd::Before })
             }
-            From::Log { offset } => {
+            Source::Log { offset } => {
                 if tx.mark(InboxMark { id, offset, at_ms, effect }).await? {
-                    return Ok(Step::Done);
+                    return Ok(StepEnd::Done);
                 }
                 let seen = inbox::seen(tx, &[id]).await?;
                 let before = seen.get(id).is_some_and(|offsets| offsets.contains(&offset));
-                Ok(if before { Step::Before } else { Step::Repeated })
+                Ok(if before { StepEnd::Before } else { StepEnd::Repeated })
             }
         }
     }
@@ -108,13 +108,13 @@ impl Steps<'_> {
     pub async fn advance(
         &self,
         tally: Tally,
-        write: impl AsyncFn(&Tx<'_>) -> Result<Step, DbErr>,
-    ) -> Result<Step, Lost> {
+        write: impl AsyncFn(&Tx<'_>) -> Result<StepEnd, DbErr>,
+    ) -> Result<StepEnd, PartitionLost> {
         let mut failures = 0;
         loop {
             match self.try_advance(tally, &write).await {
                 Ok(step) => return Ok(step),
-                Err(TxError::Fenced) => return Err(Lost),
+                Err(TxError::Fenced) => return Err(PartitionLost),
                 Err(error) => self.owner.tries_again(&mut failures, &error).await?,
             }
         }
@@ -123,14 +123,14 @@ impl Steps<'_> {
     async fn try_advance(
         &self,
         tally: Tally,
-        write: &impl AsyncFn(&Tx<'_>) -> Result<Step, DbErr>,
-    ) -> Result<Step, TxError> {
-        let tx = self.base.database.begin(None, TxTracker::default()).await?;
+        write: &impl AsyncFn(&Tx<'_>) -> Result<StepEnd, DbErr>,
+    ) -> Result<StepEnd, TxError> {
+        let tx = self.store.database.begin(None, TxTracker::default()).await?;
         if !fence::advance(&tx, self.owner.number(), self.owner.epoch, tally).await? {
             return Err(TxError::Fenced);
         }
         let step = write(&tx).await?;
-        if step != Step::Done {
+        if step != StepEnd::Done {
             // What was found may be a neighbour's in a commit that is shared: it counts once that is certain.
             tx.rollback().await?;
             return Ok(step);
@@ -147,30 +147,34 @@ impl Steps<'_> {
         loop {
             match ask().await {
                 Ok(answer) => return answer,
-                Err(error) => self.owner.told(&mut tries, &error).await,
+                Err(error) => self.owner.reported(&mut tries, &error).await,
             }
         }
     }
 }
 
-impl Owner {
+impl PartitionOwner {
     /// Says once that the database does not do what is needed, and waits before the next try.
-    pub(super) async fn told(&self, tries: &mut u32, error: &dyn std::fmt::Display) {
+    pub(super) async fn reported(&self, tries: &mut u32, error: &dyn std::fmt::Display) {
         *tries += 1;
         // An outage is told by itself, not by each message that meets it.
-        if *tries == 2 && !self.base.as_ref().is_some_and(|base| base.database.is_out()) {
+        if *tries == 2 && !self.store.as_ref().is_some_and(|store| store.database.is_out()) {
             let (capability, partition) = (&self.partition.capability, self.number());
             tracing::warn!(%capability, partition, %error, "durable messages wait for the database; trying again");
         }
         self.pause(*tries).await;
     }
 
-    /// As [`Owner::told`], unless the work stops: what is not settled is found by whoever has the partition next.
-    pub(super) async fn tries_again(&self, tries: &mut u32, error: &dyn std::fmt::Display) -> Result<(), Lost> {
+    /// As [`PartitionOwner::told`], unless the work stops: what is not settled is found by whoever has the partition next.
+    pub(super) async fn tries_again(
+        &self,
+        tries: &mut u32,
+        error: &dyn std::fmt::Display,
+    ) -> Result<(), PartitionLost> {
         if self.is_stopping() {
-            return Err(Lost);
+            return Err(PartitionLost);
         }
-        self.told(tries, error).await;
+        self.reported(tries, error).await;
         Ok(())
     }
 }

@@ -17,14 +17,14 @@ use crate::backoff::Backoff;
 use crate::bridge::log::{Entry, Partition};
 use crate::call::{Call, Chain};
 use crate::config::DurableConfig;
-use crate::durable::copies::{Copies, OneCopy};
-use crate::durable::delivery::Delivery;
 use crate::durable::outbox::Outbox;
+use crate::durable::partition::copies::{Copies, OneCopy};
+use crate::durable::partition::delivery::DeliveryContext;
+use crate::durable::partition::queue::{LogMessage, Tries};
+use crate::durable::partition::unhandled::UnhandledMessages;
 use crate::durable::record::Record;
-use crate::durable::sender::partition_of;
+use crate::durable::send::sender::partition_of;
 use crate::durable::soon;
-use crate::durable::worker::lacking::Lacking;
-use crate::durable::worker::queue::{Job, Tries};
 use crate::handler::{Applied, Handler, HandlerKind};
 use crate::host::Host;
 use crate::panic::panic_text;
@@ -41,27 +41,27 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOGS: u32 = 1 << 22;
 
 /// A partition, owned by this node.
-pub(crate) struct Owner {
+pub(crate) struct PartitionOwner {
     pub partition: Partition,
     pub epoch: u64,
     pub host: Arc<Host>,
     pub config: DurableConfig,
     pub env: Env,
     /// The capability's database and the way out of it; none: nothing is remembered of what was applied.
-    pub base: Option<Base>,
+    pub store: Option<CapabilityStore>,
     /// What tells the log that its messages come from apart from others, below [`LOGS`].
     pub log: u32,
     /// The last number of a parked message.
     pub last_seq: Cell<u64>,
     /// What it finds no handler of.
-    pub lacking: Arc<Lacking>,
+    pub unhandled: Arc<UnhandledMessages>,
     /// Whether the work is to stop.
     pub stop: watch::Receiver<bool>,
 }
 
 /// Where a capability remembers.
 #[derive(Clone)]
-pub(crate) struct Base {
+pub(crate) struct CapabilityStore {
     pub database: Database,
     pub outbox: Arc<Outbox>,
     /// The outbox's lane of this partition.
@@ -91,14 +91,14 @@ pub(crate) enum Attempt {
     /// Nobody handles its kind, here or elsewhere.
     Unsupported(String),
     /// Nobody here handles its kind; perhaps another host does.
-    Lacking(String),
+    UnhandledMessages(String),
     /// Its time was over before its handler began.
     Expired,
     /// The work stops, and its handler did not run.
     Left,
 }
 
-impl Owner {
+impl PartitionOwner {
     pub fn number(&self) -> u32 {
         self.partition.number
     }
@@ -123,8 +123,8 @@ impl Owner {
 
     /// Whether no more can be remembered, so that nothing may be applied.
     pub fn is_inbox_full(&self) -> bool {
-        let full = |base: &Base| base.remembered.load(Ordering::Relaxed) >= self.config.inbox_ids;
-        self.base.as_ref().is_some_and(full)
+        let full = |store: &CapabilityStore| store.remembered.load(Ordering::Relaxed) >= self.config.inbox_ids;
+        self.store.as_ref().is_some_and(full)
     }
 
     fn backoff(&self, tries: u32) -> Duration {
@@ -147,7 +147,7 @@ impl Owner {
     }
 
     /// Tells that a message is given up, in words that an operator can act on.
-    pub fn tell_death(&self, record: &Record, reason: Reason, attempts: u32, why: &str) {
+    pub fn log_death(&self, record: &Record, reason: Reason, attempts: u32, why: &str) {
         let (capability, name, id, key) = (&self.partition.capability, &record.name, &record.id, &record.key);
         let (key, reason, trace) = (key.as_deref().unwrap_or("-"), reason.as_str(), &record.trace);
         tracing::error!(
@@ -157,7 +157,7 @@ impl Owner {
     }
 
     /// Has the actor apply a message; waits while the capability cannot take it, until the work stops.
-    pub async fn attempt(&self, record: &Record, delivery: &Arc<Delivery>) -> Attempt {
+    pub async fn attempt(&self, record: &Record, delivery: &Arc<DeliveryContext>) -> Attempt {
         let mut waits = 0;
         loop {
             if self.is_expired(record) {
@@ -182,8 +182,8 @@ impl Owner {
                 }
                 Err(AskError::NotDelivered(NotDelivered::Unsupported { message })) => {
                     let capability = &self.partition.capability;
-                    if !self.lacking.is_handled_nowhere(self.number(), &message) {
-                        return Attempt::Lacking(format!(
+                    if !self.unhandled.is_handled_nowhere(self.number(), &message) {
+                        return Attempt::UnhandledMessages(format!(
                             "this version of `{capability}` has no handler of `{message}`"
                         ));
                     }
@@ -226,21 +226,21 @@ impl Owner {
         offset: u64,
         parked: Option<u64>,
         copy: Option<Arc<OneCopy>>,
-    ) -> Arc<Delivery> {
-        Arc::new(Delivery {
+    ) -> Arc<DeliveryContext> {
+        Arc::new(DeliveryContext {
             id: record.id.clone(),
             partition: self.number(),
             epoch: self.epoch,
             offset,
             parked,
-            lane: self.base.as_ref().map_or_else(|| "".into(), |base| base.lane.clone()),
+            lane: self.store.as_ref().map_or_else(|| "".into(), |store| store.lane.clone()),
             patience: Duration::from_millis(self.config.lease_ms),
             copy,
             repeated: AtomicBool::default(),
         })
     }
 
-    async fn dispatch(&self, record: &Record, delivery: &Arc<Delivery>) -> Applied {
+    async fn dispatch(&self, record: &Record, delivery: &Arc<DeliveryContext>) -> Applied {
         let Some((entry, handler)) = self.handler_of(record) else {
             return Err(AskError::NotDelivered(NotDelivered::Unsupported { message: record.name.clone() }));
         };
@@ -289,12 +289,12 @@ impl Owner {
     }
 
     /// Where copies of these messages were applied or parked.
-    pub async fn seen(&self, jobs: &[Job]) -> HashMap<String, Vec<u64>> {
-        let Some(base) = &self.base else { return Default::default() };
-        let ids: Vec<_> = jobs.iter().map(|job| job.record.id.as_str()).collect();
+    pub async fn seen(&self, messages: &[LogMessage]) -> HashMap<String, Vec<u64>> {
+        let Some(store) = &self.store else { return Default::default() };
+        let ids: Vec<_> = messages.iter().map(|message| message.record.id.as_str()).collect();
         let mut tries = 0;
         loop {
-            match inbox::seen(base.database.reads(), &ids).await {
+            match inbox::seen(store.database.reads(), &ids).await {
                 Ok(seen) => return seen,
                 Err(error) => {
                     tries += 1;
