@@ -10,8 +10,8 @@
 //!    (the next try prints another one), but it is never kept and not printed. It goes to stderr and not into the log,
 //!    which others read and keep.
 //!
-//! An e-mail address that already belongs to a customer is refused and not promoted: whoever registered it first would
-//! be admin.
+//! An e-mail address that already belongs to a customer is refused and not promoted: a stranger who registered it first
+//! would be admin.
 
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
@@ -31,9 +31,9 @@ const NAME: &str = "Administrator";
 /// How far this node has come with the first admin.
 pub(crate) struct FirstAdmin {
     is_made: AtomicBool,
-    /// Whether it was said why it cannot be made.
+    /// Whether the log says already why it cannot be made.
     was_refused: AtomicBool,
-    /// Begun where there may be none yet: nobody could log in as one.
+    /// Start-up work of this node until an admin exists: before, nobody could log in as one.
     startup: Option<StartupWork>,
 }
 

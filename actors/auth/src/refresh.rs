@@ -6,8 +6,8 @@
 //! may come again for a while (`auth.refresh_repeat_seconds`) and gets the *same* successor.
 //!
 //! For that the successor must be found again though it is not kept. It is derived: HMAC-SHA256 of the token under a
-//! secret of the session's own. Whoever holds a token cannot go on in the chain without the secret, and whoever reads
-//! the database has secrets and hashes and cannot make any token of them.
+//! secret of the session's own. The holder of a token cannot go on in the chain without the secret, and a reader of the
+//! database has secrets and hashes and cannot make any token of them.
 //!
 //! All that is decided about a session is decided in a transaction that locks its row, so two exchanges at one moment,
 //! in two instances or two nodes, come one after the other: one makes the successor, the other gets the same.
@@ -61,11 +61,11 @@ impl RefreshToken {
     }
 }
 
-/// What becomes of a token that is exchanged.
+/// Outcome of a token's exchange.
 enum Turn {
     /// Its successor is valid, for the first time or again.
     Successor,
-    /// It came once too often.
+    /// It was exchanged before, and no longer may be: the session is revoked.
     Reused,
     /// The session has ended meanwhile.
     Ended,

@@ -11,8 +11,8 @@
 //! Interrupted before 2 there is a password without a user, which the sweep deletes in time, and a new try is a new
 //! account. Interrupted after 2 the account is complete though nobody was told: the asker learns that the outcome is
 //! unknown, logging in works, and registering again says that the address is taken. The caller chooses the id once for
-//! each request, so whatever repeats the message (the bus, when a node was lost) goes on with the same account: 1 keeps
-//! the first password, 2 returns the user that is already there.
+//! each request, so a repeated message (the bus repeats it when a node was lost) goes on with the same account: 1 keeps
+//! the first password, 2 returns the user that exists already.
 
 use essaim_auth_contract::{Account, Register, RegisterError};
 use essaim_supervisor::contract::AskError;
@@ -28,7 +28,7 @@ impl Handle<Register> for AuthActor {
         if let Some(reason) = password::weakness(m.password.expose()) {
             return Err(reject(RegisterError::Invalid { field: "password".into(), reason: reason.into() }));
         }
-        // Not needed, but it spares the hash, and while users is not there it is told before anything is stored.
+        // Not needed, but it spares the hash, and while users is away the ask fails before anything is stored.
         let found = cx.ask(FindByEmail { email: m.email.clone() }).await?;
         if found.is_some_and(|user| user.id != m.user_id) {
             return Err(reject(RegisterError::EmailTaken));

@@ -1,4 +1,5 @@
-//! Deleting what nobody needs any more; a timer does it, in every node, a bounded amount each time.
+//! Deletes expired sessions, old counters and passwords without a user; a timer of every node, a bounded amount each
+//! time.
 
 use std::collections::HashSet;
 use std::sync::PoisonError;

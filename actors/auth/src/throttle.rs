@@ -46,8 +46,8 @@ impl Wait {
 }
 
 impl Parties {
-    /// The parties of a login. E-mail addresses are kept as hashes: whoever reads the counters sees no addresses that
-    /// people mistyped, and every one has the same length.
+    /// The parties of a login. E-mail addresses are kept as hashes: the counters show no addresses that people
+    /// mistyped, and all have the same length.
     pub fn of(email: &str, address: &str) -> Self {
         let caseless: String = email.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().collect();
         let account = crate::base64url(&Sha256::digest(caseless));
@@ -132,7 +132,7 @@ impl Parties {
     }
 }
 
-/// Deletes what no longer matters, and what is too much.
+/// Deletes counters and known addresses that have expired, and the counters beyond `counters_most`.
 pub(crate) async fn sweep(db: &impl ConnectionTrait, policy: &ThrottleSettings, now: i64) -> Result<(), DbErr> {
     store::delete_before(db, now - ms(policy.forget_seconds), now - days_ms(policy.known_address_days)).await?;
     store::delete_beyond(db, policy.counters_most.into()).await

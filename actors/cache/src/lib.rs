@@ -1,4 +1,4 @@
-//! The capability `cache`: values remembered for a while, by namespace and key, for whoever asks.
+//! The capability `cache`: values remembered for a while, by namespace and key, for all askers.
 //!
 //! It keeps its values in the near cache of its node, under names of its own, so that one bound (`near.max_bytes`)
 //! covers all that a node remembers, and one broadcast invalidates a key in every node.
@@ -71,7 +71,7 @@ impl Actor for CacheActor {
     }
 
     fn status(shared: &Self::Shared) -> serde_json::Value {
-        // What the node remembers in all, for this and for itself, stands beside it in the node's status.
+        // The node's near cache as a whole, of which these values are a part, has its own figures in the node's status.
         serde_json::json!(shared.figures)
     }
 }
@@ -94,7 +94,7 @@ impl Handle<Put> for CacheActor {
         self.0.check(&m.namespace, &m.key, m.value.0.len())?;
         let until_ms = m.ttl_ms.map_or(u64::MAX, |ttl| cx.now_ms().saturating_add(ttl));
         let name = name(&m.namespace);
-        // Another node may still have what the key was before, if it was the one to ask at that time.
+        // Another node may still have the key's former value, if it was the one that was asked at that time.
         self.0.near.invalidate(&name, &m.key);
         self.0.near.put(&name, &m.key, stored::until(until_ms, &m.value.0));
         count(&self.0.figures.puts);
@@ -128,7 +128,7 @@ impl CacheShared {
     }
 }
 
-/// Keeps what callers name apart from what capabilities of this node remember for themselves.
+/// Name of a caller's namespace in the near cache, apart from those of this node's capabilities.
 fn name(namespace: &str) -> String {
     format!("cache/{namespace}")
 }

@@ -222,8 +222,8 @@ async fn change(
     let (id, ProductChange { sku, name, price_cents, currency }) = (id.into_inner(), body.into_inner());
     let message = UpdateProduct { id: id.clone(), sku, name, price_cents, currency };
     let changed = caller.client().ask(message).await;
-    // Catalog invalidates in every node, and this node may hear of it after the answer: whoever reads here next should
-    // find what was just written.
+    // Catalog invalidates the entry in every node, but this node may hear of it after the answer: the next read here
+    // should find what was just written.
     caller.client().near().invalidate(Describe::NEAR, &id);
     Ok(Json(changed.map_err(problem)?.into()))
 }

@@ -63,7 +63,8 @@ impl Handle<UpdateProduct> for CatalogActor {
         let tx = cx.begin().await?;
         let product = store::update(&tx, m).await.map_err(|e| taken(e, sku))?.ok_or_else(not_found)?;
         let committed = tx.commit().await;
-        // After the commit, or a reader in between would cache the old one; also when its outcome is unknown.
+        // After the commit, or a reader in between would cache the old product; also when the commit's outcome is
+        // unknown.
         if matches!(committed, Ok(()) | Err(TxError::CommitUnanswered(_))) {
             cx.near().invalidate(Describe::NEAR, &id);
         }
@@ -87,7 +88,7 @@ fn not_found() -> Fault<CatalogError> {
     reject(CatalogError::NotFound)
 }
 
-/// The routes ask for the role too; here it also holds for whoever comes another way.
+/// Routes check the role too; this check holds for senders that are not routes.
 fn require_admin(cx: &Cx) -> Result<(), Fault<CatalogError>> {
     if cx.principal().is_some_and(|p| p.has_role(ADMIN)) { Ok(()) } else { Err(reject(CatalogError::Forbidden)) }
 }

@@ -65,13 +65,13 @@ impl TrustedProxies {
     }
 
     /// The address of the client: the rightmost in `X-Forwarded-For` that is no trusted proxy, if the request comes
-    /// from one. Whatever stands left of it the client may have made up.
+    /// from one. Addresses left of it may be made up by the client.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.hold(peer) {
             return peer;
         }
-        // No line may be skipped, whatever its bytes: the one before it may be the client's own.
+        // No line may be skipped, not even one that is no text: the line before it may be the client's own.
         let values: Vec<&[u8]> = headers.get_all(header::X_FORWARDED_FOR).map(|v| v.as_bytes()).collect();
         let mut client = peer;
         for entry in values.iter().rev().flat_map(|v| v.rsplit(|byte| *byte == b',')) {

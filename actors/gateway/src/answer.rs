@@ -17,7 +17,7 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const DENY: HeaderValue = HeaderValue::from_static("DENY");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// JSON needs nothing from anywhere, and no page may frame it.
+/// Content policy of JSON: it loads nothing, and no page may frame it.
 const CONTENT_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// The documentation has scripts and styles of its own, some of them inline.
 const DOCS_CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
@@ -146,7 +146,7 @@ fn dress(front: &Front, visit: &Visit, response: &mut HttpResponse) {
     identify(headers, &visit.trace, visit.request_id.clone());
 }
 
-/// The answer to what was no request: nobody knows its method and path.
+/// The answer to bytes that were no request, so without a method and a path.
 pub(crate) fn refusal(front: &Front, trace: &TraceContext, problem: Problem) -> HttpResponse {
     let status = problem.status();
     front.counts.begin();

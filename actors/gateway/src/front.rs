@@ -76,7 +76,7 @@ impl Front {
         BodyLimits { bytes: self.settings.body_limit_bytes, within }
     }
 
-    /// How the cluster is. It is looked at once for all who ask within `status_cache_ms`, since looking costs a query in
+    /// The status of the cluster, read once for all requests within `status_cache_ms`, since reading costs a query in
     /// each database of the node.
     pub async fn status(&self) -> Value {
         let mut last = self.status.lock().await;

@@ -72,7 +72,7 @@ where
     }
 }
 
-/// A request under way. One that is cut off, when the server stops at once, is told of too.
+/// A request under way. One that is cut off, since the server stops at once, is logged and counted too.
 struct UnderWay {
     front: Arc<Front>,
     visit: Visit,
@@ -100,7 +100,7 @@ where
         let answer = visit.cors.preflight()?;
         return Ok(req.into_response(answer));
     }
-    // A token that is not accepted is the business of those routes that need one. Probes need no look at it.
+    // Only routes that need a token refuse one that is not accepted. Probes need no token.
     let principal = match pages::is_probe(req.path()) {
         true => Ok(None),
         false => front.tokens.principal(req.headers()).await,
@@ -134,7 +134,7 @@ fn check_sizes(front: &Front, req: &ServiceRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What a client is told whose headers are too large, whoever noticed.
+/// The problem of headers that are too large, whether the parser or the gate has found it.
 pub(crate) fn headers_too_large(settings: &GatewaySettings) -> Problem {
     let (bytes, count) = (settings.header_limit_bytes, settings.header_limit_count);
     let detail = format!(

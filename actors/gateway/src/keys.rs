@@ -64,7 +64,7 @@ pub(crate) struct KeyRing {
     fetches_per_minute: usize,
     current: RwLock<Arc<KeySet>>,
     fetching: Mutex<Fetching>,
-    /// Fetches that have ended; tells who waited for one from who has to begin one.
+    /// Fetches that have ended; a request that sees it change has waited for one and begins none.
     ended: AtomicU64,
 }
 
@@ -108,8 +108,8 @@ impl KeyRing {
         if !fetched_meanwhile && self.may_fetch(&mut fetching) {
             self.fetch(&mut fetching).await;
             if fetching.failed.is_some() {
-                // The limit is against unknown keys. An `auth` that is not there costs one ask at a time, and must be
-                // found at once when it is back.
+                // A failed fetch does not count, since the limit is against unknown keys: while `auth` is away there is
+                // one ask at a time, and the first one after its return must not be refused.
                 fetching.begun.pop_back();
             }
         }

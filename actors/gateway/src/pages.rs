@@ -25,7 +25,7 @@ const READY: &str = "/readyz";
 #[openapi(paths(livez, readyz, status))]
 pub(crate) struct Doc;
 
-/// Whether the path is asked by whatever watches over the process; its questions are never too many.
+/// Whether the path is a health probe; probes are not counted against the rate limit.
 pub(crate) fn is_probe(path: &str) -> bool {
     path == LIVE || path == READY
 }

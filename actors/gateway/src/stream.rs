@@ -37,7 +37,7 @@ struct Patience {
     close: Duration,
 }
 
-/// What is going on on a connection.
+/// Phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// A request is with the gate, or the first one is awaited: others look at the time.

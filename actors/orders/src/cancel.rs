@@ -14,7 +14,8 @@ impl Handle<CancelOrder> for OrdersActor {
         let found = store::find(&tx, &customer, &m.id).await?;
         let order = found.ok_or_else(|| reject(OrderError::NotFound))?.order;
         if cancelled {
-            // Behind the reservation, also one that is still on its way: catalog keeps what is said of an order in order.
+            // Behind the reservation, also one that is still on its way: both have the order's key, so catalog applies
+            // them in order.
             tx.send(Release { order_id: m.id.clone() }).await?;
             tx.publish(OrderCancelled { order_id: m.id.clone(), customer }).await?;
         }

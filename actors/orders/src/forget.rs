@@ -1,8 +1,7 @@
-//! What is left of the orders of a customer who was deleted.
+//! Forgetting a customer who was deleted.
 //!
-//! What was sold stays on record, without its customer: the order is nobody's, and of its idempotency key only a hash is left,
-//! for a while (`store::keys`). What was
-//! not sold yet is cancelled, since nobody is left to want it.
+//! Confirmed orders stay on record without their customer: the order is nobody's, and of its idempotency key only a
+//! hash is left, for a while (`store::keys`). Pending orders are cancelled, since nobody is left to want them.
 
 use std::time::Duration;
 

@@ -5,8 +5,8 @@
 //! An order and its stock are in two databases. So an order is a saga of steps, each of which is one transaction with the
 //! messages that cause the next one: (1) `PlaceOrder` writes the order as `pending` and sends `Reserve` to catalog; (2)
 //! catalog takes the stock, or does not, and publishes `StockReserved` or `StockRefused`; (3) orders makes the order
-//! `confirmed` with its prices, or `rejected`. Whatever crashes, each step happens once: the message that causes it is
-//! stored with what was decided before, and comes again until it is applied.
+//! `confirmed` with its prices, or `rejected`. Each step happens once, also when processes crash: the message that
+//! causes it is stored with what was decided before, and comes again until it is applied.
 //!
 //! Stock that an order does not keep goes back by `Release`, sent in the transaction that decides so: by a cancellation, by
 //! the repair, which gives up orders that nobody could decide in time, by a price that an order cannot have, and by
@@ -17,8 +17,8 @@
 //!
 //! # Layout
 //!
-//! - [`OrdersActor`], [`OrdersSettings`], [`OrdersShared`]: the actor. `place`, `cancel`, `reading`: its asks; `settle`,
-//!   `forget`: what it hears of others; `repair`: its timer; `waiting`: who waits for an order.
+//! - [`OrdersActor`], [`OrdersSettings`], [`OrdersShared`]: the actor. `place`, `cancel`, `reading`: its asks;
+//!   `settle`, `forget`: the events that it subscribes to; `repair`: its timer; `waiting`: the waiters for orders.
 //! - `valid`: what an order may be; `price`: what it costs; `store`: the table.
 //! - [`http`]: the routes.
 

@@ -1,5 +1,5 @@
-//! Placing an order: writing it down with the command that reserves its stock, and waiting a little for what becomes of
-//! it. `lib.rs` says how it goes on.
+//! Placing an order: writing it down with the command that reserves its stock, and waiting a little until it is
+//! settled. `lib.rs` has the steps that follow.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Handle<PlaceOrder> for OrdersActor {
         let order = match waiter.filter(|_| order.status == OrderStatus::Pending) {
             Some(waiter) => {
                 waiter.wait(shared.patience(cx)).await;
-                // An order that cannot be read now is told as it was: placed.
+                // An order that cannot be read now is answered as it was written: placed.
                 let now = store::find(cx.db(), &subject, &order.id).await.ok().flatten();
                 now.map_or(order, |found| found.order)
             }
@@ -42,7 +42,7 @@ impl OrdersShared {
     }
 }
 
-/// The order as it is once it is surely written down, new or known, and a place among those who wait.
+/// The order, new or known, once it is surely written down; and a waiter for it, if one may wait.
 async fn write_down<'a>(
     shared: &'a OrdersShared,
     m: PlaceOrder,
@@ -79,7 +79,7 @@ async fn write_down<'a>(
     if known.order.status != OrderStatus::Pending {
         return Ok((known.order, None));
     }
-    // It may have been settled before this one began to wait, and nobody would say so again.
+    // The order may have been settled before this waiter joined, and that is reported only once.
     let waiter = shared.join(&known.order.id);
     let found = store::find(cx.db(), subject, &known.order.id).await?.ok_or_else(taken)?;
     Ok((found.order, waiter))

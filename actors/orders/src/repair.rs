@@ -1,4 +1,4 @@
-//! Giving up orders that nobody could decide in time, and freeing keys whose time is over.
+//! The repair timer: gives up orders that were not settled in time, and frees keys whose retention is over.
 
 use essaim_catalog_contract::Release;
 use essaim_orders_contract::{OrderRejected, OrderStatus, Rejection};
@@ -10,10 +10,10 @@ use crate::{OrdersActor, now_ms, store};
 pub(crate) const TIMER: &str = "repair";
 
 impl OrdersActor {
-    /// Frees the keys of forgotten customers whose time is over, rejects pending orders whose time is up, and has the stock released of others that are due: those that an earlier
-    /// version left half-way.
+    /// Frees the keys of forgotten customers whose retention is over, rejects pending orders whose time is up, and has
+    /// the stock released of other orders that are due: those that an earlier version left half-way.
     ///
-    /// Every node does so, and may do the same at once: for each order one of them does it, in one transaction.
+    /// Every node runs it, also at the same moment: for each order one of them succeeds, in one transaction.
     pub(crate) async fn repair(&self, cx: &mut Cx) -> Result<(), Fault> {
         let now_ms = now_ms(cx);
         if store::keys::has_expired(cx.db(), now_ms).await? {

@@ -1,4 +1,4 @@
-//! What becomes of an order when catalog has said whether there is stock for it; `lib.rs` has the whole way of an order.
+//! Settling an order once catalog has reserved its stock, or refused to; `lib.rs` has all steps of an order.
 
 use essaim_catalog_contract::{PricedLine, Refusal, Release, StockRefused, StockReserved};
 use essaim_orders_contract::{Order, OrderConfirmed, OrderLine, OrderRejected, OrderSettled, OrderStatus, Rejection};
@@ -21,10 +21,10 @@ impl Apply<StockReserved> for OrdersActor {
         };
         let status = match settled {
             Some(status) => Some(status),
-            // Given up or cancelled meanwhile, or this is said twice.
+            // Given up or cancelled meanwhile, or this event is a repetition.
             None => store::status(&tx, &order_id).await?,
         };
-        // Nobody else gives back what was taken for an order that does not keep it.
+        // Stock that was taken for an order that does not keep it is given back here and nowhere else.
         if status != Some(OrderStatus::Confirmed) {
             tx.send(Release { order_id: order_id.clone() }).await?;
         }
@@ -58,7 +58,7 @@ impl Hear<OrderSettled> for OrdersActor {
 }
 
 impl OrdersActor {
-    /// Tells whoever waits for an order that it is settled: in this node or, if nobody is here, in all.
+    /// Wakes the waiters of a settled order: in this node or, if there are none here, in all nodes.
     pub(crate) fn tell(&self, settled: bool, order_id: String, cx: &Cx) {
         if settled && self.shared.settings.wait_ms > 0 && !self.shared.waiting.settled(&order_id) {
             cx.broadcast(OrderSettled { order_id });
@@ -66,7 +66,7 @@ impl OrdersActor {
     }
 }
 
-/// Writes what became of a pending order, and tells others; none, and nothing is changed, if it is not pending any more.
+/// Settles a pending order and publishes the event; `None`, and nothing is changed, if it is not pending any more.
 async fn settle(tx: &Tx<'_>, found: &Stored, order: Order) -> Result<Option<OrderStatus>, Fault<String>> {
     if !store::settle(tx, &order).await? {
         return Ok(None);
@@ -112,8 +112,8 @@ fn rejected(order: Order, reason: Rejection) -> Order {
     Order { status: OrderStatus::Rejected, rejection: Some(reason), ..order }
 }
 
-/// Why an order is rejected that catalog refused. What it cannot have refused is a dead letter for whoever looks after
-/// it; the order is given up in time.
+/// Why an order is rejected that catalog refused. A refusal that orders cannot have caused is an error, and so a dead
+/// letter for an operator; the order is given up in time.
 fn rejection(refusal: Refusal) -> Result<Rejection, Fault<String>> {
     match refusal {
         Refusal::Insufficient { product_ids } => Ok(Rejection::InsufficientStock { product_ids }),

@@ -43,7 +43,7 @@ pub(crate) struct Model {
     repair_after_ms: Option<i64>,
 }
 
-/// Whose the orders are whose customer was deleted: no subject of a principal, which are ids of users.
+/// The customer of orders whose customer was deleted: it is no subject of a principal, since those are ids of users.
 const NOBODY: &str = "(deleted)";
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -111,12 +111,12 @@ pub(crate) async fn find(db: &impl ConnectionTrait, subject: &str, id: &str) -> 
     stored(Entity::find_by_id(id).filter(Column::Subject.eq(subject)).one(db).await?)
 }
 
-/// The order with this id, whosever it is; for messages that are about no customer.
+/// The order with this id, of any customer; for messages that are about no customer.
 pub(crate) async fn of_any(db: &impl ConnectionTrait, id: &str) -> Result<Option<Stored>, DbErr> {
     stored(Entity::find_by_id(id).one(db).await?)
 }
 
-/// How far an order has come, whosever it is.
+/// The status of an order, of any customer.
 pub(crate) async fn status(db: &impl ConnectionTrait, id: &str) -> Result<Option<OrderStatus>, DbErr> {
     let found: Option<String> =
         Entity::find_by_id(id).select_only().column(Column::Status).into_tuple().one(db).await?;
@@ -136,7 +136,7 @@ pub(crate) async fn page(
     rows.into_iter().map(|row| Ok(Stored::try_from(row)?.order)).collect()
 }
 
-/// Writes what became of a pending order. False, and nothing is changed, if it is not pending any more.
+/// Settles a pending order. False, and nothing is changed, if it is not pending any more.
 pub(crate) async fn settle(tx: &impl ConnectionTrait, order: &Order) -> Result<bool, DbErr> {
     let rejection = order.rejection.as_ref().map(to_json).transpose()?;
     let update = decide(order.status)

@@ -49,7 +49,7 @@ impl Shop {
         self.0.lock().unwrap().products.get_mut(&id(n)).unwrap().0 = cents;
     }
 
-    /// Does what orders has sent since, and tells what became of it.
+    /// Carries out the commands that orders has sent since, and delivers the resulting events.
     async fn catch_up(&self, t: &Stage<OrdersActor>) {
         self.reserve_all(t).await;
         self.release_all(t).await;

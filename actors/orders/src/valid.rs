@@ -29,7 +29,7 @@ pub(crate) fn lines(message: &PlaceOrder) -> Result<Vec<NewLine>, OrderError> {
     Ok(merged)
 }
 
-/// A hash by which two orders of the same things are the same, whatever the order of their lines.
+/// A hash of lines that does not depend on their order, so that two orders of the same things have the same.
 pub(crate) fn hash(lines: &[NewLine]) -> String {
     let mut sorted: Vec<_> = lines.iter().collect();
     sorted.sort_unstable_by_key(|line| &line.product_id);

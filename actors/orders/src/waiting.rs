@@ -1,8 +1,8 @@
-//! Who waits in this node for an order to be settled.
+//! Waiters of this node for orders to be settled.
 //!
-//! Whoever places an order waits a little for what becomes of it, in its handler and so in an instance. Others settle the
-//! order in instances of their own, in this node or another, and say so here. So that there are always instances for
-//! that, only so many may wait at a time; further ones are answered at once.
+//! The handler that places an order waits a little until it is settled, and holds its instance meanwhile. Handlers in
+//! other instances, of this node or another, settle the order and wake the waiter. So that there are always instances
+//! for that, only `orders.waiting_most` may wait at a time; further orders are answered at once.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// The orders of this node that somebody waits for.
+/// The orders of this node that have waiters.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     most: usize,
@@ -27,7 +27,7 @@ struct Orders {
     by_id: HashMap<String, Vec<oneshot::Sender<()>>>,
 }
 
-/// Somebody who waits for an order, until it is dropped.
+/// Guard: one waiter for an order, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiter<'a> {
     waiting: &'a Waiting,
@@ -35,12 +35,12 @@ pub(crate) struct Waiter<'a> {
     settled: oneshot::Receiver<()>,
 }
 
-/// An instance that could settle an order, until it is dropped.
+/// Guard: one instance that could settle an order, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted(Arc<Waiting>);
 
 impl Waiting {
-    /// Nobody yet; never more than `most`, nor more than half of the instances.
+    /// No waiters yet; never more than `most`, nor more than half of the instances.
     pub fn at_most(most: usize) -> Arc<Self> {
         Arc::new(Self { most, ..Self::default() })
     }
@@ -65,7 +65,7 @@ impl Waiting {
         Some(Waiter { waiting: self, order_id: order_id.into(), settled })
     }
 
-    /// Tells those who wait for an order that it is settled; whether there was anybody.
+    /// Wakes the waiters of a settled order; whether there was one.
     pub fn settled(&self, order_id: &str) -> bool {
         let told = self.lock().by_id.remove(order_id);
         told.is_some_and(|senders| senders.into_iter().map(|s| s.send(())).fold(false, |any, sent| any | sent.is_ok()))

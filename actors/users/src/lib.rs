@@ -1,4 +1,4 @@
-//! The capability `users`: profiles and roles. It asks nobody, and tells whoever subscribes that a user was deleted.
+//! The capability `users`: profiles and roles. It asks nobody, and tells its subscribers that a user was deleted.
 //!
 //! # Layout
 //!
@@ -70,7 +70,7 @@ impl Handle<CreateUser> for UsersActor {
             tx.commit().await?;
             return Ok(User { id, email: email.given, name: name.0, role: m.role, created_at_ms: now });
         }
-        // Something is in the way: what an earlier try made, or another user.
+        // Not inserted: an earlier try has made this user, or another user has the id or the address.
         let same_id = store::get(&tx, &id).await?;
         let same_email = store::find(&tx, &email).await?;
         match (same_id, same_email) {

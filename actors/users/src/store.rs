@@ -94,7 +94,7 @@ pub(crate) async fn find(db: &impl ConnectionTrait, email: &Email) -> Result<Opt
     Entity::find().filter(Column::EmailKey.eq(&email.key)).one(db).await?.map(user).transpose()
 }
 
-/// What became of an update.
+/// Outcome of an update.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Updated {
     /// It took place, if there is such a user.

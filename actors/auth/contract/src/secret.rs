@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for whoever must use it.
+    /// The text itself, for hashing, sending and comparing.
     pub fn expose(&self) -> &str {
         &self.0
     }

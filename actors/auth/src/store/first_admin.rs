@@ -34,7 +34,7 @@ pub(crate) async fn begin(db: &impl ConnectionTrait, user_id: &str, done_at: Opt
     Entity::insert(row).on_conflict(first).exec_without_returning(db).await.map(drop)
 }
 
-/// Notes that it is done; false if somebody else did.
+/// Marks it as done; false if another node has.
 pub(crate) async fn finish(db: &impl ConnectionTrait, now: i64) -> Result<bool, DbErr> {
     let pending = Entity::update_many().filter(Column::Id.eq(THE_ROW)).filter(Column::DoneAt.is_null());
     Ok(pending.col_expr(Column::DoneAt, Expr::value(now)).exec(db).await?.rows_affected == 1)

@@ -59,7 +59,7 @@ async fn an_account_whose_password_was_stored_and_whose_user_was_not_made_cannot
     let t = with_one(&people).await;
     people.with(|inner| inner.users.clear());
     assert_eq!(t.ask(login(1, PASSWORD)).await, Err(AskError::Rejected(LoginError::BadCredentials)));
-    // Somebody else may take the address, with a password of their own.
+    // Another person may take the address, with a password of their own.
     t.ask(Register { password: "another one".into(), user_id: register(2).user_id, ..register(1) }).await.unwrap();
     assert_eq!(t.ask(login(1, PASSWORD)).await, Err(AskError::Rejected(LoginError::BadCredentials)));
     t.ask(login(1, "another one")).await.unwrap();

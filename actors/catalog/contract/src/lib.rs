@@ -7,8 +7,8 @@
 //!
 //! - [`Product`], [`Description`] and the asks about them: [`ListProducts`], [`GetProduct`], [`Describe`],
 //!   [`GetStock`], [`CreateProduct`], [`UpdateProduct`], [`SetStock`].
-//! - [`Reserve`] and [`Release`], commands: how orders take stock and give it back. [`StockReserved`] and [`StockRefused`],
-//!   events: what became of a reservation.
+//! - [`Reserve`] and [`Release`], commands: how orders take stock and give it back. [`StockReserved`] and
+//!   [`StockRefused`], events: the outcome of a reservation.
 
 use essaim_contract::Capability;
 

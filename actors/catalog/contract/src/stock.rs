@@ -1,4 +1,4 @@
-//! How orders take stock and give it back: two commands, and what became of the first as an event.
+//! How orders take stock and give it back: two commands, and two events with the outcome of the first.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -112,7 +112,7 @@ macro_rules! about_an_order {
             const NAME: &'static str = $name;
             const VERSION: u16 = 1;
 
-            /// What is said about one order is applied one at a time, in the order in which it was said.
+            /// The order: commands about one order are applied one at a time, in the order in which they were sent.
             fn key(&self) -> Option<Cow<'_, str>> {
                 Some(Cow::Borrowed(&self.order_id))
             }

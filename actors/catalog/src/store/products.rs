@@ -136,7 +136,8 @@ async fn returning(tx: &Tx<'_>, id: &str, update: UpdateMany<Entity>) -> Result<
     row.map(|row| Model::from_query_result(&row, "").map(Into::into)).transpose()
 }
 
-/// From here on until the outcome is certain, whoever wants to see the product asks for it.
+/// Bars the product's entry in the near cache until the transaction's outcome is certain; readers ask catalog
+/// meanwhile.
 fn outdate(tx: &Tx<'_>, id: &str) {
     tx.outdates(GetProduct::NEAR, id);
 }

@@ -1,9 +1,9 @@
 //! What orders took from stock: one row an order, which remembers the first answer that the order got.
 //!
 //! Locks are taken in one order, so that PostgreSQL cannot meet a deadlock: a transaction that takes stock locks the
-//! products by ascending id and inserts its row last, and whoever waits for an inserted row waits for a transaction
-//! that waits for nothing more. One that gives stock back locks its row first; nobody who holds a product waits for a
-//! row that exists, since `ON CONFLICT DO NOTHING` does not wait for one.
+//! products by ascending id and inserts its row last, so a transaction that waits for an inserted row waits for one
+//! that waits for nothing more. A transaction that gives stock back locks its row first; no transaction that holds a
+//! product waits for a row that exists, since `ON CONFLICT DO NOTHING` does not wait for one.
 
 use essaim_catalog_contract::{PricedLine, Refusal, ReserveLine};
 use essaim_supervisor::store::Tx;
@@ -38,7 +38,7 @@ const HELD: &str = "held";
 const REFUSED: &str = "refused";
 const RELEASED: &str = "released";
 
-/// What an attempt to take stock came to; all but `Taken` must be rolled back.
+/// Outcome of an attempt to take stock; all but `Taken` must be rolled back.
 pub(crate) enum Held {
     /// Stock was taken and the row written: commit.
     Taken(Vec<PricedLine>),

@@ -159,8 +159,8 @@ impl Problem {
             .cause(cause)
     }
 
-    /// What became of an ask, as a client is told: `rejection` words the business error; not delivered is 503 with
-    /// `Retry-After`, an unknown outcome 504, and a failure 500 unless something it needs is not available.
+    /// The problem of an ask's error: `rejection` words the business error; not delivered is 503 with `Retry-After`, an
+    /// unknown outcome 504, and a failure 500 unless something it needs is not available.
     pub fn from_ask<E>(error: AskError<E>, rejection: impl FnOnce(E) -> Self) -> Self {
         match error {
             AskError::Rejected(e) => rejection(e),
@@ -177,8 +177,8 @@ impl Problem {
         }
     }
 
-    /// What became of a message that was to be stored, as a client is told: what surely was not stored is 503 with
-    /// `Retry-After`, unless it never can be (422), and an unknown outcome 504.
+    /// The problem of a message that was to be stored: surely not stored is 503 with `Retry-After`, unless it never can
+    /// be (422), and an unknown outcome 504.
     pub fn from_send(error: &SendError) -> Self {
         match error {
             SendError::NotStored { .. } | SendError::Full { .. } => Self::unavailable(error.to_string()),

@@ -47,7 +47,7 @@ macro_rules! about_an_order {
             const NAME: &'static str = $name;
             const VERSION: u16 = 1;
 
-            /// What happened to one order is told in the order in which it happened.
+            /// The order: events of one order are published in the order in which they happened.
             fn key(&self) -> Option<Cow<'_, str>> {
                 Some(Cow::Borrowed(&self.order_id))
             }
@@ -64,8 +64,8 @@ impl Event for OrderRejected {}
 about_an_order!(OrderCancelled, "cancelled");
 impl Event for OrderCancelled {}
 
-/// An order is no longer pending: for whoever waits for it in another node. Orders tells itself; to others
-/// [`OrderConfirmed`], [`OrderRejected`] and [`OrderCancelled`] say more, and surely.
+/// An order is no longer pending: a broadcast that wakes its waiters in other nodes. Other capabilities subscribe to
+/// [`OrderConfirmed`], [`OrderRejected`] and [`OrderCancelled`], which say more and are not lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderSettled {
     /// The order.

@@ -39,7 +39,7 @@ pub struct OrderLine {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
-    /// Its stock is being reserved. It becomes `confirmed` or `rejected`, however long that takes and whatever crashes.
+    /// Its stock is being reserved. It becomes `confirmed` or `rejected` in the end, also after crashes.
     Pending,
     /// Its stock is reserved at the prices it shows.
     Confirmed,

@@ -1,13 +1,13 @@
 //! What the capability `users` answers: profiles and roles.
 //!
-//! An e-mail address belongs to one user, whatever its case or Unicode form. Ids are chosen by whoever creates a user,
-//! so that creating may be repeated. Times are milliseconds since 1970 (UTC).
+//! An e-mail address belongs to one user; case and Unicode form make no difference. The creator of a user chooses its
+//! id, so that creating may be repeated. Times are milliseconds since 1970 (UTC).
 //!
 //! # Layout
 //!
 //! - [`User`], [`Role`]: a profile.
 //! - [`CreateUser`], [`UpdateUser`], [`DeleteUser`], [`SetRole`]: what changes one.
-//! - [`UserDeleted`]: an event, for whoever keeps something about a user.
+//! - [`UserDeleted`]: an event, for capabilities that keep something about a user.
 //! - [`GetUser`], [`FindByEmail`], [`ListUsers`], [`Existing`], [`HasAdmin`]: what reads them.
 
 use std::borrow::Cow;
@@ -154,7 +154,7 @@ pub struct GetUser {
 }
 ask!(GetUser, "get", Option<User>, Never);
 
-/// Reads the user with an e-mail address, in whatever case and Unicode form; `None` if there is none.
+/// Reads the user with an e-mail address, in any case and Unicode form; `None` if there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindByEmail {
     /// The e-mail address.
@@ -222,7 +222,7 @@ impl fmt::Display for DeleteUserError {
     }
 }
 
-/// A user was deleted: whoever keeps something about the user lets go of it.
+/// A user was deleted: capabilities that keep something about the user delete it.
 ///
 /// Access tokens that were issued before stay valid until they expire, so messages on behalf of the user may still come
 /// for that long.
