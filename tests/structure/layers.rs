@@ -1,4 +1,4 @@
-//! Who may use which crate, and which way dependencies point.
+//! Which files may use which crate, and what routes and contracts may reach.
 
 use std::collections::BTreeSet;
 
@@ -141,96 +141,6 @@ fn a_contract_with_a_runtime_is_found() {
     let samples = [("actors/a/contract/Cargo.toml", good), ("actors/b/contract/Cargo.toml", bad)];
     let expected = ["actors/b/contract/Cargo.toml:4", "actors/b/contract/Cargo.toml:5"];
     finds(contracts_are_plain, &samples, &expected);
-}
-
-/// The wings of the runtime, each list above the one before it. A wing may depend on those below its list alone.
-const WINGS: &[&[&str]] = &[
-    &["contract"],
-    &["base"],
-    &["config", "protocol", "near"],
-    &["store", "remote"],
-    &["durable", "bridge-embedded", "bridge-redis"],
-    &["core"],
-    &["operate", "testing", "cli"],
-    &["supervisor"],
-];
-
-/// The wing whose manifest this is: `supervisor/base/Cargo.toml`, `supervisor/bridges/redis/Cargo.toml`.
-fn wing_of(manifest: &str) -> Option<String> {
-    let folder = format!("/{manifest}").strip_suffix("/Cargo.toml")?.strip_prefix("/supervisor")?.to_string();
-    match folder.strip_prefix('/') {
-        None => Some("supervisor".into()),
-        Some(wing) => Some(wing.replace("bridges/", "bridge-")),
-    }
-}
-
-/// Whether a wing of the runtime may depend on one of our crates.
-fn is_below(ours: &str, wing: &str) -> bool {
-    let height = |name: &str| WINGS.iter().position(|wings| wings.contains(&name));
-    matches!((height(ours), height(wing)), (Some(ours), Some(wing)) if ours < wing)
-}
-
-fn dependencies_point_one_way(files: &Files) -> Vec<Breach> {
-    let mut breaches = Vec::new();
-    for manifest in files.manifests() {
-        for dependency in dependencies(manifest) {
-            let Some(ours) = dependency.name.strip_prefix("essaim-") else { continue };
-            let is_contract = ours == "contract" || ours.ends_with("-contract");
-            let allowed = match manifest.path.as_str() {
-                // The binary and the tests of the whole see everything.
-                "Cargo.toml" => true,
-                path if path.ends_with("contract/Cargo.toml") => ours == "contract",
-                // The runtime knows no capability, and no wing of it one beside or above it.
-                path if path.starts_with("supervisor/") => wing_of(path).is_some_and(|wing| is_below(ours, &wing)),
-                // Capabilities, their shared HTTP crate, examples: contracts and the runtime.
-                _ => is_contract || matches!(ours, "supervisor" | "http"),
-            };
-            if !allowed {
-                breaches.push(manifest.breach(dependency.line, format!("depends on `{}`", dependency.name)));
-            }
-        }
-    }
-    breaches
-}
-
-#[test]
-fn no_capability_depends_on_anothers_implementation() {
-    keep(
-        dependencies_point_one_way,
-        "a capability can move to another process, or be rewritten, only while others know nothing but its contract; \
-         and the runtime knows no capability at all, nor a wing of it what stands on it",
-    );
-}
-
-#[test]
-fn a_dependency_on_an_implementation_is_found() {
-    let samples = [
-        ("Cargo.toml", "[dependencies]\nessaim-users.workspace = true"),
-        (
-            "actors/orders/Cargo.toml",
-            "[dependencies]\nessaim-catalog-contract.workspace = true\nessaim-catalog = \"1\"",
-        ),
-        ("supervisor/Cargo.toml", "[dependencies]\nessaim-users-contract.workspace = true"),
-        (
-            "supervisor/base/Cargo.toml",
-            "[dependencies]\nessaim-contract.workspace = true\nessaim-store.workspace = true",
-        ),
-        ("supervisor/near/Cargo.toml", "[dependencies]\nessaim-base.workspace = true\nessaim-config.workspace = true"),
-        (
-            "supervisor/bridges/redis/Cargo.toml",
-            "[dependencies]\nessaim-protocol.workspace = true\nessaim-core = \"1\"",
-        ),
-        ("actors/users/contract/Cargo.toml", "[dev-dependencies]\nessaim-supervisor.workspace = true"),
-    ];
-    let expected = [
-        "actors/orders/Cargo.toml:3",
-        "supervisor/Cargo.toml:2",
-        "supervisor/base/Cargo.toml:3",
-        "supervisor/near/Cargo.toml:3",
-        "supervisor/bridges/redis/Cargo.toml:3",
-        "actors/users/contract/Cargo.toml:2",
-    ];
-    finds(dependencies_point_one_way, &samples, &expected);
 }
 
 fn routes_know_contracts_and_a_client(files: &Files) -> Vec<Breach> {

@@ -6,7 +6,8 @@
 //! # Layout
 //!
 //! - [`source`]: the repository's files, and Rust text without comments, strings and tests.
-//! - [`layers`]: who may use which crate, and which way dependencies point.
+//! - [`crates`]: which crate may depend on which, as `cargo metadata` reports it.
+//! - [`layers`]: which files may use which crate, and what routes and contracts may reach.
 //! - [`code`]: what no line of code may contain, and how long things may be.
 //! - [`contracts`]: wire names and the ask graph.
 //! - [`documents`]: configuration, guides and the commands they name.
@@ -14,6 +15,7 @@
 
 mod code;
 mod contracts;
+mod crates;
 mod documents;
 mod guide;
 mod layers;

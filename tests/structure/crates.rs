@@ -1,0 +1,135 @@
+//! Which crate may depend on which: the direction of the wings, as Cargo itself reports the workspace.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::repository;
+
+/// The wings of the runtime by folder, each list above the one before it. A wing depends on wings of lower lists alone.
+const WINGS: &[&[&str]] = &[
+    &["supervisor/contract"],
+    &["supervisor/base"],
+    &["supervisor/config", "supervisor/protocol", "supervisor/near"],
+    &["supervisor/store", "supervisor/remote"],
+    &["supervisor/durable", "supervisor/bridges/embedded", "supervisor/bridges/redis"],
+    &["supervisor/core"],
+    &["supervisor/operate", "supervisor/testing", "supervisor/cli"],
+    &["supervisor"],
+];
+
+/// Crates that the core must be able to do without, so that a binary which does not want them does not build them.
+const NOT_IN_THE_CORE: &[&str] = &["redis", "actix-web", "moka", "rdkafka", "lapin", "wasmtime"];
+
+/// A crate of the workspace that depends on another one.
+#[derive(Debug, PartialEq, Eq)]
+struct Edge {
+    from: String,
+    to: String,
+}
+
+/// The folder of a package's manifest, relative to the workspace.
+fn folder_of(package: &Value, root: &str) -> String {
+    let manifest = package["manifest_path"].as_str().unwrap_or_default();
+    let folder = manifest.trim_end_matches("Cargo.toml").strip_prefix(root).unwrap_or(manifest);
+    folder.trim_matches('/').to_string()
+}
+
+fn packages(metadata: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let root = metadata["workspace_root"].as_str().unwrap_or_default().to_string();
+    metadata["packages"].as_array().into_iter().flatten().map(move |package| (folder_of(package, &root), package))
+}
+
+/// Dependencies of a package that ship with it: those of its tests are none.
+fn shipped(package: &Value) -> impl Iterator<Item = &Value> {
+    package["dependencies"].as_array().into_iter().flatten().filter(|d| d["kind"] != "dev")
+}
+
+/// The dependencies among the workspace's own crates.
+fn edges(metadata: &Value) -> Vec<Edge> {
+    let root = metadata["workspace_root"].as_str().unwrap_or_default();
+    let mut edges = Vec::new();
+    for (from, package) in packages(metadata) {
+        let own = shipped(package).filter_map(|d| d["path"].as_str()?.strip_prefix(root));
+        edges.extend(own.map(|to| Edge { from: from.clone(), to: to.trim_matches('/').to_string() }));
+    }
+    edges
+}
+
+fn height(folder: &str) -> Option<usize> {
+    WINGS.iter().position(|wings| wings.contains(&folder))
+}
+
+fn is_allowed(Edge { from, to }: &Edge) -> bool {
+    let is_contract = |folder: &str| folder.ends_with("/contract");
+    match (from.as_str(), height(from)) {
+        // The binary, its tests and the benchmarks see everything.
+        ("" | "bench", _) => true,
+        // No wing depends on one beside or above it, and the runtime knows no capability.
+        (_, Some(from)) => height(to).is_some_and(|to| to < from),
+        (from, None) if from.starts_with("supervisor/") => false,
+        (from, None) if is_contract(from) => to == "supervisor/contract",
+        // Capabilities, their shared HTTP crate, examples: contracts, that crate and the library.
+        (_, None) => is_contract(to) || matches!(to.as_str(), "supervisor" | "actors/gateway/http"),
+    }
+}
+
+fn refused(metadata: &Value) -> Vec<String> {
+    let wrong = edges(metadata).into_iter().filter(|edge| !is_allowed(edge));
+    let mut found: Vec<_> = wrong.map(|Edge { from, to }| format!("{from} depends on {to}")).collect();
+    let core = packages(metadata).filter(|(folder, _)| height(folder).is_some_and(|wing| wing < 6));
+    for (folder, package) in core.filter(|(folder, _)| !folder.starts_with("supervisor/bridges/")) {
+        let unwanted = shipped(package).filter(|d| d["optional"] != true).filter_map(|d| d["name"].as_str());
+        let unwanted = unwanted.filter(|name| NOT_IN_THE_CORE.contains(name) && folder != "supervisor/near");
+        found.extend(unwanted.map(|name| format!("{folder} cannot do without {name}")));
+    }
+    found
+}
+
+#[test]
+fn the_crates_of_the_workspace_point_one_way() {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let cargo = cargo.args(["metadata", "--no-deps", "--format-version", "1", "--offline"]).current_dir(repository());
+    let output = cargo.output().expect("cargo runs");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    assert!(edges(&metadata).len() > 20, "the workspace was not found: {}", String::from_utf8_lossy(&output.stderr));
+    let refused = refused(&metadata);
+    assert!(
+        refused.is_empty(),
+        "a wing depends on those below it alone, and a capability on contracts alone: only so can each be built, tested and \
+         replaced without the others\n  {}",
+        refused.join("\n  ")
+    );
+}
+
+#[test]
+fn an_edge_against_the_direction_is_found() {
+    let package = |folder: &str, dependencies: &[(&str, &str)]| {
+        let on = |(kind, to): &(&str, &str)| match to.split_once('/') {
+            None if *kind == "crate" => json!({ "name": to, "kind": null, "optional": false }),
+            _ => json!({ "name": "x", "kind": (*kind == "dev").then_some("dev"), "path": format!("/w/{to}") }),
+        };
+        let dependencies: Vec<_> = dependencies.iter().map(on).collect();
+        json!({ "manifest_path": format!("/w/{folder}/Cargo.toml"), "dependencies": dependencies })
+    };
+    let metadata = json!({ "workspace_root": "/w", "packages": [
+        package("supervisor/store", &[("", "supervisor/config"), ("", "supervisor/remote"), ("dev", "supervisor/core")]),
+        package("supervisor/base", &[("", "supervisor/store")]),
+        package("supervisor/core", &[("", "actors/users/contract"), ("crate", "redis")]),
+        package("supervisor/bridges/redis", &[("", "supervisor/protocol"), ("crate", "redis")]),
+        package("supervisor/new", &[("", "supervisor/base")]),
+        package("actors/users/contract", &[("", "supervisor/contract"), ("", "supervisor/base")]),
+        package("actors/orders", &[("", "actors/users/contract"), ("", "actors/users"), ("", "supervisor/core")]),
+    ]});
+    let expected = [
+        "supervisor/store depends on supervisor/remote",
+        "supervisor/base depends on supervisor/store",
+        "supervisor/core depends on actors/users/contract",
+        "supervisor/new depends on supervisor/base",
+        "actors/users/contract depends on supervisor/base",
+        "actors/orders depends on actors/users",
+        "actors/orders depends on supervisor/core",
+        "supervisor/core cannot do without redis",
+    ];
+    assert_eq!(refused(&metadata), expected);
+}
