@@ -6,8 +6,8 @@ use essaim_supervisor::config::{LogConfig, LogFormat};
 use essaim_supervisor::exit::{self, Fatal};
 use tracing_subscriber::EnvFilter;
 
-/// Libraries that say more than anybody reads at their ordinary level; `log.filter` can raise them by name. What
-/// actix-http calls an error is that a client sent nonsense, which the access log tells.
+/// Levels of libraries that log too much at `info`; `log.filter` can raise them by name. actix-http logs bad requests
+/// of clients as errors, and the access log has these already.
 const TAMED: &str = "sqlx=warn,sea_orm=warn,sea_orm_migration=warn,actix_server=warn,actix_http=off,actix_web=warn,\
                      redis=warn,rustls=warn,ureq=warn,mio=warn";
 
@@ -23,7 +23,7 @@ pub fn start(config: &LogConfig) -> Result<(), Fatal> {
     let filter = EnvFilter::builder().parse(format!("{TAMED},{wanted}")).map_err(|error| {
         Fatal::new(exit::CONFIG, format!("{name}: \"{wanted}\" is no log filter, such as info,essaim=debug: {error}"))
     })?;
-    // A process whose parent is gone has nowhere to write; that must not become a panic in whoever logs.
+    // A process whose parent is gone has nowhere to write; that must not become a panic in the code that logs.
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match config.format {
@@ -33,7 +33,7 @@ pub fn start(config: &LogConfig) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Whether to colour what goes to stderr: on a terminal, or when whoever reads it says so; never with `NO_COLOR`.
+/// Whether to colour stderr: on a terminal, or when the environment asks for it; never with `NO_COLOR`.
 pub fn colours() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0");
     !is_set("NO_COLOR") && (is_set("CLICOLOR_FORCE") || std::io::stderr().is_terminal())

@@ -113,9 +113,10 @@ fn listen_for_operators(node: &Node, socket: &Path) {
     }
 }
 
-/// Says where the node is to be found, and that it is ready; never ends.
+/// Prints where the node listens, and that it is ready; never ends.
 async fn tell(node: &Node, places: &mut print::Places, pretty: bool) {
-    // What is told with everything up is true; a database that is away must not keep it back for ever.
+    // With all capabilities up the addresses are known; a database that is away must not delay the announcement for
+    // ever.
     let up = tokio::time::timeout(QUICK_START, node.up()).await.is_ok();
     if places.leaves_port_open() {
         places.found(&node.status().await);

@@ -1,13 +1,13 @@
-//! Asking whether something should really be done.
+//! Confirmation at the terminal before something is lost.
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 
 use essaim_supervisor::exit::{self, Fatal};
 
-/// Whether it should: somebody at the terminal says so, or `--yes` did.
+/// Whether the command goes on: the user at the terminal confirms, or `--yes` was given.
 ///
 /// # Errors
-/// If nobody can be asked.
+/// If there is no terminal to ask at.
 pub fn confirm(question: &str, yes: bool) -> Result<bool, Fatal> {
     if yes {
         return Ok(true);

@@ -1,4 +1,4 @@
-//! Whether this process may keep its data where it is told to; asked before anything starts.
+//! Claim of the data directory: checked before anything starts.
 
 use std::fs;
 use std::io;

@@ -1,7 +1,7 @@
 //! `essaim dead`: dead letters are listed, shown, replayed and dropped.
 //!
 //! # Layout
-//! - here: the commands; `sheet`: letters as people see them; `told`: what became of those that something was done about.
+//! - here: the commands; `sheet`: letters as text for people; `told`: results of replays and drops.
 
 mod sheet;
 mod told;
@@ -117,7 +117,7 @@ pub struct DropArgs {
     at: At,
 }
 
-/// Does what the command says.
+/// Runs the command.
 ///
 /// # Errors
 /// If the node does not answer, or something that was named is not there.
@@ -145,7 +145,7 @@ fn page(operator: &Operator, which: &Which, after: Option<Place>, most: u32) -> 
     operator.ask(&ListDead { capability, reason, name, until_ms: None, after, most })
 }
 
-/// Whether nothing was found since there is nothing, and not since nobody knows a capability of that name.
+/// Checks, where nothing was found, that the capability that was named is known.
 fn is_known(operator: &Operator, which: &Which) -> Result<(), Fatal> {
     let Some(capability) = &which.capability else { return Ok(()) };
     ledger::is_known(capability, &operator.ask(&AskLedger { capability: Some(capability.clone()) })?)
@@ -157,7 +157,7 @@ fn list(operator: &Operator, arguments: &ListArgs) -> Result<(), Fatal> {
         let left = arguments.most.saturating_sub(all.letters.len() as u32);
         let found = page(operator, &arguments.which, all.next.take(), left.min(MOST_LETTERS))?;
         all.letters.extend(found.letters);
-        // Who keeps nothing behind the place of a page is not asked again.
+        // A capability that keeps no letters behind the place of a page is not asked again.
         all.away.extend(found.away);
         (all.next, all.asked_at_ms) = (found.next, found.asked_at_ms);
         if all.next.is_none() || all.letters.len() as u32 >= arguments.most {
@@ -216,7 +216,7 @@ fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
 fn replay_all(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
     let which = &arguments.which;
     let (mut told, mut ids, mut after) = (Told::default(), Vec::new(), None);
-    // What dies from here on is not replayed, or not again.
+    // Letters that die after the replay has begun are not replayed, or not again.
     loop {
         let found = page(operator, which, after, MOST_LETTERS)?;
         told.hear(&found.away);

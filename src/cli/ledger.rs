@@ -1,4 +1,4 @@
-//! `essaim ledger`: what became of all durable messages, measured where each number is kept.
+//! `essaim ledger`: the counts of all durable messages by outcome, each measured where it is kept.
 
 use clap::Args;
 use essaim_supervisor::Roster;
@@ -52,7 +52,7 @@ pub fn run(roster: &Roster, global: &Global, arguments: &LedgerArgs) -> Result<(
     }
 }
 
-/// Whether the log knows a capability: each that it knows has partitions, or a host that did not answer.
+/// Checks that the log knows a capability: each that it knows has partitions, or a host that did not answer.
 ///
 /// # Errors
 /// If it does not.

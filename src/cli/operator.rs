@@ -104,14 +104,14 @@ impl Operator {
     }
 }
 
-/// Says which capabilities did not answer.
+/// Prints which capabilities did not answer.
 pub fn tell_away(away: &[Away]) {
     for Away { capability, why } in away {
         print::line(&format!("`{capability}` did not answer: {why}"));
     }
 }
 
-/// The end of a command that would know more if every capability had answered.
+/// The error of a command whose result is incomplete, since capabilities did not answer.
 pub fn not_known(what: &str) -> Fatal {
     Fatal::new(exit::UNAVAILABLE, format!("not every capability answered: {what} is not known"))
 }

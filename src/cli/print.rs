@@ -1,4 +1,4 @@
-//! What commands say to people.
+//! Output of commands: pages and JSON on stdout, lines for people on stderr.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use essaim_supervisor::config::{Config, without_password};
 use essaim_supervisor::exit::Fatal;
 use serde::Serialize;
 
-/// One line that says what is wrong; the last thing that a process says.
+/// The one line with which a process ends in error.
 pub fn error(fatal: &Fatal) {
     line(&format!("essaim: {fatal}"));
 }
@@ -70,7 +70,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// As this configuration says.
+    /// The places that the configuration names.
     pub fn of(config: &Config, hosts: &[String]) -> Self {
         let s = &config.settings;
         let absolute = std::path::absolute(&s.node.data_dir).unwrap_or_else(|_| s.node.data_dir.clone());
@@ -89,7 +89,7 @@ impl Places {
         self.listen.as_deref().is_some_and(|l| l.ends_with(":0"))
     }
 
-    /// Takes the address from what the node says of itself.
+    /// Takes the address from the node's own status.
     pub fn found(&mut self, status: &NodeStatus) {
         let mut figures = status.capabilities.values().map(|c| &c.figures);
         if let Some(listen) = figures.find_map(|f| f["listen"].as_str()) {
@@ -97,7 +97,7 @@ impl Places {
         }
     }
 
-    /// Says so: as lines for people, or as one log event.
+    /// Prints the places as lines for people, or as one log event.
     pub fn announce(&self, pretty: bool) {
         let Self { node, hosts, listen, admin, data, bridge } = self;
         let (version, hosts) = (env!("CARGO_PKG_VERSION"), hosts.join(", "));

@@ -21,7 +21,7 @@ pub struct RetireArgs {
     at: At,
 }
 
-/// Says what is lost, asks, and has the capability forgotten.
+/// Prints what is lost, asks for confirmation, and has the capability forgotten.
 ///
 /// # Errors
 /// If the node does not answer, or the capability is hosted or not known.
@@ -40,7 +40,7 @@ pub fn run(roster: &Roster, global: &Global, arguments: &RetireArgs) -> Result<(
     Ok(())
 }
 
-/// Why it cannot be done, if it cannot.
+/// Checks that the capability can be retired.
 fn possible(capability: &str, told: &Retirement) -> Result<(), Fatal> {
     if !told.known {
         return Err(Fatal::new(exit::DATA, format!("the log knows no capability `{capability}`")));

@@ -1,4 +1,4 @@
-//! What asks this process to end.
+//! Signals that ask this process to end.
 
 use std::io::Read;
 

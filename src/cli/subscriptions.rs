@@ -51,7 +51,7 @@ pub struct DropArgs {
     at: At,
 }
 
-/// Does what the command says.
+/// Runs the command.
 ///
 /// # Errors
 /// If the node does not answer, or there is no such subscription.

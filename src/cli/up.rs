@@ -1,8 +1,8 @@
 //! `essaim up`: every node of a topology as a child process of this one.
 //!
-//! A child drains when its stdin closes. That is how it is stopped, and how it notices that this process is gone,
-//! however it went: nothing is left behind. Each child has a process group of its own, so that Ctrl-C on the terminal
-//! reaches this process alone and is passed on once.
+//! A child drains when its stdin closes. So it is stopped, and so it notices that this process is gone, even killed: no
+//! child is left behind. Each child has a process group of its own, so that Ctrl-C on the terminal reaches this process
+//! alone and is passed on once.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub fn run(roster: &Roster, global: &Global, up: &UpArgs) -> Result<(), Fatal> {
         let file = topology.display();
         return Err(Fatal::new(exit::CONFIG, format!("{file} describes no nodes: add tables such as [nodes.front]")));
     }
-    // Whatever is wrong with the configuration is said once and here, not by every child.
+    // Errors of the configuration are reported once and here, not by every child.
     let mut backoff = Backoff { first: Duration::ZERO, most: Duration::ZERO };
     for name in &names {
         let config = global.layers(roster, Some(&topology), Some(name))?.resolve().map_err(wrong)?;
@@ -168,7 +168,7 @@ impl Keeper {
     async fn live(&mut self) -> Result<Option<i32>, Fatal> {
         let mut child = self.start()?;
         let mut stdin = child.stdin.take();
-        // What they say ends with the child's output, or where nobody can be told any more.
+        // These tasks end with the output of the child, or when this process cannot write any more.
         #[allow(clippy::disallowed_methods)]
         let voices = [
             child.stdout.take().map(|out| tokio::task::spawn_local(pass_on(out, self.voice.clone()))),
@@ -223,7 +223,7 @@ fn judge(code: Option<i32>, starts: u32) -> Verdict {
     match code {
         0 | exit::SUPERSEDED => Verdict::Done,
         exit::USAGE | exit::CONFIG => Verdict::StopAll(code),
-        // At the first start somebody is watching and can put it right; later it may put itself right.
+        // At the first start an operator is watching and can mend it; later the cause may end by itself.
         exit::TAKEN | exit::DATA_DIR | exit::BRIDGE | exit::ADDRESS_IN_USE if starts == 1 => Verdict::StopAll(code),
         _ => Verdict::Again,
     }

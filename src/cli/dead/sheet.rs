@@ -1,4 +1,4 @@
-//! Dead letters as people see them.
+//! Dead letters as text: a table, and a sheet for one.
 
 use essaim_supervisor::operations::{Letter, Payload, ShownLetter, moment};
 

@@ -1,4 +1,4 @@
-//! What became of the letters that something was to be done about.
+//! Results of a replay or a drop, gathered from the answers of several requests.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use essaim_supervisor::operations::{Away, Changed};
 use crate::cli::operator::{not_known, tell_away};
 use crate::cli::print;
 
-/// What became of letters so far.
+/// Results so far.
 #[derive(Default)]
 pub struct Told {
     done: usize,
@@ -21,7 +21,7 @@ pub struct Told {
 }
 
 impl Told {
-    /// Takes an answer in.
+    /// Adds the letters of an answer.
     pub fn note(&mut self, changed: &Changed) {
         self.done += changed.done.len();
         self.out_of_order += changed.done.iter().filter(|letter| letter.is_out_of_order()).count();
@@ -34,7 +34,7 @@ impl Told {
         self.hear(&changed.away);
     }
 
-    /// Hears who did not answer, and says so once.
+    /// Adds capabilities that did not answer, and prints each once.
     pub fn hear(&mut self, away: &[Away]) {
         for one in away {
             if self.away.insert(one.capability.clone()) {
@@ -43,7 +43,7 @@ impl Told {
         }
     }
 
-    /// Says what was done about letters with these ids, or about all if none are named, as `verb` has it.
+    /// Prints what was done about letters with these ids, or about all if none are named; `verb` names the act.
     ///
     /// # Errors
     /// If something was not done, or may not be.

@@ -217,11 +217,11 @@ fn tasks(node: &Node) -> String {
     if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
 }
 
-/// What became of durable messages, where any were ever sent; a table of its own, since one for all would be too wide.
+/// Table of durable messages by capability, where any were ever sent; apart, since one table for all would be too wide.
 fn messages(node: &Node) -> String {
     let heading = ["MESSAGES OF", "APPENDED", "HANDLED", "DUPLICATES", "DIED", "EXPIRED", "IN FLIGHT", "DIFFERENCE"];
     let mut rows = vec![heading.map(String::from)];
-    // Each host of a capability tells of all its messages.
+    // Each host of a capability counts all messages of the capability, so one report for each is enough.
     let of_all = reports(node).flat_map(|node| &node.capabilities);
     let ledgers = of_all.filter_map(|(name, capability)| Some((name, capability.durable.as_ref()?.ledger.as_ref()?)));
     for (name, ledger) in ledgers.collect::<BTreeMap<_, _>>() {
@@ -254,7 +254,7 @@ fn database(database: &Database) -> String {
     }
 }
 
-/// How many messages of a capability wait, wherever they are; of an outbox a node counts no more than so many.
+/// How many messages of a capability wait, in the log and in its database; a node counts an outbox only up to a bound.
 fn waiting(durable: &Durable) -> String {
     let Durable { waiting, parked, outbox, .. } = durable;
     let more = if *outbox > DurableReport::OUTBOX_COUNTED { "+" } else { "" };
