@@ -33,11 +33,11 @@ pub struct Measure {
 pub enum Aim {
     AtLeast(f64),
     AtMost(f64),
-    /// It is told, and none is set.
+    /// No aim: the ratio is only shown.
     Open,
 }
 
-/// Runs every case once a round, and says what came out as Markdown.
+/// Runs every case once a round; the results as Markdown.
 pub fn table(
     comparisons: &[Comparison],
     measures: &[Measure],

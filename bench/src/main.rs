@@ -1,7 +1,7 @@
 //! Essaim beside what it is built on and beside its peers.
 //!
-//! What is compared runs in turns, a round after the other, and each measurement is a process of its own; so whatever
-//! else the machine is doing meets both sides, and what is told is the ratio. Figures of one machine mean little on
+//! Both sides of a comparison run in turns, a round after the other, and each measurement is a process of its own; so
+//! other load of the machine meets both sides, and the ratio is what counts. Figures of one machine mean little on
 //! another, ratios more.
 //!
 //! # Layout

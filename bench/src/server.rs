@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Server(Child);
 
 impl Server {
-    /// Starts a program; what it says goes nowhere.
+    /// Starts a program and discards its output.
     pub fn start(command: &mut Command) -> Result<Self, Error> {
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let spawned = spawned.map_err(|e| format!("{} does not start: {e}", command.get_program().display()))?;
@@ -71,7 +71,7 @@ pub fn free_port() -> Result<u16, Error> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// Looks again and again until it is so.
+/// Polls a condition until it holds.
 pub fn wait_until(what: &str, so: impl Fn() -> bool) -> Result<(), Error> {
     let began = Instant::now();
     while !so() {

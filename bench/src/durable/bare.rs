@@ -73,7 +73,7 @@ fn read_group(pipeline: &mut redis::Pipeline) {
 }
 
 fn make_group(connection: &mut Connection) {
-    // Whoever is first makes it.
+    // The first process makes the group; for the others it exists.
     let _: Result<(), _> =
         redis::cmd("XGROUP").arg("CREATE").arg(STREAM).arg(GROUP).arg("0").arg("MKSTREAM").query(connection);
 }

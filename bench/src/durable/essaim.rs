@@ -65,7 +65,7 @@ macro_rules! messages {
 messages!(Count, Handled, Tally);
 messages!(Enter, Entered, Ledger);
 
-/// Told of each message that is handled, where its way is timed.
+/// Notified of each message that is handled, where messages are timed.
 #[derive(Clone)]
 struct Told(Arc<std::sync::Mutex<Option<mpsc::UnboundedSender<()>>>>);
 
@@ -299,7 +299,7 @@ pub fn latency(url: &str, scratch: &Scratch, percentile: usize) -> Result<f64, E
             tokio::time::sleep(Duration::from_micros(500)).await;
         }
         node.drain().await;
-        // The first were to warm up.
+        // The first tenth warms up.
         Ok(at_percentile(times.split_off(TIMED / 10), percentile))
     })
 }

@@ -57,7 +57,7 @@ impl Message for Pass {
 }
 impl Command for Pass {}
 
-/// Where a host says what it has applied.
+/// Socket on which a host reports what it has applied.
 struct Line {
     host: u8,
     socket: UdpSocket,
@@ -171,12 +171,12 @@ async fn send(client: Client, key: &'static str) {
     let mut period = tokio::time::interval(PERIOD);
     loop {
         period.tick().await;
-        // One that is not stored is one less.
+        // A command that is not stored is left out of the measurement.
         let _ = client.send(Pass { key: key.into() }).await;
     }
 }
 
-/// Hears what hosts have applied.
+/// Collects the datagrams in which hosts report what they have applied.
 struct Ear {
     port: u16,
     heard: Arc<Mutex<Vec<Heard>>>,
@@ -205,7 +205,7 @@ impl Ear {
         Ok(ear)
     }
 
-    /// What was heard of a partition, in order.
+    /// Reports of one partition, in order.
     fn of(&self, key: &str) -> Vec<Heard> {
         lock(&self.heard).iter().filter(|heard| key.as_bytes() == [heard.key]).copied().collect()
     }

@@ -16,7 +16,7 @@ const MESSAGES: u64 = 200_000;
 const WARM_UP: u64 = 20_000;
 /// Messages of a handler with a transaction, which takes longer.
 const TRANSACTIONS: u64 = 40_000;
-/// Messages whose way is timed, one at a time.
+/// Messages that are timed from sending to handling, one at a time.
 const TIMED: usize = 4_000;
 /// The bytes of a message of the bare client; those of ours are about as many.
 const BYTES: usize = 128;
@@ -73,7 +73,7 @@ pub fn work(words: &[String]) -> Result<(), Error> {
     }
 }
 
-/// A Redis that keeps what it is told, by this policy.
+/// A Redis with an append-only file, under this fsync policy.
 struct Kept {
     _server: Server,
     port: u16,

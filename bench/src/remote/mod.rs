@@ -44,7 +44,7 @@ async fn latency(ask: impl AsyncFn(u64) -> u64) -> f64 {
         assert_eq!(ask(id).await, id + 1);
         times.push(began.elapsed().as_nanos() as f64 / 1e3);
     }
-    // The first were to warm up.
+    // The first 2,000 warm up.
     let mut times = times.split_off(2_000);
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
