@@ -13,8 +13,8 @@ pub trait Command: Message {}
 /// A message that says what happened in the capability that publishes it ([`Message::To`]); every capability that
 /// subscribes gets a copy, with the guarantees of a command.
 pub trait Event: Message {
-    /// For how many hours its publisher keeps it, for capabilities that subscribe later and want what was before. It is
-    /// kept in the publisher's database, so a capability that has none keeps nothing.
+    /// For how many hours its publisher retains it, for capabilities that subscribe later and begin with retained
+    /// events. It is retained in the publisher's database, so a capability without one retains nothing.
     const RETAINED_HOURS: u32 = 0;
 }
 

@@ -1,4 +1,4 @@
-//! What became of an ask.
+//! Errors of asks.
 //!
 //! The four variants of [`AskError`] are four different truths, and a caller that reads them can act rightly:
 //! `Rejected` and `Failed` mean that nothing needs to be undone, `NotDelivered` that trying again is safe, and
@@ -60,10 +60,10 @@ pub enum FailureKind {
     Panicked,
     /// The capability's database refused or failed.
     Database,
-    /// What the handler needs was not there: a capability that it asked surely did not run, or its database could not be
-    /// reached. Trying again makes sense.
+    /// A dependency of the handler was away: a capability that it asked surely did not run, or its database could not
+    /// be reached. Trying again makes sense.
     Unavailable,
-    /// Anything else the handler ran into.
+    /// Any other error that the handler returned.
     Error,
 }
 

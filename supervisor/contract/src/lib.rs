@@ -1,4 +1,4 @@
-//! What capabilities say to each other: plain serde types, with no runtime behind them.
+//! Messages of capabilities and their errors: plain serde types, with no runtime behind them.
 //!
 //! A capability's contract crate names the capability and its messages; callers depend on the contract alone and
 //! never on the implementation, so a capability can move to another process, or be rewritten, without its callers
@@ -8,7 +8,7 @@
 //!
 //! - [`Capability`], [`Message`], [`Ask`], [`Broadcast`]: what a contract declares.
 //! - [`Command`], [`Event`], [`MessageId`], [`SendError`]: messages that are stored until they are handled.
-//! - [`AskError`], [`NotDelivered`], [`Unknown`], [`Failure`]: what became of an ask, told truthfully.
+//! - [`AskError`], [`NotDelivered`], [`Unknown`], [`Failure`]: the error of an ask, which says no more than is known.
 //! - [`Principal`], [`Metadata`]: what travels with every message.
 
 mod durable;

@@ -24,7 +24,7 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     /// The version of the message's form, from 1.
     const VERSION: u16;
 
-    /// What the message is about, if messages about one thing should meet at one place.
+    /// The message's key, such as an order's id, if messages about one thing belong together.
     ///
     /// For asks a key is affinity, not exclusion: messages with one key prefer one node and one instance, and
     /// correctness rests on the database. For commands and events a key orders and excludes: those with one key are

@@ -1,4 +1,4 @@
-//! What travels with every message, beside the message itself.
+//! Principal and metadata: they travel with every message.
 
 use std::collections::BTreeMap;
 
