@@ -70,6 +70,8 @@ pub use harness::{Harness, Stage};
 
 pub use essaim_contract as contract;
 
+pub use essaim_config as config;
+
 // What every part stands on has a crate of its own.
 pub use backoff::Backoff;
 pub use env::Env;
@@ -79,7 +81,6 @@ pub use graph::cycle_in;
 pub use outages::OutageStatus;
 pub use task::{TaskState, TaskStatus};
 
-pub mod config;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod store;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use essaim_contract::Capability;
 
 use crate::actor::Actor;
-use crate::config::{Config, ConfigError, Settings, runtime_sections, similar};
+use crate::config::{Capabilities, Config, ConfigError, Settings, no_such_capability, runtime_sections};
 use crate::context::ProvidedValues;
 use crate::hosting::{CapabilitySpec, SpecOf};
 
@@ -65,8 +65,26 @@ impl Roster {
         Ok(all)
     }
 
-    /// Checks what a configuration says about each capability, and the roster itself.
-    pub(crate) fn check(&self, config: &Config) -> Result<(), ConfigError> {
+    /// That no capability has this name, and which was probably meant.
+    pub(crate) fn no_such(&self, name: &str) -> String {
+        no_such_capability(name, &self.names())
+    }
+
+    pub(crate) fn spec(&self, capability: &str) -> Option<&Arc<dyn CapabilitySpec>> {
+        self.specs.iter().find(|p| p.name() == capability)
+    }
+
+    pub(crate) fn provided(&self) -> ProvidedValues {
+        ProvidedValues(self.provided.clone())
+    }
+}
+
+impl Capabilities for Roster {
+    fn names(&self) -> Vec<&'static str> {
+        self.capabilities().collect()
+    }
+
+    fn check(&self, config: &Config) -> Result<(), ConfigError> {
         let taken = runtime_sections();
         for spec in &self.specs {
             if taken.iter().any(|section| section == spec.name()) {
@@ -76,25 +94,6 @@ impl Roster {
             spec.check(config)?;
         }
         Ok(())
-    }
-
-    /// That no capability has this name, and which was probably meant.
-    pub(crate) fn no_such(&self, name: &str) -> String {
-        match similar(name, self.capabilities()) {
-            Some(meant) => format!("no capability is called `{name}`: did you mean `{meant}`?"),
-            None => {
-                let known: Vec<_> = self.capabilities().collect();
-                format!("no capability is called `{name}`: there are {}", known.join(", "))
-            }
-        }
-    }
-
-    pub(crate) fn spec(&self, capability: &str) -> Option<&Arc<dyn CapabilitySpec>> {
-        self.specs.iter().find(|p| p.name() == capability)
-    }
-
-    pub(crate) fn provided(&self) -> ProvidedValues {
-        ProvidedValues(self.provided.clone())
     }
 }
 

@@ -1,8 +1,8 @@
-//! Values that fit their types and still make no sense.
+//! The ranges of settings, which types cannot express.
 
 use super::Settings;
 
-/// The most concurrency slots of one capability in one node.
+/// The most instances of one capability in one node.
 const MOST_INSTANCES: usize = 4_096;
 /// The most messages admitted at a time to one capability in one node.
 const MOST_MAILBOX: u32 = 1_000_000;
@@ -17,16 +17,16 @@ const LONGEST_NAME: usize = 64;
 /// Frames and messages smaller than this could not hold their own header.
 const SMALLEST_BYTES: u64 = 1_024;
 
-/// A rule that a value breaks.
+/// A rule that a setting breaks.
 #[derive(Debug)]
-pub(crate) struct Broken {
+pub struct BrokenRule {
     pub key: String,
-    /// What it must, and what it is, as the rest of a sentence.
+    /// What the setting must be, and what it is, as the rest of a sentence.
     pub must: String,
 }
 
-/// Checks what no type can say.
-pub(crate) fn ranges(s: &Settings) -> Result<(), Broken> {
+/// Checks the ranges of all settings.
+pub fn check_ranges(s: &Settings) -> Result<(), BrokenRule> {
     node(s)?;
     links(s)?;
     data(s)?;
@@ -34,26 +34,26 @@ pub(crate) fn ranges(s: &Settings) -> Result<(), Broken> {
     capabilities(s)
 }
 
-fn rule(kept: bool, key: &str, must: impl FnOnce() -> String) -> Result<(), Broken> {
-    if kept { Ok(()) } else { Err(Broken { key: key.into(), must: must() }) }
+fn rule(kept: bool, key: &str, must: impl FnOnce() -> String) -> Result<(), BrokenRule> {
+    if kept { Ok(()) } else { Err(BrokenRule { key: key.into(), must: must() }) }
 }
 
-fn at_least_1(key: &str, value: u64) -> Result<(), Broken> {
+fn at_least_1(key: &str, value: u64) -> Result<(), BrokenRule> {
     rule(value >= 1, key, || "be 1 or more, not 0".into())
 }
 
-fn at_most(key: &str, value: u64, most: u64) -> Result<(), Broken> {
+fn at_most(key: &str, value: u64, most: u64) -> Result<(), BrokenRule> {
     rule(value <= most, key, || format!("be {most} or less, not {value}"))
 }
 
 /// Checks that `less` is below (or, where equality makes sense, not above) `more`.
-fn ordered(less: (&str, u64), more: (&str, u64), equal: bool) -> Result<(), Broken> {
+fn ordered(less: (&str, u64), more: (&str, u64), equal: bool) -> Result<(), BrokenRule> {
     let kept = less.1 < more.1 || (equal && less.1 == more.1);
     let relation = if equal { "not be more than" } else { "be less than" };
     rule(kept, less.0, || format!("{relation} `{}` ({}), but it is {}", more.0, more.1, less.1))
 }
 
-fn node(s: &Settings) -> Result<(), Broken> {
+fn node(s: &Settings) -> Result<(), BrokenRule> {
     let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let name = &s.node.name;
     rule(!name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fit), "node.name", || {
@@ -81,7 +81,7 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-fn links(s: &Settings) -> Result<(), Broken> {
+fn links(s: &Settings) -> Result<(), BrokenRule> {
     let url = &s.bridge.url;
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     let is_known = matches!(scheme, "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel");
@@ -123,7 +123,7 @@ fn links(s: &Settings) -> Result<(), Broken> {
     Ok(())
 }
 
-fn data(s: &Settings) -> Result<(), Broken> {
+fn data(s: &Settings) -> Result<(), BrokenRule> {
     at_least_1("store.transaction_limit_ms", s.store.transaction_limit_ms)?;
     at_least_1("store.file_check_ms", s.store.file_check_ms)?;
     at_least_1("store.acquire_timeout_ms", s.store.acquire_timeout_ms)?;
@@ -137,7 +137,7 @@ fn data(s: &Settings) -> Result<(), Broken> {
     at_most("store.sqlite_readers", s.store.sqlite_readers.into(), MOST_CONNECTIONS.into())
 }
 
-fn durable(s: &Settings) -> Result<(), Broken> {
+fn durable(s: &Settings) -> Result<(), BrokenRule> {
     let d = &s.durable;
     let counts = [
         ("durable.partitions", d.partitions.into()),
@@ -170,7 +170,7 @@ fn durable(s: &Settings) -> Result<(), Broken> {
     ordered(first, ("durable.backoff_most_ms", d.backoff_most_ms), true)
 }
 
-fn capabilities(s: &Settings) -> Result<(), Broken> {
+fn capabilities(s: &Settings) -> Result<(), BrokenRule> {
     for (name, c) in &s.capabilities {
         at_most(&format!("capabilities.{name}.instances"), c.instances as u64, MOST_INSTANCES as u64)?;
         at_most(&format!("capabilities.{name}.mailbox"), c.mailbox.into(), MOST_MAILBOX.into())?;

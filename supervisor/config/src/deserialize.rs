@@ -1,4 +1,4 @@
-//! Turns configuration values into the types that want them; a misfit is told with its key and who set it.
+//! Deserializes configuration values into typed settings; an error names the key and the source of the value.
 
 use std::collections::btree_map;
 use std::fmt::{self, Display};
@@ -7,30 +7,30 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 
 use super::ConfigError;
-use super::tree::{Leaf, Source, Tree, Value};
+use super::tree::{Leaf, Tree, Value, ValueSource};
 
 /// Reads a type from the tree at `path`.
-pub(crate) fn read<T: de::DeserializeOwned>(tree: &Tree, path: &str) -> Result<T, ConfigError> {
-    T::deserialize(At { tree, path: path.into() }).map_err(|misfit| misfit.at(path, tree).into())
+pub fn read<T: de::DeserializeOwned>(tree: &Tree, path: &str) -> Result<T, ConfigError> {
+    T::deserialize(TreeDeserializer { tree, path: path.into() }).map_err(|misfit| misfit.at(path, tree).into())
 }
 
-/// A name among `known` that was probably meant.
-pub(crate) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The name among `known` that was probably meant.
+pub fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.into_iter().map(|k| (strsim::normalized_damerau_levenshtein(name, k), k));
     let best = near.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 >= 0.6).then_some(best.1)
 }
 
-/// A value that does not fit its reader.
+/// A value that does not fit the type of its key.
 #[derive(Debug)]
 struct Misfit {
-    what: What,
-    /// The key and who set it, once a caller up the stack has said so.
-    place: Option<(String, Option<Source>)>,
+    kind: MisfitKind,
+    /// The key and the source of its value, which a caller up the stack adds.
+    place: Option<(String, Option<ValueSource>)>,
 }
 
 #[derive(Debug)]
-enum What {
+enum MisfitKind {
     UnknownKey { key: String, known: &'static [&'static str] },
     WrongType { found: String, wanted: String },
     NotOneOf { found: String, known: &'static [&'static str] },
@@ -38,16 +38,16 @@ enum What {
 }
 
 impl Misfit {
-    /// The first place counts: it is the innermost.
+    /// Adds key and source; the first ones count, since they are the innermost.
     fn at(mut self, path: &str, tree: &Tree) -> Self {
         self.place.get_or_insert_with(|| (path.into(), tree.source().cloned()));
         self
     }
 }
 
-impl From<What> for Misfit {
-    fn from(what: What) -> Self {
-        Self { what, place: None }
+impl From<MisfitKind> for Misfit {
+    fn from(kind: MisfitKind) -> Self {
+        Self { kind, place: None }
     }
 }
 
@@ -55,8 +55,8 @@ impl From<Misfit> for ConfigError {
     fn from(misfit: Misfit) -> Self {
         let (path, source) = misfit.place.clone().unwrap_or_default();
         let source = source.map_or_else(String::new, |s| format!("{s}: "));
-        Self::new(match &misfit.what {
-            What::UnknownKey { key, known } => {
+        Self::new(match &misfit.kind {
+            MisfitKind::UnknownKey { key, known } => {
                 let section = path.rsplit_once('.').map_or("", |(section, _)| section);
                 let hint = match similar(key, known.iter().copied()) {
                     Some(meant) => format!("did you mean `{section}.{meant}`?"),
@@ -65,23 +65,23 @@ impl From<Misfit> for ConfigError {
                 };
                 format!("{source}unknown key `{path}`: {hint}")
             }
-            What::WrongType { found, wanted } => format!("{source}`{path}` must be {wanted}, not {found}"),
-            What::NotOneOf { found, known } => {
+            MisfitKind::WrongType { found, wanted } => format!("{source}`{path}` must be {wanted}, not {found}"),
+            MisfitKind::NotOneOf { found, known } => {
                 format!("{source}`{path}` must be one of {}, not `{found}`", known.join(", "))
             }
-            What::Other(text) => format!("{source}`{path}`: {}", one_line(text)),
+            MisfitKind::Other(text) => format!("{source}`{path}`: {}", one_line(text)),
         })
     }
 }
 
-/// Library messages may span lines; ours are one.
-pub(crate) fn one_line(text: &str) -> String {
+/// A message of a library, which may span lines, as one line.
+pub fn one_line(text: &str) -> String {
     text.split('\n').map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 impl Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.what)
+        write!(f, "{:?}", self.kind)
     }
 }
 
@@ -89,11 +89,11 @@ impl std::error::Error for Misfit {}
 
 impl de::Error for Misfit {
     fn custom<T: Display>(text: T) -> Self {
-        What::Other(text.to_string()).into()
+        MisfitKind::Other(text.to_string()).into()
     }
 
     fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        What::WrongType { found: found_in_words(found), wanted: wanted_in_words(wanted) }.into()
+        MisfitKind::WrongType { found: found_in_words(found), wanted: wanted_in_words(wanted) }.into()
     }
 
     fn invalid_value(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
@@ -101,11 +101,11 @@ impl de::Error for Misfit {
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        What::UnknownKey { key: key.into(), known }.into()
+        MisfitKind::UnknownKey { key: key.into(), known }.into()
     }
 
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
-        What::NotOneOf { found: found.into(), known }.into()
+        MisfitKind::NotOneOf { found: found.into(), known }.into()
     }
 }
 
@@ -137,14 +137,14 @@ fn wanted_in_words(wanted: &dyn Expected) -> String {
     }
 }
 
-/// A place in the tree, being read.
-struct At<'t> {
+/// Deserializes the part of the tree at `path`.
+struct TreeDeserializer<'t> {
     tree: &'t Tree,
     path: String,
 }
 
-impl At<'_> {
-    /// The text, if the value takes the type that is wanted of it.
+impl TreeDeserializer<'_> {
+    /// The text, if the value is one whose type its key decides.
     fn as_text(&self) -> Option<&str> {
         match self.tree {
             Tree::Leaf(Leaf { value: Value::Text(text), .. }) => Some(text),
@@ -152,8 +152,8 @@ impl At<'_> {
         }
     }
 
-    /// The text as TOML understands it, else as it stands.
-    fn guessed(&self, text: &str, source: &Source) -> Tree {
+    /// The text as a value of TOML if it is one, else as a string.
+    fn guessed(&self, text: &str, source: &ValueSource) -> Tree {
         let value = parse_value(text).unwrap_or_else(|| toml::Value::String(text.into()));
         Tree::of_toml(value, source)
     }
@@ -210,16 +210,16 @@ macro_rules! texts {
     )*};
 }
 
-impl<'de> Deserializer<'de> for At<'_> {
+impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
     type Error = Misfit;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         let Self { tree, path } = &self;
         let read = match tree {
-            Tree::Table(table) => visitor.visit_map(Entries { rest: table.iter(), value: None, path }),
+            Tree::Table(table) => visitor.visit_map(TableAccess { rest: table.iter(), value: None, path }),
             Tree::Leaf(Leaf { value: Value::Text(text), source }) => {
                 let tree = self.guessed(text, source);
-                At { tree: &tree, path: path.clone() }.deserialize_any(visitor)
+                TreeDeserializer { tree: &tree, path: path.clone() }.deserialize_any(visitor)
             }
             Tree::Leaf(Leaf { value: Value::Typed(value), source }) => match value {
                 toml::Value::String(text) => visitor.visit_str(text),
@@ -227,7 +227,9 @@ impl<'de> Deserializer<'de> for At<'_> {
                 toml::Value::Float(n) => visitor.visit_f64(*n),
                 toml::Value::Boolean(b) => visitor.visit_bool(*b),
                 toml::Value::Datetime(t) => visitor.visit_string(t.to_string()),
-                toml::Value::Array(items) => visitor.visit_seq(Items { items: items.iter(), index: 0, source, path }),
+                toml::Value::Array(items) => {
+                    visitor.visit_seq(ListAccess { items: items.iter(), index: 0, source, path })
+                }
                 // Tables are never leaves.
                 toml::Value::Table(_) => visitor.visit_unit(),
             },
@@ -257,7 +259,7 @@ impl<'de> Deserializer<'de> for At<'_> {
             Some(toml::Value::Array(items)) => items,
             _ => text.split(',').map(str::trim).filter(|i| !i.is_empty()).map(|i| i.to_string().into()).collect(),
         };
-        visitor.visit_seq(Items { items: items.iter(), index: 0, source, path: &self.path })
+        visitor.visit_seq(ListAccess { items: items.iter(), index: 0, source, path: &self.path })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -280,20 +282,20 @@ impl<'de> Deserializer<'de> for At<'_> {
     }
 }
 
-/// The entries of a table, being read.
-struct Entries<'t> {
+/// The entries of a table that is being deserialized.
+struct TableAccess<'t> {
     rest: btree_map::Iter<'t, String, Tree>,
     value: Option<(&'t String, &'t Tree)>,
     path: &'t str,
 }
 
-impl Entries<'_> {
+impl TableAccess<'_> {
     fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) }
     }
 }
 
-impl<'de> de::MapAccess<'de> for Entries<'_> {
+impl<'de> de::MapAccess<'de> for TableAccess<'_> {
     type Error = Misfit;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
@@ -306,19 +308,19 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
         let Some((key, tree)) = self.value.take() else { return Err(de::Error::custom("a value without a key")) };
         let path = self.path_of(key);
-        seed.deserialize(At { tree, path: path.clone() }).map_err(|misfit| misfit.at(&path, tree))
+        seed.deserialize(TreeDeserializer { tree, path: path.clone() }).map_err(|misfit| misfit.at(&path, tree))
     }
 }
 
-/// The items of a list, being read.
-struct Items<'t> {
+/// The items of a list that is being deserialized.
+struct ListAccess<'t> {
     items: std::slice::Iter<'t, toml::Value>,
     index: usize,
-    source: &'t Source,
+    source: &'t ValueSource,
     path: &'t str,
 }
 
-impl<'de> de::SeqAccess<'de> for Items<'_> {
+impl<'de> de::SeqAccess<'de> for ListAccess<'_> {
     type Error = Misfit;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
@@ -326,6 +328,8 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
         let tree = Tree::of_toml(item.clone(), self.source);
         let path = format!("{}[{}]", self.path, self.index);
         self.index += 1;
-        seed.deserialize(At { tree: &tree, path: path.clone() }).map(Some).map_err(|misfit| misfit.at(&path, &tree))
+        seed.deserialize(TreeDeserializer { tree: &tree, path: path.clone() })
+            .map(Some)
+            .map_err(|misfit| misfit.at(&path, &tree))
     }
 }

@@ -2,31 +2,29 @@
 //!
 //! # Layout
 //!
-//! - [`Settings`] and its sections: what the runtime is told, with the defaults.
-//! - [`Layers`]: how defaults, file, environment and arguments become one [`Config`].
-//! - `tree.rs`: values that remember who set them; `read.rs`: values into types; `validate.rs`: ranges.
+//! - [`Settings`] and its sections: the runtime's own settings, with their defaults.
+//! - [`Layers`]: how defaults, file, environment and arguments become one [`Config`], for the [`Capabilities`] of a binary.
+//! - `tree.rs`: values that remember their source; `deserialize.rs`: values into types; `validate.rs`: ranges.
 
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
 mod layers;
-pub use layers::Layers;
+pub use layers::{Capabilities, Layers, no_such_capability, runtime_sections};
 
 mod settings;
 pub use settings::*;
 
-mod read;
+mod deserialize;
+
 mod tree;
 mod validate;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use layers::runtime_sections;
-pub(crate) use read::similar;
-
-/// A URL as it may be shown: without user and password, and without what is behind `?`, where there may be others.
+/// A URL as it may be shown: without user and password, and without the query, which may hold others.
 pub fn without_password(url: &str) -> String {
     let url = url.split('?').next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
@@ -37,7 +35,7 @@ pub fn without_password(url: &str) -> String {
     }
 }
 
-/// What a node is told: the runtime's settings and each capability's own section.
+/// The configuration of a node: the runtime's settings and each capability's own section.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// The runtime's sections.
@@ -46,7 +44,7 @@ pub struct Config {
     sections: BTreeMap<String, tree::Tree>,
 }
 
-/// What is wrong with the configuration; one line that names file and key.
+/// A mistake in the configuration; one line that names file and key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
@@ -66,18 +64,18 @@ impl Config {
     pub fn section<T: DeserializeOwned + Default>(&self, capability: &str) -> Result<T, ConfigError> {
         match self.sections.get(capability) {
             None => Ok(T::default()),
-            Some(section) => read::read(section, capability),
+            Some(section) => deserialize::read(section, capability),
         }
     }
 
-    /// One text of a capability's section, as the layers have it, whatever else the section holds.
+    /// One text of a capability's section; the rest of the section need not fit any type.
     pub fn text(&self, capability: &str, key: &str) -> Option<String> {
-        read::read(self.sections.get(capability)?.get([key])?, key).ok()
+        deserialize::read(self.sections.get(capability)?.get([key])?, key).ok()
     }
 
     /// Replaces the section of one capability.
-    pub(crate) fn set_section(&mut self, capability: &str, section: toml::Value) {
-        let source = tree::Source::given("the settings given in code");
+    pub fn set_section(&mut self, capability: &str, section: toml::Value) {
+        let source = tree::ValueSource::given("the settings given in code");
         self.sections.insert(capability.into(), tree::Tree::of_toml(section, &source));
     }
 }

@@ -1,4 +1,4 @@
-//! What is between the nodes, and what an ask may cost.
+//! The connection between nodes, and the timeouts of asks.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ pub struct WireConfig {
     pub reconnect_first_ms: u64,
     /// The longest wait between tries to connect.
     pub reconnect_most_ms: u64,
-    /// Taken off the deadline of an ask that came over the wire, so that its answer is there in time.
+    /// Taken off the deadline of an ask that came over the wire, so that its answer arrives in time.
     pub deadline_margin_ms: u64,
 }
 
@@ -90,13 +90,13 @@ impl Default for WireConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MembersConfig {
-    /// How often a node says that it is there.
+    /// The interval of a node's heartbeats.
     pub heartbeat_ms: u64,
     /// A node not heard for this long gets no new asks.
     pub silent_ms: u64,
     /// A node not heard for this long is lost, and its name is free.
     pub lease_ms: u64,
-    /// Nodes that are remembered as refused, at most.
+    /// The most nodes that are remembered as refused.
     pub refused_nodes: u32,
 }
 

@@ -1,25 +1,25 @@
-//! Configuration values that remember who set them.
+//! Configuration values that remember their source.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Who set a value.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum ValueSource {
     /// The defaults that are part of the binary.
     BuiltIn,
     /// A file, an environment variable or an argument; in words.
     Given(Arc<str>),
 }
 
-impl Source {
+impl ValueSource {
     pub fn given(words: impl Into<Arc<str>>) -> Self {
         Self::Given(words.into())
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn => f.write_str("the built-in defaults"),
@@ -30,21 +30,21 @@ impl fmt::Display for Source {
 
 /// A table of values or one value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Tree {
+pub enum Tree {
     Table(BTreeMap<String, Tree>),
     Leaf(Leaf),
 }
 
-/// One value and who set it.
+/// One value and its source.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Leaf {
+pub struct Leaf {
     pub value: Value,
-    pub source: Source,
+    pub source: ValueSource,
 }
 
-/// A value whose type is known, or text that takes the type that its reader wants.
+/// A value whose type is known, or text that takes the type of its key.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     /// From TOML.
     Typed(toml::Value),
     /// From an environment variable, an argument or a file of a secret.
@@ -58,7 +58,7 @@ impl Default for Tree {
 }
 
 impl Tree {
-    pub fn of_toml(value: toml::Value, source: &Source) -> Self {
+    pub fn of_toml(value: toml::Value, source: &ValueSource) -> Self {
         match value {
             toml::Value::Table(table) => {
                 Self::Table(table.into_iter().map(|(key, value)| (key, Self::of_toml(value, source))).collect())
@@ -67,7 +67,7 @@ impl Tree {
         }
     }
 
-    pub fn text(text: impl Into<String>, source: Source) -> Self {
+    pub fn text(text: impl Into<String>, source: ValueSource) -> Self {
         Self::Leaf(Leaf { value: Value::Text(text.into()), source })
     }
 
@@ -87,7 +87,7 @@ impl Tree {
         })
     }
 
-    /// Puts a tree at a path; what is there already is kept where it does not collide.
+    /// Puts a tree at a path, over the values that are there.
     pub fn put(&mut self, path: &[&str], tree: Tree) {
         let Some((first, rest)) = path.split_first() else { return self.merge(tree) };
         if let Self::Leaf(_) = self {
@@ -98,7 +98,7 @@ impl Tree {
         }
     }
 
-    /// Lays another tree over this one.
+    /// Merges another tree into this one; its values win.
     pub fn merge(&mut self, over: Tree) {
         match (self, over) {
             (Self::Table(below), Self::Table(over)) => {
@@ -113,16 +113,16 @@ impl Tree {
         }
     }
 
-    /// Who set this value, or any value of this table that is not built in.
-    pub fn source(&self) -> Option<&Source> {
+    /// The source of this value, or of the first value of this table that is not built in.
+    pub fn source(&self) -> Option<&ValueSource> {
         match self {
             Self::Leaf(leaf) => Some(&leaf.source),
             Self::Table(table) => {
                 let mut sources = table.values().filter_map(Tree::source);
                 let first = sources.next()?;
                 match first {
-                    Source::BuiltIn => sources.find(|s| **s != Source::BuiltIn).or(Some(first)),
-                    Source::Given(_) => Some(first),
+                    ValueSource::BuiltIn => sources.find(|s| **s != ValueSource::BuiltIn).or(Some(first)),
+                    ValueSource::Given(_) => Some(first),
                 }
             }
         }
@@ -130,6 +130,6 @@ impl Tree {
 
     /// Whether all of it comes from the built-in defaults.
     pub fn is_built_in(&self) -> bool {
-        self.source().is_none_or(|s| *s == Source::BuiltIn)
+        self.source().is_none_or(|s| *s == ValueSource::BuiltIn)
     }
 }

@@ -1,16 +1,9 @@
-use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use essaim_contract::Capability;
+use essaim_base::Env;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::{Actor, Env, Handles, Roster, Start, StartError};
-
-struct Shop;
-impl Capability for Shop {
-    const NAME: &'static str = "shop";
-}
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,28 +25,16 @@ enum Style {
     Grand,
 }
 
-struct Till;
-impl Capability for Till {
-    const NAME: &'static str = "corner-till";
-}
-
-/// Hosts a capability with these settings, and does nothing else.
-struct Idle<C>(PhantomData<C>);
-impl<C: Capability> Actor for Idle<C> {
-    type Capability = C;
-    type Settings = ShopSettings;
-    type Shared = ();
-    async fn share(_: ShopSettings, _: &mut Start) -> Result<(), StartError> {
-        Ok(())
+/// A binary with two capabilities.
+struct Shops;
+impl Capabilities for Shops {
+    fn names(&self) -> Vec<&'static str> {
+        vec!["shop", "corner-till"]
     }
-    async fn start((): &(), _: &mut Start) -> Result<Self, StartError> {
-        Ok(Self(PhantomData))
-    }
-    fn handles(_: &mut Handles<Self>) {}
-}
 
-fn roster() -> Roster {
-    Roster::new().host::<Idle<Shop>>().host::<Idle<Till>>()
+    fn check(&self, config: &Config) -> Result<(), ConfigError> {
+        self.names().into_iter().try_for_each(|name| config.section::<ShopSettings>(name).map(drop))
+    }
 }
 
 const DEFAULTS: &str = "[members]\nsilent_ms = 1500\n[shop]\nmotto = \"welcome\"\n[left-out]\nkey = 1\n";
@@ -79,10 +60,9 @@ impl Drop for File {
     }
 }
 
-fn with(lay: impl FnOnce(&mut Layers<'_>) -> Result<(), ConfigError>) -> Result<Config, ConfigError> {
-    let roster = roster();
-    let mut layers = Layers::new(&roster, DEFAULTS)?;
-    lay(&mut layers)?;
+fn with(merge: impl FnOnce(&mut Layers<'_>) -> Result<(), ConfigError>) -> Result<Config, ConfigError> {
+    let mut layers = Layers::new(&Shops, DEFAULTS)?;
+    merge(&mut layers)?;
     layers.resolve()
 }
 
@@ -347,7 +327,7 @@ fn no_key_ends_as_the_name_of_a_file_with_its_value_would() {
 
 #[test]
 fn the_defaults_break_no_rule() {
-    validate::ranges(&Settings::default()).unwrap();
+    validate::check_ranges(&Settings::default()).unwrap();
 }
 
 #[test]

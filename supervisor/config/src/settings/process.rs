@@ -1,11 +1,11 @@
-//! One process: where it keeps its files, what it logs, how it restarts and how it leaves.
+//! One process: its files, its threads, its log, its restarts and its drain.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::Backoff;
+use essaim_base::Backoff;
 
 /// `[node]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// The address of the admin listener; empty: none.
     pub admin_listen: String,
-    /// Whether `/readyz` stays 200 while something does not work that other nodes depend on too.
+    /// Whether `/readyz` stays 200 during an outage of a dependency that other nodes share.
     pub ready_in_outage: bool,
     /// Threads that run actors; 0: one a core.
     pub arbiters: usize,
@@ -50,7 +50,7 @@ impl Default for NodeConfig {
 pub struct DrainConfig {
     /// How long the gateway keeps serving after `/readyz` turned 503.
     pub announce_ms: u64,
-    /// How long what is under way may take before the node exits all the same.
+    /// How long running handlers may take before the node exits all the same.
     pub timeout_ms: u64,
 }
 
@@ -73,7 +73,7 @@ pub struct SupervisionConfig {
     pub backoff_first_ms: u64,
     /// The longest wait between tries.
     pub backoff_most_ms: u64,
-    /// How long a capability that was given up rests before it is tried again.
+    /// The pause before a capability that was given up is tried again.
     pub failed_retry_ms: u64,
     /// Exit the node, with code 70, when a capability is given up.
     pub exit_when_failed: bool,

@@ -10,29 +10,29 @@ pub use data::{Durability, NearConfig, StoreConfig};
 mod durable;
 pub use durable::{AfterDead, DurableConfig};
 
-mod links;
-pub use links::{AskConfig, BridgeConfig, MembersConfig, ParityConfig, WireConfig};
+mod cluster;
+pub use cluster::{AskConfig, BridgeConfig, MembersConfig, ParityConfig, WireConfig};
 
 mod process;
 pub use process::{DrainConfig, LogConfig, LogFormat, NodeConfig, SupervisionConfig};
 
-/// All that a node is told.
+/// The runtime's own settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// This process.
     pub node: NodeConfig,
-    /// What connects the nodes.
+    /// The connection between nodes.
     pub bridge: BridgeConfig,
     /// Asks.
     pub ask: AskConfig,
     /// Frames between nodes.
     pub wire: WireConfig,
-    /// Who is alive.
+    /// Heartbeats and leases.
     pub members: MembersConfig,
-    /// Leaving.
+    /// The end of a node.
     pub drain: DrainConfig,
-    /// Restarting.
+    /// Restarts of capabilities and tasks.
     pub supervision: SupervisionConfig,
     /// Databases.
     pub store: StoreConfig,
@@ -44,7 +44,7 @@ pub struct Settings {
     pub parity: ParityConfig,
     /// Logs.
     pub log: LogConfig,
-    /// What the runtime is told about each capability, by name.
+    /// The runtime's settings of each capability, by name.
     pub capabilities: BTreeMap<String, CapabilityConfig>,
     /// The nodes of a topology, by name.
     pub nodes: BTreeMap<String, TopologyNode>,

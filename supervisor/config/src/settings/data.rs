@@ -17,13 +17,13 @@ pub struct StoreConfig {
     pub sqlite_readers: u32,
     /// How long to wait for a connection of the pool.
     pub acquire_timeout_ms: u64,
-    /// The longest wait before a database that does not work is looked at.
+    /// The longest pause before a database that is down is tried again.
     pub recheck_first_ms: u64,
-    /// The longest wait between two such looks.
+    /// The longest pause between two such tries.
     pub recheck_most_ms: u64,
     /// The longest life of a connection to PostgreSQL.
     pub connection_life_ms: u64,
-    /// How often the file of a SQLite database is looked for at its path, beside each time something is written to it.
+    /// The interval at which the file of a SQLite database is checked at its path; each write checks it too.
     pub file_check_ms: u64,
     /// How long bringing a schema up to date may take, waiting for another node's migration included.
     pub migration_limit_ms: u64,
@@ -31,7 +31,7 @@ pub struct StoreConfig {
     pub statement_cache: usize,
     /// The most transactions that share one commit on SQLite.
     pub group_commit_max: u32,
-    /// How long the first of them may wait for others that are not done.
+    /// How long the first of them may wait for others that have not ended.
     pub group_commit_ms: u64,
 }
 

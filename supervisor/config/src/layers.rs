@@ -7,35 +7,48 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::read::{one_line, read, similar};
-use super::tree::{Leaf, Source, Tree, Value};
+use super::deserialize::{one_line, read, similar};
+use super::tree::{Leaf, Tree, Value, ValueSource};
 use super::{Config, ConfigError, Settings, validate};
-use crate::roster::Roster;
 
 /// The prefix of environment variables that set a key: `ESSAIM__SECTION__KEY`.
 const ENVIRONMENT_PREFIX: &str = "ESSAIM__";
 /// The end of a key that names a file with the value.
 const FILE_SUFFIX: &str = "_file";
 
-/// The configuration, being laid together.
+/// The capabilities of a binary, as far as the configuration concerns them.
+pub trait Capabilities {
+    /// Their names; each is a section of the configuration.
+    fn names(&self) -> Vec<&'static str>;
+
+    /// Checks each one's section.
+    ///
+    /// # Errors
+    /// The first mistake that is found.
+    fn check(&self, config: &Config) -> Result<(), ConfigError>;
+}
+
+/// The layers of a configuration, from which it is resolved.
 pub struct Layers<'r> {
-    roster: &'r Roster,
+    capabilities: &'r dyn Capabilities,
+    names: Vec<&'static str>,
     tree: Tree,
     /// The sections of the lowest layer; those of capabilities that a smaller binary leaves out are no mistake.
     built_in: Vec<String>,
-    /// Who is to blame for a table without values: the file.
-    file: Option<Source>,
+    /// The file, which is the source of a table without values.
+    file: Option<ValueSource>,
 }
 
 impl<'r> Layers<'r> {
-    /// The lowest layer: the defaults of a binary with this roster, as a TOML document.
+    /// The lowest layer: the defaults of a binary with these capabilities, as a TOML document.
     ///
     /// # Errors
     /// If the document is not TOML.
-    pub fn new(roster: &'r Roster, built_in: &str) -> Result<Self, ConfigError> {
-        let tree = Tree::of_toml(parse(built_in, &Source::BuiltIn)?, &Source::BuiltIn);
+    pub fn new(capabilities: &'r dyn Capabilities, built_in: &str) -> Result<Self, ConfigError> {
+        let tree = Tree::of_toml(parse(built_in, &ValueSource::BuiltIn)?, &ValueSource::BuiltIn);
         let built_in = tree.entries().map(|(name, _)| name.clone()).collect();
-        Ok(Self { roster, tree, built_in, file: None })
+        let names = capabilities.names();
+        Ok(Self { capabilities, names, tree, built_in, file: None })
     }
 
     /// Adds a TOML file.
@@ -43,11 +56,11 @@ impl<'r> Layers<'r> {
     /// # Errors
     /// If it cannot be read or is not TOML.
     pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let source = Source::given(path.display().to_string());
+        let source = ValueSource::given(path.display().to_string());
         let text = std::fs::read_to_string(path)
             .map_err(|e| ConfigError::new(format!("{source}: {}", unreadable(&e, "the configuration file"))))?;
         self.file = Some(source.clone());
-        self.lay(Tree::of_toml(parse(&text, &source)?, &source))
+        self.merge(Tree::of_toml(parse(&text, &source)?, &source))
     }
 
     /// Adds the settings of one node of the topology, and its name.
@@ -56,17 +69,17 @@ impl<'r> Layers<'r> {
     /// If the topology has no such node.
     pub fn node(&mut self, name: &str) -> Result<(), ConfigError> {
         let Some(node) = self.tree.get(["nodes", name]) else { return Err(self.no_node(name)) };
-        let source = node.source().or(self.file.as_ref()).cloned().unwrap_or(Source::BuiltIn);
+        let source = node.source().or(self.file.as_ref()).cloned().unwrap_or(ValueSource::BuiltIn);
         let mut layer = Tree::default();
         if let Some(set) = node.get(["set"]) {
-            let source = Source::given(format!("{source} (nodes.{name}.set)"));
+            let source = ValueSource::given(format!("{source} (nodes.{name}.set)"));
             for (key, value) in set.entries() {
                 let path: Vec<&str> = key.split('.').collect();
-                layer.put(&path, resourced(value.clone(), &source));
+                layer.put(&path, with_source(value.clone(), &source));
             }
         }
         layer.put(&["node", "name"], Tree::text(name, source));
-        self.lay(layer)
+        self.merge(layer)
     }
 
     /// The names of the topology's nodes.
@@ -87,19 +100,19 @@ impl<'r> Layers<'r> {
             // Capabilities may have `-` in their names, environment variables may not.
             let place = usize::from(path[0] == "capabilities");
             if let Some(segment) = path.get_mut(place)
-                && let Some(capability) = self.roster.capabilities().find(|c| c.replace('-', "_") == *segment)
+                && let Some(capability) = self.names.iter().find(|c| c.replace('-', "_") == *segment)
             {
                 *segment = capability;
             }
-            layer.put(&path, Tree::text(value, Source::given(name.clone())));
+            layer.put(&path, Tree::text(value, ValueSource::given(name.clone())));
         }
-        self.lay(layer)
+        self.merge(layer)
     }
 
     /// Adds an assignment from the command line, `section.key=value`.
     ///
     /// # Errors
-    /// If it is none, or names a file that cannot be read.
+    /// If it is not an assignment, or names a file that cannot be read.
     pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
         let Some((key, value)) = assignment.split_once('=') else {
             return Err(ConfigError::new(format!("--set {assignment}: write it as section.key=value")));
@@ -115,22 +128,22 @@ impl<'r> Layers<'r> {
         self.assign(flag, key, value)
     }
 
-    /// Sets a key that nobody has set: a command's own default.
+    /// Sets a key that no other layer sets: a command's own default.
     pub fn preset(&mut self, command: &str, key: &str, value: &str) {
         let path: Vec<&str> = key.split('.').collect();
         if self.tree.get(path.iter().copied()).is_none_or(Tree::is_built_in) {
-            self.tree.put(&path, Tree::text(value, Source::given(command)));
+            self.tree.put(&path, Tree::text(value, ValueSource::given(command)));
         }
     }
 
     fn assign(&mut self, source: &str, key: &str, value: &str) -> Result<(), ConfigError> {
         let mut layer = Tree::default();
         let path: Vec<&str> = key.split('.').collect();
-        layer.put(&path, Tree::text(value, Source::given(source)));
-        self.lay(layer)
+        layer.put(&path, Tree::text(value, ValueSource::given(source)));
+        self.merge(layer)
     }
 
-    fn lay(&mut self, mut layer: Tree) -> Result<(), ConfigError> {
+    fn merge(&mut self, mut layer: Tree) -> Result<(), ConfigError> {
         read_files(&mut layer, "")?;
         self.tree.merge(layer);
         Ok(())
@@ -152,7 +165,7 @@ impl<'r> Layers<'r> {
     /// Checks all layers together and gives every value its type.
     ///
     /// # Errors
-    /// The first thing that is wrong, in one line with its key and who set it.
+    /// The first mistake, in one line with its key and source.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let (mut runtime, mut sections) = (BTreeMap::new(), BTreeMap::new());
         let known = runtime_sections();
@@ -160,32 +173,30 @@ impl<'r> Layers<'r> {
         for (name, tree) in top {
             if known.contains(&name) {
                 runtime.insert(name, tree);
-            } else if self.roster.spec(&name).is_some() {
+            } else if self.names.contains(&name.as_str()) {
                 sections.insert(name, tree);
             } else if !(tree.is_built_in() && self.built_in.contains(&name)) {
                 let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
-                for capability in self.roster.capabilities() {
-                    known.push(capability);
-                }
+                known.extend(&self.names);
                 return Err(unknown_section(&name, tree.source().or(self.file.as_ref()), &tree, &known));
             }
         }
-        drop_unknown_defaults(&mut runtime, self.roster);
+        drop_unknown_defaults(&mut runtime, &self.names);
         let runtime = Tree::Table(runtime);
         let settings: Settings = read(&runtime, "")?;
-        check_capabilities(&runtime, &settings, self.roster)?;
-        validate::ranges(&settings).map_err(|broken| {
+        check_capabilities(&runtime, &settings, &self.names)?;
+        validate::check_ranges(&settings).map_err(|broken| {
             let source = runtime.get(broken.key.split('.')).and_then(Tree::source);
             let source = source.map_or_else(String::new, |s| format!("{s}: "));
             ConfigError::new(format!("{source}`{}` must {}", broken.key, broken.must))
         })?;
         let config = Config { settings, sections };
-        self.roster.check(&config)?;
+        self.capabilities.check(&config)?;
         Ok(config)
     }
 }
 
-fn parse(text: &str, source: &Source) -> Result<toml::Value, ConfigError> {
+fn parse(text: &str, source: &ValueSource) -> Result<toml::Value, ConfigError> {
     let table: Result<toml::Table, toml::de::Error> = toml::from_str(text);
     table.map(toml::Value::Table).map_err(|error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
@@ -201,15 +212,15 @@ fn unreadable(error: &std::io::Error, what: &str) -> String {
     }
 }
 
-/// Gives a tree another source.
-fn resourced(tree: Tree, source: &Source) -> Tree {
+/// A tree with another source.
+fn with_source(tree: Tree, source: &ValueSource) -> Tree {
     match tree {
-        Tree::Table(table) => Tree::Table(table.into_iter().map(|(k, t)| (k, resourced(t, source))).collect()),
+        Tree::Table(table) => Tree::Table(table.into_iter().map(|(k, t)| (k, with_source(t, source))).collect()),
         Tree::Leaf(leaf) => Tree::Leaf(Leaf { source: source.clone(), ..leaf }),
     }
 }
 
-/// Puts what the files hold in the place of the keys that name them.
+/// Replaces each key that names a file by the key with the content of the file.
 fn read_files(tree: &mut Tree, path: &str) -> Result<(), ConfigError> {
     let Tree::Table(table) = tree else { return Ok(()) };
     let names: Vec<String> = table.keys().filter(|k| k.ends_with(FILE_SUFFIX)).cloned().collect();
@@ -224,7 +235,7 @@ fn read_files(tree: &mut Tree, path: &str) -> Result<(), ConfigError> {
         table.insert(key, file_of(&leaf, &full(&name))?);
     }
     for (key, tree) in table {
-        // What other nodes are told is theirs to read.
+        // The files of other nodes need not be there.
         if path != "nodes" {
             read_files(tree, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") })?;
         }
@@ -241,7 +252,7 @@ fn file_of(leaf: &Leaf, key: &str) -> Result<Tree, ConfigError> {
     match std::fs::read_to_string(file) {
         Ok(text) => {
             let secret = text.strip_suffix('\n').map_or(&*text, |t| t.strip_suffix('\r').unwrap_or(t));
-            Ok(Tree::text(secret, Source::given(format!("{source} (by way of {file})"))))
+            Ok(Tree::text(secret, ValueSource::given(format!("{source} (by way of {file})"))))
         }
         Err(error) => {
             let reason = unreadable(&error, &format!("the file {file}"));
@@ -251,12 +262,20 @@ fn file_of(leaf: &Leaf, key: &str) -> Result<Tree, ConfigError> {
 }
 
 /// The names of the runtime's own sections.
-pub(crate) fn runtime_sections() -> Vec<String> {
+pub fn runtime_sections() -> Vec<String> {
     let settings = toml::Table::try_from(Settings::default());
     settings.map(|table| table.keys().cloned().collect()).unwrap_or_default()
 }
 
-fn unknown_section(name: &str, source: Option<&Source>, tree: &Tree, known: &[&str]) -> ConfigError {
+/// Says that no capability has this name, and which one was probably meant.
+pub fn no_such_capability(name: &str, known: &[&str]) -> String {
+    match similar(name, known.iter().copied()) {
+        Some(meant) => format!("no capability is called `{name}`: did you mean `{meant}`?"),
+        None => format!("no capability is called `{name}`: there are {}", known.join(", ")),
+    }
+}
+
+fn unknown_section(name: &str, source: Option<&ValueSource>, tree: &Tree, known: &[&str]) -> ConfigError {
     let source = source.map_or_else(String::new, |s| format!("{s}: "));
     let hint = match similar(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
@@ -267,22 +286,22 @@ fn unknown_section(name: &str, source: Option<&Source>, tree: &Tree, known: &[&s
 }
 
 /// The defaults may name capabilities that a smaller binary leaves out.
-fn drop_unknown_defaults(runtime: &mut BTreeMap<String, Tree>, roster: &Roster) {
+fn drop_unknown_defaults(runtime: &mut BTreeMap<String, Tree>, names: &[&str]) {
     if let Some(Tree::Table(capabilities)) = runtime.get_mut("capabilities") {
-        capabilities.retain(|name, tree| roster.spec(name).is_some() || !tree.is_built_in());
+        capabilities.retain(|name, tree| names.contains(&name.as_str()) || !tree.is_built_in());
     }
 }
 
-/// Checks that whatever is called a capability is one.
-fn check_capabilities(tree: &Tree, settings: &Settings, roster: &Roster) -> Result<(), ConfigError> {
+/// Checks that each name of a capability in the settings is one of this binary.
+fn check_capabilities(tree: &Tree, settings: &Settings, names: &[&str]) -> Result<(), ConfigError> {
     let wrong = |path: &[&str], what: String| {
         let source = tree.get(path.iter().copied()).and_then(Tree::source);
         let source = source.map_or_else(String::new, |s| format!("{s}: "));
         ConfigError::new(format!("{source}{what}"))
     };
-    let no_such = |key: &str, name: &str| format!("`{key}`: {}", roster.no_such(name));
+    let no_such = |key: &str, name: &str| format!("`{key}`: {}", no_such_capability(name, names));
     for name in settings.capabilities.keys() {
-        if roster.spec(name).is_none() {
+        if !names.contains(&name.as_str()) {
             let key = format!("capabilities.{name}");
             return Err(wrong(&["capabilities", name], no_such(&key, name)));
         }
@@ -290,7 +309,7 @@ fn check_capabilities(tree: &Tree, settings: &Settings, roster: &Roster) -> Resu
     for (node, topology) in &settings.nodes {
         let key = format!("nodes.{node}.hosts");
         for (place, name) in topology.hosts.iter().enumerate() {
-            if roster.spec(name).is_none() {
+            if !names.contains(&name.as_str()) {
                 return Err(wrong(&["nodes", node, "hosts"], no_such(&key, name)));
             }
             if topology.hosts[..place].contains(name) {

@@ -12,7 +12,7 @@ pub struct DurableConfig {
     pub partition_messages: u64,
     /// A batch of messages is closed when it holds this many bytes.
     pub batch_bytes: usize,
-    /// Messages that wait in this node to be stored.
+    /// Messages that may wait in this node to be stored.
     pub sends_waiting: usize,
     /// How long storing a message may take.
     pub send_timeout_ms: u64,
@@ -20,7 +20,7 @@ pub struct DurableConfig {
     pub replicas: u32,
     /// How long they may take.
     pub replicas_timeout_ms: u64,
-    /// How often a host says that it works on its partitions.
+    /// The interval at which a host renews its lease on its partitions.
     pub tend_ms: u64,
     /// A host not heard for this long loses its partitions, and PostgreSQL ends a transaction that is idle for this long.
     pub lease_ms: u64,
@@ -36,7 +36,7 @@ pub struct DurableConfig {
     pub backoff_first_ms: u64,
     /// The longest wait between two attempts.
     pub backoff_most_ms: u64,
-    /// What becomes of a key after a dead letter.
+    /// Whether a key goes on after a dead letter.
     pub after_dead: AfterDead,
     /// How long a message's id is remembered.
     pub inbox_retention_hours: u64,
@@ -81,7 +81,7 @@ impl Default for DurableConfig {
     }
 }
 
-/// What becomes of a key's later messages after a dead letter.
+/// What happens to a key's later messages after a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AfterDead {
