@@ -1,4 +1,4 @@
-//! What the command line says and does: one line and a code of its own for each mistake, and an orderly end.
+//! The command line: one line and an exit code for each mistake, and an orderly end.
 
 use std::net::TcpListener;
 use std::process::Command;

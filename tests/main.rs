@@ -7,9 +7,9 @@
 //!
 //! - [`support`]: servers, processes and clients that tests start and wait for.
 //! - [`scenario`]: one story, told alike by one process, several, and replicas.
-//! - [`platform`]: what the platform shows of itself: document, traces, figures, first start.
-//! - [`cli`]: what the command line says and does.
-//! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again, and what is left in the end.
+//! - [`platform`]: the platform from outside: document, traces, figures, first start.
+//! - [`cli`]: the command line: output and exit codes.
+//! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
 //! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`hostile`]: input that is wrong, or meant to do harm.
 //! - [`errors`]: each way an ask can fail, in one process and across Redis.
@@ -17,7 +17,7 @@
 //! - [`golden`]: bytes that other nodes rely on.
 //! - [`load`]: capabilities that misbehave, and more work than there is room for.
 //! - [`store`]: a capability on a server that restarts, disappears or falls silent.
-//! - [`structure`]: what the source itself must look like.
+//! - [`structure`]: rules of the source.
 
 // These tests watch real processes, on the machine's own clock and threads.
 #![allow(clippy::disallowed_methods)]

@@ -1,4 +1,4 @@
-//! What the platform shows of itself: its document, its traces, its figures, its first start.
+//! The platform from outside: its OpenAPI document, its traces, its figures, its first start.
 
 use serde_json::{Value, json};
 

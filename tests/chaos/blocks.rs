@@ -1,11 +1,11 @@
-//! A handler that blocks its thread in the midst of its transaction, for longer than the lease of its partition, while customers
-//! are at work: its node stays what it is, and what customers were told is so.
+//! A handler that blocks its thread in the midst of its transaction, for longer than the lease of its partition, while
+//! customers are at work: its node stays a member, and all that customers were told is true.
 
 use super::crashes::{SHOPPERS, Shop};
 use super::shoppers::Shoppers;
 use crate::support::{Cluster, ClusterBuilder, Postgres, Redis, eventually};
 
-/// Before and after what a handler writes is certain.
+/// Points before and after the commit of a handler's writes.
 const POINTS: &[&str] = &["ask.before-commit@4", "ask.after-commit@4", "apply.before-commit@4", "apply.after-commit@4"];
 
 #[test]

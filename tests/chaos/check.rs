@@ -1,4 +1,4 @@
-//! What must be so when all is up again and nothing is under way.
+//! Checks at rest: all is up again and nothing is under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,8 +36,8 @@ pub fn is_as_told(api: &Api, product: &str, stock_before: u64, known: &BTreeMap<
     });
 }
 
-/// Waits until nothing is in flight, and asserts that every ledger balances: nothing was lost, applied twice, or counted by an
-/// owner that had none of the counting to do.
+/// Waits until nothing is in flight, and asserts that every ledger balances: nothing was lost, applied twice, or
+/// counted by a node that no longer owned the partition.
 #[track_caller]
 pub fn ledgers_balance(api: &Api) {
     let address = api.base().trim_start_matches("http://").to_string();

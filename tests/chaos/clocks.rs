@@ -12,7 +12,7 @@ const SHOPPERS: usize = 4;
 const BETWEEN: usize = 12;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
-/// How far the clock is from the machine's, one after the other.
+/// Offsets of the clock from the machine's, in seconds, one after the other.
 const SHOWS: &[i64] = &[5, -5, 3 * HOUR, 3 * HOUR + 20, 2 * DAY, 2 * DAY - HOUR, HOUR, -2 * DAY, 0];
 
 #[test]
@@ -34,7 +34,7 @@ fn jump(cluster: ClusterBuilder, node: &str) {
         .set("durable.backoff_first_ms", 20)
         .set("durable.backoff_most_ms", 500)
         .set("orders.wait_ms", 100)
-        // Time is not to end anything by itself here.
+        // Long lives, so that nothing expires by a jump.
         .set("auth.access_token_seconds", 30 * DAY)
         .set("orders.pending_timeout_ms", 30 * DAY * 1_000)
         .start();
@@ -48,7 +48,7 @@ fn jump(cluster: ClusterBuilder, node: &str) {
     }
     shoppers.acknowledged_more(BETWEEN);
     let known = shoppers.stop();
-    // What was under way when the clock went back comes from the future: it is an operator's to say that it is right.
+    // Messages that were under way when the clock went back come from the future: an operator has to replay them.
     let node = cluster.node(node).admin();
     let address = node.base().trim_start_matches("http://").to_string();
     for capability in ["orders", "catalog"] {

@@ -29,7 +29,7 @@ const POINTS: &[&str] = &[
     "takeover.after-fence",
 ];
 
-/// Those that a message passes which is put off, as the one is that forgets a customer again.
+/// Points that a delayed message passes, such as the one that forgets a customer again.
 const PUT_OFF: &[&str] = &["settle.before-commit", "settle.after-commit"];
 
 #[test]
@@ -49,7 +49,7 @@ fn a_crash_while_messages_are_taken_along_to_redis_loses_and_doubles_nothing() {
     let mut shop = Shop::start(Cluster::single(), "main");
     let shoppers = Shoppers::start(SHOPPERS, "mover", &shop.admin, &shop.product);
     shoppers.acknowledged_more(AFTERWARDS);
-    // What it has read and not applied is still in the embedded log.
+    // Messages that it has read and not applied are still in the embedded log.
     shop.dies_at("worker.after-read@4", || {});
     shop.cluster.node("main").set("bridge.url", redis.url());
     shop.dies_at("moving.after-append", || {});
@@ -61,7 +61,7 @@ fn a_crash_while_messages_are_taken_along_to_redis_loses_and_doubles_nothing() {
 fn crash_everywhere(cluster: ClusterBuilder, node: &str) {
     let mut shop = Shop::start(cluster, node);
     for point in POINTS {
-        // Not the first time, so that others are under way, at other stages.
+        // Not the first time, so that other messages are under way, at other stages.
         let time = if point.starts_with("takeover") { 1 } else { 4 };
         shop.crash(&format!("{point}@{time}"), || {});
     }
@@ -75,7 +75,7 @@ fn crash_everywhere(cluster: ClusterBuilder, node: &str) {
     shop.cluster.stop();
 }
 
-/// A cluster that sells one product, and what its customers know.
+/// A cluster that sells one product, and its customers' record of their orders.
 pub struct Shop {
     pub cluster: Cluster,
     /// The node that dies, or whose task panics.
@@ -94,7 +94,8 @@ impl Shop {
             .set("durable.backoff_first_ms", 20)
             .set("durable.backoff_most_ms", 500)
             .set("orders.wait_ms", 50)
-            // Late enough that it is put off on a busy machine, too, and soon enough that the test can wait for it.
+            // Late enough that the message is delayed on a busy machine, too, and soon enough that the test can wait
+            // for it.
             .set("orders.forget_again_ms", 3_000)
             .start();
         let admin = cluster.admin();
@@ -102,8 +103,8 @@ impl Shop {
         Self { cluster, node: node.into(), admin, product, known: BTreeMap::new() }
     }
 
-    /// While customers are at work the node dies at that point, which is reached by them or by what is done `meanwhile`, and
-    /// starts again. Then all must be as they were told.
+    /// While customers are at work the node dies at that point, which their requests or `meanwhile` reach, and starts
+    /// again. Then the databases must agree with what the customers were told.
     #[track_caller]
     fn crash(&mut self, point: &str, meanwhile: impl Fn()) {
         let shoppers = Shoppers::start(SHOPPERS, point, &self.admin, &self.product);
@@ -128,14 +129,14 @@ impl Shop {
         assert!(node.process().has_line(&format!("crashing at {name}")), "it ended otherwise");
     }
 
-    /// Starts the node that has died, and asserts that what its customers were told is so once they have gone on.
+    /// Starts the node that has died, has its customers go on, and asserts that all they were told is true.
     #[track_caller]
     pub fn goes_on(&mut self, shoppers: Shoppers) {
         self.cluster.node(&self.node).restart();
         self.has_gone_on(shoppers);
     }
 
-    /// Asserts that what the customers were told is so once they have gone on.
+    /// Has the customers go on, and asserts that all they were told is true.
     #[track_caller]
     pub fn has_gone_on(&mut self, shoppers: Shoppers) {
         shoppers.acknowledged_more(AFTERWARDS);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::{Api, eventually};
 
 const PASSWORD: &str = "a long enough password";
-/// What they order.
+/// Pieces that each of them orders.
 const QUANTITY: u64 = 2;
 const STOCK: u64 = 10;
 /// The longest wait for an answer of a process that is about to die.
@@ -18,7 +18,7 @@ pub struct Leaver {
 }
 
 impl Leaver {
-    /// A customer of that name, with an order of a product that nobody else wants.
+    /// A customer of that name, with an order of a product that no other customer orders.
     #[track_caller]
     pub fn with_an_order(api: &Api, admin: &Api, name: &str) -> Self {
         let product = admin.product(&name.to_uppercase().replace('.', "-"), 450, STOCK);
@@ -30,7 +30,7 @@ impl Leaver {
         Self { api: api.within(ANSWER_WITHIN), product }
     }
 
-    /// Deletes the account. Whether there was an answer that it is deleted.
+    /// Deletes the account; whether the deletion was acknowledged.
     pub fn tries_to_leave(&self) -> bool {
         self.api.try_send("DELETE", "/users/me", None).is_ok_and(|answer| answer.status == 204)
     }

@@ -1,6 +1,6 @@
-//! Customers place and cancel orders while everything under them is killed, stopped, drained and cut off. In the end, when
-//! all is up and nothing is under way, what the customers were told is what is in the databases: every acknowledged order is
-//! there once and in a final state, the stock balances to the piece, and so does every ledger.
+//! Customers place and cancel orders while everything under them is killed, stopped, drained and cut off. In the end,
+//! when all is up and nothing is under way, the databases agree with what the customers were told: every acknowledged
+//! order exists once and in a final state, the stock balances to the piece, and so does every ledger.
 //!
 //! The seed decides what happens when. It is printed, and `ESSAIM_CHAOS_SEED=N` sets it; `ESSAIM_CHAOS_ROUNDS=N` makes it
 //! longer.

@@ -1,5 +1,5 @@
-//! A task of the runtime that panics while customers are at work: it starts again and nothing is lost, or its node ends with
-//! the code that says so.
+//! A task of the runtime that panics while customers are at work: it starts again and nothing is lost, or its node ends
+//! with the exit code for it.
 
 use serde_json::Value;
 
@@ -11,11 +11,11 @@ use crate::support::{Cluster, ClusterBuilder, ClusterNode, Postgres, Redis, even
 const RESTARTED: &[&str] =
     &["sender@4", "reader@4", "relay@4", "worker@8", "consumer@4", "keeper@4", "timer@1", "watchdog@1"];
 
-/// Those of a node alone, and of one among others.
+/// Tasks of a node that is alone, and of one among others.
 const ALONE: &[&str] = &["log-writer@8"];
 const AMONG_OTHERS: &[&str] = &["heartbeat@2", "ping@2", "broadcasts@2", "health@1", "return@1", "wire@1", "log@1"];
 
-/// In the midst of what such a task does.
+/// Points in the midst of such a task's work.
 const MIDST: &[&str] = &[
     "takeover.after-fence@2",
     "relay.before-append@4",
@@ -28,7 +28,7 @@ const MIDST: &[&str] = &[
     "worker.after-acknowledge@4",
 ];
 
-/// The code of a node that ended since a task of it had panicked.
+/// The exit code of a node that ends because a task of it has panicked.
 const TASK: i32 = 79;
 
 #[test]

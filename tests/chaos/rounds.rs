@@ -1,4 +1,4 @@
-//! One fault after the other, as a seed says.
+//! One fault after the other, chosen by a seed.
 
 use super::check::{is_as_told, ledgers_balance};
 use super::shoppers::Shoppers;
@@ -6,7 +6,7 @@ use crate::support::{Cluster, ClusterBuilder, Postgres, Redis, Scratch};
 
 const STOCK: u64 = 1_000_000;
 const SHOPPERS: usize = 6;
-/// Under these every fault happens.
+/// A seed under which every fault happens.
 const SEED: u64 = 11;
 const ROUNDS: usize = 8;
 /// Acknowledgements between two steps: enough that some are at every stage of their way.
@@ -57,7 +57,7 @@ fn over_redis_nothing_is_lost_or_doubled() {
     chaos(cluster, Some(redis), &["store-1", "store-2", "front"], &faults);
 }
 
-/// Settings under which what failed is tried again soon.
+/// Settings with short backoffs.
 pub fn quick(cluster: ClusterBuilder) -> ClusterBuilder {
     cluster
         .set("gateway.rate_limit_per_second", 0)
@@ -79,7 +79,7 @@ fn chaos(mut cluster: Cluster, mut redis: Option<Redis>, nodes: &[&str], faults:
         shoppers.acknowledged_more(BETWEEN);
         let (fault, node) = (faults[dice.below(faults.len())], nodes[dice.below(nodes.len())]);
         println!("{fault:?} {node}");
-        // Of nodes that are the only ones to host something nobody is served meanwhile.
+        // While a node is away that alone hosts a capability, customers are not served.
         let others_serve = nodes.len() > 1 && node != "front";
         match fault {
             Fault::Kill => cluster.node(node).kill(),

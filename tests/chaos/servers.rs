@@ -72,7 +72,7 @@ fn keys_are_deleted(start: fn(&Redis) -> (Cluster, &'static str)) {
     let shoppers = shop.shoppers("before");
     shoppers.acknowledged_more(BETWEEN);
     shop.is_as_told(shoppers);
-    // Of the keys of partitions one is like the others.
+    // The keys of all partitions are alike, so one is enough.
     let alike = |key: &String| key.rsplit(':').any(|part| matches!(part, "1" | "2" | "3" | "4" | "5" | "6" | "7"));
     let mut keys: Vec<String> = redis.keys("essaim").into_iter().filter(|key| !alike(key)).collect();
     println!("{keys:?}");
@@ -117,7 +117,7 @@ fn a_redis_that_is_demoted_behind_its_name_again_and_again_loses_and_doubles_not
     let (mut pair, database, scratch) = (Pair::start(), Postgres::shared().database(), Scratch::new("demoted"));
     let topology = scratch.write("demoted.toml", TOPOLOGY).display().to_string();
     let cluster = quick(Cluster::of(&topology).set("bridge.url", pair.url()).on(&database));
-    // What the old one takes while the new one leads already is on no replica.
+    // What the old primary takes after the new one has been promoted is on no replica.
     let mut shop = Shop::open(cluster.set("store.durability", "replicated").start(), "store-1");
     let shoppers = shop.shoppers("demoted");
     for _ in 0..ROUNDS {
@@ -130,7 +130,7 @@ fn a_redis_that_is_demoted_behind_its_name_again_and_again_loses_and_doubles_not
     shop.cluster.stop();
 }
 
-/// A cluster that sells one product, and what its customers know.
+/// A cluster that sells one product, and its customers' record of their orders.
 struct Shop {
     cluster: Cluster,
     /// Which node is asked for the ledger.
@@ -151,7 +151,7 @@ impl Shop {
         Shoppers::start(SHOPPERS, tag, &self.admin, &self.product)
     }
 
-    /// Waits until nothing is under way, and asserts that all is as customers were told.
+    /// Waits until nothing is under way, and asserts that all that customers were told is true.
     #[track_caller]
     fn is_as_told(&mut self, shoppers: Shoppers) {
         self.known.extend(shoppers.stop());

@@ -1,4 +1,4 @@
-//! Customers who order, cancel some of their orders, and repeat whatever was not answered.
+//! Customers who order, cancel some of their orders, and repeat each request that was not answered.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -70,10 +70,10 @@ impl Shoppers {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Has every customer finish what they have begun; what they know, by key.
+    /// Has every customer finish the requests that they have begun; their orders, by key.
     ///
     /// # Panics
-    /// If somebody was told what cannot be.
+    /// If a customer had an answer that cannot be true.
     #[track_caller]
     pub fn stop(mut self) -> BTreeMap<String, Known> {
         self.shared.stop.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Data that go on with another log: one process first, then over Redis, then one process again.
+//! Another log than before: one process first, then over Redis, then one process again.
 
 use super::probe::{Probe, Ring, Sell};
 use super::stage::Stage;

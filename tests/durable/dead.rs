@@ -8,11 +8,11 @@ use super::probe::{Probe, Ring, Sell};
 use super::stage::{Stage, said};
 use crate::support::{Cluster, essaim, eventually};
 
-/// The exit code for what is not there.
+/// The exit code when a letter or a capability does not exist.
 const DATA: i32 = 65;
-/// The exit code where somebody who was asked did not answer.
+/// The exit code when a host did not answer.
 const UNAVAILABLE: i32 = 69;
-/// The exit code of a command that nobody has confirmed.
+/// The exit code of a command without confirmation.
 const USAGE: i32 = 2;
 
 macro_rules! both_logs {
@@ -166,7 +166,7 @@ fn an_id_that_is_given_twice_is_one_letter(way: Way) {
     }
     stage.dead(2);
     probe.mend();
-    // Whoever asks without the command line is answered so, too.
+    // Requests without the command line are answered so, too.
     for id in [&sale, &ring] {
         let answer = stage.ask("/durable/dead/replay", json!({ "ids": [id, id] }));
         assert_eq!(answer["done"].as_array().map(Vec::len), Some(1), "{answer:#}");
@@ -226,7 +226,7 @@ fn an_event_that_had_no_room_is_kept_by_its_publisher_and_published_again() {
     probe.mend();
     let hoarded = || probe.applied().iter().filter(|a| a.starts_with("hoard")).count();
     eventually("what had room", || (hoarded() == SALES - letters.len()).then_some(()));
-    // The shop's own outbox fills its subscriber again: whatever has no room now is a letter anew.
+    // The shop's own outbox fills its subscriber again: events without room are dead letters anew.
     eventually("the rest", || {
         let said = stage.essaim(&["dead", "replay", "--capability", "hoard", "--yes"]);
         assert_eq!(said.code, Some(0), "{}", said.text);
@@ -327,7 +327,7 @@ fn a_browser_cannot_be_had_to_ask() {
     let mut cluster = Cluster::single().start();
     let admin = cluster.node("main").admin();
     assert_eq!(admin.post("/durable/dead/list", serde_json::json!({})).status, 200);
-    // What a page of another site may send without asking first.
+    // A request that a page of another site may send without a preflight.
     let url = format!("{}/durable/dead/list", admin.base());
     let config = ureq::Agent::config_builder().http_status_as_error(false).build();
     let answer = config.new_agent().post(&url).content_type("text/plain").send("{}").expect("it is answered");

@@ -1,4 +1,4 @@
-//! What stands in a log, or in an outbox, and was not written by a node, or cannot be read any more.
+//! Entries of a log, and rows of an outbox, that no node has written, or that cannot be read any more.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::probe::{Probe, Ring, Sell};
 use super::stage::Stage;
 use crate::support::{Redis, Scratch, eventually};
 
-/// The exit code of a command that had to refuse something.
+/// The exit code of a command that was refused in part.
 const DATA: i32 = 65;
 
 /// Entries that no node would write.
@@ -97,7 +97,7 @@ fn a_host_of_which_the_log_takes_no_note_is_not_ready_and_says_why() {
     balances(&stage);
 }
 
-/// Three messages that wait for a capability that is not there, one of which cannot be read any more.
+/// Three messages that wait for a capability without a host, one of which cannot be read any more.
 fn broken(probe: &Probe, there: &'static [&'static str], send: fn(&Stage, u32) -> String) -> Scratch {
     let stage = Stage::on(probe, there, None, None);
     for number in 0..3 {

@@ -1,4 +1,4 @@
-//! The ledger: what balances at rest, and what does not.
+//! The ledger: capabilities that balance at rest, and one that does not.
 
 use serde_json::json;
 

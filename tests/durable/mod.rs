@@ -5,7 +5,7 @@
 //!
 //! - [`probe`]: capabilities whose handlers fail as long as the test says so.
 //! - [`stage`]: them in one node, or in two with a real Redis between them, and `essaim` asking one.
-//! - [`dead`], [`ledger`], [`subscriptions`], [`retire`], [`schedules`]: what is asked.
+//! - [`dead`], [`ledger`], [`subscriptions`], [`retire`], [`schedules`]: one command of `essaim` each.
 //! - [`bridged`]: another log than before. [`crossing`]: versions that handle different messages.
 
 mod bridged;

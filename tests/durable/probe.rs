@@ -1,5 +1,6 @@
 //! Capabilities whose handlers fail as long as the test says so: `shop` keeps a database, `bell` has none and rings for
-//! whatever is sold, `hoard` takes nothing that is sold until all is mended, `album` wants what was sold before, and `clock` sends itself a command every second.
+//! each sale, `hoard` takes no sale until all is mended, `album` subscribes to retained sales, and `clock` sends itself
+//! a command every second.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use essaim_supervisor::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What the test tells the handlers, and they tell the test.
+/// State that the test and the handlers share.
 #[derive(Clone, Default)]
 pub struct Probe {
     broken: Arc<AtomicBool>,
@@ -32,7 +33,7 @@ impl Probe {
         self.broken.store(false, Ordering::SeqCst);
     }
 
-    /// What was applied, by whom, in order.
+    /// Applied messages with the capability that applied each, in order.
     pub fn applied(&self) -> Vec<String> {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

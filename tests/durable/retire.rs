@@ -4,11 +4,11 @@ use super::probe::{Probe, Ring, Sell};
 use super::stage::Stage;
 use crate::support::eventually;
 
-/// The exit code for what cannot be done as things are.
+/// The exit code of a request that the present state refuses.
 const DATA: i32 = 65;
-/// The exit code of a command that nobody has confirmed.
+/// The exit code of a command without confirmation.
 const USAGE: i32 = 2;
-/// The exit code where somebody who was asked did not answer.
+/// The exit code when a host did not answer.
 const UNAVAILABLE: i32 = 69;
 
 #[test]
@@ -23,7 +23,7 @@ fn a_capability_that_is_gone_for_good_is_retired_over_redis() {
         stage.send(Sell { to: "ann".into(), what: what.into() });
     }
     is_retired(&stage, "shop", "2 waiting messages are and 0 dead letters are lost");
-    // It is made known again by whoever sends to it, and is as any that has never been hosted.
+    // A command for it makes it known again, as a capability that has never been hosted.
     stage.send(Sell { to: "ann".into(), what: "cheese".into() });
     is_retired(&stage, "shop", "1 waiting message is and 0 dead letters are lost");
 }

@@ -23,7 +23,7 @@ pub struct Stage {
     redis: Option<Redis>,
 }
 
-/// What a command has said, and its exit code.
+/// Output and exit code of a command.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -41,26 +41,26 @@ impl Stage {
         Self::start(probe, &[("near", &["bell"]), ("far", &["shop"])], Some(Redis::start()))
     }
 
-    /// As [`Stage::over_redis`], where nodes can say little at a time.
+    /// As [`Stage::over_redis`], with a small limit on the size of messages between nodes.
     pub fn terse(probe: &Probe) -> Self {
         let terse = |settings: &mut Settings| settings.wire.max_message_bytes = 32 << 10;
         let nodes: [(_, &[_]); 2] = [("near", &["bell"]), ("far", &["shop"])];
         Self::start_with(probe, &nodes, Some(Redis::start()), Scratch::new("durable"), terse)
     }
 
-    /// As [`Stage::embedded`], where a key waits for what becomes of a dead letter.
+    /// As [`Stage::embedded`], where a key waits until its dead letter is replayed or dropped.
     pub fn holding(probe: &Probe) -> Self {
         let hold = |settings: &mut Settings| settings.durable.after_dead = AfterDead::Hold;
         Self::start_with(probe, &[("all", &["shop", "bell"])], None, Scratch::new("durable"), hold)
     }
 
-    /// The shop, and one who has little room for what it publishes.
+    /// The shop, and a subscriber with little room for its events.
     pub fn hoarding(probe: &Probe) -> Self {
         let narrow = |settings: &mut Settings| settings.durable.partition_messages = 2;
         Self::start_with(probe, &[("all", &["shop", "hoard"])], None, Scratch::new("durable"), narrow)
     }
 
-    /// One who wants what the shop has kept, over Redis.
+    /// A subscriber to the shop's retained events, over Redis.
     pub fn collecting(probe: &Probe) -> Self {
         Self::start(probe, &[("all", &["shop", "album"])], Some(Redis::start()))
     }
@@ -204,7 +204,7 @@ impl Stage {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Ends the node that came last, and what it hosts is hosted nowhere.
+    /// Ends the node that was started last; its capabilities are hosted nowhere then.
     pub fn leave(&mut self) {
         drop(self.nodes.pop());
     }

@@ -4,7 +4,7 @@ use super::probe::{Probe, Sell};
 use super::stage::Stage;
 use crate::support::eventually;
 
-/// The exit code for what is not there.
+/// The exit code when a subscription does not exist.
 const DATA: i32 = 65;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every way in which an ask can end without a reply is told by the same error in one process and across Redis.
+//! Every way in which an ask can end without a reply has the same error in one process and across Redis.
 //!
 //! # Layout
 //!
@@ -19,7 +19,7 @@ pub use probe::{AskingProbeActor, RelayActor};
 use stage::Stage;
 pub use stage::{FarNode, TestNode, config};
 
-/// Long enough for what ends by itself, however busy the machine is.
+/// Time limit of asks that end by themselves, long enough on a busy machine.
 const AMPLE: Duration = Duration::from_secs(30);
 /// Short enough to wait out, and longer than the stage's margin.
 const SHORT: Duration = Duration::from_millis(800);

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::probe::{Deed, Do, ProbeActor, RelayActor, Waiting};
 use crate::support::{PATIENCE, Redis, eventually};
 
-/// How much sooner than the asker the probe's node ends what came over the wire, in milliseconds.
+/// How much sooner than the asker the probe's node ends an ask that came over the wire, in milliseconds.
 const MARGIN_MS: u64 = 400;
 
 /// The bounds of the probe.
@@ -29,7 +29,7 @@ impl Default for Bounds {
     }
 }
 
-/// The asker's node, the probe's node (the same one when local), and what is between them.
+/// The asker's node, the probe's node (the same one when local), and the Redis between them.
 pub struct Stage {
     asker: Client,
     waiting: Waiting,

@@ -38,7 +38,7 @@ fn a_host_that_wakes_after_its_lease_has_ended_serves_again() {
     let process = stage.cluster.node("shop-1").process();
     process.wait_for_line("the whole process stood still");
     assert!(!process.has_line("blocks its arbiter"), "no handler is to blame");
-    // Whatever is served from here on is served by the one that slept.
+    // From here on every request is served by the node that slept.
     stage.kill("shop-2");
     load.served_more(60, 20);
     let told = load.stop();
@@ -71,7 +71,7 @@ fn a_node_that_wakes_to_find_its_name_taken_ends() {
 
 #[test]
 fn a_gateway_that_wakes_after_its_lease_has_ended_serves_what_waited_and_takes_nobody_for_lost() {
-    // Nobody's patience ends while it sleeps.
+    // No time limit ends while it sleeps.
     let patient = |c| short_lease(c).set("ask.timeout_ms", 20_000).set("gateway.request_timeout_ms", 30_000);
     let mut stage = Stage::replicated(&["front-2", "identity-2"], patient);
     let load = stage.load();

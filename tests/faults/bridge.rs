@@ -1,4 +1,4 @@
-//! Redis goes away and comes back under load: everybody finds everybody again, and nobody loses a place for it.
+//! Redis goes away and comes back under load: all nodes find each other again, under the epochs that they had.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ fn replicas() -> Stage {
     Stage::replicated(&["identity-2"], short_lease)
 }
 
-/// Asserts that everybody hears and answers, under the epochs of before, and that nobody was taken for lost.
+/// Asserts that all nodes hear and answer each other, under the epochs of before, and that none was declared lost.
 fn nothing_is_left_of_it(stage: &mut Stage, epochs: &[(String, u64)]) {
     stage.nobody_is_deaf();
     assert_eq!(stage.epochs(), epochs);
@@ -64,7 +64,7 @@ fn a_redis_that_is_away_for_longer_than_a_lease_costs_nobody_its_place() {
     let told = load.stop();
     stage.is_as_told(&told);
     nothing_is_left_of_it(&mut stage, &epochs);
-    // Nor does anybody need it to leave in order.
+    // Nodes leave in order without Redis, too.
     stage.redis.kill();
     stage.cluster.stop();
 }

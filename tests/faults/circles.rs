@@ -1,4 +1,4 @@
-//! A node with which the asks of all would go in a circle: it ends, is started again, and ends.
+//! A node that closes a cycle in the ask graph: it ends, is started again, and ends.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

@@ -1,4 +1,4 @@
-//! Who may have a name or a capability.
+//! Claims: one live node has a name, and one the capabilities on SQLite.
 
 use crate::support::{Cluster, Process, Redis, Scratch, essaim};
 

@@ -14,7 +14,7 @@ fn a_host_behind_a_link_that_is_cut_and_mended_comes_back_by_itself() {
     let epochs = stage.epochs();
     let lines = stage.cluster.node("shop").process().lines().len();
     namespace.cut();
-    // Its connection stands, as far as its own machine knows; it finds out by what it does not hear.
+    // Its connection stands, as far as its own machine knows; the node notices since its pings do not come back.
     stage.cluster.node("shop").process().wait_for_line_after(lines, "the wire does not work");
     let lost = stage.cluster.node("front").process().wait_for_line("a node was lost");
     assert!(lost.contains("shop"), "{lost}");

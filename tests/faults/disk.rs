@@ -1,5 +1,6 @@
-//! A database that is there and does not work: its disk is full, or another program has locked its file. One status for its customers, one
-//! line of the log when it begins and one when it ends, with the cause; nothing is lost, and no attempt is used up.
+//! A database that can be reached and does not work: its disk is full, or another program has locked its file. One
+//! status for its customers, one line of the log when it begins and one when it ends, with the cause; nothing is lost,
+//! and no attempt is used up.
 
 use serde_json::json;
 
@@ -51,7 +52,7 @@ fn is_out(node: &ClusterNode, what: &str, why: &str) {
     admin.get("/livez").is(200);
 }
 
-/// An outage that has ended by itself, and was told once.
+/// Asserts that an outage has ended by itself, and was logged once.
 #[track_caller]
 fn has_ended(node: &mut ClusterNode, whats: &[&str]) {
     let admin = node.admin();
@@ -130,7 +131,7 @@ fn a_full_disk_of_the_log_alone_is_one_cause_too() {
     let admin = cluster.admin();
     let product = admin.product("TEA", 450, STOCK);
     disk.fill();
-    // What an order sends waits in its outbox.
+    // The messages of an order wait in the outbox.
     let taken = (0..50).filter(|_| admin.order(&product, 1).is(201).status == 201).count();
     is_out(cluster.node("main"), "the log", "is full: free some space");
     disk.free();

@@ -1,4 +1,4 @@
-//! Hosts and gateways that leave in order and come back: nobody is refused anything.
+//! Hosts and gateways that leave in order and come back: no request is refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ impl Storekeepers {
         Self { stop, people }
     }
 
-    /// What they were refused.
+    /// Their requests that were refused.
     fn stop(mut self) -> Vec<String> {
         self.end()
     }

@@ -1,7 +1,7 @@
 //! A server that answers but is not the one that its name leads to any more, and one that can be no bridge.
 //!
-//! Connections that were made before stay where they are: nothing but the answers, and a longest life, says that they
-//! lead to the wrong server.
+//! Connections that were made before stay where they are: only the server's answers show that it is the wrong one, and
+//! only the longest life of a connection ends it.
 
 use std::collections::BTreeSet;
 
@@ -58,7 +58,7 @@ fn nodes_leave_a_redis_that_was_demoted_for_the_one_that_its_name_leads_to() {
 
 #[test]
 fn a_redis_that_others_lead_now_is_left_when_the_connections_have_had_their_longest_life() {
-    // Both are primaries: no answer of the old one says that it is not the right one any more.
+    // Both are primaries: no answer of the old one shows that the name leads elsewhere.
     let pair = Pair::start();
     let mut cluster =
         Cluster::of("config/split.toml").set("bridge.url", pair.url()).set("bridge.connection_life_ms", 1_000).start();

@@ -1,4 +1,5 @@
-//! A primary of Redis that is lost, and a replica that a sentinel promotes: what was acknowledged before is done after it.
+//! A primary of Redis that is lost, and a replica that a sentinel promotes: messages acknowledged before are applied
+//! after it.
 
 use super::forgotten::{APART, DATA, difference, ledger, placed, status_of, wait_until_confirmed, waiting};
 use super::stage::wait_until_served;
@@ -14,7 +15,7 @@ struct Servers {
     primary: Redis,
     replica: Redis,
     sentinel: Sentinel,
-    /// Who follows the replica once that is the primary.
+    /// The replica of the former replica, once that is the primary.
     follower: Option<Redis>,
 }
 
@@ -43,13 +44,13 @@ fn placed_by_many(admin: &Api, product: &str) -> Vec<String> {
     })
 }
 
-/// What became of orders that were acknowledged right before a failover to a replica that lags.
+/// Outcome of orders that were acknowledged right before a failover to a replica that lags.
 struct After {
     /// Orders that are never confirmed.
     lost: usize,
     /// Messages that the ledger of `catalog` misses.
     missing: i64,
-    /// What `essaim ledger --at-rest` says.
+    /// Exit code and output of `essaim ledger --at-rest`.
     ledger: (Option<i32>, String),
 }
 

@@ -57,7 +57,7 @@ pub fn difference(node: &ClusterNode, capability: &str) -> i64 {
     lines.iter().map(of).sum()
 }
 
-/// What `essaim ledger --at-rest` says, once nothing is on its way; its exit code.
+/// Exit code and output of `essaim ledger --at-rest`, once nothing is on its way.
 pub fn ledger(node: &ClusterNode) -> (Option<i32>, String) {
     eventually("the ledger to be at rest", || {
         let address = node.admin().base().trim_start_matches("http://").to_string();
@@ -102,7 +102,7 @@ fn what_waited_in_a_redis_that_was_flushed_is_missing_in_the_ledger_and_nothing_
     let (code, said) = ledger(cluster.node("front"));
     assert_eq!(code, Some(0), "{said}");
 
-    // Nobody takes what is ordered now before it is forgotten.
+    // With no host of catalog, orders that are placed now wait in Redis until it forgets them.
     cluster.node("stock").kill();
     let lost: Vec<_> = (0..3).map(|_| placed(&admin, &tea)).collect();
     eventually("what was ordered to wait in the log", || (waiting(&redis, "catalog") == 3).then_some(()));

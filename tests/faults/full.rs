@@ -1,5 +1,5 @@
-//! A Redis whose memory is used up: asks are answered, leases are kept, what is stored already is worked on, and what cannot
-//! be stored is refused and said.
+//! A Redis whose memory is used up: asks are answered, leases are kept, stored messages are worked on, and messages
+//! that cannot be stored are refused.
 
 use std::time::Instant;
 

@@ -26,7 +26,7 @@ fn replicas_that_are_killed_one_after_the_other_cost_no_read_and_no_order() {
     let load = stage.load();
     for host in ["shop-1", "shop-2"] {
         let epoch = stage.cluster.node(host).epoch();
-        // It falls with work in it: what it has taken when it stops is with it when it ends.
+        // The node is killed with asks in it: those that it has taken when it stops are lost with it.
         stage.cluster.node(host).pause();
         load.served_more(5, 0);
         stage.kill(host);
@@ -36,7 +36,7 @@ fn replicas_that_are_killed_one_after_the_other_cost_no_read_and_no_order() {
         node.restart();
         assert!(node.epoch() > epoch, "a name is taken over with a higher epoch");
         assert!(!node.process().has_line("waiting for its lease to end"), "nobody listens at the old inbox");
-        // So that the next one that is killed is not the only one that is known.
+        // Else the next node that is killed could be the only one that the others know.
         stage.all_hear_all();
         load.served_more(60, 20);
     }
@@ -60,6 +60,6 @@ fn a_gateway_that_is_killed_costs_nothing_but_what_was_with_it() {
     let told = load.stop();
     let others = told.reads.honest.keys().chain(told.orders.honest.keys()).filter(|problem| *problem != GATEWAY_KILLED);
     assert_eq!(others.collect::<Vec<_>>(), Vec::<&String>::new());
-    // Orders that were with it were sent again to the other one; none was made twice.
+    // Orders that were with the killed gateway were sent again to the other one; none was made twice.
     stage.is_as_told(&told);
 }

@@ -1,7 +1,7 @@
 //! Nodes, Redis and links that go away and come back: what clients are told meanwhile, and that nothing stays broken.
 //!
-//! Most tests here have customers at work all along ([`Load`]), and judge by what they were told: reads never fail while
-//! a host lives, whatever fails says honestly how, and in the end there is one order for each acknowledgement.
+//! Most tests here have customers at work all along ([`Load`]), and judge by their answers: reads never fail while a
+//! host lives, an error says honestly what happened, and in the end there is one order for each acknowledgement.
 //!
 //! # Layout
 //!

@@ -1,5 +1,5 @@
-//! Readiness at a first start, and while something that a node depends on does not work: `/readyz` says what and why, the log says it once when it
-//! begins and once when it ends, and `/livez` does not care.
+//! Readiness at a first start and during an outage of something that the node depends on: `/readyz` names it and why,
+//! the log has one line when it begins and one when it ends, and `/livez` stays as it is.
 
 use crate::support::{Api, Cluster, ClusterNode, Redis, essaim, eventually};
 
@@ -34,7 +34,7 @@ fn a_node_without_its_redis_says_so_until_it_is_back() {
     let mut redis = Redis::start();
     let mut cluster = Cluster::of("config/split.toml").over(&redis).start();
     let (api, url) = (cluster.api(), redis.url());
-    // One that is not taken out for what all share.
+    // A node that stays ready during an outage of what all nodes share.
     cluster.node("shop").stop();
     cluster.node("shop").set("node.ready_in_outage", true);
     cluster.node("shop").restart();
@@ -102,7 +102,7 @@ fn every_node_tells_how_every_other_one_is() {
             }
         }
     }
-    // Inside of other nodes is for admins too.
+    // Reasons and places of other nodes, too, are shown to admins alone.
     let stranger = report(&api.get("/status").is(200), "shop");
     assert!(
         stranger["capabilities"]["orders"]["state"] == "running" && stranger.get("reasons").is_none(),

@@ -17,7 +17,7 @@ struct Shop {
     cluster: Cluster,
     tea: String,
     orders: Vec<String>,
-    /// Attempts of which nobody was told whether there is an order.
+    /// Attempts without an answer, so that an order may exist or not.
     unsure: u64,
 }
 

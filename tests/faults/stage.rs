@@ -1,4 +1,4 @@
-//! What tests of faults begin with, and what they end with.
+//! Setup and final checks of the tests of faults.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub struct Stage {
 impl Stage {
     /// The nodes of `config/replicated.toml` without those, whose data is in PostgreSQL.
     pub fn replicated(absent: &[&str], more: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> Self {
-        // What the log has taken must not go with a server that a test kills.
+        // Messages in the log must survive a server that a test kills.
         let (redis, database) = (Redis::durable(), Postgres::shared().database());
         let cluster = Cluster::of("config/replicated.toml").over(&redis).on(&database);
         Self::of(redis, more(absent.iter().fold(cluster, |c, node| c.without(node))))
@@ -44,7 +44,7 @@ impl Stage {
 
     /// Those nodes, once they are ready.
     pub fn of(redis: Redis, cluster: ClusterBuilder) -> Self {
-        // What the tests look at is what happens to customers, not that there are too many of them.
+        // No rate limit: the tests are about faults, not about too many customers.
         let cluster = cluster.set("gateway.rate_limit_per_second", 0).start();
         let token = cluster.api().login(ADMIN_EMAIL, ADMIN_PASSWORD)["access_token"].as_str().map(String::from);
         let token = token.expect("a token is a text");
@@ -104,7 +104,7 @@ impl Stage {
         kill(self.cluster.node(node), &self.redis);
     }
 
-    /// Asserts that what the customers were told is what happened.
+    /// Asserts that all that the customers were told is true.
     #[track_caller]
     pub fn is_as_told(&self, told: &Told) {
         told.is_what_happened(&self.customer, &self.product, STOCK);

@@ -1,9 +1,9 @@
 //! Bytes that other nodes, of other versions or in other languages, rely on.
 //!
 //! `messages.txt` holds one line for each form that a message, a reply or a business error takes on the wire: its name,
-//! what it is, and its MessagePack in hexadecimal. A test encodes samples and decodes the lines: whoever changes a
-//! contract sees here what it does to nodes that are already running. A changed form is a new version of the message;
-//! `ESSAIM_BLESS=1` writes lines for new ones.
+//! what it is, and its MessagePack in hexadecimal. A test encodes samples and decodes the lines: it shows the author of
+//! a changed contract what the change does to nodes that are already running. A changed form is a new version of the
+//! message; `ESSAIM_BLESS=1` writes lines for new ones.
 //!
 //! # Layout
 //!

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::support::repository;
 
-/// What is encoded now, in the order in which it was added.
+/// Forms as they are encoded now, in the order in which they were added.
 pub struct Record {
     forms: Vec<Form>,
 }
@@ -17,7 +17,7 @@ struct Form {
     /// The wire name and what it is: `orders.place.v1 message`.
     name: String,
     bytes: Vec<u8>,
-    /// Decodes and encodes again; how old bytes are understood now.
+    /// Decodes and encodes again: shows how old bytes are understood now.
     again: fn(&[u8]) -> Result<Vec<u8>, String>,
 }
 

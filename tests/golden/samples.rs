@@ -184,7 +184,7 @@ pub fn cache(record: &mut Record) {
     record.ask(Invalidate { namespace: namespace(), key: key() }, (), []);
 }
 
-/// What every ask can end with, whatever its capability, and what travels with it.
+/// The errors that an ask of any capability can end with, and the context that travels with it.
 pub fn asks(record: &mut Record) {
     let (node, capability) = (|| "shop-1".to_string(), || "orders".to_string());
     let failures = [FailureKind::Panicked, FailureKind::Database, FailureKind::Unavailable, FailureKind::Error];

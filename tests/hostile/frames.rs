@@ -1,4 +1,4 @@
-//! Nonsense on a node's inbox: the node goes on, says so once, and does nothing twice.
+//! Nonsense on a node's inbox: the node goes on, logs it once, and does nothing twice.
 
 use std::time::Duration;
 

@@ -14,8 +14,8 @@ use crate::support::{Process, repository};
 const INPUTS: usize = 200_000;
 /// The longest input, in bytes.
 const LONGEST: usize = 4 << 10;
-/// The most memory that the process may take while it tries them beyond what it had before, in KiB. A list that is not
-/// there costs at most a reserve of 1 MiB, whatever length it declares.
+/// The most memory that the process may take while it tries them beyond what it had before, in KiB. A list without its
+/// items costs at most a reserve of 1 MiB, even if it declares a greater length.
 const MOST_GROWTH_KIB: u64 = 16 << 10;
 
 /// Bytes with which MessagePack begins lists, maps, texts and binaries of every width, nothing, numbers and floats.

@@ -1,4 +1,4 @@
-//! What the time of a refused login tells: nothing about who has an account.
+//! Time of a refused login: it does not show who has an account.
 //!
 //! That the work is the same is tested where it can be counted, in `actors/auth`; here the time is measured and shown,
 //! and only a difference that no noise explains fails.

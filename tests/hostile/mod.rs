@@ -1,5 +1,5 @@
-//! Input that is wrong, or meant to do harm: whatever comes, the platform answers with a problem that helps and tells
-//! nothing of its inside, or hangs up; it goes on serving others, and nothing panics.
+//! Input that is wrong, or meant to do harm: the platform always answers with a problem that helps and tells nothing of
+//! its inside, or hangs up; it goes on serving others, and nothing panics.
 //!
 //! # Layout
 //!
@@ -32,7 +32,7 @@ use crate::support::{Answer, Api, Cluster, Postgres, Raw};
 /// One process that all tests of hostile HTTP requests share; it must survive all of them.
 struct Site {
     cluster: Mutex<Cluster>,
-    /// Nobody in particular.
+    /// A client that is not logged in.
     anybody: Api,
     admin: Api,
     ana: Api,

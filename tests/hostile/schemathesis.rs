@@ -1,4 +1,4 @@
-//! Requests made from the document by a tool of others, which knows nothing of the code.
+//! Requests that schemathesis makes from the OpenAPI document; it knows nothing of the code.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::{Process, Signal, repository};
 
-/// What the script ends with when the tool cannot be had here.
+/// The script's exit code when the tool cannot be installed here.
 const SKIPPED: i32 = 77;
 
 #[test]
@@ -20,7 +20,7 @@ fn schemathesis_finds_nothing() {
     match process.exit_code_after(5) {
         Some(SKIPPED) => {
             let why = process.lines().join(" ");
-            // Past what captures the output of tests that pass: nobody should believe that this was tested.
+            // Directly to stderr, which is not captured: the output must show that this was not tested.
             let _ = writeln!(std::io::stderr(), "SKIPPED schemathesis_finds_nothing: {why}");
         }
         code => assert_eq!(code, Some(0), "{}", process.lines().join("\n")),

@@ -10,14 +10,14 @@ use sha2::Sha256;
 
 use super::{PASSWORD, Site, refused_with};
 
-/// What signs, and says it is the key of that id.
+/// A key that signs under the id of another one.
 struct Forger {
     kid: String,
     key: SigningKey,
 }
 
 impl Forger {
-    /// One who has stolen the platform's own key: what this one signs is wrong only in what it says.
+    /// A forger with the platform's own key: the signature is right, and only the claims are wrong.
     fn with_the_real_key(site: &Site) -> Self {
         let file = site.cluster().node("main").data().join("auth.sqlite3");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
@@ -115,7 +115,7 @@ fn only_what_the_platform_signed_and_meant_is_believed() {
         refused_with(401, bearer.post("/orders", json!({ "lines": [] })));
         bearer.get("/products").is(200);
     }
-    // What is wrong in the others is only what was changed: the same hand signs what is believed.
+    // The unchanged token is accepted, so the others are refused for what was changed in them alone.
     let genuine = site.anybody.bearing(&real.sign(&header, &claims_json));
     genuine.get("/users/me").is(200);
     refused_with(401, genuine.with("Authorization", "Bearer x").get("/users/me"));

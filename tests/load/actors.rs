@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// These capabilities have no settings.
 type NoSettings = BTreeMap<String, String>;
 
-/// What the test provided.
+/// A value that the test provided to the node.
 fn provided<T: Clone + Send + Sync + 'static>(start: &Start) -> Result<T, StartError> {
     start.provided::<T>().map(|t| (*t).clone()).ok_or_else(|| StartError::new("the test provides it"))
 }
@@ -37,7 +37,7 @@ impl Gate {
     }
 }
 
-/// Answers whatever the others do.
+/// Answers always: the capability that does not misbehave.
 pub struct Steady;
 impl Capability for Steady {
     const NAME: &'static str = "steady";
@@ -179,7 +179,7 @@ impl Ask for Hello {
     type Error = Never;
 }
 
-/// What `late` is to fail at.
+/// The part of `late`'s start that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Building what its instances share.
@@ -289,7 +289,7 @@ impl Ask for Block {
     type Error = Never;
 }
 
-/// What `rude`'s handlers wait for.
+/// What `rude`'s handlers wait for: a gate, and a condition for those that block.
 #[derive(Clone)]
 pub struct Leave {
     pub gate: Gate,

@@ -40,7 +40,8 @@ fn for_a_rush(cluster: ClusterBuilder) -> ClusterBuilder {
         // All want the same row, one after the other.
         .set("store.transaction_limit_ms", 40_000)
         .set("store.acquire_timeout_ms", 40_000)
-        // A host that gets no processor for a while is slow, not silent: what it has would be asked of the other one.
+        // A host that gets no processor for a while is slow, not silent: else its asks would be repeated on the other
+        // one.
         .set("members.silent_ms", 20_000)
         .set("members.lease_ms", 40_000)
         .set("log.filter", "info,essaim::access=off,essaim_gateway=error")
@@ -55,7 +56,7 @@ fn sell(cluster: &Cluster) {
     assert_eq!(placed.iter().filter(|p| is_sold_out(p)).count(), BUYERS - PIECES as usize);
     assert_eq!((stock_of(&admin, &product), held_by(&admin)), (0, PIECES));
 
-    // What is given back is sold again, once.
+    // Pieces that are given back are sold again, once.
     let cancelled: Vec<&String> = sold.iter().take(CANCELLING).collect();
     let ended = crowd(CANCELLING + LATE_BUYERS, |n| {
         let api = admin.within(PATIENCE);

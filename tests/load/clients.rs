@@ -47,17 +47,17 @@ impl Drop for Shift<'_> {
     }
 }
 
-/// What an order was answered with in the end, and what its customer was told before.
+/// The final answer to an order, and the answers before it.
 pub struct Placed {
     pub answer: Answer,
-    /// The answers that were none: 5xx.
+    /// Answers with a 5xx status.
     pub before: Vec<Answer>,
     /// How often the order was placed and neither confirmed nor rejected yet.
     pub pending: usize,
 }
 
-/// Orders pieces of one product under an idempotency key, again and again until it is known what became of the order; a
-/// server that is not there is no answer.
+/// Orders pieces of one product under an idempotency key, again and again until the order is confirmed or rejected; a
+/// server that does not answer is asked again.
 #[track_caller]
 pub fn order_until_answered(api: &Api, key: &str, product: &str, quantity: u64) -> Placed {
     let api = api.with("Idempotency-Key", key);

@@ -14,18 +14,18 @@ const STOCK: u64 = 10;
 const ORDERED: u64 = 3;
 const KEY: &str = "the-one";
 
-/// What happens after the restart.
+/// How the order is settled after the restart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Nobody asks for the order again, and it is confirmed by itself.
     ByItself,
     /// The customer sends it again under its key.
     Repetition,
-    /// The time of pending orders is up: the order may be given up or be confirmed, whichever is first.
+    /// The time of pending orders is up: the order is given up or confirmed, by the transaction that comes first.
     TimeIsUp,
 }
 
-/// The step that is not taken before the end.
+/// The step at which the process stands still when it is killed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     Reserving,
@@ -103,7 +103,7 @@ fn of_two_hosts_the_other_one_finishes_the_order() {
     let mut cluster = with_patience(cluster).start();
     let admin = cluster.admin();
     let product = admin.product("TEA", 450, STOCK);
-    // Whoever changes an order, as its last step does, waits for the test; writing one down does not.
+    // An update of an order, as in its last step, waits for the test; an insert does not.
     let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
                 $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$; \
                 CREATE TRIGGER wait BEFORE UPDATE ON orders.orders FOR EACH ROW EXECUTE FUNCTION wait()";
@@ -168,7 +168,7 @@ fn kill_in_between(cluster: ClusterBuilder, [store, till]: [&str; 2], before: Be
         cluster.node(till).restart();
         first.join().expect("the customer does not panic")
     });
-    // Whether the customer was answered before the end, or by the new process, or not at all.
+    // The customer was answered before the end, or by the new process, or not at all.
     assert!(matches!(told, None | Some(201 | 409 | 504)), "the first attempt was answered with {told:?}");
     if end == End::Repetition {
         let placed = order_until_answered(&admin, KEY, &product, ORDERED);
@@ -190,7 +190,7 @@ fn kill_in_between(cluster: ClusterBuilder, [store, till]: [&str; 2], before: Be
     cluster.stop();
 }
 
-/// With time for everybody to wait for the test.
+/// Time limits that are long enough for a test that holds locks.
 fn with_patience(cluster: ClusterBuilder) -> ClusterBuilder {
     let patience_ms = PATIENCE.as_millis();
     cluster

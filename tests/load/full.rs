@@ -1,4 +1,5 @@
-//! More orders than there is room for while nobody takes stock: the edge says so, and nothing that was taken is lost.
+//! More orders than there is room for while no node hosts catalog: the gateway refuses the excess, and no order that
+//! was accepted is lost.
 
 use serde_json::json;
 

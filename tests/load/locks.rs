@@ -44,7 +44,7 @@ impl Session<SqliteConnection> {
         Self { connection: Some(connection), runtime }
     }
 
-    /// This session, holding the lock that whoever writes must take.
+    /// This session, holding the lock of SQLite's one writer.
     #[track_caller]
     pub fn locked(mut self) -> Self {
         self.run(|c| async move { c.execute("BEGIN IMMEDIATE").await.map(drop) });
@@ -59,7 +59,7 @@ impl Session<SqliteConnection> {
 }
 
 impl<C: Connection> Session<C> {
-    /// Lets everybody go on who waits for this session.
+    /// Releases the locks, so that all that wait for them go on.
     pub fn release(mut self) {
         if let Some(connection) = self.connection.take() {
             let _ = self.runtime.block_on(connection.close());

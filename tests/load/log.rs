@@ -1,4 +1,4 @@
-//! What nodes in this process log: warnings and errors, of all tests together.
+//! Log of the nodes in this process: warnings and errors, of all tests together.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, Once, PoisonError};
@@ -20,7 +20,7 @@ impl Write for Writer {
     }
 }
 
-/// Begins to keep what is logged; before the node starts.
+/// Begins to keep log lines; called before the node starts.
 pub fn keep() {
     static KEPT: Once = Once::new();
     KEPT.call_once(|| {

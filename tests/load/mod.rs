@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`panics`], [`starts`], [`blocking`]: one capability misbehaves, in a node of the test's own process, and the
-//!   others go on. [`actors`]: those capabilities. [`log`]: what the node wrote meanwhile.
+//!   others go on. [`actors`]: those capabilities. [`log`]: the node's log meanwhile.
 //! - [`overload`]: ten times as much as a capability can do. [`full`]: more than can be stored.
 //! - [`buyers`]: more buyers than there are pieces.
 //! - [`crash`]: a process that is killed between the steps of an order, or away when its step comes.

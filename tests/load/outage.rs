@@ -13,7 +13,7 @@ const STOCK: u64 = 1_000_000;
 /// Orders that are acknowledged before the server goes away, and between its absences.
 const BETWEEN: usize = 20;
 
-/// What the customers have been told so far.
+/// Answers of the customers so far.
 #[derive(Default)]
 struct Told {
     acknowledged: AtomicUsize,
@@ -93,7 +93,7 @@ fn a_capability_whose_server_is_late_comes_up_by_itself_and_keeps_nobody_waiting
     let node = cluster.node("main");
     node.start();
     node.process().wait_for_line("the first admin was made");
-    // Whoever does not need the server is served.
+    // Requests that do not need the server are served.
     let api = node.api();
     let admin = eventually("the first administrator", || {
         let credentials = json!({ "email": ADMIN_EMAIL, "password": ADMIN_PASSWORD });
@@ -117,7 +117,7 @@ fn a_capability_whose_server_is_late_comes_up_by_itself_and_keeps_nobody_waiting
     cluster.stop();
 }
 
-/// The kind of an error that tells the truth: nothing happened, or that is not known.
+/// The kind of an honest error: nothing happened, or the outcome is unknown.
 fn honest(answer: &Answer) -> String {
     let kind = answer["type"].as_str().unwrap_or_default().trim_start_matches("urn:essaim:problem:");
     let known = match answer.status {

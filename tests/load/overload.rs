@@ -38,13 +38,13 @@ fn small_catalog(database: &Database) -> ClusterBuilder {
         .set("log.filter", "info,essaim::access=off,essaim_gateway=error")
 }
 
-/// Makes a product that nobody else makes.
+/// Makes a product of a name that no other client uses.
 fn make(api: &Api, name: &str) -> Answer {
     let product = json!({ "sku": name, "name": name, "price_cents": 1, "currency": "EUR", "stock": 1 });
     api.try_send("POST", "/products", Some(product)).expect("every request is answered")
 }
 
-/// Whether it was refused as an overload is: at once, surely not run, and told when to come again.
+/// Whether it was refused as an overload: at once, surely not run, with a time to try again.
 fn is_refusal(answer: &Answer) -> bool {
     answer.status == 503
         && answer["type"] == "urn:essaim:problem:overloaded"
@@ -68,7 +68,7 @@ fn while_every_place_is_taken_the_excess_is_answered() {
                 answer
             })
         });
-        // Nothing can be handled before the lock is released, so whoever has an answer did not wait in a queue.
+        // Nothing can be handled before the lock is released, so a client with an answer did not wait in a queue.
         eventually("the excess to be refused", || (refused.load(Ordering::SeqCst) == CLIENTS - MAILBOX).then_some(()));
         assert_eq!(made.load(Ordering::SeqCst), 0);
         locked.release();
@@ -116,7 +116,7 @@ fn an_overload_takes_little_memory_and_is_over_when_it_ends() {
     cluster.stop();
 }
 
-/// What became of the requests so far.
+/// Outcomes of the requests so far.
 #[derive(Debug, Default)]
 struct Counts {
     made: AtomicUsize,

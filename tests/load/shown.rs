@@ -1,4 +1,4 @@
-//! The stock that is shown while it changes: never older than a change that was answered before somebody looked.
+//! The stock that is shown while it changes: never older than a change that was answered before the request.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -52,7 +52,7 @@ fn look_while_it_changes(admin: &Api) {
         let _end = Shift(&over);
         crowd(BUYERS, |_| {
             for _ in 0..ORDERS {
-                // The answer waits for the stock: what is answered as confirmed has been taken.
+                // The answer waits for the stock: of a confirmed order it has been taken.
                 assert_eq!(admin.order(&product, 1).is(201)["status"], "confirmed");
                 answered.fetch_add(1, Ordering::AcqRel);
             }

@@ -49,7 +49,7 @@ fn comes_up_by_itself(step: Step) {
     let client = node.client();
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     let ask = || runtime.block_on(client.ask(Hello));
-    // Whatever moment an ask comes in, it is refused at once and told why.
+    // At each moment an ask is refused at once, with the reason.
     while tries.count() < FAILING {
         let refused = ask();
         assert!(matches!(&refused, Err(AskError::NotDelivered(NotDelivered::Starting { .. }))), "{refused:?}");
@@ -75,7 +75,7 @@ fn comes_up_by_itself(step: Step) {
 }
 
 async fn others_go_on(client: &Client) {
-    // Both come up at their own time, this one at once.
+    // The two capabilities start independently, and this one is up at once.
     loop {
         match client.ask(Echo(7)).await {
             Err(AskError::NotDelivered(NotDelivered::Starting { reason, .. })) if reason.is_empty() => {

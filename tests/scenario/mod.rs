@@ -6,7 +6,7 @@
 //! # Layout
 //!
 //! - [`story`]: register, log in, sell, order, oversell, hide, cancel.
-//! - [`transcript`]: what was answered, made comparable.
+//! - [`transcript`]: the answers, made comparable.
 
 mod story;
 mod transcript;

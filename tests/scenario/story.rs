@@ -127,7 +127,7 @@ fn sessions(api: &Api, told: &mut Transcript) {
     told.note("her session has ended", &ended);
 }
 
-/// What is not understood is told as a problem too.
+/// Requests that cannot be understood are answered with a problem, too.
 fn mistakes(api: &Api, ana: &Api, told: &mut Transcript) {
     told.note("there is no such place", &api.get("/nowhere").problem(404, "not-found"));
     told.note("there is no such product", &api.get("/products/nothing").is(404));

@@ -1,4 +1,4 @@
-//! What was answered, made comparable between runs and between shapes of deployment.
+//! Answers, made comparable between runs and between shapes of deployment.
 
 use std::collections::BTreeMap;
 

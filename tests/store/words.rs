@@ -42,7 +42,7 @@ impl Ask for Count {
     type Error = Never;
 }
 
-/// What every commit passes through.
+/// The gate that every commit passes.
 #[derive(Clone)]
 pub struct Gate {
     reached: Arc<Semaphore>,

@@ -1,4 +1,4 @@
-//! What no line of code may contain, and how long things may be.
+//! Forbidden text in code, and lengths of files and functions.
 
 use super::source::{Files, closing, line_of, names_in};
 use super::{Breach, finds, keep};

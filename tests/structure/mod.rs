@@ -1,4 +1,4 @@
-//! What the source itself must look like: the invariants of ARCHITECTURE.md, kept by reading the files as text.
+//! Rules of the source: the invariants of ARCHITECTURE.md, kept by reading the files as text.
 //!
 //! A rule is a function from files to breaches. It is tested twice: on samples that break it, which it must find, and on
 //! the repository, in which it must find nothing. A breach names file and line and says why the rule is there.

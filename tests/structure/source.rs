@@ -1,4 +1,4 @@
-//! The repository's files, and Rust text without what the compiler does not read.
+//! The repository's files, and Rust text without comments, strings and tests.
 
 use std::path::Path;
 use std::sync::OnceLock;

@@ -14,7 +14,7 @@ pub const ADMIN_PASSWORD: &str = "correct horse battery";
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_essaim");
 
-/// What a node says when all that it hosts is up.
+/// Log line of a node when all that it hosts is up.
 const READY: &str = "ready: every capability of this node runs";
 
 /// A command of the binary under test, without what the environment of the tests might tell it.
@@ -64,8 +64,7 @@ pub struct ClusterNode {
     namespace: Option<String>,
     process: Option<Process>,
     data: Scratch,
-    /// Where its next process dies.
-    /// A variable of its next process's environment, as `supervisor/base/src/crash.rs` means it.
+    /// Where its next process dies: a variable of that process's environment, which `crash.rs` of the runtime reads.
     planned: Option<(&'static str, String)>,
     /// The wall clock of its processes, if it is not the machine's.
     clock: Option<Arc<Clock>>,
@@ -299,7 +298,7 @@ impl ClusterNode {
         self.arguments.extend(["--set".to_string(), format!("{key}={}", value.to_string())]);
     }
 
-    /// Has its next process die at that point, as `supervisor/base/src/crash.rs` means it: `apply.after-commit@3`.
+    /// Has its next process die at that point, a fail point of the runtime's `crash.rs`: `apply.after-commit@3`.
     pub fn crash_at(&mut self, point: &str) {
         self.planned = Some(("ESSAIM_CRASH_AT", point.into()));
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 pub struct Disk(PathBuf);
 
 impl Disk {
-    /// A disk of so many MiB over a directory; `None`, with a word on stderr, for whoever may not mount one.
+    /// A disk of so many MiB over a directory; `None`, with a line on stderr, where the tests may not mount one.
     pub fn over(directory: &Path, mib: u32) -> Option<Self> {
         let size = format!("size={mib}m");
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory).status();
@@ -41,7 +41,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Whoever has files open there keeps them until the end of his process.
+        // A process with open files there keeps them until it ends.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }

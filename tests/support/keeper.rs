@@ -1,8 +1,8 @@
 //! Ends what a test binary leaves behind.
 //!
 //! Values end their processes when they are dropped, but statics are never dropped, and a test binary can be killed.
-//! So one shell reads from a pipe that only this process holds open. Whatever ends this process also closes the pipe,
-//! and the shell then ends every process it was told of and removes the directories and namespaces.
+//! So one shell reads from a pipe that only this process holds open. The end of this process, also by a signal, closes
+//! the pipe, and the shell then ends every process it was told of and removes the directories and namespaces.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! Customers who read and order without pause, and count what they are told.
 //!
-//! Each outcome is one of four. *Served*: the right answer. *Pending*: an order that is surely placed, and confirmed later.
-//! *Honest*: an error that says what is true, 503 with a `Retry-After` where nothing happened and 504 where that is not
-//! known. *Dishonest*: whatever else, such as a live gateway that hangs up, a 500 or a wrong answer. An order that was not
-//! served is sent again with its idempotency key until it is, as the documentation tells customers to, so in the end there
-//! is exactly one order for each key.
+//! Each outcome is one of four. *Served*: the right answer. *Pending*: an order that is surely placed, and confirmed
+//! later. *Honest*: an error that says what is true, 503 with a `Retry-After` where nothing happened and 504 where that
+//! is not known. *Dishonest*: all else, such as a live gateway that hangs up, a 500 or a wrong answer. An order that
+//! was not served is sent again with its idempotency key until it is, as the documentation tells customers to, so in
+//! the end there is exactly one order for each key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,14 +46,14 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What the customers were told.
+/// Answers of all customers.
 #[derive(Debug, Default, Clone)]
 pub struct Told {
     /// Reads that were served, and those that ended with an honest error, by its problem.
     pub reads: Count,
     /// The same of attempts to order.
     pub orders: Count,
-    /// What no client should see.
+    /// Dishonest answers, each in one line.
     pub dishonest: Vec<String>,
     /// The orders that were acknowledged, by their key.
     pub acknowledged: BTreeMap<String, String>,
@@ -93,7 +93,7 @@ impl Load {
     /// Waits until as many more reads and orders have been served as are asked for.
     ///
     /// # Panics
-    /// If they are not in time, or somebody is told something dishonest.
+    /// If they are not in time, or an answer is dishonest.
     #[track_caller]
     pub fn served_more(&self, reads: u64, orders: u64) {
         let told = self.told();
@@ -124,7 +124,7 @@ impl Load {
         }
     }
 
-    /// From here on it is no lie if this gateway hangs up.
+    /// From here on this gateway may hang up without being counted as dishonest.
     pub fn excuse(&self, gateway: u16) {
         self.shared.told().excused.insert(gateway);
     }
@@ -134,10 +134,10 @@ impl Load {
         self.shared.told().clone()
     }
 
-    /// Lets every customer finish, each order included, and tells what they were told.
+    /// Lets every customer finish, each order included; the answers of all.
     ///
     /// # Panics
-    /// If somebody was told something dishonest.
+    /// If an answer was dishonest.
     #[track_caller]
     pub fn stop(mut self) -> Told {
         self.end();
@@ -162,7 +162,7 @@ impl Drop for Load {
 }
 
 impl Told {
-    /// Asserts that nobody was refused anything.
+    /// Asserts that no request was refused.
     #[track_caller]
     pub fn all_was_served(&self) {
         assert!(self.reads.honest.is_empty() && self.orders.honest.is_empty(), "{self:#?}");
@@ -214,7 +214,7 @@ impl Customer {
         }
     }
 
-    /// Looks at the product, which the shop tells of.
+    /// Reads the product, which the shop answers.
     fn read(&mut self) {
         let product = self.shared.product.clone();
         let reply = self.send(&Request::get(format!("/products/{}", product.id)));
@@ -223,7 +223,7 @@ impl Customer {
         self.note(|told| told.reads.note(outcome, &mut told.dishonest));
     }
 
-    /// Looks at the customer's own account, of which another capability tells.
+    /// Reads the customer's own account, which another capability answers.
     fn read_self(&mut self) {
         let request = Request::get("/users/me").with("Authorization", format!("Bearer {}", self.shared.token));
         let right = |r: &Reply| r.status == 200 && r.body["email"] == ADMIN_EMAIL;
@@ -337,7 +337,7 @@ impl Shared {
 enum Unanswered {
     /// The gateway was killed by the test.
     Excused,
-    /// It was not.
+    /// The gateway was not killed.
     Live(String),
 }
 
@@ -364,7 +364,7 @@ fn price(reply: &Reply) -> Option<u64> {
     reply.body["price_cents"].as_u64()
 }
 
-/// Judges what a request was told; `right` says whether a success is the right one.
+/// Judges the answer to a request; `right` says whether a success is the right one.
 fn outcome(what: &str, reply: Result<Reply, Unanswered>, right: impl Fn(&Reply) -> bool) -> Outcome {
     let reply = match reply {
         Ok(reply) => reply,

@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //!
-//! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own. [`Sentinel`]: who promotes a replica.
+//! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own. [`Sentinel`]: it promotes
+//!   a replica.
 //! - [`Namespace`]: a network of one's own behind a link that can be cut.
 //! - [`Name`]: an address that leads to one server, and later to another; [`Pair`], two servers of Redis behind one.
 //! - [`Cluster`]: the platform in one `essaim` process or in several.

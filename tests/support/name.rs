@@ -21,7 +21,7 @@ struct Shared {
 }
 
 impl Name {
-    /// A name of whatever listens at that port of this machine.
+    /// A name that leads to the listener at that port of this machine.
     pub fn of(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let own = listener.local_addr().expect("it is bound").port();

@@ -1,4 +1,4 @@
-//! What a process has written so far, line by line.
+//! Output of a process so far, line by line.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -39,14 +39,14 @@ impl Database {
     }
 }
 
-/// PostgreSQL refuses to run as root, so root gives its files and processes to somebody else.
+/// The user of the server's files and processes where the tests run as root, as which PostgreSQL refuses to run.
 #[derive(Clone, Copy)]
 struct Owner {
     user: u32,
     group: u32,
 }
 
-/// What a server says once it can be used, and what a standby says.
+/// Log lines of a server and of a standby once they can be used.
 const READY: &str = "database system is ready to accept connections";
 const READABLE: &str = "database system is ready to accept read-only connections";
 
@@ -214,7 +214,7 @@ fn program(name: &str, owner: Option<Owner>) -> Command {
     command
 }
 
-/// Whom root gives the server to; nobody in particular where the tests do not run as root.
+/// The user of the server; `None` where the tests do not run as root.
 fn owner() -> Option<Owner> {
     let me = std::fs::metadata("/proc/self").expect("/proc is mounted").uid();
     if me != 0 {

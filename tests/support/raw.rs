@@ -52,7 +52,7 @@ impl Raw {
         }
     }
 
-    /// Whatever else comes until the connection ends.
+    /// The rest of what comes until the connection ends.
     ///
     /// # Panics
     /// If it does not end.

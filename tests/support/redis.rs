@@ -7,7 +7,7 @@ use redis::{Connection, FromRedisValue};
 
 use super::{Process, Scratch, Signal, eventually, free_port};
 
-/// What a server says once it has loaded its data.
+/// Log line of a server once it has loaded its data.
 const READY: &str = "Ready to accept connections";
 
 /// How long each key takes to load at [`Redis::restart_loading`], in microseconds. It answers after every 1024 of them.
@@ -117,7 +117,7 @@ impl Redis {
         answer.unwrap_or_else(|e| panic!("redis refused: {e}"))
     }
 
-    /// The channels that somebody subscribes to.
+    /// The channels that have subscribers.
     pub fn channels(&self) -> Vec<String> {
         self.command("PUBSUB CHANNELS *")
     }
