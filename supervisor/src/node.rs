@@ -136,7 +136,7 @@ impl Node {
         let exclusive = bus.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
         let address = || settings.node.admin_listen.clone();
         let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
-        let cluster = connect(&bus, &arbiters, exclusive, &fatal_tx).await?;
+        let cluster = connect(&bus, &arbiters, exclusive).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
         open_log(&bus, cluster, keeps).await?;
@@ -239,7 +239,6 @@ async fn connect(
     bus: &Arc<Bus>,
     arbiters: &Arc<Arbiters>,
     exclusive: Vec<String>,
-    fatal: &watch::Sender<Option<Fatal>>,
 ) -> Result<Option<Arc<Cluster>>, NodeError> {
     let settings = &bus.settings;
     let (wire, me, events, cluster): (Arc<dyn Wire>, _, _, _) = if !settings.bridge.url.is_empty() {
@@ -264,7 +263,6 @@ async fn connect(
         env: bus.env.clone(),
         settings: settings.clone(),
         tasks: bus.tasks.clone(),
-        fatal: fatal.clone(),
         cycle_fatal: |cycle| NodeError::Cycle(cycle).into_fatal(),
     });
     bus.connect(remote.clone());

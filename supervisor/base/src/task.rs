@@ -194,13 +194,13 @@ impl Tasks {
         self.end_node(end);
     }
 
-    /// Ends the node, unless it ends already.
-    pub fn end_node(&self, end: Fatal) {
+    /// Ends the node, unless it ends already. Returns whether this is the first reason; later ones change nothing.
+    pub fn end_node(&self, end: Fatal) -> bool {
         self.0.fatal.send_if_modified(|fatal| {
             let is_first = fatal.is_none();
             fatal.get_or_insert(end);
             is_first
-        });
+        })
     }
 
     /// The outages that tasks report.

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::Remote;
 use super::frame::{FrameMessage, Heartbeat};
-use super::wire_health::{end_node, renew_lease};
+use super::wire_health::renew_lease;
 use crate::task::TaskName;
 
 /// Sends a heartbeat at once whenever a capability of this node comes up or is given up, so that the other nodes need not
@@ -61,7 +61,7 @@ pub(super) async fn run(remote: Arc<Remote>) {
         refused_since =
             remote.members.refusal(now, silent).map(|cycle| (refused_since.map_or(now, |(since, _)| since), cycle));
         if let Some((_, cycle)) = refused_since.take_if(|(since, _)| now - *since > lease)
-            && end_node(&remote, (remote.cycle_fatal)(cycle.join(" -> ")))
+            && remote.tasks.end_node((remote.cycle_fatal)(cycle.join(" -> ")))
         {
             tracing::error!(cycle = cycle.join(" -> "), "those who were there before refuse this node; it ends");
         }

@@ -7,7 +7,7 @@
 //! receiver up to how many it may send. A lost frame only makes the receiver's count jump, so no credit leaks.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered, Unknown};
@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::frame::{self, FrameHeader, FrameMessage, VERSION};
 use super::pending::RawAnswer;
 use crate::bridge::{Identity, PublishError, Wire};
+use crate::lock::{Mutex, MutexGuard};
 use crate::slot::Slot;
 
 /// Bytes that a header adds to a frame, at most.
@@ -186,7 +187,7 @@ impl PeerLink {
     }
 
     fn lock(&self) -> MutexGuard<'_, LinkState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn next_step(&self) -> WriterStep {

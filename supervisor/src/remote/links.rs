@@ -1,6 +1,6 @@
 //! The node's links, one for each inbox that it sends to.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -13,7 +13,7 @@ impl Remote {
     /// The link to an inbox, made if it is new; `window_bytes` is the peer's initial grant. Must run on the node's own
     /// thread, where its writer lives.
     pub(super) fn link(&self, node: &str, inbox: &str, window_bytes: u64) -> Arc<PeerLink> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = self.links.lock();
         if let Some(link) = links.get(inbox) {
             return link.clone();
         }
@@ -38,11 +38,11 @@ impl Remote {
     }
 
     pub(super) fn known_link(&self, inbox: &str) -> Option<Arc<PeerLink>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).get(inbox).cloned()
+        self.links.lock().get(inbox).cloned()
     }
 
     pub(super) fn close_link(&self, inbox: &str) {
-        let link = self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(inbox);
+        let link = self.links.lock().remove(inbox);
         if let Some(link) = link {
             link.close();
         }
@@ -52,7 +52,7 @@ impl Remote {
     pub(super) fn close_idle_links(&self) {
         let in_use: Vec<_> = self.members.all_heard().iter().map(|p| p.link.inbox.clone()).collect();
         let idle: Vec<String> = {
-            let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+            let links = self.links.lock();
             let idle = links
                 .iter()
                 .filter(|(inbox, link)| (link.is_idle() || link.has_no_subscriber()) && !in_use.contains(inbox));
@@ -62,6 +62,6 @@ impl Remote {
     }
 
     pub(super) fn links_idle(&self) -> bool {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).values().all(|link| link.is_idle())
+        self.links.lock().values().all(|link| link.is_idle())
     }
 }

@@ -1,8 +1,8 @@
 //! Membership: which nodes are alive and what they host, as this node hears it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use essaim_contract::NotDelivered;
@@ -14,6 +14,7 @@ use super::ask_graph::{DeclaredAsks, NodeAsks, declared_asks, refused_nodes};
 use super::frame::{FrameHeader, Heartbeat, HostReport, NodeState};
 use super::link::PeerLink;
 use super::route::{self, RouteQuery};
+use crate::lock::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The nodes that this node hears, itself included only under parity.
 pub(crate) struct Members {
@@ -255,7 +256,7 @@ impl Members {
     pub fn mark_silent(&self, now: Instant, silent: Duration, lease: Duration) -> Vec<Arc<Peer>> {
         let mut lost = Vec::new();
         for peer in self.all_heard() {
-            let mut heard = peer.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut heard = peer.heard.lock();
             let quiet = now.saturating_duration_since(heard.at);
             let silent_now = quiet > silent;
             if silent_now && !heard.silent {
@@ -279,12 +280,12 @@ impl Members {
         self.read().peers.values().any(takes_asks)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, HeardNodes> {
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, HeardNodes> {
+        self.nodes.read()
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HeardNodes> {
-        self.nodes.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, HeardNodes> {
+        self.nodes.write()
     }
 }
 
@@ -300,11 +301,11 @@ impl Peer {
     }
 
     fn heard_at(&self) -> Instant {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).at
+        self.heard.lock().at
     }
 
     fn record_heartbeat(&self, heartbeat: Heartbeat, now: Instant) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.heard.lock();
         heard.at = now;
         heard.silent = false;
         heard.heartbeat = Arc::new(heartbeat);
@@ -313,22 +314,22 @@ impl Peer {
 
     /// Its last heartbeat.
     pub fn heartbeat(&self) -> Arc<Heartbeat> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).heartbeat.clone()
+        self.heard.lock().heartbeat.clone()
     }
 
     /// Whether it gets no new asks: it has not been heard for a while, or its inbox had no subscriber. The second is certain
     /// and known at once, so it must not cost a retry for each ask until the first is.
     pub fn is_silent(&self) -> bool {
-        self.link.has_no_subscriber() || self.heard.lock().unwrap_or_else(PoisonError::into_inner).silent
+        self.link.has_no_subscriber() || self.heard.lock().silent
     }
 
     /// Records that it has acknowledged this node's drain.
     pub fn record_drain_ack(&self) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).saw_drain = true;
+        self.heard.lock().saw_drain = true;
     }
 
     pub fn saw_drain(&self) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).saw_drain
+        self.heard.lock().saw_drain
     }
 
     /// Its load, if it takes such an ask now: what it reported, plus the asks of this node that it has not answered.
@@ -336,7 +337,7 @@ impl Peer {
         if self.link.has_no_subscriber() {
             return None;
         }
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = self.heard.lock();
         let host = heard.heartbeat.capabilities.get(query.capability)?;
         let able = host.running
             && heard.heartbeat.state == NodeState::Ready
@@ -347,7 +348,7 @@ impl Peer {
 
     /// The node as its heartbeats show it.
     pub fn status(&self, now: Instant) -> MemberStatus {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = self.heard.lock();
         let capabilities = heard.heartbeat.capabilities.iter().map(|(name, h)| {
             let HostReport { running, load, limit, instances, up, restarts, .. } = *h;
             (name.clone(), MemberCapability { running, load, limit, instances, up, restarts })

@@ -34,12 +34,12 @@ mod wire_health;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use self::answering::LateAnswer;
@@ -57,6 +57,7 @@ use crate::Env;
 use crate::bridge::{Identity, Wire, WireEvents};
 use crate::config::Settings;
 use crate::exit::Fatal;
+use crate::lock::Mutex;
 use crate::task::{TaskName, Tasks};
 
 /// The other nodes.
@@ -81,8 +82,6 @@ pub(crate) struct Remote {
     /// Woken by each change that a joining or leaving node may wait for.
     changed: Notify,
     inbox_closed: AtomicBool,
-    /// Why the node must end, once it must.
-    fatal: watch::Sender<Option<Fatal>>,
     cycle_fatal: fn(String) -> Fatal,
     tasks: Tasks,
     /// Frames that could not be read.
@@ -105,7 +104,6 @@ pub(crate) struct RemoteParts {
     pub env: Env,
     pub settings: Arc<Settings>,
     pub tasks: Tasks,
-    pub fatal: watch::Sender<Option<Fatal>>,
     /// How the node ends that would close this cycle in the ask graph.
     pub cycle_fatal: fn(String) -> Fatal,
 }
@@ -113,7 +111,7 @@ pub(crate) struct RemoteParts {
 impl Remote {
     /// Starts to read the inbox, to send heartbeats and to ping. Must run on the node's own thread.
     pub fn start(parts: RemoteParts) -> Arc<Self> {
-        let RemoteParts { wire, me, events, ports, env, settings, tasks, fatal, cycle_fatal } = parts;
+        let RemoteParts { wire, me, events, ports, env, settings, tasks, cycle_fatal } = parts;
         let (broadcasts, queued_broadcasts) = mpsc::channel(broadcasts::MAX_QUEUED);
         // Bounded by the windows that the node grants.
         let (late_answers, queued_late_answers) = mpsc::unbounded_channel();
@@ -141,7 +139,6 @@ impl Remote {
             unanswered: AtomicU32::new(0),
             changed: Notify::new(),
             inbox_closed: AtomicBool::new(false),
-            fatal,
             cycle_fatal,
             tasks: tasks.clone(),
             unreadable: AtomicU64::new(0),

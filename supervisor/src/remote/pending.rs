@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use essaim_contract::{AskError, Unknown};
 use serde_bytes::ByteBuf;
 
 use crate::idhash::IdHasher;
+use crate::lock::Mutex;
 use crate::slot::Slot;
 
 /// An answer in its encoded form.
@@ -44,7 +45,7 @@ impl PendingAsks {
         slot: Arc<Slot<RawAnswer>>,
     ) -> PendingAskGuard<'_> {
         let ask = PendingAsk { node: node.clone(), epoch, idempotent_for, slot };
-        let known = self.asks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, ask);
+        let known = self.asks.lock().insert(id, ask);
         debug_assert!(known.is_none(), "ids are unique in this epoch");
         PendingAskGuard { pending: self, id }
     }
@@ -52,7 +53,7 @@ impl PendingAsks {
     /// Answers the ask of this id, if it is still pending and was sent to that node.
     pub fn answer(&self, id: u64, node: &str, answer: RawAnswer) {
         let slot = {
-            let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+            let asks = self.asks.lock();
             asks.get(&id).filter(|ask| &*ask.node == node).map(|ask| ask.slot.clone())
         };
         if let Some(slot) = slot {
@@ -87,7 +88,7 @@ impl PendingAsks {
     /// Ends the matching asks that were handed to the wire; those in the queue surely did not run and stay there.
     fn fail(&self, matches: impl Fn(&PendingAsk) -> bool, why: impl Fn(String) -> Unknown) {
         let failed: Vec<_> = {
-            let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+            let asks = self.asks.lock();
             let on_the_wire = asks.values().filter(|ask| matches(ask) && ask.slot.has_begun());
             on_the_wire.map(|ask| (ask.slot.clone(), ask.node.to_string())).collect()
         };
@@ -99,7 +100,7 @@ impl PendingAsks {
 
 impl Drop for PendingAskGuard<'_> {
     fn drop(&mut self) {
-        self.pending.asks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.pending.asks.lock().remove(&self.id);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The health of this node's own way through the wire: its lease, and the ping by which it finds out that it is deaf.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -10,6 +10,7 @@ use super::frame::FrameMessage;
 use super::{Remote, heartbeat};
 use crate::bridge::Renewal;
 use crate::exit::{self, Fatal};
+use crate::lock::{Mutex, MutexGuard};
 use crate::outages::Dependency;
 use crate::task::TaskName;
 
@@ -60,7 +61,7 @@ impl WireHealth {
     }
 
     fn lock(&self) -> MutexGuard<'_, WireHealthState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -111,18 +112,9 @@ async fn rejoin(remote: Arc<Remote>) {
 pub(super) fn on_superseded(remote: &Arc<Remote>, by: u64) {
     let (node, epoch) = (&remote.me.node, remote.me.epoch);
     let reason = "another node has taken over this node's name; stop it first, or give this one another name";
-    if end_node(remote, Fatal::new(exit::SUPERSEDED, reason)) {
+    if remote.tasks.end_node(Fatal::new(exit::SUPERSEDED, reason)) {
         tracing::error!(%node, epoch, by, "another node has taken over this name; this one ends");
     }
-}
-
-/// Ends this node. Says whether this is the first reason to; later ones change nothing.
-pub(super) fn end_node(remote: &Arc<Remote>, fatal: Fatal) -> bool {
-    remote.fatal.send_if_modified(|known| {
-        let is_first = known.is_none();
-        known.get_or_insert(fatal);
-        is_first
-    })
 }
 
 pub(super) async fn renew_lease(remote: &Arc<Remote>) {
@@ -135,12 +127,12 @@ pub(super) async fn renew_lease(remote: &Arc<Remote>) {
         }
         Renewal::Superseded => on_superseded(remote, 0),
         Renewal::Displaced(reason) => {
-            if end_node(remote, Fatal::new(exit::DISPLACED, reason.as_str())) {
+            if remote.tasks.end_node(Fatal::new(exit::DISPLACED, reason.as_str())) {
                 tracing::error!(reason, "this node has lost its place; it ends");
             }
         }
         Renewal::Unsupported(reason) => {
-            if end_node(remote, Fatal::new(exit::CONFIG, reason.as_str())) {
+            if remote.tasks.end_node(Fatal::new(exit::CONFIG, reason.as_str())) {
                 tracing::error!(reason, "this node cannot go on with its configuration; it ends");
             }
         }

@@ -32,7 +32,7 @@ fn an_ask_that_comes_twice_from_one_epoch_runs_once() {
         assert_eq!(stage.answer().await.0, ASKER_INBOX);
         assert_eq!(stage.answer().await.0, "inbox:asker:8", "another epoch has ids of its own");
         stage.settle().await;
-        assert_eq!(stage.node.asked.lock().unwrap().len(), 2);
+        assert_eq!(stage.node.asked.lock().len(), 2);
     });
 }
 
@@ -78,7 +78,7 @@ fn the_runtime_answers_while_all_actors_are_blocked() {
         stage.hear(ASKER, ask(1, "shop.now.v1", b""));
         stage.hear(ASKER, ask(2, "essaim.status.v1", b""));
         assert_eq!(stage.answer().await.1, 2);
-        let held: Vec<_> = stage.node.held.lock().unwrap().drain(..).collect();
+        let held: Vec<_> = stage.node.held.lock().drain(..).collect();
         held.into_iter().for_each(|batch| batch.begin());
         assert_eq!(stage.answer().await.1, 1);
     });
@@ -152,6 +152,6 @@ fn a_node_without_its_lease_takes_no_asks() {
         stage.hear(ASKER, ask(1, "shop.now.v1", b""));
         let unreachable = NotDelivered::Unreachable { node: "me".into() };
         assert_eq!(stage.answer().await.2, Err(AskError::NotDelivered(unreachable)));
-        assert!(stage.node.asked.lock().unwrap().is_empty());
+        assert!(stage.node.asked.lock().is_empty());
     });
 }

@@ -62,7 +62,7 @@ fn the_reply_of_another_node_is_the_answer() {
 #[test]
 fn an_ask_that_nobody_received_goes_to_another_node() {
     staged(async |mut stage| {
-        stage.wire.deaf.lock().unwrap().push("inbox:a:1".into());
+        stage.wire.deaf.lock().push("inbox:a:1".into());
         stage.joined_by(&["a", "b"]).await;
         let answer = stage.asks_stock(false);
         assert_eq!(stage.ask_sent().await.0, "inbox:a:1");

@@ -1,8 +1,8 @@
 //! Doubles: a wire that records, and a node whose handlers do as their names say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use essaim_contract::NotDelivered;
@@ -16,6 +16,7 @@ use super::super::ports::{AnswerThreads, AskBatch, Hosts, Inbound};
 use super::RawAnswer;
 use crate::bridge::{PublishError, Renewal, Wire};
 use crate::call::Call;
+use crate::lock::Mutex;
 use crate::trace::TraceContext;
 
 /// A message that the node under test has sent.
@@ -78,7 +79,7 @@ impl TestWire {
 
 impl Wire for TestWire {
     fn publish<'a>(&'a self, inbox: &'a str, frame: Bytes) -> BoxFuture<'a, Result<u64, PublishError>> {
-        let heard = !self.deaf.lock().unwrap().iter().any(|deaf| deaf == inbox);
+        let heard = !self.deaf.lock().iter().any(|deaf| deaf == inbox);
         self.record(inbox, &frame);
         future::ready(Ok(u64::from(heard))).boxed()
     }
@@ -134,7 +135,7 @@ impl Inbound for TestNode {
         body: &[u8],
         _: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-        self.asked.lock().unwrap().push(name.to_string());
+        self.asked.lock().push(name.to_string());
         let (reply, goes_on) = (Ok(body.to_vec()), self.goes_on.clone());
         match name {
             "shop.now.v1" | "essaim.status.v1" => Ok(future::ready(reply).boxed_local()),
@@ -147,7 +148,7 @@ impl Inbound for TestNode {
     }
 
     fn on_broadcast(&self, name: &str, _: &[u8], _: TraceContext) {
-        self.broadcasts.lock().unwrap().push(name.to_string());
+        self.broadcasts.lock().push(name.to_string());
     }
 
     fn on_missed_broadcasts(&self) {
@@ -176,7 +177,7 @@ impl Hosts for TestNode {
 impl AnswerThreads for TestNode {
     fn answer_in_turn(&self, _: usize, batch: AskBatch) {
         match self.is_blocked.load(Ordering::Relaxed) {
-            true => self.held.lock().unwrap().push(batch),
+            true => self.held.lock().push(batch),
             false => batch.begin(),
         }
     }

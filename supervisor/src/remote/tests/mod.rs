@@ -60,10 +60,9 @@ impl Stage {
                 hosts: Arc::downgrade(&node) as Weak<dyn Hosts>,
                 threads: Arc::downgrade(&node) as Weak<dyn AnswerThreads>,
             },
-            tasks: Tasks::new(env.clone(), Backoff { first: PATIENCE, most: PATIENCE }, fatal_tx.clone()),
+            tasks: Tasks::new(env.clone(), Backoff { first: PATIENCE, most: PATIENCE }, fatal_tx),
             env,
             settings,
-            fatal: fatal_tx,
             cycle_fatal: |cycle| Fatal::new(1, cycle),
         });
         Self { remote, node, wire, events, sent, fatal }
