@@ -14,9 +14,10 @@ use crate::durable::DeliveryContext;
 use crate::durable::HandlerEffects;
 use crate::durable::{MessageContext, OutgoingMessage};
 use crate::near::Near;
-use crate::store::{Reads, Tx, TxError};
+use crate::store::tx_tracker::{CommitState, TxTracker};
+use crate::store::{Reads, TxError};
 use crate::trace::TraceContext;
-use crate::tx_tracker::{CommitState, TxTracker};
+use crate::tx::Tx;
 use crate::{Env, Fault, SendOptions};
 
 /// The context of one message in one handler.
@@ -131,11 +132,11 @@ impl Cx {
             return Err(TxError::Second);
         }
         let tracker = self.tracker.get_or_insert_default().clone();
-        let tx = database.begin(Some(self.call.deadline), tracker).await?.beside(self.context.near());
+        let transaction = database.begin_for(Some(self.call.deadline), tracker).await?;
         let (outbox, messages) = (self.context.outbox.clone(), self.messages.clone());
         let effects =
             HandlerEffects::new(self.delivery.clone(), outbox, self.message_context(), messages, self.env().clone());
-        Ok(tx.enclosing(effects))
+        Ok(Tx::new(transaction, Some(effects), self.context.near()))
     }
 
     /// Sends a command to a capability, wherever it is hosted and whether or not it is up: returns once it is stored. In

@@ -97,5 +97,5 @@ mod mailbox;
 mod readiness;
 mod run;
 mod span;
-mod tx_tracker;
+mod tx;
 mod watchdog;

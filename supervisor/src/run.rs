@@ -26,8 +26,8 @@ use crate::mailbox::{EnvelopeContents, ErasedDispatch, TypedDispatch};
 use crate::panic::dismantle;
 use crate::span::MessageSpan;
 use crate::store::TxError;
+use crate::store::tx_tracker::CommitState;
 use crate::supervision::MissedDeadlines;
-use crate::tx_tracker::CommitState;
 use crate::watchdog::TurnMonitor;
 use crate::{Cx, Fault};
 

@@ -10,9 +10,10 @@ use crate::context::CapabilityContext;
 use crate::exit::Fatal;
 use crate::near::Near;
 use crate::startup::StartupWork;
-use crate::store::{Reads, Tx, TxError};
+use crate::store::tx_tracker::TxTracker;
+use crate::store::{Reads, TxError};
 use crate::task::TaskName;
-use crate::tx_tracker::TxTracker;
+use crate::tx::Tx;
 use crate::{Env, Fault};
 
 /// The context of [`Actor::share`](crate::Actor::share) and [`Actor::start`](crate::Actor::start).
@@ -86,7 +87,7 @@ impl Start {
     pub(crate) async fn certain<T>(&self, built: Result<T, StartError>) -> Result<T, StartError> {
         let built = built?;
         self.tracker.reads_committed().await?;
-        self.tracker.confirm::<Never>()?;
+        self.tracker.confirm().map_err(Fault::<Never>::from)?;
         Ok(built)
     }
 
@@ -96,7 +97,7 @@ impl Start {
     /// If the capability declares no schema, or the database is not there.
     pub async fn begin(&mut self) -> Result<Tx<'_>, TxError> {
         let database = self.context.database.as_ref().ok_or(TxError::NoDatabase)?;
-        Ok(database.begin(None, self.tracker.clone()).await?.beside(self.context.near()))
+        Ok(Tx::new(database.begin_for(None, self.tracker.clone()).await?, None, self.context.near()))
     }
 
     /// The capability's database, for reads outside a transaction.

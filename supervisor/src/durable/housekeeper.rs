@@ -18,7 +18,6 @@ use crate::host::Host;
 use crate::remote::members::Members;
 use crate::store::tables::{inbox, retained};
 use crate::store::{Database, TxError};
-use crate::tx_tracker::TxTracker;
 
 /// How often it is looked what is to be done.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -174,7 +173,7 @@ impl Housekeeper {
         let now = self.bus.env.wall_ms();
         let before = now.saturating_sub(self.retention_ms);
         for _ in 0..PRUNES_AT_A_TIME {
-            let tx = self.database.begin(None, TxTracker::default()).await?;
+            let tx = self.database.begin().await?;
             let ids = inbox::prune(&tx, before, ROWS_AT_A_TIME).await?;
             let events = retained::prune(&tx, now, ROWS_AT_A_TIME).await?;
             retained::prune_marks(&tx, self.outbox.own_lane()).await?;
@@ -198,7 +197,7 @@ impl Housekeeper {
         let (capability, most) = (&self.host.name, self.most_retained);
         tracing::warn!(%capability, events, most, "durable.kept_events is reached: whoever subscribes later misses the oldest");
         while beyond > 0 {
-            let tx = self.database.begin(None, TxTracker::default()).await?;
+            let tx = self.database.begin().await?;
             let most = u32::try_from(beyond).unwrap_or(u32::MAX).min(ROWS_AT_A_TIME);
             let gone = retained::prune(&tx, u64::MAX, most).await?;
             tx.commit().await?;

@@ -16,14 +16,14 @@ use super::open_file::OpenFile;
 use super::outage::DatabaseHealth;
 use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
-use super::{DatabaseKind, DatabaseReport, Reads, Schema, Tx, TxError, migrate, postgres, sqlite};
+use super::tx_tracker::TxTracker;
+use super::{DatabaseKind, DatabaseReport, Reads, Schema, Transaction, TxError, migrate, postgres, sqlite};
 use crate::Env;
 use crate::backoff::Backoff;
 use crate::config::{Settings, StoreConfig};
 use crate::exit::{self, Fatal};
 use crate::outages::Dependency;
 use crate::task::{TaskName, Tasks};
-use crate::tx_tracker::TxTracker;
 
 /// The share of a handler's time that it may spend waiting for a connection, so that the asker hears that nothing was
 /// done instead of hearing nothing.
@@ -137,18 +137,26 @@ impl Database {
         &self.inner.reads
     }
 
-    /// Begins a transaction: for a handler whose answer is due at `due`.
+    /// Begins a transaction of the runtime's own.
+    ///
+    /// # Errors
+    /// As [`Database::begin_for`].
+    pub(crate) async fn begin(&self) -> Result<Transaction, TxError> {
+        self.begin_for(None, TxTracker::default()).await
+    }
+
+    /// Begins a transaction for a handler whose answer is due at `due`; `tracker` follows how far it comes.
     ///
     /// # Errors
     /// If the database is not there, or no connection is free in time.
-    pub(crate) async fn begin<'cx>(&self, due: Option<Instant>, tracker: TxTracker) -> Result<Tx<'cx>, TxError> {
+    pub(crate) async fn begin_for(&self, due: Option<Instant>, tracker: TxTracker) -> Result<Transaction, TxError> {
         let writes = &self.inner.writes;
         let now = writes.env.now();
         let wait = match due {
             Some(due) => writes.limits.acquire.min(due.saturating_duration_since(now) * PATIENCE_PERCENT / 100),
             None => writes.limits.acquire,
         };
-        Ok(Tx::begin(writes, now + wait, due, tracker).await?)
+        Ok(Transaction::begin(writes, now + wait, due, tracker).await?)
     }
 
     /// Looks at its file, if it is one, this often and whenever a transaction finds it harmed: then what was in it is copied, and the

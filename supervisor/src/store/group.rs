@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -24,6 +23,7 @@ use super::error::{StoreError, connection_error};
 use super::lease::ConnectionLease;
 use super::pool::Pool;
 use super::tables::effects::TxEffects;
+use super::tx_tracker::GroupCommitted;
 
 /// How far a group may grow while others wait; it is committed by the first that reaches a bound.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +164,7 @@ impl ConnectionLease {
     }
 
     /// When what the transaction may have read of its neighbours is certain, if there are any.
-    pub fn group_committed(&self) -> Option<BoxFuture<'static, Result<(), DbErr>>> {
+    pub fn group_committed(&self) -> Option<GroupCommitted> {
         let end = self.group.as_ref()?.end.clone();
         let pool = self.pool().clone();
         let certain = async move {

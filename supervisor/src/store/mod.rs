@@ -6,11 +6,11 @@
 //! - `schema`, `migrate`: the tables of a binary, and bringing a database to them.
 //! - `connection`, `pool`, `lease`: connections, lending them, and the use of one; `group`: transactions that share a
 //!   commit; `error`, `classify`: what goes wrong, and what an error proves.
-//! - `tx`, `reads`: what a handler works with; every transaction begins in [`Tx`].
+//! - `transaction`, `reads`: what statements go through; `tx_tracker`: how far the transactions of a message came.
 //! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
 //!   to them with a handler's transaction.
 //! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
-//! - `outdated_keys`: what near caches may not serve while a transaction changes it.
+//! - `outcome_guards`: what is held until the outcome of a transaction is certain.
 //! - `report`: what an operator is told.
 //! - `clock_hold`: what makes a paused clock wait for databases.
 
@@ -29,26 +29,29 @@ pub use report::{DatabaseReport, check, held};
 mod schema;
 pub use schema::Schema;
 
-mod tx;
-pub use tx::{Tx, TxError};
+mod transaction;
+// The transaction of a handler wraps one of these.
+pub use crate::tx::Tx;
+pub use transaction::{Transaction, TxError};
 
 pub(crate) mod classify;
 mod clock_hold;
 mod connection;
-mod error;
-mod group;
+pub(crate) mod error;
+pub(crate) mod group;
 mod host_lock;
 mod lease;
 mod migrate;
 mod open_file;
 mod outage;
-mod outdated_keys;
+mod outcome_guards;
 mod pool;
 mod postgres;
 pub(crate) mod recheck;
 mod savepoint;
 mod statement_kind;
 pub(crate) mod tables;
+pub(crate) mod tx_tracker;
 mod write_effects;
 
 mod sqlite;

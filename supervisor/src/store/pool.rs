@@ -20,7 +20,7 @@ use super::group::{GroupLimits, OpenGroup};
 use super::lease::ConnectionLease;
 use super::open_file::OpenFile;
 use super::outage::{self, DatabaseHealth};
-use super::outdated_keys::UnresolvedBars;
+use super::outcome_guards::UnresolvedGuards;
 use crate::Env;
 
 /// Tries to find a connection that the server still knows.
@@ -64,7 +64,7 @@ pub(crate) struct Pool {
     file: Option<Arc<OpenFile>>,
     pub limits: PoolLimits,
     pub env: Env,
-    pub unresolved: UnresolvedBars,
+    pub unresolved: UnresolvedGuards,
     /// Whether its connections are refused to write.
     reads_only: bool,
     pub health: Arc<DatabaseHealth>,
@@ -92,7 +92,7 @@ impl Pool {
             file: None,
             limits,
             env,
-            unresolved: UnresolvedBars::default(),
+            unresolved: UnresolvedGuards::default(),
             reads_only: false,
             health,
         }

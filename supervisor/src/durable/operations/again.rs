@@ -19,7 +19,6 @@ use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
 use crate::store::TxError;
 use crate::store::tables::dead;
 use crate::store::tables::outbox::{self as table, OutboxRow};
-use crate::tx_tracker::TxTracker;
 
 /// What keeps a letter from being dealt with.
 type Why = String;
@@ -115,7 +114,7 @@ impl Operator {
             return Err(TxError::NoDatabase);
         };
         let lane: Arc<str> = outbox.own_lane().clone();
-        let tx = database.begin(None, TxTracker::default()).await?;
+        let tx = database.begin().await?;
         if dead::remove(&tx, &[(&kept.letter.id, &kept.letter.capability)]).await? == 0 {
             // Somebody else was faster, and has done with it what was to be done.
             return Ok(());

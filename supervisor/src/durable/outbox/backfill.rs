@@ -12,7 +12,6 @@ use crate::bridge::log::{Beginning, Registry};
 use crate::store::TxError;
 use crate::store::tables::outbox::{self as table, OutboxRow};
 use crate::store::tables::retained::{self, BackfillMark};
-use crate::tx_tracker::TxTracker;
 
 /// One subscription that begins with what is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,7 +76,7 @@ impl Outbox {
             .map(|(_, record)| OutboxRow { event: true, target: Some(subscriber.to_string()), record })
             .collect();
         let overflow = self.overflow_lane(reads, subscriber, lane).await?;
-        let tx = self.database.begin(None, TxTracker::default()).await?;
+        let tx = self.database.begin().await?;
         let first = self.numbers(&overflow, copies.len()).ok_or(TxError::Fenced)?;
         table::insert(&tx, &overflow, first, &copies).await?;
         retained::mark(&tx, &BackfillMark { queue: lane, event, subscriber, since: *since, through }).await?;

@@ -42,7 +42,6 @@ use crate::durable::{Durable, soon};
 use crate::store::tables::{dead, outbox as table, retained};
 use crate::store::{Database, TxError};
 use crate::task::{TaskName, Tasks};
-use crate::tx_tracker::TxTracker;
 use crate::{Env, crash};
 
 /// Messages that a relay takes at a time.
@@ -323,7 +322,7 @@ impl Outbox {
     }
 
     async fn forget(self: &Arc<Self>, lane: &str, page: &Page) -> Result<(), TxError> {
-        let tx = self.database.begin(None, TxTracker::default()).await?;
+        let tx = self.database.begin().await?;
         let overflowed = self.overflow(&tx, lane, page).await?;
         let now = self.env.wall_ms();
         let unreadable = page.unreadable(lane, self.database.capability(), now);

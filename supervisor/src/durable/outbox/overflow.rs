@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use super::Outbox;
 use super::page::Page;
 use crate::store::tables::outbox::{self as table, OutboxRow};
-use crate::store::{Tx, TxError};
+use crate::store::{Transaction, TxError};
 
 /// The lane from which a lane overflows; itself if it is none of what overflows.
 pub(super) fn origin(lane: &str) -> &str {
@@ -54,7 +54,7 @@ impl Outbox {
     /// added to each lane.
     pub(super) async fn overflow(
         self: &Arc<Self>,
-        tx: &Tx<'_>,
+        tx: &Transaction,
         lane: &str,
         page: &Page,
     ) -> Result<HashMap<Arc<str>, usize>, TxError> {

@@ -14,7 +14,6 @@ use crate::host::Host;
 use crate::store::TxError;
 use crate::store::tables::fence::{self, Takeover};
 use crate::store::tables::{dead, logs, parked};
-use crate::tx_tracker::TxTracker;
 use crate::{Env, crash};
 
 /// Parked messages that are read at a time.
@@ -56,7 +55,7 @@ impl Ownership {
             PartitionOwner { partition, epoch, host, config, env, store, log: number, last_seq, unhandled, stop };
         let (mut queue, mut left, mut known) = (Queue::default(), None, 0);
         if let Some(store) = owner.store.clone() {
-            let tx = store.database.begin(None, TxTracker::default()).await?;
+            let tx = store.database.begin().await?;
             let before = match fence::take(&tx, owner.number(), epoch).await? {
                 Takeover::Done(before) => before,
                 Takeover::Stale(epoch) => return Ok(Takeover::Stale(epoch)),

@@ -9,8 +9,7 @@ use crate::bridge::log::Tally;
 use crate::crash;
 use crate::store::tables::inbox::{self, InboxMark};
 use crate::store::tables::{fence, parked};
-use crate::store::{Tx, TxError};
-use crate::tx_tracker::TxTracker;
+use crate::store::{Transaction, TxError};
 
 /// Nothing that is counted.
 pub(super) const NONE: Tally = Tally { handled: 0, duplicates: 0, dead: 0, expired: 0 };
@@ -77,16 +76,16 @@ impl OwnerTransactions<'_> {
     pub async fn settle(
         &self,
         place: Settlement<'_>,
-        write: impl AsyncFn(&Tx<'_>) -> Result<StepEnd, DbErr>,
+        write: impl AsyncFn(&Transaction) -> Result<StepEnd, DbErr>,
     ) -> Result<StepEnd, PartitionLost> {
-        let leave = async |tx: &Tx<'_>| match self.leave(tx, place).await? {
+        let leave = async |tx: &Transaction| match self.leave(tx, place).await? {
             StepEnd::Done => write(tx).await,
             not => Ok(not),
         };
         self.advance(place.tally, leave).await
     }
 
-    async fn leave(&self, tx: &Tx<'_>, place: Settlement<'_>) -> Result<StepEnd, DbErr> {
+    async fn leave(&self, tx: &Transaction, place: Settlement<'_>) -> Result<StepEnd, DbErr> {
         let Settlement { from, id, at_ms, effect, .. } = place;
         match from {
             Source::Parked { seq, .. } => {
@@ -108,7 +107,7 @@ impl OwnerTransactions<'_> {
     pub async fn advance(
         &self,
         tally: Tally,
-        write: impl AsyncFn(&Tx<'_>) -> Result<StepEnd, DbErr>,
+        write: impl AsyncFn(&Transaction) -> Result<StepEnd, DbErr>,
     ) -> Result<StepEnd, PartitionLost> {
         let mut failures = 0;
         loop {
@@ -123,9 +122,9 @@ impl OwnerTransactions<'_> {
     async fn try_advance(
         &self,
         tally: Tally,
-        write: &impl AsyncFn(&Tx<'_>) -> Result<StepEnd, DbErr>,
+        write: &impl AsyncFn(&Transaction) -> Result<StepEnd, DbErr>,
     ) -> Result<StepEnd, TxError> {
-        let tx = self.store.database.begin(None, TxTracker::default()).await?;
+        let tx = self.store.database.begin().await?;
         if !fence::advance(&tx, self.owner.number(), self.owner.epoch, tally).await? {
             return Err(TxError::Fenced);
         }

@@ -17,7 +17,7 @@ use crate::bridge::log::Tally;
 use crate::config::AfterDead;
 use crate::durable::partition::copies::OneCopy;
 use crate::durable::record::{Control, Record};
-use crate::store::Tx;
+use crate::store::Transaction;
 use crate::store::tables::dead::{self, DeadLetter, Reason};
 use crate::store::tables::{inbox, parked};
 
@@ -133,7 +133,7 @@ async fn unreadable(
 }
 
 /// Writes a dead letter. Its replay may have the effect that it had as a parked message.
-async fn buried(tx: &Tx<'_>, from: Source, letter: &DeadLetter) -> Result<StepEnd, DbErr> {
+async fn buried(tx: &Transaction, from: Source, letter: &DeadLetter) -> Result<StepEnd, DbErr> {
     if let Source::Parked { .. } = from {
         inbox::release(tx, &letter.id).await?;
     }
@@ -276,7 +276,7 @@ impl<'a> Work<'a> {
             }
             Source::Parked { seq, .. } => {
                 let (number, attempts) = (self.owner.number(), tries.attempts);
-                let note = async |tx: &Tx<'_>| {
+                let note = async |tx: &Transaction| {
                     let there = parked::failed(tx, number, seq, attempts, due_ms, &why).await?;
                     Ok(if there { StepEnd::Done } else { StepEnd::Before })
                 };
@@ -303,7 +303,7 @@ impl<'a> Work<'a> {
 
     /// Puts the message into the database. Of copies that are on their way there one arrives; the others are duplicates.
     async fn park(&self, from: Source, row: parked::Parked, tries: Tries) -> Result<WorkOutcome, PartitionLost> {
-        let park = async |tx: &Tx<'_>| park_once(tx, &row).await;
+        let park = async |tx: &Transaction| park_once(tx, &row).await;
         let leave = Settlement { effect: true, ..self.leave(from, NONE) };
         match self.transactions().settle(leave, park).await? {
             StepEnd::Done | StepEnd::Before => Ok(WorkOutcome::Parked { seq: row.seq, due_ms: row.due_ms, tries }),
@@ -337,7 +337,7 @@ impl<'a> Work<'a> {
             held,
             record: self.record.encode().unwrap_or_default(),
         };
-        let bury = async |tx: &Tx<'_>| buried(tx, from, &letter).await;
+        let bury = async |tx: &Transaction| buried(tx, from, &letter).await;
         let now = self.transactions().settle(self.leave(from, DEAD), bury).await? == StepEnd::Done;
         // What had come to an end before, by a commit that was not answered, may have been applied.
         Ok(if held && (now || self.is_dead().await) { WorkOutcome::Held } else { WorkOutcome::Finished })
@@ -371,7 +371,7 @@ impl<'a> Work<'a> {
             record: letter.record.clone(),
         });
         let tally = if row.is_some() { NONE } else { HANDLED };
-        let write = async |tx: &Tx<'_>| {
+        let write = async |tx: &Transaction| {
             if dead::remove(tx, &[(id, capability)]).await? == 0 {
                 return Ok(StepEnd::Nothing);
             }
@@ -393,7 +393,8 @@ impl<'a> Work<'a> {
                     id,
                     "a dead letter is not tried again: another copy of it was applied, or waits"
                 );
-                let remove = async |tx: &Tx<'_>| dead::remove(tx, &[(id, capability)]).await.map(|_| StepEnd::Done);
+                let remove =
+                    async |tx: &Transaction| dead::remove(tx, &[(id, capability)]).await.map(|_| StepEnd::Done);
                 self.transactions().settle(self.leave(from, HANDLED), remove).await?;
                 Ok(WorkOutcome::Released { held, waits: None })
             }
@@ -410,7 +411,7 @@ impl<'a> Work<'a> {
 }
 
 /// Parks a message, unless it is parked already.
-async fn park_once(tx: &Tx<'_>, row: &parked::Parked) -> Result<StepEnd, DbErr> {
+async fn park_once(tx: &Transaction, row: &parked::Parked) -> Result<StepEnd, DbErr> {
     let parked = parked::park(tx, std::slice::from_ref(row)).await?;
     Ok(if parked == 1 { StepEnd::Done } else { StepEnd::Repeated })
 }

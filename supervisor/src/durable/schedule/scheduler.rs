@@ -19,7 +19,6 @@ use crate::store::tables::outbox::{self as table, OutboxRow};
 use crate::store::tables::{fence, schedules};
 use crate::store::{Database, TxError};
 use crate::trace::TraceContext;
-use crate::tx_tracker::TxTracker;
 
 /// The partition whose owner fires.
 const PARTITION: u32 = 0;
@@ -83,7 +82,7 @@ impl Scheduler {
     /// Finds how far the schedules have come. One that is new, or has changed, begins now.
     async fn load_progress(&mut self, database: &Database, epoch: u64) -> Result<bool, TxError> {
         let (known, now) = (schedules::read(database.reads()).await?, self.bus.env.wall_ms());
-        let tx = database.begin(None, TxTracker::default()).await?;
+        let tx = database.begin().await?;
         if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
             return Ok(false);
         }
@@ -119,7 +118,7 @@ impl Scheduler {
         let last_ms = due.planned_ms.last().copied().unwrap_or(last_ms);
         if !rows.is_empty() {
             let lane = outbox.own_lane().clone();
-            let tx = database.begin(None, TxTracker::default()).await?;
+            let tx = database.begin().await?;
             if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
                 return Ok(false);
             }

@@ -10,7 +10,6 @@ use super::{Stage, note, tables};
 use crate::durable::operations::ReplayDead;
 use crate::durable::record::Record;
 use crate::store::tables::dead::DeadLetter;
-use crate::tx_tracker::TxTracker;
 use crate::{SendOptions, codec};
 
 fn id(t: &Stage) -> essaim_contract::MessageId {
@@ -54,7 +53,7 @@ async fn a_letter_that_is_replayed_twice_at_once_is_applied_once() {
         let mut record = Record::decode(&letter.record).unwrap();
         record.body = ByteBuf::from(codec::encode(&note("b", "mended")).unwrap());
         let mended = DeadLetter { record: record.encode().unwrap(), ..letter };
-        let tx = database.begin(None, TxTracker::default()).await.unwrap();
+        let tx = database.begin().await.unwrap();
         tables::dead::bury(&tx, &[mended]).await.unwrap();
         tx.commit().await.unwrap();
     };

@@ -12,8 +12,7 @@ use crate::config::Settings;
 use crate::durable::operations::ReplayDead;
 use crate::store::tables::inbox::InboxMark;
 use crate::store::testing::Directory;
-use crate::store::{Database, Tx};
-use crate::tx_tracker::TxTracker;
+use crate::store::{Database, Transaction};
 use crate::{Client, Env, SendOptions};
 
 /// An ordinary day.
@@ -25,8 +24,8 @@ async fn paused(seed: u64, change: impl FnOnce(&mut Settings)) -> Stage {
 }
 
 /// Keeps everybody else from writing.
-async fn writer(database: &Database) -> Tx<'static> {
-    database.begin(None, TxTracker::default()).await.unwrap()
+async fn writer(database: &Database) -> Transaction {
+    database.begin().await.unwrap()
 }
 
 /// Waits until so many transactions wait to begin.

@@ -2,7 +2,6 @@
 
 use super::{Stage, note, tables};
 use crate::SendOptions;
-use crate::tx_tracker::TxTracker;
 
 #[tokio::test]
 async fn a_database_that_has_seen_higher_epochs_goes_on_with_this_log() {
@@ -12,7 +11,7 @@ async fn a_database_that_has_seen_higher_epochs_goes_on_with_this_log() {
     t.at_rest("shop").await;
     let database = t.database("shop");
     let ahead = async {
-        let tx = database.begin(None, TxTracker::default()).await.unwrap();
+        let tx = database.begin().await.unwrap();
         // As a server would whose clock is far ahead.
         for partition in 0..2 {
             tables::fence::take(&tx, partition, 1 << 52).await.unwrap();

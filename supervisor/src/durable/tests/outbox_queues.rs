@@ -4,10 +4,12 @@ use futures_util::poll;
 use tokio::pin;
 
 use super::*;
+use crate::config::NearConfig;
 use crate::durable::{DeliveryContext, HandlerEffects, MessageContext, Outbox};
-use crate::store::{Database, TxError};
+use crate::near::Near;
+use crate::store::{Database, Transaction, TxError};
 use crate::trace::TraceContext;
-use crate::tx_tracker::TxTracker;
+use crate::tx::Tx;
 
 /// What goes with a transaction that sends through this outbox.
 fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEffects {
@@ -17,8 +19,14 @@ fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEf
     HandlerEffects::new(delivery.map(Arc::new), Some(outbox.clone()), message_context, Vec::new(), env)
 }
 
-async fn begin(database: &Database) -> crate::store::Tx<'static> {
-    database.begin(None, TxTracker::default()).await.unwrap()
+/// The transaction of a handler.
+async fn handlers_tx(database: &Database, effects: HandlerEffects) -> Tx<'static> {
+    let near = Near::new(&NearConfig::default(), Env::system());
+    Tx::new(begin(database).await, Some(effects), &near)
+}
+
+async fn begin(database: &Database) -> Transaction {
+    database.begin().await.unwrap()
 }
 
 #[tokio::test]
@@ -101,7 +109,7 @@ async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothi
         let (lane_of, partition, epoch, offset) = (lane.clone(), 7, 1, 1);
         let delivery =
             DeliveryContext { id, partition, epoch, offset, parked, lane: lane_of, patience, copy, repeated };
-        let tx = begin(&database).await.enclosing(effects(&outbox, Some(delivery)));
+        let tx = handlers_tx(&database, effects(&outbox, Some(delivery))).await;
         write(&tx, "never").await.unwrap();
         tx.send(note("a", "later")).await.unwrap();
         let refused = tx.commit().await;
@@ -119,7 +127,7 @@ async fn what_one_sends_that_is_dropped_while_its_commit_goes_on_leaves_by_itsel
     let (database, host) = (t.database("shop"), t.node.bus().host("shop").unwrap());
     let outbox = host.outbox().unwrap();
     t.run(async {
-        let tx = begin(&database).await.enclosing(effects(outbox, None));
+        let tx = handlers_tx(&database, effects(outbox, None)).await;
         tx.send(note("a", "sent")).await.unwrap();
         let neighbour = begin(&database);
         pin!(neighbour);

@@ -9,7 +9,6 @@ use crate::durable::send::message::OutgoingKind;
 use crate::store::Database;
 use crate::store::tables::dead;
 use crate::store::tables::outbox::{self as table, OutboxRow};
-use crate::tx_tracker::TxTracker;
 
 /// Messages that have room in a partition.
 const ROOM: u64 = 5_000;
@@ -26,7 +25,7 @@ fn letter(record: &Record) -> OutgoingMessage {
 async fn insert(database: &Database, lane: &str, records: &[Record]) {
     let row = |record: &Record| OutboxRow { event: false, target: None, record: record.encode().unwrap() };
     let rows: Vec<_> = records.iter().map(row).collect();
-    let tx = database.begin(None, TxTracker::default()).await.unwrap();
+    let tx = database.begin().await.unwrap();
     table::insert(&tx, lane, 1, &rows).await.unwrap();
     tx.commit().await.unwrap();
 }
@@ -128,7 +127,7 @@ async fn a_row_that_is_no_message_is_a_dead_letter_and_those_behind_it_go_on() {
         let row = |record| OutboxRow { event: false, target: None, record };
         let ours = |number| row(command("till", number).encode().unwrap());
         let rows = [ours(1), row(vec![0xc1, 7]), ours(2)];
-        let tx = database.begin(None, TxTracker::default()).await.unwrap();
+        let tx = database.begin().await.unwrap();
         table::insert(&tx, &lane, 1, &rows).await.unwrap();
         tx.commit().await.unwrap();
         outbox.open(&lane, 0).await.unwrap();

@@ -12,8 +12,8 @@ use tokio::pin;
 
 use super::bench::{Bench, begin, insert, texts, words};
 use crate::store::testing::schema;
-use crate::store::{Database, Tx, TxError};
-use crate::tx_tracker::CommitState;
+use crate::store::tx_tracker::CommitState;
+use crate::store::{Database, Transaction, TxError};
 
 async fn open(set: impl FnOnce(&mut Bench)) -> (Bench, Database) {
     let mut bench = Bench::sqlite();
@@ -25,14 +25,14 @@ async fn open(set: impl FnOnce(&mut Bench)) -> (Bench, Database) {
 }
 
 /// A transaction that has written a word.
-async fn wrote(database: &Database, word: &str) -> Tx<'static> {
+async fn wrote(database: &Database, word: &str) -> Transaction {
     let (tx, _) = begin(database).await;
     insert(&tx, word).await.unwrap();
     tx
 }
 
 /// Commits `first` while `then` waits for the writer and goes on; what both came to.
-async fn both<T>(first: Tx<'_>, then: impl Future<Output = T>) -> (Result<(), TxError>, T) {
+async fn both<T>(first: Transaction, then: impl Future<Output = T>) -> (Result<(), TxError>, T) {
     // `then` is polled first, so it waits before the commit begins.
     let (then, first) = join(then, first.commit()).await;
     (first, then)

@@ -11,7 +11,7 @@ use super::bench::{Bench, begin, insert, on_both, try_begin, words};
 use crate::outages::{Dependency, Outages};
 use crate::store::classify::failure_kind;
 use crate::store::testing::schema;
-use crate::store::{Database, Tx, TxError};
+use crate::store::{Database, Transaction, TxError};
 use crate::task::{TaskName, Tasks};
 
 /// The outages of a node that is told of those of this database.
@@ -33,7 +33,7 @@ async fn ended(outages: &Outages, dependency: &Dependency) {
 }
 
 /// Writes more than there is room for on this connection.
-async fn fill(tx: &Tx<'_>) -> Result<ExecResult, DbErr> {
+async fn fill(tx: &Transaction) -> Result<ExecResult, DbErr> {
     tx.execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
     tx.execute_unprepared("INSERT INTO t1 (word) VALUES (hex(randomblob(4000000)))").await
 }

@@ -12,8 +12,8 @@ use crate::config::Durability;
 use crate::store::connection::Connector;
 use crate::store::postgres::weaker_than;
 use crate::store::testing::schema;
+use crate::store::tx_tracker::CommitState;
 use crate::store::{Database, TxError};
-use crate::tx_tracker::CommitState;
 
 #[tokio::test]
 async fn every_session_sees_its_own_schema_and_has_limits_of_its_own() {

@@ -9,7 +9,7 @@ use super::bench::{Bench, begin, insert, on_both, try_begin, words};
 use crate::store::TxError;
 use crate::store::classify::failure_kind;
 use crate::store::testing::schema;
-use crate::tx_tracker::CommitState;
+use crate::store::tx_tracker::CommitState;
 
 #[tokio::test]
 async fn a_commit_is_there_and_a_dropped_transaction_is_not() {

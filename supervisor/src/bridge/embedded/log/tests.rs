@@ -124,7 +124,7 @@ async fn what_cannot_be_written_is_surely_not_stored_and_later_sends_are() {
     log_tests::open_shop(log, 1).await;
     log_tests::append(log, &[log_tests::messages(0, 1, "before")]).await;
     // A table that is gone stands for a disk that is full: the statement fails, and the transaction with it.
-    let tx = log.database.begin(None, crate::tx_tracker::TxTracker::default()).await.unwrap();
+    let tx = log.database.begin().await.unwrap();
     sea_orm::ConnectionTrait::execute_unprepared(&tx, "ALTER TABLE entries RENAME TO hidden").await.unwrap();
     tx.commit().await.unwrap();
     let version = log.registry().await.unwrap().version;
@@ -133,7 +133,7 @@ async fn what_cannot_be_written_is_surely_not_stored_and_later_sends_are() {
     assert!(matches!(&failed, Err(AppendError::NotStored(why)) if why.contains("entries")), "{failed:?}");
     let heartbeat = log_tests::host("a", "a", log_tests::SURELY);
     assert_eq!(log.heartbeat(&heartbeat).await.unwrap().len(), 1, "what needs no entries goes on");
-    let tx = log.database.begin(None, crate::tx_tracker::TxTracker::default()).await.unwrap();
+    let tx = log.database.begin().await.unwrap();
     sea_orm::ConnectionTrait::execute_unprepared(&tx, "ALTER TABLE hidden RENAME TO entries").await.unwrap();
     tx.commit().await.unwrap();
     let stored = log_tests::append(log, &[log_tests::messages(0, 1, "after")]).await;

@@ -14,8 +14,7 @@ use super::rows;
 use super::state::{Changes, State};
 use crate::Env;
 use crate::bridge::log::{AppendError, Partition, Retired};
-use crate::store::{Database, Tx, TxError};
-use crate::tx_tracker::TxTracker;
+use crate::store::{Database, Transaction, TxError};
 
 /// Jobs that are stored together, at most: what is beyond would make the first wait long.
 const GROUP_JOBS: usize = 4_096;
@@ -57,7 +56,7 @@ impl Writer {
 
     /// Stores a group in one transaction, and publishes it.
     async fn store(&mut self, jobs: &mut [Job]) -> Result<(), AppendError> {
-        let tx = self.database.begin(None, TxTracker::default()).await.map_err(failed)?;
+        let tx = self.database.begin().await.map_err(failed)?;
         // Whatever fails from here on leaves it away, so the next group begins with what is stored.
         let (mut state, anew) = match self.state.take() {
             Some(state) => (state, false),
@@ -90,7 +89,7 @@ impl Writer {
 
     async fn retire(
         &mut self,
-        tx: &Tx<'_>,
+        tx: &Transaction,
         state: &mut State,
         jobs: &mut [Job],
         changes: &mut Changes,
@@ -183,7 +182,12 @@ fn gather(first: Job, waiting: &mut mpsc::Receiver<Job>) -> Vec<Job> {
     jobs
 }
 
-async fn acknowledge(tx: &Tx<'_>, state: &mut State, jobs: &mut [Job], changes: &mut Changes) -> Result<(), DbErr> {
+async fn acknowledge(
+    tx: &Transaction,
+    state: &mut State,
+    jobs: &mut [Job],
+    changes: &mut Changes,
+) -> Result<(), DbErr> {
     let mut positions = Vec::new();
     for job in &*jobs {
         if let Job::Acknowledge { acknowledges, .. } = job {
@@ -210,7 +214,7 @@ fn append(state: &mut State, jobs: &mut [Job], changes: &mut Changes) {
     }
 }
 
-async fn forget(tx: &Tx<'_>, jobs: &mut [Job]) -> Result<(), DbErr> {
+async fn forget(tx: &Transaction, jobs: &mut [Job]) -> Result<(), DbErr> {
     for job in jobs {
         if let Job::Forget { capability, letters, answer } = job {
             answer.set(Ok(dead::forget(tx, capability, letters).await?));

@@ -1,7 +1,6 @@
 //! What the runtime writes with handlers' transactions.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use essaim_contract::MessageId;
 use futures_util::future::{join, join_all};
@@ -11,13 +10,11 @@ use super::bench::{Bench, begin, insert, words};
 use super::fence::somebody_waits;
 use super::parked::message;
 use super::{committed, fences, in_a_transaction, on_both, schema};
-use crate::durable::partition::copies::OneCopy;
-use crate::durable::{DeliveryContext, HandlerEffects, MessageContext};
+use crate::store::group::NotCommitted;
 use crate::store::tables::effects::{AppliedMessage, MissingRow, TxEffects};
 use crate::store::tables::outbox::{self, OutboxRow};
 use crate::store::tables::{fence, inbox, parked};
-use crate::store::{Database, Tx, TxError};
-use crate::trace::TraceContext;
+use crate::store::{Database, Transaction, TxError};
 
 pub fn id(number: u64) -> MessageId {
     MessageId::planned("m", number).unwrap()
@@ -150,38 +147,41 @@ async fn a_handler_that_commits_while_another_owner_comes_waits_and_commits_noth
     let (taking, _) = begin(&database).await;
     fence::take(&taking, 1, 8).await.unwrap();
     let late = applying(&database, 1, 7, 1).await;
-    insert(&late, "late").await.unwrap();
+    insert(&late.0, "late").await.unwrap();
     let (late, ()) = join(late.commit(), async {
         somebody_waits(&bench, &database).await;
         taking.commit().await.unwrap();
     })
     .await;
-    assert!(matches!(late, Err(TxError::Fenced)), "{late:?}");
+    assert!(matches!(late, Err(NotCommitted::Fenced)), "{late:?}");
     assert_eq!((words(&database).await.len(), inbox::count(database.reads()).await.unwrap()), (0, 0));
 }
 
-/// A transaction in which a message of a partition is applied under this epoch.
-async fn applying(database: &Database, partition: u32, epoch: u64, number: u64) -> Tx<'static> {
-    applying_copy(database, partition, epoch, (number, number), None).await.0
+/// A transaction in which a message of a partition is applied under this epoch, and what goes with it.
+async fn applying(database: &Database, partition: u32, epoch: u64, number: u64) -> Applying {
+    applying_copy(database, partition, epoch, (number, number), false).await
 }
 
-/// The same, for the copy of a message that has this offset; with what is known of it.
+/// A transaction, and what the runtime writes with it.
+pub struct Applying(pub Transaction, TxEffects);
+
+impl Applying {
+    pub async fn commit(self) -> Result<(), NotCommitted> {
+        self.0.commit_with(self.1).await
+    }
+}
+
+/// A transaction in which the copy of a message that has this offset is applied.
 pub async fn applying_copy(
     database: &Database,
     partition: u32,
     epoch: u64,
     (number, offset): (u64, u64),
-    copy: Option<OneCopy>,
-) -> (Tx<'static>, Arc<DeliveryContext>) {
-    let env = crate::Env::system();
-    let (trace, queue) = (TraceContext::root(&env), format!("p/{partition}").into());
-    let (id, parked, copy, repeated) = (id(number), None, copy.map(Arc::new), AtomicBool::default());
-    let patience = std::time::Duration::MAX;
-    let delivery =
-        Arc::new(DeliveryContext { id, partition, epoch, offset, parked, lane: queue, patience, copy, repeated });
-    let message_context = MessageContext { trace, principal: None, metadata: None, most_bytes: 1_000 };
-    let (tx, _) = begin(database).await;
-    (tx.enclosing(HandlerEffects::new(Some(delivery.clone()), None, message_context, Vec::new(), env)), delivery)
+    contested: bool,
+) -> Applying {
+    let mut effects = TxEffects::default();
+    effects.apply(partition, epoch, AppliedMessage { offset, contested, ..applied(number) });
+    Applying(begin(database).await.0, effects)
 }
 
 pub async fn take_two(database: &Database) {
@@ -203,9 +203,9 @@ async fn transactions_side_by_side_are_each_counted_once_with_what_they_wrote() 
             async move {
                 let tx = applying(database, number as u32 % 2, 7, number).await;
                 if number % 4 != 1 {
-                    tx.execute_raw(word(&tx, number)).await.unwrap();
+                    tx.0.execute_raw(word(&tx.0, number)).await.unwrap();
                 }
-                if number % 4 == 3 { tx.rollback().await.unwrap() } else { tx.commit().await.unwrap() }
+                if number % 4 == 3 { tx.0.rollback().await.unwrap() } else { tx.commit().await.unwrap() }
             }
         });
         join_all(many).await;
@@ -217,7 +217,7 @@ async fn transactions_side_by_side_are_each_counted_once_with_what_they_wrote() 
     .await;
 }
 
-fn word(tx: &Tx<'_>, number: u64) -> sea_orm::Statement {
+fn word(tx: &Transaction, number: u64) -> sea_orm::Statement {
     let sql = "INSERT INTO t1 (id, word) VALUES ($1, $2)";
     let values = [(number as i64).into(), format!("word {number}").into()];
     sea_orm::Statement::from_sql_and_values(tx.get_database_backend(), sql, values)
@@ -235,13 +235,13 @@ async fn nothing_of_an_owner_that_lost_its_partition_is_committed_nor_of_those_w
     };
     let late = async {
         let tx = applying(&database, 1, 6, 1).await;
-        insert(&tx, "late").await.unwrap();
+        insert(&tx.0, "late").await.unwrap();
         tx.commit().await
     };
     let first = applying(&database, 0, 7, 2).await;
     let ((plain, late), first) = join(join(plain, late), first.commit()).await;
     assert!(matches!(plain, Err(TxError::Database(DbErr::Conn(_)))), "{plain:?}");
-    assert!(matches!((&late, &first), (Err(TxError::Fenced), Err(TxError::Fenced))), "{late:?} {first:?}");
+    assert!(matches!((&late, &first), (Err(NotCommitted::Fenced), Err(NotCommitted::Fenced))), "{late:?} {first:?}");
     assert_eq!(words(&database).await, [""; 0]);
     assert_eq!(inbox::count(database.reads()).await.unwrap(), 0);
     applying(&database, 0, 7, 2).await.commit().await.unwrap();

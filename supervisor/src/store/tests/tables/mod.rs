@@ -19,13 +19,13 @@ use super::bench::{self, begin, on_both};
 use crate::store::tables::fence::Fence;
 use crate::store::tables::ledger;
 use crate::store::testing::schema;
-use crate::store::{Database, Tx};
+use crate::store::{Database, Transaction};
 
 /// Ids that are hard on whoever writes SQL by hand.
 const AWKWARD: [&str; 5] = ["it's", "\"quoted\"", "naïve ☃ \u{1f980}", "$1; DROP TABLE essaim_inbox; --", "a\\'b%_\n"];
 
 /// Runs the test in one transaction on either kind of database.
-async fn in_a_transaction(test: impl AsyncFn(&Tx<'_>)) {
+async fn in_a_transaction(test: impl AsyncFn(&Transaction)) {
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;
         let (tx, _) = begin(&database).await;
@@ -36,7 +36,7 @@ async fn in_a_transaction(test: impl AsyncFn(&Tx<'_>)) {
 }
 
 /// Runs one step in a transaction of its own.
-async fn committed<T>(database: &Database, step: impl AsyncFn(&Tx<'_>) -> T) -> T {
+async fn committed<T>(database: &Database, step: impl AsyncFn(&Transaction) -> T) -> T {
     let (tx, _) = begin(database).await;
     let result = step(&tx).await;
     tx.commit().await.unwrap();

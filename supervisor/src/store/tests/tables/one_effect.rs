@@ -1,7 +1,5 @@
 //! An id has one effect, and a copy that comes too late fails for itself alone.
 
-use std::sync::Arc;
-
 use futures_util::future::{join, join_all};
 
 use sea_orm::{ConnectionTrait, Statement};
@@ -9,9 +7,9 @@ use sea_orm::{ConnectionTrait, Statement};
 use super::bench::{Bench, begin, words};
 use super::effects::{applying_copy, id, take_two};
 use super::{committed, fences, on_both, schema};
-use crate::durable::partition::copies::Copies;
+use crate::store::group::NotCommitted;
 use crate::store::tables::inbox::{self, InboxMark};
-use crate::store::{Database, Tx, TxError};
+use crate::store::{Database, Transaction};
 
 fn mark(id: &str, offset: u64, effect: bool) -> InboxMark<'_> {
     InboxMark { id, offset, at_ms: 1, effect }
@@ -49,19 +47,17 @@ async fn one_who_waits_for_anothers_end_has_the_effect_if_that_is_undone() {
 }
 
 /// Writes a word that no other message writes.
-async fn write(tx: &Tx<'_>, number: i64) {
+async fn write(tx: &Transaction, number: i64) {
     let sql = "INSERT INTO t1 (id, word) VALUES ($1, $2)";
     let values = [number.into(), format!("word {number}").into()];
     tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await.unwrap();
 }
 
-/// Applies a copy of message 1 beside others; what came of it, and whether it is known as a duplicate.
-async fn apply(database: &Database, copies: &Arc<Copies>, offset: u64, word: i64) -> (Result<(), TxError>, bool) {
-    let copy = copies.enter(&id(1));
-    let (tx, delivery) = applying_copy(database, 0, 7, (1, offset), Some(copy)).await;
-    write(&tx, word).await;
-    let committed = tx.commit().await;
-    (committed, delivery.is_repeated())
+/// Applies a copy of message 1; another may be under way beside a contested one.
+async fn apply(database: &Database, contested: bool, offset: u64, word: i64) -> Result<(), NotCommitted> {
+    let tx = applying_copy(database, 0, 7, (1, offset), contested).await;
+    write(&tx.0, word).await;
+    tx.commit().await
 }
 
 #[tokio::test]
@@ -69,24 +65,19 @@ async fn of_copies_that_are_applied_at_once_one_has_an_effect_and_their_neighbou
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;
         take_two(&database).await;
-        let copies = Arc::<Copies>::default();
         let neighbours = (2..12).map(async |number| {
-            let (tx, _) = applying_copy(&database, 1, 7, (number, number), None).await;
-            write(&tx, number as i64).await;
+            let tx = applying_copy(&database, 1, 7, (number, number), false).await;
+            write(&tx.0, number as i64).await;
             tx.commit().await
         });
         // The first holds the writer, so that all others wait for it, and SQLite's share commits.
-        let first = copies.enter(&id(1));
-        let (first, _) = applying_copy(&database, 0, 7, (1, 0), Some(first)).await;
-        let single_statement = join(
-            join_all((1..6).map(|offset| apply(&database, &copies, offset, 100 + offset as i64))),
-            join_all(neighbours),
-        );
-        let ((others, neighbours), first) = join(single_statement, first.commit()).await;
+        let first = applying_copy(&database, 0, 7, (1, 0), true).await;
+        let others = join_all((1..6).map(|offset| apply(&database, true, offset, 100 + offset as i64)));
+        let ((others, neighbours), first) = join(join(others, join_all(neighbours)), first.commit()).await;
         assert!(first.is_ok(), "{first:?}");
         assert!(neighbours.iter().all(Result::is_ok), "{neighbours:?}");
-        for (committed, is_repeated) in others {
-            assert!(matches!(committed, Err(TxError::Repeated)) && is_repeated, "{committed:?}");
+        for committed in others {
+            assert!(matches!(committed, Err(NotCommitted::Repeated)), "{committed:?}");
         }
         assert_eq!(words(&database).await.len(), 10, "nothing of the copies that came too late");
         let handled: Vec<_> = fences(database.reads()).await.iter().map(|f| f.tally.handled).collect();
@@ -100,19 +91,18 @@ async fn a_copy_is_a_duplicate_once_its_effect_is_certain_and_not_before() {
     let bench = Bench::sqlite();
     let database = bench.open(&schema(1)).await;
     take_two(&database).await;
-    let copies = Arc::<Copies>::default();
     // The neighbour of the first is of an owner that has lost its partition, which takes the first back with its own.
-    let (late, _) = applying_copy(&database, 1, 6, (9, 9), None).await;
-    let first = apply(&database, &copies, 1, 1);
+    let late = applying_copy(&database, 1, 6, (9, 9), false).await;
+    let first = apply(&database, false, 1, 1);
     let second = async {
         let (tx, _) = begin(&database).await;
         let is_marked = tx.mark(mark(id(1).as_str(), 2, true)).await.unwrap();
         (is_marked, tx.rollback().await)
     };
     let ((first, (is_marked, certain)), late) = join(join(first, second), late.commit()).await;
-    assert!(matches!((&late, &first.0), (Err(TxError::Fenced), Err(TxError::Fenced))), "{late:?} {first:?}");
+    assert!(matches!((&late, &first), (Err(NotCommitted::Fenced), Err(NotCommitted::Fenced))), "{late:?} {first:?}");
     assert!(!is_marked && certain.is_err(), "whoever saw the effect of the first hears that it is not there");
-    assert!(apply(&database, &copies, 1, 1).await.0.is_ok());
+    assert!(apply(&database, false, 1, 1).await.is_ok());
 }
 
 #[tokio::test]
@@ -120,11 +110,10 @@ async fn a_copy_whose_effect_is_there_is_a_duplicate_and_so_is_a_message_that_is
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;
         take_two(&database).await;
-        let copies = Arc::<Copies>::default();
-        assert!(apply(&database, &copies, 1, 1).await.0.is_ok());
+        assert!(apply(&database, false, 1, 1).await.is_ok());
         for offset in [1, 2] {
-            let (committed, is_repeated) = apply(&database, &copies, offset, 2).await;
-            assert!(matches!(committed, Err(TxError::Repeated)) && is_repeated, "{offset}: {committed:?}");
+            let committed = apply(&database, false, offset, 2).await;
+            assert!(matches!(committed, Err(NotCommitted::Repeated)), "{offset}: {committed:?}");
         }
         assert_eq!(words(&database).await, ["word 1"]);
     })

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statem
 use super::bench::{Bench, begin};
 use super::{parked::message, schema};
 use crate::bridge::log::Tally;
-use crate::store::Tx;
+use crate::store::Transaction;
 use crate::store::tables::dead::Filter;
 use crate::store::tables::effects::{AppliedMessage, TxEffects};
 use crate::store::tables::inbox::InboxMark;
@@ -18,7 +18,7 @@ use crate::store::tables::{dead, fence, inbox, ledger, numbers, outbox, parked, 
 
 /// Passes statements on and remembers their texts.
 struct Recorder<'a> {
-    tx: &'a Tx<'a>,
+    tx: &'a Transaction,
     texts: Mutex<Vec<String>>,
 }
 
@@ -60,7 +60,7 @@ impl ConnectionTrait for Recorder<'_> {
 }
 
 /// What SQLite does for a statement, line by line.
-async fn plan(tx: &Tx<'_>, sql: &str) -> Vec<String> {
+async fn plan(tx: &Transaction, sql: &str) -> Vec<String> {
     let explain = Statement::from_string(DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {sql}"));
     let rows = tx.query_all_raw(explain).await.unwrap();
     rows.iter().map(|row| row.try_get_by_index(3).unwrap()).collect()

@@ -9,8 +9,9 @@ use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use serde::{Deserialize, Serialize};
 
+use crate::store::Schema;
 use crate::store::testing::schema;
-use crate::store::{Schema, Tx};
+use crate::tx::Tx;
 use crate::{Actor, Apply, Cx, Fault, Handle, Handles, Harness, Start, StartError};
 
 struct Words;

@@ -1,4 +1,6 @@
-//! What the tests of this module have in common.
+//! What tests that need databases have in common.
+
+pub(crate) mod bench;
 
 use std::path::{Path, PathBuf};
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::Env;
 use crate::config::Settings;
 use crate::store::testing::Directory;
-use crate::store::{Database, DatabaseError, Schema, Tx, TxError};
-use crate::tx_tracker::TxTracker;
+use crate::store::tx_tracker::TxTracker;
+use crate::store::{Database, DatabaseError, Schema, Transaction, TxError};
 
 /// The settings of a capability with a database of its own.
 pub struct Bench {
@@ -54,16 +54,16 @@ pub async fn on_both(test: impl AsyncFn(Bench)) {
 }
 
 /// A transaction, and what is known of it.
-pub async fn begin(database: &Database) -> (Tx<'static>, TxTracker) {
+pub async fn begin(database: &Database) -> (Transaction, TxTracker) {
     let tracker = TxTracker::default();
-    (database.begin(None, tracker.clone()).await.unwrap(), tracker)
+    (database.begin_for(None, tracker.clone()).await.unwrap(), tracker)
 }
 
-pub async fn try_begin(database: &Database, patience: Duration) -> Result<Tx<'static>, TxError> {
-    database.begin(Some(Instant::now() + patience), TxTracker::default()).await
+pub async fn try_begin(database: &Database, patience: Duration) -> Result<Transaction, TxError> {
+    database.begin_for(Some(Instant::now() + patience), TxTracker::default()).await
 }
 
-pub async fn insert(tx: &Tx<'_>, word: &str) -> Result<ExecResult, sea_orm::DbErr> {
+pub async fn insert(tx: &impl ConnectionTrait, word: &str) -> Result<ExecResult, sea_orm::DbErr> {
     let sql = "INSERT INTO t1 (id, word) VALUES ((SELECT coalesce(max(id), 0) + 1 FROM t1), $1)";
     tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, [word.into()])).await
 }

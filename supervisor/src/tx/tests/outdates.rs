@@ -6,11 +6,12 @@ use bytes::Bytes;
 use futures_util::poll;
 use tokio::pin;
 
-use super::bench::{Bench, begin, insert};
 use crate::config::NearConfig;
 use crate::near::Near;
+use crate::store::Database;
+use crate::store::testing::bench::{Bench, begin, insert};
 use crate::store::testing::schema;
-use crate::store::{Database, Tx};
+use crate::tx::Tx;
 
 async fn open() -> (Bench, Database, Near) {
     let bench = Bench::sqlite();
@@ -21,7 +22,7 @@ async fn open() -> (Bench, Database, Near) {
 
 /// A transaction that outdates the one entry.
 async fn outdating(database: &Database, near: &Near) -> Tx<'static> {
-    let tx = begin(database).await.0.beside(near);
+    let tx = Tx::new(begin(database).await.0, None, near);
     tx.outdates("ns", "k");
     tx
 }
