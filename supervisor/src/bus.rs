@@ -1,13 +1,16 @@
 //! Routing of asks and broadcasts: a direct call to a handler in this node, the wire to other nodes.
 
 mod inbound;
+mod local;
+
+pub(crate) use self::local::{HandlerRef, LocalHandlers};
 
 use std::any::TypeId;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
 use tokio::time::Instant;
@@ -21,7 +24,6 @@ use crate::idhash::IdHasher;
 use crate::near::Near;
 use crate::remote::{Remote, RemoteAsk};
 use crate::task::Tasks;
-use crate::trace::TraceContext;
 use crate::watchdog::Watchdog;
 use crate::{Env, codec};
 
@@ -37,22 +39,23 @@ pub(crate) struct Bus {
     pub started: Instant,
     names: WireNames,
     draining: AtomicBool,
-    local: OnceLock<LocalHandlers>,
-    remote: OnceLock<Arc<Remote>>,
-    durable: OnceLock<Arc<Durable>>,
+    local: Arc<LocalHandlers>,
+    remote: Option<Arc<Remote>>,
+    durable: Option<Arc<Durable>>,
 }
 
-/// Handlers of the capabilities hosted here, by message type and by wire name.
-struct LocalHandlers {
-    hosts: Vec<Arc<Host>>,
-    by_type: HashMap<TypeId, HandlerRef, BuildHasherDefault<IdHasher>>,
-    by_name: HashMap<Arc<str>, HandlerRef>,
-}
-
-#[derive(Clone)]
-struct HandlerRef {
-    host: Arc<Host>,
-    entry: usize,
+/// What a bus is made of.
+pub(crate) struct BusParts {
+    pub env: Env,
+    pub settings: Arc<Settings>,
+    pub near: Near,
+    pub watchdog: Arc<Watchdog>,
+    pub tasks: Tasks,
+    pub local: Arc<LocalHandlers>,
+    /// The other nodes; `None` without a wire.
+    pub remote: Option<Arc<Remote>>,
+    /// The durable half; `None` where nothing is stored.
+    pub durable: Option<Arc<Durable>>,
 }
 
 /// The caller of an ask.
@@ -65,22 +68,10 @@ pub(crate) enum Origin<'a> {
 }
 
 impl Bus {
-    pub fn new(env: Env, settings: Arc<Settings>, near: Near, tasks: Tasks) -> Self {
-        let (watchdog, started, names) = (Arc::default(), env.now(), WireNames::default());
-        let draining = AtomicBool::new(false);
-        Self {
-            env,
-            settings,
-            near,
-            watchdog,
-            tasks,
-            started,
-            names,
-            draining,
-            local: OnceLock::new(),
-            remote: OnceLock::new(),
-            durable: OnceLock::new(),
-        }
+    pub fn new(parts: BusParts) -> Self {
+        let BusParts { env, settings, near, watchdog, tasks, local, remote, durable } = parts;
+        let (started, names, draining) = (env.now(), WireNames::default(), AtomicBool::new(false));
+        Self { env, settings, near, watchdog, tasks, started, names, draining, local, remote, durable }
     }
 
     /// The node has begun to leave.
@@ -92,58 +83,27 @@ impl Bus {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Makes the hosts reachable; once, before anything runs.
-    pub fn open(&self, hosts: Vec<Arc<Host>>) {
-        let mut by_type = HashMap::default();
-        let mut by_name = HashMap::new();
-        for host in &hosts {
-            for (entry, handled) in host.entries().iter().enumerate() {
-                let handler = HandlerRef { host: host.clone(), entry };
-                if handled.kind().is_on_wire() {
-                    by_type.insert(handled.message_type(), handler.clone());
-                    by_name.insert(handled.name().clone(), handler);
-                }
-            }
-        }
-        let _ = self.local.set(LocalHandlers { hosts, by_type, by_name });
-    }
-
-    /// Connects this node to others; at most once.
-    pub fn connect(&self, remote: Arc<Remote>) {
-        let (env, ways_out) = (self.env.clone(), Arc::downgrade(&remote));
-        self.near.connect(move |name, body| {
-            if let Some(remote) = ways_out.upgrade() {
-                remote.broadcast(name, &body, TraceContext::root(&env).text().as_str());
-            }
-        });
-        let _ = self.remote.set(remote);
-    }
-
-    /// Connects this node to the log; at most once.
-    pub fn keep(&self, durable: Arc<Durable>) {
-        let _ = self.durable.set(durable);
-    }
-
     pub fn durable(&self) -> Option<&Arc<Durable>> {
-        self.durable.get()
+        self.durable.as_ref()
     }
 
     /// Stores a durable message.
     pub async fn send(&self, message: OutgoingMessage) -> Result<(), SendError> {
-        let not_yet = || SendError::NotStored { reason: "the node has not joined yet".into() };
-        self.durable.get().ok_or_else(not_yet)?.sender.send(message).await
+        let no_log =
+            || SendError::NotStored { reason: "this node has no log: none of its capabilities needs one".into() };
+        self.durable.as_ref().ok_or_else(no_log)?.sender.send(message).await
     }
 
     pub fn remote(&self) -> Option<&Arc<Remote>> {
-        self.remote.get()
+        self.remote.as_ref()
     }
 
     pub fn hosts(&self) -> &[Arc<Host>] {
-        self.local.get().map_or(&[], |l| &l.hosts)
+        self.local.hosts()
     }
 
     pub fn host(&self, capability: &str) -> Option<&Arc<Host>> {
-        self.hosts().iter().find(|h| &*h.name == capability)
+        self.local.host(capability)
     }
 
     /// Whether a capability's data can change here alone: its one host has opened the database, which locks the file, and
@@ -156,7 +116,7 @@ impl Bus {
     /// Whether a live node, this one or another, takes asks for a capability now.
     pub fn reaches(&self, capability: &str) -> bool {
         self.host(capability).is_some_and(|h| h.supervision.admits().is_ok() && h.startup.is_done())
-            || self.remote.get().is_some_and(|r| r.members().reach(capability))
+            || self.remote.as_ref().is_some_and(|r| r.members().reach(capability))
     }
 
     /// Asks: here if the capability is hosted here, elsewhere if it is not or surely did not take the message.
@@ -170,7 +130,7 @@ impl Bus {
             return Err(AskError::NotDelivered(NotDelivered::Cycle { chain }));
         }
         let mut refused = None;
-        if let Some(handler) = self.local_place::<M>(to, || message.key().map(Cow::into_owned)) {
+        if let Some(handler) = self.local_handler::<M>(to, || message.key().map(Cow::into_owned)) {
             // Cooperative yield: asks that are answered at once must not starve other tasks of this thread. It comes before
             // admission, so that a waiting ask holds no permit.
             tokio::task::coop::consume_budget().await;
@@ -179,7 +139,7 @@ impl Bus {
                 Err(reason) => refused = Some(reason),
             }
         }
-        match self.remote.get() {
+        match &self.remote {
             Some(remote) => Box::pin(ask_remote(remote, self.names.of::<M>(), message, call, refused)).await,
             None => {
                 let no_host = || NotDelivered::NoHost { capability: to.to_string() };
@@ -189,9 +149,9 @@ impl Bus {
     }
 
     /// The handler of a message in this node, if the ask should be answered locally.
-    fn local_place<M: Ask>(&self, to: &str, key: impl FnOnce() -> Option<String>) -> Option<&HandlerRef> {
-        let handler = self.local.get()?.by_type.get(&TypeId::of::<M>())?;
-        match self.remote.get() {
+    fn local_handler<M: Ask>(&self, to: &str, key: impl FnOnce() -> Option<String>) -> Option<&HandlerRef> {
+        let handler = self.local.by_type(TypeId::of::<M>())?;
+        match &self.remote {
             Some(remote) if !remote.prefers_local(to, wire_name::<M>, key, || handler.host.admitted()) => None,
             _ => Some(handler),
         }
@@ -199,14 +159,13 @@ impl Bus {
 
     /// Broadcasts to this node and all others.
     pub fn broadcast<S: Broadcast>(&self, message: S, call: &Call) {
-        if let Some(remote) = self.remote.get() {
+        if let Some(remote) = &self.remote {
             match codec::encode(&message) {
                 Ok(body) => remote.broadcast(&wire_name::<S>(), &body, call.trace.text().as_str()),
                 Err(error) => tracing::error!(name = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
             }
         }
-        let handler = self.local.get().and_then(|l| l.by_type.get(&TypeId::of::<S>()));
-        if let Some(handler) = handler {
+        if let Some(handler) = self.local.by_type(TypeId::of::<S>()) {
             match handler.host.admit(None) {
                 Ok(permit) => permit.deliver(handler.entry, message, call.clone()),
                 Err(reason) => tracing::debug!(name = wire_name::<S>(), %reason, "a broadcast was missed"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{oneshot, watch};
 
+use crate::Env;
 use crate::actor::Actor;
 use crate::arbiters::Arbiters;
 use crate::bus::Bus;
@@ -28,7 +29,7 @@ use crate::span::Observer;
 use crate::start::{Start, StartError};
 use crate::store::{Database, Schema};
 use crate::supervision::Supervision;
-use crate::task::TaskName;
+use crate::task::{TaskName, Tasks};
 use crate::trace::TraceContext;
 use crate::watchdog::Watchdog;
 
@@ -40,15 +41,14 @@ const SHORTEST_TICK_LIMIT: Duration = Duration::from_secs(30);
 /// Context of a node: what its capabilities have in common.
 #[derive(Clone)]
 pub(crate) struct NodeContext {
-    pub bus: Arc<Bus>,
+    pub env: Env,
     pub config: Arc<Config>,
+    pub tasks: Tasks,
     pub arbiters: Arc<Arbiters>,
     pub watchdog: Arc<Watchdog>,
     pub blocking: Blocking,
     pub provided: Arc<ProvidedValues>,
     pub fatal: watch::Sender<Option<Fatal>>,
-    /// Turns true when the node has joined the others.
-    pub joined: watch::Receiver<bool>,
 }
 
 /// Specification of a capability in the roster: what can be known of it, and how it is started.
@@ -60,8 +60,17 @@ pub(crate) trait CapabilitySpec: Send + Sync {
     fn defaults(&self) -> Result<toml::Value, toml::ser::Error>;
     /// Whether the configuration has all it needs.
     fn check(&self, config: &Config) -> Result<(), ConfigError>;
-    /// Makes the capability's host and begins to bring it up; on the node's own thread.
-    fn host(&self, node: &NodeContext) -> Result<Arc<Host>, ConfigError>;
+    /// Makes the capability's host, whose start can begin once there is a bus.
+    fn prepare(&self, node: &NodeContext) -> Result<Box<dyn PreparedCapability>, ConfigError>;
+}
+
+/// A capability that has its host and is not started.
+pub(crate) trait PreparedCapability {
+    fn host(&self) -> &Arc<Host>;
+
+    /// Begins to start it; on the node's own thread, and not before the node has its name and its claims: until then another
+    /// node may own the data.
+    fn begin(self: Box<Self>, bus: &Arc<Bus>);
 }
 
 pub(crate) struct SpecOf<A>(PhantomData<fn() -> A>);
@@ -97,7 +106,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         settings::<A>(config).map(drop)
     }
 
-    fn host(&self, node: &NodeContext) -> Result<Arc<Host>, ConfigError> {
+    fn prepare(&self, node: &NodeContext) -> Result<Box<dyn PreparedCapability>, ConfigError> {
         let name: Arc<str> = self.name().into();
         let settings = settings::<A>(&node.config)?;
         let runtime = node.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
@@ -115,7 +124,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let supervision = Supervision::new(
             name.clone(),
             node.config.settings.supervision.clone(),
-            node.bus.env.clone(),
+            node.env.clone(),
             node.fatal.clone(),
         );
         let host = Host::new(
@@ -130,10 +139,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
         let host = host.exclusive(on_sqlite).scheduled(timetables).admitting_of_a_key(runtime.mailbox_per_key);
         let host = Arc::new(host);
-        let startup = CapabilityStartup::<A> { host: host.clone(), table, settings, node: node.clone() };
-        let task = TaskName::of("start", &host.name);
-        node.bus.tasks.vital(task, startup.run().map(Ok));
-        Ok(host)
+        Ok(Box::new(CapabilityStartup::<A> { host, table, settings, node: node.clone() }))
     }
 }
 
@@ -152,16 +158,23 @@ struct CapabilityStartup<A: Actor> {
     node: NodeContext,
 }
 
+impl<A: Actor> PreparedCapability for CapabilityStartup<A> {
+    fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    fn begin(self: Box<Self>, bus: &Arc<Bus>) {
+        let task = TaskName::of("start", &self.host.name);
+        bus.tasks.vital(task, self.run(bus.clone()).map(Ok));
+    }
+}
+
 impl<A: Actor> CapabilityStartup<A> {
-    async fn run(mut self) {
-        // Not before the node has its name and its claims: until then another node may own the data.
-        if self.node.joined.wait_for(|joined| *joined).await.is_err() {
-            return;
-        }
+    async fn run(self, bus: Arc<Bus>) {
         let timers = Arc::new(Mutex::new(Vec::new()));
         let (mut context, mut tries) = (None, 0);
         let (shared, context) = loop {
-            let tried = AssertUnwindSafe(self.try_share(&mut context, &timers)).catch_unwind().await;
+            let tried = AssertUnwindSafe(self.try_share(&bus, &mut context, &timers)).catch_unwind().await;
             let error = match tried {
                 Ok(Ok(started)) => break started,
                 Ok(Err(error)) => error,
@@ -179,28 +192,29 @@ impl<A: Actor> CapabilityStartup<A> {
                 cell::start::<A>(InstanceState::new(table, shared, context, host, monitor, index), start);
             });
         }
-        if let Some(durable) = self.node.bus.durable() {
+        if let Some(durable) = bus.durable() {
             let base = context.database.clone().zip(context.outbox.clone());
-            let (durable, bus, host) = (durable.clone(), self.node.bus.clone(), self.host.clone());
+            let (durable, bus, host) = (durable.clone(), bus.clone(), self.host.clone());
             Consumer::start(durable, bus, host, base);
         }
         let timers = std::mem::take(&mut *timers.lock().unwrap_or_else(PoisonError::into_inner));
         for (timer, period) in timers {
-            let (host, bus, task) = (self.host.clone(), self.node.bus.clone(), TaskName::of("timer", &self.host.name));
-            let ticks = move || run_timer(host.clone(), bus.clone(), timer, period);
-            self.node.bus.tasks.restarted(task.which(timer), ticks);
+            let (host, env, task) = (self.host.clone(), bus.env.clone(), TaskName::of("timer", &self.host.name));
+            let ticks = move || run_timer(host.clone(), env.clone(), timer, period);
+            bus.tasks.restarted(task.which(timer), ticks);
         }
     }
 
     /// Builds the shared part; what was opened for it is opened once.
     async fn try_share(
         &self,
+        bus: &Arc<Bus>,
         opened: &mut Option<Arc<CapabilityContext>>,
         timers: &Timers,
     ) -> Result<(Arc<A::Shared>, Arc<CapabilityContext>), StartError> {
         let context = match opened {
             Some(context) => context.clone(),
-            None => opened.insert(Arc::new(self.open_context().await?)).clone(),
+            None => opened.insert(Arc::new(self.open_context(bus).await?)).clone(),
         };
         let mut start = start_maker(&context, timers)();
         let shared = A::share(self.settings.clone(), &mut start).await;
@@ -208,18 +222,18 @@ impl<A: Actor> CapabilityStartup<A> {
     }
 
     /// The context of the capability, with its database and its outbox if it declares a schema.
-    async fn open_context(&self) -> Result<CapabilityContext, StartError> {
+    async fn open_context(&self, bus: &Arc<Bus>) -> Result<CapabilityContext, StartError> {
         let (mut database, mut outbox) = (None, None);
         if let Some(schema) = A::schema() {
-            let opened = self.open_database(&schema).await.map_err(StartError::new)?;
+            let opened = self.open_database(&schema, bus).await.map_err(StartError::new)?;
             let dependency = Dependency::database(&self.host.name, !opened.kind().has_one_host());
-            opened.tell(&self.node.bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
-            if let Some(durable) = self.node.bus.durable() {
+            opened.tell(&bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
+            if let Some(durable) = bus.durable() {
                 outbox = Some(durable.outbox(&opened).await.map_err(StartError::new)?);
             }
             database = Some(opened);
         }
-        let (entries, bus) = (self.host.entries(), &self.node.bus);
+        let entries = self.host.entries();
         let observer = Observer {
             env: bus.env.clone(),
             node: bus.settings.node.name.as_str().into(),
@@ -240,8 +254,8 @@ impl<A: Actor> CapabilityStartup<A> {
         })
     }
 
-    async fn open_database(&self, schema: &Schema) -> Result<Database, crate::store::DatabaseError> {
-        let (settings, bus) = (&self.node.config.settings, &self.node.bus);
+    async fn open_database(&self, schema: &Schema, bus: &Bus) -> Result<Database, crate::store::DatabaseError> {
+        let settings = &self.node.config.settings;
         let database = Database::open(&self.host.name, settings, schema, &bus.env).await?;
         database.watch_file(&bus.tasks, Duration::from_millis(settings.store.file_check_ms));
         Ok(database)
@@ -270,15 +284,15 @@ fn hooks<A: Actor>(shared: &Arc<A::Shared>, context: &CapabilityContext) -> Hook
 }
 
 /// Ticks now and then every `period`; a tick that takes longer is waited for.
-async fn run_timer(host: Arc<Host>, bus: Arc<Bus>, timer: &'static str, period: Duration) {
+async fn run_timer(host: Arc<Host>, env: Env, timer: &'static str, period: Duration) {
     loop {
         host.supervision.running().await;
-        let due = bus.env.now() + period;
+        let due = env.now() + period;
         if let Ok(permit) = host.admit(None) {
             let (done, ended) = oneshot::channel();
             let call = Call {
-                deadline: bus.env.now() + period.max(SHORTEST_TICK_LIMIT),
-                trace: TraceContext::root(&bus.env),
+                deadline: env.now() + period.max(SHORTEST_TICK_LIMIT),
+                trace: TraceContext::root(&env),
                 chain: Chain::default(),
                 principal: None,
                 metadata: None,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::Env;
-use crate::admin::{self, ServerHandle};
+use crate::admin::{self, JoinedBus, ServerHandle};
 use crate::arbiters::Arbiters;
 use crate::bridge::log::Log;
-use crate::bridge::{ClaimError, Cluster, Embedded, EmbeddedLog, Redis, RedisLog, Wire};
-use crate::bus::Bus;
+use crate::bridge::{ClaimError, Cluster, Embedded, EmbeddedLog, Identity, Redis, RedisLog, Wire, WireEvents};
+use crate::bus::{Bus, BusParts, LocalHandlers};
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
@@ -28,14 +28,15 @@ use crate::roster::Roster;
 use crate::status::NodeStatus;
 use crate::store::DatabaseError;
 use crate::task::Tasks;
+use crate::trace::TraceContext;
 use crate::watchdog::Watchdog;
 
 /// A running node.
 pub struct Node {
     bus: Arc<Bus>,
-    watchdog: Arc<Watchdog>,
     fatal: watch::Receiver<Option<Fatal>>,
     admin: Mutex<Vec<ServerHandle>>,
+    joined: JoinedBus,
     _arbiters: Arc<Arbiters>,
 }
 
@@ -106,43 +107,48 @@ impl Node {
         let count = |configured| if configured == 0 { cores } else { configured };
         let (fatal_tx, fatal) = watch::channel(None);
         let tasks = Tasks::new(env.clone(), settings.supervision.backoff(), fatal_tx.clone());
-        let bus =
-            Arc::new(Bus::new(env.clone(), settings.clone(), Near::new(&settings.near, env.clone()), tasks.clone()));
-        let watchdog = bus.watchdog.clone();
+        let watchdog = Arc::<Watchdog>::default();
         let limit = Duration::from_millis(settings.node.watchdog_ms);
         let turn_interval = (!limit.is_zero()).then_some(limit / 4);
         let (threads, control) = (count(settings.node.arbiters), settings.node.control_thread);
         let arbiters = Arc::new(Arbiters::start(threads, control, &watchdog, turn_interval, &tasks));
         if !limit.is_zero() {
-            watchdog.watch(env, limit, &tasks);
+            watchdog.watch(env.clone(), limit, &tasks);
         }
-        let (join, joined) = watch::channel(false);
-        let node = NodeContext {
-            bus: bus.clone(),
+        let context = NodeContext {
+            env,
             config: Arc::new(config),
-            arbiters: arbiters.clone(),
-            watchdog: watchdog.clone(),
+            tasks,
+            arbiters,
+            watchdog,
             blocking: Blocking::at_most(count(settings.node.blocking_threads)),
             provided: Arc::new(roster.provided()),
-            fatal: fatal_tx.clone(),
-            joined,
+            fatal: fatal_tx,
         };
-        let mut hosted = beside;
+        let mut prepared = Vec::with_capacity(hosts.len());
         for name in hosts {
             let unknown = || ConfigError::new(roster.no_such(name));
-            hosted.push(roster.spec(name).ok_or_else(unknown)?.host(&node)?);
+            prepared.push(roster.spec(name).ok_or_else(unknown)?.prepare(&context)?);
         }
-        bus.open(hosted);
-        let exclusive = bus.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
+        let hosted = beside.into_iter().chain(prepared.iter().map(|p| p.host().clone())).collect();
+        let local = Arc::new(LocalHandlers::of(hosted));
         let address = || settings.node.admin_listen.clone();
-        let admin = admin::listen(&bus).map_err(|error| NodeError::Admin { address: address(), error })?;
-        let cluster = connect(&bus, &arbiters, exclusive).await?;
+        // Probes are answered from here on, while other nodes and the log are waited for.
+        let joined = Arc::default();
+        let admin = admin::listen(&settings, &context.tasks, &joined);
+        let admin = admin.map_err(|error| NodeError::Admin { address: address(), error })?;
+        let connection = Connection::open(&context, &local).await?;
+        let cluster = connection.as_ref().and_then(|connection| connection.cluster.clone());
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
-            || bus.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
-        open_log(&bus, cluster, keeps).await?;
-        join.send_replace(true);
+            || local.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
+        let log = open_log(&context, cluster, keeps).await?;
+        let durable = log.map(|log| Durable::start(log, &settings, &context.env, &context.tasks));
+        let bus = assemble(&context, local, connection, durable);
+        join(&bus).await?;
+        let _ = joined.set(bus.clone());
+        prepared.into_iter().for_each(|capability| capability.begin(&bus));
         let admin = Mutex::new(admin.into_iter().collect());
-        Ok(Self { bus, watchdog, fatal, admin, _arbiters: arbiters })
+        Ok(Self { bus, fatal, admin, joined, _arbiters: context.arbiters })
     }
 
     /// This node's name and epoch on the wire; `None` without a bridge.
@@ -196,7 +202,7 @@ impl Node {
     /// # Errors
     /// If there can be no socket of that name.
     pub fn listen_at_socket(&self, path: &Path) -> std::io::Result<()> {
-        let listener = admin::listen_at_socket(&self.bus, path)?;
+        let listener = admin::listen_at_socket(&self.bus.tasks, &self.joined, path)?;
         self.admin.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
         Ok(())
     }
@@ -234,70 +240,105 @@ impl Node {
     }
 }
 
-/// Connects the node to the bridge that the configuration names; the cluster that it joins there.
-async fn connect(
-    bus: &Arc<Bus>,
-    arbiters: &Arc<Arbiters>,
-    exclusive: Vec<String>,
-) -> Result<Option<Arc<Cluster>>, NodeError> {
-    let settings = &bus.settings;
-    let (wire, me, events, cluster): (Arc<dyn Wire>, _, _, _) = if !settings.bridge.url.is_empty() {
-        let (wire, me, events) = Redis::join(settings, exclusive, bus.env.clone(), &bus.tasks).await?;
-        let cluster = wire.cluster();
-        (Arc::new(wire), me, events, Some(cluster))
-    } else if settings.parity.enabled {
-        let (wire, me, events) = Embedded::new(&settings.node.name, settings.parity.clone());
-        (Arc::new(wire), me, events, None)
-    } else {
-        return Ok(None);
-    };
-    let remote = Remote::start(RemoteParts {
-        wire,
-        me,
-        events,
-        ports: Ports {
-            inbound: Arc::downgrade(bus) as Weak<dyn Inbound>,
-            hosts: Arc::downgrade(bus) as Weak<dyn Hosts>,
-            threads: Arc::downgrade(arbiters) as Weak<dyn AnswerThreads>,
-        },
-        env: bus.env.clone(),
-        settings: settings.clone(),
-        tasks: bus.tasks.clone(),
-        cycle_fatal: |cycle| NodeError::Cycle(cycle).into_fatal(),
-    });
-    bus.connect(remote.clone());
-    match remote.join().await {
-        Some(cycle) => {
-            remote.close().await;
-            Err(NodeError::Cycle(cycle.join(" -> ")))
+/// A node's connection to the wire, before it has joined.
+struct Connection {
+    wire: Arc<dyn Wire>,
+    me: Identity,
+    events: WireEvents,
+    /// The cluster on the bridge's server.
+    cluster: Option<Arc<Cluster>>,
+}
+
+impl Connection {
+    /// Connects to the bridge that the configuration names and claims the node's name there.
+    async fn open(node: &NodeContext, local: &LocalHandlers) -> Result<Option<Self>, NodeError> {
+        let settings = &node.config.settings;
+        if !settings.bridge.url.is_empty() {
+            let exclusive = local.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
+            let (wire, me, events) = Redis::join(settings, exclusive, node.env.clone(), &node.tasks).await?;
+            let cluster = Some(wire.cluster());
+            return Ok(Some(Self { wire: Arc::new(wire), me, events, cluster }));
         }
-        None => Ok(cluster),
+        Ok(settings.parity.enabled.then(|| {
+            let (wire, me, events) = Embedded::new(&settings.node.name, settings.parity.clone());
+            Self { wire: Arc::new(wire), me, events, cluster: None }
+        }))
     }
 }
 
 /// Opens the log of durable messages: the bridge's, or the embedded one where anything is kept at all.
-async fn open_log(bus: &Arc<Bus>, cluster: Option<Arc<Cluster>>, keeps: bool) -> Result<(), NodeError> {
-    let (settings, env) = (&bus.settings, bus.env.clone());
-    let log: Arc<dyn Log> = if let Some(cluster) = cluster {
-        Arc::new(RedisLog::connect(settings, cluster, env, &bus.tasks).await?)
-    } else if keeps {
-        Arc::new(EmbeddedLog::open(settings, env, &bus.tasks).await?)
-    } else {
-        return Ok(());
+async fn open_log(
+    node: &NodeContext,
+    cluster: Option<Arc<Cluster>>,
+    keeps: bool,
+) -> Result<Option<Arc<dyn Log>>, NodeError> {
+    let (settings, env) = (&node.config.settings, node.env.clone());
+    let log: Arc<dyn Log> = match cluster {
+        Some(cluster) => Arc::new(RedisLog::connect(settings, cluster, env, &node.tasks).await?),
+        None if keeps => Arc::new(EmbeddedLog::open(settings, env, &node.tasks).await?),
+        None => return Ok(None),
     };
     if let Some(weak) = log.weaker_than_configured().await {
         tracing::warn!("durable messages survive less than they should: {weak}");
     }
-    let durable = Durable::start(log, settings, &bus.env, &bus.tasks);
-    if !settings.bridge.url.is_empty() {
-        log_migration::run(&durable, settings, &bus.env).await?;
+    Ok(Some(log))
+}
+
+/// Puts the bus on top of what it routes to; what comes from other nodes reaches it through ports.
+fn assemble(
+    node: &NodeContext,
+    local: Arc<LocalHandlers>,
+    connection: Option<Connection>,
+    durable: Option<Arc<Durable>>,
+) -> Arc<Bus> {
+    let settings = Arc::new(node.config.settings.clone());
+    let near = Near::new(&settings.near, node.env.clone());
+    Arc::new_cyclic(|bus: &Weak<Bus>| {
+        let remote = connection.map(|Connection { wire, me, events, .. }| {
+            Remote::start(RemoteParts {
+                wire,
+                me,
+                events,
+                ports: Ports {
+                    inbound: bus.clone() as Weak<dyn Inbound>,
+                    hosts: Arc::downgrade(&local) as Weak<dyn Hosts>,
+                    threads: Arc::downgrade(&node.arbiters) as Weak<dyn AnswerThreads>,
+                },
+                env: node.env.clone(),
+                settings: settings.clone(),
+                tasks: node.tasks.clone(),
+                cycle_fatal: |cycle| NodeError::Cycle(cycle).into_fatal(),
+            })
+        });
+        if let Some(remote) = &remote {
+            let (env, outlet) = (node.env.clone(), Arc::downgrade(remote));
+            near.connect(move |name, body| {
+                if let Some(remote) = outlet.upgrade() {
+                    remote.broadcast(name, &body, TraceContext::root(&env).text().as_str());
+                }
+            });
+        }
+        let (env, tasks, watchdog) = (node.env.clone(), node.tasks.clone(), node.watchdog.clone());
+        Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote, durable })
+    })
+}
+
+/// Joins the other nodes, and takes along what an embedded log still holds.
+async fn join(bus: &Arc<Bus>) -> Result<(), NodeError> {
+    if let Some(remote) = bus.remote()
+        && let Some(cycle) = remote.join().await
+    {
+        remote.close().await;
+        return Err(NodeError::Cycle(cycle.join(" -> ")));
     }
-    bus.keep(durable);
+    if let Some(durable) = bus.durable().filter(|_| !bus.settings.bridge.url.is_empty()) {
+        log_migration::run(durable, &bus.settings, &bus.env).await?;
+    }
     Ok(())
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.watchdog.stop();
+        self.bus.watchdog.stop();
     }
 }

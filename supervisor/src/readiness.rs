@@ -11,7 +11,15 @@ pub(crate) struct Readiness {
     pub reasons: Vec<String>,
 }
 
+/// What is wrong with a node that has not joined.
+pub(crate) const NOT_JOINED: &str = "the node is starting: it has not joined the others yet";
+
 impl Readiness {
+    /// The readiness of a node that is still connecting to the wire and the log.
+    pub fn not_joined() -> Self {
+        Self { is_ready: false, reasons: vec![NOT_JOINED.into()] }
+    }
+
     /// The readiness of a node with all that it hosts.
     pub fn of(bus: &Bus) -> Self {
         let own = Self::without_hosts(bus);
