@@ -51,13 +51,12 @@ pub use bridge::{ClaimError, check_bridge};
 
 mod remote;
 pub use remote::frame::NodeState;
-pub use remote::members::{MemberCapability, MemberStatus};
 
 mod node;
 pub use node::{Node, NodeError};
 
 mod status;
-pub use status::{CapabilityStatus, NodeStatus};
+pub use status::{CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
 
 mod near;
 pub use near::{Near, NearFigures};

@@ -1,7 +1,10 @@
 //! Status: what `/status` of the admin listener and of the gateway show of a node, and of the others as they see themselves.
 //!
 //! # Layout
-//! - `others`: what the other nodes report of themselves.
+//! - `member`: the other nodes as their heartbeats show them; `others`: what they report of themselves.
+
+mod member;
+pub use member::{MemberCapability, MemberStatus};
 
 pub(crate) mod others;
 
@@ -19,7 +22,6 @@ use crate::host::Host;
 use crate::near::NearFigures;
 use crate::outages::OutageStatus;
 use crate::readiness::Readiness;
-use crate::remote::members::MemberStatus;
 use crate::store::DatabaseReport;
 use crate::supervision::Health;
 use crate::task::TaskStatus;

@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use essaim_contract::NotDelivered;
-use serde::Serialize;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::ask_graph::{DeclaredAsks, NodeAsks, declared_asks, refused_nodes};
-use super::frame::{FrameHeader, Heartbeat, HostReport, NodeState};
+use super::frame::{FrameHeader, Heartbeat, NodeState};
 use super::link::PeerLink;
 use super::route::{self, RouteQuery};
 use crate::lock::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -72,44 +70,6 @@ pub(crate) enum MembershipChange {
     },
     /// None: a node of a higher epoch is known, or the node is still refused.
     Ignored,
-}
-
-/// A node as `/status` shows it.
-#[derive(Debug, Clone, Serialize, PartialEq)]
-pub struct MemberStatus {
-    /// The node's name.
-    pub node: String,
-    /// The node's epoch.
-    pub epoch: u64,
-    /// The version of its binary.
-    pub version: String,
-    /// `ready` or `draining`.
-    pub state: NodeState,
-    /// Milliseconds since it was last heard.
-    pub heard_ms_ago: u64,
-    /// The capabilities that it hosts, as its heartbeats report them.
-    pub capabilities: BTreeMap<String, MemberCapability>,
-    /// The node's own report, on request: the same as its `/status`, without its members.
-    pub report: Option<Value>,
-    /// Why there is no report.
-    pub problem: Option<String>,
-}
-
-/// A capability of another node as `/status` shows it.
-#[derive(Debug, Clone, Serialize, PartialEq)]
-pub struct MemberCapability {
-    /// Whether it takes asks.
-    pub running: bool,
-    /// Messages admitted and not done.
-    pub load: u32,
-    /// Messages that may be admitted.
-    pub limit: u32,
-    /// Instances.
-    pub instances: u32,
-    /// Instances that are up.
-    pub up: u32,
-    /// Restarts of instances.
-    pub restarts: u64,
 }
 
 impl Members {
@@ -300,7 +260,8 @@ impl Peer {
         NodeAsks { name: &self.name, epoch: self.epoch, asks: &self.asks }
     }
 
-    fn heard_at(&self) -> Instant {
+    /// When its last heartbeat came.
+    pub fn heard_at(&self) -> Instant {
         self.heard.lock().at
     }
 
@@ -344,25 +305,6 @@ impl Peer {
             && !heard.silent
             && host.messages.iter().any(|m| m == query.message);
         able.then(|| host.load.saturating_add(self.outstanding.load(Ordering::Relaxed)))
-    }
-
-    /// The node as its heartbeats show it.
-    pub fn status(&self, now: Instant) -> MemberStatus {
-        let heard = self.heard.lock();
-        let capabilities = heard.heartbeat.capabilities.iter().map(|(name, h)| {
-            let HostReport { running, load, limit, instances, up, restarts, .. } = *h;
-            (name.clone(), MemberCapability { running, load, limit, instances, up, restarts })
-        });
-        MemberStatus {
-            node: self.name.to_string(),
-            epoch: self.epoch,
-            version: heard.heartbeat.version.clone(),
-            state: heard.heartbeat.state,
-            heard_ms_ago: now.saturating_duration_since(heard.at).as_millis() as u64,
-            capabilities: capabilities.collect(),
-            report: None,
-            problem: None,
-        }
     }
 }
 

@@ -7,11 +7,11 @@ use futures_util::future::{LocalBoxFuture, join_all};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{NodeStatus, REPORT_LIMIT};
+use super::{MemberStatus, NodeStatus, REPORT_LIMIT};
 use crate::bus::Bus;
 use crate::call::{Call, Chain};
 use crate::codec;
-use crate::remote::members::{MemberStatus, Peer};
+use crate::remote::members::Peer;
 use crate::remote::{RawAnswer, Remote, RemoteAsk};
 use crate::trace::TraceContext;
 
@@ -36,7 +36,7 @@ pub(super) async fn reports(bus: &Bus) -> Vec<MemberStatus> {
     let now = bus.env.now();
     let members = remote.members().all();
     let asked = members.iter().map(async |peer| {
-        let mut member = peer.status(now);
+        let mut member = MemberStatus::of(peer, now);
         match report(bus, remote, peer, now).await {
             Ok(report) => member.report = Some(report),
             Err(why) => member.problem = Some(why),

@@ -3,7 +3,7 @@
 use super::*;
 
 mod refused;
-use crate::remote::frame::VERSION;
+use crate::remote::frame::{HostReport, VERSION};
 use crate::remote::link::LinkLimits;
 
 pub fn header(from: &str, epoch: u64) -> FrameHeader<'_> {
