@@ -2,6 +2,7 @@
 
 mod inbound;
 mod local;
+mod peers;
 
 pub(crate) use self::local::{HandlerRef, LocalHandlers};
 

@@ -14,7 +14,7 @@ use crate::actor::{Actor, Apply, Handle, Hear};
 use crate::bridge::log::Subscription;
 use crate::call::Call;
 use crate::codec;
-use crate::durable::{DeliveryContext, DurableMessage};
+use crate::durable::{Applied, DeliveryContext, DurableMessage};
 use crate::host::Host;
 use crate::remote::RawAnswer;
 use crate::run::{self, InstanceState};
@@ -89,9 +89,6 @@ impl HandlerKind {
         matches!(self, Self::Ask | Self::Broadcast)
     }
 }
-
-/// Result of a durable message's handler; a rejection as text.
-pub(crate) type Applied = Result<(), AskError<String>>;
 
 /// A timer that is due; dropping `done` tells the timer that the tick has ended.
 pub(crate) struct Tick {

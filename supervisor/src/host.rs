@@ -1,5 +1,7 @@
 //! Host: one capability in this node, its instances, and admission to them.
 
+mod handlers;
+
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +14,6 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::call::Call;
 use crate::durable::Outbox;
-use crate::durable::schedule::Timetable;
 use crate::handler::Handler;
 use crate::keys::{self, KeyPermit, Keys};
 use crate::local_call;
@@ -36,8 +37,6 @@ pub(crate) struct Host {
     /// Whether only one live node may host it.
     exclusive: bool,
     entries: Vec<Arc<dyn Handler>>,
-    /// What it sends itself at set times.
-    timetables: Vec<Timetable>,
     /// The watchdog's label of the first entry; the others follow.
     first_label: usize,
     instances: Box<[InstanceHandle]>,
@@ -98,7 +97,6 @@ impl Host {
             asks,
             exclusive: false,
             entries,
-            timetables: Vec::new(),
             first_label,
             instances,
             admitted,
@@ -125,16 +123,6 @@ impl Host {
             self.keys = Keys::of(most);
         }
         self
-    }
-
-    /// This host, which sends itself commands at set times.
-    pub fn scheduled(mut self, timetables: Vec<Timetable>) -> Self {
-        self.timetables = timetables;
-        self
-    }
-
-    pub fn timetables(&self) -> &[Timetable] {
-        &self.timetables
     }
 
     pub fn is_exclusive(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,7 +16,9 @@ use crate::call::{Call, Chain};
 use crate::cell;
 use crate::config::{Config, ConfigError};
 use crate::context::{Blocking, CapabilityContext, ProvidedValues};
-use crate::durable::Consumer;
+use crate::durable::ports::Peers;
+use crate::durable::schedule::Timetable;
+use crate::durable::{Consumer, Hosted};
 use crate::exit::Fatal;
 use crate::handler::{Handler, HandlerEntry, HandlerKind, TICK, Tick};
 use crate::handles::Handles;
@@ -111,7 +113,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let settings = settings::<A>(&node.config)?;
         let runtime = node.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
         let handles = Handles::<A>::of_actor();
-        let timetables = handles.timetables()?;
+        let timetables = handles.timetables()?.into();
         let table: Arc<[_]> = handles.entries.into();
         let first_label = table.iter().map(|e| node.watchdog.label(e.name().clone())).min().unwrap_or(0);
         let arbiters = node.arbiters.count();
@@ -137,9 +139,9 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
             mailbox,
         );
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
-        let host = host.exclusive(on_sqlite).scheduled(timetables).admitting_of_a_key(runtime.mailbox_per_key);
+        let host = host.exclusive(on_sqlite).admitting_of_a_key(runtime.mailbox_per_key);
         let host = Arc::new(host);
-        Ok(Box::new(CapabilityStartup::<A> { host, table, settings, node: node.clone() }))
+        Ok(Box::new(CapabilityStartup::<A> { host, table, timetables, settings, node: node.clone() }))
     }
 }
 
@@ -154,6 +156,7 @@ fn settings<A: Actor>(config: &Config) -> Result<A::Settings, ConfigError> {
 struct CapabilityStartup<A: Actor> {
     host: Arc<Host>,
     table: Arc<[Arc<dyn HandlerEntry<A>>]>,
+    timetables: Arc<[Timetable]>,
     settings: A::Settings,
     node: NodeContext,
 }
@@ -193,9 +196,10 @@ impl<A: Actor> CapabilityStartup<A> {
             });
         }
         if let Some(durable) = bus.durable() {
-            let base = context.database.clone().zip(context.outbox.clone());
-            let (durable, bus, host) = (durable.clone(), bus.clone(), self.host.clone());
-            Consumer::start(durable, bus, host, base);
+            let store = context.database.clone().zip(context.outbox.clone());
+            let (handlers, timetables) = (self.host.clone(), self.timetables.clone());
+            let peers = Arc::downgrade(&bus) as Weak<dyn Peers>;
+            Consumer::start(durable.clone(), Hosted { handlers, timetables, store, peers });
         }
         let timers = std::mem::take(&mut *timers.lock().unwrap_or_else(PoisonError::into_inner));
         for (timer, period) in timers {

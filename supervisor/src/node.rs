@@ -15,7 +15,7 @@ use crate::bus::{Bus, BusParts, LocalHandlers};
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
 use crate::context::Blocking;
-use crate::durable::{Durable, log_migration};
+use crate::durable::{Durable, DurableParts, log_migration};
 use crate::exit::{self, Fatal};
 use crate::graph::cycle_in;
 use crate::handler::HandlerKind;
@@ -142,7 +142,10 @@ impl Node {
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || local.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
         let log = open_log(&context, cluster, keeps).await?;
-        let durable = log.map(|log| Durable::start(log, &settings, &context.env, &context.tasks));
+        let durable = log.map(|log| {
+            let (env, tasks, migrated_kind) = (&context.env, &context.tasks, EmbeddedLog::KIND);
+            Durable::start(DurableParts { log, settings: &settings, env, tasks, migrated_kind })
+        });
         let bus = assemble(&context, local, connection, durable);
         join(&bus).await?;
         let _ = joined.set(bus.clone());
@@ -331,10 +334,26 @@ async fn join(bus: &Arc<Bus>) -> Result<(), NodeError> {
         remote.close().await;
         return Err(NodeError::Cycle(cycle.join(" -> ")));
     }
-    if let Some(durable) = bus.durable().filter(|_| !bus.settings.bridge.url.is_empty()) {
-        log_migration::run(durable, &bus.settings, &bus.env).await?;
+    if let Some(durable) = bus.durable().filter(|_| !bus.settings.bridge.url.is_empty())
+        && let Some(left) = open_left_log(bus).await?
+    {
+        log_migration::run(durable, Arc::new(left)).await;
     }
     Ok(())
+}
+
+/// The embedded log that the data directory still has from the time when the node was the only process, if no other process of
+/// this machine has it.
+async fn open_left_log(bus: &Bus) -> Result<Option<EmbeddedLog>, NodeError> {
+    if !EmbeddedLog::is_left_at(&bus.settings) {
+        return Ok(None);
+    }
+    match EmbeddedLog::open(&bus.settings, bus.env.clone(), &bus.tasks).await {
+        Ok(left) => Ok(Some(left)),
+        // Of nodes with one data directory one moves it.
+        Err(_) if !EmbeddedLog::is_left_at(&bus.settings) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Drop for Node {

@@ -1,8 +1,8 @@
 //! What one host of a capability does for all of them, the owner of partition 0: it relays what nodes that are gone left
 //! in the outbox, forgets what need not be remembered any more, and fires the capability's schedules.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sea_orm::DbErr;
@@ -11,11 +11,10 @@ use tokio::time::Instant;
 
 use super::Durable;
 use super::outbox::Outbox;
+use super::partition::consumer::Hosted;
+use super::ports::Peers;
 use super::schedule::scheduler::Scheduler;
 use crate::bridge::log::Log;
-use crate::bus::Bus;
-use crate::host::Host;
-use crate::remote::members::Members;
 use crate::store::tables::{inbox, retained};
 use crate::store::{Database, TxError};
 
@@ -32,8 +31,9 @@ const PRUNES_AT_A_TIME: usize = 4;
 
 /// The housekeeping of one capability.
 pub(crate) struct Housekeeper {
-    bus: Arc<Bus>,
-    host: Arc<Host>,
+    durable: Arc<Durable>,
+    capability: Arc<str>,
+    peers: Weak<dyn Peers>,
     database: Database,
     outbox: Arc<Outbox>,
     scheduler: Scheduler,
@@ -67,27 +67,27 @@ impl Housekeeper {
     /// `remembered` is where others see how many ids the inbox holds.
     pub fn new(
         durable: &Arc<Durable>,
-        bus: &Arc<Bus>,
-        host: &Arc<Host>,
+        hosted: &Hosted,
         (database, outbox): (Database, Arc<Outbox>),
         remembered: Arc<AtomicU64>,
     ) -> Self {
         let retention = Duration::from_hours(durable.config.inbox_retention_hours);
         Self {
-            bus: bus.clone(),
-            host: host.clone(),
+            durable: durable.clone(),
+            capability: hosted.handlers.capability().clone(),
+            peers: hosted.peers.clone(),
             database,
             outbox,
-            scheduler: Scheduler::new(durable, bus, host),
+            scheduler: Scheduler::new(durable, hosted),
             remembered,
             most_ids: durable.config.inbox_ids,
             most_retained: durable.config.kept_events,
             retention_ms: (retention.as_millis() as u64).saturating_add(durable.config.clock_skew_ms),
             log: durable.log.clone(),
             pause: Duration::from_millis(durable.config.tend_ms),
-            next: bus.env.now(),
-            next_registry: bus.env.now(),
-            next_count: bus.env.now(),
+            next: durable.env.now(),
+            next_registry: durable.env.now(),
+            next_count: durable.env.now(),
         }
     }
 
@@ -110,19 +110,19 @@ impl Housekeeper {
 
     /// Looks who subscribes to the capability's events: some want what was before.
     async fn refresh_registry(&mut self) {
-        let now = self.bus.env.now();
+        let now = self.durable.env.now();
         if now < self.next_registry {
             return;
         }
         self.next_registry = now + REGISTRY_EVERY;
         match self.log.registry().await {
             Ok(registry) => {
-                if self.outbox.on_registry(&self.host.name, registry) {
+                if self.outbox.on_registry(&self.capability, registry) {
                     // What is kept of nodes that are gone is wanted at once.
                     self.next = now;
                 }
             }
-            Err(error) => tracing::debug!(capability = %self.host.name, %error, "the log does not say who subscribes"),
+            Err(error) => tracing::debug!(capability = %self.capability, %error, "the log does not say who subscribes"),
         }
     }
 
@@ -132,7 +132,7 @@ impl Housekeeper {
         if let PartitionShare::First { epoch } = share {
             results.push(self.scheduler.fire_due(&self.database, &self.outbox, epoch).await);
         }
-        let now = self.bus.env.now();
+        let now = self.durable.env.now();
         if now >= self.next {
             self.next = now + LOOK_EVERY;
             if matches!(share, PartitionShare::First { .. }) {
@@ -148,7 +148,7 @@ impl Housekeeper {
             }
         }
         for error in results.into_iter().filter_map(Result::err) {
-            tracing::debug!(capability = %self.host.name, %error, "housekeeping has to wait");
+            tracing::debug!(capability = %self.capability, %error, "housekeeping has to wait");
         }
     }
 
@@ -156,7 +156,7 @@ impl Housekeeper {
         let ids = inbox::count(database.reads()).await?;
         self.remembered.store(ids, Ordering::Relaxed);
         if ids >= self.most_ids {
-            let (capability, most) = (&self.host.name, self.most_ids);
+            let (capability, most) = (&self.capability, self.most_ids);
             tracing::warn!(%capability, ids, most, "durable.inbox_ids is reached: nothing is applied until some may be forgotten");
         }
         Ok(())
@@ -164,13 +164,13 @@ impl Housekeeper {
 
     /// Whether a lane belongs to a life of a node that is over.
     fn is_gone(&self, lane: &str) -> bool {
-        let Some(remote) = self.bus.remote() else { return lane.starts_with("n/") };
-        is_gone(lane, &self.host.name, &remote.identity().node, remote.members())
+        // A node whose port is gone has ended, and judges nobody.
+        self.peers.upgrade().is_some_and(|peers| is_gone(lane, &self.capability, self.durable.node(), &*peers))
     }
 
     /// Forgets what need not be remembered any more, not too much at a time: schedules wait meanwhile.
     async fn prune(&mut self) -> Result<(), TxError> {
-        let now = self.bus.env.wall_ms();
+        let now = self.durable.env.wall_ms();
         let before = now.saturating_sub(self.retention_ms);
         for _ in 0..PRUNES_AT_A_TIME {
             let tx = self.database.begin().await?;
@@ -183,7 +183,7 @@ impl Housekeeper {
             }
         }
         // There is more.
-        self.next = self.bus.env.now();
+        self.next = self.durable.env.now();
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl Housekeeper {
         if beyond == 0 {
             return Ok(());
         }
-        let (capability, most) = (&self.host.name, self.most_retained);
+        let (capability, most) = (&self.capability, self.most_retained);
         tracing::warn!(%capability, events, most, "durable.kept_events is reached: whoever subscribes later misses the oldest");
         while beyond > 0 {
             let tx = self.database.begin().await?;
@@ -207,28 +207,30 @@ impl Housekeeper {
     }
 }
 
-/// Whether a lane of a capability belongs to a life of a node that is over, as far as these members say. A live node of its
+/// Whether a lane of a capability belongs to a life of a node that is over, as far as the others are heard. A live node of its
 /// name takes up what its earlier lives have left, but only of what it hosts.
-fn is_gone(lane: &str, capability: &str, own: &str, members: &Members) -> bool {
+fn is_gone(lane: &str, capability: &str, own: &str, peers: &dyn Peers) -> bool {
     let Some((node, _)) = lane.strip_prefix("n/").and_then(|rest| rest.rsplit_once('/')) else { return false };
     // An earlier life of this node: the present one's lane is never asked about.
-    node == own || !members.hosts(node, capability)
+    node == own || !peers.hosts(node, capability)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::members::tests::{header, heartbeat, link, no_members};
+
+    struct Hosting(&'static [(&'static str, &'static str)]);
+
+    impl Peers for Hosting {
+        fn hosts(&self, node: &str, capability: &str) -> bool {
+            self.0.contains(&(node, capability))
+        }
+    }
 
     #[test]
     fn what_a_node_has_left_that_does_not_host_the_capability_any_more_is_taken_up() {
-        let (members, now) = (no_members(), Instant::now());
-        for (node, heartbeat) in
-            [("a", heartbeat("shop", &[])), ("b", heartbeat("till", &[])), ("c/d", heartbeat("shop", &[]))]
-        {
-            members.record_heartbeat(&header(node, 1), heartbeat, now, link);
-        }
-        let is_gone = |lane| is_gone(lane, "shop", "own", &members);
+        let peers = Hosting(&[("a", "shop"), ("b", "till"), ("c/d", "shop")]);
+        let is_gone = |lane| is_gone(lane, "shop", "own", &peers);
         assert!(!is_gone("n/a/1") && !is_gone("n/c/d/1"), "it is at work");
         assert!(is_gone("n/own/1") && is_gone("n/away/1"));
         assert!(is_gone("n/b/1"), "it has come back without it");

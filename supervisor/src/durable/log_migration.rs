@@ -14,15 +14,11 @@ use tokio::sync::Mutex;
 
 use super::Durable;
 use super::record::Batch;
-use crate::Env;
-use crate::bridge::EmbeddedLog;
 use crate::bridge::log::{
     Acknowledge, Append, Entry, HostHeartbeat, Log, LogError, Partition, Position, Reading, Tally,
 };
-use crate::config::Settings;
 use crate::crash;
 use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
-use crate::store::DatabaseError;
 use crate::task::TaskName;
 
 /// Entries that are moved at a time.
@@ -32,7 +28,7 @@ const LEASE: Duration = Duration::from_hours(24);
 
 /// What is moved.
 struct LogMigration {
-    from: EmbeddedLog,
+    from: Arc<dyn Log>,
     durable: Arc<Durable>,
     moved: u64,
 }
@@ -50,30 +46,17 @@ enum Stopped {
     Unreadable(String),
 }
 
-/// Takes along what is in the embedded log, if there is one and no other process of this machine has it. Goes on in the
-/// background if the bridge's log does not take it at once. Must run on an arbiter.
-///
-/// # Errors
-/// If the file cannot be read.
-pub(crate) async fn run(durable: &Arc<Durable>, settings: &Settings, env: &Env) -> Result<(), DatabaseError> {
-    if !EmbeddedLog::is_left_at(settings) {
-        return Ok(());
-    }
-    let from = match EmbeddedLog::open(settings, env.clone(), &durable.tasks).await {
-        Ok(from) => from,
-        // Of nodes with one data directory one moves it.
-        Err(_) if !EmbeddedLog::is_left_at(settings) => return Ok(()),
-        Err(error) => return Err(error),
-    };
+/// Takes along what another log still holds. Goes on in the background if the bridge's log does not take it at once. Must run
+/// on an arbiter.
+pub(crate) async fn run(durable: &Arc<Durable>, from: Arc<dyn Log>) {
     let mut migration = LogMigration { from, durable: durable.clone(), moved: 0 };
     if let Err(why) = migration.all().await {
         tracing::warn!(%why, "messages of the embedded log cannot be moved to the bridge's yet; trying again");
         let migration = Arc::new(Mutex::new(migration));
         durable.tasks.restarted(TaskName::of_node("mover"), move || until_all(migration.clone()));
-        return Ok(());
+        return;
     }
     migration.log_moved();
-    Ok(())
 }
 
 async fn until_all(migration: Arc<Mutex<LogMigration>>) {

@@ -8,6 +8,7 @@
 //! - `record`: a message as it is stored; `send`, `outbox`: its way into the log.
 //! - `partition`: its way out of the log; `dead`: what the log keeps of a message that cannot be applied.
 //! - `schedule`: what a capability sends itself at set times; `housekeeper`: what one host does for all of a capability.
+//! - `ports`: what the rest of the node implements, so that nothing here knows of hosts, buses or other nodes.
 //! - `leaving`: durable work ends before its node does; `log_migration`: what another log still holds.
 //! - `operations`: what operators ask about durable messages, and have done about them.
 
@@ -18,6 +19,7 @@ pub(crate) mod log_migration;
 pub mod operations;
 pub(crate) mod outbox;
 pub(crate) mod partition;
+pub(crate) mod ports;
 pub(crate) mod record;
 pub mod schedule;
 pub(crate) mod send;
@@ -37,9 +39,10 @@ use tokio::time::timeout;
 pub(crate) use self::dead::LogDeadLetter;
 use self::leaving::Leaving;
 pub(crate) use self::outbox::Outbox;
-pub(crate) use self::partition::consumer::Consumer;
+pub(crate) use self::partition::consumer::{Consumer, Hosted};
 pub(crate) use self::partition::delivery::{DeliveryContext, DurableMessage};
 use self::partition::reader::Reader;
+pub(crate) use self::ports::{Applied, DurableHandler, Handlers};
 pub(crate) use self::record::{Batch, Record};
 pub(crate) use self::send::effects::{HandlerEffects, PendingCommit};
 pub(crate) use self::send::message::{MessageContext, OutgoingMessage};
@@ -48,12 +51,21 @@ use self::send::sender::Sender;
 pub(crate) use self::send::sender::partition_of;
 use crate::Env;
 use crate::backoff::Backoff;
-use crate::bridge::EmbeddedLog;
 use crate::bridge::log::Log;
 use crate::config::{DurableConfig, Settings};
 use crate::outages::Dependency;
 use crate::store::Database;
 use crate::task::{TaskName, Tasks};
+
+/// What the durable half of a node is made of.
+pub(crate) struct DurableParts<'a> {
+    pub log: Arc<dyn Log>,
+    pub settings: &'a Settings,
+    pub env: &'a Env,
+    pub tasks: &'a Tasks,
+    /// How the identities of logs begin whose messages are migrated to the bridge's log.
+    pub migrated_kind: &'static str,
+}
 
 /// The durable half of a node.
 pub(crate) struct Durable {
@@ -68,6 +80,9 @@ pub(crate) struct Durable {
     outboxes: Mutex<Vec<Arc<Outbox>>>,
     partitions: HashMap<String, u32>,
     is_bridged: bool,
+    migrated_kind: &'static str,
+    /// The largest message, in bytes (`wire.max_message_bytes`).
+    most_bytes: u64,
     reported_left: AtomicBool,
     env: Env,
     pub tasks: Tasks,
@@ -75,7 +90,8 @@ pub(crate) struct Durable {
 
 impl Durable {
     /// Begins to send and to read; on the node's own thread.
-    pub fn start(log: Arc<dyn Log>, settings: &Settings, env: &Env, tasks: &Tasks) -> Arc<Self> {
+    pub fn start(parts: DurableParts<'_>) -> Arc<Self> {
+        let DurableParts { log, settings, env, tasks, migrated_kind } = parts;
         let config = settings.durable.clone();
         let own = settings.capabilities.iter().filter(|(_, c)| c.partitions > 0);
         let partitions: HashMap<_, _> = own.map(|(name, c)| (name.clone(), c.partitions)).collect();
@@ -95,6 +111,8 @@ impl Durable {
             outboxes,
             partitions,
             is_bridged,
+            migrated_kind,
+            most_bytes: settings.wire.max_message_bytes,
             reported_left,
             env,
             tasks: tasks.clone(),
@@ -122,8 +140,13 @@ impl Durable {
     }
 
     fn is_own_earlier_life(&self, lane: &str) -> bool {
-        let node = |of: &str| of.rsplit_once('/').map(|(node, _)| node.to_string());
-        lane.strip_prefix("n/").is_some_and(|life| node(life) == node(&self.host))
+        let life = lane.strip_prefix("n/").and_then(|life| life.rsplit_once('/'));
+        life.is_some_and(|(node, _)| node == self.node())
+    }
+
+    /// This node's name.
+    fn node(&self) -> &str {
+        self.host.rsplit_once('/').map_or(&self.host, |(node, _)| node)
     }
 
     /// Waits until what this node's handlers have sent is in the log, or it takes too long: another life relays it then.
@@ -135,7 +158,7 @@ impl Durable {
 
     /// Tells, once, that messages come from another log than before, unless they were taken along.
     pub fn log_left_behind(&self, log: &str) {
-        let taken_along = log.starts_with(EmbeddedLog::KIND) && self.is_bridged;
+        let taken_along = log.starts_with(self.migrated_kind) && self.is_bridged;
         if !taken_along && !self.reported_left.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 before = log,

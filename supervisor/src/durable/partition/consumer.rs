@@ -2,8 +2,8 @@
 //! partitions that it owns, and gives up those that another host should have.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -15,13 +15,12 @@ use super::owner::CapabilityStore;
 use super::takeover::{Claim, Ownership};
 use super::unhandled::UnhandledMessages;
 use super::worker::{Worker, WorkerEnd};
-use crate::bridge::log::{HostHeartbeat, Owned, Partition, Subscription};
-use crate::bus::Bus;
+use crate::bridge::log::{HostHeartbeat, Owned, Partition};
 use crate::durable::Durable;
 use crate::durable::housekeeper::{Housekeeper, PartitionShare};
 use crate::durable::outbox::Outbox;
-use crate::handler::HandlerKind;
-use crate::host::Host;
+use crate::durable::ports::{Handlers, Peers};
+use crate::durable::schedule::Timetable;
 use crate::outages::Dependency;
 use crate::store::Database;
 use crate::store::tables::fence::Takeover;
@@ -30,9 +29,7 @@ use crate::task::TaskName;
 /// The consumer of one capability in this node.
 pub(crate) struct Consumer {
     durable: Arc<Durable>,
-    bus: Arc<Bus>,
-    host: Arc<Host>,
-    store: Option<(Database, Arc<Outbox>)>,
+    capability: Hosted,
     workers: HashMap<u32, RunningWorker>,
     /// Partitions whose workers have stopped as they were told.
     given_up: Vec<u32>,
@@ -64,39 +61,47 @@ impl RunningWorker {
     }
 }
 
-/// What a host subscribes to and handles.
-fn durable_entries(host: &Host) -> impl Iterator<Item = (&str, Option<Subscription>)> {
-    host.entries().iter().filter_map(|e| match e.kind() {
-        HandlerKind::Durable(subscription) => Some((&**e.name(), subscription)),
-        _ => None,
-    })
+/// One capability that this node hosts.
+#[derive(Clone)]
+pub(crate) struct Hosted {
+    pub handlers: Arc<dyn Handlers>,
+    /// What it sends itself at set times.
+    pub timetables: Arc<[Timetable]>,
+    /// Its database and the way out of it, if it declares a schema.
+    pub store: Option<(Database, Arc<Outbox>)>,
+    /// Weak since the node, which holds all of this, implements it.
+    pub peers: Weak<dyn Peers>,
+}
+
+impl Hosted {
+    fn name(&self) -> &Arc<str> {
+        self.handlers.capability()
+    }
 }
 
 impl Consumer {
     /// Begins to work on a capability's durable messages; on the node's own thread.
-    pub fn start(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, store: Option<(Database, Arc<Outbox>)>) {
-        if store.is_none() && durable_entries(&host).next().is_none() {
+    pub fn start(durable: Arc<Durable>, capability: Hosted) {
+        if capability.store.is_none() && capability.handlers.messages().is_empty() {
             return;
         }
-        let (tasks, name) = (bus.tasks.clone(), TaskName::of("consumer", &host.name));
-        tasks.restarted(name, move || Self::run(durable.clone(), bus.clone(), host.clone(), store.clone()));
+        let (tasks, name) = (durable.tasks.clone(), TaskName::of("consumer", capability.name()));
+        tasks.restarted(name, move || Self::run(durable.clone(), capability.clone()));
     }
 
     /// Works until the node leaves.
-    async fn run(durable: Arc<Durable>, bus: Arc<Bus>, host: Arc<Host>, store: Option<(Database, Arc<Outbox>)>) {
+    async fn run(durable: Arc<Durable>, capability: Hosted) {
         let left = durable.leaving.join();
         // Bounded by the capability's partitions.
         let (ended, mut endings) = mpsc::unbounded_channel();
         let (share, reported) = watch::channel(PartitionShare::default());
         let (remembered, copies, unhandled) = Default::default();
         let (workers, given_up, stale_epochs) = (HashMap::new(), Vec::new(), Vec::new());
-        let last_heartbeat = bus.env.now();
+        let last_heartbeat = durable.env.now();
         let mut consumer = Self {
             last_heartbeat,
             durable,
-            bus,
-            host,
-            store,
+            capability,
             workers,
             given_up,
             unhandled,
@@ -107,7 +112,7 @@ impl Consumer {
             copies,
         };
         let ready = async {
-            consumer.host.supervision.running().await;
+            consumer.capability.handlers.running().await;
             consumer.register().await;
         };
         let durable = consumer.durable.clone();
@@ -153,18 +158,19 @@ impl Consumer {
     /// a lease, others work on what it had.
     fn is_able(&self) -> bool {
         let lease = Duration::from_millis(self.durable.config.lease_ms);
-        !self.host.supervision.is_resting() && !self.host.is_blocked_for(lease)
+        let handlers = &self.capability.handlers;
+        !handlers.is_resting() && !handlers.is_blocked_for(lease)
     }
 
     /// Begins the housekeeping, if there is anything to be kept.
     fn keep(&self, reported: watch::Receiver<PartitionShare>) {
-        if let Some(store) = self.store.clone() {
-            let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
-            let (name, remembered) = (TaskName::of("keeper", &host.name), self.remembered.clone());
+        if let Some(store) = self.capability.store.clone() {
+            let (durable, capability) = (self.durable.clone(), self.capability.clone());
+            let (name, remembered) = (TaskName::of("keeper", capability.name()), self.remembered.clone());
             let keep = move || {
-                Housekeeper::new(&durable, &bus, &host, store.clone(), remembered.clone()).run(reported.clone())
+                Housekeeper::new(&durable, &capability, store.clone(), remembered.clone()).run(reported.clone())
             };
-            self.bus.tasks.restarted(name, keep);
+            self.durable.tasks.restarted(name, keep);
         }
     }
 
@@ -191,9 +197,10 @@ impl Consumer {
 
     /// Makes the capability and what it subscribes to known, again and again until the log answers.
     async fn register(&self) {
+        let messages = self.capability.handlers.messages();
         let subscriptions: Vec<_> =
-            durable_entries(&self.host).filter_map(|(name, s)| Some((name.to_string(), s?))).collect();
-        let (capability, log) = (&*self.host.name, &self.durable.log);
+            messages.into_iter().filter_map(|(name, subscription)| Some((name.to_string(), subscription?))).collect();
+        let (capability, log) = (&**self.capability.name(), &self.durable.log);
         let configured = self.durable.partitions(capability);
         let mut tries = 0;
         let registry = loop {
@@ -223,10 +230,11 @@ impl Consumer {
     }
 
     async fn heartbeat(&mut self, gone: bool) {
+        let handles = self.capability.handlers.messages();
         let heartbeat = HostHeartbeat {
-            capability: self.host.name.clone(),
+            capability: self.capability.name().clone(),
             host: self.durable.host.clone(),
-            handles: durable_entries(&self.host).map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(),
+            handles: handles.iter().map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(),
             leaving: gone,
             given_up: self.given_up.clone(),
             lacks: self.unhandled.list(),
@@ -239,8 +247,8 @@ impl Consumer {
             Ok(Err(error)) => return self.heartbeat_failed(&error.to_string()),
             Err(_) => return self.heartbeat_failed("the log does not answer"),
         };
-        self.last_heartbeat = self.bus.env.now();
-        self.bus.tasks.outages().end(&Dependency::partitions(&self.host.name));
+        self.last_heartbeat = self.durable.env.now();
+        self.durable.tasks.outages().end(&Dependency::partitions(self.capability.name()));
         self.unhandled.answered(&heartbeat.lacks, &owned);
         self.given_up.drain(..).for_each(|number| self.unhandled.forget(number));
         self.stale_epochs.clear();
@@ -269,10 +277,10 @@ impl Consumer {
 
     /// What fails for half of a lease is an outage, unless the log as a whole has one.
     fn heartbeat_failed(&self, error: &str) {
-        let capability = &self.host.name;
+        let capability = self.capability.name();
         tracing::debug!(%capability, error, "tending failed");
         let (for_long, outages) =
-            (self.bus.env.now().saturating_duration_since(self.last_heartbeat), self.bus.tasks.outages());
+            (self.durable.env.now().saturating_duration_since(self.last_heartbeat), self.durable.tasks.outages());
         let lease = Duration::from_millis(self.durable.config.lease_ms);
         if for_long * 2 > lease && !outages.has(&self.durable.dependency()) {
             outages.begin(Dependency::partitions(capability), error);
@@ -281,23 +289,23 @@ impl Consumer {
 
     fn work_on(&mut self, number: u32, epoch: u64) {
         let (stop, stopped) = watch::channel(false);
-        let partition = Partition { capability: self.host.name.clone(), number };
-        let store = self.store.clone().map(|(database, outbox)| CapabilityStore {
+        let partition = Partition { capability: self.capability.name().clone(), number };
+        let store = self.capability.store.clone().map(|(database, outbox)| CapabilityStore {
             database,
             outbox,
             lane: format!("p/{number}").into(),
             remembered: self.remembered.clone(),
             copies: self.copies.clone(),
         });
-        let (durable, bus, host) = (self.durable.clone(), self.bus.clone(), self.host.clone());
+        let (durable, handlers) = (self.durable.clone(), self.capability.handlers.clone());
         let unhandled = self.unhandled.clone();
-        let (name, ended) = (TaskName::of("worker", &host.name).which(number), self.ended.clone());
-        let task = self.bus.tasks.restarted(name, move || {
-            let (durable, bus, partition, host) = (durable.clone(), bus.clone(), partition.clone(), host.clone());
+        let (name, ended) = (TaskName::of("worker", self.capability.name()).which(number), self.ended.clone());
+        let task = self.durable.tasks.restarted(name, move || {
+            let (durable, partition, handlers) = (durable.clone(), partition.clone(), handlers.clone());
             let (store, unhandled) = (store.clone(), unhandled.clone());
             let (stopped, ended) = (stopped.clone(), ended.clone());
             async move {
-                let how = work(durable, bus, (partition, epoch), host, store, unhandled, stopped).await;
+                let how = work(durable, (partition, epoch), handlers, store, unhandled, stopped).await;
                 let _ = ended.send((number, epoch, how));
             }
         });
@@ -325,9 +333,8 @@ impl Drop for Relaying {
 
 async fn work(
     durable: Arc<Durable>,
-    bus: Arc<Bus>,
     (partition, epoch): (Partition, u64),
-    host: Arc<Host>,
+    handlers: Arc<dyn Handlers>,
     store: Option<CapabilityStore>,
     unhandled: Arc<UnhandledMessages>,
     mut stop: watch::Receiver<bool>,
@@ -340,9 +347,9 @@ async fn work(
         }
         let claimed = async {
             let log = durable.log.identity().await.map_err(|e| e.to_string())?;
-            let (partition, host, config) = (partition.clone(), host.clone(), durable.config.clone());
-            let (env, store, unhandled, stop) = (bus.env.clone(), store.clone(), unhandled.clone(), stop.clone());
-            let claim = Claim { partition, epoch, log, host, config, env, store, unhandled, stop };
+            let (partition, handlers, config) = (partition.clone(), handlers.clone(), durable.config.clone());
+            let (env, store, unhandled, stop) = (durable.env.clone(), store.clone(), unhandled.clone(), stop.clone());
+            let claim = Claim { partition, epoch, log, handlers, config, env, store, unhandled, stop };
             Ownership::take(claim).await.map_err(|e| e.to_string())
         };
         let error = match claimed.await {

@@ -22,11 +22,10 @@ use crate::durable::partition::copies::{Copies, OneCopy};
 use crate::durable::partition::delivery::DeliveryContext;
 use crate::durable::partition::queue::{LogMessage, Tries};
 use crate::durable::partition::unhandled::UnhandledMessages;
+use crate::durable::ports::{Applied, DurableHandler, Handlers};
 use crate::durable::record::Record;
 use crate::durable::send::sender::partition_of;
 use crate::durable::soon;
-use crate::handler::{Applied, Handler, HandlerKind};
-use crate::host::Host;
 use crate::panic::panic_text;
 use crate::store::Database;
 use crate::store::tables::dead::Reason;
@@ -44,7 +43,7 @@ const LOGS: u32 = 1 << 22;
 pub(crate) struct PartitionOwner {
     pub partition: Partition,
     pub epoch: u64,
-    pub host: Arc<Host>,
+    pub handlers: Arc<dyn Handlers>,
     pub config: DurableConfig,
     pub env: Env,
     /// The capability's database and the way out of it; none: nothing is remembered of what was applied.
@@ -199,7 +198,7 @@ impl PartitionOwner {
                 match why {
                     NotDelivered::Starting { .. } | NotDelivered::Failed { .. } => {
                         // Whatever the capability waits for, its supervision says when it is up.
-                        let _ = timeout(LOOK_AGAIN, self.host.supervision.running()).await;
+                        let _ = timeout(LOOK_AGAIN, self.handlers.running()).await;
                         tokio::task::yield_now().await;
                     }
                     _ => tokio::time::sleep(self.backoff(waits).min(LOOK_AGAIN)).await,
@@ -213,10 +212,9 @@ impl PartitionOwner {
         }
     }
 
-    /// The entry of the capability that handles a message.
-    fn handler_of(&self, record: &Record) -> Option<(usize, &Arc<dyn Handler>)> {
-        let applies = |e: &Arc<dyn Handler>| matches!(e.kind(), HandlerKind::Durable(_)) && **e.name() == *record.name;
-        self.host.entries().iter().enumerate().find(|(_, entry)| applies(entry))
+    /// The handler of a message.
+    fn handler_of(&self, record: &Record) -> Option<DurableHandler> {
+        self.handlers.handler_of(&record.name)
     }
 
     /// One delivery of a message: from the log with that offset, or parked under that number.
@@ -241,7 +239,7 @@ impl PartitionOwner {
     }
 
     async fn dispatch(&self, record: &Record, delivery: &Arc<DeliveryContext>) -> Applied {
-        let Some((entry, handler)) = self.handler_of(record) else {
+        let Some(handler) = self.handler_of(record) else {
             return Err(AskError::NotDelivered(NotDelivered::Unsupported { message: record.name.clone() }));
         };
         let call = Call {
@@ -252,7 +250,7 @@ impl PartitionOwner {
             metadata: (!record.meta.is_empty()).then(|| Arc::new(record.meta.clone())),
         };
         // Reading the message runs code that is not ours.
-        let begun = || handler.apply(self.host.clone(), entry, &record.body, call, delivery.clone());
+        let begun = || self.handlers.clone().apply(handler, &record.body, call, delivery.clone());
         match catch_unwind(AssertUnwindSafe(begun)) {
             Ok(Ok(applied)) => applied.await,
             Ok(Err(why)) => Err(AskError::NotDelivered(why)),
@@ -266,10 +264,7 @@ impl PartitionOwner {
     /// Whether a message may no longer be handled: its sender has said so, or the subscription has.
     pub fn is_expired(&self, record: &Record) -> bool {
         let now = self.env.wall_ms();
-        let subscription = self.handler_of(record).and_then(|(_, handler)| match handler.kind() {
-            HandlerKind::Durable(subscription) => subscription,
-            _ => None,
-        });
+        let subscription = self.handler_of(record).and_then(|handler| handler.subscription);
         let outlived = |most: u64| record.not_before.unwrap_or(record.at).saturating_add(most) < now;
         record.expires.is_some_and(|expires| now > expires)
             || subscription.and_then(|s| s.retention_ms).is_some_and(outlived)

@@ -10,7 +10,7 @@ use super::queue::{OrderKey, ParkedPlace, Queue, Tries};
 use super::unhandled::UnhandledMessages;
 use crate::bridge::log::Partition;
 use crate::config::DurableConfig;
-use crate::host::Host;
+use crate::durable::ports::Handlers;
 use crate::store::TxError;
 use crate::store::tables::fence::{self, Takeover};
 use crate::store::tables::{dead, logs, parked};
@@ -35,7 +35,7 @@ pub(crate) struct Claim {
     pub epoch: u64,
     /// The log that its messages come from.
     pub log: String,
-    pub host: Arc<Host>,
+    pub handlers: Arc<dyn Handlers>,
     pub config: DurableConfig,
     pub env: Env,
     pub store: Option<CapabilityStore>,
@@ -49,10 +49,10 @@ impl Ownership {
     /// # Errors
     /// The database's; nothing has changed then, or taking over again does no harm.
     pub async fn take(claim: Claim) -> Result<Takeover<Box<Self>>, TxError> {
-        let Claim { partition, epoch, log, host, config, env, store, unhandled, stop } = claim;
+        let Claim { partition, epoch, log, handlers, config, env, store, unhandled, stop } = claim;
         let (number, last_seq) = (PartitionOwner::log(&log), Cell::new(0));
         let owner =
-            PartitionOwner { partition, epoch, host, config, env, store, log: number, last_seq, unhandled, stop };
+            PartitionOwner { partition, epoch, handlers, config, env, store, log: number, last_seq, unhandled, stop };
         let (mut queue, mut left, mut known) = (Queue::default(), None, 0);
         if let Some(store) = owner.store.clone() {
             let tx = store.database.begin().await?;

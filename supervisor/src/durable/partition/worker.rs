@@ -92,7 +92,7 @@ impl Worker {
     pub fn new(ownership: Ownership, log: Arc<dyn Log>, in_flight: Arc<InFlight>) -> Self {
         let Ownership { owner, queue, .. } = ownership;
         let most_at_a_time = match owner.store {
-            Some(_) => owner.host.instances().len(),
+            Some(_) => owner.handlers.instances(),
             None => owner.config.window,
         };
         Self {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use essaim_contract::SendError;
 
 use super::{Firings, Timetable, firings};
+use crate::Env;
 use crate::bridge::log::Tally;
-use crate::bus::Bus;
 use crate::durable::Durable;
 use crate::durable::outbox::Outbox;
+use crate::durable::partition::consumer::Hosted;
 use crate::durable::send::message::MessageContext;
-use crate::host::Host;
 use crate::panic::panic_text;
 use crate::store::tables::outbox::{self as table, OutboxRow};
 use crate::store::tables::{fence, schedules};
@@ -25,8 +25,10 @@ const PARTITION: u32 = 0;
 
 /// The schedules of one capability, as far as this host knows how far they have come.
 pub(crate) struct Scheduler {
-    bus: Arc<Bus>,
-    host: Arc<Host>,
+    env: Env,
+    capability: Arc<str>,
+    timetables: Arc<[Timetable]>,
+    most_bytes: u64,
     retention_ms: u64,
     /// The epoch of the ownership that the rest is known from.
     epoch: u64,
@@ -42,10 +44,17 @@ struct ScheduleProgress {
 }
 
 impl Scheduler {
-    pub fn new(durable: &Durable, bus: &Arc<Bus>, host: &Arc<Host>) -> Self {
+    pub fn new(durable: &Durable, hosted: &Hosted) -> Self {
         let retention = Duration::from_hours(durable.config.inbox_retention_hours);
-        let (bus, host) = (bus.clone(), host.clone());
-        Self { bus, host, retention_ms: retention.as_millis() as u64, epoch: 0, progress: HashMap::new() }
+        Self {
+            env: durable.env.clone(),
+            capability: hosted.handlers.capability().clone(),
+            timetables: hosted.timetables.clone(),
+            most_bytes: durable.most_bytes,
+            retention_ms: retention.as_millis() as u64,
+            epoch: 0,
+            progress: HashMap::new(),
+        }
     }
 
     /// Fires what is due, as the owner with this epoch.
@@ -53,7 +62,7 @@ impl Scheduler {
     /// # Errors
     /// The database's; what is due stays due.
     pub async fn fire_due(&mut self, database: &Database, outbox: &Arc<Outbox>, epoch: u64) -> Result<(), TxError> {
-        if self.host.timetables().is_empty() {
+        if self.timetables.is_empty() {
             return Ok(());
         }
         if self.epoch != epoch {
@@ -62,9 +71,9 @@ impl Scheduler {
             }
             self.epoch = epoch;
         }
-        let host = self.host.clone();
-        for timetable in host.timetables() {
-            let now = self.bus.env.wall_ms();
+        let timetables = self.timetables.clone();
+        for timetable in timetables.iter() {
+            let now = self.env.wall_ms();
             let Some(clock) = self.progress.get(timetable.name()).copied() else { continue };
             if clock.next_ms.is_none_or(|next| next > now) {
                 continue;
@@ -81,13 +90,13 @@ impl Scheduler {
 
     /// Finds how far the schedules have come. One that is new, or has changed, begins now.
     async fn load_progress(&mut self, database: &Database, epoch: u64) -> Result<bool, TxError> {
-        let (known, now) = (schedules::read(database.reads()).await?, self.bus.env.wall_ms());
+        let (known, now) = (schedules::read(database.reads()).await?, self.env.wall_ms());
         let tx = database.begin().await?;
         if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
             return Ok(false);
         }
         self.progress.clear();
-        for timetable in self.host.timetables() {
+        for timetable in self.timetables.iter() {
             let same = |s: &&schedules::Schedule| s.name == timetable.name() && is_of(s, timetable);
             let last_ms = match known.iter().find(same) {
                 Some(known) => known.planned_ms,
@@ -144,21 +153,21 @@ impl Scheduler {
         let oldest = now.saturating_sub(self.retention_ms);
         due.planned_ms.retain(|planned| *planned > oldest);
         if due.left_out || due.planned_ms.len() < found {
-            let (capability, schedule) = (&self.host.name, timetable.name());
+            let (capability, schedule) = (&self.capability, timetable.name());
             tracing::warn!(%capability, schedule, "missed firings are left out: they are too many, or too old");
         }
         due
     }
 
     fn commands(&self, timetable: &Timetable, due: &Firings) -> Vec<OutboxRow> {
-        let env = &self.bus.env;
+        let env = &self.env;
         let mut rows = Vec::with_capacity(due.planned_ms.len());
         for planned in &due.planned_ms {
             let head = MessageContext {
                 trace: TraceContext::root(env),
                 principal: None,
                 metadata: None,
-                most_bytes: self.bus.settings.wire.max_message_bytes,
+                most_bytes: self.most_bytes,
             };
             // Making the command runs code that is not ours.
             let made = catch_unwind(AssertUnwindSafe(|| timetable.message(&head, env, *planned)));
@@ -168,7 +177,7 @@ impl Scheduler {
             match made {
                 Ok(message) => rows.push(OutboxRow { event: false, target: None, record: message.record }),
                 Err(error) => {
-                    let (capability, schedule) = (&self.host.name, timetable.name());
+                    let (capability, schedule) = (&self.capability, timetable.name());
                     tracing::error!(%capability, schedule, %error, "a scheduled command cannot be written");
                 }
             }
