@@ -220,3 +220,6 @@ async fn ask_remote<M: Ask>(
         Err(other) => Err(other.map_rejected(|_| unreachable!("rejections are matched above"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ pub(crate) enum GuardedEnd<T> {
 /// Polls `work` until it is done, panics or passes the deadline; then it is dropped, and its transaction with it.
 ///
 /// The clock is read and the timer set only when the first poll does not finish: a handler that has nothing to wait
-/// for pays for neither. `parked` is told the moment from which the work has been waiting. The work runs in the span.
+/// for pays for neither. `first_pending` gets the moment of the first `Pending`. The work runs in the span.
 pub(crate) async fn guarded<F: Future>(
     mut work: Pin<&mut Option<F>>,
     deadline: Instant,
@@ -66,3 +66,6 @@ pub(crate) async fn guarded<F: Future>(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

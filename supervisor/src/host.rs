@@ -406,3 +406,6 @@ impl Drop for Permit<'_> {
         self.host.admitted.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -277,3 +277,6 @@ impl Mailbox {
 pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     [a, b].into_iter().flatten().min()
 }
+
+#[cfg(test)]
+mod tests;

@@ -289,3 +289,6 @@ fn truth<E>(fault: Fault<E>, commit_state: CommitState) -> AskError<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
