@@ -14,6 +14,7 @@ use crate::durable::DeliveryContext;
 use crate::durable::HandlerEffects;
 use crate::durable::{MessageContext, OutgoingMessage};
 use crate::near::Near;
+use crate::store::error::StoreError;
 use crate::store::tx_tracker::{CommitState, TxTracker};
 use crate::store::{Reads, TxError};
 use crate::trace::TraceContext;
@@ -69,7 +70,7 @@ impl Cx {
     /// have read what others had not committed yet. Success with writes that are lost is a failure.
     pub(crate) async fn certain<T, E>(&self, result: Result<T, Fault<E>>) -> Result<T, Fault<E>> {
         let Some(tracker) = &self.tracker else { return result };
-        tracker.reads_committed().await?;
+        tracker.reads_committed().await.map_err(StoreError::into_exec_error)?;
         let reply = result?;
         tracker.confirm()?;
         Ok(reply)

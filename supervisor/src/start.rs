@@ -10,6 +10,7 @@ use crate::context::CapabilityContext;
 use crate::exit::Fatal;
 use crate::near::Near;
 use crate::startup::StartupWork;
+use crate::store::error::StoreError;
 use crate::store::tx_tracker::TxTracker;
 use crate::store::{Reads, TxError};
 use crate::task::TaskName;
@@ -86,7 +87,7 @@ impl Start {
     /// lost is a failure.
     pub(crate) async fn certain<T>(&self, built: Result<T, StartError>) -> Result<T, StartError> {
         let built = built?;
-        self.tracker.reads_committed().await?;
+        self.tracker.reads_committed().await.map_err(StoreError::into_exec_error)?;
         self.tracker.confirm().map_err(Fault::<Never>::from)?;
         Ok(built)
     }

@@ -131,7 +131,7 @@ impl Tx<'_> {
                 Ok(())
             }
             // What it sends leaves all the same if it is committed: `pending` falls.
-            Err(NotCommitted::Perhaps(error)) => Err(TxError::CommitUnanswered(error)),
+            Err(unanswered @ NotCommitted::Perhaps(_)) => Err(unanswered.into()),
             Err(refused) => {
                 pending.end(false);
                 match refused {
@@ -149,7 +149,7 @@ impl Tx<'_> {
     /// # Errors
     /// If the database does not answer; the writes are undone all the same.
     pub async fn rollback(self) -> Result<(), DbErr> {
-        self.transaction.rollback().await
+        self.transaction.rollback().await.map_err(StoreError::into_exec_error)
     }
 }
 

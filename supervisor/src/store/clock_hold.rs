@@ -7,7 +7,7 @@
 
 use std::sync::mpsc;
 
-use crate::Env;
+use essaim_base::Env;
 
 /// While it lives, a paused clock stands still.
 pub(crate) struct ClockHold {

@@ -18,12 +18,12 @@ use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
 use super::tx_tracker::TxTracker;
 use super::{DatabaseKind, DatabaseReport, Reads, Schema, Transaction, TxError, migrate, postgres, sqlite};
-use crate::Env;
-use crate::backoff::Backoff;
-use crate::config::{Settings, StoreConfig};
-use crate::exit::{self, Fatal};
-use crate::outages::Dependency;
-use crate::task::{TaskName, Tasks};
+use essaim_base::Env;
+use essaim_base::backoff::Backoff;
+use essaim_base::exit::{self, Fatal};
+use essaim_base::outages::Dependency;
+use essaim_base::task::{TaskName, Tasks};
+use essaim_config::{Settings, StoreConfig};
 
 /// The share of a handler's time that it may spend waiting for a connection, so that the asker hears that nothing was
 /// done instead of hearing nothing.
@@ -156,7 +156,8 @@ impl Database {
             Some(due) => writes.limits.acquire.min(due.saturating_duration_since(now) * PATIENCE_PERCENT / 100),
             None => writes.limits.acquire,
         };
-        Ok(Transaction::begin(writes, now + wait, due, tracker).await?)
+        let begun = Transaction::begin(writes, now + wait, due, tracker).await;
+        begun.map_err(|error| TxError::Database(error.into_query_error()))
     }
 
     /// Looks at its file, if it is one, this often and whenever a transaction finds it harmed: then what was in it is copied, and the

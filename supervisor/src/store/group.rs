@@ -6,20 +6,19 @@
 //! so that SQLite undid the outer transaction, which then has failed for all of them.
 //!
 //! The outer COMMIT is a task that stands in the same queue: as soon as its first transaction has ended it queues behind
-//! those who wait at that moment. So all of them get in, whoever comes later is in the next group, and nobody waits
-//! because of a neighbour's handler that went away. A transaction that nobody waits behind commits by itself, as it would
-//! alone. (The idea is DeWitt's and others', "Implementation techniques for main memory database systems", 1984.)
+//! those that wait at that moment. So all of them get in, a later one is in the next group, and none waits because a
+//! neighbour's handler went away. A transaction that none waits behind commits by itself, as it would alone. (The idea is
+//! DeWitt's and others', "Implementation techniques for main memory database systems", 1984.)
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::classify;
-use super::error::{StoreError, connection_error};
+use super::error::StoreError;
 use super::lease::ConnectionLease;
 use super::pool::Pool;
 use super::tables::effects::TxEffects;
@@ -38,27 +37,27 @@ pub(crate) struct GroupLimits {
 #[derive(Debug, Clone)]
 pub(crate) enum NotCommitted {
     /// Surely nothing was committed.
-    Surely(DbErr),
-    /// Nothing was: the partition of a message, whose handler's transaction it was or a neighbour's, has another owner.
+    Surely(StoreError),
+    /// Nothing was committed: the partition of this transaction's message, or of a neighbour's, has another owner.
     Fenced,
-    /// Nothing was: another copy of the message, whose handler's transaction it was, has its effect.
+    /// Nothing was committed: another copy of the transaction's message has its effect.
     Repeated,
     /// The commit was sent and not answered.
-    Perhaps(DbErr),
+    Perhaps(StoreError),
 }
 
 type CommitOutcome = Result<(), NotCommitted>;
 
-/// Where the members of a group hear how it ended.
+/// The channel on which the members of a group hear how it ended.
 #[derive(Clone)]
 struct GroupEnd(Arc<watch::Sender<Option<CommitOutcome>>>);
 
-/// An outer transaction with members; it stays with its connection. However it goes, its members hear of it.
+/// An outer transaction with members. It stays with its connection, and tells its members when it is dropped.
 pub(crate) struct OpenGroup {
     end: GroupEnd,
     members: u32,
     since: Instant,
-    /// What the runtime writes with them.
+    /// What the runtime writes with the members.
     pub effects: TxEffects,
     pub stage: GroupStage,
 }
@@ -68,7 +67,7 @@ pub(crate) struct OpenGroup {
 pub(crate) enum GroupStage {
     /// Others may join.
     Open,
-    /// What it encloses is being written, and nothing else may be.
+    /// The effects of its members are being written, and nothing else may be.
     Closing,
     /// The outer COMMIT was sent.
     Committing,
@@ -80,17 +79,22 @@ impl OpenGroup {
         Self { end, members: 0, since: now, effects: TxEffects::default(), stage: GroupStage::Open }
     }
 
+    pub fn is_open(&self) -> bool {
+        self.stage == GroupStage::Open
+    }
+
     fn finish(self, outcome: CommitOutcome) {
+        debug_assert!(self.end.0.borrow().is_none(), "a group ends once");
         self.end.0.send_replace(Some(outcome));
     }
 }
 
 impl Drop for OpenGroup {
     fn drop(&mut self) {
-        let lost = || connection_error("the connection was lost with all transactions that shared the commit".into());
+        let lost = "the connection was lost with all transactions that shared the commit".to_string();
         let outcome = match self.stage {
-            GroupStage::Open | GroupStage::Closing => NotCommitted::Surely(lost()),
-            GroupStage::Committing => NotCommitted::Perhaps(lost()),
+            GroupStage::Open | GroupStage::Closing => NotCommitted::Surely(StoreError::Unavailable(lost)),
+            GroupStage::Committing => NotCommitted::Perhaps(StoreError::Unavailable(lost)),
         };
         self.end.0.send_if_modified(|ended| {
             let lost = ended.is_none();
@@ -108,7 +112,7 @@ impl GroupEnd {
         let ended = timeout_at(limit, outcome.wait_for(Option::is_some)).await;
         match ended.map(|outcome| outcome.map(|o| o.clone())) {
             Ok(Ok(Some(outcome))) => outcome,
-            _ => Err(NotCommitted::Perhaps(StoreError::TimedOut.into_exec_error())),
+            _ => Err(NotCommitted::Perhaps(StoreError::TimedOut)),
         }
     }
 }
@@ -117,8 +121,8 @@ impl ConnectionLease {
     /// Makes the transaction durable with what the runtime writes with it, alone or together with others.
     pub async fn commit(mut self, mut effects: TxEffects, limit: Instant) -> CommitOutcome {
         if !self.is_ready() {
-            // A statement that nobody waited for to its end; the lease undoes it as it falls.
-            return Err(NotCommitted::Surely(StoreError::Gone.into_exec_error()));
+            // The end of a statement was not awaited; dropping the lease undoes it.
+            return Err(NotCommitted::Surely(StoreError::ConnectionGone));
         }
         let pool = self.pool().clone();
         let now = pool.env.now();
@@ -128,18 +132,20 @@ impl ConnectionLease {
             return self.commit_alone(&effects, limit).await;
         }
         if let Err(refused) = self.write_contested(&mut effects, limit).await {
-            // A copy that a neighbour has applied counts once that is certain.
+            // The copy that a neighbour has applied counts once the group has committed.
             return Err(self.undo(limit).await.map_or_else(NotCommitted::Surely, |()| refused));
         }
         let group = self.group.get_or_insert_with(|| OpenGroup::begin(now));
+        debug_assert!(group.is_open(), "a transaction joins an open group");
         group.members += 1;
         group.effects.add(effects);
         let end = group.end.clone();
         let age = now.saturating_duration_since(group.since);
+        debug_assert!(limits.is_none_or(|limits| group.members <= limits.members), "a full group is committed");
         let full = limits.is_none_or(|limits| group.members >= limits.members || age >= limits.age);
         if full {
-            // In a task of its own: this handler may be dropped, and the others' commit not with it. Were it to panic, its
-            // members would hear that the connection is lost.
+            // In a task of its own: this handler may be dropped, and the others' commit goes on. If the task panics, the
+            // members hear that the connection is lost.
             #[allow(clippy::disallowed_methods)]
             tokio::spawn(self.commit_all());
         } else {
@@ -152,10 +158,10 @@ impl ConnectionLease {
         end.heard(now + pool.longest_doubt()).await
     }
 
-    /// Undoes the transaction. What it has read may be its neighbours', so its handler goes on only when that is committed.
-    pub async fn undo(mut self, limit: Instant) -> Result<(), DbErr> {
+    /// Undoes the transaction. It may have read its neighbours' rows, so its handler goes on only when these are committed.
+    pub async fn undo(mut self, limit: Instant) -> Result<(), StoreError> {
         let group_committed = self.group_committed();
-        self.roll_back(limit).await.map_err(StoreError::into_exec_error)?;
+        self.roll_back(limit).await?;
         drop(self);
         match group_committed {
             Some(group_committed) => group_committed.await,
@@ -163,7 +169,7 @@ impl ConnectionLease {
         }
     }
 
-    /// When what the transaction may have read of its neighbours is certain, if there are any.
+    /// Resolves when the neighbours have committed whose rows the transaction may have read; absent without neighbours.
     pub fn group_committed(&self) -> Option<GroupCommitted> {
         let end = self.group.as_ref()?.end.clone();
         let pool = self.pool().clone();
@@ -181,16 +187,16 @@ impl ConnectionLease {
         }
         match self.work(limit, |mut c| async move { c.commit().await }).await {
             Ok(()) => Ok(()),
-            Err(trouble) => {
+            Err(error) => {
                 self.discard();
-                Err(not_committed(trouble))
+                Err(not_committed(error))
             }
         }
     }
 
     async fn close(&mut self, effects: &TxEffects, limit: Instant) -> CommitOutcome {
         self.write(effects, limit).await.map_err(|refused| match refused {
-            // It is not known whose: each of them is tried again.
+            // Which member's message it was is not known: each of them is tried again.
             NotCommitted::Repeated => NotCommitted::Surely(refused.into_error()),
             refused => refused,
         })?;
@@ -198,9 +204,9 @@ impl ConnectionLease {
             group.stage = GroupStage::Committing;
         }
         let done = self.work(limit, |mut c| async move { c.commit().await }).await;
-        done.map_err(|trouble| {
-            self.pool().note_refusal(&trouble);
-            not_committed(trouble)
+        done.map_err(|error| {
+            self.pool().note_refusal(&error);
+            not_committed(error)
         })
     }
 
@@ -215,7 +221,7 @@ impl ConnectionLease {
         if outcome.is_err() {
             self.discard();
         }
-        // First the connection, so that whoever hears of the end and begins anew finds it free.
+        // First the connection, so that a member that hears of the end and begins anew finds it idle.
         drop(self);
         if let Some(group) = group {
             group.finish(outcome);
@@ -224,18 +230,22 @@ impl ConnectionLease {
 }
 
 impl NotCommitted {
-    /// What a statement would say.
-    pub fn into_error(self) -> DbErr {
+    /// The error of a statement that met it.
+    pub fn into_error(self) -> StoreError {
         match self {
             Self::Surely(error) | Self::Perhaps(error) => error,
-            Self::Fenced => connection_error("a partition of those that shared the commit has another owner".into()),
-            Self::Repeated => connection_error("a message of those that shared the commit was applied before".into()),
+            Self::Fenced => {
+                StoreError::Unavailable("a partition of those that shared the commit has another owner".into())
+            }
+            Self::Repeated => {
+                StoreError::Unavailable("a message of those that shared the commit was applied before".into())
+            }
         }
     }
 }
 
 impl Pool {
-    /// Waits for its turn behind all who wait now, and commits the group then if it is still open.
+    /// Waits for its turn behind all transactions that wait now, and commits the group then if it is still open.
     async fn close_in_turn(self: Arc<Self>, end: GroupEnd) {
         let Some(lease) = self.turn().await else { return };
         if lease.group.as_ref().is_some_and(|group| Arc::ptr_eq(&group.end.0, &end.0)) {
@@ -244,9 +254,9 @@ impl Pool {
     }
 }
 
-fn not_committed(trouble: StoreError) -> NotCommitted {
-    match &trouble {
-        StoreError::Database(e) if classify::nothing_committed(e) => NotCommitted::Surely(trouble.into_exec_error()),
-        _ => NotCommitted::Perhaps(trouble.into_exec_error()),
+fn not_committed(error: StoreError) -> NotCommitted {
+    match &error {
+        StoreError::Driver(e) if classify::nothing_committed(e) => NotCommitted::Surely(error),
+        _ => NotCommitted::Perhaps(error),
     }
 }

@@ -1,12 +1,14 @@
 //! The use of one connection.
 //!
-//! Whatever uses it takes it out of its [`ConnectionLease`] and has not done with it before it has heard the end. A connection that
-//! a dropped handler or a time limit leaves behind is closed, which interrupts its statement and rolls its transaction
-//! back; unless others share it (`group`) and the handler was dropped, who keep it while that transaction alone is undone.
+//! A statement takes the connection out of its [`ConnectionLease`] and gives it back when it has heard the end. A connection
+//! that a dropped handler or a time limit leaves at work is closed, which interrupts its statement and rolls its transaction
+//! back; unless others share the transaction (`group`) and the handler was dropped: then they keep the connection while the
+//! handler's own part is undone.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use essaim_base::lock::Mutex;
 use sea_orm::sqlx::Error;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,13 +19,13 @@ use super::clock_hold::ClockHold;
 use super::connection::Connection;
 use super::error::StoreError;
 use super::group::{GroupStage, OpenGroup};
-use super::pool::{ConnectionLifetime, Pool, lock};
+use super::pool::{ConnectionLifetime, Pool};
 
-/// The use of a connection; it goes back when this is dropped.
+/// The use of a connection, which goes back to the pool when this is dropped.
 pub(crate) struct ConnectionLease {
-    /// Empty while it works, and for good once its state is in doubt.
+    /// Empty while the connection works, and for good once its state is in doubt.
     slot: IdleSlot,
-    /// What it was told to do was not seen to its end.
+    /// The end of what the connection was told to do was not heard.
     busy: bool,
     /// The transactions that share the connection's outer transaction, if others came before.
     pub group: Option<OpenGroup>,
@@ -33,11 +35,11 @@ pub(crate) struct ConnectionLease {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Where a lease's connection is while nobody works with it.
+/// Where a lease's connection is while it does nothing.
 #[derive(Clone, Default)]
 struct IdleSlot(Arc<Mutex<Option<Connection>>>);
 
-/// A connection at work. However the work ends, the connection goes home.
+/// A connection at work. However the work ends, the connection goes back to its slot.
 pub(crate) struct BusyConnection {
     connection: Option<Connection>,
     slot: IdleSlot,
@@ -62,17 +64,17 @@ impl ConnectionLease {
         Self { slot, busy: false, group: None, reused: true, lifetime, pool: pool.clone(), permit: Some(permit) }
     }
 
-    /// When the connection was made.
     pub fn lifetime(&self) -> ConnectionLifetime {
         self.lifetime
     }
 
-    /// Takes a connection that was just made in place of its own; or its own for another life.
+    /// Takes a connection that was just made in place of its own, or keeps its own for another life.
     pub fn renew(&mut self, younger: Option<Connection>) {
+        debug_assert!(self.is_ready() && self.group.is_none(), "a connection is renewed before it is used");
         self.lifetime = self.pool.lifetime();
         if let Some(younger) = younger {
             self.reused = false;
-            let old = lock(&self.slot.0).replace(younger);
+            let old = self.slot.0.lock().replace(younger);
             drop(old);
         }
     }
@@ -81,26 +83,27 @@ impl ConnectionLease {
         &self.pool
     }
 
-    /// Whether the connection is there and does nothing.
+    /// Whether the connection is idle and usable.
     pub fn is_ready(&self) -> bool {
-        !self.busy && lock(&self.slot.0).is_some()
+        !self.busy && self.slot.0.lock().is_some()
     }
 
-    /// Whether the transaction is gone, with all that shared it.
+    /// Whether the transaction was undone, with all that shared it.
     pub fn is_undone(&self) -> bool {
-        lock(&self.slot.0).as_ref().is_some_and(Connection::is_undone)
+        self.slot.0.lock().as_ref().is_some_and(Connection::is_undone)
     }
 
-    /// Lets the connection work until `limit`. If it is not done by then, or this future is dropped, nobody works with the
-    /// connection any more.
+    /// Lets the connection work until `limit`. If it is not done by then, or this future is dropped, the connection is used
+    /// no more.
     pub async fn work<T, F>(&mut self, limit: Instant, work: impl FnOnce(BusyConnection) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Error>>,
     {
+        debug_assert!(self.permit.is_some(), "a connection works for the holder of a permit");
         if self.busy {
-            return Err(StoreError::Gone);
+            return Err(StoreError::ConnectionGone);
         }
-        let connection = self.slot.take().ok_or(StoreError::Gone)?;
+        let connection = self.slot.take().ok_or(StoreError::ConnectionGone)?;
         self.busy = true;
         let _hold = ClockHold::of(&self.pool.env);
         let working = work(BusyConnection { connection: Some(connection), slot: self.slot.clone() });
@@ -118,26 +121,26 @@ impl ConnectionLease {
             }
         }
         self.busy = false;
-        result.map_err(StoreError::Database)
+        result.map_err(StoreError::from)
     }
 
     /// Begins a transaction within the outer one, behind those that ended well.
     pub fn join(&mut self) {
-        if let Some(connection) = lock(&self.slot.0).as_mut() {
+        debug_assert!(self.group.as_ref().is_some_and(OpenGroup::is_open), "a transaction joins an open group");
+        if let Some(connection) = self.slot.0.lock().as_mut() {
             connection.join();
         }
     }
 
-    /// Closes the connection instead of giving it back; those who share it hear of it.
+    /// Closes the connection instead of giving it back; the members of its group are told.
     pub fn discard(&mut self) {
         drop(self.slot.take());
         self.group = None;
     }
 
-    /// Whether the trouble came from a connection that the server had closed while nobody used it, so that a fresh one
-    /// may do better.
-    pub fn is_stale(&self, trouble: &StoreError) -> bool {
-        let stale = self.reused && matches!(trouble, StoreError::Database(e) if classify::connection_lost(e));
+    /// Whether the error came from a connection that the server had closed while it was idle, so that a new one may do better.
+    pub fn is_stale(&self, error: &StoreError) -> bool {
+        let stale = self.reused && matches!(error, StoreError::Driver(e) if classify::connection_lost(e));
         if stale {
             self.pool.forget_idle();
         }
@@ -145,7 +148,7 @@ impl ConnectionLease {
     }
 
     /// Undoes the transaction, and leaves those that share the connection as they are; unless the database has undone them
-    /// as well, of which they hear.
+    /// as well, of which they are told.
     pub async fn roll_back(&mut self, limit: Instant) -> Result<(), StoreError> {
         let result = match self.group {
             Some(_) => self.work(limit, |mut c| async move { c.leave().await }).await,
@@ -157,13 +160,13 @@ impl ConnectionLease {
         result
     }
 
-    /// Rolls the transaction back and gives the connection back afterwards, without anybody waiting.
+    /// Rolls the transaction back and gives the connection back afterwards, in a task of its own.
     pub fn roll_back_later(mut self) {
         if self.busy {
-            // A statement was under way: what is left to do is done as the lease falls.
+            // A statement was under way: dropping the lease undoes the transaction after it.
             return;
         }
-        // Outside a runtime nobody could wait for the answer, and closing the connection rolls back as well.
+        // Outside a runtime nothing could wait for the answer, and closing the connection rolls back as well.
         let Ok(runtime) = Handle::try_current() else { return self.discard() };
         // One statement: were it to panic, the connection would be closed, which rolls back as well.
         #[allow(clippy::disallowed_methods)]
@@ -173,8 +176,8 @@ impl ConnectionLease {
         });
     }
 
-    /// Undoes a transaction whose last statement nobody waits for any more. SQLite's thread does one thing after the
-    /// other, so what is asked now comes after that statement, and ends with it at the latest when the time is over.
+    /// Undoes a transaction whose last statement was abandoned. SQLite's thread does one thing after the other, so the
+    /// rollback comes after that statement, and ends with it at the latest when the time is over.
     fn rescue(mut self) {
         let Ok(runtime) = Handle::try_current() else { return self.discard() };
         #[allow(clippy::disallowed_methods)] // As above.
@@ -191,7 +194,7 @@ impl Drop for ConnectionLease {
         let group = self.group.take();
         let joinable = group.as_ref().is_none_or(|group| group.stage == GroupStage::Open);
         match (self.busy, group) {
-            // The permit falls after this, so whoever gets it finds the connection.
+            // The permit is freed after this, so its next holder finds the connection.
             (false, group) if joinable => self.pool.give_back(connection, group, self.lifetime),
             (true, Some(group)) if joinable => {
                 if let Some(permit) = self.permit.take() {
@@ -200,7 +203,7 @@ impl Drop for ConnectionLease {
                     lease.rescue();
                 }
             }
-            // Closing it interrupts the statement and rolls the transaction back.
+            // Closing the connection interrupts the statement and rolls the transaction back.
             (_, group) => {
                 drop(connection);
                 drop(group);
@@ -211,7 +214,7 @@ impl Drop for ConnectionLease {
 
 impl IdleSlot {
     fn take(&self) -> Option<Connection> {
-        lock(&self.0).take()
+        self.0.lock().take()
     }
 }
 
@@ -219,18 +222,20 @@ impl Deref for BusyConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("it is there until it goes home")
+        self.connection.as_ref().expect("a busy connection is back in its slot only once this is dropped")
     }
 }
 
 impl DerefMut for BusyConnection {
     fn deref_mut(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("it is there until it goes home")
+        self.connection.as_mut().expect("a busy connection is back in its slot only once this is dropped")
     }
 }
 
 impl Drop for BusyConnection {
     fn drop(&mut self) {
-        *lock(&self.slot.0) = self.connection.take();
+        let mut slot = self.slot.0.lock();
+        debug_assert!(slot.is_none(), "the slot of a busy connection is empty");
+        *slot = self.connection.take();
     }
 }

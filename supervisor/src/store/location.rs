@@ -7,7 +7,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use serde::Serialize;
 
 use super::DatabaseError;
-use crate::config::Settings;
+use essaim_config::Settings;
 
 /// The kinds of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

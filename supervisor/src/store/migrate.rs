@@ -22,7 +22,7 @@ use super::connection::Connector;
 use super::location::DatabaseLocation;
 use super::schema::{AppliedMigration, NextMigration};
 use super::{DatabaseError, Schema};
-use crate::Env;
+use essaim_base::Env;
 
 /// Where is noted what was applied: one line a migration; the last one says what the tables are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

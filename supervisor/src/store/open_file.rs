@@ -88,7 +88,7 @@ impl OpenFile {
         let copy = (0..).map(|n| beside(&self.path, &format!(".rescued-{n}"))).find(|path| !path.exists());
         let copy = copy.ok_or("there are too many copies")?;
         make_private_file(&copy).map_err(|e| e.to_string())?;
-        copy_into(&copy, writes).await.map_err(|trouble| trouble.to_string())?;
+        copy_into(&copy, writes).await.map_err(|error| error.to_string())?;
         if damage != FileDamage::Deleted {
             return Ok(copy);
         }
@@ -119,7 +119,7 @@ impl FileDamage {
 async fn copy_into(copy: &Path, writes: &Arc<Pool>) -> Result<(), StoreError> {
     let until = writes.env.now() + writes.longest_doubt();
     loop {
-        let Some(mut lease) = writes.turn().await else { return Err(StoreError::Gone) };
+        let Some(mut lease) = writes.turn().await else { return Err(StoreError::ConnectionGone) };
         // Others share its transaction, which ends when its turn comes.
         if lease.group.is_some() && writes.env.now() < until {
             drop(lease);

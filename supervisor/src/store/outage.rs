@@ -11,7 +11,7 @@ use sea_orm::sqlx::postgres::PgDatabaseError;
 use tokio::sync::Notify;
 
 use super::classify::sqlite_code;
-use crate::outages::{Dependency, Outages};
+use essaim_base::outages::{Dependency, Outages};
 
 /// SQLite's primary result codes for a file that cannot be used now: busy, an I/O error, full, cannot be opened.
 const SQLITE_OUTAGE: [i32; 4] = [5, 10, 13, 14];

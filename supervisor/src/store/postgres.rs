@@ -8,7 +8,7 @@ use sea_orm::{DbBackend, Statement};
 
 use super::connection::Connection;
 use super::location::server;
-use crate::config::{Durability, Settings, StoreConfig};
+use essaim_config::{Durability, Settings, StoreConfig};
 
 /// PostgreSQL cuts longer names off.
 const LONGEST_APPLICATION_NAME: usize = 63;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use super::error::{StoreError, refusal};
+use super::error::{Refusal, StoreError};
 use super::lease::BusyConnection;
 use super::pool::{Pool, TRIES};
 use super::statement_kind::StatementKind;
@@ -36,25 +36,21 @@ impl Reads {
         loop {
             tries += 1;
             let now = pool.env.now();
-            let mut lease = pool.lease(now + pool.limits.acquire).await.map_err(StoreError::Refused)?;
+            let mut lease = pool.lease(now + pool.limits.acquire).await?;
             let limit = pool.env.now() + pool.limits.transaction;
             match lease.work(limit, &work).await {
-                Err(trouble) if tries < TRIES && lease.is_stale(&trouble) => {}
-                Err(StoreError::Database(error)) if pool.is_refusal(&error) => {
-                    return Err(StoreError::Refused(refusal(ONLY_READS)));
-                }
+                Err(error) if tries < TRIES && lease.is_stale(&error) => {}
+                Err(StoreError::Driver(error)) if pool.is_refusal(&error) => return Err(Refusal::OnlyReads.into()),
                 done => return done,
             }
         }
     }
 }
 
-const ONLY_READS: &str = "cx.db() only reads: write in a transaction (cx.begin())";
-
 fn check(sql: &str) -> Result<(), DbErr> {
     match StatementKind::of(sql) {
         StatementKind::Read => Ok(()),
-        _ => Err(refusal(ONLY_READS)),
+        _ => Err(StoreError::from(Refusal::OnlyReads).into_exec_error()),
     }
 }
 

@@ -9,8 +9,8 @@ use tokio::time::{sleep, timeout};
 use super::clock_hold::ClockHold;
 use super::connection::Connector;
 use super::database::DatabaseInner;
-use crate::Env;
-use crate::backoff::Backoff;
+use essaim_base::Env;
+use essaim_base::backoff::Backoff;
 
 /// The table that is written to, which is empty again afterwards.
 pub(crate) const TABLE: &str = "CREATE TABLE essaim_recheck (id BIGINT PRIMARY KEY, filler TEXT NOT NULL)";

@@ -16,7 +16,7 @@ use super::migrate::Bookkeeping;
 use super::schema::{AppliedMigration, NextMigration};
 use super::tables::migrations;
 use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
-use crate::config::Settings;
+use essaim_config::Settings;
 
 /// How a capability's database is. It displays as one line without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynch
 use sea_orm::sqlx::{ConnectOptions, Error};
 
 use super::{DatabaseError, classify};
-use crate::config::{Durability, StoreConfig};
+use essaim_config::{Durability, StoreConfig};
 
 /// So many times it is seen that another program has a file locked, before nobody waits for it any more.
 const LOOKS_AT_A_LOCK: u32 = 4;

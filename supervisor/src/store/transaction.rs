@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::classify;
-use super::error::{StoreError, connection_error, refusal};
+use super::error::{Refusal, StoreError};
 use super::group::NotCommitted;
 use super::lease::{BusyConnection, ConnectionLease};
 use super::outcome_guards::{OutcomeGuard, OutcomeGuards};
@@ -80,7 +80,7 @@ impl Transaction {
         patience: Instant,
         due: Option<Instant>,
         tracker: TxTracker,
-    ) -> Result<Self, DbErr> {
+    ) -> Result<Self, StoreError> {
         let lease = pool.begin(patience).await?;
         let limit = pool.env.now() + pool.limits.transaction;
         let state = Mutex::new(TxState { lease: Some(lease), failed: None });
@@ -103,21 +103,21 @@ impl Transaction {
     ///
     /// # Errors
     /// If a statement has failed, or it is too late; nothing is committed then.
-    pub(crate) fn prepare_commit(&mut self) -> Result<(), DbErr> {
+    pub(crate) fn prepare_commit(&mut self) -> Result<(), StoreError> {
         self.ended = true;
         let state = self.state.get_mut();
         if let Some(failed) = &state.failed {
-            return Err(already_failed(failed));
+            return Err(failed.refusal());
         }
         let now = self.pool.env.now();
         if now >= self.limit {
-            return Err(too_long());
+            return Err(Refusal::TooOld.into());
         }
         // A handler is dropped at its deadline, but one that blocked its thread past it may wake up right here.
         if self.due.is_some_and(|due| now >= due) {
-            return Err(too_late());
+            return Err(Refusal::DeadlinePassed.into());
         }
-        if state.lease.is_none() { Err(over()) } else { Ok(()) }
+        if state.lease.is_none() { Err(Refusal::Ended.into()) } else { Ok(()) }
     }
 
     /// Makes the transaction's writes durable, for a transaction of the runtime's own.
@@ -132,7 +132,7 @@ impl Transaction {
     pub(crate) async fn commit_with(mut self, effects: TxEffects) -> Result<(), NotCommitted> {
         self.prepare_commit().map_err(NotCommitted::Surely)?;
         let lease = self.state.get_mut().lease.take();
-        let Some(lease) = lease else { return Err(NotCommitted::Surely(over())) };
+        let Some(lease) = lease else { return Err(NotCommitted::Surely(Refusal::Ended.into())) };
         // A handler may commit more than once; what an earlier transaction committed stays committed.
         let before = self.tracker.commit_state();
         self.tracker.set_commit_state(CommitState::Committing);
@@ -163,7 +163,7 @@ impl Transaction {
     ///
     /// # Errors
     /// If the database does not answer; the writes are undone all the same.
-    pub(crate) async fn rollback(mut self) -> Result<(), DbErr> {
+    pub(crate) async fn rollback(mut self) -> Result<(), StoreError> {
         self.ended = true;
         let Some(lease) = self.state.get_mut().lease.take() else { return Ok(()) };
         lease.undo(self.pool.env.now() + self.pool.limits.transaction).await
@@ -196,22 +196,21 @@ impl Transaction {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let refuse = |error| Err(StoreError::Refused(error));
         if kind == StatementKind::Transaction {
-            return refuse(refusal("the transaction is the runtime's: use tx.commit(), or drop it"));
+            return Err(Refusal::RuntimesTransaction.into());
         }
         let mut state = self.state.lock().await;
         if let Some(failed) = &state.failed {
-            return refuse(already_failed(failed));
+            return Err(failed.refusal());
         }
         if self.pool.env.now() >= self.limit {
-            return refuse(too_long());
+            return Err(Refusal::TooOld.into());
         }
-        let Some(lease) = &mut state.lease else { return refuse(over()) };
+        let Some(lease) = &mut state.lease else { return Err(Refusal::Ended.into()) };
         let mut result = lease.work(self.limit, work).await;
         if result.is_ok() && lease.is_undone() {
             // A text of several statements can hide one that undoes everything; what came next would be committed at once.
-            result = refuse(refusal("a statement undid the whole transaction: use tx.rollback(), or drop it"));
+            result = Err(Refusal::Undone.into());
         }
         if let Err(error) = &result {
             state.failed = Some(FailedStatement { how: error.to_string(), is_away: error.is_away() });
@@ -235,21 +234,12 @@ impl Drop for Transaction {
     }
 }
 
-fn too_long() -> DbErr {
-    refusal("the transaction is older than store.transaction_limit_ms; do the waiting before cx.begin()")
-}
-
-fn too_late() -> DbErr {
-    refusal("the deadline of the message has passed: its asker may have been told so, and have looked")
-}
-
-fn already_failed(FailedStatement { how, is_away }: &FailedStatement) -> DbErr {
-    let why = format!("the transaction cannot go on after an earlier failure ({how})");
-    if *is_away { connection_error(why) } else { refusal(why) }
-}
-
-fn over() -> DbErr {
-    refusal("the transaction has ended")
+impl FailedStatement {
+    /// Why a later statement, or the commit, is refused.
+    fn refusal(&self) -> StoreError {
+        let refusal = Refusal::AfterFailure(self.how.clone());
+        if self.is_away { StoreError::Unavailable(refusal.to_string()) } else { refusal.into() }
+    }
 }
 
 #[async_trait::async_trait]
@@ -275,14 +265,20 @@ impl ConnectionTrait for Transaction {
     }
 }
 
+impl From<StoreError> for TxError {
+    fn from(error: StoreError) -> Self {
+        Self::Database(error.into_exec_error())
+    }
+}
+
 impl From<NotCommitted> for TxError {
     fn from(error: NotCommitted) -> Self {
         match error {
-            NotCommitted::Surely(error) => Self::Database(error),
+            NotCommitted::Surely(error) => error.into(),
             // A neighbour's partition: the owner of a message's own partition says `Fenced`.
-            NotCommitted::Fenced => Self::Database(NotCommitted::Fenced.into_error()),
+            NotCommitted::Fenced => NotCommitted::Fenced.into_error().into(),
             NotCommitted::Repeated => Self::Repeated,
-            NotCommitted::Perhaps(error) => Self::CommitUnanswered(error),
+            NotCommitted::Perhaps(error) => Self::CommitUnanswered(error.into_exec_error()),
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use essaim_base::lock::Mutex;
 use essaim_contract::Failure;
 use futures_util::future::BoxFuture;
-use sea_orm::DbErr;
+
+use super::error::StoreError;
 
 /// How far the writes of one message have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(crate) enum FalseSuccess {
 }
 
 /// Resolves when the group has committed whose uncommitted rows a transaction has read; an error if it never will.
-pub(crate) type GroupCommitted = BoxFuture<'static, Result<(), DbErr>>;
+pub(crate) type GroupCommitted = BoxFuture<'static, Result<(), StoreError>>;
 
 impl TxTracker {
     #[inline]
@@ -117,7 +118,7 @@ impl TxTracker {
     ///
     /// # Errors
     /// If one of them never will.
-    pub async fn reads_committed(&self) -> Result<(), DbErr> {
+    pub async fn reads_committed(&self) -> Result<(), StoreError> {
         let uncommitted_reads = std::mem::take(&mut *self.0.uncommitted_reads.lock());
         for group_committed in uncommitted_reads {
             group_committed.await?;

@@ -3,9 +3,9 @@
 //! Those who share a commit are written for together, and one that cannot be written fails them all. So a message that may
 //! have an effect already, since another copy of it was under way, is marked by itself before others share its commit.
 
-use sea_orm::DbErr;
 use tokio::time::Instant;
 
+use super::error::StoreError;
 use super::group::NotCommitted;
 use super::lease::ConnectionLease;
 use super::tables::effects::{self, AppliedMessage, EffectStatement, MissingRow, TxEffects};
@@ -42,16 +42,16 @@ impl ConnectionLease {
         let done = self.work(limit, |mut c| async move { c.execute(step.statement).await }).await;
         let found = match done {
             Ok(done) => done.rows_affected(),
-            Err(trouble) => {
+            Err(error) => {
                 if self.group.is_some() {
-                    self.pool().note_refusal(&trouble);
+                    self.pool().note_refusal(&error);
                 }
-                return Err(NotCommitted::Surely(trouble.into_exec_error()));
+                return Err(NotCommitted::Surely(error));
             }
         };
         match step.expects.missing(found) {
             Some(MissingRow::Owner) => Err(NotCommitted::Fenced),
-            Some(MissingRow::Parked) => Err(NotCommitted::Surely(DbErr::RecordNotUpdated)),
+            Some(MissingRow::Parked) => Err(NotCommitted::Surely(StoreError::NotParked)),
             Some(MissingRow::Effect) => Err(NotCommitted::Repeated),
             None => Ok(()),
         }

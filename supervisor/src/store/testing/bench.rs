@@ -5,11 +5,11 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, ExecResult, Statement};
 use tokio::time::Instant;
 
-use crate::Env;
-use crate::config::Settings;
 use crate::store::testing::Directory;
 use crate::store::tx_tracker::TxTracker;
 use crate::store::{Database, DatabaseError, Schema, Transaction, TxError};
+use essaim_base::Env;
+use essaim_config::Settings;
 
 /// The settings of a capability with a database of its own.
 pub struct Bench {

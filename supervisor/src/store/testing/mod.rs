@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
 use super::Schema;
-use crate::Env;
+use essaim_base::Env;
 
 /// A directory that goes with the test.
 pub(crate) struct Directory(PathBuf);

@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 
 use super::bench::{Bench, begin, on_both, texts};
-use crate::config::Durability;
 use crate::store::testing::schema;
 use crate::store::{DatabaseKind, check};
+use essaim_config::Durability;
 
 #[tokio::test]
 async fn a_sqlite_file_has_one_live_host_and_can_be_opened_again_afterwards() {

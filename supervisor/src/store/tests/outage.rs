@@ -8,11 +8,11 @@ use sea_orm::{ConnectionTrait, DbErr, ExecResult};
 use tokio::time::timeout;
 
 use super::bench::{Bench, begin, insert, on_both, try_begin, words};
-use crate::outages::{Dependency, Outages};
 use crate::store::classify::failure_kind;
 use crate::store::testing::schema;
 use crate::store::{Database, Transaction, TxError};
-use crate::task::{TaskName, Tasks};
+use essaim_base::outages::{Dependency, Outages};
+use essaim_base::task::{TaskName, Tasks};
 
 /// The outages of a node that is told of those of this database.
 fn told(bench: &Bench, database: &Database) -> (Outages, Dependency) {

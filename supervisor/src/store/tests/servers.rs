@@ -8,12 +8,12 @@ use sea_orm::{DbBackend, Statement};
 
 use super::bench::{Bench, begin, insert, texts, words};
 use super::proxy::{Cut, cut_at_commit};
-use crate::config::Durability;
 use crate::store::connection::Connector;
 use crate::store::postgres::weaker_than;
 use crate::store::testing::schema;
 use crate::store::tx_tracker::CommitState;
 use crate::store::{Database, TxError};
+use essaim_config::Durability;
 
 #[tokio::test]
 async fn every_session_sees_its_own_schema_and_has_limits_of_its_own() {

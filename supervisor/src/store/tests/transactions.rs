@@ -102,7 +102,7 @@ async fn sqlite_readers_cannot_write_even_if_the_text_looks_like_reading() {
 #[tokio::test(start_paused = true)]
 async fn a_transaction_that_waits_too_long_fails_its_statements_and_its_commit() {
     let mut bench = Bench::sqlite();
-    bench.env = crate::Env::simulated(1, Duration::ZERO);
+    bench.env = essaim_base::Env::simulated(1, Duration::ZERO);
     let database = bench.open(&schema(1)).await;
     for commits in [false, true] {
         let (tx, tracker) = begin(&database).await;
@@ -143,7 +143,7 @@ async fn a_statement_that_never_ends_is_cut_off_and_the_next_transaction_begins(
 #[tokio::test(start_paused = true)]
 async fn waiting_for_the_writer_ends_before_the_askers_deadline() {
     let mut bench = Bench::sqlite();
-    bench.env = crate::Env::simulated(1, Duration::ZERO);
+    bench.env = essaim_base::Env::simulated(1, Duration::ZERO);
     let database = bench.open(&schema(1)).await;
     let (_holds_the_writer, _) = begin(&database).await;
     let due = Duration::from_secs(2);
