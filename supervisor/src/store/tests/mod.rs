@@ -2,6 +2,7 @@
 
 mod group;
 mod migrations;
+mod model;
 mod opening;
 mod outage;
 mod proxy;
