@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::actor::Actor;
+use crate::admission::AskEnvelope;
 use crate::bus::AskResultOf;
 use crate::client::Client;
 use crate::config::{Config, SupervisionConfig};
 use crate::handler::AskEntry;
-use crate::host::{AskEnvelope, Host};
+use crate::host::Host;
 use crate::mailbox::{EnvelopeContents, Stub};
 use crate::roster::{Roster, name_of};
 use crate::supervision::Supervision;

@@ -9,8 +9,8 @@ use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::arbiters;
-use crate::host::InstanceHandle;
 use crate::idhash::IdHasher;
+use crate::instance::InstanceHandle;
 use crate::rendezvous::weight;
 
 /// Rank penalty of a blocked arbiter: above any number of waiting messages.

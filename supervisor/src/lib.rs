@@ -42,6 +42,7 @@ mod roster;
 pub use roster::Roster;
 
 mod admin;
+mod admission;
 mod arbiters;
 pub use arbiters::run;
 
@@ -87,9 +88,11 @@ pub mod store;
 mod bus;
 mod cell;
 mod context;
+mod drain;
 mod guard;
 mod host;
 mod hosting;
+mod instance;
 mod keys;
 mod local_call;
 mod mailbox;

@@ -35,7 +35,7 @@ use crate::watchdog::Watchdog;
 pub struct Node {
     bus: Arc<Bus>,
     fatal: watch::Receiver<Option<Fatal>>,
-    admin: Mutex<Vec<ServerHandle>>,
+    pub(crate) admin: Mutex<Vec<ServerHandle>>,
     joined: JoinedBus,
     _arbiters: Arc<Arbiters>,
 }
@@ -157,47 +157,6 @@ impl Node {
     /// This node's name and epoch on the wire; `None` without a bridge.
     pub fn epoch(&self) -> Option<u64> {
         self.bus.remote().map(|r| r.identity().epoch)
-    }
-
-    /// Leaves: tells the others, finishes what is under way, and goes. Ends after `drain.timeout_ms` at the latest.
-    pub async fn drain(&self) {
-        let limit = Duration::from_millis(self.bus.settings.drain.timeout_ms);
-        if tokio::time::timeout(limit, self.leave()).await.is_err() {
-            tracing::warn!(
-                timeout_ms = limit.as_millis() as u64,
-                "not everything was finished in time; ending all the same"
-            );
-        }
-    }
-
-    async fn leave(&self) {
-        self.bus.set_draining();
-        let hosts = self.bus.hosts();
-        let announced = async {
-            if let Some(remote) = self.bus.remote() {
-                remote.announce_leave().await;
-            }
-        };
-        // The hosts' own drains (the gateway's) still ask hosts of this node, which go on serving them.
-        let drained = futures_util::future::join_all(hosts.iter().map(|h| h.drain()));
-        futures_util::future::join(announced, drained).await;
-        if let Some(durable) = self.bus.durable() {
-            durable.leaving.leave().await;
-        }
-        for host in hosts {
-            host.idle().await;
-        }
-        if let Some(durable) = self.bus.durable() {
-            durable.flush().await;
-        }
-        if let Some(remote) = self.bus.remote() {
-            remote.finish_answers().await;
-            remote.close().await;
-        }
-        let listeners = std::mem::take(&mut *self.admin.lock().unwrap_or_else(PoisonError::into_inner));
-        for listener in listeners {
-            listener.stop(true).await;
-        }
     }
 
     /// Serves operators at a socket of this path too, which only this process's user may open.

@@ -6,6 +6,7 @@ use super::*;
 use crate::Env;
 use crate::config::SupervisionConfig;
 use crate::handler::AskEntry;
+use crate::supervision::Supervision;
 use crate::trace::TraceContext;
 
 struct Desk;
