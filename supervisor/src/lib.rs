@@ -71,6 +71,8 @@ pub use harness::{Harness, Stage};
 pub use essaim_contract as contract;
 
 pub use essaim_config as config;
+#[doc(hidden)]
+pub use essaim_protocol::fuzz;
 
 // What every part stands on has a crate of its own.
 pub use backoff::Backoff;
@@ -81,8 +83,6 @@ pub use graph::cycle_in;
 pub use outages::OutageStatus;
 pub use task::{TaskState, TaskStatus};
 
-#[doc(hidden)]
-pub mod fuzz;
 pub mod store;
 
 mod bus;

@@ -79,7 +79,9 @@ impl Files {
 
 impl File {
     fn new(path: String, text: String) -> Self {
-        let is_test = path.starts_with("tests/") || path.contains("/tests/") || path.contains("/benches/");
+        // A conformance suite is behind a feature that only tests set.
+        let folders = ["/tests/", "/benches/", "/conformance/", "/conformance.rs"];
+        let is_test = path.starts_with("tests/") || folders.iter().any(|folder| path.contains(folder));
         Self { path, text, code: OnceLock::new(), shipped: OnceLock::new(), is_test }
     }
 

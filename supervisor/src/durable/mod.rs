@@ -20,7 +20,6 @@ pub mod operations;
 pub(crate) mod outbox;
 pub(crate) mod partition;
 pub(crate) mod ports;
-pub(crate) mod record;
 pub mod schedule;
 pub(crate) mod send;
 
@@ -32,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+pub(crate) use essaim_protocol::record::{self, Batch, Record};
 use futures_util::future::join_all;
 use sea_orm::DbErr;
 use tokio::time::timeout;
@@ -43,7 +43,6 @@ pub(crate) use self::partition::consumer::{Consumer, Hosted};
 pub(crate) use self::partition::delivery::{DeliveryContext, DurableMessage};
 use self::partition::reader::Reader;
 pub(crate) use self::ports::{Applied, DurableHandler, Handlers};
-pub(crate) use self::record::{Batch, Record};
 pub(crate) use self::send::effects::{HandlerEffects, PendingCommit};
 pub(crate) use self::send::message::{MessageContext, OutgoingMessage};
 pub use self::send::options::{SendOptions, SubscribeOptions};

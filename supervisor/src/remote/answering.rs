@@ -13,10 +13,10 @@ use essaim_contract::{AskError, NotDelivered, Unknown};
 use futures_util::FutureExt;
 use serde_bytes::ByteBuf;
 
+use super::RawAnswer;
 use super::Remote;
 use super::frame::{self, FrameMessage};
 use super::link::PeerLink;
-use super::pending::RawAnswer;
 use crate::call::Call;
 use crate::panic::panic_text;
 

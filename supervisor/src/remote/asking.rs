@@ -9,11 +9,11 @@ use essaim_contract::{AskError, NotDelivered, Unknown};
 use serde_bytes::ByteBuf;
 use tokio::time::timeout_at;
 
+use super::RawAnswer;
 use super::Remote;
 use super::attempts::{may_retry, outcome_of_attempts};
 use super::frame::{self, FrameMessage};
 use super::members::Peer;
-use super::pending::RawAnswer;
 use super::route::RouteQuery;
 use crate::backoff::Backoff;
 use crate::call::Call;

@@ -14,8 +14,8 @@ use essaim_contract::{AskError, NotDelivered, Unknown};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::RawAnswer;
 use super::frame::{self, FrameHeader, FrameMessage, VERSION};
-use super::pending::RawAnswer;
 use crate::bridge::{Identity, PublishError, Wire};
 use crate::lock::{Mutex, MutexGuard};
 use crate::slot::Slot;

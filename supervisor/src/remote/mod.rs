@@ -16,7 +16,6 @@ mod ask_graph;
 mod asking;
 mod attempts;
 mod broadcasts;
-pub(crate) mod frame;
 mod heartbeat;
 mod incoming;
 mod lifecycle;
@@ -49,7 +48,6 @@ use self::frame::{FrameMessage, NodeState};
 use self::link::PeerLink;
 use self::members::{Members, OwnNode};
 use self::pending::PendingAsks;
-pub(crate) use self::pending::RawAnswer;
 use self::ports::Ports;
 use self::retry_budget::RetryBudget;
 use self::wire_health::WireHealth;
@@ -59,6 +57,7 @@ use crate::config::Settings;
 use crate::exit::Fatal;
 use crate::lock::Mutex;
 use crate::task::{TaskName, Tasks};
+pub(crate) use essaim_protocol::frame::{self, RawAnswer};
 
 /// The other nodes.
 pub(crate) struct Remote {

@@ -6,14 +6,11 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use essaim_contract::{AskError, Unknown};
-use serde_bytes::ByteBuf;
 
+use super::RawAnswer;
 use crate::idhash::IdHasher;
 use crate::lock::Mutex;
 use crate::slot::Slot;
-
-/// An answer in its encoded form.
-pub(crate) type RawAnswer = Result<Vec<u8>, AskError<ByteBuf>>;
 
 #[derive(Default)]
 pub(crate) struct PendingAsks {

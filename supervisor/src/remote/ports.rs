@@ -7,9 +7,9 @@ use essaim_contract::NotDelivered;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::LocalBoxStream;
 
+use super::RawAnswer;
 pub(crate) use super::answering::AskBatch;
 use super::frame::HostReport;
-use super::pending::RawAnswer;
 use crate::call::Call;
 use crate::trace::TraceContext;
 

@@ -38,8 +38,8 @@ use self::published::Published;
 use self::writer::Writer;
 use crate::Env;
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Found, HostHeartbeat, Log, LogError, Owned,
-    Partition, PartitionCount, Reading, Registry, Retired, Subscription,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, FoundEntries, HostHeartbeat, Log,
+    LogError, OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
 };
 use crate::config::Settings;
 use crate::outages::Dependency;
@@ -100,7 +100,7 @@ impl EmbeddedLog {
     }
 
     /// The entries that are there now. Where `after` finds nothing, it moves to the last entry there ever was.
-    async fn look(&self, readings: &[Reading], after: &mut [u64]) -> Result<Found, LogError> {
+    async fn look(&self, readings: &[Reading], after: &mut [u64]) -> Result<FoundEntries, LogError> {
         let mut found = Vec::new();
         for (reading, after) in readings.iter().zip(after) {
             let place = self.published.place(&reading.partition);
@@ -151,11 +151,15 @@ impl Log for EmbeddedLog {
         self.ask(move |answer| Job::Append { registry, most, appends: appends.to_vec(), answer }).boxed()
     }
 
-    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<Owned>, LogError>> {
+    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<OwnedPartition>, LogError>> {
         self.ask(move |answer| Job::Heartbeat { heartbeat: heartbeat.clone(), answer }).boxed()
     }
 
-    fn read<'a>(&'a self, readings: &'a [Reading], patience: Duration) -> BoxFuture<'a, Result<Found, LogError>> {
+    fn read<'a>(
+        &'a self,
+        readings: &'a [Reading],
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<FoundEntries, LogError>> {
         let until = self.env.now() + patience;
         async move {
             let mut changes = self.published.changes();
@@ -212,7 +216,7 @@ impl Log for EmbeddedLog {
         capability: &'a str,
         from: Option<&'a str>,
         most: u32,
-    ) -> BoxFuture<'a, Result<DeadLetters, LogError>> {
+    ) -> BoxFuture<'a, Result<DeadLetterPage, LogError>> {
         async move { dead::page(self.database.reads(), capability, from, most.max(1)).await.map_err(unread) }.boxed()
     }
 

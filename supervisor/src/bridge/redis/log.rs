@@ -49,8 +49,8 @@ use super::failed::advice;
 use crate::Env;
 use crate::bridge::ClaimError;
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetters, Entry, HostHeartbeat, Log, LogError, Owned,
-    Partition, PartitionCount, Reading, Registry, Retired, Subscription,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, Entry, HostHeartbeat, Log, LogError,
+    OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
 };
 use crate::config::{Durability, Settings};
 use crate::outages::Dependency;
@@ -135,7 +135,7 @@ impl Log for RedisLog {
         appending::append(self, registry, most, appends).boxed()
     }
 
-    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<Owned>, LogError>> {
+    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<OwnedPartition>, LogError>> {
         heartbeat::heartbeat(self, heartbeat).boxed()
     }
 
@@ -185,7 +185,7 @@ impl Log for RedisLog {
         capability: &'a str,
         from: Option<&'a str>,
         most: u32,
-    ) -> BoxFuture<'a, Result<DeadLetters, LogError>> {
+    ) -> BoxFuture<'a, Result<DeadLetterPage, LogError>> {
         burying::dead(self, capability, from, most).boxed()
     }
 

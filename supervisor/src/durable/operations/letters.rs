@@ -224,7 +224,7 @@ pub(super) fn unanswered(error: LogError) -> Failure {
 mod tests {
     use super::*;
     use crate::durable::dead::encode_for_log;
-    use crate::durable::record::tests::record;
+    use essaim_protocol::record::sample as record;
 
     #[test]
     fn a_letter_of_the_log_is_seen_as_those_of_databases_are() {

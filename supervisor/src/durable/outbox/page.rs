@@ -129,7 +129,7 @@ fn refused(subscriber: &str, message: &OutgoingMessage, now: u64) -> DeadLetter 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::record::tests::record;
+    use essaim_protocol::record::sample as record;
 
     #[test]
     fn a_dead_letter_for_want_of_room_says_what_its_record_says() {

@@ -15,7 +15,7 @@ use super::owner::CapabilityStore;
 use super::takeover::{Claim, Ownership};
 use super::unhandled::UnhandledMessages;
 use super::worker::{Worker, WorkerEnd};
-use crate::bridge::log::{HostHeartbeat, Owned, Partition};
+use crate::bridge::log::{HostHeartbeat, OwnedPartition, Partition};
 use crate::durable::Durable;
 use crate::durable::housekeeper::{Housekeeper, PartitionShare};
 use crate::durable::outbox::Outbox;
@@ -266,7 +266,7 @@ impl Consumer {
         if self.durable.leaving.is_leaving() || !self.is_able() {
             return;
         }
-        for Owned { number, epoch, wanted } in owned {
+        for OwnedPartition { number, epoch, wanted } in owned {
             match self.workers.get(&number) {
                 Some(worker) if wanted => worker.stop(),
                 Some(_) => {}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::bridge::log::Owned;
+use crate::bridge::log::OwnedPartition;
 
 /// For each partition the message that its owner found no handler of, if one was.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl UnhandledMessages {
     }
 
     /// What the log has answered to what was asked: a partition that another host handles better is wanted.
-    pub fn answered(&self, asked: &[(u32, String)], owned: &[Owned]) {
+    pub fn answered(&self, asked: &[(u32, String)], owned: &[OwnedPartition]) {
         let mut all = self.lock();
         for (number, message) in asked {
             let Some(own) = owned.iter().find(|owned| owned.number == *number) else { continue };

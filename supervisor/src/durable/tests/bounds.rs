@@ -1,7 +1,8 @@
 //! Slow handlers, full partitions, and subscribers that come late.
 
-use super::*;
 use essaim_contract::SendError;
+
+use super::*;
 
 #[tokio::test]
 async fn a_slow_handler_holds_up_its_own_key_only() {

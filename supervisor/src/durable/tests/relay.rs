@@ -1,10 +1,11 @@
 //! Relays of an outbox, with rows that a test has put there.
 
+use essaim_protocol::record::{Record, sample as record};
+
 use super::*;
 use crate::bridge::log::{Acknowledge, HostHeartbeat, Log, Partition, Position, Reading};
 use crate::durable::Outbox;
 use crate::durable::OutgoingMessage;
-use crate::durable::record::{Record, tests::record};
 use crate::durable::send::message::OutgoingKind;
 use crate::store::Database;
 use crate::store::tables::dead;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::rows::{json, number, statement, text};
-use crate::bridge::log::DeadLetters;
+use crate::bridge::log::DeadLetterPage;
 
 /// Keeps a dead letter; one that dies again takes its own place.
 pub(super) async fn keep(
@@ -32,14 +32,14 @@ pub(super) async fn page(
     capability: &str,
     behind: Option<&str>,
     most: u32,
-) -> Result<DeadLetters, DbErr> {
+) -> Result<DeadLetterPage, DbErr> {
     let sql = "SELECT id, letter FROM dead_letters WHERE capability = $1 AND id > $2 ORDER BY id LIMIT $3";
     let values = [capability.into(), behind.unwrap_or_default().into(), i64::from(most).into()];
     let rows = db.query_all_raw(statement(sql, values)).await?;
     let letters = rows.iter().map(letter).collect::<Result<Vec<_>, _>>()?;
     let is_last = letters.len() < most as usize;
     let next = letters.last().filter(|_| !is_last).map(|(id, _)| id.clone());
-    Ok(DeadLetters { letters, next })
+    Ok(DeadLetterPage { letters, next })
 }
 
 /// Those with these ids.

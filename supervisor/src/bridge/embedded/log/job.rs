@@ -4,7 +4,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, HostHeartbeat, LogError, Owned, Retired, Subscription,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, HostHeartbeat, LogError, OwnedPartition, Retired,
+    Subscription,
 };
 
 /// Bytes that a job counts as, beside those of its messages.
@@ -14,7 +15,7 @@ const OWN_BYTES: usize = 64;
 pub(super) enum Job {
     Append { registry: u64, most: u64, appends: Vec<Append>, answer: Answer<Vec<Appended>, AppendError> },
     Acknowledge { acknowledges: Vec<Acknowledge>, answer: Answer<Vec<Acknowledged>> },
-    Heartbeat { heartbeat: HostHeartbeat, answer: Answer<Vec<Owned>> },
+    Heartbeat { heartbeat: HostHeartbeat, answer: Answer<Vec<OwnedPartition>> },
     Register { capability: String, partitions: u32, subscriptions: Vec<(String, Subscription)>, answer: Answer<()> },
     Unsubscribe { event: String, capability: String, answer: Answer<bool> },
     Retire { capability: String, answer: Answer<Retired> },
@@ -87,11 +88,5 @@ impl Job {
             Self::Retire { answer, .. } => answer.give(outcome),
             Self::Forget { answer, .. } => answer.give(outcome),
         }
-    }
-}
-
-impl From<AppendError> for LogError {
-    fn from(error: AppendError) -> Self {
-        Self(error.to_string())
     }
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::bridge::log::share::{Sharer, share};
-use crate::bridge::log::{HostHeartbeat, Owned};
+use crate::bridge::log::assignment::{LiveHost, assign};
+use crate::bridge::log::{HostHeartbeat, OwnedPartition};
 
 /// The owners of one capability's partitions.
 #[derive(Default)]
 pub(super) struct Owners {
-    hosts: BTreeMap<String, Sharer>,
+    hosts: BTreeMap<String, LiveHost>,
     /// Until when each host counts as there.
     leases: BTreeMap<String, Instant>,
     owners: Vec<Option<(String, u64)>>,
@@ -28,7 +28,7 @@ impl Owners {
         partitions: u32,
         now: Instant,
         mut epoch: impl FnMut(u32) -> u64,
-    ) -> Vec<Owned> {
+    ) -> Vec<OwnedPartition> {
         let host = &heartbeat.host;
         self.owners.resize(partitions as usize, None);
         for &number in heartbeat.given_up.iter().chain(heartbeat.stale_epochs.iter().map(|(number, _)| number)) {
@@ -40,7 +40,7 @@ impl Owners {
             self.leases.remove(host);
         } else {
             // Whoever says that it is there keeps what nobody else has taken meanwhile, even if it says so late.
-            self.hosts.insert(host.clone(), Sharer { handles: heartbeat.handles.clone(), leaving: false });
+            self.hosts.insert(host.clone(), LiveHost { handles: heartbeat.handles.clone(), leaving: false });
             self.leases.insert(host.clone(), now + heartbeat.lease);
         }
         self.forget_the_silent(now);
@@ -49,7 +49,7 @@ impl Owners {
             .zip(&self.owners)
             .zip(0..)
             .filter_map(|((wanted, owner), number)| match owner {
-                Some((owner, epoch)) if owner == host => Some(Owned { number, epoch: *epoch, wanted }),
+                Some((owner, epoch)) if owner == host => Some(OwnedPartition { number, epoch: *epoch, wanted }),
                 _ => None,
             })
             .collect()
@@ -71,12 +71,12 @@ impl Owners {
     /// Gives partitions without an owner to hosts that lack some; which ones are wanted by another host than theirs.
     fn grant(&mut self, lacks: &[(u32, String)], epoch: &mut impl FnMut(u32) -> u64) -> Vec<bool> {
         let owners: Vec<_> = self.owners.iter().map(|o| o.as_ref().map(|(host, _)| host.as_str())).collect();
-        let shares = share(&self.hosts, &owners, lacks);
-        let mut wanted = Vec::with_capacity(shares.len());
-        for (number, share) in shares.into_iter().enumerate() {
-            wanted.push(share.as_ref().is_some_and(|share| share.wanted));
-            if let (None, Some(share)) = (&self.owners[number], share) {
-                self.owners[number] = Some((share.host, epoch(number as u32)));
+        let assignments = assign(&self.hosts, &owners, lacks);
+        let mut wanted = Vec::with_capacity(assignments.len());
+        for (number, assignment) in assignments.into_iter().enumerate() {
+            wanted.push(assignment.as_ref().is_some_and(|assignment| assignment.wanted));
+            if let (None, Some(assignment)) = (&self.owners[number], assignment) {
+                self.owners[number] = Some((assignment.host, epoch(number as u32)));
                 self.granted.push(number);
             }
         }

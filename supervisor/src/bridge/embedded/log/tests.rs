@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use essaim_protocol::conformance::{self as log_tests, Fixture};
+use essaim_protocol::log_conformance;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::*;
-use crate::bridge::log::tests::{self as log_tests, Fixture, conformance};
 use crate::store::testing::Directory;
 
 /// A log in a directory of its own, whose time is tokio's.
@@ -56,7 +57,7 @@ impl Fixture for Bench {
 mod conforms {
     use super::*;
 
-    conformance!(Bench, (start_paused = true));
+    log_conformance!(Bench, (start_paused = true));
 }
 
 #[tokio::test]

@@ -5,26 +5,26 @@ use redis::Value;
 
 use super::scripts::{FORGET, call};
 use super::{RedisLog, parse};
-use crate::bridge::log::{DeadLetters, LogError};
+use crate::bridge::log::{DeadLetterPage, LogError};
 
 pub async fn dead_count(log: &RedisLog, capability: &str) -> Result<u64, LogError> {
     let answer = log.link.ask(redis::cmd("HLEN").arg(log.keys.dead(capability))).await?;
     parse::number(&answer).ok_or_else(|| parse::strange("a count of dead letters"))
 }
 
-pub async fn dead(log: &RedisLog, capability: &str, from: Option<&str>, most: u32) -> Result<DeadLetters, LogError> {
+pub async fn dead(log: &RedisLog, capability: &str, from: Option<&str>, most: u32) -> Result<DeadLetterPage, LogError> {
     let mut scan = redis::cmd("HSCAN");
     scan.arg(log.keys.dead(capability)).arg(from.unwrap_or("0")).arg("COUNT").arg(most.max(1));
     let answer = log.link.ask(&scan).await?;
     scanned(answer).ok_or_else(|| parse::strange("a look at dead letters"))
 }
 
-fn scanned(answer: Value) -> Option<DeadLetters> {
+fn scanned(answer: Value) -> Option<DeadLetterPage> {
     let [cursor, page] = <[Value; 2]>::try_from(parse::items(answer)?).ok()?;
     let letter = |(id, letter): (Value, Value)| Some((parse::text(&id)?.to_string(), parse::bytes(letter)?));
     let letters = parse::pairs(page)?.into_iter().map(letter).collect::<Option<_>>()?;
     let next = Some(parse::text(&cursor)?.to_string()).filter(|cursor| cursor != "0");
-    Some(DeadLetters { letters, next })
+    Some(DeadLetterPage { letters, next })
 }
 
 pub async fn dead_with(log: &RedisLog, capability: &str, ids: &[String]) -> Result<Vec<(String, Bytes)>, LogError> {

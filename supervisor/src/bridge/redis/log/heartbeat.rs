@@ -10,8 +10,8 @@ use redis::Value;
 use super::scripts::call;
 use super::scripts::owners::{GRANT, HEARTBEAT};
 use super::{RedisLog, parse, registering, telling};
-use crate::bridge::log::share::{Share, Sharer, share};
-use crate::bridge::log::{HostHeartbeat, LogError, Owned};
+use crate::bridge::log::assignment::{Assignment, LiveHost, assign};
+use crate::bridge::log::{HostHeartbeat, LogError, OwnedPartition};
 
 /// Of hosts that decide at the same moment one wins, and the others decide anew; so many are not expected at a time.
 const TRIES: usize = 32;
@@ -22,14 +22,14 @@ struct State {
     /// Epoch and host of each partition; the host is empty if there is none.
     owners: Vec<(u64, String)>,
     /// The live hosts.
-    hosts: BTreeMap<String, Sharer>,
+    hosts: BTreeMap<String, LiveHost>,
     /// Nodes tell what the server has forgotten: until they have, nothing is granted.
     is_telling: bool,
     /// Records of owners and hosts that it had forgotten, where nobody else has found that first.
     forgotten: u64,
 }
 
-pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<Owned>, LogError> {
+pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<OwnedPartition>, LogError> {
     let given = heartbeat.given_up.iter().map(|number| format!("given {number}"));
     let stale_epochs = heartbeat.stale_epochs.iter().map(|(number, seen)| format!("outrun {number} {seen}"));
     let is_kept = |number: &u32| {
@@ -64,14 +64,14 @@ pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<
             );
         }
         let owners: Vec<_> = state.owners.iter().map(|(_, host)| (!host.is_empty()).then_some(&**host)).collect();
-        let mut shares = share(&state.hosts, &owners, &heartbeat.lacks);
+        let mut assignments = assign(&state.hosts, &owners, &heartbeat.lacks);
         if state.is_telling {
             // Everybody keeps what he has.
-            let kept = |host: &Option<&str>| host.map(|host| Share { host: host.to_string(), wanted: false });
-            shares = owners.iter().map(kept).collect();
+            let kept = |host: &Option<&str>| host.map(|host| Assignment { host: host.to_string(), wanted: false });
+            assignments = owners.iter().map(kept).collect();
         }
-        let moves = shares.iter().zip(&owners).enumerate().filter_map(|(number, (share, owner))| {
-            let host = &*share.as_ref()?.host;
+        let moves = assignments.iter().zip(&owners).enumerate().filter_map(|(number, (assignment, owner))| {
+            let host = &*assignment.as_ref()?.host;
             (Some(host) != *owner).then(|| (number, host.to_string()))
         });
         let moves: Vec<_> = moves.collect();
@@ -81,9 +81,9 @@ pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<
                 state.owners[number] = (epoch, host);
             }
         }
-        let own = shares.iter().zip(&state.owners).enumerate().filter_map(|(number, (share, (epoch, _)))| {
-            let share = share.as_ref().filter(|share| share.host == heartbeat.host)?;
-            Some(Owned { number: number as u32, epoch: *epoch, wanted: share.wanted })
+        let own = assignments.iter().zip(&state.owners).enumerate().filter_map(|(number, (assignment, (epoch, _)))| {
+            let assignment = assignment.as_ref().filter(|assignment| assignment.host == heartbeat.host)?;
+            Some(OwnedPartition { number: number as u32, epoch: *epoch, wanted: assignment.wanted })
         });
         let own: Vec<_> = own.collect();
         log.known.owns(&heartbeat.capability, &heartbeat.host, &own);
@@ -155,8 +155,8 @@ impl State {
         for (host, handles) in parse::pairs(handles)? {
             let mut lines = parse::text(&handles)?.lines();
             let leaving = lines.next() == Some("leaving");
-            let sharer = Sharer { handles: lines.map(Into::into).collect(), leaving };
-            state.hosts.insert(parse::text(&host)?.into(), sharer);
+            let live_host = LiveHost { handles: lines.map(Into::into).collect(), leaving };
+            state.hosts.insert(parse::text(&host)?.into(), live_host);
         }
         Some(state)
     }

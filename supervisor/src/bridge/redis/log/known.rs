@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::registering::Read;
-use crate::bridge::log::{Acknowledge, Owned, Partition, Position, Tally};
+use crate::bridge::log::{Acknowledge, OwnedPartition, Partition, Position, Tally};
 
 /// What this node has registered, by capability.
 pub type Registered = BTreeMap<String, Registration>;
@@ -182,7 +182,7 @@ impl Known {
     }
 
     /// What a host owns of a capability by now.
-    pub fn owns(&self, capability: &Arc<str>, host: &str, owned: &[Owned]) {
+    pub fn owns(&self, capability: &Arc<str>, host: &str, owned: &[OwnedPartition]) {
         let mut state = self.lock();
         for owned in owned {
             state.partitions.entry(Partition { capability: capability.clone(), number: owned.number }).or_default();

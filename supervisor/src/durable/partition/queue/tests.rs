@@ -1,7 +1,8 @@
 //! Turns of keys.
 
+use essaim_protocol::record::sample as record;
+
 use super::*;
-use crate::durable::record::tests::record;
 
 fn message(id: u64, key: &str) -> LogMessage {
     let record = record(id, Some(key));

@@ -68,7 +68,7 @@ async fn hosts_that_tend_at_the_same_moment_agree() {
     let Some(log) = log().await else { return };
     log.register("shop", 8, &[]).await.unwrap();
     let names: Vec<_> = (0..8).map(|n| format!("node-{n}:1")).collect();
-    let mut owned: Vec<Vec<Owned>> = vec![Vec::new(); names.len()];
+    let mut owned: Vec<Vec<OwnedPartition>> = vec![Vec::new(); names.len()];
     for _ in 0..names.len() {
         let tends = names.iter().zip(&owned).map(|(name, owned)| {
             let given_up = owned.iter().filter(|o| o.wanted).map(|o| o.number).collect();

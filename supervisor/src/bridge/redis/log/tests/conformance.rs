@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use essaim_protocol::conformance::Fixture;
+use essaim_protocol::log_conformance;
+
 use super::connect;
 use super::settings;
 use crate::bridge::log::Log;
-use crate::bridge::log::tests::{Fixture, conformance};
 use crate::bridge::redis::RedisLog;
 use crate::config::Settings;
 
@@ -35,4 +37,4 @@ impl Fixture for OnServer {
     }
 }
 
-conformance!(OnServer, ());
+log_conformance!(OnServer, ());

@@ -57,7 +57,7 @@ impl Shops {
         Some(shops)
     }
 
-    async fn heartbeat(&self) -> (Vec<Owned>, Vec<Owned>) {
+    async fn heartbeat(&self) -> (Vec<OwnedPartition>, Vec<OwnedPartition>) {
         let stock = HostHeartbeat { capability: Arc::from("stock"), ..heartbeat("b:1") };
         (self.shop.heartbeat(&heartbeat("a:1")).await.unwrap(), self.stock.heartbeat(&stock).await.unwrap())
     }

@@ -6,7 +6,7 @@ use crate::bridge::log::Retired;
 const FULL: &str = "CONFIG SET maxmemory 1";
 
 /// A log with an owner of two partitions, and three messages in the first one.
-async fn begun(server: &Server) -> (RedisLog, Vec<Owned>) {
+async fn begun(server: &Server) -> (RedisLog, Vec<OwnedPartition>) {
     let log = on(server).await;
     log.register("shop", 2, &[("sold.v1".into(), Subscription::default())]).await.unwrap();
     let owned = log.heartbeat(&heartbeat("a:1")).await.unwrap();

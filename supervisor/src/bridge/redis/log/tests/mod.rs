@@ -26,8 +26,8 @@ use self::server::Server;
 use super::{Cluster, RedisLog};
 use crate::Env;
 use crate::bridge::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, HostHeartbeat, Log, Owned, Partition, Position,
-    Reading, Registry, Subscription, Tally, WhenFull,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, HostHeartbeat, Log, OwnedPartition, Partition,
+    Position, Reading, Registry, Subscription, Tally, WhenFull,
 };
 use crate::config::Settings;
 use crate::task::Tasks;
@@ -125,7 +125,7 @@ fn heartbeat(host: &str) -> HostHeartbeat {
     }
 }
 
-async fn tend_at_last(log: &RedisLog, host: &str) -> Vec<Owned> {
+async fn tend_at_last(log: &RedisLog, host: &str) -> Vec<OwnedPartition> {
     let until = Instant::now() + LONG;
     loop {
         match log.heartbeat(&heartbeat(host)).await {

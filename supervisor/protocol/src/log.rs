@@ -1,18 +1,15 @@
-//! The log: what keeps durable messages until they are handled.
+//! The log: it keeps durable messages until they are handled.
 //!
 //! Each capability has a number of partitions, and each partition is one queue of entries; an entry is a batch of
 //! messages. An event is appended once for each subscribing capability, to a partition of that capability. So a
-//! partition has one reader, its owner, and what is in it is exactly what its owner has not acknowledged: nothing can be
-//! stranded with a reader that died, and there is nothing to trim. Reading changes nothing; acknowledging needs the
-//! owner's epoch.
+//! partition has one reader, its owner, and its entries are exactly those that its owner has not acknowledged: no entry can be
+//! stranded with a reader that died, and there is nothing to trim. Reading changes nothing; acknowledging needs the owner's
+//! epoch.
 //!
 //! # Layout
-//! - `share`: which host works on which partition.
+//! - [`assignment`]: which host works on which partition.
 
-pub(crate) mod share;
-
-#[cfg(test)]
-pub(crate) mod tests;
+pub mod assignment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,96 +21,102 @@ use serde::{Deserialize, Serialize};
 
 /// One queue of a capability's messages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Partition {
+pub struct Partition {
     pub capability: Arc<str>,
     pub number: u32,
 }
 
-/// Where an entry is in its partition; entries are read in this order.
+/// The position of an entry in its partition; entries are read in this order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Position(pub u64, pub u64);
+pub struct Position(pub u64, pub u64);
 
 /// Messages to be stored in one partition.
 #[derive(Debug, Clone)]
-pub(crate) struct Append {
+pub struct Append {
     pub to: Partition,
-    /// Messages in it.
+    /// The number of messages in `batch`.
     pub count: u32,
     pub batch: Bytes,
-    /// It is stored even if the partition is full: what makes room must not wait for room.
+    /// Whether it is stored even if the partition is full: a request that makes room must not wait for room.
     pub urgent: bool,
 }
 
-/// What became of one [`Append`].
+/// The result of one [`Append`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Appended {
+pub enum Appended {
     /// It is stored; its first message has this offset.
     Stored { first: u64 },
-    /// It is not: so many messages wait in the partition.
+    /// It is not stored, since so many messages wait in the partition.
     Full { waiting: u64 },
 }
 
 /// Why appending failed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AppendError {
+pub enum AppendError {
     /// The registry has changed since the version that the sender has read; nothing is stored.
     #[error("the registry of the log has changed")]
     Stale,
     /// Nothing is stored.
     #[error("{0}")]
     NotStored(String),
-    /// It is not known what is stored.
+    /// Whether it is stored is not known.
     #[error("{0}")]
     Unknown(String),
 }
 
-/// Why the log did not answer.
+/// An error of the log, or of the connection to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct LogError(pub String);
+pub struct LogError(pub String);
+
+impl From<AppendError> for LogError {
+    fn from(error: AppendError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// Messages that were stored together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// No log of ours has written it: `batch` shows what was found, it counts as one message, and it goes by
-    /// [`Acknowledge::foreign`].
+pub struct Entry {
+    /// Whether no log of ours has written it: then `batch` shows the data that was found, it counts as one message, and it is
+    /// acknowledged by [`Acknowledge::foreign`].
     pub foreign: bool,
     pub position: Position,
-    /// The offset of its first message: how many were appended to the partition before it, ever.
+    /// The offset of its first message: the number of messages appended to the partition before it, ever.
     pub first: u64,
     pub count: u32,
     pub batch: Bytes,
 }
 
-/// Reading on in one partition.
+/// A request to read one partition.
 #[derive(Debug, Clone)]
-pub(crate) struct Reading {
+pub struct Reading {
     pub partition: Partition,
-    /// Entries after this one.
+    /// The position behind which to read.
     pub after: Position,
-    /// At most so many entries.
+    /// The most entries to read.
     pub most: u32,
 }
 
 impl Entry {
-    /// More messages than an entry of ours can hold, however large its batch may be.
+    /// One more than the most messages in an entry of ours.
     pub const MOST_MESSAGES: u64 = 1_000_000;
-    /// Offsets have so many bits at most: an inbox keeps the log's number above them.
+    /// The most bits of an offset: an inbox keeps the log's number above them.
     pub const OFFSET_BITS: u32 = 40;
 
-    /// The messages of an entry that says to hold so many from that offset on, if it can be one of ours.
+    /// The message count of an entry, if its own count and its offset can be those of one of ours.
     pub fn counted(first: u64, count: u64) -> Option<u32> {
         let is_ours = first >> Self::OFFSET_BITS == 0 && (1..Self::MOST_MESSAGES).contains(&count);
         u32::try_from(count).ok().filter(|_| is_ours)
     }
 }
 
-/// What was read, for each partition in which there was something.
-pub(crate) type Found = Vec<(Partition, Vec<Entry>)>;
+/// The entries read, for each partition in which there were any.
+pub type FoundEntries = Vec<(Partition, Vec<Entry>)>;
 
-/// What became of messages, for handlers without a database, which have no better place to count.
+/// The outcomes of messages: counted in the log for handlers without a database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tally {
+pub struct Tally {
     pub handled: u64,
     pub duplicates: u64,
     pub dead: u64,
@@ -121,7 +124,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The higher of each.
+    /// The higher of each count.
     pub fn most(self, other: Self) -> Self {
         Self {
             handled: self.handled.max(other.handled),
@@ -131,7 +134,7 @@ impl Tally {
         }
     }
 
-    /// Counts another one in.
+    /// Adds the counts of another one.
     pub fn add(&mut self, other: Self) {
         self.handled += other.handled;
         self.duplicates += other.duplicates;
@@ -140,100 +143,100 @@ impl Tally {
     }
 }
 
-/// Entries that are handled and can go.
+/// An acknowledgement of entries, which removes them.
 #[derive(Debug, Clone)]
-pub(crate) struct Acknowledge {
+pub struct Acknowledge {
     pub partition: Partition,
-    /// The owner's.
+    /// The owner's epoch.
     pub epoch: u64,
     pub positions: Vec<Position>,
-    /// Entries that no log of ours has written; each that is removed counts as one message that was appended.
+    /// The positions of entries that no log of ours has written; each that is removed counts as one appended message.
     pub foreign: Vec<Position>,
-    /// Added to what the log counts.
+    /// Added to the log's own tally.
     pub tally: Tally,
-    /// Dead letters to keep in the log: those of handlers without a database, by message id. One that is there already
-    /// is replaced.
+    /// Dead letters to keep in the log, by message id: those of handlers without a database. They replace earlier ones of the
+    /// same ids.
     pub dead: Vec<(String, Bytes)>,
-    /// Messages that have left the log and wait in the capability's database. They count as those that wait in the log do
-    /// when it is asked whether the partition has room.
+    /// The number of messages that have left the log and wait in the capability's database. They count as waiting when
+    /// an append asks whether the partition has room.
     pub parked: u64,
 }
 
-/// What became of one [`Acknowledge`].
+/// The result of one [`Acknowledge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acknowledged {
+pub enum Acknowledged {
     Done,
     /// Another owner has a higher epoch; nothing was changed.
     Fenced,
 }
 
-/// A host that takes part in the work on a capability's partitions.
+/// A heartbeat of a host, which takes part in the work on a capability's partitions.
 #[derive(Debug, Clone)]
-pub(crate) struct HostHeartbeat {
+pub struct HostHeartbeat {
     pub capability: Arc<str>,
     /// The node's name and epoch, unique among all hosts that ever were.
     pub host: String,
     /// The wire names of the durable messages that it handles.
     pub handles: BTreeSet<String>,
-    /// It wants none any more and has stopped working on what it had: all of that is free at once.
+    /// Whether it wants no partition any more and has stopped working on its own: all of these are free at once.
     pub leaving: bool,
     /// Partitions that it owned and has stopped working on.
     pub given_up: Vec<u32>,
-    /// Partitions of its own, or just given up, in which a message waits that it does not handle, with the message's name: if
-    /// another live host handles it, the partition goes there.
+    /// Partitions of its own, or just given up, in which a message waits that it does not handle, with the message's name: each
+    /// goes to a live host that handles it, if there is one.
     pub lacks: Vec<(u32, String)>,
-    /// Partitions of its own whose database has seen an epoch that is not below its own, given by another log: an owner
-    /// needs a higher one.
+    /// Partitions of its own, each with an epoch of another log that its database has seen and that is not below the owner's:
+    /// the owner needs a higher one.
     pub stale_epochs: Vec<(u32, u64)>,
-    /// How long it counts as live without another heartbeat.
+    /// The time for which it counts as live without another heartbeat.
     pub lease: Duration,
 }
 
 /// A partition that a host owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owned {
+pub struct OwnedPartition {
     pub number: u32,
-    /// Higher than that of any owner before.
+    /// Higher than that of any earlier owner.
     pub epoch: u64,
-    /// Another host should have it: finish what is under way and give it up.
+    /// Whether another host should have it: then its owner finishes the running messages and gives it up.
     pub wanted: bool,
 }
 
-/// What is known to all senders: where messages go.
+/// The registry of capabilities, which tells senders where messages go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Registry {
-    /// Changes with every change.
+pub struct Registry {
+    /// Changes with every change of the registry.
     pub version: u64,
     /// The number of partitions of each capability.
     pub partitions: BTreeMap<String, u32>,
-    /// Who gets which event: capability by wire name.
+    /// The subscribers of each event: by its wire name, and then by capability.
     pub subscriptions: BTreeMap<String, BTreeMap<String, Subscription>>,
 }
 
 /// How a capability subscribes to an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Subscription {
-    /// What happens while as many messages wait for the subscriber as may.
+pub struct Subscription {
+    /// The policy while the subscriber's partition is full.
     pub when_full: WhenFull,
-    /// What a new subscription begins with.
+    /// The first event of a new subscription.
     #[serde(default, skip_serializing_if = "Beginning::is_registration")]
     pub from: Beginning,
-    /// How long an event waits for the subscriber at most.
+    /// The longest time for which an event waits for the subscriber.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_ms: Option<u64>,
-    /// The version of the registry that has brought it; the log's to say.
+    /// The version of the registry in which it began; set by the log.
     #[serde(default)]
     pub since: u64,
 }
 
-/// What a new subscription begins with.
+/// The first event of a new subscription.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Beginning {
+pub enum Beginning {
     /// The first event that is published after it.
     #[default]
     Registration,
-    /// What the event's publisher has kept.
+    /// The earliest event that its publisher has retained.
     EarliestRetained,
 }
 
@@ -243,7 +246,7 @@ impl Beginning {
     }
 }
 
-/// What happens to an event while a subscriber's partition is full.
+/// The policy for an event while a subscriber's partition is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
@@ -256,49 +259,49 @@ pub enum WhenFull {
     Block,
 }
 
-/// How much is in one partition, measured.
+/// The measured counts of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PartitionCount {
+pub struct PartitionCount {
     pub number: u32,
     /// Messages appended, ever.
     pub appended: u64,
     /// Messages in entries that are not acknowledged.
     pub waiting: u64,
-    /// What handlers without a database did.
+    /// The outcomes of messages of handlers without a database.
     pub tally: Tally,
     /// The owner's host and epoch, if it has one.
     pub owner: Option<(String, u64)>,
 }
 
-/// Some of the dead letters of a capability without a database, by message id.
+/// A page of the dead letters of a capability without a database, by message id.
 ///
-/// Whoever reads page after page gets every letter that is there all the time, perhaps twice; of what comes or goes
-/// meanwhile perhaps nothing. A page may be somewhat larger than wanted, or empty although it is not the last.
+/// A reader of page after page gets every letter that exists the whole time, perhaps twice, and perhaps none of those that come
+/// or go meanwhile. A page may be somewhat larger than asked for, or empty although it is not the last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct DeadLetters {
+pub struct DeadLetterPage {
     pub letters: Vec<(String, Bytes)>,
-    /// Where the next page begins; `None` after the last one.
+    /// The beginning of the next page; `None` after the last one.
     pub next: Option<String>,
 }
 
-/// What became of a capability that was to be forgotten.
+/// The result of retiring a capability.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Retired {
-    /// Nothing is left of it; so many messages waited, or were dead letters of the log.
+pub enum Retired {
+    /// The capability is removed, and with it so many messages that waited or were dead letters of the log.
     Done { messages: u64 },
-    /// This host of it is there: nothing is changed.
+    /// It has this live host; nothing is changed.
     Hosted { host: String },
-    /// Nobody has registered it.
+    /// It is not registered.
     Unknown,
 }
 
 /// Keeps durable messages until they are handled.
-pub(crate) trait Log: Send + Sync {
-    /// Where messages go now.
+pub trait Log: Send + Sync {
+    /// The registry.
     fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>>;
 
-    /// Notes a capability with its number of partitions, unless one is noted already, and what it subscribes to beside
-    /// what is noted. An existing number stays: it decides where keys are.
+    /// Registers a capability with its number of partitions, and adds its subscriptions. A number that is registered already
+    /// stays: it decides which partition a key is in.
     fn register<'a>(
         &'a self,
         capability: &'a str,
@@ -306,15 +309,15 @@ pub(crate) trait Log: Send + Sync {
         subscriptions: &'a [(String, Subscription)],
     ) -> BoxFuture<'a, Result<(), LogError>>;
 
-    /// Ends a subscription; whether there was one.
+    /// Ends a subscription, and returns whether there was one.
     fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>>;
 
-    /// Forgets a capability for good, if no host of it is there: its partitions with what is in them, its subscriptions, its
-    /// counters and the dead letters that the log keeps of it. Senders that know it find that the registry has changed.
+    /// Removes a capability for good, if it has no live host: its partitions with their messages, its subscriptions, its counters
+    /// and the dead letters that the log keeps for it. Senders that know it find that the registry has changed.
     fn retire<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Retired, LogError>>;
 
-    /// Stores messages, all of an [`Append`] or nothing of it, if the registry still has this version. A partition takes no
-    /// more while `most` messages or more wait in it or are parked, except for what is urgent.
+    /// Stores messages, each [`Append`] whole or not at all, if the registry still has this version. A partition takes no more
+    /// while `most` messages or more wait in it or are parked, except for urgent ones.
     fn append<'a>(
         &'a self,
         registry: u64,
@@ -322,61 +325,62 @@ pub(crate) trait Log: Send + Sync {
         appends: &'a [Append],
     ) -> BoxFuture<'a, Result<Vec<Appended>, AppendError>>;
 
-    /// Says that a host is there, and which partitions are its own now.
+    /// Records a host's heartbeat, and returns the partitions that it owns now.
     ///
     /// The live hosts of a capability share its partitions evenly. A partition whose owner is not live goes to another at
     /// once; one whose owner has too many is marked as wanted, and goes when it is given up. A host that handles less than
     /// another live host does gets none. Where each of several handles something that the others do not, as while a new version is
     /// rolled out, a partition stays where it is until a message waits in it that its owner does not handle.
-    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<Owned>, LogError>>;
+    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<OwnedPartition>, LogError>>;
 
-    /// The entries after those positions, in order; waits up to `patience` until there are any.
-    fn read<'a>(&'a self, readings: &'a [Reading], patience: Duration) -> BoxFuture<'a, Result<Found, LogError>>;
+    /// Reads the entries behind the given positions, in order; waits up to `patience` until there are any.
+    fn read<'a>(&'a self, readings: &'a [Reading], patience: Duration)
+    -> BoxFuture<'a, Result<FoundEntries, LogError>>;
 
     /// Removes entries.
     fn acknowledge<'a>(&'a self, acknowledges: &'a [Acknowledge])
     -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>>;
 
-    /// Looks whether all is there that was kept, and says what is not; called with every heartbeat.
+    /// Checks that nothing stored has been lost, and reports what has; called with every heartbeat.
     fn check(&self) -> BoxFuture<'_, Result<(), LogError>>;
 
-    /// A capability's database knows what became of so many messages of a partition of this log: at least as many were
+    /// Records that a capability's database accounts for so many messages of a partition of this log: at least as many were
     /// appended.
     fn accounted(&self, partition: &Partition, messages: u64);
 
-    /// What tells this log from every other one, for as long as it keeps what is stored in it.
+    /// The identity that tells this log from every other one, for as long as it keeps what is stored in it.
     fn identity(&self) -> BoxFuture<'_, Result<String, LogError>>;
 
-    /// How much is in the partitions of a capability.
+    /// The measured counts of a capability's partitions.
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>>;
 
-    /// How many dead letters of a capability without a database there are.
+    /// The number of dead letters of a capability without a database.
     fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>>;
 
-    /// A page of the dead letters of a capability without a database, from a place that the page before has named. They are
-    /// in no order that means anything.
+    /// A page of the dead letters of a capability without a database, from the [`DeadLetterPage::next`] of the page before, in
+    /// no meaningful order.
     fn dead<'a>(
         &'a self,
         capability: &'a str,
         from: Option<&'a str>,
         most: u32,
-    ) -> BoxFuture<'a, Result<DeadLetters, LogError>>;
+    ) -> BoxFuture<'a, Result<DeadLetterPage, LogError>>;
 
-    /// Those of such dead letters that have these message ids.
+    /// The dead letters of a capability without a database that have these message ids.
     fn dead_with<'a>(
         &'a self,
         capability: &'a str,
         ids: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>>;
 
-    /// Forgets those of such dead letters that are still what they were, byte by byte; how many there were. One that was
-    /// replayed and has died again meanwhile is another.
+    /// Deletes dead letters of a capability without a database that are unchanged, byte by byte, and returns their number. One
+    /// that was replayed and has died again meanwhile is another.
     fn forget<'a>(
         &'a self,
         capability: &'a str,
         letters: &'a [(String, Bytes)],
     ) -> BoxFuture<'a, Result<u64, LogError>>;
 
-    /// What of the configured durability the log does not give, in words that say what to do; `None` if it gives it all.
+    /// The part of the configured durability that the log does not give, in words that say what to do; `None` if it gives all.
     fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>>;
 }

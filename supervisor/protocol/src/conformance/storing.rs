@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(crate) async fn an_acknowledgement_with_an_older_epoch_changes_nothing(fixture: impl Fixture) {
+pub async fn an_acknowledgement_with_an_older_epoch_changes_nothing(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 2).await;
     let first = own_all(log, "a", SURELY).await;
@@ -24,7 +24,7 @@ pub(crate) async fn an_acknowledgement_with_an_older_epoch_changes_nothing(fixtu
     assert_eq!((count(log, 0).await.waiting, count(log, 1).await.waiting), (1, 0));
 }
 
-pub(crate) async fn acknowledging_again_counts_nothing_again(fixture: impl Fixture) {
+pub async fn acknowledging_again_counts_nothing_again(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -44,7 +44,7 @@ pub(crate) async fn acknowledging_again_counts_nothing_again(fixture: impl Fixtu
     assert_eq!(log.append(version, 3, &[messages(0, 1, "c")]).await.unwrap(), [Appended::Stored { first: 5 }]);
 }
 
-pub(crate) async fn what_an_acknowledgement_does_not_name_stays(fixture: impl Fixture) {
+pub async fn what_an_acknowledgement_does_not_name_stays(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 2).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -55,7 +55,7 @@ pub(crate) async fn what_an_acknowledgement_does_not_name_stays(fixture: impl Fi
     assert_eq!((texts(&read(log, 0).await), texts(&read(log, 1).await)), (vec!["a"], vec!["d"]));
 }
 
-pub(crate) async fn counts_are_those_of_the_entries(fixture: impl Fixture) {
+pub async fn counts_are_those_of_the_entries(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 2).await;
     assert_eq!(log.counts("nobody").await.unwrap(), []);
@@ -70,7 +70,7 @@ pub(crate) async fn counts_are_those_of_the_entries(fixture: impl Fixture) {
     assert_eq!(log.counts(SHOP).await.unwrap(), [worked, idle]);
 }
 
-pub(crate) async fn dead_letters_are_kept_once_listed_and_forgotten(fixture: impl Fixture) {
+pub async fn dead_letters_are_kept_once_listed_and_forgotten(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -90,7 +90,7 @@ pub(crate) async fn dead_letters_are_kept_once_listed_and_forgotten(fixture: imp
     assert_eq!(dead(log, SHOP).await.len(), 1, "what was forgotten does not come back with a repetition");
 }
 
-pub(crate) async fn a_dead_letter_that_dies_again_is_another_and_not_forgotten_with_the_first(fixture: impl Fixture) {
+pub async fn a_dead_letter_that_dies_again_is_another_and_not_forgotten_with_the_first(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -111,11 +111,11 @@ pub(crate) async fn a_dead_letter_that_dies_again_is_another_and_not_forgotten_w
     assert_eq!(dead(log, SHOP).await, []);
 }
 
-pub(crate) async fn many_dead_letters_are_read_page_by_page_and_some_by_their_ids(fixture: impl Fixture) {
+pub async fn many_dead_letters_are_read_page_by_page_and_some_by_their_ids(fixture: impl Fixture) {
     const LETTERS: usize = 700;
     let log = fixture.log();
     open_shop(log, 1).await;
-    assert_eq!(log.dead(SHOP, None, 10).await.unwrap(), DeadLetters::default());
+    assert_eq!(log.dead(SHOP, None, 10).await.unwrap(), DeadLetterPage::default());
     let epochs = own_all(log, "a", SURELY).await;
     append(log, &[messages(0, LETTERS as u32, "a")]).await;
     let mut done = acknowledge(0, epochs[0], &[read(log, 0).await[0].position]);
@@ -143,7 +143,7 @@ pub(crate) async fn many_dead_letters_are_read_page_by_page_and_some_by_their_id
     assert_eq!(log.dead_with("stock", &ids).await.unwrap(), []);
 }
 
-pub(crate) async fn everything_is_there_after_reopening(fixture: impl Fixture) {
+pub async fn everything_is_there_after_reopening(fixture: impl Fixture) {
     let log = fixture.log();
     let how = Subscription { when_full: WhenFull::Block, ..Subscription::default() };
     log.register(SHOP, 1, &[("stock.moved.v1".into(), how)]).await.unwrap();
@@ -166,7 +166,7 @@ pub(crate) async fn everything_is_there_after_reopening(fixture: impl Fixture) {
     assert_eq!(texts(&read(log, 0).await), ["a", "c", "d", "e"]);
 }
 
-pub(crate) async fn a_log_is_known_by_its_identity(fixture: impl Fixture) {
+pub async fn a_log_is_known_by_its_identity(fixture: impl Fixture) {
     let identity = fixture.log().identity().await.unwrap();
     assert!(!identity.is_empty());
     assert_eq!(fixture.log().identity().await.unwrap(), identity);

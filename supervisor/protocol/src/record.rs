@@ -1,29 +1,29 @@
-//! The form in which a message is stored.
+//! Records: the form in which messages are stored in the log, in outboxes and among dead letters.
 
 use essaim_contract::{MessageId, Metadata, Principal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::codec::{self, DecodeError, EncodeError};
+use essaim_base::codec::{self, DecodeError, EncodeError};
 
-/// One stored message. Golden samples of it are in `tests/golden`: nodes of other versions read it, and so does this one
-/// after an update.
+/// One stored message. Nodes of other versions read it, and this node reads it after an update: golden samples are in
+/// `tests/golden`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub struct Record {
     pub id: MessageId,
     /// The message's wire name.
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// When it was sent, in milliseconds since 1970 by its sender's clock.
+    /// The time of the send, in milliseconds since 1970 by the sender's clock.
     pub at: u64,
-    /// It is not handled before this moment, in milliseconds since 1970.
+    /// The earliest time at which it may be handled, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
-    /// It is not handled after this moment, in milliseconds since 1970.
+    /// The latest time at which it may be handled, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
-    /// Its publisher keeps it until this moment, in milliseconds since 1970, for those who subscribe later.
+    /// The time until which its publisher retains it for later subscribers, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<u64>,
     /// The W3C trace context of the span that sent it.
@@ -32,51 +32,51 @@ pub(crate) struct Record {
     pub principal: Option<Principal>,
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub meta: Metadata,
-    /// Set in what is no message but says what is to be done about a dead letter of this id.
+    /// Set in a record that is no message but an operator's request about the dead letter of this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Control>,
     pub body: ByteBuf,
 }
 
-/// What is to be done about a dead letter. It goes through the log, so that the owner of its partition does it.
+/// An operator's request about a dead letter. It goes through the log, so that the owner of its partition carries it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Control {
-    /// Try it again, under its id.
+pub enum Control {
+    /// Handle it again, under its id.
     Replay,
-    /// Forget it.
+    /// Delete it.
     Drop,
 }
 
 impl Record {
-    /// What orders it: its key, or nothing but its own id.
+    /// The key that orders it; its own id if it has none.
     pub fn order(&self) -> &str {
         self.key.as_deref().unwrap_or(self.id.as_str())
     }
 
-    /// Its bytes within a batch.
+    /// Encodes it for a batch.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         codec::encode(self)
     }
 
-    /// Reads one record.
+    /// Decodes one record.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode(bytes)
     }
 }
 
-/// What of an entry cannot be read.
+/// The part of an entry that cannot be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Rest<'a> {
+pub struct UnreadableRest<'a> {
     pub bytes: &'a [u8],
-    /// Messages in it, by the entry's own count.
+    /// Messages in it, by the count of the entry.
     pub count: u32,
     pub why: String,
 }
 
 /// Encoded records, one after the other, as one entry of a log holds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Batch {
+pub struct Batch {
     pub count: u32,
     pub bytes: Vec<u8>,
 }
@@ -88,13 +88,13 @@ impl Batch {
         self.bytes.extend_from_slice(record);
     }
 
-    /// Reads an entry of so many records: those that can be read, and the rest if there is one. Where the record behind
-    /// one that cannot be read would begin is not known.
-    pub fn read(bytes: &[u8], count: u32) -> (Vec<Record>, Option<Rest<'_>>) {
+    /// Decodes an entry of `count` records: those up to the first that cannot be read, and the rest from there, since the
+    /// beginning of the record behind it is not known.
+    pub fn read(bytes: &[u8], count: u32) -> (Vec<Record>, Option<UnreadableRest<'_>>) {
         let (mut records, mut left) = (Vec::new(), bytes);
         loop {
             let missing = count.saturating_sub(records.len() as u32);
-            let rest = |bytes, why| Some(Rest { bytes, count: missing, why });
+            let rest = |bytes, why| Some(UnreadableRest { bytes, count: missing, why });
             match (left.is_empty(), missing) {
                 (true, 0) => return (records, None),
                 (true, _) => return (records, rest(left, format!("{missing} messages of it are missing"))),
@@ -110,26 +110,29 @@ impl Batch {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub fn record(id: u64, key: Option<&str>) -> Record {
-        Record {
-            id: MessageId::planned("test", id).unwrap(),
-            name: "shop.sell.v1".into(),
-            key: key.map(Into::into),
-            at: 1,
-            not_before: None,
-            expires: None,
-            kept: None,
-            trace: String::new(),
-            principal: None,
-            meta: Metadata::new(),
-            control: None,
-            body: ByteBuf::from(vec![1, 2, 3]),
-        }
+/// A record for tests.
+#[cfg(any(test, feature = "conformance"))]
+pub fn sample(id: u64, key: Option<&str>) -> Record {
+    Record {
+        id: MessageId::planned("test", id).expect("the name of a test is short"),
+        name: "shop.sell.v1".into(),
+        key: key.map(Into::into),
+        at: 1,
+        not_before: None,
+        expires: None,
+        kept: None,
+        trace: String::new(),
+        principal: None,
+        meta: Metadata::new(),
+        control: None,
+        body: ByteBuf::from(vec![1, 2, 3]),
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sample as record;
+    use super::*;
 
     #[test]
     fn records_of_a_batch_come_back_in_order() {

@@ -11,14 +11,14 @@ use essaim_contract::{AskError, Metadata, Principal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::codec::{self, DecodeError, EncodeError};
+use essaim_base::codec::{self, DecodeError, EncodeError};
 
 /// The version of the frame format.
-pub(crate) const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 
 /// The first value of every frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct FrameHeader<'a> {
+pub struct FrameHeader<'a> {
     /// The version of the frame format.
     #[serde(rename = "essaim")]
     pub version: u8,
@@ -42,7 +42,7 @@ pub(crate) struct FrameHeader<'a> {
 /// One message of a frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum FrameMessage<'a> {
+pub enum FrameMessage<'a> {
     /// An ask.
     #[serde(borrow)]
     Ask(AskMessage<'a>),
@@ -82,7 +82,7 @@ pub(crate) enum FrameMessage<'a> {
 
 /// An ask on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct AskMessage<'a> {
+pub struct AskMessage<'a> {
     /// Unique among the asks of the sender's epoch.
     pub id: u64,
     /// The wire name, such as `orders.place.v1`.
@@ -111,7 +111,7 @@ pub(crate) struct AskMessage<'a> {
 
 /// A broadcast on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct BroadcastMessage<'a> {
+pub struct BroadcastMessage<'a> {
     /// The wire name.
     pub name: &'a str,
     /// W3C trace context.
@@ -123,7 +123,7 @@ pub(crate) struct BroadcastMessage<'a> {
 
 /// A node's periodic sign of life: its identity and what it can do now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Heartbeat {
+pub struct Heartbeat {
     /// Whether every node should send a heartbeat in answer, because the sender is new or was cut off.
     #[serde(default)]
     pub hello: bool,
@@ -153,7 +153,7 @@ pub enum NodeState {
 
 /// One hosted capability as heartbeats report it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HostReport {
+pub struct HostReport {
     /// Whether it takes asks now.
     pub running: bool,
     /// Messages admitted and not done.
@@ -172,8 +172,11 @@ pub(crate) struct HostReport {
     pub messages: Vec<String>,
 }
 
+/// The answer to an ask, encoded; a rejection holds the encoded business error.
+pub type RawAnswer = Result<Vec<u8>, AskError<ByteBuf>>;
+
 /// Encodes a frame from its header and its messages, each encoded by [`encode_message`].
-pub(crate) fn encode(header: &FrameHeader<'_>, messages: &[Vec<u8>]) -> Result<Bytes, EncodeError> {
+pub fn encode(header: &FrameHeader<'_>, messages: &[Vec<u8>]) -> Result<Bytes, EncodeError> {
     let mut frame = Vec::with_capacity(160 + messages.iter().map(Vec::len).sum::<usize>());
     header.serialize(&mut rmp_serde::Serializer::new(&mut frame).with_struct_map())?;
     for message in messages {
@@ -183,17 +186,16 @@ pub(crate) fn encode(header: &FrameHeader<'_>, messages: &[Vec<u8>]) -> Result<B
 }
 
 /// Encodes one message of a frame.
-pub(crate) fn encode_message(message: &FrameMessage<'_>) -> Result<Vec<u8>, EncodeError> {
+pub fn encode_message(message: &FrameMessage<'_>) -> Result<Vec<u8>, EncodeError> {
     codec::encode(message)
 }
 
 /// Decodes a frame: the header, then each message until the first that cannot be read.
-pub(crate) fn decode<'a>(
+pub fn decode<'a>(
     frame: &'a [u8],
     mut on_message: impl FnMut(&FrameHeader<'a>, FrameMessage<'a>),
 ) -> Result<FrameHeader<'a>, DecodeError> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(frame);
-    reader.set_max_depth(codec::MOST_DEPTH);
     // Deeper nesting than any message has is an attack on the stack.
     reader.set_max_depth(64);
     let header = FrameHeader::deserialize(&mut reader)?;

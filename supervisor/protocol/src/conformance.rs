@@ -1,47 +1,51 @@
-//! What every log has to do, whatever it is made of.
+//! The conformance suite of logs: the cases that each implementation has to pass.
 //!
-//! An implementation writes a [`Fixture`] and says `conformance!(ItsFixture, ())`, which makes one test of each case; what
-//! is in the parentheses goes into `#[tokio::test(…)]`.
+//! An implementation writes a [`Fixture`] and says `essaim_protocol::log_conformance!(ItsFixture, ())`, which makes one test of
+//! each case; the arguments in the parentheses go into `#[tokio::test(…)]`.
 
-pub(crate) mod messages;
-pub(crate) mod owners;
-pub(crate) mod registry;
-pub(crate) mod storing;
+pub mod messages;
+pub mod owners;
+pub mod registry;
+pub mod storing;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::*;
+use bytes::Bytes;
 
-/// How the tests get a log.
-pub(crate) trait Fixture: Sized {
-    /// How long a host counts as there: where the clock is real, longer than a slow machine takes for a few calls.
+use crate::log::*;
+
+/// Gives the cases a log.
+pub trait Fixture: Sized {
+    /// The lease of a host: where the clock is real, longer than a slow machine takes for a few calls.
     const LEASE: Duration;
 
     /// A log with nothing in it; `None` where there is no server to keep it.
-    async fn new() -> Option<Self>;
+    fn new() -> impl Future<Output = Option<Self>>;
 
     /// The log.
     fn log(&self) -> &dyn Log;
 
-    /// Ends whatever has the log open, and opens it again.
-    async fn reopened(self) -> Self;
+    /// Closes the log and opens it again.
+    fn reopened(self) -> impl Future<Output = Self>;
 }
 
 /// Makes the tests of one implementation.
-macro_rules! conformance {
+#[macro_export]
+macro_rules! log_conformance {
     (@each $fixture:ty, $runtime:tt, [$($module:ident: $($case:ident)+;)+]) => {
-        $($($crate::bridge::log::tests::conformance!(@one $fixture, $runtime, $module, $case);)+)+
+        $($($crate::log_conformance!(@one $fixture, $runtime, $module, $case);)+)+
     };
     (@one $fixture:ty, ($($runtime:tt)*), $module:ident, $case:ident) => {
         #[tokio::test($($runtime)*)]
         async fn $case() {
-            if let Some(fixture) = <$fixture as $crate::bridge::log::tests::Fixture>::new().await {
-                $crate::bridge::log::tests::$module::$case(fixture).await;
+            if let Some(fixture) = <$fixture as $crate::conformance::Fixture>::new().await {
+                $crate::conformance::$module::$case(fixture).await;
             }
         }
     };
     ($fixture:ty, $runtime:tt) => {
-        $crate::bridge::log::tests::conformance!(@each $fixture, $runtime, [
+        $crate::log_conformance!(@each $fixture, $runtime, [
             messages:
                 entries_are_read_in_order_until_they_are_acknowledged
                 offsets_go_on_when_everything_is_acknowledged
@@ -81,27 +85,25 @@ macro_rules! conformance {
         ]);
     };
 }
-pub(crate) use conformance;
-
 /// The capability of these tests.
-pub(crate) const SHOP: &str = "shop";
+pub const SHOP: &str = "shop";
 
-/// More than any test appends.
-pub(crate) const MUCH: u64 = 1_000_000;
+/// More messages than any case appends.
+pub const MUCH: u64 = 1_000_000;
 
-/// Long enough for what surely comes.
-pub(crate) const SURELY: Duration = Duration::from_secs(20);
+/// Long enough for an answer that surely comes.
+pub const SURELY: Duration = Duration::from_secs(20);
 
-pub(crate) fn partition(number: u32) -> Partition {
+pub fn partition(number: u32) -> Partition {
     Partition { capability: SHOP.into(), number }
 }
 
 /// An append of so many messages; the bytes are their text.
-pub(crate) fn messages(number: u32, count: u32, text: &str) -> Append {
+pub fn messages(number: u32, count: u32, text: &str) -> Append {
     Append { to: partition(number), count, batch: Bytes::copy_from_slice(text.as_bytes()), urgent: false }
 }
 
-pub(crate) fn acknowledge(number: u32, epoch: u64, positions: &[Position]) -> Acknowledge {
+pub fn acknowledge(number: u32, epoch: u64, positions: &[Position]) -> Acknowledge {
     let (tally, dead) = (Tally::default(), Vec::new());
     Acknowledge {
         partition: partition(number),
@@ -115,35 +117,35 @@ pub(crate) fn acknowledge(number: u32, epoch: u64, positions: &[Position]) -> Ac
 }
 
 /// Registers the shop.
-pub(crate) async fn open_shop(log: &dyn Log, partitions: u32) {
+pub async fn open_shop(log: &dyn Log, partitions: u32) {
     log.register(SHOP, partitions, &[]).await.unwrap();
 }
 
 /// Appends with the registry as it is.
-pub(crate) async fn append(log: &dyn Log, appends: &[Append]) -> Vec<Appended> {
+pub async fn append(log: &dyn Log, appends: &[Append]) -> Vec<Appended> {
     let version = log.registry().await.unwrap().version;
     log.append(version, MUCH, appends).await.unwrap()
 }
 
 /// What is in a partition, from its beginning.
-pub(crate) async fn read(log: &dyn Log, number: u32) -> Vec<Entry> {
+pub async fn read(log: &dyn Log, number: u32) -> Vec<Entry> {
     let reading = Reading { partition: partition(number), after: Position::default(), most: 1_000 };
     let found = log.read(&[reading], Duration::ZERO).await.unwrap();
     found.into_iter().flat_map(|(_, entries)| entries).collect()
 }
 
 /// The texts of entries.
-pub(crate) fn texts(entries: &[Entry]) -> Vec<&str> {
+pub fn texts(entries: &[Entry]) -> Vec<&str> {
     entries.iter().map(|entry| std::str::from_utf8(&entry.batch).unwrap()).collect()
 }
 
 /// What is counted of one partition.
-pub(crate) async fn count(log: &dyn Log, number: u32) -> PartitionCount {
+pub async fn count(log: &dyn Log, number: u32) -> PartitionCount {
     log.counts(SHOP).await.unwrap().into_iter().find(|count| count.number == number).unwrap()
 }
 
 /// All dead letters of a capability, in the order of their ids.
-pub(crate) async fn dead(log: &dyn Log, capability: &str) -> Vec<(String, Bytes)> {
+pub async fn dead(log: &dyn Log, capability: &str) -> Vec<(String, Bytes)> {
     let (mut all, mut from) = (BTreeMap::new(), None);
     loop {
         let page = log.dead(capability, from.as_deref(), 1).await.unwrap();
@@ -156,7 +158,7 @@ pub(crate) async fn dead(log: &dyn Log, capability: &str) -> Vec<(String, Bytes)
 }
 
 /// A host that handles these messages, one letter each.
-pub(crate) fn host(name: &str, handles: &str, lease: Duration) -> HostHeartbeat {
+pub fn host(name: &str, handles: &str, lease: Duration) -> HostHeartbeat {
     HostHeartbeat {
         capability: SHOP.into(),
         host: name.into(),
@@ -170,6 +172,6 @@ pub(crate) fn host(name: &str, handles: &str, lease: Duration) -> HostHeartbeat 
 }
 
 /// The epoch of the only host there is, for each partition.
-pub(crate) async fn own_all(log: &dyn Log, name: &str, lease: Duration) -> Vec<u64> {
+pub async fn own_all(log: &dyn Log, name: &str, lease: Duration) -> Vec<u64> {
     log.heartbeat(&host(name, "a", lease)).await.unwrap().iter().map(|owned| owned.epoch).collect()
 }

@@ -1,39 +1,39 @@
-//! Which host should work on which partition: the rule of [`Log::tend`](super::Log::tend), without clock or storage.
+//! The assignment of partitions to hosts: the rule of [`Log::heartbeat`](super::Log::heartbeat), without clock or storage.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the rule knows of a live host.
+/// A live host, as far as the rule needs to know it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Sharer {
+pub struct LiveHost {
     /// The wire names of the durable messages that it handles.
     pub handles: BTreeSet<String>,
-    /// It wants no partition any more, and those that it had are free.
+    /// Whether it wants no partition any more, and those that it had are free.
     pub leaving: bool,
 }
 
-/// Who has a partition from now on.
+/// The host of a partition from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Share {
+pub struct Assignment {
     pub host: String,
-    /// Another host should have it; it goes there when this one gives it up.
+    /// Whether another host should have it; it goes there when this one gives it up.
     pub wanted: bool,
 }
 
-/// Shares partitions among the live hosts, by their names; `None` where no host wants any.
+/// Assigns each partition to a live host, evenly; `None` where no host wants any.
 ///
-/// A partition stays with a live owner. One without is given at once to the host that lacks most, so shares differ by at
-/// most one, and only what a host has beyond its share is marked as wanted: nothing moves that need not. Those with the
-/// most partitions get what cannot be divided, and each keeps its lowest numbers, so that asking again while partitions
-/// are given up one by one marks no others.
+/// A partition stays with a live owner. One without an owner is assigned at once to the host that is furthest below its share, so
+/// shares differ by at most one, and only partitions beyond a host's share are marked as wanted: none moves without need. The
+/// remainder goes to the hosts with the most partitions, and each keeps its lowest numbers, so that assigning again while
+/// partitions are given up one by one marks no others.
 ///
-/// A partition in which a message waits that its owner lacks a handler of goes to a host that has one. Where hosts handle
-/// different things nothing else is wanted: shares would be even, and partitions would go to and fro.
-pub(crate) fn share(
-    hosts: &BTreeMap<String, Sharer>,
+/// A partition with a waiting message that its owner does not handle goes to a host that handles it. Where the hosts handle
+/// different messages no other partition is wanted: even shares would move partitions to and fro.
+pub fn assign(
+    hosts: &BTreeMap<String, LiveHost>,
     owners: &[Option<&str>],
     lacks: &[(u32, String)],
-) -> Vec<Option<Share>> {
+) -> Vec<Option<Assignment>> {
     let mut owned: BTreeMap<&str, Vec<usize>> = staying(hosts).map(|(name, _)| (name, Vec::new())).collect();
     for (number, owner) in owners.iter().enumerate() {
         if let Some(numbers) = owner.and_then(|owner| owned.get_mut(owner)) {
@@ -43,13 +43,13 @@ pub(crate) fn share(
     let eligible = eligible(hosts);
     let differ = eligible.windows(2).any(|pair| hosts[pair[0]].handles != hosts[pair[1]].handles);
     let targets = targets(eligible, &owned, owners.len());
-    let mut shares = vec![None; owners.len()];
+    let mut assignments = vec![None; owners.len()];
     let mut room = BTreeMap::new();
     for (&host, numbers) in &owned {
         let target = targets.get(host).copied().unwrap_or(0);
         for (index, &number) in numbers.iter().enumerate() {
             let wanted = index >= target && (!differ || target == 0);
-            shares[number] = Some(Share { host: host.to_string(), wanted });
+            assignments[number] = Some(Assignment { host: host.to_string(), wanted });
         }
         room.insert(host, target.saturating_sub(numbers.len()));
     }
@@ -57,37 +57,38 @@ pub(crate) fn share(
         let handling = |name: &str| hosts[name].handles.contains(message);
         // What a host handles that may have none is handled by one that surpasses it.
         let able = targets.keys().copied().filter(|name| handling(name)).min_by_key(|name| owned[name].len());
-        let Some((able, share)) = able.zip(shares.get_mut(*number as usize)) else { continue };
-        match share {
-            Some(share) => share.wanted |= !handling(&share.host),
+        let Some((able, assignment)) = able.zip(assignments.get_mut(*number as usize)) else { continue };
+        match assignment {
+            Some(assignment) => assignment.wanted |= !handling(&assignment.host),
             None => {
-                *share = Some(Share { host: able.to_string(), wanted: false });
+                *assignment = Some(Assignment { host: able.to_string(), wanted: false });
                 room.entry(able).and_modify(|room| *room = room.saturating_sub(1));
             }
         }
     }
-    for share in shares.iter_mut().filter(|share| share.is_none()) {
+    for assignment in assignments.iter_mut().filter(|assignment| assignment.is_none()) {
         let mut eligible = room.iter_mut().filter(|(host, _)| targets.contains_key(*host));
         let first = eligible.next();
         let lacking = first.into_iter().chain(eligible).min_by_key(|(_, room)| Reverse(**room));
         let Some((&host, room)) = lacking else { break };
         *room = room.saturating_sub(1);
-        *share = Some(Share { host: host.to_string(), wanted: false });
+        *assignment = Some(Assignment { host: host.to_string(), wanted: false });
     }
-    shares
+    assignments
 }
 
 /// The hosts that may have partitions: those of which no other one handles all that they do, and more.
-fn eligible(hosts: &BTreeMap<String, Sharer>) -> Vec<&str> {
-    let is_surpassed = |sharer: &Sharer| {
-        staying(hosts)
-            .any(|(_, other)| other.handles.len() > sharer.handles.len() && other.handles.is_superset(&sharer.handles))
+fn eligible(hosts: &BTreeMap<String, LiveHost>) -> Vec<&str> {
+    let is_surpassed = |live_host: &LiveHost| {
+        staying(hosts).any(|(_, other)| {
+            other.handles.len() > live_host.handles.len() && other.handles.is_superset(&live_host.handles)
+        })
     };
-    staying(hosts).filter(|(_, sharer)| !is_surpassed(sharer)).map(|(name, _)| name).collect()
+    staying(hosts).filter(|(_, live_host)| !is_surpassed(live_host)).map(|(name, _)| name).collect()
 }
 
-fn staying(hosts: &BTreeMap<String, Sharer>) -> impl Iterator<Item = (&str, &Sharer)> {
-    hosts.iter().filter(|(_, sharer)| !sharer.leaving).map(|(name, sharer)| (name.as_str(), sharer))
+fn staying(hosts: &BTreeMap<String, LiveHost>) -> impl Iterator<Item = (&str, &LiveHost)> {
+    hosts.iter().filter(|(_, live_host)| !live_host.leaving).map(|(name, live_host)| (name.as_str(), live_host))
 }
 
 /// How many partitions each eligible host should have.
@@ -107,12 +108,12 @@ mod tests {
     use super::*;
 
     /// Hosts and the messages that they handle, one letter each; a name with a `!` leaves.
-    fn hosts(all: &[(&str, &str)]) -> BTreeMap<String, Sharer> {
-        let sharer = |&(name, handles): &(&str, &str)| {
+    fn hosts(all: &[(&str, &str)]) -> BTreeMap<String, LiveHost> {
+        let live_host = |&(name, handles): &(&str, &str)| {
             let handles = handles.chars().map(String::from).collect();
-            (name.trim_end_matches('!').to_string(), Sharer { handles, leaving: name.ends_with('!') })
+            (name.trim_end_matches('!').to_string(), LiveHost { handles, leaving: name.ends_with('!') })
         };
-        all.iter().map(sharer).collect()
+        all.iter().map(live_host).collect()
     }
 
     /// Owners of one letter each, `-` for none; a result in capitals is wanted.
@@ -124,12 +125,12 @@ mod tests {
         let lacks: Vec<_> = lacks.iter().map(|(number, name)| (*number, name.to_string())).collect();
         let names: Vec<String> = owners.chars().map(String::from).collect();
         let owners: Vec<_> = names.iter().map(|n| (n != "-").then_some(n.as_str())).collect();
-        let text = |share: Option<Share>| match share {
-            Some(Share { host, wanted: true }) => host.to_uppercase(),
-            Some(Share { host, wanted: false }) => host,
+        let text = |assignment: Option<Assignment>| match assignment {
+            Some(Assignment { host, wanted: true }) => host.to_uppercase(),
+            Some(Assignment { host, wanted: false }) => host,
             None => "-".into(),
         };
-        share(&hosts(all), &owners, &lacks).into_iter().map(text).collect()
+        assign(&hosts(all), &owners, &lacks).into_iter().map(text).collect()
     }
 
     #[test]

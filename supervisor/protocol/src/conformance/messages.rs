@@ -4,7 +4,7 @@ use futures_util::future::{join, join_all};
 
 use super::*;
 
-pub(crate) async fn entries_are_read_in_order_until_they_are_acknowledged(fixture: impl Fixture) {
+pub async fn entries_are_read_in_order_until_they_are_acknowledged(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -20,7 +20,7 @@ pub(crate) async fn entries_are_read_in_order_until_they_are_acknowledged(fixtur
     assert_eq!(texts(&read(log, 0).await), ["one", "three"]);
 }
 
-pub(crate) async fn offsets_go_on_when_everything_is_acknowledged(fixture: impl Fixture) {
+pub async fn offsets_go_on_when_everything_is_acknowledged(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -35,7 +35,7 @@ pub(crate) async fn offsets_go_on_when_everything_is_acknowledged(fixture: impl 
     assert!(after.len() == 1 && after[0].position > positions[1], "no position is used again: {after:?}");
 }
 
-pub(crate) async fn partitions_are_queues_of_their_own(fixture: impl Fixture) {
+pub async fn partitions_are_queues_of_their_own(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 3).await;
     let stored = append(log, &[messages(0, 1, "a"), messages(2, 1, "b"), messages(0, 1, "c")]).await;
@@ -47,7 +47,7 @@ pub(crate) async fn partitions_are_queues_of_their_own(fixture: impl Fixture) {
     assert_eq!(found, [(0, vec!["a", "c"]), (2, vec!["b"])]);
 }
 
-pub(crate) async fn no_more_entries_are_read_than_wanted(fixture: impl Fixture) {
+pub async fn no_more_entries_are_read_than_wanted(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     append(log, &["a", "b", "c", "d", "e"].map(|text| messages(0, 1, text))).await;
@@ -61,7 +61,7 @@ pub(crate) async fn no_more_entries_are_read_than_wanted(fixture: impl Fixture) 
     assert_eq!(parts, ["ab", "cd", "e"]);
 }
 
-pub(crate) async fn a_reader_wakes_up_when_something_is_appended(fixture: impl Fixture) {
+pub async fn a_reader_wakes_up_when_something_is_appended(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 2).await;
     append(log, &[messages(0, 1, "before")]).await;
@@ -73,7 +73,7 @@ pub(crate) async fn a_reader_wakes_up_when_something_is_appended(fixture: impl F
     assert_eq!((found.len(), found[0].0.number, texts(&found[0].1)), (1, 1, vec!["now"]));
 }
 
-pub(crate) async fn a_reader_that_waits_in_vain_gets_nothing(fixture: impl Fixture) {
+pub async fn a_reader_that_waits_in_vain_gets_nothing(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -84,7 +84,7 @@ pub(crate) async fn a_reader_that_waits_in_vain_gets_nothing(fixture: impl Fixtu
     assert_eq!(log.read(&[reading], Duration::from_millis(20)).await.unwrap(), []);
 }
 
-pub(crate) async fn a_full_partition_takes_nothing_and_others_of_the_call_do(fixture: impl Fixture) {
+pub async fn a_full_partition_takes_nothing_and_others_of_the_call_do(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 2).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -99,7 +99,7 @@ pub(crate) async fn a_full_partition_takes_nothing_and_others_of_the_call_do(fix
     assert_eq!(log.append(version, 2, &[messages(0, 1, "e")]).await.unwrap(), [first(3)]);
 }
 
-pub(crate) async fn what_is_parked_takes_room_and_what_is_urgent_needs_none(fixture: impl Fixture) {
+pub async fn what_is_parked_takes_room_and_what_is_urgent_needs_none(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let epochs = own_all(log, "a", SURELY).await;
@@ -115,7 +115,7 @@ pub(crate) async fn what_is_parked_takes_room_and_what_is_urgent_needs_none(fixt
     assert_eq!(count(log, 0).await.waiting, 2, "what is parked is not in the log");
 }
 
-pub(crate) async fn a_sender_that_knows_an_older_registry_stores_nothing(fixture: impl Fixture) {
+pub async fn a_sender_that_knows_an_older_registry_stores_nothing(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let version = log.registry().await.unwrap().version;
@@ -126,7 +126,7 @@ pub(crate) async fn a_sender_that_knows_an_older_registry_stores_nothing(fixture
     assert_eq!(append(log, &[messages(0, 1, "b")]).await, [Appended::Stored { first: 0 }]);
 }
 
-pub(crate) async fn senders_at_once_lose_nothing_and_share_no_offset(fixture: impl Fixture) {
+pub async fn senders_at_once_lose_nothing_and_share_no_offset(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 2).await;
     let sends = (0..100).map(|n| async move { (n, append(log, &[messages(n % 2, 2, &n.to_string())]).await) });

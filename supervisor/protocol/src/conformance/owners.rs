@@ -3,7 +3,7 @@
 use super::*;
 
 /// What a host owns: numbers, and those of them that another should have.
-fn numbers(owned: &[Owned]) -> (Vec<u32>, Vec<u32>) {
+fn numbers(owned: &[OwnedPartition]) -> (Vec<u32>, Vec<u32>) {
     let mut numbers: Vec<_> = owned.iter().map(|o| o.number).collect();
     let mut wanted: Vec<_> = owned.iter().filter(|o| o.wanted).map(|o| o.number).collect();
     numbers.sort();
@@ -11,7 +11,7 @@ fn numbers(owned: &[Owned]) -> (Vec<u32>, Vec<u32>) {
     (numbers, wanted)
 }
 
-pub(crate) async fn one_host_owns_everything(fixture: impl Fixture) {
+pub async fn one_host_owns_everything(fixture: impl Fixture) {
     let log = fixture.log();
     assert_eq!(log.heartbeat(&host("a", "a", SURELY)).await.unwrap(), [], "nothing is registered");
     open_shop(log, 4).await;
@@ -20,7 +20,7 @@ pub(crate) async fn one_host_owns_everything(fixture: impl Fixture) {
     assert_eq!(log.heartbeat(&host("a", "a", SURELY)).await.unwrap(), owned, "an owner keeps its epoch");
 }
 
-pub(crate) async fn a_second_host_gets_its_half_when_it_is_given_up(fixture: impl Fixture) {
+pub async fn a_second_host_gets_its_half_when_it_is_given_up(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 4).await;
     let first = log.heartbeat(&host("a", "a", SURELY)).await.unwrap();
@@ -40,7 +40,7 @@ pub(crate) async fn a_second_host_gets_its_half_when_it_is_given_up(fixture: imp
     assert_eq!(numbers(&log.heartbeat(&host("b", "a", SURELY)).await.unwrap()), (wanted, vec![]));
 }
 
-pub(crate) async fn a_host_that_falls_silent_loses_its_partitions_after_its_lease<F: Fixture>(fixture: F) {
+pub async fn a_host_that_falls_silent_loses_its_partitions_after_its_lease<F: Fixture>(fixture: F) {
     let log = fixture.log();
     open_shop(log, 3).await;
     let first = own_all(log, "a", F::LEASE).await;
@@ -52,7 +52,7 @@ pub(crate) async fn a_host_that_falls_silent_loses_its_partitions_after_its_leas
     assert_eq!(log.heartbeat(&host("a", "a", SURELY)).await.unwrap(), [], "whoever comes back begins anew");
 }
 
-pub(crate) async fn a_host_that_leaves_gives_everything_away_at_once(fixture: impl Fixture) {
+pub async fn a_host_that_leaves_gives_everything_away_at_once(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 4).await;
     own_all(log, "a", SURELY).await;
@@ -67,7 +67,7 @@ pub(crate) async fn a_host_that_leaves_gives_everything_away_at_once(fixture: im
     assert_eq!(own_all(log, "c", SURELY).await.len(), 4, "whoever comes next gets it");
 }
 
-pub(crate) async fn a_host_that_cannot_handle_what_another_can_owns_nothing(fixture: impl Fixture) {
+pub async fn a_host_that_cannot_handle_what_another_can_owns_nothing(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 2).await;
     let older = log.heartbeat(&host("old", "a", SURELY)).await.unwrap();
@@ -81,7 +81,7 @@ pub(crate) async fn a_host_that_cannot_handle_what_another_can_owns_nothing(fixt
     assert_eq!(log.heartbeat(&host("old", "a", SURELY)).await.unwrap(), []);
 }
 
-pub(crate) async fn epochs_rise_with_each_owner_and_after_reopening(fixture: impl Fixture) {
+pub async fn epochs_rise_with_each_owner_and_after_reopening(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 1).await;
     let mut epochs = Vec::new();
@@ -99,7 +99,7 @@ pub(crate) async fn epochs_rise_with_each_owner_and_after_reopening(fixture: imp
     assert_eq!(old, [Acknowledged::Fenced]);
 }
 
-pub(crate) async fn an_owner_whose_database_is_ahead_gets_a_higher_epoch(fixture: impl Fixture) {
+pub async fn an_owner_whose_database_is_ahead_gets_a_higher_epoch(fixture: impl Fixture) {
     let log = fixture.log();
     open_shop(log, 2).await;
     let before = own_all(log, "a", SURELY).await;

@@ -1,10 +1,12 @@
 //! Where messages go.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const SOLD: &str = "shop.sold.v1";
 
-pub(crate) async fn a_number_of_partitions_stays_as_it_was_first(fixture: impl Fixture) {
+pub async fn a_number_of_partitions_stays_as_it_was_first(fixture: impl Fixture) {
     let log = fixture.log();
     assert_eq!(log.registry().await.unwrap().partitions.len(), 0);
     open_shop(log, 3).await;
@@ -16,7 +18,7 @@ pub(crate) async fn a_number_of_partitions_stays_as_it_was_first(fixture: impl F
     assert_eq!(own_all(log, "a", SURELY).await.len(), 3);
 }
 
-pub(crate) async fn subscriptions_come_and_go_with_a_new_version_each(fixture: impl Fixture) {
+pub async fn subscriptions_come_and_go_with_a_new_version_each(fixture: impl Fixture) {
     let log = fixture.log();
     let mut versions = BTreeSet::new();
     let how = |when_full| Subscription { when_full, ..Subscription::default() };
@@ -45,7 +47,7 @@ pub(crate) async fn subscriptions_come_and_go_with_a_new_version_each(fixture: i
     assert_eq!(versions.len(), 5, "each change has a version of its own");
 }
 
-pub(crate) async fn registering_the_same_again_changes_nothing(fixture: impl Fixture) {
+pub async fn registering_the_same_again_changes_nothing(fixture: impl Fixture) {
     let log = fixture.log();
     let subscriptions = [(SOLD.to_string(), Subscription::default())];
     log.register(SHOP, 2, &subscriptions).await.unwrap();
@@ -57,7 +59,7 @@ pub(crate) async fn registering_the_same_again_changes_nothing(fixture: impl Fix
     assert_eq!(log.registry().await.unwrap(), registry);
 }
 
-pub(crate) async fn a_subscription_has_begun_when_it_was_first_made(fixture: impl Fixture) {
+pub async fn a_subscription_has_begun_when_it_was_first_made(fixture: impl Fixture) {
     let log = fixture.log();
     let subscribe = async |when_full, from| {
         let how = Subscription { when_full, from, retention_ms: Some(7), since: 99 };
@@ -76,7 +78,7 @@ pub(crate) async fn a_subscription_has_begun_when_it_was_first_made(fixture: imp
     assert!(second.0 > changed.1, "one that was ended begins anew");
 }
 
-pub(crate) async fn a_capability_that_is_retired_leaves_nothing_and_may_begin_anew(fixture: impl Fixture) {
+pub async fn a_capability_that_is_retired_leaves_nothing_and_may_begin_anew(fixture: impl Fixture) {
     let log = fixture.log();
     let subscription = [(SOLD.to_string(), Subscription::default())];
     assert_eq!(log.retire(SHOP).await.unwrap(), Retired::Unknown);
@@ -122,7 +124,7 @@ pub(crate) async fn a_capability_that_is_retired_leaves_nothing_and_may_begin_an
     assert!(own_all(log, "c", SURELY).await[0] > epochs[0]);
 }
 
-pub(crate) async fn a_capability_with_a_host_is_not_retired<F: Fixture>(fixture: F) {
+pub async fn a_capability_with_a_host_is_not_retired<F: Fixture>(fixture: F) {
     let log = fixture.log();
     open_shop(log, 1).await;
     append(log, &[messages(0, 1, "a")]).await;

@@ -1,13 +1,12 @@
-//! What fuzzers do with bytes that come over the wire. Not part of the interface: `fuzz/` and the tests of the whole
-//! share it.
+//! The check that a fuzzer makes of each frame. Not part of the interface: `fuzz/` and the tests of the whole share it.
 
-use crate::remote::frame::{self, FrameHeader, FrameMessage};
+use crate::frame::{self, FrameHeader, FrameMessage};
 
-/// Reads bytes as a frame, and how many messages there were before the first that cannot be read; `None` if not even
-/// the header can.
+/// Decodes bytes as a frame, and returns the number of messages before the first that cannot be decoded; `None` if the header
+/// cannot be.
 ///
 /// # Panics
-/// If what was read is not the same once it has been written and read again.
+/// If what was decoded differs after it has been encoded and decoded again.
 pub fn frame(bytes: &[u8]) -> Option<usize> {
     let (header, messages) = read(bytes);
     let header = FrameHeader {
