@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use essaim_contract::{Ask, AskError, Broadcast, Message, NotDelivered, Unknown, wire_name};
+use essaim_protocol::frame::RawAnswer;
 use futures_util::future::LocalBoxFuture;
 use serde_bytes::ByteBuf;
 
@@ -16,7 +17,6 @@ use crate::call::Call;
 use crate::codec;
 use crate::durable::{Applied, DeliveryContext, DurableMessage};
 use crate::host::Host;
-use crate::remote::RawAnswer;
 use crate::run::{self, InstanceState};
 
 /// Index of the first entry of every table: a due timer.

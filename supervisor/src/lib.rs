@@ -50,8 +50,9 @@ mod bridge;
 pub use bridge::log::WhenFull;
 pub use bridge::{ClaimError, check_bridge};
 
-mod remote;
-pub use remote::frame::NodeState;
+// Other nodes have a crate of their own.
+pub use essaim_protocol::frame::NodeState;
+use essaim_remote as remote;
 
 mod node;
 pub use node::{Node, NodeError};
@@ -77,7 +78,7 @@ pub use essaim_protocol::fuzz;
 // What every part stands on has a crate of its own.
 pub use backoff::Backoff;
 pub use env::Env;
-use essaim_base::{backoff, call, codec, crash, env, graph, idhash, lock, outages, panic, rendezvous, slot, task};
+use essaim_base::{backoff, call, codec, crash, env, graph, idhash, outages, panic, rendezvous, slot, task};
 pub use essaim_base::{exit, trace};
 pub use graph::cycle_in;
 pub use outages::OutageStatus;

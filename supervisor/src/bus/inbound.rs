@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_contract::NotDelivered;
+use essaim_protocol::frame::RawAnswer;
 use futures_util::future::LocalBoxFuture;
 
 use super::{Bus, HandlerRef};
 use crate::arbiters::Arbiters;
 use crate::call::{Call, Chain};
 use crate::durable::operations;
-use crate::remote::RawAnswer;
 use crate::remote::ports::{AnswerThreads, AskBatch, Inbound};
 use crate::status::others;
 use crate::trace::TraceContext;

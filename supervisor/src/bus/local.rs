@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use essaim_protocol::frame::HostReport;
 use futures_util::stream::{self, LocalBoxStream, StreamExt};
 
 use crate::durable::operations;
 use crate::host::Host;
 use crate::idhash::IdHasher;
-use crate::remote::frame::HostReport;
 use crate::remote::ports::Hosts;
 use crate::supervision::Health;
 

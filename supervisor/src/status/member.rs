@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use essaim_protocol::frame::{HostReport, NodeState};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::remote::frame::{HostReport, NodeState};
-use crate::remote::members::Peer;
+use crate::remote::Peer;
 
 /// A node as `/status` shows it.
 #[derive(Debug, Clone, Serialize, PartialEq)]

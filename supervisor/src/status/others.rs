@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use essaim_contract::{AskError, Failure, FailureKind};
+use essaim_protocol::frame::RawAnswer;
 use futures_util::future::{LocalBoxFuture, join_all};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -11,8 +12,7 @@ use super::{MemberStatus, NodeStatus, REPORT_LIMIT};
 use crate::bus::Bus;
 use crate::call::{Call, Chain};
 use crate::codec;
-use crate::remote::members::Peer;
-use crate::remote::{RawAnswer, Remote, RemoteAsk};
+use crate::remote::{Peer, Remote, RemoteAsk};
 use crate::trace::TraceContext;
 
 /// The wire name of the ask for a node's own report.

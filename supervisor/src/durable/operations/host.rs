@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, Unknown};
+use essaim_protocol::frame::RawAnswer;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::time::timeout_at;
@@ -18,7 +19,6 @@ use crate::durable::Durable;
 use crate::durable::record::Control;
 use crate::handler::HandlerKind;
 use crate::host::Host;
-use crate::remote::RawAnswer;
 use crate::store::tables::{dead, ledger, outbox};
 use crate::{Env, codec};
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use essaim_base::task::TaskName;
+use essaim_protocol::frame::{FrameMessage, Heartbeat};
 use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::Remote;
-use super::frame::{FrameMessage, Heartbeat};
 use super::wire_health::renew_lease;
-use crate::task::TaskName;
 
 /// Sends a heartbeat at once whenever a capability of this node comes up or is given up, so that the other nodes need not
 /// wait for the next one.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use essaim_base::lock::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use essaim_contract::NotDelivered;
+use essaim_protocol::frame::{FrameHeader, Heartbeat, NodeState};
 use tokio::time::Instant;
 
 use super::ask_graph::{DeclaredAsks, NodeAsks, declared_asks, refused_nodes};
-use super::frame::{FrameHeader, Heartbeat, NodeState};
 use super::link::PeerLink;
 use super::route::{self, RouteQuery};
-use crate::lock::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The nodes that this node hears, itself included only under parity.
-pub(crate) struct Members {
+pub struct Members {
     own: OwnNode,
     nodes: RwLock<HeardNodes>,
 }
@@ -38,14 +38,14 @@ struct HeardNodes {
 }
 
 /// Another node.
-pub(crate) struct Peer {
+pub struct Peer {
     pub name: Arc<str>,
     pub epoch: u64,
-    pub link: Arc<PeerLink>,
+    pub(crate) link: Arc<PeerLink>,
     asks: DeclaredAsks,
     heard: Mutex<LastHeard>,
     /// Asks of this node that it has not answered.
-    pub outstanding: AtomicU32,
+    pub(crate) outstanding: AtomicU32,
 }
 
 /// The last heartbeat of a peer, and what follows from it and its age.
@@ -74,12 +74,12 @@ pub(crate) enum MembershipChange {
 
 impl Members {
     /// No members yet.
-    pub fn of(own: OwnNode) -> Self {
+    pub(crate) fn of(own: OwnNode) -> Self {
         Self { own, nodes: RwLock::default() }
     }
 
     /// Records a heartbeat. `link` makes the link to a new node.
-    pub fn record_heartbeat(
+    pub(crate) fn record_heartbeat(
         &self,
         from: &FrameHeader<'_>,
         heartbeat: Heartbeat,
@@ -152,13 +152,13 @@ impl Members {
     }
 
     /// Number of nodes that were heard, including refused ones.
-    pub fn heard(&self) -> usize {
+    pub(crate) fn heard(&self) -> usize {
         let nodes = self.read();
         nodes.peers.len() + nodes.refused.len()
     }
 
     /// The cycle that this node closes with the nodes that came before it and were heard within `silent`, if it does.
-    pub fn refusal(&self, now: Instant, silent: Duration) -> Option<Vec<String>> {
+    pub(crate) fn refusal(&self, now: Instant, silent: Duration) -> Option<Vec<String>> {
         let all = self.all_heard();
         let heard = |peer: &&Arc<Peer>| now.saturating_duration_since(peer.heard_at()) <= silent;
         let others = all.iter().filter(heard).filter(|peer| *peer.name != *self.own.name);
@@ -170,7 +170,7 @@ impl Members {
     }
 
     /// The node of this name, refused or not.
-    pub fn known(&self, name: &str) -> Option<Arc<Peer>> {
+    pub(crate) fn known(&self, name: &str) -> Option<Arc<Peer>> {
         let nodes = self.read();
         nodes.peers.get(name).or_else(|| nodes.refused.get(name)).cloned()
     }
@@ -185,23 +185,23 @@ impl Members {
     }
 
     /// All nodes that are heard, including refused ones.
-    pub fn all_heard(&self) -> Vec<Arc<Peer>> {
+    pub(crate) fn all_heard(&self) -> Vec<Arc<Peer>> {
         let nodes = self.read();
         nodes.peers.values().chain(nodes.refused.values()).cloned().collect()
     }
 
     /// The best member for an ask.
-    pub fn choose(&self, query: &RouteQuery<'_>) -> Result<Arc<Peer>, NotDelivered> {
+    pub(crate) fn choose(&self, query: &RouteQuery<'_>) -> Result<Arc<Peer>, NotDelivered> {
         route::choose(self.read().peers.values(), query)
     }
 
     /// Whether this node, with this load, should handle an ask itself although others could.
-    pub fn local_wins(&self, query: &RouteQuery<'_>, me: &str, load: u32) -> bool {
+    pub(crate) fn local_wins(&self, query: &RouteQuery<'_>, me: &str, load: u32) -> bool {
         route::local_wins(self.read().peers.values(), query, me, load)
     }
 
     /// Forgets a node of this epoch, and returns it if it was known.
-    pub fn remove(&self, name: &str, epoch: u64) -> Option<Arc<Peer>> {
+    pub(crate) fn remove(&self, name: &str, epoch: u64) -> Option<Arc<Peer>> {
         let mut nodes = self.write();
         let HeardNodes { peers, refused } = &mut *nodes;
         let gone = [peers, refused].into_iter().find_map(|all| {
@@ -213,7 +213,7 @@ impl Members {
     }
 
     /// Marks the nodes not heard for `silent`, and returns those not heard for `lease`.
-    pub fn mark_silent(&self, now: Instant, silent: Duration, lease: Duration) -> Vec<Arc<Peer>> {
+    pub(crate) fn mark_silent(&self, now: Instant, silent: Duration, lease: Duration) -> Vec<Arc<Peer>> {
         let mut lost = Vec::new();
         for peer in self.all_heard() {
             let mut heard = peer.heard.lock();
@@ -285,16 +285,16 @@ impl Peer {
     }
 
     /// Records that it has acknowledged this node's drain.
-    pub fn record_drain_ack(&self) {
+    pub(crate) fn record_drain_ack(&self) {
         self.heard.lock().saw_drain = true;
     }
 
-    pub fn saw_drain(&self) -> bool {
+    pub(crate) fn saw_drain(&self) -> bool {
         self.heard.lock().saw_drain
     }
 
     /// Its load, if it takes such an ask now: what it reported, plus the asks of this node that it has not answered.
-    pub fn load_for(&self, query: &RouteQuery<'_>) -> Option<u32> {
+    pub(crate) fn load_for(&self, query: &RouteQuery<'_>) -> Option<u32> {
         if self.link.has_no_subscriber() {
             return None;
         }
@@ -309,4 +309,4 @@ impl Peer {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub mod tests;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use essaim_base::task::TaskName;
+use essaim_protocol::frame::{self, FrameMessage};
 use tokio::sync::{Mutex, mpsc};
 
 use super::Remote;
-use super::frame::{self, FrameMessage};
-use crate::task::TaskName;
 
 /// Broadcasts that may wait for the wire.
 pub(super) const MAX_QUEUED: usize = 1_024;

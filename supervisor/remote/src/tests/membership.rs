@@ -52,7 +52,7 @@ fn a_node_of_this_name_with_a_higher_epoch_ends_this_one() {
         assert_eq!(*stage.fatal.borrow_and_update(), None);
         stage.hear(("me", 101), FrameMessage::Heartbeat(heartbeat("shop", &[])));
         stage.settle().await;
-        assert_eq!(stage.fatal.borrow_and_update().as_ref().map(|f| f.code), Some(crate::exit::SUPERSEDED));
+        assert_eq!(stage.fatal.borrow_and_update().as_ref().map(|f| f.code), Some(essaim_base::exit::SUPERSEDED));
     });
 }
 

@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
+use essaim_base::call::Call;
+use essaim_base::trace::TraceContext;
 use essaim_contract::NotDelivered;
+use essaim_protocol::frame::{HostReport, RawAnswer};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::LocalBoxStream;
 
-use super::RawAnswer;
-pub(crate) use super::answering::AskBatch;
-use super::frame::HostReport;
-use crate::call::Call;
-use crate::trace::TraceContext;
+pub use super::answering::AskBatch;
 
 /// What the node does with the messages of other nodes.
-pub(crate) trait Inbound: Send + Sync {
+pub trait Inbound: Send + Sync {
     /// Whether the runtime itself answers asks of this name: on the node's own thread, even while its actors are busy or
     /// blocked.
     fn is_for_the_runtime(&self, name: &str) -> bool;
@@ -38,7 +37,7 @@ pub(crate) trait Inbound: Send + Sync {
 }
 
 /// The capabilities that this node hosts.
-pub(crate) trait Hosts: Send + Sync {
+pub trait Hosts: Send + Sync {
     /// Their names.
     fn names(&self) -> Vec<Arc<str>>;
 
@@ -50,13 +49,13 @@ pub(crate) trait Hosts: Send + Sync {
 }
 
 /// The threads on which asks for actors are answered.
-pub(crate) trait AnswerThreads: Send + Sync {
+pub trait AnswerThreads: Send + Sync {
     /// Answers a batch on the thread whose turn it is, or at once if the calling thread is one of them.
     fn answer_in_turn(&self, turn: usize, batch: AskBatch);
 }
 
 /// All ports. They are weak since the node, which holds `Remote`, implements them.
-pub(crate) struct Ports {
+pub struct Ports {
     pub inbound: Weak<dyn Inbound>,
     pub hosts: Weak<dyn Hosts>,
     pub threads: Weak<dyn AnswerThreads>,

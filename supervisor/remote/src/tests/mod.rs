@@ -10,20 +10,22 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use essaim_base::Backoff;
+use essaim_base::Env;
+use essaim_base::exit::Fatal;
+use essaim_base::task::Tasks;
+use essaim_config::Settings;
+use essaim_protocol::frame::{
+    self, AskMessage, FrameHeader, FrameMessage, Heartbeat, HostReport, NodeState, RawAnswer,
+};
+use essaim_protocol::wire::{Identity, WireEvent};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use self::doubles::{Sent, TestNode, TestWire};
-use super::frame::{self, AskMessage, FrameHeader, FrameMessage, Heartbeat, HostReport, NodeState};
 use super::ports::{AnswerThreads, Hosts, Inbound, Ports};
-use super::{RawAnswer, Remote, RemoteParts};
-use crate::Env;
-use crate::backoff::Backoff;
-use crate::bridge::{Identity, WireEvent};
-use crate::config::Settings;
-use crate::exit::Fatal;
-use crate::task::Tasks;
+use super::{Remote, RemoteParts};
 
 /// An answer is awaited this long; time is paused, so it costs none.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -99,7 +99,9 @@ fn a_draining_node_refuses_new_asks_and_waits_for_those_that_it_took() {
         };
         assert!(timeout(PATIENCE, &mut finished).await.is_err(), "the first is not answered");
         stage.node.goes_on.notify_one();
+        let before = tokio::time::Instant::now();
         finished.await;
+        assert_eq!(before.elapsed(), Duration::ZERO, "the last answer ends the wait");
         assert_eq!(stage.answer().await.1, 1);
     });
 }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use essaim_base::exit::{self, Fatal};
+use essaim_base::lock::{Mutex, MutexGuard};
+use essaim_base::outages::Dependency;
+use essaim_base::task::TaskName;
+use essaim_protocol::frame::FrameMessage;
+use essaim_protocol::wire::Renewal;
 use tokio::time::{Instant, sleep};
 
-use super::frame::FrameMessage;
 use super::{Remote, heartbeat};
-use crate::bridge::Renewal;
-use crate::exit::{self, Fatal};
-use crate::lock::{Mutex, MutexGuard};
-use crate::outages::Dependency;
-use crate::task::TaskName;
 
 pub(super) struct WireHealth(Mutex<WireHealthState>);
 

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use essaim_base::call::{Call, Chain};
+use essaim_base::panic::panic_text;
+use essaim_base::trace::TraceContext;
 use essaim_contract::NotDelivered;
+use essaim_protocol::frame::{self, AskMessage, BroadcastMessage, FrameHeader, FrameMessage, Heartbeat, NodeState};
+use essaim_protocol::wire::{WireEvent, WireEvents};
 use tokio::sync::mpsc;
 
 use super::answering::{self, IncomingAsk, LateAnswer};
-use super::frame::{self, AskMessage, BroadcastMessage, FrameHeader, FrameMessage, Heartbeat, NodeState};
 use super::members::MembershipChange;
 use super::sender_history::SenderHistories;
 use super::{Remote, heartbeat, wire_health};
-use crate::bridge::{WireEvent, WireEvents};
-use crate::call::{Call, Chain};
-use crate::panic::panic_text;
-use crate::trace::TraceContext;
 
 /// Sources of unreadable or foreign frames that are named in the log; those of others are only counted.
 const MAX_LOGGED_SOURCES: usize = 64;

@@ -1,4 +1,6 @@
-//! Other nodes, as seen from this one.
+//! Other nodes, as seen from this one: asks to them, answers for them, and who is a member of the cluster. It stands on a
+//! [`Wire`], which carries frames, and on three ports, by which the node answers and reports what it hosts; it knows neither
+//! actors nor databases.
 //!
 //! # Layout
 //!
@@ -6,14 +8,20 @@
 //!   `attempts` and `retry_budget` (which asks may be repeated, and how many).
 //! - Answering: `incoming` (the reader of the inbox), `answering` (asks of other nodes), `sender_history` (duplicates and
 //!   delays of those that send them).
-//! - The wire: `frame` (its unit), `link` and `links` (one queue and one writer for each inbox), `broadcasts`.
-//! - `ports`: what the rest of the node implements.
+//! - The wire: `link` and `links` (one queue and one writer for each inbox), `broadcasts`; the frames are those of
+//!   `essaim-protocol`.
+//! - [`ports`]: what the rest of the node implements.
 //! - Membership: `members`, `ask_graph` (nodes that are refused), `heartbeat`, `wire_health` (lease and pings), `lifecycle`
 //!   (join, drain, leave).
+
+#![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
 mod answering;
 mod ask_graph;
 mod asking;
+pub use asking::RemoteAsk;
+
 mod attempts;
 mod broadcasts;
 mod heartbeat;
@@ -21,9 +29,11 @@ mod incoming;
 mod lifecycle;
 mod link;
 mod links;
-pub(crate) mod members;
+mod members;
+pub use members::{Members, Peer};
+
 mod pending;
-pub(crate) mod ports;
+pub mod ports;
 mod retry_budget;
 mod route;
 mod sender_history;
@@ -37,30 +47,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use essaim_base::Env;
+use essaim_base::exit::Fatal;
+use essaim_base::lock::Mutex;
+use essaim_base::task::{TaskName, Tasks};
+use essaim_config::Settings;
+use essaim_protocol::frame::{self, FrameMessage, NodeState};
+use essaim_protocol::wire::{Identity, Wire, WireEvents};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use self::answering::LateAnswer;
 use self::ask_graph::declared_asks;
-pub(crate) use self::asking::RemoteAsk;
-use self::frame::{FrameMessage, NodeState};
 use self::link::PeerLink;
-use self::members::{Members, OwnNode};
+use self::members::OwnNode;
 use self::pending::PendingAsks;
 use self::ports::Ports;
 use self::retry_budget::RetryBudget;
 use self::wire_health::WireHealth;
-use crate::Env;
-use crate::bridge::{Identity, Wire, WireEvents};
-use crate::config::Settings;
-use crate::exit::Fatal;
-use crate::lock::Mutex;
-use crate::task::{TaskName, Tasks};
-pub(crate) use essaim_protocol::frame::{self, RawAnswer};
 
 /// The other nodes.
-pub(crate) struct Remote {
+pub struct Remote {
     me: Arc<Identity>,
     env: Env,
     /// Zero of the clock that other nodes see.
@@ -94,7 +102,7 @@ pub(crate) struct Remote {
 }
 
 /// What a `Remote` is made of.
-pub(crate) struct RemoteParts {
+pub struct RemoteParts {
     /// A wire on which this node has its name.
     pub wire: Arc<dyn Wire>,
     pub me: Identity,
@@ -156,14 +164,17 @@ impl Remote {
         remote
     }
 
+    #[inline]
     pub fn identity(&self) -> &Identity {
         &self.me
     }
 
+    #[inline]
     pub fn members(&self) -> &Members {
         &self.members
     }
 
+    #[inline]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }

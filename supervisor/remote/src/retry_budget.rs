@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 const RETRY: i64 = 100;
 
 #[derive(Debug)]
-pub(crate) struct RetryBudget {
+pub struct RetryBudget {
     hundredths: AtomicI64,
     percent: i64,
     /// An idle node saves up no more than this.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use essaim_protocol::frame::FrameMessage;
 use tokio::time::timeout;
 
-use super::frame::FrameMessage;
 use super::{Remote, heartbeat};
 
 impl Remote {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use essaim_base::rendezvous::weight;
 use essaim_contract::NotDelivered;
+use essaim_protocol::frame::{Heartbeat, NodeState};
 
-use super::frame::{Heartbeat, NodeState};
 use super::members::Peer;
-use crate::rendezvous::weight;
 
 /// The properties of an ask that decide where it can go.
-pub(crate) struct RouteQuery<'a> {
+pub struct RouteQuery<'a> {
     pub capability: &'a str,
     pub message: &'a str,
     pub key: Option<&'a str>,
@@ -19,7 +19,7 @@ pub(crate) struct RouteQuery<'a> {
 
 /// The best node for an ask: with a key the key's own (rendezvous hashing over the nodes in sight), without one the least
 /// loaded.
-pub(crate) fn choose<'a>(
+pub fn choose<'a>(
     peers: impl Iterator<Item = &'a Arc<Peer>> + Clone,
     query: &RouteQuery<'_>,
 ) -> Result<Arc<Peer>, NotDelivered> {
@@ -40,12 +40,7 @@ fn best<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, query: &RouteQuery<'_>) 
 
 /// Whether this node should handle an ask itself although others could: with a key if the key is its own, without one
 /// if no other is less loaded.
-pub(crate) fn local_wins<'a>(
-    peers: impl Iterator<Item = &'a Arc<Peer>>,
-    query: &RouteQuery<'_>,
-    me: &str,
-    load: u32,
-) -> bool {
+pub fn local_wins<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>, query: &RouteQuery<'_>, me: &str, load: u32) -> bool {
     best(peers, query).is_none_or(|(its_load, peer)| match query.key {
         Some(key) => weight(key, me) >= weight(key, &*peer.name),
         None => load <= its_load,

@@ -10,20 +10,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::lock::{Mutex, MutexGuard};
+use essaim_base::slot::Slot;
 use essaim_contract::{AskError, NotDelivered, Unknown};
+use essaim_protocol::frame::{self, FrameHeader, FrameMessage, RawAnswer, VERSION};
+use essaim_protocol::wire::{Identity, PublishError, Wire};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-
-use super::RawAnswer;
-use super::frame::{self, FrameHeader, FrameMessage, VERSION};
-use crate::bridge::{Identity, PublishError, Wire};
-use crate::lock::{Mutex, MutexGuard};
-use crate::slot::Slot;
 
 /// Bytes that a header adds to a frame, at most.
 const HEADER_BYTES: u64 = 512;
 
-pub(crate) struct PeerLink {
+pub struct PeerLink {
     /// The node at the other end, for errors and logs.
     pub node: Arc<str>,
     pub inbox: String,
@@ -36,7 +34,7 @@ pub(crate) struct PeerLink {
 
 /// The bounds of a link.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LinkLimits {
+pub struct LinkLimits {
     /// A frame is closed when it holds this many bytes.
     pub frame_bytes: u64,
     /// Bytes of asks that may be queued.
@@ -74,7 +72,7 @@ struct QueuedMessage {
 
 /// The queue of a link holds as many bytes as it may.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct LinkFull {
+pub struct LinkFull {
     pub bound: u64,
 }
 
@@ -356,6 +354,18 @@ mod tests {
         link.record_published(420);
         assert!(matches!(link.next_step(), WriterStep::WaitForCredit));
         link.record_frame(0, 10, 2_000);
+        assert_eq!(frame_of(link.next_step()), 1);
+    }
+
+    #[test]
+    fn a_message_larger_than_the_window_goes_when_the_whole_window_is_free() {
+        let link = link(1_000);
+        link.enqueue(vec![0; 10]);
+        link.enqueue(vec![0; 3_000]);
+        assert_eq!(frame_of(link.next_step()), 1);
+        link.record_published(20);
+        assert!(matches!(link.next_step(), WriterStep::WaitForCredit), "a part of the window is in use");
+        link.record_frame(0, 0, 1_020);
         assert_eq!(frame_of(link.next_step()), 1);
     }
 

@@ -3,8 +3,8 @@
 use super::*;
 
 mod refused;
-use crate::remote::frame::{HostReport, VERSION};
-use crate::remote::link::LinkLimits;
+use crate::link::LinkLimits;
+use essaim_protocol::frame::{HostReport, VERSION};
 
 pub fn header(from: &str, epoch: u64) -> FrameHeader<'_> {
     FrameHeader { version: VERSION, from, epoch, inbox: "i", sent_bytes: 0, granted_bytes: 0, message_count: 1 }
@@ -82,4 +82,13 @@ async fn silence_comes_before_loss_and_a_heartbeat_ends_it() {
     assert_eq!(members.mark_silent(start + Duration::from_secs(6), silent, lease).len(), 1);
     members.record_heartbeat(&header("a", 1), heartbeat("x", &[]), start + Duration::from_secs(6), link);
     assert!(!peer.is_silent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_hosts_what_its_last_heartbeat_says() {
+    let (members, now) = (no_members(), Instant::now());
+    members.record_heartbeat(&header("a", 1), heartbeat("shop", &[]), now, link);
+    assert!(members.hosts("a", "shop") && !members.hosts("a", "till") && !members.hosts("b", "shop"));
+    members.record_heartbeat(&header("a", 1), heartbeat("till", &[]), now, link);
+    assert!(members.hosts("a", "till") && !members.hosts("a", "shop"));
 }

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
+use essaim_base::call::Call;
+use essaim_base::lock::Mutex;
+use essaim_base::trace::TraceContext;
 use essaim_contract::NotDelivered;
+use essaim_protocol::frame::{self, FrameMessage, Heartbeat, HostReport, RawAnswer};
+use essaim_protocol::wire::{PublishError, Renewal, Wire};
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use futures_util::{FutureExt, future};
 use tokio::sync::{Notify, mpsc};
 
-use super::super::frame::{self, FrameMessage, Heartbeat, HostReport};
 use super::super::ports::{AnswerThreads, AskBatch, Hosts, Inbound};
-use super::RawAnswer;
-use crate::bridge::{PublishError, Renewal, Wire};
-use crate::call::Call;
-use crate::lock::Mutex;
-use crate::trace::TraceContext;
 
 /// A message that the node under test has sent.
 #[derive(Debug)]

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::frame::HostReport;
-use crate::graph::cycle_in;
+use essaim_base::graph::cycle_in;
+use essaim_protocol::frame::HostReport;
 
 /// The capabilities that a node hosts, each with those that it may ask.
-pub(crate) type DeclaredAsks = BTreeMap<String, Vec<String>>;
+pub type DeclaredAsks = BTreeMap<String, Vec<String>>;
 
 /// A node as a part of the ask graph.
 #[derive(Debug, Clone, Copy)]

@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use essaim_base::idhash::IdHasher;
+use essaim_base::lock::Mutex;
+use essaim_base::slot::Slot;
 use essaim_contract::{AskError, Unknown};
-
-use super::RawAnswer;
-use crate::idhash::IdHasher;
-use crate::lock::Mutex;
-use crate::slot::Slot;
+use essaim_protocol::frame::RawAnswer;
 
 #[derive(Default)]
-pub(crate) struct PendingAsks {
+pub struct PendingAsks {
     /// By ask id.
     asks: Mutex<HashMap<u64, PendingAsk, BuildHasherDefault<IdHasher>>>,
 }
@@ -27,7 +26,7 @@ struct PendingAsk {
 }
 
 /// Guard of a pending ask; dropping it forgets the ask.
-pub(crate) struct PendingAskGuard<'a> {
+pub struct PendingAskGuard<'a> {
     pending: &'a PendingAsks,
     id: u64,
 }

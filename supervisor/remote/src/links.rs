@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::task::TaskName;
 use futures_util::FutureExt;
 
 use super::Remote;
 use super::link::{LinkLimits, PeerLink};
-use crate::task::TaskName;
 
 impl Remote {
     /// The link to an inbox, made if it is new; `window_bytes` is the peer's initial grant. Must run on the node's own

@@ -1,13 +1,13 @@
 //! Asks to other nodes: which errors they end with, and which of them are tried again elsewhere.
 
+use essaim_base::call::{Call, Chain};
+use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, NotDelivered, Unknown};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::super::asking::RemoteAsk;
 use super::*;
-use crate::call::{Call, Chain};
-use crate::trace::TraceContext;
 
 fn stock_ask(idempotent: bool) -> RemoteAsk {
     let call = Call {
@@ -71,6 +71,38 @@ fn an_ask_that_nobody_received_goes_to_another_node() {
         assert_eq!(inbox, "inbox:b:1");
         stage.hear(("b", 1), FrameMessage::Reply { id, body: serde_bytes::Bytes::new(&[3]) });
         assert_eq!(asking.await.unwrap(), Ok(vec![3]));
+    });
+}
+
+/// What a host says that cannot take an ask now.
+fn overloaded() -> NotDelivered {
+    NotDelivered::Overloaded { capability: "stock".into(), bound: "mailbox".into() }
+}
+
+#[test]
+fn an_ask_that_a_node_did_not_take_goes_to_another_and_not_to_that_one_again() {
+    staged(async |mut stage| {
+        stage.joined_by(&["a", "b"]).await;
+        let asking = tokio::task::spawn_local(stage.asks_stock(false));
+        for node in ["a", "b"] {
+            let (inbox, id) = stage.ask_sent().await;
+            assert_eq!(inbox, format!("inbox:{node}:1"));
+            stage.hear((node, 1), FrameMessage::Error { id, error: AskError::NotDelivered(overloaded()) });
+        }
+        assert_eq!(asking.await.unwrap(), Err(AskError::NotDelivered(overloaded())), "neither took it");
+    });
+}
+
+#[test]
+fn an_attempt_that_may_have_run_is_not_undone_by_a_later_one_that_did_not() {
+    staged(async |mut stage| {
+        stage.joined_by(&["a", "b"]).await;
+        let asking = tokio::task::spawn_local(stage.asks_stock(true));
+        stage.ask_sent().await;
+        stage.events.send(WireEvent::Lost).unwrap();
+        let (_, id) = stage.ask_sent().await;
+        stage.hear(("b", 1), FrameMessage::Error { id, error: AskError::NotDelivered(overloaded()) });
+        assert_eq!(asking.await.unwrap(), Err(AskError::Unknown(Unknown::WireLost { node: "a".into() })));
     });
 }
 

@@ -5,16 +5,16 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::idhash::IdHasher;
 use tokio::time::Instant;
 
 use super::link::PeerLink;
-use crate::idhash::IdHasher;
 
 /// The least delay of a sender is remembered for one to two of these periods.
 const CLOCK_PERIOD: Duration = Duration::from_secs(60);
 
 /// The histories of all senders, by inbox: an inbox is one epoch of one node.
-pub(crate) struct SenderHistories {
+pub struct SenderHistories {
     /// The sender of the frame at hand, kept out of the table so that its further messages need no lookup.
     recent: Option<(String, SenderHistory)>,
     others: HashMap<String, SenderHistory>,
@@ -22,7 +22,7 @@ pub(crate) struct SenderHistories {
 }
 
 /// The history of one epoch of one sender.
-pub(crate) struct SenderHistory {
+pub struct SenderHistory {
     seen_ids: HashSet<u64, BuildHasherDefault<IdHasher>>,
     /// The seen ids, oldest first. Bounded by `remembered_ids`.
     id_order: VecDeque<u64>,

@@ -9,16 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, Waker};
 
+use essaim_base::call::Call;
+use essaim_base::panic::panic_text;
 use essaim_contract::{AskError, NotDelivered, Unknown};
+use essaim_protocol::frame::{self, FrameMessage, RawAnswer};
 use futures_util::FutureExt;
 use serde_bytes::ByteBuf;
 
-use super::RawAnswer;
 use super::Remote;
-use super::frame::{self, FrameMessage};
 use super::link::PeerLink;
-use crate::call::Call;
-use crate::panic::panic_text;
 
 /// Counts one ask of another node as unanswered until it is dropped.
 struct AnswerGuard(Arc<Remote>);
@@ -87,7 +86,7 @@ impl IncomingAsk {
 }
 
 /// The asks of one frame, to be answered on one thread.
-pub(crate) struct AskBatch(Vec<IncomingAsk>);
+pub struct AskBatch(Vec<IncomingAsk>);
 
 impl AskBatch {
     /// Answers in order, each ask at once if its handler has nothing to wait for.

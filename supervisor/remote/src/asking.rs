@@ -5,22 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use essaim_base::Backoff;
+use essaim_base::call::Call;
+use essaim_base::slot::{GivenUp, Slot};
 use essaim_contract::{AskError, NotDelivered, Unknown};
+use essaim_protocol::frame::{self, FrameMessage, RawAnswer};
 use serde_bytes::ByteBuf;
 use tokio::time::timeout_at;
 
-use super::RawAnswer;
 use super::Remote;
 use super::attempts::{may_retry, outcome_of_attempts};
-use super::frame::{self, FrameMessage};
 use super::members::Peer;
 use super::route::RouteQuery;
-use crate::backoff::Backoff;
-use crate::call::Call;
-use crate::slot::{GivenUp, Slot};
 
 /// An encoded ask for another node.
-pub(crate) struct RemoteAsk {
+pub struct RemoteAsk {
     pub capability: Cow<'static, str>,
     pub name: Arc<str>,
     pub body: Vec<u8>,
@@ -170,7 +169,7 @@ impl Remote {
             meta: call.metadata.as_deref().cloned().unwrap_or_default(),
             body: serde_bytes::Bytes::new(&ask.body),
         };
-        let undecodable = |e: crate::codec::EncodeError| NotDelivered::Undecodable {
+        let undecodable = |e: essaim_base::codec::EncodeError| NotDelivered::Undecodable {
             message: ask.name.to_string(),
             detail: e.to_string(),
         };
