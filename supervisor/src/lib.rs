@@ -88,6 +88,7 @@ pub mod store;
 
 mod bus;
 mod cell;
+mod connection;
 mod context;
 mod drain;
 mod guard;

@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use crate::Env;
 use crate::admin::{self, JoinedBus, ServerHandle};
 use crate::arbiters::Arbiters;
-use crate::bridge::log::Log;
-use crate::bridge::{ClaimError, Cluster, Embedded, EmbeddedLog, Identity, Redis, RedisLog, Wire, WireEvents};
+use crate::bridge::{ClaimError, EmbeddedLog};
 use crate::bus::{Bus, BusParts, LocalHandlers};
 use crate::client::Client;
 use crate::config::{Config, ConfigError};
+use crate::connection::{Connection, open_log};
 use crate::context::Blocking;
 use crate::durable::{Durable, DurableParts, log_migration};
 use crate::exit::{self, Fatal};
@@ -138,10 +138,9 @@ impl Node {
         let admin = admin::listen(&settings, &context.tasks, &joined);
         let admin = admin.map_err(|error| NodeError::Admin { address: address(), error })?;
         let connection = Connection::open(&context, &local).await?;
-        let cluster = connection.as_ref().and_then(|connection| connection.cluster.clone());
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || local.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
-        let log = open_log(&context, cluster, keeps).await?;
+        let log = open_log(&context, connection.as_ref(), keeps).await?;
         let durable = log.map(|log| {
             let (env, tasks, migrated_kind) = (&context.env, &context.tasks, EmbeddedLog::KIND);
             Durable::start(DurableParts { log, settings: &settings, env, tasks, migrated_kind })
@@ -200,50 +199,6 @@ impl Node {
             None => std::future::pending().await,
         }
     }
-}
-
-/// A node's connection to the wire, before it has joined.
-struct Connection {
-    wire: Arc<dyn Wire>,
-    me: Identity,
-    events: WireEvents,
-    /// The cluster on the bridge's server.
-    cluster: Option<Arc<Cluster>>,
-}
-
-impl Connection {
-    /// Connects to the bridge that the configuration names and claims the node's name there.
-    async fn open(node: &NodeContext, local: &LocalHandlers) -> Result<Option<Self>, NodeError> {
-        let settings = &node.config.settings;
-        if !settings.bridge.url.is_empty() {
-            let exclusive = local.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
-            let (wire, me, events) = Redis::join(settings, exclusive, node.env.clone(), &node.tasks).await?;
-            let cluster = Some(wire.cluster());
-            return Ok(Some(Self { wire: Arc::new(wire), me, events, cluster }));
-        }
-        Ok(settings.parity.enabled.then(|| {
-            let (wire, me, events) = Embedded::new(&settings.node.name, settings.parity.clone());
-            Self { wire: Arc::new(wire), me, events, cluster: None }
-        }))
-    }
-}
-
-/// Opens the log of durable messages: the bridge's, or the embedded one where anything is kept at all.
-async fn open_log(
-    node: &NodeContext,
-    cluster: Option<Arc<Cluster>>,
-    keeps: bool,
-) -> Result<Option<Arc<dyn Log>>, NodeError> {
-    let (settings, env) = (&node.config.settings, node.env.clone());
-    let log: Arc<dyn Log> = match cluster {
-        Some(cluster) => Arc::new(RedisLog::connect(settings, cluster, env, &node.tasks).await?),
-        None if keeps => Arc::new(EmbeddedLog::open(settings, env, &node.tasks).await?),
-        None => return Ok(None),
-    };
-    if let Some(weak) = log.weaker_than_configured().await {
-        tracing::warn!("durable messages survive less than they should: {weak}");
-    }
-    Ok(Some(log))
 }
 
 /// Puts the bus on top of what it routes to; what comes from other nodes reaches it through ports.

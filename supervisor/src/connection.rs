@@ -1,0 +1,53 @@
+//! The bridge of a node, as its configuration names it: the wire to other nodes, and the log of durable messages.
+
+use std::sync::Arc;
+
+use crate::bridge::log::Log;
+use crate::bridge::{Cluster, Embedded, EmbeddedLog, Identity, Redis, RedisLog, Wire, WireEvents};
+use crate::bus::LocalHandlers;
+use crate::hosting::NodeContext;
+use crate::node::NodeError;
+
+/// A node's connection to the wire, before it has joined.
+pub(crate) struct Connection {
+    pub wire: Arc<dyn Wire>,
+    pub me: Identity,
+    pub events: WireEvents,
+    /// The cluster on the bridge's server.
+    cluster: Option<Arc<Cluster>>,
+}
+
+impl Connection {
+    /// Connects to the bridge that the configuration names and claims the node's name there.
+    pub async fn open(node: &NodeContext, local: &LocalHandlers) -> Result<Option<Self>, NodeError> {
+        let settings = &node.config.settings;
+        if !settings.bridge.url.is_empty() {
+            let exclusive = local.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
+            let (wire, me, events) = Redis::join(settings, exclusive, node.env.clone(), &node.tasks).await?;
+            let cluster = Some(wire.cluster());
+            return Ok(Some(Self { wire: Arc::new(wire), me, events, cluster }));
+        }
+        Ok(settings.parity.enabled.then(|| {
+            let (wire, me, events) = Embedded::new(&settings.node.name, settings.parity.clone());
+            Self { wire: Arc::new(wire), me, events, cluster: None }
+        }))
+    }
+}
+
+/// Opens the log of durable messages: the bridge's, or the embedded one where anything is kept at all.
+pub(crate) async fn open_log(
+    node: &NodeContext,
+    connection: Option<&Connection>,
+    keeps: bool,
+) -> Result<Option<Arc<dyn Log>>, NodeError> {
+    let (settings, env) = (&node.config.settings, node.env.clone());
+    let log: Arc<dyn Log> = match connection.and_then(|connection| connection.cluster.clone()) {
+        Some(cluster) => Arc::new(RedisLog::connect(settings, cluster, env, &node.tasks).await?),
+        None if keeps => Arc::new(EmbeddedLog::open(settings, env, &node.tasks).await?),
+        None => return Ok(None),
+    };
+    if let Some(weak) = log.weaker_than_configured().await {
+        tracing::warn!("durable messages survive less than they should: {weak}");
+    }
+    Ok(Some(log))
+}
