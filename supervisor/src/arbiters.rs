@@ -7,9 +7,10 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use crate::lock::Mutex;
 use crate::task::{TaskName, Tasks};
 use crate::watchdog::{TurnMonitor, Watchdog};
 
@@ -124,7 +125,7 @@ impl Drop for Arbiters {
         for arbiter in &self.others {
             arbiter.stop();
         }
-        let _ = self.alive.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(LEAVE);
+        let _ = self.alive.get_mut().recv_timeout(LEAVE);
     }
 }
 

@@ -10,8 +10,8 @@ use std::any::TypeId;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
 use tokio::time::Instant;
@@ -22,6 +22,7 @@ use crate::durable::Durable;
 use crate::durable::OutgoingMessage;
 use crate::host::Host;
 use crate::idhash::IdHasher;
+use crate::lock::RwLock;
 use crate::near::Near;
 use crate::remote::{Remote, RemoteAsk};
 use crate::task::Tasks;
@@ -181,10 +182,10 @@ struct WireNames(RwLock<HashMap<TypeId, Arc<str>, BuildHasherDefault<IdHasher>>>
 
 impl WireNames {
     fn of<M: Ask>(&self) -> Arc<str> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&TypeId::of::<M>()).cloned();
+        let known = self.0.read().get(&TypeId::of::<M>()).cloned();
         known.unwrap_or_else(|| {
             let name: Arc<str> = wire_name::<M>().into();
-            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(TypeId::of::<M>(), name.clone());
+            self.0.write().insert(TypeId::of::<M>(), name.clone());
             name
         })
     }

@@ -1,7 +1,6 @@
 //! Drain: how a node leaves. It announces, refuses late asks, finishes its handlers, relays what they have sent, answers what
 //! came until its inbox was closed, and goes.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::node::Node;
@@ -42,7 +41,7 @@ impl Node {
             remote.finish_answers().await;
             remote.close().await;
         }
-        let listeners = std::mem::take(&mut *self.admin.lock().unwrap_or_else(PoisonError::into_inner));
+        let listeners = std::mem::take(&mut *self.admin.lock());
         for listener in listeners {
             listener.stop(true).await;
         }

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_contract::{Ask, AskError, Capability, Event, Principal, wire_name};
@@ -19,6 +19,7 @@ use crate::client::Client;
 use crate::config::{Config, SupervisionConfig};
 use crate::handler::AskEntry;
 use crate::host::Host;
+use crate::lock::Mutex;
 use crate::mailbox::{EnvelopeContents, Stub};
 use crate::roster::{Roster, name_of};
 use crate::supervision::Supervision;
@@ -198,7 +199,7 @@ fn stub<M: Ask>(answer: impl FnMut(M) -> Result<M::Reply, AskError<M::Error>> + 
         let envelope: Arc<dyn Any + Send + Sync> = queued.envelope.clone();
         let Ok(envelope) = envelope.downcast::<AskEnvelope<M>>() else { return };
         if let Some(EnvelopeContents { message, .. }) = envelope.begin() {
-            let answer = (answer.lock().unwrap_or_else(PoisonError::into_inner))(message);
+            let answer = (answer.lock())(message);
             envelope.answer(answer);
         }
     })

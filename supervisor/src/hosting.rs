@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -23,6 +23,7 @@ use crate::exit::Fatal;
 use crate::handler::{Handler, HandlerEntry, HandlerKind, TICK, Tick};
 use crate::handles::Handles;
 use crate::host::{Hooks, Host};
+use crate::lock::Mutex;
 use crate::outages::Dependency;
 use crate::panic::panic_text;
 use crate::roster::{check_name, name_of};
@@ -201,7 +202,7 @@ impl<A: Actor> CapabilityStartup<A> {
             let peers = Arc::downgrade(&bus) as Weak<dyn Peers>;
             Consumer::start(durable.clone(), Hosted { handlers, timetables, store, peers });
         }
-        let timers = std::mem::take(&mut *timers.lock().unwrap_or_else(PoisonError::into_inner));
+        let timers = std::mem::take(&mut *timers.lock());
         for (timer, period) in timers {
             let (host, env, task) = (self.host.clone(), bus.env.clone(), TaskName::of("timer", &self.host.name));
             let ticks = move || run_timer(host.clone(), env.clone(), timer, period);

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::arbiters;
 use crate::idhash::IdHasher;
 use crate::instance::InstanceHandle;
+use crate::lock::{Mutex, MutexGuard};
 use crate::rendezvous::weight;
 
 /// Rank penalty of a blocked arbiter: above any number of waiting messages.
@@ -67,7 +68,7 @@ impl Keys {
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<u64, KeyLoad, BuildHasherDefault<IdHasher>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

@@ -78,7 +78,7 @@ pub use essaim_protocol::fuzz;
 // What every part stands on has a crate of its own.
 pub use backoff::Backoff;
 pub use env::Env;
-use essaim_base::{backoff, call, codec, crash, env, graph, idhash, outages, panic, rendezvous, slot, task};
+use essaim_base::{backoff, call, codec, crash, env, graph, idhash, lock, outages, panic, rendezvous, slot, task};
 pub use essaim_base::{exit, trace};
 pub use graph::cycle_in;
 pub use outages::OutageStatus;

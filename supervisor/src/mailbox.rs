@@ -7,7 +7,7 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use essaim_contract::{AskError, NotDelivered};
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::call::Call;
 use crate::keys::KeyPermit;
+use crate::lock::{Mutex, MutexGuard};
 use crate::slot::Slot;
 
 /// A message in an instance's mailbox.
@@ -269,7 +270,7 @@ impl Mailbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, MailboxState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,7 +1,7 @@
 //! One process, hosting a set of capabilities.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use crate::graph::cycle_in;
 use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::hosting::NodeContext;
+use crate::lock::Mutex;
 use crate::near::Near;
 use crate::remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
 use crate::remote::{Remote, RemoteParts};
@@ -164,7 +165,7 @@ impl Node {
     /// If there can be no socket of that name.
     pub fn listen_at_socket(&self, path: &Path) -> std::io::Result<()> {
         let listener = admin::listen_at_socket(&self.bus.tasks, &self.joined, path)?;
-        self.admin.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+        self.admin.lock().push(listener);
         Ok(())
     }
 

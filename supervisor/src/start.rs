@@ -1,6 +1,6 @@
 //! What an actor may do while it starts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_contract::Never;
@@ -8,6 +8,7 @@ use essaim_contract::Never;
 use crate::client::Client;
 use crate::context::CapabilityContext;
 use crate::exit::Fatal;
+use crate::lock::Mutex;
 use crate::near::Near;
 use crate::startup::StartupWork;
 use crate::store::error::StoreError;
@@ -112,7 +113,7 @@ impl Start {
     /// Calls [`Actor::tick`](crate::Actor::tick) now and then every `period`, in one instance of this node; for
     /// [`Actor::share`](crate::Actor::share).
     pub fn every(&mut self, timer: &'static str, period: Duration) {
-        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut timers = self.timers.lock();
         timers.retain(|(name, _)| *name != timer);
         timers.push((timer, period));
     }

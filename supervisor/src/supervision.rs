@@ -13,8 +13,8 @@
 //! capabilities start anew with it.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use essaim_contract::NotDelivered;
@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::config::SupervisionConfig;
 use crate::exit::{self, Fatal};
+use crate::lock::Mutex;
 use crate::{Env, StartError};
 
 /// How a capability of this node is.
@@ -213,7 +214,7 @@ impl Supervision {
 
     /// Waits while the capability is given up: an instance with a short backoff would end the rest of all others.
     pub async fn rest(&self) {
-        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *self.rests_until.lock();
         if let Some(until) = until {
             tokio::time::sleep_until(until).await;
         }
@@ -225,7 +226,7 @@ impl Supervision {
     }
 
     fn give_up(&self, reason: String) {
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.env.now() + self.retry_after());
+        *self.rests_until.lock() = Some(self.env.now() + self.retry_after());
         let before = self.set(Health::Failed { reason: reason.clone() });
         if !matches!(before, Health::Failed { .. }) {
             let retry_ms = self.config.failed_retry_ms;

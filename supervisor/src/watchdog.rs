@@ -3,13 +3,14 @@
 //! An arbiter is one thread: while a handler computes or blocks instead of awaiting, nothing else on that thread runs.
 //! Each arbiter counts its turns; the watchdog's own thread looks at the counts and at what each arbiter is polling.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::Env;
+use crate::lock::Mutex;
 use crate::task::{TaskName, Tasks};
 
 /// The turns of one arbiter, as the watchdog sees them.
@@ -74,13 +75,13 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     /// A label for a handler of this name.
     pub fn label(&self, name: Arc<str>) -> usize {
-        let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut labels = self.labels.lock();
         labels.push(name);
         labels.len() - 1
     }
 
     pub fn add(&self, arbiter: String, monitor: Arc<TurnMonitor>) {
-        self.monitors.lock().unwrap_or_else(PoisonError::into_inner).push((arbiter, monitor));
+        self.monitors.lock().push((arbiter, monitor));
     }
 
     /// How often an arbiter was found blocked.
@@ -115,7 +116,7 @@ impl Watchdog {
                     "the whole process stood still: it was stopped, suspended or got no processor"
                 );
             }
-            let monitors = self.monitors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let monitors = self.monitors.lock().clone();
             arbiters.resize_with(monitors.len(), WatchedArbiter::default);
             for ((arbiter, monitor), seen) in monitors.iter().zip(&mut arbiters) {
                 let found = seen.look(monitor.turns.load(Ordering::Relaxed), pause + late, pause, limit);
@@ -135,7 +136,7 @@ impl Watchdog {
     }
 
     fn name_of(&self, polling: usize) -> Arc<str> {
-        let labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = self.labels.lock();
         polling.checked_sub(1).and_then(|l| labels.get(l)).cloned().unwrap_or_else(|| "not a handler".into())
     }
 }

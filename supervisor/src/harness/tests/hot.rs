@@ -61,7 +61,7 @@ impl Actor for DeskActor {
 }
 impl Handle<Serve> for DeskActor {
     async fn handle(&mut self, Serve { key, how }: Serve, _: &mut Cx) -> Result<String, Fault> {
-        self.0.0.lock().unwrap().push(key.clone());
+        self.0.0.lock().push(key.clone());
         match how {
             How::AtOnce => {}
             How::Hangs => std::future::pending().await,
@@ -127,5 +127,5 @@ async fn what_is_past_its_deadline_when_its_turn_comes_does_not_run() {
         })
         .await;
     assert!(matches!(ended, Err(AskError::NotDelivered(NotDelivered::Expired { .. }))), "{ended:?}");
-    assert_eq!(*served.0.lock().unwrap(), ["first"]);
+    assert_eq!(*served.0.lock(), ["first"]);
 }
