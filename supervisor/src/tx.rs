@@ -29,7 +29,7 @@ mod tests;
 ///
 /// On SQLite transactions that wait for the one writer share a commit: each commits or fails for itself, sees what those
 /// before it wrote, and hears of its commit when that of all of them is done; a handler that has dropped one answers then,
-/// since it may have read what is not certain before. Whoever lingers in a transaction keeps the others waiting.
+/// since it may have read what is not certain before. A handler that lingers in a transaction keeps the others waiting.
 ///
 /// After a statement failed the transaction cannot go on, on SQLite as on PostgreSQL: where a conflict is expected,
 /// write with `ON CONFLICT`.
@@ -92,7 +92,7 @@ impl Tx<'_> {
     /// Says that the transaction changes what an entry of the near cache says which is kept exact: from now on until the
     /// outcome is certain, this node reads it from its owner alone.
     ///
-    /// It has no effect on other nodes, nor where the database is shared by several hosts: there nobody may take such
+    /// It has no effect on other nodes, nor where the database is shared by several hosts: there no reader may take such
     /// entries from the cache ([`Client::is_sole_host_of`](crate::Client::is_sole_host_of)).
     pub fn outdates(&self, ns: &str, key: &str) {
         if let Some(near) = &self.near {

@@ -1,4 +1,4 @@
-//! What an error of a database proves.
+//! Classification of database errors: what each proves about a commit, its connection and the database.
 
 use essaim_contract::FailureKind;
 use sea_orm::sqlx::Error;
@@ -33,7 +33,7 @@ pub(crate) fn nothing_committed(error: &Error) -> bool {
     sqlite_code(error.as_ref()).is_some_and(|code| SQLITE_NOT_COMMITTED.contains(&code))
 }
 
-/// Whether SQLite said that a constraint is broken.
+/// Whether SQLite reported a broken constraint.
 pub(crate) fn constraint_broken(error: &Error) -> bool {
     error.as_database_error().and_then(sqlite_code) == Some(19)
 }
@@ -59,8 +59,8 @@ pub(crate) fn takes_no_writes(error: &Error) -> bool {
     error.is_some_and(|error| error.code() == POSTGRES_READ_ONLY)
 }
 
-/// Whether the database was not there: no connection could be had, the one in use was lost, or it does not work now, whatever
-/// it is asked. It did not refuse, and trying again makes sense.
+/// Whether the database was away: no connection could be had, the one in use was lost, or it does not work now for any
+/// statement. It did not refuse, and trying again makes sense.
 pub(crate) fn is_away(error: &DbErr) -> bool {
     match error {
         DbErr::Conn(_) => true,
@@ -71,12 +71,12 @@ pub(crate) fn is_away(error: &DbErr) -> bool {
     }
 }
 
-/// Whether an error is no fault of the statement that met it.
+/// Whether an error is not about the statement that met it.
 pub(crate) fn is_no_statements(error: &Error) -> bool {
     connection_lost(error) || is_outage(error)
 }
 
-/// The kind of failure that an error makes of a handler.
+/// The kind of failure of a handler that met the error.
 pub(crate) fn failure_kind(error: &DbErr) -> FailureKind {
     if is_away(error) { FailureKind::Unavailable } else { FailureKind::Database }
 }

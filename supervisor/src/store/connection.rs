@@ -28,13 +28,13 @@ pub(crate) enum Connector {
     Postgres(PgConnectOptions),
 }
 
-/// A connection. Dropping it ends whatever it is doing: a transaction is rolled back, a statement interrupted.
+/// A connection. Dropping it ends its work: a transaction is rolled back, a statement interrupted.
 pub(crate) enum Connection {
     Sqlite { inner: Box<SqliteConnection>, savepoint: Savepoint, signals: SqliteSignals },
     Postgres(Box<PgConnection>),
 }
 
-/// What we and SQLite's thread tell each other beside the statements. Dropping it stops the statement that runs.
+/// Signals to and from SQLite's thread beside the statements. Dropping them stops the statement that runs.
 #[derive(Default)]
 pub(crate) struct SqliteSignals {
     stop: Arc<AtomicBool>,
@@ -84,7 +84,7 @@ impl Connector {
         }
     }
 
-    /// The same for a look at the database that does not take longer than `limit`.
+    /// The same for a check of the database that takes no longer than `limit`.
     pub fn looking(&self, limit: Duration) -> Self {
         match self {
             Self::Sqlite(options) => Self::Sqlite(options.clone().busy_timeout(limit / 2).create_if_missing(false)),
@@ -92,7 +92,7 @@ impl Connector {
         }
     }
 
-    /// What keeps a connection from being made, in words that say what to do.
+    /// Why a connection cannot be made, in words that say what to do.
     pub fn explain(&self, error: &Error) -> String {
         match self {
             Self::Sqlite(options) => sqlite::explain(options.get_filename(), error),
@@ -100,7 +100,7 @@ impl Connector {
         }
     }
 
-    /// What is said when making a connection takes too long.
+    /// The message when making a connection takes too long.
     pub fn silent(&self) -> String {
         match self {
             Self::Sqlite(options) => sqlite::silent(options.get_filename()),
@@ -168,8 +168,8 @@ impl Connection {
         self.control("BEGIN IMMEDIATE", "BEGIN").await
     }
 
-    /// Whether the transaction that was begun last was undone as a whole, with all that shared it. Whoever heard the end of
-    /// what it was told to do knows for certain.
+    /// Whether the transaction that was begun last was undone as a whole, with all that shared it; certain once the last
+    /// statement has ended.
     pub fn is_undone(&self) -> bool {
         matches!(self, Self::Sqlite { signals, .. } if signals.is_undone())
     }
@@ -200,12 +200,12 @@ impl Connection {
             return Ok(());
         }
         let undone = query("ROLLBACK TO essaim").execute(&mut **inner).await;
-        // Only now: a statement that nobody waited for has come to its end before this one.
+        // Checked only now: an abandoned statement has come to its end before this one.
         if signals.is_undone() {
             return Err(Error::Protocol("SQLite has undone the transaction with all that shared it".into()));
         }
         match undone {
-            // A statement that nobody waited for came as far as to give up the savepoint before it.
+            // An abandoned statement came as far as to release the savepoint before it.
             Err(Error::Database(e)) if e.message().starts_with("no such savepoint") => {
                 query("SAVEPOINT essaim").execute(&mut **inner).await.map(drop)
             }
@@ -221,7 +221,7 @@ impl Connection {
         }
     }
 
-    /// Says good-bye to the server and waits until it is gone.
+    /// Closes the connection and waits for the end.
     pub async fn close(self) -> Result<(), Error> {
         match self {
             Self::Sqlite { inner, .. } => inner.close().await,

@@ -25,8 +25,8 @@ use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::{Settings, StoreConfig};
 
-/// The share of a handler's time that it may spend waiting for a connection, so that the asker hears that nothing was
-/// done instead of hearing nothing.
+/// The share of a handler's time that it may wait for a connection, in percent, so that its asker hears that nothing was done
+/// instead of nothing at all.
 const PATIENCE_PERCENT: u32 = 75;
 
 /// The database of one capability in this node. Cheap to clone.
@@ -48,7 +48,7 @@ pub(super) struct DatabaseInner {
     version: u32,
     binary: u32,
     pub(super) file: Option<Arc<OpenFile>>,
-    /// Last, so that it is freed when nothing can write any more.
+    /// Last, so that it is freed when no connection can write any more.
     _lock: Option<HostLock>,
 }
 
@@ -109,7 +109,7 @@ impl Database {
             .await
     }
 
-    /// Has the node told, from now on, when the database does not work and when it works again; `task` is what looks.
+    /// Reports outages of the database to the node from now on; `task` checks when one has ended.
     pub(crate) fn tell(&self, tasks: &Tasks, task: TaskName, dependency: Dependency) {
         let inner = &self.inner;
         inner.health.tell(tasks.outages().clone(), dependency);
@@ -117,7 +117,7 @@ impl Database {
         tasks.restarted_anywhere(task, move || recheck(weak.clone(), backoff, env.clone()));
     }
 
-    /// Whether it is known not to work now.
+    /// Whether an outage of it is known.
     pub(crate) fn is_out(&self) -> bool {
         self.inner.health.is_out()
     }
@@ -148,7 +148,7 @@ impl Database {
     /// Begins a transaction for a handler whose answer is due at `due`; `tracker` follows how far it comes.
     ///
     /// # Errors
-    /// If the database is not there, or no connection is free in time.
+    /// If the database cannot be reached, or no connection is free in time.
     pub(crate) async fn begin_for(&self, due: Option<Instant>, tracker: TxTracker) -> Result<Transaction, TxError> {
         let writes = &self.inner.writes;
         let now = writes.env.now();
@@ -160,7 +160,7 @@ impl Database {
         begun.map_err(|error| TxError::Database(error.into_query_error()))
     }
 
-    /// Looks at its file, if it is one, this often and whenever a transaction finds it harmed: then what was in it is copied, and the
+    /// Checks its file, if it is one, every `every` and when a transaction finds it damaged: then its content is copied, and the
     /// node ends.
     pub(crate) fn watch_file(&self, tasks: &Tasks, every: Duration) {
         let Some(file) = self.inner.file.clone() else { return };
@@ -186,14 +186,14 @@ impl Database {
                         damage.words()
                     );
                     tracing::error!(capability = database.capability, "{reason}");
-                    // Where one is gone all may be, and each is to be copied.
+                    // Where one file is gone all may be, and each must be copied.
                     return ended.end_node_later(2 * every, Fatal::new(exit::FILE, reason)).await;
                 }
             }
         });
     }
 
-    /// For how long after a commit was given up its outcome can be in doubt: then its effect is there, or never will be.
+    /// For how long after a commit was given up its outcome can be in doubt: by then it is committed, or never will be.
     pub(crate) fn longest_doubt(&self) -> Duration {
         self.inner.writes.longest_doubt()
     }
@@ -204,7 +204,7 @@ impl Database {
         self.inner.writes.awaiting()
     }
 
-    /// How the database is now: asks it one question, and changes nothing.
+    /// The state of the database now; asks it one question, and changes nothing.
     pub async fn report(&self) -> DatabaseReport {
         let inner = &self.inner;
         let answer = sea_orm::ConnectionTrait::execute_unprepared(&inner.reads, "SELECT 1").await;
@@ -233,13 +233,13 @@ impl DatabaseInner {
     }
 }
 
-/// What opening a database needs to know.
+/// Opens a database.
 struct DatabaseOpener<'a> {
     capability: &'a str,
     settings: &'a Settings,
     schema: &'a Schema,
     env: &'a Env,
-    /// The runtime's own tables, where a capability's stand beside them.
+    /// The runtime's own tables; absent in a file that belongs to no capability.
     beside: Option<Schema>,
 }
 
@@ -259,7 +259,7 @@ impl DatabaseOpener<'_> {
         let reads =
             self.pool(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
         let (reads, writes) = (Arc::new(reads), Arc::new(writes));
-        // From here on it is open, whatever becomes of the file.
+        // From here on it is open, even if the file is deleted.
         drop(
             writes
                 .lease(self.env.now() + self.limits().acquire)

@@ -1,4 +1,4 @@
-//! A capability on SQLite has exactly one live host: whoever holds the lock beside its file.
+//! The lock beside a SQLite file: its holder is the one live host of the capability.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -35,12 +35,12 @@ impl HostLock {
             Err(TryLockError::WouldBlock) => return Err(held(database, holder(&mut file))),
             Err(TryLockError::Error(e)) => return Err(broken(e)),
         }
-        // Whose lock it is helps whoever is refused; the lock holds without it.
+        // The process id is for the message of a host that is refused; the lock holds without it.
         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         Ok(Self { file })
     }
 
-    /// The process that hosts this database now, as far as is known; `None` if nobody does.
+    /// The process that hosts this database now, as far as is known; `None` without one.
     pub fn holder(database: &Path) -> Option<String> {
         let mut file = File::open(path_of(database)).ok()?;
         match file.try_lock_shared() {
@@ -80,7 +80,7 @@ fn held(database: &Path, holder: Option<u32>) -> DatabaseError {
     DatabaseError::new(held_by(database, &name(holder)))
 }
 
-/// That a database has a host already, and what to do.
+/// The message that a database has a host already, and what to do.
 pub(crate) fn held_by(database: &Path, holder: &str) -> String {
     format!(
         "{} is in use by {holder}: a SQLite database has one live host; stop the other, or give this one a file of its \

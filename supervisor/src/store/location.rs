@@ -1,4 +1,4 @@
-//! Where a capability's database is, read from `capabilities.NAME.database`.
+//! The location of a capability's database, read from `capabilities.NAME.database`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl fmt::Display for DatabaseKind {
     }
 }
 
-/// Where a database is. It displays without the password.
+/// The location of a database. It displays without the password.
 #[derive(Debug, Clone)]
 pub(crate) enum DatabaseLocation {
     Sqlite(PathBuf),
@@ -51,7 +51,7 @@ pub(crate) enum DatabaseLocation {
 }
 
 impl DatabaseLocation {
-    /// Where the configuration puts the database of this capability.
+    /// The configured location of the database of this capability.
     ///
     /// # Errors
     /// If the key is neither of the forms that it may have. The message never repeats the value: it may hold a

@@ -1,8 +1,8 @@
 //! Bringing a database to the schema of this binary, while other nodes may be doing the same.
 //!
-//! Each migration and its line in the bookkeeping are one transaction that begins by taking the lock, and what is to
-//! be done next is read under that lock: a node that dies half-way leaves nothing behind, and one that waited for
-//! another finds that there is nothing left to do.
+//! Each migration and its row in the bookkeeping are one transaction that begins by taking the lock, and the next migration
+//! is determined under that lock: a node that dies half-way leaves nothing behind, and one that waited for another finds
+//! that nothing is left to do.
 //!
 //! The runtime's own tables come first, and have a bookkeeping of their own: they change with the runtime's releases,
 //! the capability's with its own.
@@ -24,12 +24,12 @@ use super::schema::{AppliedMigration, NextMigration};
 use super::{DatabaseError, Schema};
 use essaim_base::Env;
 
-/// Where is noted what was applied: one line a migration; the last one says what the tables are.
+/// A table of applied migrations: one row each; the last one is the version of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bookkeeping {
-    /// Of the tables of the runtime.
+    /// For the tables of the runtime.
     Runtime,
-    /// Of the tables of the capability.
+    /// For the tables of the capability.
     Capability,
 }
 
@@ -41,7 +41,7 @@ impl Bookkeeping {
         }
     }
 
-    /// The question whether there is any; a row means yes.
+    /// Asks whether the table exists; a row means yes.
     pub fn find(self, backend: DbBackend) -> String {
         let table = self.table();
         match backend {
@@ -71,7 +71,7 @@ impl Bookkeeping {
         format!("UPDATE {} SET min_compatible = $1 WHERE version = $2", self.table())
     }
 
-    /// Says whose tables an error is about; a capability's go without saying.
+    /// An error that says whose tables it is about; a capability's need no mention.
     pub fn of(self, error: DatabaseError) -> DatabaseError {
         match self {
             Self::Runtime => DatabaseError::new(format!("for the runtime's own tables, {error}")),
@@ -196,7 +196,7 @@ impl Migration<'_> {
         if tx.get_database_backend() == DbBackend::Postgres {
             self.lock_schema(&tx).await?;
         }
-        // Looked for first: a user who may not create may still use what is there.
+        // Looked for first: a user without the right to create may use an existing table.
         let find = statement(&tx, &self.books.find(tx.get_database_backend()), []);
         if tx.query_one_raw(find).await?.is_none() {
             tx.execute_unprepared(&self.books.create()).await?;
@@ -250,7 +250,7 @@ impl Migration<'_> {
     }
 }
 
-/// One line of the bookkeeping.
+/// One row of the bookkeeping.
 pub(crate) fn applied(row: &sea_orm::QueryResult) -> Result<AppliedMigration, DbErr> {
     Ok(AppliedMigration {
         version: row.try_get_by_index::<i32>(0)? as u32,

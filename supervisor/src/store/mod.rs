@@ -1,4 +1,4 @@
-//! Databases: one a capability, its tables touched by nobody else.
+//! Databases: one for each capability, whose tables no other capability touches.
 //!
 //! # Layout
 //! - `database`: opening a capability's database, by its kind (`location`, `sqlite`, `postgres`), under the lock that
@@ -11,7 +11,7 @@
 //!   to them with a handler's transaction.
 //! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
 //! - `outcome_guards`: what is held until the outcome of a transaction is certain.
-//! - `report`: what an operator is told.
+//! - `report`: the state of a database for operators.
 //! - `clock_hold`: what makes a paused clock wait for databases.
 
 mod database;

@@ -1,9 +1,9 @@
 //! The file of a SQLite database while it is open.
 //!
-//! A file that is deleted or replaced while it is open goes on for whoever has it open, and nobody else ever sees it again:
-//! what is committed would be gone when the process ends. So the file at the path is compared with the one that was opened,
-//! before each transaction and now and then. If it is another one nothing more is written, what was in it is copied from what
-//! is open, and the node ends.
+//! A file that is deleted or replaced while it is open lives on for the process that has it open, and no other ever sees it
+//! again: what is committed would be gone when the process ends. So the file at the path is compared with the one that was
+//! opened, before each transaction and now and then. If it is another one nothing more is written, the content is copied from
+//! the open file, and the node ends.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -24,15 +24,15 @@ const SMALLEST_BYTES: u64 = 512;
 pub(crate) struct OpenFile {
     path: PathBuf,
     file: FileIdentity,
-    /// Told when it was found harmed.
+    /// Notified when it was found damaged.
     pub found: Notify,
 }
 
-/// What tells a file from every other one of the machine, whatever it is called.
+/// What tells a file from every other one of the machine, by any name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileIdentity(u64, u64);
 
-/// What has happened to the file.
+/// Damage to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileDamage {
     /// Nothing is at its path.
@@ -47,7 +47,7 @@ impl OpenFile {
     /// The file that was just opened at this path.
     ///
     /// # Errors
-    /// If it is not there.
+    /// If it does not exist.
     pub fn at(path: &Path) -> io::Result<Self> {
         let file = identity(&fs::metadata(path)?);
         Ok(Self { path: path.into(), file, found: Notify::new() })
@@ -57,11 +57,11 @@ impl OpenFile {
         &self.path
     }
 
-    /// What has happened to it, if anything has.
+    /// The damage that it has suffered, if any.
     pub fn damage(&self) -> Option<FileDamage> {
         let damage = match fs::metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(FileDamage::Deleted),
-            // Whatever keeps it from being looked at keeps nobody from writing to it.
+            // An error of looking at it does not say that it cannot be written.
             Err(_) => None,
             Ok(metadata) if identity(&metadata) != self.file => Some(FileDamage::Replaced),
             Ok(metadata) => (metadata.len() < SMALLEST_BYTES).then_some(FileDamage::Emptied),
@@ -72,17 +72,17 @@ impl OpenFile {
         damage
     }
 
-    /// Why nothing is written to it any more, if that is so.
+    /// Why nothing may be written to it any more, if so.
     pub fn refusal(&self) -> Option<String> {
         self.damage()
             .map(|damage| format!("{} {}: nothing is written to it any more", self.path.display(), damage.words()))
     }
 
-    /// Copies what was in it, from the connection that is open, to where it was if nothing is there, and else beside it; where
-    /// that is. Nothing may begin to write to it.
+    /// Copies its content from the open connection to its path, or beside it if another file is there; returns where to. No
+    /// transaction may begin to write to it.
     ///
     /// # Errors
-    /// Why that is not possible.
+    /// Why it cannot be copied.
     pub async fn rescue(&self, damage: FileDamage, writes: &Arc<Pool>) -> Result<PathBuf, String> {
         make_private(&directory_of(&self.path)).map_err(|e| e.to_string())?;
         let copy = (0..).map(|n| beside(&self.path, &format!(".rescued-{n}"))).find(|path| !path.exists());
@@ -92,11 +92,11 @@ impl OpenFile {
         if damage != FileDamage::Deleted {
             return Ok(copy);
         }
-        // What is left of them belongs to the file that is gone, and would be taken for the copy's.
+        // These belong to the file that is gone, and would be taken for the copy's.
         for suffix in ["-wal", "-shm"] {
             let _ = fs::remove_file(beside(&self.path, suffix));
         }
-        // Unless another file has come there meanwhile.
+        // Unless another file was put there meanwhile.
         match fs::hard_link(&copy, &self.path).and_then(|()| fs::remove_file(&copy)) {
             Ok(()) => Ok(self.path.clone()),
             Err(_) => Ok(copy),
@@ -105,7 +105,7 @@ impl OpenFile {
 }
 
 impl FileDamage {
-    /// What has happened, as the rest of a sentence about the file.
+    /// The damage, as the rest of a sentence about the file.
     pub fn words(self) -> &'static str {
         match self {
             Self::Deleted => "was deleted or moved away while this node had it open",

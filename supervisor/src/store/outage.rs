@@ -1,7 +1,7 @@
-//! Outages of a database: what an error says of all of it and not of one statement, such as a full disk, and who is told.
+//! Outages of a database: errors that are about all of it and not about one statement, such as a full disk, and their report.
 //!
-//! An outage begins with the first error that says so, whoever meets it, and ends when the database has been written to again
-//! (`recheck`). Meanwhile each request meets the error by itself, and fails as if the database were away.
+//! An outage begins with the first such error that a user of the database meets, and ends when the database has been written
+//! to again (`recheck`). Meanwhile each request meets the error by itself, and fails as if the database were away.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +16,13 @@ use essaim_base::outages::{Dependency, Outages};
 /// SQLite's primary result codes for a file that cannot be used now: busy, an I/O error, full, cannot be opened.
 const SQLITE_OUTAGE: [i32; 4] = [5, 10, 13, 14];
 
-/// SQLite may not write the file. Its readers are refused so whatever the file is like.
+/// SQLite may not write the file. A reader is refused so in any case.
 const SQLITE_READ_ONLY: i32 = 8;
 
 /// PostgreSQL's codes for a server that cannot go on: resources, a full disk, connections, and errors of its system.
 const POSTGRES_OUTAGE: [&str; 5] = ["53000", "53100", "53300", "58000", "58030"];
 
-/// Whether an error is none of the statement that met it: the database does not work now.
+/// Whether an error is not about the statement that met it: the database does not work now.
 pub(crate) fn is_outage(error: &Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     match error.try_downcast_ref::<PgDatabaseError>() {
@@ -47,10 +47,10 @@ pub(crate) fn is_locked(error: &Error) -> bool {
     error.as_database_error().and_then(sqlite_code) == Some(5)
 }
 
-/// Whether a database works, as those find who use it.
+/// Whether a database works, as its users find.
 #[derive(Default)]
 pub(crate) struct DatabaseHealth {
-    /// Absent until somebody wants to be told.
+    /// Where outages are reported; absent until [`DatabaseHealth::tell`].
     listener: OnceLock<(Outages, Dependency)>,
     is_out: AtomicBool,
     /// The database is to be looked at.
@@ -58,7 +58,7 @@ pub(crate) struct DatabaseHealth {
 }
 
 impl DatabaseHealth {
-    /// Tells of outages from now on.
+    /// Reports outages from now on.
     pub fn tell(&self, outages: Outages, dependency: Dependency) {
         let _ = self.listener.set((outages, dependency));
     }
@@ -68,7 +68,7 @@ impl DatabaseHealth {
         self.is_out.load(Ordering::Relaxed)
     }
 
-    /// Notes that the database does not work, for this reason.
+    /// Records that the database does not work, for this reason.
     pub fn fails(&self, cause: String) {
         if let Some((outages, dependency)) = self.listener.get() {
             self.is_out.store(true, Ordering::Relaxed);
@@ -77,7 +77,7 @@ impl DatabaseHealth {
         }
     }
 
-    /// Notes that the database has been written to.
+    /// Records that the database has been written to.
     pub fn works(&self) {
         if let Some((outages, dependency)) = self.listener.get() {
             self.is_out.store(false, Ordering::Relaxed);

@@ -10,14 +10,14 @@ use super::connection::Connection;
 use super::location::server;
 use essaim_config::{Durability, Settings, StoreConfig};
 
-/// PostgreSQL cuts longer names off.
+/// PostgreSQL truncates longer names.
 const LONGEST_APPLICATION_NAME: usize = 63;
 
 /// How to connect for work: every session sees the capability's schema alone, and the server itself ends statements
-/// and transactions that outlive their limit, whatever becomes of this process.
+/// and transactions that outlive their limit, even if this process has died.
 ///
-/// A transaction in which nothing happens ends with the lease of the host that began it, if not before: what a process
-/// that stands still has locked must not keep the next owner of its partitions waiting.
+/// An idle transaction ends with the lease of the host that began it, if not before: the locks of a paused process must not
+/// keep the next owner of its partitions waiting.
 pub(crate) fn worker(
     options: &PgConnectOptions,
     schema: &str,
@@ -46,17 +46,17 @@ pub(crate) fn migrator(
         .disable_statement_logging()
 }
 
-/// What an error of [`connect`] says of a server that takes no writes.
+/// The error of [`connect`] for a server that takes no writes.
 const TAKES_NO_WRITES: &str = "the server takes no writes";
 
-/// Resolves the address and connects to what it leads to now, if that takes writes: a name may lead to a standby for a
-/// while, and a connection would stay there.
+/// Resolves the address and connects to its server, if that takes writes: a name may lead to a standby for a while, and a
+/// connection would stay there.
 ///
 /// # Errors
-/// If nothing answers, or what answers takes no writes.
+/// If no server answers, or it takes no writes.
 pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
     let mut connection = options.connect().await?;
-    // On a standby it is on, whatever the configuration says.
+    // On a standby it is on in any case.
     let row = connection.fetch_one("SHOW transaction_read_only").await?;
     match row.try_get::<&str, _>(0)? {
         "off" => Ok(connection),

@@ -1,5 +1,5 @@
-//! The end of an outage: a database that did not work is looked at, with backoff, until it takes a transaction of some size.
-//! So nobody's request need fail to find that it works again, and a disk with room for a few rows is full still.
+//! The end of an outage: a database that did not work is checked, with backoff, until it takes a transaction of some size. So no
+//! request has to fail to find that it works again, and a disk with room for a few rows still counts as full.
 
 use std::sync::Weak;
 
@@ -15,14 +15,14 @@ use essaim_base::backoff::Backoff;
 /// The table that is written to, which is empty again afterwards.
 pub(crate) const TABLE: &str = "CREATE TABLE essaim_recheck (id BIGINT PRIMARY KEY, filler TEXT NOT NULL)";
 
-/// Some 64 KiB that cannot be packed.
+/// Some 64 KiB that do not compress.
 const FILL_SQLITE: &str = "INSERT INTO essaim_recheck (id, filler) VALUES (1, hex(randomblob(32768))) \
                            ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
 const FILL_POSTGRES: &str = "INSERT INTO essaim_recheck (id, filler) SELECT 1, string_agg(md5(random()::text), '') \
                              FROM generate_series(1, 2048) ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
 const EMPTY: &str = "UPDATE essaim_recheck SET filler = '' WHERE id = 1";
 
-/// Looks at a database whenever it is said not to work, until it does; ends with the database.
+/// Checks a database whenever it is reported not to work, until it does; ends with the database.
 pub(super) async fn recheck(database: Weak<DatabaseInner>, backoff: Backoff, env: Env) {
     loop {
         let Some(health) = database.upgrade().map(|database| database.health.clone()) else { return };
@@ -41,9 +41,9 @@ pub(super) async fn recheck(database: Weak<DatabaseInner>, backoff: Backoff, env
 }
 
 impl DatabaseInner {
-    /// Writes something on a connection of its own: those in use may have been made before what is wrong now.
+    /// Writes on a connection of its own: those in use may have been made before the outage.
     async fn write_and_empty(&self) -> Result<(), String> {
-        // Another file at its place is not the one that is open.
+        // Another file at its path is not the open one.
         if let Some(why) = self.file.as_ref().and_then(|file| file.refusal()) {
             return Err(why);
         }

@@ -1,4 +1,4 @@
-//! What an operator is told about a capability's database.
+//! The state of a capability's database, as it is reported to operators.
 
 use std::fmt;
 use std::path::Path;
@@ -18,7 +18,7 @@ use super::tables::migrations;
 use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
 use essaim_config::Settings;
 
-/// How a capability's database is. It displays as one line without secrets.
+/// The state of a capability's database. It displays as one line without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DatabaseReport {
     /// The capability that owns it.
@@ -34,7 +34,7 @@ pub struct DatabaseReport {
     pub binary_version: u32,
     /// Connections that are at work.
     pub connections_in_use: usize,
-    /// What else there is to say.
+    /// A remark, such as who uses it.
     pub note: Option<String>,
     /// What keeps it from being used, and what to do about it.
     pub problem: Option<String>,

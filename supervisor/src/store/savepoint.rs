@@ -4,7 +4,7 @@
 //! call of a SQLite connection is two changes of thread, which cost more than the statement. A transaction without
 //! statements needs none.
 
-/// What is known about the savepoint of a connection.
+/// The state of the savepoint of a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Savepoint {
     /// It was made, with what one of the transactions wrote behind it.
@@ -19,12 +19,12 @@ impl Savepoint {
         self.owed = true;
     }
 
-    /// Whether there is nothing behind it yet, so that there is nothing to undo.
+    /// Whether nothing was written behind it yet, so that nothing is to be undone.
     pub fn is_owed(self) -> bool {
         self.owed
     }
 
-    /// What is to be run before a statement, and in how many statements.
+    /// The text to run before a statement, and how many statements it has.
     pub fn pay(&mut self) -> (&'static str, usize) {
         if !std::mem::take(&mut self.owed) {
             return ("", 0);

@@ -1,4 +1,4 @@
-//! The tables of a capability and how they came to be.
+//! The schema of a capability: its migrations.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ impl Schema {
         }
     }
 
-    /// What a binary with this schema does with a database at this point.
+    /// The next step of a binary with this schema.
     pub(crate) fn next(&self, applied: &[AppliedMigration]) -> Result<NextMigration, DatabaseError> {
         self.check()?;
         let version = self.version();
@@ -97,7 +97,7 @@ impl Schema {
     }
 }
 
-/// A migration that a database has seen.
+/// A migration that was applied to a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AppliedMigration {
     pub version: u32,
@@ -105,7 +105,7 @@ pub(crate) struct AppliedMigration {
     pub min_compatible: u32,
 }
 
-/// What is to be done before a binary can work.
+/// The next step before a binary can work with a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NextMigration {
     /// Apply the migration with this index.

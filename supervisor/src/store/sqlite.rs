@@ -10,7 +10,7 @@ use sea_orm::sqlx::{ConnectOptions, Error};
 use super::{DatabaseError, classify};
 use essaim_config::{Durability, StoreConfig};
 
-/// So many times it is seen that another program has a file locked, before nobody waits for it any more.
+/// How often a waiting transaction tries a file that another program has locked, before it gives up.
 const LOOKS_AT_A_LOCK: u32 = 4;
 
 /// How to connect for writing. The lock of the file keeps other nodes away, so waiting for SQLite's own lock is for
@@ -20,7 +20,7 @@ pub(crate) fn writer(path: &Path, config: &StoreConfig) -> SqliteConnectOptions 
         Durability::Process => SqliteSynchronous::Normal,
         Durability::Machine | Durability::Replicated => SqliteSynchronous::Full,
     };
-    // Somebody who waits for another program's lock is to hear of it before he gives up.
+    // A transaction that waits for another program's lock must learn of it before it gives up.
     let lock = Duration::from_millis(config.acquire_timeout_ms) / LOOKS_AT_A_LOCK;
     let options = base(path, config).create_if_missing(true).journal_mode(SqliteJournalMode::Wal).busy_timeout(lock);
     // Only macOS knows it: there an ordinary sync does not reach the disk.
@@ -81,7 +81,7 @@ pub(crate) fn prepare(path: &Path) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Makes an empty file that only this user can read, unless the file is there.
+/// Makes an empty file that only this user can read, unless the file exists.
 pub(crate) fn make_private_file(path: &Path) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -97,7 +97,7 @@ pub(crate) fn directory_of(path: &Path) -> PathBuf {
 /// Makes a directory that only this user can look into: databases hold password hashes and signing keys.
 ///
 /// # Errors
-/// If it is not there and cannot be made.
+/// If it does not exist and cannot be made.
 pub fn make_private(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());

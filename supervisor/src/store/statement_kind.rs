@@ -1,4 +1,4 @@
-//! What kind of statement a text of SQL is, as far as its first word tells.
+//! The kind of an SQL statement, as far as its first word tells.
 
 /// What a statement does, by its first word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

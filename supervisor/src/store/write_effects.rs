@@ -1,7 +1,8 @@
-//! Writing what the runtime encloses with handlers' transactions, as the last thing before their commit.
+//! Writing the effects of handlers' transactions, as the last thing before their commit.
 //!
-//! Those who share a commit are written for together, and one that cannot be written fails them all. So a message that may
-//! have an effect already, since another copy of it was under way, is marked by itself before others share its commit.
+//! The effects of all that share a commit are written together, and one that cannot be written fails them all. So a message
+//! that may have an effect already, since another copy of it was under way, is marked by itself before others share its
+//! commit.
 
 use tokio::time::Instant;
 
@@ -11,7 +12,7 @@ use super::lease::ConnectionLease;
 use super::tables::effects::{self, AppliedMessage, EffectStatement, MissingRow, TxEffects};
 
 impl ConnectionLease {
-    /// Writes it into the open transaction. If that fails, nothing of the transaction may be committed.
+    /// Writes effects into the open transaction. If that fails, nothing of the transaction may be committed.
     pub async fn write(&mut self, effects: &TxEffects, limit: Instant) -> Result<(), NotCommitted> {
         let backend = self.pool().connector().backend();
         for step in effects.steps(backend) {

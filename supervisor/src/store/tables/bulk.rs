@@ -1,7 +1,7 @@
 //! Many rows in few statements.
 //!
-//! A connection keeps so many prepared statements (`store.statement_cache`), by their texts. So a statement is for one
-//! of few numbers of rows, and one that has fewer to work on is filled up with what changes nothing.
+//! A connection keeps prepared statements (`store.statement_cache`) by their texts. So the number of rows of a statement is
+//! one of few sizes, and a statement for fewer rows is padded with rows that change nothing.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
@@ -15,7 +15,7 @@ fn size_for(rows: usize) -> usize {
 }
 
 /// Inserts rows; `into` is the table with its columns, the first of which is never null, and `conflict` what is done
-/// where a row is there already. How many rows were written.
+/// on a conflict. Returns how many rows were written.
 pub(super) async fn insert<T, const N: usize>(
     db: &impl ConnectionTrait,
     into: &str,
@@ -45,12 +45,12 @@ pub(super) fn inserting<T, const N: usize>(
     })
 }
 
-/// What a piece that is not full is filled up with.
+/// The padding of a statement that has fewer rows than its size.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fill {
-    /// The last one again: in a list of what is looked for it finds nothing new.
+    /// The last item again: in a list of what is looked for it finds nothing new.
     Again,
-    /// Nulls, which are equal to nothing.
+    /// Nulls, which equal nothing.
     Nulls,
 }
 

@@ -1,4 +1,4 @@
-//! Dead letters: messages that are not tried any more, until somebody replays or drops them.
+//! Dead letters: messages that are not tried any more, until an operator replays or drops them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,14 +16,14 @@ pub(crate) struct DeadLetter {
     /// Whose message it was: another's in the database of a publisher.
     pub capability: String,
     pub partition: u32,
-    /// What orders it.
+    /// The key that orders it.
     pub order_key: String,
     /// Whether it has a key.
     pub ordered: bool,
     /// The message's wire name; empty if it cannot be read.
     pub name: String,
     pub reason: Reason,
-    /// Attempts that failed.
+    /// Failed attempts.
     pub attempts: u32,
     /// Why the last attempt failed.
     pub error: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct DeadLetter {
     /// When it was first seen.
     pub first_at_ms: u64,
     pub dead_at_ms: u64,
-    /// Later messages of its key wait for what becomes of it.
+    /// Later messages of its key wait until it is replayed or dropped.
     pub held: bool,
     /// The encoded record, as far as it can be read.
     pub record: Vec<u8>,
@@ -55,9 +55,9 @@ pub(crate) enum Reason {
     TooNew,
     /// Its bytes are no message.
     Unreadable,
-    /// Nobody here handles its kind.
+    /// No handler here takes its kind.
     Unsupported,
-    /// Its subscriber had no place for it.
+    /// Its subscriber had no room for it.
     Full,
 }
 
@@ -132,7 +132,7 @@ const REPLACE: &str = "ON CONFLICT (id, capability) DO UPDATE SET partition = ex
     attempts = excluded.attempts, error = excluded.error, trace = excluded.trace, first_at_ms = excluded.first_at_ms, \
     dead_at_ms = excluded.dead_at_ms, held = excluded.held, record = excluded.record";
 
-/// Keeps dead letters; one that dies again takes its own place.
+/// Adds dead letters; one that dies again replaces its row.
 pub(crate) async fn bury(db: &impl ConnectionTrait, letters: &[DeadLetter]) -> Result<(), DbErr> {
     // One statement must not replace a row twice, so of a message that stands here twice the last one counts.
     let mut last = HashMap::with_capacity(letters.len());
@@ -206,7 +206,7 @@ pub(crate) async fn remove(db: &impl ConnectionTrait, letters: &[(&str, &str)]) 
     Ok(removed)
 }
 
-/// The keys of a partition that wait for what becomes of a dead letter of this capability.
+/// The keys of a partition that wait until a dead letter of this capability is replayed or dropped.
 pub(crate) async fn held_keys(
     db: &impl ConnectionTrait,
     capability: &str,

@@ -1,7 +1,7 @@
-//! What the runtime writes with handlers' transactions, for all that share a commit in few statements.
+//! Effects: what the runtime writes with handlers' transactions, for all that share a commit in few statements.
 //!
 //! On PostgreSQL each handler commits by itself, and every statement is a round trip to the server that the handler waits
-//! for; so what one encloses is one statement there.
+//! for; so the effects of one are a single statement there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::inbox::{self, InboxMark};
 use super::outbox::{self, OutboxRow};
 use super::{fence, parked, single_statement};
 
-/// That messages were applied, and what their handlers send.
+/// The marks of applied messages, and what their handlers send.
 #[derive(Debug, Default)]
 pub(crate) struct TxEffects {
     /// Messages that were handled, by partition and its owner's epoch.
@@ -21,7 +21,7 @@ pub(crate) struct TxEffects {
     inbox: Vec<AppliedMessage>,
     /// Partitions and numbers of messages that are parked no longer.
     unparked: Vec<(u32, u64)>,
-    /// Messages on their way out, by lane.
+    /// Messages on their way out, by queue.
     outbox: BTreeMap<Arc<str>, Vec<(u64, OutboxRow)>>,
 }
 
@@ -29,10 +29,10 @@ pub(crate) struct TxEffects {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AppliedMessage {
     pub id: MessageId,
-    /// As the inbox remembers them: see [`InboxMark`].
+    /// As in [`InboxMark`].
     pub offset: u64,
     pub at_ms: u64,
-    /// Another copy of it is, or was, under way beside it: whether its effect is the only one is asked before any other
+    /// Another copy of it is, or was, under way beside it: that its effect is the only one is checked before any other
     /// transaction shares its commit.
     pub contested: bool,
 }
@@ -43,16 +43,16 @@ pub(crate) struct EffectStatement {
     pub expects: ExpectedRows,
 }
 
-/// What a statement must find, or nothing may be committed.
+/// The rows that a statement must find, or nothing may be committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExpectedRows {
     /// It adds.
     Any,
-    /// So many partitions under the epochs of their owners; else one has another owner by now.
+    /// So many partitions under the epochs of their owners; with fewer, one has another owner by now.
     Owned(u64),
     /// A message that is parked.
     Parked,
-    /// Room for so many marks of effects, which no other copies of their messages have.
+    /// Room for so many marks: no other copies of their messages have an effect.
     Marked(u64),
     /// One partition under the epoch of its owner, and a message of it that is parked.
     OwnedAndParked,
@@ -94,7 +94,7 @@ impl TxEffects {
         self.inbox.push(applied);
     }
 
-    /// Takes out the marks of which others may exist.
+    /// Takes out the marks of messages whose effect another copy may have.
     pub fn take_contested(&mut self) -> Vec<AppliedMessage> {
         self.inbox.extract_if(.., |applied| applied.contested).collect()
     }
@@ -110,7 +110,7 @@ impl TxEffects {
         self.unparked.push((partition, seq));
     }
 
-    /// Messages are sent through a lane, numbered from `first` on.
+    /// Messages are sent through a queue, numbered from `first` on.
     pub fn send(&mut self, queue: &Arc<str>, first: u64, messages: impl IntoIterator<Item = OutboxRow>) {
         self.outbox.entry(queue.clone()).or_default().extend((first..).zip(messages));
     }
@@ -128,7 +128,7 @@ impl TxEffects {
     }
 
     /// The statements that write it. The fences come first: from there on a new owner waits for the end of the
-    /// transaction, and what an earlier one has left in doubt is not looked at.
+    /// transaction, and nothing is read that an earlier owner has left in doubt.
     pub fn steps(&self, backend: DbBackend) -> Vec<EffectStatement> {
         if let (DbBackend::Postgres, Some(one)) = (backend, self.single_statement()) {
             return vec![one];

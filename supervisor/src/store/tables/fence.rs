@@ -1,7 +1,7 @@
-//! Who may work on a partition, and what became of its messages.
+//! Fences: the epoch of the owner of each partition, and the tally of the messages that its owners finished.
 //!
-//! Whatever is committed for a durable message has advanced the fence of its partition with its owner's epoch. A new
-//! owner takes the fence first: from then on nothing of an earlier one commits, and what has advanced it is waited for.
+//! Each commit for a durable message advances the fence of its partition under its owner's epoch. A new owner takes the fence
+//! first: from then on nothing of an earlier one commits, and a transaction that has advanced it is waited for.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
@@ -9,13 +9,13 @@ use super::bulk::{self, Fill};
 use super::{int, number, row, run};
 use crate::bridge::log::Tally;
 
-/// The state of one partition.
+/// The fence of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fence {
     pub partition: u32,
-    /// The last owner's.
+    /// The last owner's epoch.
     pub epoch: u64,
-    /// What all owners together did.
+    /// What all owners together finished.
     pub tally: Tally,
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) 
     Ok(Takeover::Stale(row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0)))
 }
 
-/// Counts what became of messages, as the owner with this epoch; `false`, and nothing is changed, if another owner came.
+/// Adds to the tally of a partition, as the owner with this epoch; `false`, and nothing is changed, if another owner took it.
 ///
 /// From here on a new owner waits for the end of the transaction.
 pub(crate) async fn advance(
@@ -60,7 +60,7 @@ pub(crate) async fn advance(
 }
 
 /// The statements that count messages as handled, by partition and its owner's epoch, and how many partitions each must
-/// find; one that has another owner it does not.
+/// find. A partition that has another owner is not found.
 pub(super) fn advancing(backend: DbBackend, handled: &[(u32, u64, u64)]) -> impl Iterator<Item = (Statement, u64)> {
     handled.chunks(bulk::LARGEST).flat_map(move |chunk| {
         let values = |(partition, epoch, n): &(u32, u64, u64)| [int(*partition), int(*epoch), int(*n)];

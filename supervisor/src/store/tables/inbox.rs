@@ -1,12 +1,12 @@
-//! The messages that were applied, by id.
+//! The inbox: the messages that were applied, by id.
 //!
 //! An id comes again in two ways. With the offset that it had, the log delivers the same message again: its transaction
 //! was committed, its acknowledgement was not. With another offset a sender has stored the message again, or it was
 //! taken along to another log: a duplicate, which is remembered too and counted once.
 //!
-//! Of the rows of an id at most one stands for its effect, which a unique index sees to: the row of the copy that was
-//! applied, or that is parked and has not been given up. Rows of duplicates, of dead letters and of what operators did about
-//! these stand for none; a dead letter that is replayed has the effect of its replay.
+//! Of the rows of an id at most one stands for its effect, by a unique index: the row of the copy that was applied, or that is
+//! parked and has not been given up. Rows of duplicates, of dead letters and of the requests of operators stand for none; a
+//! dead letter that is replayed has the effect of its replay.
 
 use std::collections::HashMap;
 
@@ -16,13 +16,13 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use super::bulk::{self, Fill};
 use super::{int, number, row, run, statement};
 
-/// One message that was applied, or found to be a duplicate.
+/// A row of the inbox: a message that was applied, or found to be a duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InboxMark<'a> {
     pub id: &'a str,
     /// Its offset in its partition of its log; offsets of different logs differ.
     pub offset: u64,
-    /// The later of the time that its id carries and of now: the id counts its age from here.
+    /// From when the age of the id counts: the later of the time that it carries and of now.
     pub at_ms: u64,
     /// Whether it stands for the effect of its id.
     pub effect: bool,
@@ -30,10 +30,10 @@ pub(crate) struct InboxMark<'a> {
 
 pub(super) const INTO: &str = "essaim_inbox (id, msg_offset, at_ms, effect)";
 
-/// A mark that is there stays as it is, and so does the one effect of an id.
+/// A mark stays as it is, and so does the one effect of an id.
 pub(super) const ONCE: &str = "ON CONFLICT DO NOTHING";
 
-/// From when on the age of an id counts: from the later of the time that it carries and of now, as far as clocks may be apart.
+/// From when the age of an id counts: the later of the time that it carries and of now, at most `skew_ms` ahead.
 pub(crate) fn remembered_from(id: &str, now_ms: u64, skew_ms: u64) -> u64 {
     MessageId::parse(id).map_or(0, |id| id.time_ms()).clamp(now_ms, now_ms.saturating_add(skew_ms))
 }
@@ -55,8 +55,8 @@ pub(crate) async fn seen(db: &impl ConnectionTrait, ids: &[&str]) -> Result<Hash
     Ok(seen)
 }
 
-/// Remembers messages; how many of them. One is left out whose place is marked already, or that is to stand for an effect
-/// which its id has already: where others' transactions are open that may have it, it waits for their end.
+/// Adds marks; returns how many. One is left out whose offset is marked already, or that is to stand for an effect which its id
+/// has already. It waits for the end of other open transactions that may have that effect.
 pub(crate) async fn insert(db: &impl ConnectionTrait, marks: &[InboxMark<'_>]) -> Result<u64, DbErr> {
     bulk::insert(db, INTO, marks, ONCE, row_of).await
 }
@@ -72,18 +72,18 @@ pub(super) fn inserting(backend: DbBackend, marks: &[InboxMark<'_>]) -> impl Ite
     statements.zip(marks.chunks(bulk::LARGEST).map(|chunk| chunk.len() as u64))
 }
 
-/// The message with this id has no effect after all: its replay may have one.
+/// Takes the effect from an id: its replay may have one.
 pub(crate) async fn release(db: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
     run(db, "UPDATE essaim_inbox SET effect = FALSE WHERE id = $1 AND effect", [Value::from(id)]).await.map(drop)
 }
 
-/// How many are remembered. It counts them one by one: for the start, not for every message.
+/// The number of rows. They are counted one by one: for a start, not for every message.
 pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     let count = row(db, "SELECT count(*) FROM essaim_inbox", [], |row| number(row, 0)).await?;
     Ok(count.unwrap_or(0))
 }
 
-/// Forgets the oldest of those from before that moment, `most` of them in one statement; how many those were.
+/// Removes the oldest rows from before that moment, at most `most`; returns how many.
 pub(crate) async fn prune(db: &impl ConnectionTrait, before_ms: u64, most: u32) -> Result<u64, DbErr> {
     let sql = "DELETE FROM essaim_inbox WHERE (id, msg_offset) IN \
                (SELECT id, msg_offset FROM essaim_inbox WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";

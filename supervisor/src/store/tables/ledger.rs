@@ -1,11 +1,11 @@
-//! What became of a partition's messages, as far as its capability's database knows.
+//! The ledger: how many messages of each partition are finished or parked, as its capability's database knows.
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::fence::{Fence, fence};
 use super::{number, rows};
 
-/// One partition.
+/// The ledger of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LedgerLine {
     pub fence: Fence,

@@ -1,12 +1,12 @@
-//! Which log the messages of a partition come from. A capability can go on with another one, such as that of Redis
-//! instead of the embedded one; its ledger goes on, too.
+//! The logs that the messages of a partition came from. A capability can move to another log, such as that of Redis instead of
+//! the embedded one, and its ledger goes on.
 
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::{int, number, row, run};
 
-/// Notes that the messages of a partition come from the log `to` from now on and no longer from `from`, which is empty if
-/// there was none; in the transaction that has taken the fence.
+/// Records that the messages of a partition come from the log `to` from now on and no longer from `from`, which is empty
+/// without an earlier log; in the transaction that has taken the fence.
 pub(crate) async fn change(db: &impl ConnectionTrait, partition: u32, from: &str, to: &str) -> Result<(), DbErr> {
     let accounted = accounted(db, partition).await?;
     if !from.is_empty() {

@@ -1,12 +1,12 @@
-//! How the runtime's own tables come to be.
+//! The migrations of the runtime's own tables.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
 use crate::store::{Schema, recheck};
 
-/// The runtime's migrations. Nodes of two releases work on one database while a cluster is updated, so what is there
-/// stays: a release adds tables and columns that the one before does not need, and raises `min_compatible` when it no
+/// The runtime's migrations. Nodes of two releases work on one database while a cluster is updated, so tables
+/// stay: a release adds tables and columns that the one before does not need, and raises `min_compatible` when it no
 /// longer writes what older ones read.
 pub(crate) fn schema() -> Schema {
     Schema::new(vec![
@@ -74,7 +74,7 @@ const ONE_EFFECT: [&str; 2] = [
     "CREATE UNIQUE INDEX essaim_inbox_effects ON essaim_inbox (id) WHERE effect",
 ];
 
-/// Which numbers of a lane of the outbox are used up, though nothing there has them.
+/// Sequence numbers of an outbox queue that are used up although no row has them.
 const NUMBERS: [&str; 1] = ["CREATE TABLE essaim_numbers (lane TEXT PRIMARY KEY, through BIGINT NOT NULL) CLUSTERED"];
 
 /// Declares a migration that runs statements.
@@ -93,7 +93,7 @@ macro_rules! migration {
             async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
                 let connection = manager.get_connection();
                 for sql in $statements {
-                    connection.execute_unprepared(&in_words_of(connection.get_database_backend(), sql)).await?;
+                    connection.execute_unprepared(&in_dialect_of(connection.get_database_backend(), sql)).await?;
                 }
                 Ok(())
             }
@@ -107,8 +107,9 @@ migration!(OneEffect, "essaim_one_effect", ONE_EFFECT);
 migration!(Numbers, "essaim_numbers", NUMBERS);
 migration!(Recheck, "essaim_recheck", [recheck::TABLE]);
 
-/// Ids and keys are compared byte by byte on either, as Rust does, whatever the language of the server is.
-fn in_words_of(backend: DbBackend, sql: &str) -> String {
+/// The statement in the dialect of the backend. Ids and keys are compared byte by byte on both, as in Rust, and not by the
+/// server's collation.
+fn in_dialect_of(backend: DbBackend, sql: &str) -> String {
     match backend {
         DbBackend::Postgres => {
             sql.replace("CLUSTERED", "").replace("BYTES", "BYTEA").replace("TEXT", "TEXT COLLATE \"C\"")

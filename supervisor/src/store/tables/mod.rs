@@ -1,9 +1,8 @@
 //! The runtime's own tables in a capability's database, and every statement on them.
 //!
-//! What a durable message leaves behind is written in the transaction of its handler, so each function takes whatever
-//! connection it is given, and only says what the database says: its errors are the database's, or [`DbErr::Type`] for
-//! what cannot be in a table of ours. Times are in milliseconds since 1970 and come from the caller. Numbers of a
-//! partition or a lane begin at 1, so that 0 is before all of them.
+//! What a durable message leaves behind is written in the transaction of its handler, so each function takes any connection.
+//! Its errors are the database's, or [`DbErr::Type`] for a value that the runtime never writes. Times are in milliseconds since
+//! 1970 and come from the caller. Numbers of a partition or a queue begin at 1, so that 0 is before all of them.
 //!
 //! # Layout
 //! - `migrations`: how the tables come to be.
@@ -40,7 +39,7 @@ fn statement(db: &impl ConnectionTrait, sql: impl Into<String>, values: impl Int
     Statement::from_sql_and_values(db.get_database_backend(), sql, values)
 }
 
-/// Runs a statement; how many rows it changed.
+/// Runs a statement; returns how many rows it changed.
 async fn run<const N: usize>(db: &impl ConnectionTrait, sql: &str, values: [Value; N]) -> Result<u64, DbErr> {
     Ok(db.execute_raw(statement(db, sql, values)).await?.rows_affected())
 }
@@ -65,7 +64,8 @@ async fn row<const N: usize, T>(
     db.query_one_raw(statement(db, sql, values)).await?.as_ref().map(read).transpose()
 }
 
-/// The lanes of a table whose key begins with them, in order, whatever the number of rows: each is found from the one before.
+/// The queues of a table whose key begins with them, in order. Each is found from the one before by the index, so the number of
+/// rows does not matter.
 async fn queues_of(db: &impl ConnectionTrait, table: &str) -> Result<Vec<String>, DbErr> {
     let sql = format!(
         "WITH RECURSIVE found (lane) AS (SELECT min(lane) FROM {table} UNION ALL \
@@ -77,12 +77,12 @@ async fn queues_of(db: &impl ConnectionTrait, table: &str) -> Result<Vec<String>
     Ok(queues)
 }
 
-/// A number as the databases know it. What is too large for them is as large as can be: only times of far away are.
+/// A number as a database value. One that is too large, which only a time in the far future is, becomes the largest.
 fn int(number: impl TryInto<i64>) -> Value {
     Value::BigInt(Some(number.try_into().unwrap_or(i64::MAX)))
 }
 
-/// Text for people. PostgreSQL keeps no NUL, and an error that cannot be stored would hide what it tells of.
+/// Text for people. PostgreSQL stores no NUL, and an error that cannot be stored would hide its cause.
 fn words(text: &str) -> Value {
     Value::from(text.replace('\0', "\u{fffd}"))
 }

@@ -1,14 +1,14 @@
-//! Messages that were sent in a transaction and are to be stored in the log, in order within a lane.
+//! The outbox: messages that were sent in a transaction and are yet to be stored in the log, in order within a queue.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::bulk::{self, Fill};
 use super::{int, number, queues_of, row, rows, statement};
 
-/// A message on its way out.
+/// A message of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutboxRow {
-    /// It goes to whoever subscribes.
+    /// It is an event, and goes to every subscriber.
     pub event: bool,
     /// The capability that it goes to; of an event, the one subscriber that still lacks it.
     pub target: Option<String>,
@@ -16,18 +16,18 @@ pub(crate) struct OutboxRow {
     pub record: Vec<u8>,
 }
 
-/// How much is in a lane, which has one writer and one relay.
+/// How much is in a queue, which has one writer and one relay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The highest number that is in use; 0 if none is.
     pub last: u64,
-    /// How many messages there are, no further than it was counted.
+    /// How many messages it has, as far as they were counted.
     pub count: u64,
 }
 
 pub(super) const INTO: &str = "essaim_outbox (lane, seq, event, target, record)";
 
-/// Adds messages to a lane, numbered from `first_seq` on.
+/// Adds messages to a queue, numbered from `first_seq` on.
 pub(crate) async fn insert(
     db: &impl ConnectionTrait,
     queue: &str,
@@ -41,7 +41,7 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// The statements that add messages with their numbers to a lane.
+/// The statements that add numbered messages to a queue.
 pub(super) fn inserting(
     backend: DbBackend,
     queue: &str,
@@ -67,7 +67,7 @@ pub(crate) async fn load(
     rows(db, sql, [Value::from(queue), int(after_seq), int(most)], outgoing).await
 }
 
-/// The first messages of a lane, in order, with their numbers: at most so many, and so few that they have about
+/// The first messages of a queue, in order, with their numbers: at most `most`, and so few that they have about
 /// `most_bytes`; one in any case.
 pub(crate) async fn page(
     db: &impl ConnectionTrait,
@@ -82,7 +82,7 @@ pub(crate) async fn page(
     rows(db, sql, [Value::from(queue), int(most), int(most_bytes)], outgoing).await
 }
 
-/// Removes single messages; how many were there.
+/// Removes single messages; returns how many were removed.
 pub(crate) async fn remove(db: &impl ConnectionTrait, queue: &str, seqs: &[u64]) -> Result<u64, DbErr> {
     let mut removed = 0;
     for (list, values) in bulk::pieces(seqs, 2, Fill::Again, |seq| [int(*seq)]) {
@@ -93,12 +93,12 @@ pub(crate) async fn remove(db: &impl ConnectionTrait, queue: &str, seqs: &[u64])
     Ok(removed)
 }
 
-/// All lanes that hold something, in order.
+/// All queues that are not empty, in order.
 pub(crate) async fn queues(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     queues_of(db, "essaim_outbox").await
 }
 
-/// How much is in a lane, counted up to `most`.
+/// How much is in a queue, counted up to `most`.
 pub(crate) async fn extent(db: &impl ConnectionTrait, queue: &str, most: u64) -> Result<Extent, DbErr> {
     let sql = "SELECT (SELECT coalesce(max(seq), 0) FROM essaim_outbox WHERE lane = $1), \
                (SELECT count(*) FROM (SELECT 1 FROM essaim_outbox WHERE lane = $1 LIMIT $2) AS few)";
@@ -106,7 +106,7 @@ pub(crate) async fn extent(db: &impl ConnectionTrait, queue: &str, most: u64) ->
     Ok(row(db, sql, [Value::from(queue), int(most)], extent).await?.unwrap_or_default())
 }
 
-/// How many messages wait in all lanes, counted up to `most`.
+/// How many messages wait in all queues, counted up to `most`.
 pub(crate) async fn count(db: &impl ConnectionTrait, most: u64) -> Result<u64, DbErr> {
     let sql = "SELECT count(*) FROM (SELECT 1 FROM essaim_outbox LIMIT $1) AS few";
     Ok(row(db, sql, [int(most)], |row| number(row, 0)).await?.unwrap_or(0))

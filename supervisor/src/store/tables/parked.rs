@@ -1,29 +1,28 @@
-//! Messages that have left the log and are not finished: they failed and are tried again, they wait behind a failed one
-//! of their key, or their time has not come.
+//! Parked messages: those that have left the log and are not finished. They failed and are tried again, they wait behind a
+//! failed one of their key, or their time has not come.
 //!
-//! Whoever parks a message marks it in the inbox in the same transaction, since the log may deliver it again: the mark
-//! stands for its effect.
+//! A message is marked in the inbox in the transaction that parks it, since the log may deliver it again: the mark stands for
+//! its effect.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::{bulk, int, number, rows, run, words};
 
-/// One message.
+/// A parked message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Parked {
     pub partition: u32,
-    /// Its place in its partition; the owner counts.
+    /// Sequence number in its partition, given by the owner.
     pub seq: u64,
     /// Its message id.
     pub id: String,
-    /// What orders it.
+    /// The key that orders it.
     pub order_key: String,
-    /// Whether it has its place among those of its key, so that later ones wait for it: not without a key, nor if it was
-    /// parked until a moment.
+    /// Whether later messages of its key wait for it: not without a key, nor if it was parked until a moment.
     pub ordered: bool,
-    /// Attempts that failed.
+    /// Failed attempts.
     pub attempts: u32,
-    /// When it is tried, if it is the first of its key.
+    /// When it is tried next, if it is the first of its key.
     pub due_ms: u64,
     /// Why the last attempt failed.
     pub error: Option<String>,
@@ -34,10 +33,10 @@ pub(crate) struct Parked {
 /// The columns, in the order of [`Parked`]'s fields.
 const INTO: &str = "essaim_parked (partition, seq, id, order_key, ordered, attempts, due_ms, error, held, record)";
 
-/// Adds messages; how many of them. One whose id is there already is left out.
+/// Parks messages; returns how many. One whose id is parked already is left out.
 ///
 /// # Errors
-/// Also if a message with the number of one of them is there.
+/// Also if the number of one of them is taken.
 pub(crate) async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Result<u64, DbErr> {
     bulk::insert(db, INTO, messages, "ON CONFLICT (id) DO NOTHING", |m| {
         [
@@ -49,7 +48,7 @@ pub(crate) async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Resu
             int(m.attempts),
             int(m.due_ms),
             m.error.as_deref().map_or(Value::String(None), words),
-            // A column of old that nothing reads.
+            // An old column that is no longer read.
             Value::from(false),
             Value::from(m.record.clone()),
         ]
@@ -57,7 +56,7 @@ pub(crate) async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Resu
     .await
 }
 
-/// The messages after that number, in order.
+/// The parked messages after that number, in order.
 pub(crate) async fn load(
     db: &impl ConnectionTrait,
     partition: u32,
@@ -69,7 +68,7 @@ pub(crate) async fn load(
     rows(db, sql, [int(partition), int(after_seq), int(most)], parked).await
 }
 
-/// Notes an attempt that failed; whether the message is there.
+/// Records a failed attempt; `false` if the message is not parked.
 pub(crate) async fn failed(
     db: &impl ConnectionTrait,
     partition: u32,
@@ -83,7 +82,7 @@ pub(crate) async fn failed(
     Ok(run(db, sql, values).await? == 1)
 }
 
-/// Removes a message; whether it was there.
+/// Removes a message; `false` if it was not parked.
 pub(crate) async fn remove(db: &impl ConnectionTrait, partition: u32, seq: u64) -> Result<bool, DbErr> {
     Ok(db.execute_raw(removing(db.get_database_backend(), partition, seq)).await?.rows_affected() == 1)
 }
@@ -94,7 +93,7 @@ pub(super) fn removing(backend: DbBackend, partition: u32, seq: u64) -> Statemen
     Statement::from_sql_and_values(backend, sql, [int(partition), int(seq)])
 }
 
-/// How many messages wait, by partition.
+/// How many messages are parked, by partition.
 #[cfg(test)]
 pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<Vec<(u32, u64)>, DbErr> {
     let sql = "SELECT p.partition, count(*) FROM essaim_parked AS p GROUP BY p.partition ORDER BY p.partition";

@@ -1,37 +1,38 @@
-//! Events that were handed over and are kept for capabilities that subscribe later, and who has got them since.
+//! Retained events: those that have left the outbox and are retained for capabilities that subscribe later, and how far each
+//! backfill subscriber has come.
 
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::{bulk, int, number, queues_of, row, rows, run};
 
-/// An event that is kept, under the number that it had in its lane of the outbox.
+/// A retained event, under the number that it had in its outbox queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RetainedEvent {
     pub seq: u64,
     /// Its wire name.
     pub event: String,
-    /// Until when, in milliseconds since 1970.
+    /// Until when it is retained, in milliseconds since 1970.
     pub until_ms: u64,
     /// The encoded record.
     pub record: Vec<u8>,
 }
 
-/// How far a subscriber has caught up with the events of a lane.
+/// How far a subscriber is backfilled with the events of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BackfillMark<'a> {
     pub queue: &'a str,
     pub event: &'a str,
     pub subscriber: &'a str,
-    /// Which of its subscriptions: what an earlier one has got does not count.
+    /// Which of its subscriptions: events that an earlier one got do not count.
     pub since: u64,
-    /// The number of the last event that is on its way; [`ALL`] once that is everything from before.
+    /// The number of the last event that is on its way; [`ALL`] once all that came before the subscription are.
     pub through: u64,
 }
 
 /// Beyond every number.
 pub(crate) const ALL: u64 = i64::MAX as u64;
 
-/// Keeps events of a lane; those that are kept already stay as they are.
+/// Retains events of a queue; those that are retained already stay as they are.
 pub(crate) async fn retain(db: &impl ConnectionTrait, queue: &str, events: &[RetainedEvent]) -> Result<(), DbErr> {
     let into = "essaim_kept (lane, seq, event, until_ms, record)";
     bulk::insert(db, into, events, "ON CONFLICT (lane, seq) DO NOTHING", |retained| {
@@ -42,8 +43,8 @@ pub(crate) async fn retain(db: &impl ConnectionTrait, queue: &str, events: &[Ret
     .map(drop)
 }
 
-/// The kept events of one kind after that number, in order, as numbers and records: at most so many, and so few that they
-/// have about `most_bytes`; one in any case.
+/// The retained events of one kind after that number, in order, as numbers and records: at most `most`, and so few that
+/// they have about `most_bytes`; one in any case.
 pub(crate) async fn load(
     db: &impl ConnectionTrait,
     queue: &str,
@@ -59,25 +60,25 @@ pub(crate) async fn load(
     rows(db, sql, values, |row| Ok((number(row, 0)?, row.try_get_by_index(1)?))).await
 }
 
-/// All lanes of which something is kept.
+/// All queues of which events are retained.
 pub(crate) async fn queues(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     queues_of(db, "essaim_kept").await
 }
 
-/// How many are kept.
+/// How many events are retained.
 pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     let count = row(db, "SELECT count(*) FROM essaim_kept", [], |row| number(row, 0)).await?;
     Ok(count.unwrap_or(0))
 }
 
-/// Forgets events that are kept no longer, the first of them, `most` in one statement; how many those were.
+/// Removes events whose retention has ended, the oldest first, at most `most`; returns how many.
 pub(crate) async fn prune(db: &impl ConnectionTrait, now_ms: u64, most: u32) -> Result<u64, DbErr> {
     let sql = "DELETE FROM essaim_kept WHERE (lane, seq) IN \
                (SELECT lane, seq FROM essaim_kept WHERE until_ms < $1 ORDER BY until_ms LIMIT $2)";
     run(db, sql, [int(now_ms), int(most)]).await
 }
 
-/// How far a subscriber has come since it subscribed; 0 if it has got nothing.
+/// How far a subscriber is backfilled since it subscribed; 0 if it has got nothing.
 pub(crate) async fn through(
     db: &impl ConnectionTrait,
     queue: &str,
@@ -90,7 +91,7 @@ pub(crate) async fn through(
     Ok(row(db, sql, values, |row| number(row, 0)).await?.unwrap_or(0))
 }
 
-/// Notes how far a subscriber has come.
+/// Records how far a subscriber is backfilled.
 pub(crate) async fn mark(db: &impl ConnectionTrait, mark: &BackfillMark<'_>) -> Result<(), DbErr> {
     let sql = "INSERT INTO essaim_caught_up (lane, event, subscriber, since, through) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (lane, event, subscriber) DO UPDATE SET since = excluded.since, through = excluded.through";
@@ -99,7 +100,7 @@ pub(crate) async fn mark(db: &impl ConnectionTrait, mark: &BackfillMark<'_>) -> 
     run(db, sql, values).await.map(drop)
 }
 
-/// Forgets how far subscribers have come in the lanes of nodes, other than `own`, of which nothing is kept any more.
+/// Removes the marks of nodes' queues, other than `own`, of which nothing is retained any more.
 pub(crate) async fn prune_marks(db: &impl ConnectionTrait, own: &str) -> Result<u64, DbErr> {
     let sql = "DELETE FROM essaim_caught_up WHERE lane >= 'n/' AND lane < 'n0' AND lane <> $1 AND NOT EXISTS \
                (SELECT 1 FROM essaim_kept AS k WHERE k.lane = essaim_caught_up.lane)";

@@ -1,4 +1,4 @@
-//! How far schedules have come.
+//! The last firing of each schedule.
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
@@ -8,7 +8,7 @@ use super::{int, number, rows, run};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule {
     pub name: String,
-    /// When it fires, as it was when it last did: from another one nothing was missed.
+    /// The expression under which it last fired: a new one has missed no firing.
     pub expression: String,
     /// The time zone of the expression, by name.
     pub zone: String,
@@ -26,7 +26,7 @@ pub(crate) async fn read(db: &impl ConnectionTrait) -> Result<Vec<Schedule>, DbE
     rows(db, sql, [], schedule).await
 }
 
-/// Notes that a schedule has fired.
+/// Records that a schedule has fired.
 pub(crate) async fn set(db: &impl ConnectionTrait, schedule: &Schedule) -> Result<(), DbErr> {
     let sql = "INSERT INTO essaim_schedule (name, expression, zone, planned_ms) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (name) DO UPDATE SET expression = excluded.expression, zone = excluded.zone, \

@@ -1,4 +1,4 @@
-//! What one handler encloses, in one statement of PostgreSQL.
+//! The effects of one handler, in a single statement of PostgreSQL.
 //!
 //! Its parts are in no order of their own, and all of them see the tables as they were when it began. But each takes the
 //! row that the fence returns, so it does nothing before the fence is found, which from there on keeps a new owner out. A
@@ -14,7 +14,7 @@ use super::int;
 use super::outbox::{self, OutboxRow};
 
 /// The statement for a message that was handled under the epoch of its partition's owner: one from the log, which is
-/// marked in the inbox, or a parked one with that partition and number; and for what is sent through a lane. It returns a
+/// marked in the inbox, or a parked one with that partition and number; and for what is sent through a queue. It returns a
 /// row for the partition and one for the parked message or the mark, as far as they are there.
 ///
 /// `None` if it would be too large.
