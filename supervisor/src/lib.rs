@@ -84,7 +84,18 @@ pub use graph::cycle_in;
 pub use outages::OutageStatus;
 pub use task::{TaskState, TaskStatus};
 
-pub mod store;
+/// Databases: a capability's own, its migrations, and the transactions of its handlers.
+pub mod store {
+    pub use essaim_store::{
+        Database, DatabaseError, DatabaseKind, DatabaseReport, Reads, Schema, TxError, check, held, make_private,
+    };
+    pub(crate) use essaim_store::{Transaction, classify, error, group, recheck, tables, tx_tracker};
+
+    #[cfg(test)]
+    pub(crate) use essaim_store::testing;
+
+    pub use crate::tx::Tx;
+}
 
 mod bus;
 mod cell;

@@ -1,0 +1,354 @@
+//! A capability's database in this node.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::clock_hold::ClockHold;
+use super::connection::Connector;
+use super::group::GroupLimits;
+use super::host_lock::HostLock;
+use super::location::DatabaseLocation;
+use super::open_file::OpenFile;
+use super::outage::DatabaseHealth;
+use super::pool::{Pool, PoolLimits};
+use super::recheck::recheck;
+use super::tx_tracker::TxTracker;
+use super::{DatabaseKind, DatabaseReport, Reads, Schema, Transaction, TxError, migrate, postgres, sqlite};
+use essaim_base::Env;
+use essaim_base::backoff::Backoff;
+use essaim_base::exit::{self, Fatal};
+use essaim_base::outages::Dependency;
+use essaim_base::task::{TaskName, Tasks};
+use essaim_config::{Settings, StoreConfig};
+
+/// The share of a handler's time that it may wait for a connection, in percent, so that its asker hears that nothing was done
+/// instead of nothing at all.
+const PATIENCE_PERCENT: u32 = 75;
+
+/// The database of one capability in this node. Cheap to clone.
+///
+/// SQLite has one writer at a time, so its writes go through one connection and its reads through others; on
+/// PostgreSQL both share the connections.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<DatabaseInner>,
+}
+
+pub(super) struct DatabaseInner {
+    capability: String,
+    location: DatabaseLocation,
+    reads: Reads,
+    pub(super) writes: Arc<Pool>,
+    pub(super) health: Arc<DatabaseHealth>,
+    recheck: Backoff,
+    version: u32,
+    binary: u32,
+    pub(super) file: Option<Arc<OpenFile>>,
+    /// Last, so that it is freed when no connection can write any more.
+    _lock: Option<HostLock>,
+}
+
+/// Why a database could not be opened or brought to the schema this binary needs; one line without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DatabaseError(pub String);
+
+impl DatabaseError {
+    pub fn new(explanation: impl Into<String>) -> Self {
+        Self(explanation.into())
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({})", self.inner.location)
+    }
+}
+
+impl Database {
+    /// Opens the database that the settings name for this capability, making what is missing: the directory and file,
+    /// or the schema on the server, and the tables.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do about it.
+    pub async fn open(
+        capability: &str,
+        settings: &Settings,
+        schema: &Schema,
+        env: &Env,
+    ) -> Result<Self, DatabaseError> {
+        let location = DatabaseLocation::of(capability, settings)?;
+        let _hold = ClockHold::of(env);
+        let opener =
+            DatabaseOpener { capability, settings, schema, env, beside: Some(super::tables::migrations::schema()) };
+        match &location {
+            DatabaseLocation::Sqlite(path) => opener.sqlite(path, &location).await,
+            DatabaseLocation::Postgres { .. } => opener.postgres(&location).await,
+        }
+    }
+
+    /// Opens a file that belongs to no capability, under the same lock and with the same promises; `name` is what the
+    /// logs call it.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do about it.
+    pub async fn open_file(
+        name: &str,
+        path: &Path,
+        settings: &Settings,
+        schema: &Schema,
+        env: &Env,
+    ) -> Result<Self, DatabaseError> {
+        let _hold = ClockHold::of(env);
+        DatabaseOpener { capability: name, settings, schema, env, beside: None }
+            .sqlite(path, &DatabaseLocation::Sqlite(path.to_path_buf()))
+            .await
+    }
+
+    /// Reports outages of the database to the node from now on; `task` checks when one has ended.
+    pub fn tell(&self, tasks: &Tasks, task: TaskName, dependency: Dependency) {
+        let inner = &self.inner;
+        inner.health.tell(tasks.outages().clone(), dependency);
+        let (weak, backoff, env) = (Arc::downgrade(inner), inner.recheck, inner.writes.env.clone());
+        tasks.restarted_anywhere(task, move || recheck(weak.clone(), backoff, env.clone()));
+    }
+
+    /// Whether an outage of it is known.
+    pub fn is_out(&self) -> bool {
+        self.inner.health.is_out()
+    }
+
+    /// The capability whose database it is.
+    pub fn capability(&self) -> &str {
+        &self.inner.capability
+    }
+
+    /// The kind of database; of a file there is one live host in the whole cluster.
+    pub fn kind(&self) -> DatabaseKind {
+        self.inner.location.kind()
+    }
+
+    /// The connections for reads outside a transaction.
+    pub fn reads(&self) -> &Reads {
+        &self.inner.reads
+    }
+
+    /// Begins a transaction of the runtime's own.
+    ///
+    /// # Errors
+    /// As [`Database::begin_for`].
+    pub async fn begin(&self) -> Result<Transaction, TxError> {
+        self.begin_for(None, TxTracker::default()).await
+    }
+
+    /// Begins a transaction for a handler whose answer is due at `due`; `tracker` follows how far it comes.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or no connection is free in time.
+    pub async fn begin_for(&self, due: Option<Instant>, tracker: TxTracker) -> Result<Transaction, TxError> {
+        let writes = &self.inner.writes;
+        let now = writes.env.now();
+        let wait = match due {
+            Some(due) => writes.limits.acquire.min(due.saturating_duration_since(now) * PATIENCE_PERCENT / 100),
+            None => writes.limits.acquire,
+        };
+        let begun = Transaction::begin(writes, now + wait, due, tracker).await;
+        begun.map_err(|error| TxError::Database(error.into_query_error()))
+    }
+
+    /// Checks its file, if it is one, every `every` and when a transaction finds it damaged: then its content is copied, and the
+    /// node ends.
+    pub fn watch_file(&self, tasks: &Tasks, every: Duration) {
+        let Some(file) = self.inner.file.clone() else { return };
+        let (database, ended) = (Arc::downgrade(&self.inner), tasks.clone());
+        tasks.restarted_anywhere(TaskName::of("file", &self.capability().into()), move || {
+            let (file, database, ended) = (file.clone(), database.clone(), ended.clone());
+            async move {
+                loop {
+                    let _ = timeout(every, file.found.notified()).await;
+                    let Some(database) = database.upgrade() else { return };
+                    let Some(damage) = file.damage() else { continue };
+                    let saving = ended.saving().await;
+                    let copied = file.rescue(damage, &database.writes).await;
+                    drop(saving);
+                    let what = match copied {
+                        Ok(path) if path == file.path() => "what was in it is there again".to_string(),
+                        Ok(path) => format!("what was in it is saved as {}", path.display()),
+                        Err(why) => format!("what was in it could not be copied ({why})"),
+                    };
+                    let reason = format!(
+                        "the file {} {}: {what}; the node ends, and starts with what is there: stop it before you touch its files",
+                        file.path().display(),
+                        damage.words()
+                    );
+                    tracing::error!(capability = database.capability, "{reason}");
+                    // Where one file is gone all may be, and each must be copied.
+                    return ended.end_node_later(2 * every, Fatal::new(exit::FILE, reason)).await;
+                }
+            }
+        });
+    }
+
+    /// For how long after a commit was given up its outcome can be in doubt: by then it is committed, or never will be.
+    pub fn longest_doubt(&self) -> Duration {
+        self.inner.writes.longest_doubt()
+    }
+
+    /// How many transactions wait to begin.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn awaiting(&self) -> usize {
+        self.inner.writes.awaiting()
+    }
+
+    /// The state of the database now; asks it one question, and changes nothing.
+    pub async fn report(&self) -> DatabaseReport {
+        let inner = &self.inner;
+        let answer = sea_orm::ConnectionTrait::execute_unprepared(&inner.reads, "SELECT 1").await;
+        DatabaseReport {
+            capability: inner.capability.clone(),
+            kind: self.kind(),
+            location: inner.location.to_string(),
+            schema_version: Some(inner.version),
+            binary_version: inner.binary,
+            connections_in_use: inner.writes.in_use() + inner.own_readers_in_use(),
+            note: None,
+            problem: answer.err().map(|e| e.to_string()),
+        }
+    }
+}
+
+impl Drop for DatabaseInner {
+    fn drop(&mut self) {
+        self.health.look.notify_one();
+    }
+}
+
+impl DatabaseInner {
+    fn own_readers_in_use(&self) -> usize {
+        if Arc::ptr_eq(&self.writes, &self.reads.0) { 0 } else { self.reads.0.in_use() }
+    }
+}
+
+/// Opens a database.
+struct DatabaseOpener<'a> {
+    capability: &'a str,
+    settings: &'a Settings,
+    schema: &'a Schema,
+    env: &'a Env,
+    /// The runtime's own tables; absent in a file that belongs to no capability.
+    beside: Option<Schema>,
+}
+
+impl DatabaseOpener<'_> {
+    async fn sqlite(&self, path: &Path, location: &DatabaseLocation) -> Result<Database, DatabaseError> {
+        sqlite::prepare(path)?;
+        let lock = HostLock::take(path)?;
+        let config = self.config();
+        let version = self.migrate(Connector::Sqlite(sqlite::migrator(path, config)), location).await?;
+        let group =
+            GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
+        let unreadable = |e: std::io::Error| DatabaseError::new(format!("{} cannot be looked at: {e}", path.display()));
+        let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
+        let health = Arc::default();
+        let writes = self.pool(Connector::Sqlite(sqlite::writer(path, config)), 1, &health).grouping_by(group);
+        let writes = writes.writing_to(file.clone());
+        let reads =
+            self.pool(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
+        let (reads, writes) = (Arc::new(reads), Arc::new(writes));
+        // From here on it is open, even if the file is deleted.
+        drop(
+            writes
+                .lease(self.env.now() + self.limits().acquire)
+                .await
+                .map_err(|e| DatabaseError::new(e.to_string()))?,
+        );
+        Ok(self.database(location, (reads, writes), version, Some((file, lock))))
+    }
+
+    async fn postgres(&self, location: &DatabaseLocation) -> Result<Database, DatabaseError> {
+        let DatabaseLocation::Postgres { options, schema } = location else {
+            return Err(DatabaseError::new("not PostgreSQL"));
+        };
+        let config = self.config();
+        let application = format!("essaim/{}/{}", self.settings.node.name, self.capability);
+        let migrator = Connector::Postgres(postgres::migrator(options, schema, &application, config));
+        self.warn_of_weak_durability(&migrator, location).await?;
+        let version = self.migrate(migrator, location).await?;
+        let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
+        let pool = Arc::new(self.pool(worker, config.postgres_connections, &Arc::default()));
+        Ok(self.database(location, (pool.clone(), pool), version, None))
+    }
+
+    /// The first connection to a server: it finds what is wrong with the way there, and with the server's settings.
+    async fn warn_of_weak_durability(
+        &self,
+        connector: &Connector,
+        location: &DatabaseLocation,
+    ) -> Result<(), DatabaseError> {
+        let durability = self.config().durability;
+        let look = async {
+            let mut connection = connector.connect().await?;
+            let weak = postgres::weaker_than(durability, &mut connection).await?;
+            connection.close().await?;
+            Ok(weak)
+        };
+        match timeout(self.limits().acquire, look).await {
+            Ok(Ok(None)) => Ok(()),
+            Ok(Ok(Some(weak))) => {
+                let capability = self.capability;
+                let server = format!("{location} has {weak}");
+                tracing::warn!(capability, server, ?durability, "a commit survives less than store.durability says");
+                Ok(())
+            }
+            Ok(Err(error)) => Err(DatabaseError::new(connector.explain(&error))),
+            Err(_) => Err(DatabaseError::new(connector.silent())),
+        }
+    }
+
+    async fn migrate(&self, connector: Connector, location: &DatabaseLocation) -> Result<u32, DatabaseError> {
+        let limit = Duration::from_millis(self.config().migration_limit_ms);
+        migrate::migrate(&connector, location, self.capability, self.schema, self.beside.as_ref(), limit, self.env)
+            .await
+    }
+
+    fn database(
+        &self,
+        location: &DatabaseLocation,
+        (reads, writes): (Arc<Pool>, Arc<Pool>),
+        version: u32,
+        file: Option<(Arc<OpenFile>, HostLock)>,
+    ) -> Database {
+        let (file, lock) = file.unzip();
+        let (capability, location, binary) = (self.capability.into(), location.clone(), self.schema.version());
+        let (health, config) = (writes.health.clone(), self.config());
+        let recheck = Backoff {
+            first: Duration::from_millis(config.recheck_first_ms),
+            most: Duration::from_millis(config.recheck_most_ms),
+        };
+        let reads = Reads(reads);
+        let inner =
+            DatabaseInner { capability, location, reads, writes, health, recheck, version, binary, file, _lock: lock };
+        Database { inner: Arc::new(inner) }
+    }
+
+    fn pool(&self, connector: Connector, size: u32, health: &Arc<DatabaseHealth>) -> Pool {
+        Pool::new(connector, size, self.limits(), self.env.clone(), health.clone())
+    }
+
+    fn limits(&self) -> PoolLimits {
+        let config = self.config();
+        PoolLimits {
+            transaction: Duration::from_millis(config.transaction_limit_ms),
+            acquire: Duration::from_millis(config.acquire_timeout_ms),
+            life: Duration::from_millis(config.connection_life_ms),
+        }
+    }
+
+    fn config(&self) -> &StoreConfig {
+        &self.settings.store
+    }
+}

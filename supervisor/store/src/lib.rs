@@ -1,0 +1,66 @@
+//! Databases: one for each capability, whose tables no other capability touches. Transactions of SQLite share commits, and what
+//! the runtime writes for durable messages goes with them. sea-orm is used here and above, and nowhere lower.
+//!
+//! # Layout
+//!
+//! - `database`: opening a capability's database, by its kind (`location`, `sqlite`, `postgres`), under the lock that
+//!   keeps a second host away from a file (`host_lock`).
+//! - `schema`, `migrate`: the tables of a binary, and bringing a database to them.
+//! - `connection`, `pool`, `lease`: connections, lending them, and the use of one; `group`: transactions that share a
+//!   commit; `error`, `classify`: what goes wrong, and what an error proves.
+//! - `transaction`, `reads`: what statements go through; `tx_tracker`: how far the transactions of a message came.
+//! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
+//!   to them with a handler's transaction.
+//! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
+//! - `outcome_guards`: what is held until the outcome of a transaction is certain.
+//! - `report`: the state of a database for operators.
+//! - `clock_hold`: what makes a paused clock wait for databases.
+
+#![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
+
+mod database;
+pub use database::{Database, DatabaseError};
+
+mod location;
+pub use location::DatabaseKind;
+
+mod reads;
+pub use reads::Reads;
+
+mod report;
+pub use report::{DatabaseReport, check, held};
+
+mod schema;
+pub use schema::Schema;
+
+mod transaction;
+pub use transaction::{Transaction, TxError};
+
+pub mod classify;
+mod clock_hold;
+mod connection;
+pub mod error;
+pub mod group;
+mod host_lock;
+mod lease;
+mod migrate;
+mod open_file;
+mod outage;
+mod outcome_guards;
+mod pool;
+mod postgres;
+pub mod recheck;
+mod savepoint;
+mod statement_kind;
+pub mod tables;
+pub mod tx_tracker;
+mod write_effects;
+
+mod sqlite;
+pub use sqlite::make_private;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Outages of a database: errors that are about all of it and not about one statement, such as a full disk, and their report.
+//!
+//! An outage begins with the first such error that a user of the database meets, and ends when the database has been written
+//! to again (`recheck`). Meanwhile each request meets the error by itself, and fails as if the database were away.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sea_orm::sqlx::Error;
+use sea_orm::sqlx::postgres::PgDatabaseError;
+use tokio::sync::Notify;
+
+use super::classify::sqlite_code;
+use essaim_base::outages::{Dependency, Outages};
+
+/// SQLite's primary result codes for a file that cannot be used now: busy, an I/O error, full, cannot be opened.
+const SQLITE_OUTAGE: [i32; 4] = [5, 10, 13, 14];
+
+/// SQLite may not write the file. A reader is refused so in any case.
+const SQLITE_READ_ONLY: i32 = 8;
+
+/// PostgreSQL's codes for a server that cannot go on: resources, a full disk, connections, and errors of its system.
+const POSTGRES_OUTAGE: [&str; 5] = ["53000", "53100", "53300", "58000", "58030"];
+
+/// Whether an error is not about the statement that met it: the database does not work now.
+pub fn is_outage(error: &Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    match error.try_downcast_ref::<PgDatabaseError>() {
+        Some(error) => POSTGRES_OUTAGE.contains(&error.code()),
+        None => sqlite_code(error).is_some_and(|code| SQLITE_OUTAGE.contains(&code) || code == SQLITE_READ_ONLY),
+    }
+}
+
+/// Whether PostgreSQL has no further connection.
+pub fn is_short_of_connections(error: &Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| error.code() == "53300")
+}
+
+/// Whether SQLite refuses to write.
+pub fn is_read_only(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlite_code) == Some(SQLITE_READ_ONLY)
+}
+
+/// Whether another process has locked the file of SQLite.
+pub fn is_locked(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlite_code) == Some(5)
+}
+
+/// Whether a database works, as its users find.
+#[derive(Default)]
+pub struct DatabaseHealth {
+    /// Where outages are reported; absent until [`DatabaseHealth::tell`].
+    listener: OnceLock<(Outages, Dependency)>,
+    is_out: AtomicBool,
+    /// The database is to be looked at.
+    pub look: Notify,
+}
+
+impl DatabaseHealth {
+    /// Reports outages from now on.
+    pub fn tell(&self, outages: Outages, dependency: Dependency) {
+        let _ = self.listener.set((outages, dependency));
+    }
+
+    /// Whether it is known not to work.
+    pub fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
+    }
+
+    /// Records that the database does not work, for this reason.
+    pub fn fails(&self, cause: String) {
+        if let Some((outages, dependency)) = self.listener.get() {
+            self.is_out.store(true, Ordering::Relaxed);
+            outages.begin(dependency.clone(), cause);
+            self.look.notify_one();
+        }
+    }
+
+    /// Records that the database has been written to.
+    pub fn works(&self) {
+        if let Some((outages, dependency)) = self.listener.get() {
+            self.is_out.store(false, Ordering::Relaxed);
+            outages.end(dependency);
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The pool of a capability's connections to its database; each is lent to one user at a time.
+//!
+//! It is used instead of sqlx's pool so that a connection comes back without a round trip, and so that one whose state is in
+//! doubt never comes back (`lease`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use essaim_base::Env;
+use essaim_base::lock::Mutex;
+use sea_orm::DbBackend;
+use sea_orm::sqlx::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::classify;
+use super::clock_hold::ClockHold;
+use super::connection::{Connection, Connector};
+use super::error::StoreError;
+use super::group::{GroupLimits, OpenGroup};
+use super::lease::ConnectionLease;
+use super::open_file::OpenFile;
+use super::outage::{self, DatabaseHealth};
+use super::outcome_guards::UnresolvedGuards;
+
+/// Attempts to find a connection that the server has not closed.
+pub const TRIES: u32 = 3;
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolLimits {
+    /// One transaction, or one statement outside of one.
+    pub transaction: Duration,
+    /// Waiting for a connection.
+    pub acquire: Duration,
+    /// The life of a connection to a server.
+    pub life: Duration,
+}
+
+/// Which generation a connection is of, and when its life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLifetime {
+    /// How often all connections had been given up before it was made.
+    generation: u64,
+    /// Absent for a file: such a connection lives as long as the pool.
+    until: Option<Instant>,
+}
+
+/// A bounded number of connections of one kind of use.
+pub struct Pool {
+    connector: Connector,
+    /// Bounded by `size`.
+    idle: Mutex<Vec<IdleConnection>>,
+    /// How often all connections were given up, since their server was gone or not the one that is wanted.
+    generation: AtomicU64,
+    permits: Arc<Semaphore>,
+    size: usize,
+    /// How many wait for a connection to begin with.
+    waiting: AtomicUsize,
+    /// Absent where each transaction commits by itself.
+    group_limits: Option<GroupLimits>,
+    /// An outer COMMIT failed by a constraint of one of its members.
+    refused_group: AtomicBool,
+    /// The file that is written to, if it is one.
+    file: Option<Arc<OpenFile>>,
+    pub limits: PoolLimits,
+    pub env: Env,
+    pub unresolved: UnresolvedGuards,
+    /// Its connections must refuse to write.
+    reads_only: bool,
+    pub health: Arc<DatabaseHealth>,
+}
+
+/// An idle connection, and the outer transaction that is open on it.
+struct IdleConnection {
+    connection: Connection,
+    group: Option<OpenGroup>,
+    lifetime: ConnectionLifetime,
+}
+
+impl Pool {
+    pub fn new(connector: Connector, size: u32, limits: PoolLimits, env: Env, health: Arc<DatabaseHealth>) -> Self {
+        let size = size.max(1) as usize;
+        Self {
+            connector,
+            idle: Mutex::new(Vec::with_capacity(size)),
+            generation: AtomicU64::new(0),
+            permits: Arc::new(Semaphore::new(size)),
+            size,
+            waiting: AtomicUsize::new(0),
+            group_limits: None,
+            refused_group: AtomicBool::new(false),
+            file: None,
+            limits,
+            env,
+            unresolved: UnresolvedGuards::default(),
+            reads_only: false,
+            health,
+        }
+    }
+
+    /// This pool, for connections that must refuse to write.
+    pub fn reading(self) -> Self {
+        Self { reads_only: true, ..self }
+    }
+
+    /// Whether the error is the refusal to write of a connection that must refuse it.
+    pub fn is_refusal(&self, error: &Error) -> bool {
+        self.reads_only && outage::is_read_only(error)
+    }
+
+    /// Records what an error says of the whole database.
+    pub fn note(&self, error: &Error) {
+        if (outage::is_outage(error) && !self.is_refusal(error)) || classify::takes_no_writes(error) {
+            self.health.fails(self.connector.explain(error));
+        }
+    }
+
+    /// This pool, whose transactions share commits; only for a single connection.
+    pub fn grouping_by(self, limits: GroupLimits) -> Self {
+        Self { group_limits: (self.size == 1 && limits.members > 1).then_some(limits), ..self }
+    }
+
+    /// This pool, where no transaction begins once the file is not at its place any more.
+    pub fn writing_to(self, file: Arc<OpenFile>) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// How transactions share commits, if they do.
+    pub fn grouping(&self) -> Option<GroupLimits> {
+        self.group_limits.filter(|_| !self.refused_group.load(Ordering::Relaxed))
+    }
+
+    /// How long the end of a commit can take. A member joins a group before the group is too old, and is then as bounded as
+    /// the commit itself.
+    pub fn longest_doubt(&self) -> Duration {
+        self.group_limits.map_or(Duration::ZERO, |limits| limits.age) + 2 * self.limits.transaction
+    }
+
+    /// Ends the sharing of commits if an outer COMMIT failed by a constraint. A constraint that is checked at the commit alone
+    /// (a deferred foreign key) does not tell whose it is, so from then on each transaction commits by itself.
+    pub fn note_refusal(&self, error: &StoreError) {
+        let refused = matches!(error, StoreError::Driver(e) if classify::constraint_broken(e));
+        if refused && !self.refused_group.swap(true, Ordering::Relaxed) {
+            tracing::warn!(trouble = %error, "transactions share commits no more: a deferred constraint failed for all of them");
+        }
+    }
+
+    /// Whether a transaction waits to begin.
+    pub fn is_awaited(&self) -> bool {
+        self.awaiting() > 0
+    }
+
+    /// How many transactions wait to begin.
+    pub fn awaiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// Connections in use now.
+    pub fn in_use(&self) -> usize {
+        let available = self.permits.available_permits();
+        debug_assert!(available <= self.size, "a permit is returned once");
+        self.size - available
+    }
+
+    /// Lends a connection; waits for one until `patience` ends.
+    pub async fn lease(self: &Arc<Self>, patience: Instant) -> Result<ConnectionLease, StoreError> {
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _waiting = WaitingGuard::among(&self.waiting);
+                let waited = timeout_at(patience, self.permits.clone().acquire_owned()).await;
+                let Ok(Ok(permit)) = waited else { return Err(self.none_idle()) };
+                permit
+            }
+        };
+        match self.take_idle(permit) {
+            Ok(mut lease) => {
+                if lease.lifetime().until.is_some_and(|until| until <= self.env.now()) {
+                    self.renew(&mut lease, patience).await;
+                }
+                Ok(lease)
+            }
+            Err(permit) => Ok(ConnectionLease::of_new(self, self.connect(patience).await?, permit)),
+        }
+    }
+
+    /// Ends the life of a connection. One that works is not given up before there is another.
+    async fn renew(&self, lease: &mut ConnectionLease, patience: Instant) {
+        let younger = self.connect(patience).await.inspect_err(|error| {
+            let error = error.clone().into_exec_error();
+            tracing::warn!(%error, "a connection to a database stays in use beyond its life: no new one can be made");
+        });
+        lease.renew(younger.ok());
+    }
+
+    /// The lifetime of a connection that is made now.
+    pub fn lifetime(&self) -> ConnectionLifetime {
+        let is_server = self.connector.backend() == DbBackend::Postgres;
+        // Connections that were made at once do not all end at once.
+        let until = is_server.then(|| self.env.now() + self.limits.life.mul_f64(1.0 - self.env.fraction() / 4.0));
+        ConnectionLifetime { generation: self.generation.load(Ordering::Acquire), until }
+    }
+
+    /// The connection that is idle when the caller's turn comes, if there is one, however long that takes.
+    pub async fn turn(self: &Arc<Self>) -> Option<ConnectionLease> {
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        self.take_idle(permit).ok()
+    }
+
+    fn take_idle(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<ConnectionLease, OwnedSemaphorePermit> {
+        let idle = self.idle.lock().pop();
+        let Some(IdleConnection { connection, group, lifetime }) = idle else { return Err(permit) };
+        let mut lease = ConnectionLease::of(self, connection, lifetime, permit);
+        lease.group = group;
+        Ok(lease)
+    }
+
+    /// Lends a connection on which a transaction has begun.
+    pub async fn begin(self: &Arc<Self>, patience: Instant) -> Result<ConnectionLease, StoreError> {
+        if let Some(why) = self.file.as_ref().and_then(|file| file.refusal()) {
+            return Err(StoreError::Unavailable(why));
+        }
+        for _ in 0..TRIES {
+            let mut lease = self.lease(patience).await?;
+            if lease.group.is_some() {
+                lease.join();
+                return Ok(lease);
+            }
+            match self.begin_on(&mut lease, patience).await {
+                Ok(()) => {
+                    self.unresolved.resolve();
+                    return Ok(lease);
+                }
+                Err(error) if lease.is_stale(&error) => {}
+                Err(StoreError::TimedOut) => return Err(self.fails(self.connector.silent())),
+                Err(error) => {
+                    lease.discard();
+                    return Err(error);
+                }
+            }
+        }
+        Err(StoreError::Unavailable("the database keeps closing its connections".into()))
+    }
+
+    /// Begins a transaction; waits until `patience` ends for another program that has locked a file.
+    async fn begin_on(&self, lease: &mut ConnectionLease, patience: Instant) -> Result<(), StoreError> {
+        let mut locked = None;
+        loop {
+            match (lease.work(patience, |mut c| async move { c.begin().await }).await, locked.take()) {
+                (Err(StoreError::Driver(error)), _) if outage::is_locked(&error) && self.env.now() < patience => {
+                    locked = Some(error);
+                }
+                (Err(StoreError::TimedOut), Some(error)) => return Err(StoreError::Driver(error)),
+                (begun, _) => return begun,
+            }
+        }
+    }
+
+    async fn connect(&self, patience: Instant) -> Result<Connection, StoreError> {
+        let _hold = ClockHold::of(&self.env);
+        match timeout_at(patience, self.connector.connect()).await {
+            Ok(connected) => connected.map_err(|error| match self.is_short(&error, 1) {
+                true => StoreError::Unavailable(self.connector.explain(&error)),
+                false => self.fails(self.connector.explain(&error)),
+            }),
+            Err(_) => Err(self.fails(self.connector.silent())),
+        }
+    }
+
+    /// Whether the server has no further connection although this pool has some beside those that `asking` users are waiting
+    /// for: there is less room than was configured, and no outage.
+    pub fn is_short(&self, error: &Error, asking: usize) -> bool {
+        outage::is_short_of_connections(error) && (self.in_use() > asking || !self.idle.lock().is_empty())
+    }
+
+    /// Records an outage; the error of the user who met it.
+    fn fails(&self, cause: String) -> StoreError {
+        self.health.fails(cause.clone());
+        StoreError::Unavailable(cause)
+    }
+
+    fn none_idle(&self) -> StoreError {
+        let size = self.size;
+        StoreError::Unavailable(format!("none of its {size} connections to the database was free in time"))
+    }
+
+    /// Gives a connection back, with the outer transaction that is open on it.
+    pub fn give_back(&self, connection: Connection, group: Option<OpenGroup>, lifetime: ConnectionLifetime) {
+        debug_assert!(group.is_none() || self.size == 1, "transactions share the one connection of a pool");
+        let mut idle = self.idle.lock();
+        debug_assert!(idle.len() < self.size, "as many connections come back as were lent");
+        if lifetime.generation == self.generation.load(Ordering::Acquire) {
+            idle.push(IdleConnection { connection, group, lifetime });
+        }
+    }
+
+    /// Closes the idle connections, and those in use as they come back: the server that they lead to is gone, or not the one
+    /// that is wanted.
+    pub fn forget_idle(&self) {
+        let mut idle = self.idle.lock();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        idle.clear();
+    }
+}
+
+/// Counts a transaction that waits to begin.
+struct WaitingGuard<'a>(&'a AtomicUsize);
+
+impl<'a> WaitingGuard<'a> {
+    fn among(all: &'a AtomicUsize) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all)
+    }
+}
+
+impl Drop for WaitingGuard<'_> {
+    fn drop(&mut self) {
+        let before = self.0.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "a waiting transaction was counted");
+    }
+}

@@ -1,0 +1,129 @@
+//! SQLite: files, settings, and errors in words.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{ConnectOptions, Error};
+
+use super::{DatabaseError, classify};
+use essaim_config::{Durability, StoreConfig};
+
+/// How often a waiting transaction tries a file that another program has locked, before it gives up.
+const LOOKS_AT_A_LOCK: u32 = 4;
+
+/// How to connect for writing. The lock of the file keeps other nodes away, so waiting for SQLite's own lock is for
+/// tools that look into the file.
+pub fn writer(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
+    let synchronous = match config.durability {
+        Durability::Process => SqliteSynchronous::Normal,
+        Durability::Machine | Durability::Replicated => SqliteSynchronous::Full,
+    };
+    // A transaction that waits for another program's lock must learn of it before it gives up.
+    let lock = Duration::from_millis(config.acquire_timeout_ms) / LOOKS_AT_A_LOCK;
+    let options = base(path, config).create_if_missing(true).journal_mode(SqliteJournalMode::Wal).busy_timeout(lock);
+    // Only macOS knows it: there an ordinary sync does not reach the disk.
+    let full = if config.durability >= Durability::Machine { "ON" } else { "OFF" };
+    options.synchronous(synchronous).pragma("fullfsync", full).pragma("checkpoint_fullfsync", full)
+}
+
+/// How to connect for reading beside the writer.
+pub fn reader(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
+    base(path, config).pragma("query_only", "ON")
+}
+
+/// How to connect for migrations: tables are rebuilt without their foreign keys firing, and all keys are checked
+/// before the commit.
+pub fn migrator(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
+    let patience = Duration::from_millis(config.migration_limit_ms);
+    writer(path, config).foreign_keys(false).busy_timeout(patience)
+}
+
+/// How to look into a file without changing it.
+pub fn looker(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
+    base(path, config).read_only(true)
+}
+
+fn base(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_millis(config.transaction_limit_ms))
+        .statement_cache_capacity(config.statement_cache)
+        .thread_name(move |id| format!("sqlite-{id}-{file}"))
+        .disable_statement_logging()
+}
+
+/// Makes the directory of a database that is about to be opened, and finds what is wrong with its path.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub fn prepare(path: &Path) -> Result<(), DatabaseError> {
+    let directory = directory_of(path);
+    make_private(&directory).map_err(|e| {
+        let why = match e.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "a file is in the way".into(),
+            _ => e.to_string(),
+        };
+        DatabaseError::new(format!(
+            "cannot make the data directory {}: {why}; make it writable for this user, or choose another with \
+             --data-dir (node.data_dir)",
+            directory.display()
+        ))
+    })?;
+    if path.is_dir() {
+        return Err(DatabaseError::new(format!("the database {} is a directory: name a file", path.display())));
+    }
+    // SQLite gives its other files the mode of this one. What keeps it from being made is explained when it is opened.
+    let _ = make_private_file(path);
+    Ok(())
+}
+
+/// Makes an empty file that only this user can read, unless the file exists.
+pub fn make_private_file(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+pub fn directory_of(path: &Path) -> PathBuf {
+    path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// Makes a directory that only this user can look into: databases hold password hashes and signing keys.
+///
+/// # Errors
+/// If it does not exist and cannot be made.
+pub fn make_private(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory)
+}
+
+/// What keeps a SQLite file from being used, and what to do about it.
+pub fn explain(path: &Path, error: &Error) -> String {
+    let path = path.display();
+    let code = error.as_database_error().and_then(classify::sqlite_code);
+    match code {
+        Some(5 | 6) => format!("{path} is locked by another program: end whatever has it open"),
+        Some(8) => format!("{path} is read-only: make it and its directory writable for this user"),
+        Some(13) => format!("the disk of {path} is full: free some space"),
+        Some(14) => format!("{path} cannot be opened: make it and its directory writable for this user"),
+        Some(26) => format!("{path} is no SQLite database: move it away, or name another file"),
+        Some(10) => format!("{path} cannot be read or written ({error}): look at its disk"),
+        _ => format!("{path} cannot be used: {error}"),
+    }
+}
+
+/// What is said when a file does not answer at all.
+pub fn silent(path: &Path) -> String {
+    format!("{} does not answer in time: another program has locked it, or its disk is slow", path.display())
+}

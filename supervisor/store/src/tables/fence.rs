@@ -1,0 +1,80 @@
+//! Fences: the epoch of the owner of each partition, and the tally of the messages that its owners finished.
+//!
+//! Each commit for a durable message advances the fence of its partition under its owner's epoch. A new owner takes the fence
+//! first: from then on nothing of an earlier one commits, and a transaction that has advanced it is waited for.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
+
+use super::bulk::{self, Fill};
+use super::{int, number, row, run};
+use essaim_protocol::log::Tally;
+
+/// The fence of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    pub partition: u32,
+    /// The last owner's epoch.
+    pub epoch: u64,
+    /// What all owners together finished.
+    pub tally: Tally,
+}
+
+/// How taking over a partition ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Takeover<T> {
+    /// It is ours.
+    Done(T),
+    /// Our epoch is stale: the database has seen this higher one, and nothing is changed.
+    Stale(u64),
+}
+
+/// Becomes the owner of a partition with this epoch, unless a later owner was here; which log the partition's messages came
+/// from before, empty if from none.
+///
+/// It waits for a transaction of an earlier owner that is open. An owner may take what it has.
+pub async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) -> Result<Takeover<String>, DbErr> {
+    let sql = "INSERT INTO essaim_fence (partition, epoch, handled, duplicates, dead, expired) \
+               VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT (partition) DO UPDATE SET epoch = excluded.epoch \
+               WHERE essaim_fence.epoch <= excluded.epoch RETURNING log";
+    if let Some(log) = row(db, sql, [int(partition), int(epoch)], |row| row.try_get_by_index(0)).await? {
+        return Ok(Takeover::Done(log));
+    }
+    let sql = "SELECT epoch FROM essaim_fence WHERE partition = $1";
+    Ok(Takeover::Stale(row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0)))
+}
+
+/// Adds to the tally of a partition, as the owner with this epoch; `false`, and nothing is changed, if another owner took it.
+///
+/// From here on a new owner waits for the end of the transaction.
+pub async fn advance(db: &impl ConnectionTrait, partition: u32, epoch: u64, tally: Tally) -> Result<bool, DbErr> {
+    let sql = "UPDATE essaim_fence SET handled = handled + $1, duplicates = duplicates + $2, dead = dead + $3, \
+               expired = expired + $4 WHERE partition = $5 AND epoch = $6";
+    let Tally { handled, duplicates, dead, expired } = tally;
+    let values = [int(handled), int(duplicates), int(dead), int(expired), int(partition), int(epoch)];
+    Ok(run(db, sql, values).await? == 1)
+}
+
+/// The statements that count messages as handled, by partition and its owner's epoch, and how many partitions each must
+/// find. A partition that has another owner is not found.
+pub(super) fn advancing(backend: DbBackend, handled: &[(u32, u64, u64)]) -> impl Iterator<Item = (Statement, u64)> {
+    handled.chunks(bulk::LARGEST).flat_map(move |chunk| {
+        let values = |(partition, epoch, n): &(u32, u64, u64)| [int(*partition), int(*epoch), int(*n)];
+        bulk::pieces(chunk, 1, Fill::Nulls, values).map(move |(tuples, values)| {
+            let sql = format!(
+                "UPDATE essaim_fence SET handled = handled + v.column3 FROM (VALUES {tuples}) AS v \
+                 WHERE partition = v.column1 AND epoch = v.column2"
+            );
+            (Statement::from_sql_and_values(backend, sql, values), chunk.len() as u64)
+        })
+    })
+}
+
+pub(super) fn fence(row: &QueryResult) -> Result<Fence, DbErr> {
+    let tally = Tally {
+        handled: number(row, 2)?,
+        duplicates: number(row, 3)?,
+        dead: number(row, 4)?,
+        expired: number(row, 5)?,
+    };
+    Ok(Fence { partition: number(row, 0)?, epoch: number(row, 1)?, tally })
+}

@@ -1,0 +1,49 @@
+//! The runtime's own tables: what is written comes back, and the reads that happen often use indexes.
+
+mod dead;
+mod effects;
+mod fence;
+mod inbox;
+mod migrations;
+mod one_effect;
+mod outbox;
+mod parked;
+mod plans;
+mod retained;
+mod schedules;
+mod speed;
+
+use sea_orm::ConnectionTrait;
+
+use super::bench::{self, begin, on_both};
+use crate::tables::fence::Fence;
+use crate::tables::ledger;
+use crate::testing::schema;
+use crate::{Database, Transaction};
+
+/// Ids that are hard on whoever writes SQL by hand.
+const AWKWARD: [&str; 5] = ["it's", "\"quoted\"", "naïve ☃ \u{1f980}", "$1; DROP TABLE essaim_inbox; --", "a\\'b%_\n"];
+
+/// Runs the test in one transaction on either kind of database.
+async fn in_a_transaction(test: impl AsyncFn(&Transaction)) {
+    on_both(async |bench| {
+        let database = bench.open(&schema(1)).await;
+        let (tx, _) = begin(&database).await;
+        test(&tx).await;
+        tx.commit().await.unwrap();
+    })
+    .await;
+}
+
+/// Runs one step in a transaction of its own.
+async fn committed<T>(database: &Database, step: impl AsyncFn(&Transaction) -> T) -> T {
+    let (tx, _) = begin(database).await;
+    let result = step(&tx).await;
+    tx.commit().await.unwrap();
+    result
+}
+
+/// The state of every partition.
+async fn fences(db: &impl ConnectionTrait) -> Vec<Fence> {
+    ledger::read(db).await.unwrap().iter().map(|line| line.fence).collect()
+}
