@@ -9,10 +9,10 @@ mod told;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{
-    AskLedger, DeadPage, DropDead, ListDead, MOST_LETTERS, Place, ReplayDead, ShowDead,
+use essaim_supervisor::api::{
+    AskLedger, DeadPage, DeadPosition, DropDead, ListDead, MOST_LETTERS, ReplayDead, ShowDead,
 };
+use essaim_supervisor::exit::{self, Fatal};
 use essaim_supervisor::{Roster, run as run_here};
 
 use self::sheet::{sheet, table};
@@ -139,7 +139,7 @@ pub fn run(roster: &Roster, global: &Global, command: &DeadCommand) -> Result<()
 }
 
 /// A page of the letters that are meant.
-fn page(operator: &Operator, which: &Which, after: Option<Place>, most: u32) -> Result<DeadPage, Fatal> {
+fn page(operator: &Operator, which: &Which, after: Option<DeadPosition>, most: u32) -> Result<DeadPage, Fatal> {
     let Which { capability, reason, name } = which;
     let (capability, reason, name) = (capability.clone(), reason.clone(), name.clone());
     operator.ask(&ListDead { capability, reason, name, until_ms: None, after, most })

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use essaim_supervisor::Roster;
+use essaim_supervisor::api::{AskLedger, Ledger, LedgerLine};
 use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{AskLedger, Ledger, LedgerLine};
 
 use super::Global;
 use super::operator::{At, Operator, not_known, tell_away};

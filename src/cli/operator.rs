@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::Args;
 use essaim_supervisor::Roster;
+use essaim_supervisor::api::{ApiRequest, Away};
 use essaim_supervisor::config::NodeConfig;
 use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{Away, Question};
 
 use super::{Global, print};
 use crate::serve::wrong;
@@ -76,9 +76,9 @@ impl Operator {
     ///
     /// # Errors
     /// If the node does not answer, or not as it should.
-    pub fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Fatal> {
+    pub fn ask<Q: ApiRequest>(&self, request: &Q) -> Result<Q::Answer, Fatal> {
         let away = |why: String| Fatal::new(exit::UNAVAILABLE, format!("{} does not answer: {why}", self.name()));
-        let body = serde_json::to_string(question).map_err(|e| away(e.to_string()))?;
+        let body = serde_json::to_string(request).map_err(|e| away(e.to_string()))?;
         let (status, text) = match self {
             Self::Socket(path) => at_socket(path, Q::PATH, &body).map_err(|e| away(e.to_string()))?,
             Self::Listener(base) => at_listener(base, Q::PATH, &body).map_err(|e| away(e.to_string()))?,

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use essaim_supervisor::Roster;
+use essaim_supervisor::api::{Retire, Retirement};
 use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{Retire, Retirement};
 
 use super::confirm::confirm;
 use super::operator::{At, Operator};

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use essaim_supervisor::Roster;
+use essaim_supervisor::api::{DropSubscription, ListSubscriptions, SubscriptionLine, moment};
 use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{DropSubscription, ListSubscriptions, SubscriptionLine, moment};
 
 use super::Global;
 use super::confirm::confirm;
@@ -103,8 +103,8 @@ fn drop(operator: &Operator, arguments: &DropArgs) -> Result<(), Fatal> {
     if !confirm(&format!("End the subscription of `{capability}` to `{event}`?"), *yes)? {
         return Ok(());
     }
-    let question = DropSubscription { event: event.clone(), capability: capability.clone() };
-    let answer = operator.ask(&question)?;
+    let request = DropSubscription { event: event.clone(), capability: capability.clone() };
+    let answer = operator.ask(&request)?;
     if !answer.dropped {
         return Err(Fatal::new(exit::DATA, format!("`{capability}` does not subscribe to `{event}`")));
     }

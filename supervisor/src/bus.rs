@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::call::Call;
@@ -24,6 +25,7 @@ use crate::host::Host;
 use crate::idhash::IdHasher;
 use crate::lock::RwLock;
 use crate::near::Near;
+use crate::operators::SystemAsks;
 use crate::remote::{Remote, RemoteAsk};
 use crate::task::Tasks;
 use crate::watchdog::Watchdog;
@@ -41,6 +43,7 @@ pub(crate) struct Bus {
     pub started: Instant,
     names: WireNames,
     draining: AtomicBool,
+    asks: Arc<dyn SystemAsks>,
     local: Arc<LocalHandlers>,
     remote: Option<Arc<Remote>>,
     durable: Option<Arc<Durable>>,
@@ -53,6 +56,8 @@ pub(crate) struct BusParts {
     pub near: Near,
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
+    /// What the runtime itself answers.
+    pub asks: Arc<dyn SystemAsks>,
     pub local: Arc<LocalHandlers>,
     /// The other nodes; `None` without a wire.
     pub remote: Option<Arc<Remote>>,
@@ -71,9 +76,9 @@ pub(crate) enum Origin<'a> {
 
 impl Bus {
     pub fn new(parts: BusParts) -> Self {
-        let BusParts { env, settings, near, watchdog, tasks, local, remote, durable } = parts;
+        let BusParts { env, settings, near, watchdog, tasks, asks, local, remote, durable } = parts;
         let (started, names, draining) = (env.now(), WireNames::default(), AtomicBool::new(false));
-        Self { env, settings, near, watchdog, tasks, started, names, draining, local, remote, durable }
+        Self { env, settings, near, watchdog, tasks, started, names, draining, asks, local, remote, durable }
     }
 
     /// The node has begun to leave.
@@ -96,8 +101,17 @@ impl Bus {
         self.durable.as_ref().ok_or_else(no_log)?.sender.send(message).await
     }
 
+    /// How the node is, and how it hears the others, as operators see it.
+    pub async fn status(self: &Arc<Self>) -> Value {
+        self.asks.status(self.clone()).await
+    }
+
     pub fn remote(&self) -> Option<&Arc<Remote>> {
         self.remote.as_ref()
+    }
+
+    pub fn local(&self) -> &Arc<LocalHandlers> {
+        &self.local
     }
 
     pub fn hosts(&self) -> &[Arc<Host>] {
@@ -117,8 +131,7 @@ impl Bus {
 
     /// Whether a live node, this one or another, takes asks for a capability now.
     pub fn reaches(&self, capability: &str) -> bool {
-        self.host(capability).is_some_and(|h| h.supervision.admits().is_ok() && h.startup.is_done())
-            || self.remote.as_ref().is_some_and(|r| r.members().reach(capability))
+        self.local.reaches(capability) || self.remote.as_ref().is_some_and(|r| r.members().reach(capability))
     }
 
     /// Asks: here if the capability is hosted here, elsewhere if it is not or surely did not take the message.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_contract::{Ask, Broadcast, Capability, Command, Event, MessageId, Metadata, Principal, SendError};
+use serde_json::Value;
 
 use crate::bus::{AskResultOf, Bus, Origin};
 use crate::call::{Call, Chain};
 use crate::durable::{MessageContext, OutgoingMessage};
 use crate::near::Near;
 use crate::readiness::Readiness;
-use crate::status::NodeStatus;
 use crate::trace::TraceContext;
 use crate::{Env, SendOptions};
 
@@ -160,9 +160,14 @@ impl Client {
         if is_ready { Vec::new() } else { reasons }
     }
 
-    /// How this node is, and how it hears the others.
-    pub async fn status(&self) -> NodeStatus {
-        NodeStatus::of(&self.bus).await
+    /// How this node is, and how it hears the others, as `/status` shows it.
+    pub async fn status(&self) -> Value {
+        self.bus.status().await
+    }
+
+    /// What the crates above look into.
+    pub(crate) fn bus(&self) -> &Arc<Bus> {
+        &self.bus
     }
 
     /// This node's near cache.

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::node::Node;
+use crate::node::RunningNode;
 
-impl Node {
+impl RunningNode {
     /// Leaves: tells the others, finishes what is under way, and goes. Ends after `drain.timeout_ms` at the latest.
     pub async fn drain(&self) {
         let limit = Duration::from_millis(self.bus().settings.drain.timeout_ms);
@@ -41,9 +41,9 @@ impl Node {
             remote.finish_answers().await;
             remote.close().await;
         }
-        let listeners = std::mem::take(&mut *self.admin.lock());
+        let listeners = std::mem::take(&mut *self.listeners.lock());
         for listener in listeners {
-            listener.stop(true).await;
+            listener.stop().await;
         }
     }
 }

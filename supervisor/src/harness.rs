@@ -12,6 +12,7 @@ use essaim_contract::{Ask, AskError, Capability, Event, Principal, wire_name};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::Env;
 use crate::actor::Actor;
 use crate::admission::AskEnvelope;
 use crate::bus::AskResultOf;
@@ -21,9 +22,10 @@ use crate::handler::AskEntry;
 use crate::host::Host;
 use crate::lock::Mutex;
 use crate::mailbox::{EnvelopeContents, Stub};
+use crate::node::{NodeParts, RunningNode};
+use crate::operate::operators;
 use crate::roster::{Roster, name_of};
 use crate::supervision::Supervision;
-use crate::{Env, Node};
 
 mod durable;
 
@@ -42,7 +44,7 @@ pub struct Harness<A: Actor> {
 /// One actor, running alone.
 pub struct Stage<A: Actor> {
     local: LocalSet,
-    node: Node,
+    node: RunningNode,
     _directory: Directory,
     actor: std::marker::PhantomData<fn() -> A>,
 }
@@ -152,9 +154,16 @@ impl<A: Actor> Harness<A> {
         let env = Env::simulated(self.seed, Duration::from_secs(1_800_000_000));
         let node = local
             .run_until(async {
-                let node = Node::start_beside(&self.roster, &[name_of::<A>()], self.config, env, self.stubs)
-                    .await
-                    .expect("the harness's configuration is right");
+                let hosts = [name_of::<A>()];
+                let node = RunningNode::start(NodeParts {
+                    roster: &self.roster,
+                    hosts: &hosts,
+                    config: self.config,
+                    env,
+                    beside: self.stubs,
+                    operators: operators(),
+                });
+                let node = node.await.expect("the harness's configuration is right");
                 durable::subscribe(&node, &self.witnessed).await;
                 node.up().await;
                 node

@@ -22,7 +22,6 @@ mod cx;
 pub use cx::Cx;
 
 mod durable;
-pub use durable::operations;
 pub use durable::schedule::{Missed, Schedule};
 pub use durable::{SendOptions, SubscribeOptions};
 
@@ -41,7 +40,6 @@ pub use client::Client;
 mod roster;
 pub use roster::Roster;
 
-mod admin;
 mod admission;
 mod arbiters;
 pub use arbiters::run;
@@ -55,10 +53,12 @@ pub use essaim_protocol::frame::NodeState;
 use essaim_remote as remote;
 
 mod node;
-pub use node::{Node, NodeError};
+pub use node::{NodeError, RunningNode};
 
-mod status;
-pub use status::{CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
+mod operate;
+pub use operate::{CapabilityStatus, MemberCapability, MemberStatus, Node, NodeStatus, api};
+
+mod operators;
 
 mod near;
 pub use near::{Near, NearFigures};

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::Env;
-use crate::admin::{self, JoinedBus, ServerHandle};
 use crate::arbiters::Arbiters;
 use crate::bridge::{ClaimError, EmbeddedLog};
 use crate::bus::{Bus, BusParts, LocalHandlers};
@@ -23,22 +22,35 @@ use crate::host::Host;
 use crate::hosting::NodeContext;
 use crate::lock::Mutex;
 use crate::near::Near;
+use crate::operators::{JoinedBus, Listener, Operators, SystemAsks};
 use crate::remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
 use crate::remote::{Remote, RemoteParts};
 use crate::roster::Roster;
-use crate::status::NodeStatus;
 use crate::store::DatabaseError;
 use crate::task::Tasks;
 use crate::trace::TraceContext;
 use crate::watchdog::Watchdog;
 
 /// A running node.
-pub struct Node {
+pub struct RunningNode {
     bus: Arc<Bus>,
     fatal: watch::Receiver<Option<Fatal>>,
-    pub(crate) admin: Mutex<Vec<ServerHandle>>,
+    pub(crate) listeners: Mutex<Vec<Box<dyn Listener>>>,
     joined: JoinedBus,
+    operators: Operators,
     _arbiters: Arc<Arbiters>,
+}
+
+/// What a node is made of.
+pub(crate) struct NodeParts<'a> {
+    pub roster: &'a Roster,
+    /// The capabilities that it hosts.
+    pub hosts: &'a [&'a str],
+    pub config: Config,
+    pub env: Env,
+    /// Hosts that were made elsewhere.
+    pub beside: Vec<Arc<Host>>,
+    pub operators: Operators,
 }
 
 /// Why a node cannot run.
@@ -82,24 +94,13 @@ impl NodeError {
     }
 }
 
-impl Node {
-    /// Starts a node that hosts these capabilities. Must be called inside a `LocalSet` (`essaim_supervisor::run` does
-    /// that), whose thread becomes the node's control thread.
+impl RunningNode {
+    /// Starts a node. Must be called inside a `LocalSet`, whose thread becomes the node's control thread.
     ///
     /// # Errors
     /// See [`NodeError`]. A capability that cannot start is no error: it is tried again.
-    pub async fn start(roster: &Roster, hosts: &[&str], config: Config, env: Env) -> Result<Self, NodeError> {
-        Self::start_beside(roster, hosts, config, env, Vec::new()).await
-    }
-
-    /// As [`Node::start`], with hosts that were made elsewhere beside the roster's.
-    pub(crate) async fn start_beside(
-        roster: &Roster,
-        hosts: &[&str],
-        config: Config,
-        env: Env,
-        beside: Vec<Arc<Host>>,
-    ) -> Result<Self, NodeError> {
+    pub(crate) async fn start(parts: NodeParts<'_>) -> Result<Self, NodeError> {
+        let NodeParts { roster, hosts, config, env, beside, operators } = parts;
         if let Some(cycle) = cycle_in(&roster.ask_graph()) {
             return Err(NodeError::Cycle(cycle.join(" -> ")));
         }
@@ -132,12 +133,12 @@ impl Node {
             prepared.push(roster.spec(name).ok_or_else(unknown)?.prepare(&context)?);
         }
         let hosted = beside.into_iter().chain(prepared.iter().map(|p| p.host().clone())).collect();
-        let local = Arc::new(LocalHandlers::of(hosted));
+        let local = Arc::new(LocalHandlers::of(hosted, operators.asks.clone()));
         let address = || settings.node.admin_listen.clone();
         // Probes are answered from here on, while other nodes and the log are waited for.
         let joined = Arc::default();
-        let admin = admin::listen(&settings, &context.tasks, &joined);
-        let admin = admin.map_err(|error| NodeError::Admin { address: address(), error })?;
+        let listener = operators.listeners.listen(&settings, &context.tasks, &joined);
+        let listener = listener.map_err(|error| NodeError::Admin { address: address(), error })?;
         let connection = Connection::open(&context, &local).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || local.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
@@ -146,12 +147,12 @@ impl Node {
             let (env, tasks, migrated_kind) = (&context.env, &context.tasks, EmbeddedLog::KIND);
             Durable::start(DurableParts { log, settings: &settings, env, tasks, migrated_kind })
         });
-        let bus = assemble(&context, local, connection, durable);
+        let bus = assemble(&context, (operators.asks.clone(), local), connection, durable);
         join(&bus).await?;
         let _ = joined.set(bus.clone());
         prepared.into_iter().for_each(|capability| capability.begin(&bus));
-        let admin = Mutex::new(admin.into_iter().collect());
-        Ok(Self { bus, fatal, admin, joined, _arbiters: context.arbiters })
+        let listeners = Mutex::new(listener.into_iter().collect());
+        Ok(Self { bus, fatal, listeners, joined, operators, _arbiters: context.arbiters })
     }
 
     /// This node's name and epoch on the wire; `None` without a bridge.
@@ -164,14 +165,9 @@ impl Node {
     /// # Errors
     /// If there can be no socket of that name.
     pub fn listen_at_socket(&self, path: &Path) -> std::io::Result<()> {
-        let listener = admin::listen_at_socket(&self.bus.tasks, &self.joined, path)?;
-        self.admin.lock().push(listener);
+        let listener = self.operators.listeners.listen_at_socket(&self.bus.tasks, &self.joined, path)?;
+        self.listeners.lock().push(listener);
         Ok(())
-    }
-
-    /// How this node is.
-    pub async fn status(&self) -> NodeStatus {
-        NodeStatus::of(&self.bus).await
     }
 
     /// What the harness and the tests of the runtime look into.
@@ -205,7 +201,7 @@ impl Node {
 /// Puts the bus on top of what it routes to; what comes from other nodes reaches it through ports.
 fn assemble(
     node: &NodeContext,
-    local: Arc<LocalHandlers>,
+    (asks, local): (Arc<dyn SystemAsks>, Arc<LocalHandlers>),
     connection: Option<Connection>,
     durable: Option<Arc<Durable>>,
 ) -> Arc<Bus> {
@@ -237,7 +233,7 @@ fn assemble(
             });
         }
         let (env, tasks, watchdog) = (node.env.clone(), node.tasks.clone(), node.watchdog.clone());
-        Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote, durable })
+        Bus::new(BusParts { env, settings, near, watchdog, tasks, asks, local, remote, durable })
     })
 }
 
@@ -271,7 +267,7 @@ async fn open_left_log(bus: &Bus) -> Result<Option<EmbeddedLog>, NodeError> {
     }
 }
 
-impl Drop for Node {
+impl Drop for RunningNode {
     fn drop(&mut self) {
         self.bus.watchdog.stop();
     }

@@ -1,6 +1,6 @@
 //! A handler that blocks its thread.
 
-use essaim_supervisor::Roster;
+use essaim_supervisor::{NodeStatus, Roster};
 use tokio::runtime::Builder;
 
 use super::actors::{Block, Echo, Leave, RudeActor, SteadyActor, Wait};
@@ -27,7 +27,7 @@ fn a_handler_that_blocks_its_thread_is_named_and_other_threads_go_on() {
     let node = TestNode::try_start(roster, &["rude", "steady"], config).expect("the node starts");
     let client = node.client();
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-    let rude = || runtime.block_on(client.status()).capabilities["rude"].clone();
+    let rude = || runtime.block_on(NodeStatus::of(client)).capabilities["rude"].clone();
     eventually("both instances", || (rude().up == 2).then_some(()));
 
     // The instance of the first thread waits, so that the one of the second gets to block.
@@ -39,7 +39,7 @@ fn a_handler_that_blocks_its_thread_is_named_and_other_threads_go_on() {
     for n in 0..100 {
         assert_eq!(runtime.block_on(client.ask(Echo(n))), Ok(n));
     }
-    let status = runtime.block_on(client.status());
+    let status = runtime.block_on(NodeStatus::of(client));
     assert!(status.blocked_arbiters >= 1 && status.capabilities["rude"].admitted == 2);
 
     leave.unblock();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
 use essaim_supervisor::config::Settings;
-use essaim_supervisor::{Client, Harness, Health, Roster};
+use essaim_supervisor::{Client, Harness, Health, NodeStatus, Roster};
 
 use super::actors::{Echo, Gate, Moody, MoodyActor, Say, Stay, SteadyActor};
 use super::clients::ask_aside;
@@ -31,7 +31,7 @@ fn a_thousand_panics_cost_nobody_but_those_who_asked_for_them() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async { tokio::join!(provoke(client), others_go_on(client), others_go_on(client)) });
     all_places_are_free(client, &runtime, &gate);
-    let status = runtime.block_on(client.status());
+    let status = runtime.block_on(NodeStatus::of(client));
     let moody = &status.capabilities["moody"];
     assert_eq!((&moody.health, moody.panics, moody.restarts), (&Health::Running, PANICS, PANICS));
     assert_eq!(status.capabilities["steady"].panics, 0);
@@ -61,7 +61,7 @@ async fn others_go_on(client: &Client) {
 /// As many are admitted as ever, and one more is not.
 fn all_places_are_free(client: &Client, runtime: &tokio::runtime::Runtime, gate: &Gate) {
     let staying: Vec<_> = (0..MAILBOX).map(|_| ask_aside(runtime, client, Stay)).collect();
-    let admitted = || runtime.block_on(client.status()).capabilities["moody"].admitted;
+    let admitted = || runtime.block_on(NodeStatus::of(client)).capabilities["moody"].admitted;
     eventually("every place to be taken", || (admitted() == MAILBOX).then_some(()));
     let bound = format!("capabilities.moody.mailbox = {MAILBOX} messages");
     let overloaded =

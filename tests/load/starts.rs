@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered};
 use essaim_supervisor::config::Config;
-use essaim_supervisor::{Client, Health, Roster};
+use essaim_supervisor::{Client, Health, NodeStatus, Roster};
 use tokio::runtime::Builder;
 
 use super::actors::{Echo, Hello, LateActor, SteadyActor, Step, Tries};
@@ -58,7 +58,7 @@ fn comes_up_by_itself(step: Step) {
     let reason = format!("try {} failed", FAILING - 1);
     let starting = NotDelivered::Starting { capability: "late".into(), reason: reason.clone() };
     assert_eq!(ask(), Err(AskError::NotDelivered(starting)));
-    let health = || runtime.block_on(client.status()).capabilities["late"].health.clone();
+    let health = || runtime.block_on(NodeStatus::of(client)).capabilities["late"].health.clone();
     assert_eq!(health(), Health::Starting { reason });
     tries.last.let_pass(1);
     eventually("the capability", || (health() == Health::Running).then_some(()));
@@ -96,6 +96,6 @@ fn many_instances_that_fail_once_each_do_not_use_up_the_tries() {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     // A capability that was given up would come back after an hour.
     eventually("the capability", || runtime.block_on(node.client().ask(Hello)).ok());
-    let up = || runtime.block_on(node.client().status()).capabilities["late"].up;
+    let up = || runtime.block_on(NodeStatus::of(node.client())).capabilities["late"].up;
     eventually("every instance", || (up() == instances).then_some(()));
 }

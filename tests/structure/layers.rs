@@ -21,7 +21,10 @@ const GUARDED: &[Guarded] = &[
     Guarded {
         name: "actix_web",
         may: |p| {
-            p.starts_with("actors/gateway/") || p.starts_with("supervisor/src/admin") || is_routes(p) || is_benchmark(p)
+            p.starts_with("actors/gateway/")
+                || p.starts_with("supervisor/src/operate/admin")
+                || is_routes(p)
+                || is_benchmark(p)
         },
     },
     Guarded { name: "actix_http", may: |p| p.starts_with("actors/gateway/") },

@@ -84,7 +84,7 @@ impl Front {
         match &*last {
             Some((at, status)) if fresh(*at) => status.clone(),
             _ => {
-                let status = serde_json::to_value(self.client.status().await).unwrap_or_default();
+                let status = self.client.status().await;
                 *last = Some((self.env.now(), status.clone()));
                 status
             }

@@ -1,11 +1,11 @@
 //! Dead letters as text: a table, and a sheet for one.
 
-use essaim_supervisor::operations::{Letter, Payload, ShownLetter, moment};
+use essaim_supervisor::api::{DeadLetterDetail, DeadLetterSummary, Payload, moment};
 
 use crate::cli::print::{columns, short};
 
 /// Letters as a table.
-pub fn table(letters: &[Letter]) -> String {
+pub fn table(letters: &[DeadLetterSummary]) -> String {
     if letters.is_empty() {
         return "no dead letters\n".into();
     }
@@ -28,7 +28,7 @@ pub fn table(letters: &[Letter]) -> String {
 }
 
 /// A letter on a sheet of its own.
-pub fn sheet(shown: &ShownLetter) -> String {
+pub fn sheet(shown: &DeadLetterDetail) -> String {
     let letter = &shown.letter;
     let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default();
     let (kind, payload) = match &shown.payload {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_table_tells_what_died_where_and_why() {
-        let letter = Letter {
+        let letter = DeadLetterSummary {
             id: "nightly/0".into(),
             capability: "billing".into(),
             kept_by: "orders".into(),
@@ -73,7 +73,7 @@ mod tests {
             reason: "full".into(),
             error: Some("no room".into()),
             held: true,
-            ..Letter::default()
+            ..DeadLetterSummary::default()
         };
         let expected = "\
 DIED                  CAPABILITY                MESSAGE           REASON  TRIES  KEY         ID         ERROR

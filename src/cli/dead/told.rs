@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use essaim_supervisor::api::{Away, Changed};
 use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::operations::{Away, Changed};
 
 use crate::cli::operator::{not_known, tell_away};
 use crate::cli::print;
@@ -81,14 +81,17 @@ pub fn each_once(ids: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use essaim_supervisor::operations::{Letter, Refused};
+    use essaim_supervisor::api::{DeadLetterSummary, Refused};
 
     use super::*;
 
     fn told(done: &[&str], refused: &[&str], away: &[&str]) -> Told {
         let mut told = Told::default();
         told.note(&Changed {
-            done: done.iter().map(|id| Letter { id: id.to_string(), ..Letter::default() }).collect(),
+            done: done
+                .iter()
+                .map(|id| DeadLetterSummary { id: id.to_string(), ..DeadLetterSummary::default() })
+                .collect(),
             refused: refused
                 .iter()
                 .map(|id| Refused { id: id.to_string(), capability: String::new(), why: String::new() })

@@ -10,14 +10,13 @@ use futures_util::future::LocalBoxFuture;
 use super::{Bus, HandlerRef};
 use crate::arbiters::Arbiters;
 use crate::call::{Call, Chain};
-use crate::durable::operations;
+
 use crate::remote::ports::{AnswerThreads, AskBatch, Inbound};
-use crate::status::others;
 use crate::trace::TraceContext;
 
 impl Inbound for Bus {
     fn is_for_the_runtime(&self, name: &str) -> bool {
-        name == others::NAME || operations::capability_of(name).is_some()
+        self.asks.takes(name)
     }
 
     fn answer(
@@ -26,11 +25,8 @@ impl Inbound for Bus {
         body: &[u8],
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-        if name == others::NAME {
-            return Ok(others::answer(self));
-        }
-        if let Some(host) = operations::capability_of(name).and_then(|capability| self.host(capability)) {
-            return operations::answer(&self, host, body, call);
+        if self.asks.takes(name) {
+            return self.asks.clone().answer(self, name, body, call);
         }
         let handler = self.local.by_name(name);
         let Some(HandlerRef { host, entry }) = handler else { return Err(self.unknown_message(name)) };

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use essaim_protocol::frame::HostReport;
 use futures_util::stream::{self, LocalBoxStream, StreamExt};
 
-use crate::durable::operations;
 use crate::host::Host;
 use crate::idhash::IdHasher;
+use crate::operators::SystemAsks;
 use crate::remote::ports::Hosts;
 use crate::supervision::Health;
 
 /// The capabilities hosted in this node with their handlers.
-#[derive(Default)]
 pub(crate) struct LocalHandlers {
+    /// The runtime's own asks, which heartbeats declare with each host's.
+    asks: Arc<dyn SystemAsks>,
     hosts: Vec<Arc<Host>>,
     by_type: HashMap<TypeId, HandlerRef, BuildHasherDefault<IdHasher>>,
     by_name: HashMap<Arc<str>, HandlerRef>,
@@ -30,16 +31,16 @@ pub(crate) struct HandlerRef {
 }
 
 impl LocalHandlers {
-    pub fn of(hosts: Vec<Arc<Host>>) -> Self {
-        let mut local = Self::default();
+    pub fn of(hosts: Vec<Arc<Host>>, asks: Arc<dyn SystemAsks>) -> Self {
+        let (mut by_type, mut by_name) = (HashMap::default(), HashMap::new());
         for host in &hosts {
             for (entry, handled) in host.entries().iter().enumerate().filter(|(_, e)| e.kind().is_on_wire()) {
                 let handler = HandlerRef { host: host.clone(), entry };
-                local.by_type.insert(handled.message_type(), handler.clone());
-                local.by_name.insert(handled.name().clone(), handler);
+                by_type.insert(handled.message_type(), handler.clone());
+                by_name.insert(handled.name().clone(), handler);
             }
         }
-        Self { hosts, ..local }
+        Self { asks, hosts, by_type, by_name }
     }
 
     pub fn hosts(&self) -> &[Arc<Host>] {
@@ -48,6 +49,11 @@ impl LocalHandlers {
 
     pub fn host(&self, capability: &str) -> Option<&Arc<Host>> {
         self.hosts.iter().find(|host| &*host.name == capability)
+    }
+
+    /// Whether its host takes asks for a capability now.
+    pub fn reaches(&self, capability: &str) -> bool {
+        self.host(capability).is_some_and(|h| h.supervision.admits().is_ok() && h.startup.is_done())
     }
 
     /// The handler of asks or broadcasts of this type.
@@ -61,13 +67,34 @@ impl LocalHandlers {
     }
 }
 
+impl LocalHandlers {
+    fn report(&self, host: &Host) -> HostReport {
+        HostReport {
+            running: host.supervision.health() == Health::Running && host.startup.is_done(),
+            load: host.admitted(),
+            limit: host.limit(),
+            instances: host.instances().len() as u32,
+            up: host.instances_up() as u32,
+            restarts: host.supervision.restarts(),
+            asks: host.asks().iter().map(|a| a.to_string()).collect(),
+            messages: host
+                .entries()
+                .iter()
+                .filter(|e| e.kind().is_on_wire())
+                .map(|e| e.name().to_string())
+                .chain(self.asks.names_of(&host.name))
+                .collect(),
+        }
+    }
+}
+
 impl Hosts for LocalHandlers {
     fn names(&self) -> Vec<Arc<str>> {
         self.hosts.iter().map(|host| host.name.clone()).collect()
     }
 
     fn reports(&self) -> BTreeMap<String, HostReport> {
-        self.hosts.iter().map(|host| (host.name.to_string(), report(host))).collect()
+        self.hosts.iter().map(|host| (host.name.to_string(), self.report(host))).collect()
     }
 
     fn changes(&self, capability: &str) -> LocalBoxStream<'static, ()> {
@@ -81,24 +108,5 @@ impl Hosts for LocalHandlers {
             changed.ok().map(|()| ((), (host, (health, startup))))
         };
         stream::unfold((host, receivers), next_change).boxed_local()
-    }
-}
-
-fn report(host: &Host) -> HostReport {
-    HostReport {
-        running: host.supervision.health() == Health::Running && host.startup.is_done(),
-        load: host.admitted(),
-        limit: host.limit(),
-        instances: host.instances().len() as u32,
-        up: host.instances_up() as u32,
-        restarts: host.supervision.restarts(),
-        asks: host.asks().iter().map(|a| a.to_string()).collect(),
-        messages: host
-            .entries()
-            .iter()
-            .filter(|e| e.kind().is_on_wire())
-            .map(|e| e.name().to_string())
-            .chain([operations::name_of(&host.name)])
-            .collect(),
     }
 }

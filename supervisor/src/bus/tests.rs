@@ -8,6 +8,7 @@ use super::*;
 use crate::call::Chain;
 use crate::config::SupervisionConfig;
 use crate::handler::AskEntry;
+use crate::operators::NoAsks;
 use crate::remote::ports::Inbound;
 use crate::supervision::Supervision;
 use crate::trace::TraceContext;
@@ -33,9 +34,10 @@ impl Ask for Serve {
 fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
     let (env, settings) = (Env::system(), Arc::new(Settings::default()));
     let tasks = Tasks::new(env.clone(), settings.supervision.backoff(), watch::channel(None).0);
-    let (near, local) = (Near::new(&settings.near, env.clone()), Arc::new(LocalHandlers::of(hosts)));
+    let (near, asks) = (Near::new(&settings.near, env.clone()), Arc::new(NoAsks));
+    let local = Arc::new(LocalHandlers::of(hosts, asks.clone()));
     let watchdog = Arc::default();
-    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote: None, durable: None }))
+    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, asks, local, remote: None, durable: None }))
 }
 
 /// A host of the desk with room for one message, which nobody serves.

@@ -10,13 +10,11 @@
 //! - `schedule`: what a capability sends itself at set times; `housekeeper`: what one host does for all of a capability.
 //! - `ports`: what the rest of the node implements, so that nothing here knows of hosts, buses or other nodes.
 //! - `leaving`: durable work ends before its node does; `log_migration`: what another log still holds.
-//! - `operations`: what operators ask about durable messages, and have done about them.
 
 pub(crate) mod dead;
 mod housekeeper;
 mod leaving;
 pub(crate) mod log_migration;
-pub mod operations;
 pub(crate) mod outbox;
 pub(crate) mod partition;
 pub(crate) mod ports;

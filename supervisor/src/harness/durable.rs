@@ -16,7 +16,7 @@ use crate::durable::partition_of;
 use crate::durable::{Batch, Record};
 use crate::durable::{MessageContext, OutgoingMessage};
 use crate::host::Host;
-use crate::node::Node;
+use crate::node::RunningNode;
 use crate::roster::name_of;
 use crate::store::tables::{dead, outbox, parked};
 use crate::trace::TraceContext;
@@ -27,7 +27,7 @@ const WITNESS: &str = "witness";
 const ALL: u32 = 10_000;
 
 /// Subscribes the witness to these events.
-pub(super) async fn subscribe(node: &Node, events: &[String]) {
+pub(super) async fn subscribe(node: &RunningNode, events: &[String]) {
     let subscriptions: Vec<_> = events.iter().map(|name| (name.clone(), Subscription::default())).collect();
     if let Some(durable) = node.bus().durable()
         && !subscriptions.is_empty()

@@ -38,7 +38,7 @@ async fn a_deleted_user_cannot_log_in() {
 async fn cost(t: &Stage<AuthActor>, login: Login) -> u64 {
     let computed = async || {
         let status = t.run(t.client().status()).await;
-        status.capabilities["auth"].figures["password_computations"].as_u64().expect("auth counts them")
+        status["capabilities"]["auth"]["figures"]["password_computations"].as_u64().expect("auth counts them")
     };
     let before = computed().await;
     let _ = t.ask(login).await;

@@ -54,7 +54,7 @@ async fn what_waits_for_another_try_takes_room_and_what_is_done_about_dead_lette
     };
     let bound = t.run(full).await;
     assert!(bound.contains("durable.partition_messages = 3"), "{bound}");
-    let drop = crate::durable::operations::DropDead { ids: vec![dead.to_string()], capability: None };
+    let drop = crate::api::DropDead { ids: vec![dead.to_string()], capability: None };
     assert_eq!(t.run(t.operate(drop)).await.done.len(), 1);
     t.words("shop", 3).await;
     t.at_rest("shop").await;

@@ -7,7 +7,7 @@ use futures_util::future::{join_all, try_join_all};
 use serde_bytes::ByteBuf;
 
 use super::{Stage, note, tables};
-use crate::durable::operations::ReplayDead;
+use crate::api::ReplayDead;
 use crate::durable::record::Record;
 use crate::store::tables::dead::DeadLetter;
 use crate::{SendOptions, codec};

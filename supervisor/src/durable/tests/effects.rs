@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use tokio::time::{advance, sleep};
 
 use super::{Note, Stage, note, read, tables};
+use crate::api::ReplayDead;
 use crate::config::Settings;
-use crate::durable::operations::ReplayDead;
 use crate::store::tables::inbox::InboxMark;
 use crate::store::testing::Directory;
 use crate::store::{Database, Transaction};

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
 
 use crate::config::{AfterDead, Config, Settings};
-use crate::durable::operations::Answers;
+use crate::operate::{Operator, OperatorRequest};
 use crate::store::testing::Directory;
 use crate::store::{Schema, tables};
 use crate::{
@@ -263,8 +263,8 @@ impl Stage {
     }
 
     /// Asks what operators ask.
-    async fn operate<Q: Answers>(&self, question: Q) -> Q::Answer {
-        question.answer(self.node.bus()).await.unwrap_or_else(|refusal| panic!("{refusal:?}"))
+    async fn operate<Q: OperatorRequest>(&self, question: Q) -> Q::Answer {
+        question.answer(&Operator::of(self.node.bus())).await.unwrap_or_else(|refusal| panic!("{refusal:?}"))
     }
 
     async fn end(self) -> Arc<Directory> {

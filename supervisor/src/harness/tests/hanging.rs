@@ -67,7 +67,7 @@ async fn handlers_that_only_hang_open_the_breaker_and_are_counted() {
     let Err(AskError::NotDelivered(NotDelivered::Failed { reason, .. })) = refused else { panic!("{refused:?}") };
     assert!(reason.contains("has missed 3 deadlines"), "{reason}");
     let status = t.run(t.client().status()).await;
-    assert_eq!(status.capabilities["mill"].missed_deadlines, 3);
+    assert_eq!(status["capabilities"]["mill"]["missed_deadlines"], 3);
     t.run(tokio::time::sleep(Duration::from_secs(60))).await;
     let again = t.ask(Grind(false)).await;
     assert!(again.is_ok(), "it was given up for a while, not for good: {again:?}");

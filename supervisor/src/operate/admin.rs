@@ -5,63 +5,65 @@
 //! the data directory, which only the node's own user may open.
 
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 
-use actix_web::dev::Server;
-pub(crate) use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
 use futures_util::TryFutureExt;
+use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 
-use crate::bus::Bus;
+use super::NodeStatus;
+use super::api::{AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, ReplayDead, Retire, ShowDead};
+use super::requests::{Operator, OperatorRequest, Refusal};
 use crate::config::Settings;
-use crate::durable::operations::{
-    Answers, AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, Refusal, ReplayDead, Retire, ShowDead,
-};
+use crate::operators::{JoinedBus, Listener, OperatorListeners};
 use crate::readiness::{NOT_JOINED, Readiness};
-use crate::status::NodeStatus;
 use crate::task::{TaskName, Tasks};
 
 /// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
 const LARGEST_QUESTION: usize = 128 << 10;
 
-/// The bus, once the node has joined. Until then it is alive and not ready, and answers no operator.
-pub(crate) type JoinedBus = Arc<OnceLock<Arc<Bus>>>;
+/// The admin listener of the configuration, and the one at a socket.
+pub(super) struct AdminListeners;
 
-/// Begins to listen; an empty address: no listener.
-///
-/// # Errors
-/// If the address cannot be listened at.
-pub(crate) fn listen(settings: &Settings, tasks: &Tasks, bus: &JoinedBus) -> std::io::Result<Option<ServerHandle>> {
-    let address = &settings.node.admin_listen;
-    if address.is_empty() {
-        return Ok(None);
+impl OperatorListeners for AdminListeners {
+    fn listen(&self, settings: &Settings, tasks: &Tasks, bus: &JoinedBus) -> io::Result<Option<Box<dyn Listener>>> {
+        let address = &settings.node.admin_listen;
+        if address.is_empty() {
+            return Ok(None);
+        }
+        let routes = routes(bus);
+        let server = HttpServer::new(move || App::new().configure(routes.clone()));
+        Ok(Some(serve(tasks, server.workers(1).disable_signals().bind(address)?.run())))
     }
-    let routes = routes(bus);
-    let server = HttpServer::new(move || App::new().configure(routes.clone()));
-    Ok(Some(serve(tasks, server.workers(1).disable_signals().bind(address)?.run())))
+
+    fn listen_at_socket(&self, tasks: &Tasks, bus: &JoinedBus, path: &Path) -> io::Result<Box<dyn Listener>> {
+        let routes = routes(bus);
+        let server = HttpServer::new(move || App::new().configure(routes.clone()));
+        // A file of that name is left by a process that has ended: the name and the data directory are this one's.
+        let server = server.workers(1).disable_signals().bind_uds(path)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok(serve(tasks, server.run()))
+    }
 }
 
-/// Begins to listen at a socket that only this process's user may open.
-///
-/// # Errors
-/// If there can be no socket of that name.
-pub(crate) fn listen_at_socket(tasks: &Tasks, bus: &JoinedBus, path: &Path) -> std::io::Result<ServerHandle> {
-    let routes = routes(bus);
-    let server = HttpServer::new(move || App::new().configure(routes.clone()));
-    // Whatever is left there is of a process that has ended: the name and the data directory are this one's.
-    let server = server.workers(1).disable_signals().bind_uds(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(serve(tasks, server.run()))
+/// A server that is running.
+struct AdminListener(ServerHandle);
+
+impl Listener for AdminListener {
+    fn stop(&self) -> LocalBoxFuture<'static, ()> {
+        Box::pin(self.0.stop(true))
+    }
 }
 
-fn serve(tasks: &Tasks, server: Server) -> ServerHandle {
+fn serve(tasks: &Tasks, server: Server) -> Box<dyn Listener> {
     let handle = server.handle();
     tasks.vital(TaskName::of_node("admin"), server.map_err(|error| error.to_string()));
-    handle
+    Box::new(AdminListener(handle))
 }
 
 fn routes(bus: &JoinedBus) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
@@ -84,15 +86,15 @@ fn routes(bus: &JoinedBus) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + '
     }
 }
 
-fn route<Q: Answers + 'static>(config: &mut ServiceConfig) {
+fn route<Q: OperatorRequest + 'static>(config: &mut ServiceConfig) {
     config.route(Q::PATH, web::post().to(ask::<Q>));
 }
 
 /// Answers an operator. It takes JSON that says that it is JSON and nothing else, so that no page which an operator happens
 /// to visit can have their browser ask: a browser asks first whether it may, and is not told that it may.
-async fn ask<Q: Answers>(bus: Data<JoinedBus>, question: web::Json<Q>) -> HttpResponse {
+async fn ask<Q: OperatorRequest>(bus: Data<JoinedBus>, request: web::Json<Q>) -> HttpResponse {
     let Some(bus) = bus.get() else { return not_joined() };
-    match question.into_inner().answer(bus).await {
+    match request.into_inner().answer(&Operator::of(bus)).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
         Err(Refusal::Wrong(why)) => HttpResponse::BadRequest().json(json!({ "error": why })),
         Err(Refusal::Away(why)) => HttpResponse::ServiceUnavailable().json(json!({ "error": why })),
@@ -115,7 +117,7 @@ async fn readyz(bus: Data<JoinedBus>) -> HttpResponse {
 
 async fn status(bus: Data<JoinedBus>) -> HttpResponse {
     let Some(bus) = bus.get() else { return not_joined() };
-    HttpResponse::Ok().json(NodeStatus::of(bus).await)
+    HttpResponse::Ok().json(NodeStatus::of_bus(bus).await)
 }
 
 fn not_joined() -> HttpResponse {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::form::{Retire, Retirement};
-use super::node::{Answers, Refusal, silent};
+use super::api::{Retire, Retirement};
+use super::requests::{Operator, OperatorRequest, Refusal, silent};
 use crate::bridge::log::Retired;
-use crate::bus::Bus;
 
-impl Answers for Retire {
-    async fn answer(self, bus: &Bus) -> Result<Retirement, Refusal> {
-        let Some(durable) = bus.durable() else { return Ok(Retirement::default()) };
+impl OperatorRequest for Retire {
+    async fn answer(self, operator: &Operator) -> Result<Retirement, Refusal> {
+        let Some(durable) = &operator.durable else { return Ok(Retirement::default()) };
         let (log, capability) = (&durable.log, &*self.capability);
         let registry = log.registry().await.map_err(|e| silent(&e))?;
         if !registry.partitions.contains_key(capability) {
@@ -17,7 +16,7 @@ impl Answers for Retire {
         }
         let counts = log.counts(capability).await.map_err(|e| silent(&e))?;
         // Nodes as they are heard, and as the log knows them: one of the two hears of a new one first.
-        let mut hosts = hosts_of(bus, capability);
+        let mut hosts = hosts_of(operator, capability);
         hosts.extend(counts.iter().filter_map(|count| count.owner.as_ref()).map(|(host, _)| node_of(host)));
         let subscriptions = registry.subscriptions.iter().filter(|(_, all)| all.contains_key(capability));
         let mut told = Retirement {
@@ -43,9 +42,9 @@ impl Answers for Retire {
 }
 
 /// The nodes that host a capability, whatever state it is in.
-fn hosts_of(bus: &Bus, capability: &str) -> BTreeSet<String> {
-    let here = bus.host(capability).map(|_| bus.settings.node.name.clone());
-    let peers = bus.remote().map(|remote| remote.members().all()).unwrap_or_default();
+fn hosts_of(operator: &Operator, capability: &str) -> BTreeSet<String> {
+    let here = operator.local.host(capability).map(|_| operator.node.clone());
+    let peers = operator.remote.as_ref().map(|remote| remote.members().all()).unwrap_or_default();
     let elsewhere = peers.iter().filter(|peer| peer.heartbeat().capabilities.contains_key(capability));
     here.into_iter().chain(elsewhere.map(|peer| peer.name.to_string())).collect()
 }

@@ -9,11 +9,11 @@ use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::time::timeout_at;
 
-use super::form::{DurableReport, LedgerLine, LedgerSum};
-use super::letters::{failed, unanswered};
-use super::wire::Operation;
+use super::api::{DurableReport, LedgerLine, LedgerSum};
+use super::dead_letters::{failed, unanswered};
+use super::operation::{Operation, name_of};
+use super::requests::Operator;
 use crate::bridge::log::{PartitionCount, Tally};
-use crate::bus::Bus;
 use crate::call::Call;
 use crate::durable::Durable;
 use crate::durable::record::Control;
@@ -23,7 +23,7 @@ use crate::store::tables::{dead, ledger, outbox};
 use crate::{Env, codec};
 
 /// A host with what it needs to answer.
-pub(super) struct Operator {
+pub(super) struct HostOperator {
     pub durable: Arc<Durable>,
     pub host: Arc<Host>,
     pub env: Env,
@@ -32,17 +32,17 @@ pub(super) struct Operator {
 }
 
 /// Answers an operation that is asked of a host of this node.
-pub(crate) fn answer(
-    bus: &Bus,
+pub(super) fn answer(
+    operator: &Operator,
     host: &Arc<Host>,
     body: &[u8],
     call: Call,
 ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-    let message = || super::name_of(&host.name);
+    let message = || name_of(&host.name);
     let operation: Operation =
         codec::decode(body).map_err(|e| NotDelivered::Undecodable { message: message(), detail: e.to_string() })?;
-    let operator = Operator::of(bus, host)?;
-    let (began, env) = (bus.env.now(), bus.env.clone());
+    let (began, env) = (operator.env.now(), operator.env.clone());
+    let operator = HostOperator::of(operator, host)?;
     Ok(Box::pin(async move {
         match timeout_at(call.deadline, operator.perform(operation)).await {
             Ok(answer) => answer.map_err(AskError::Failed),
@@ -54,16 +54,16 @@ pub(crate) fn answer(
     }))
 }
 
-impl Operator {
-    fn of(bus: &Bus, host: &Arc<Host>) -> Result<Self, NotDelivered> {
+impl HostOperator {
+    fn of(operator: &Operator, host: &Arc<Host>) -> Result<Self, NotDelivered> {
         let starting =
             |reason: &str| NotDelivered::Starting { capability: host.name.to_string(), reason: reason.into() };
-        let durable = bus.durable().ok_or_else(|| starting("its node keeps no durable messages"))?.clone();
+        let durable = operator.durable.as_ref().ok_or_else(|| starting("its node keeps no durable messages"))?.clone();
         if !host.has_started() {
             return Err(starting("it has not started yet"));
         }
-        let most_bytes = bus.settings.wire.max_message_bytes / 2;
-        Ok(Self { durable, host: host.clone(), env: bus.env.clone(), most_bytes })
+        let most_bytes = operator.most_bytes / 2;
+        Ok(Self { durable, host: host.clone(), env: operator.env.clone(), most_bytes })
     }
 
     async fn perform(self, operation: Operation) -> Result<Vec<u8>, Failure> {
@@ -71,11 +71,11 @@ impl Operator {
             Operation::List(wanted) => encoded(&self.list(&wanted).await?),
             Operation::Show(id) => {
                 let found = self.find(&[id], None).await?;
-                let shown: Vec<_> = found.iter().map(|kept| kept.shown(&self.host.name)).collect();
+                let shown: Vec<_> = found.iter().map(|located| located.shown(&self.host.name)).collect();
                 encoded(&shown)
             }
-            Operation::Replay(chosen) => encoded(&self.deal_with(&chosen, Control::Replay).await?),
-            Operation::Drop(chosen) => encoded(&self.deal_with(&chosen, Control::Drop).await?),
+            Operation::Replay(selection) => encoded(&self.deal_with(&selection, Control::Replay).await?),
+            Operation::Drop(selection) => encoded(&self.deal_with(&selection, Control::Drop).await?),
             Operation::Ledger => encoded(&lines(&self.durable, &self.host).await?),
         }
     }
@@ -113,8 +113,8 @@ async fn lines(durable: &Durable, host: &Host) -> Result<Vec<LedgerLine>, Failur
 }
 
 /// How much of a capability's durable messages is where; `None` where it has none, or nobody says.
-pub(crate) async fn report(bus: &Bus, host: &Arc<Host>) -> Option<DurableReport> {
-    let durable = bus.durable()?;
+pub(super) async fn report(durable: Option<&Arc<Durable>>, host: &Arc<Host>) -> Option<DurableReport> {
+    let durable = durable?;
     let handles = host.entries().iter().any(|entry| matches!(entry.kind(), HandlerKind::Durable(_)));
     if host.database().is_none() && !handles {
         return None;

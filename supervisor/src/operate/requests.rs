@@ -1,6 +1,7 @@
 //! The node that an operator asks: it asks the capabilities' hosts, here and elsewhere, and puts their answers together.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered};
@@ -8,15 +9,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 
-use super::form::*;
-use super::wire::{Chosen, Done, Operation, Wanted, name_of};
+use super::api::*;
+use super::host;
+use super::operation::{DeadFilter, LetterResults, LetterSelection, Operation, name_of};
 use crate::bridge::log::LogError;
-use crate::bus::Bus;
+use crate::bus::{Bus, LocalHandlers};
 use crate::call::{Call, Chain};
-use crate::codec;
-use crate::remote::RemoteAsk;
+use crate::durable::Durable;
+use crate::remote::{Remote, RemoteAsk};
 use crate::store::tables::dead::Reason;
 use crate::trace::TraceContext;
+use crate::{Env, codec};
 
 /// Versions of a registry over Redis are moments, in microseconds since 1970; this one is in 2001. Those of a file are a count
 /// that never comes so far.
@@ -24,35 +27,49 @@ const FIRST_MOMENT: u64 = 1_000_000_000_000_000;
 /// The longest wait for one host.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// The node that an operator asks.
+pub(crate) struct Operator {
+    pub env: Env,
+    /// Its name.
+    pub node: String,
+    /// Its durable half; `None` where nothing is stored.
+    pub durable: Option<Arc<Durable>>,
+    /// The other nodes; `None` without a wire.
+    pub remote: Option<Arc<Remote>>,
+    pub local: Arc<LocalHandlers>,
+    /// The largest message, in bytes (`wire.max_message_bytes`).
+    pub most_bytes: u64,
+}
+
 /// Why an operator gets no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The question cannot be answered.
+    /// The request cannot be answered.
     Wrong(String),
     /// Who should answer does not.
     Away(String),
 }
 
-/// A question that a node answers.
-pub(crate) trait Answers: Question {
+/// A request that a node answers.
+pub(crate) trait OperatorRequest: ApiRequest {
     /// The answer, or why there is none.
-    async fn answer(self, bus: &Bus) -> Result<Self::Answer, Refusal>;
+    async fn answer(self, operator: &Operator) -> Result<Self::Answer, Refusal>;
 }
 
-impl Answers for ListDead {
-    async fn answer(self, bus: &Bus) -> Result<DeadPage, Refusal> {
+impl OperatorRequest for ListDead {
+    async fn answer(self, operator: &Operator) -> Result<DeadPage, Refusal> {
         if let Some(reason) = self.reason.as_deref().filter(|reason| Reason::parse(reason).is_none()) {
             let known: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
             let wrong = format!("nothing dies of `{reason}`: there are {}", known.join(", "));
             return Err(Refusal::Wrong(wrong));
         }
         let most = if self.most == 0 { MOST_LETTERS } else { self.most.min(MOST_LETTERS) };
-        let mut page = DeadPage { asked_at_ms: bus.env.wall_ms(), ..DeadPage::default() };
+        let mut page = DeadPage { asked_at_ms: operator.env.wall_ms(), ..DeadPage::default() };
         let from = self.after.as_ref().map(|place| place.kept_by.clone()).unwrap_or_default();
-        for keeper in bus.keepers().await?.into_iter().filter(|keeper| *keeper >= from) {
-            let mut after = self.after.clone().filter(|place| place.kept_by == keeper);
+        for capability in operator.capabilities().await?.into_iter().filter(|capability| *capability >= from) {
+            let mut after = self.after.clone().filter(|place| place.kept_by == capability);
             loop {
-                let wanted = Wanted {
+                let wanted = DeadFilter {
                     capability: self.capability.clone(),
                     reason: self.reason.clone(),
                     name: self.name.clone(),
@@ -61,16 +78,16 @@ impl Answers for ListDead {
                     // One more tells whether there is another page.
                     most: most + 1 - page.letters.len() as u32,
                 };
-                match bus.operate::<Vec<Letter>>(&keeper, &Operation::List(wanted)).await {
+                match operator.ask_host::<Vec<DeadLetterSummary>>(&capability, &Operation::List(wanted)).await {
                     Ok(letters) => {
-                        after = letters.last().map(Letter::place);
+                        after = letters.last().map(DeadLetterSummary::place);
                         page.letters.extend(letters);
                     }
-                    Err(why) => page.away.push(Away { capability: keeper.clone(), why }),
+                    Err(why) => page.away.push(Away { capability: capability.clone(), why }),
                 }
                 if page.letters.len() as u32 > most {
                     page.letters.truncate(most as usize);
-                    page.next = page.letters.last().map(Letter::place);
+                    page.next = page.letters.last().map(DeadLetterSummary::place);
                     return Ok(page);
                 }
                 // A host gives as many as go into one answer: it has no more when it gives none.
@@ -83,50 +100,50 @@ impl Answers for ListDead {
     }
 }
 
-impl Answers for ShowDead {
-    async fn answer(self, bus: &Bus) -> Result<ShownDead, Refusal> {
+impl OperatorRequest for ShowDead {
+    async fn answer(self, operator: &Operator) -> Result<ShownDead, Refusal> {
         let mut shown = ShownDead::default();
-        for keeper in bus.keepers().await? {
-            match bus.operate::<Vec<ShownLetter>>(&keeper, &Operation::Show(self.id.clone())).await {
+        for capability in operator.capabilities().await? {
+            match operator.ask_host::<Vec<DeadLetterDetail>>(&capability, &Operation::Show(self.id.clone())).await {
                 Ok(letters) => shown.letters.extend(letters),
-                Err(why) => shown.away.push(Away { capability: keeper, why }),
+                Err(why) => shown.away.push(Away { capability, why }),
             }
         }
         Ok(shown)
     }
 }
 
-impl Answers for ReplayDead {
-    async fn answer(self, bus: &Bus) -> Result<Changed, Refusal> {
-        bus.deal_with(Chosen { ids: self.ids, capability: self.capability }, Operation::Replay).await
+impl OperatorRequest for ReplayDead {
+    async fn answer(self, operator: &Operator) -> Result<Changed, Refusal> {
+        operator.deal_with(LetterSelection { ids: self.ids, capability: self.capability }, Operation::Replay).await
     }
 }
 
-impl Answers for DropDead {
-    async fn answer(self, bus: &Bus) -> Result<Changed, Refusal> {
-        bus.deal_with(Chosen { ids: self.ids, capability: self.capability }, Operation::Drop).await
+impl OperatorRequest for DropDead {
+    async fn answer(self, operator: &Operator) -> Result<Changed, Refusal> {
+        operator.deal_with(LetterSelection { ids: self.ids, capability: self.capability }, Operation::Drop).await
     }
 }
 
-impl Answers for AskLedger {
-    async fn answer(self, bus: &Bus) -> Result<Ledger, Refusal> {
+impl OperatorRequest for AskLedger {
+    async fn answer(self, operator: &Operator) -> Result<Ledger, Refusal> {
         let mut ledger = Ledger::default();
-        for keeper in bus.keepers().await? {
-            if self.capability.as_ref().is_some_and(|only| *only != keeper) {
+        for capability in operator.capabilities().await? {
+            if self.capability.as_ref().is_some_and(|only| *only != capability) {
                 continue;
             }
-            match bus.operate::<Vec<LedgerLine>>(&keeper, &Operation::Ledger).await {
+            match operator.ask_host::<Vec<LedgerLine>>(&capability, &Operation::Ledger).await {
                 Ok(lines) => ledger.lines.extend(lines),
-                Err(why) => ledger.away.push(Away { capability: keeper, why }),
+                Err(why) => ledger.away.push(Away { capability, why }),
             }
         }
         Ok(ledger)
     }
 }
 
-impl Answers for ListSubscriptions {
-    async fn answer(self, bus: &Bus) -> Result<Subscriptions, Refusal> {
-        let Some(durable) = bus.durable() else { return Ok(Subscriptions::default()) };
+impl OperatorRequest for ListSubscriptions {
+    async fn answer(self, operator: &Operator) -> Result<Subscriptions, Refusal> {
+        let Some(durable) = &operator.durable else { return Ok(Subscriptions::default()) };
         let registry = durable.log.registry().await.map_err(|e| silent(&e))?;
         let mut found = Subscriptions::default();
         for (event, subscribers) in &registry.subscriptions {
@@ -138,7 +155,7 @@ impl Answers for ListSubscriptions {
                     from: word(subscription.from),
                     retention_ms: subscription.retention_ms,
                     since_ms: (subscription.since >= FIRST_MOMENT).then_some(subscription.since / 1_000),
-                    live: bus.reaches(capability),
+                    live: operator.reaches(capability),
                 });
             }
         }
@@ -146,11 +163,11 @@ impl Answers for ListSubscriptions {
     }
 }
 
-impl Answers for DropSubscription {
-    async fn answer(self, bus: &Bus) -> Result<DroppedSubscription, Refusal> {
-        let Some(durable) = bus.durable() else { return Ok(DroppedSubscription::default()) };
+impl OperatorRequest for DropSubscription {
+    async fn answer(self, operator: &Operator) -> Result<DroppedSubscription, Refusal> {
+        let Some(durable) = &operator.durable else { return Ok(DroppedSubscription::default()) };
         let dropped = durable.log.unsubscribe(&self.event, &self.capability).await.map_err(|e| silent(&e))?;
-        Ok(DroppedSubscription { dropped, live: bus.reaches(&self.capability) })
+        Ok(DroppedSubscription { dropped, live: operator.reaches(&self.capability) })
     }
 }
 
@@ -160,45 +177,65 @@ fn word(value: impl Serialize) -> String {
     word.as_str().unwrap_or_default().into()
 }
 
-/// The log did not answer a question about all capabilities.
+/// The log did not answer a request about all capabilities.
 pub(super) fn silent(error: &LogError) -> Refusal {
     Refusal::Away(format!("the log does not answer: {error}"))
 }
 
-impl Bus {
+impl Operator {
+    pub fn of(bus: &Bus) -> Self {
+        Self {
+            env: bus.env.clone(),
+            node: bus.settings.node.name.clone(),
+            durable: bus.durable().cloned(),
+            remote: bus.remote().cloned(),
+            local: bus.local().clone(),
+            most_bytes: bus.settings.wire.max_message_bytes,
+        }
+    }
+
+    /// Whether a live node, this one or another, takes asks for a capability now.
+    fn reaches(&self, capability: &str) -> bool {
+        self.local.reaches(capability) || self.remote.as_ref().is_some_and(|remote| remote.members().reach(capability))
+    }
+
     /// The capabilities that the log knows: all that have durable messages, or a database where some could be.
-    async fn keepers(&self) -> Result<BTreeSet<String>, Refusal> {
-        let Some(durable) = self.durable() else { return Ok(BTreeSet::new()) };
+    async fn capabilities(&self) -> Result<BTreeSet<String>, Refusal> {
+        let Some(durable) = &self.durable else { return Ok(BTreeSet::new()) };
         let registry = durable.log.registry().await.map_err(|e| silent(&e))?;
         Ok(registry.partitions.keys().cloned().collect())
     }
 
-    async fn deal_with(&self, chosen: Chosen, operation: fn(Chosen) -> Operation) -> Result<Changed, Refusal> {
-        if chosen.ids.len() > MOST_LETTERS as usize {
-            let wrong = format!("{} ids are more than {MOST_LETTERS} in one request", chosen.ids.len());
+    async fn deal_with(
+        &self,
+        selection: LetterSelection,
+        operation: fn(LetterSelection) -> Operation,
+    ) -> Result<Changed, Refusal> {
+        if selection.ids.len() > MOST_LETTERS as usize {
+            let wrong = format!("{} ids are more than {MOST_LETTERS} in one request", selection.ids.len());
             return Err(Refusal::Wrong(wrong));
         }
         let mut changed = Changed::default();
-        for keeper in self.keepers().await? {
-            match self.operate::<Done>(&keeper, &operation(chosen.clone())).await {
-                Ok(Done { done, refused }) => {
+        for capability in self.capabilities().await? {
+            match self.ask_host::<LetterResults>(&capability, &operation(selection.clone())).await {
+                Ok(LetterResults { done, refused }) => {
                     changed.done.extend(done);
                     changed.refused.extend(refused);
                 }
-                Err(why) => changed.away.push(Away { capability: keeper, why }),
+                Err(why) => changed.away.push(Away { capability, why }),
             }
         }
         Ok(changed)
     }
 
     /// Asks the host of a capability, in this node or another.
-    async fn operate<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
+    async fn ask_host<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
         let body = codec::encode(operation).map_err(|e| e.to_string())?;
         let deadline = self.env.now() + LIMIT;
         let trace = TraceContext::root(&self.env);
         let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
-        let answered = match (self.host(capability), self.remote()) {
-            (Some(host), _) => match super::answer(self, host, &body, call) {
+        let answered = match (self.local.host(capability), &self.remote) {
+            (Some(host), _) => match host::answer(self, host, &body, call) {
                 Ok(answering) => answering.await,
                 Err(why) => Err(AskError::NotDelivered(why)),
             },

@@ -18,7 +18,7 @@ pub use self::subscriptions::{
 };
 
 /// What an operator asks a node: a POST of its JSON to the path.
-pub trait Question: Serialize + DeserializeOwned {
+pub trait ApiRequest: Serialize + DeserializeOwned {
     /// Where the admin listener takes it.
     const PATH: &'static str;
     /// What it is answered with.
@@ -41,19 +41,19 @@ pub struct ListDead {
     /// Only those that died at this moment or before, in milliseconds since 1970.
     pub until_ms: Option<u64>,
     /// Only those behind this place.
-    pub after: Option<Place>,
+    pub after: Option<DeadPosition>,
     /// At most so many; 0 and too many: [`MOST_LETTERS`].
     pub most: u32,
 }
 
-impl Question for ListDead {
+impl ApiRequest for ListDead {
     const PATH: &'static str = "/durable/dead/list";
     type Answer = DeadPage;
 }
 
 /// A place in the list of all dead letters: by who keeps them, then by their deaths.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place {
+pub struct DeadPosition {
     /// The capability that keeps the letter.
     pub kept_by: String,
     /// When it died, in milliseconds since 1970.
@@ -68,9 +68,9 @@ pub struct Place {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeadPage {
     /// The letters.
-    pub letters: Vec<Letter>,
+    pub letters: Vec<DeadLetterSummary>,
     /// Where the next page begins; `None` after the last one.
-    pub next: Option<Place>,
+    pub next: Option<DeadPosition>,
     /// Capabilities that did not answer.
     pub away: Vec<Away>,
     /// When the page was asked for, in milliseconds since 1970 by the clock of the node that was asked.
@@ -88,7 +88,7 @@ pub struct Away {
 
 /// A dead letter, without what is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct DeadLetterSummary {
     /// The message's id.
     pub id: String,
     /// Whose message it was.
@@ -115,11 +115,11 @@ pub struct Letter {
     pub held: bool,
 }
 
-impl Letter {
+impl DeadLetterSummary {
     /// Its place in the list of all.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> DeadPosition {
         let (kept_by, id, capability) = (self.kept_by.clone(), self.id.clone(), self.capability.clone());
-        Place { kept_by, dead_at_ms: self.dead_at_ms, id, capability }
+        DeadPosition { kept_by, dead_at_ms: self.dead_at_ms, id, capability }
     }
 
     /// Whether a replay comes after later messages of its key.
@@ -136,7 +136,7 @@ pub struct ShowDead {
     pub id: String,
 }
 
-impl Question for ShowDead {
+impl ApiRequest for ShowDead {
     const PATH: &'static str = "/durable/dead/show";
     type Answer = ShownDead;
 }
@@ -145,16 +145,16 @@ impl Question for ShowDead {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShownDead {
     /// The letters with that id.
-    pub letters: Vec<ShownLetter>,
+    pub letters: Vec<DeadLetterDetail>,
     /// Capabilities that did not answer.
     pub away: Vec<Away>,
 }
 
 /// A dead letter with what is in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShownLetter {
+pub struct DeadLetterDetail {
     /// What it is.
-    pub letter: Letter,
+    pub letter: DeadLetterSummary,
     /// What is in it.
     pub payload: Payload,
     /// On whose behalf it was sent; `null` if on nobody's.
@@ -190,7 +190,7 @@ pub struct ReplayDead {
     pub capability: Option<String>,
 }
 
-impl Question for ReplayDead {
+impl ApiRequest for ReplayDead {
     const PATH: &'static str = "/durable/dead/replay";
     type Answer = Changed;
 }
@@ -205,7 +205,7 @@ pub struct DropDead {
     pub capability: Option<String>,
 }
 
-impl Question for DropDead {
+impl ApiRequest for DropDead {
     const PATH: &'static str = "/durable/dead/drop";
     type Answer = Changed;
 }
@@ -215,7 +215,7 @@ impl Question for DropDead {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Changed {
     /// Those that are replayed or dropped.
-    pub done: Vec<Letter>,
+    pub done: Vec<DeadLetterSummary>,
     /// Those that are not.
     pub refused: Vec<Refused>,
     /// Capabilities that did not answer.
@@ -252,9 +252,9 @@ mod tests {
 
     #[test]
     fn only_a_letter_with_a_key_that_nothing_waits_for_is_out_of_order() {
-        let letter = Letter { key: Some("k".into()), ..Default::default() };
+        let letter = DeadLetterSummary { key: Some("k".into()), ..Default::default() };
         assert!(letter.is_out_of_order());
-        assert!(!Letter { held: true, ..letter.clone() }.is_out_of_order());
-        assert!(!Letter { key: None, ..letter }.is_out_of_order());
+        assert!(!DeadLetterSummary { held: true, ..letter.clone() }.is_out_of_order());
+        assert!(!DeadLetterSummary { key: None, ..letter }.is_out_of_order());
     }
 }

@@ -4,9 +4,9 @@
 //! - `member`: the other nodes as their heartbeats show them; `others`: what they report of themselves.
 
 mod member;
-pub use member::{MemberCapability, MemberStatus};
+pub(super) mod others;
 
-pub(crate) mod others;
+pub use self::member::{MemberCapability, MemberStatus};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +16,10 @@ use futures_util::future::{join, join_all};
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::api::DurableReport;
+use super::host::report;
 use crate::bus::Bus;
-use crate::durable::operations::{self, DurableReport};
+use crate::client::Client;
 use crate::host::Host;
 use crate::near::NearFigures;
 use crate::outages::OutageStatus;
@@ -91,8 +93,12 @@ pub struct CapabilityStatus {
 }
 
 impl NodeStatus {
-    /// This node's status with the others' own reports.
-    pub(crate) async fn of(bus: &Bus) -> Self {
+    /// The status of a client's node with the others' own reports.
+    pub async fn of(client: &Client) -> Self {
+        Self::of_bus(client.bus()).await
+    }
+
+    pub(super) async fn of_bus(bus: &Bus) -> Self {
         let (mut own, members) = join(Self::own(bus), others::reports(bus)).await;
         own.members = members;
         own
@@ -125,7 +131,7 @@ impl NodeStatus {
 }
 
 async fn capability(bus: &Bus, host: &Arc<Host>) -> CapabilityStatus {
-    let durable = timeout(REPORT_LIMIT, operations::report(bus, host)).await.ok().flatten();
+    let durable = timeout(REPORT_LIMIT, report(bus.durable(), host)).await.ok().flatten();
     let database = match host.database() {
         Some(database) => timeout(REPORT_LIMIT, database.report()).await.ok(),
         None => None,

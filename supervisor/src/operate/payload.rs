@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::form::Payload;
+use super::api::Payload;
 use crate::codec;
 
 /// A body of more bytes is shown in part.

@@ -16,13 +16,13 @@ use crate::remote::{Peer, Remote, RemoteAsk};
 use crate::trace::TraceContext;
 
 /// The wire name of the ask for a node's own report.
-pub(crate) const NAME: &str = "essaim.status.v1";
+pub(in crate::operate) const NAME: &str = "essaim.status.v1";
 
 /// Another node answers within this many times the limit of one database's report, or is shown without its own.
 const LIMITS: u32 = 2;
 
 /// This node's own report, for another that asks.
-pub(crate) fn answer(bus: Arc<Bus>) -> LocalBoxFuture<'static, RawAnswer> {
+pub(in crate::operate) fn answer(bus: Arc<Bus>) -> LocalBoxFuture<'static, RawAnswer> {
     Box::pin(async move {
         let report = serde_json::to_value(NodeStatus::own(&bus).await).map_err(|e| e.to_string());
         let encoded = report.and_then(|report| codec::encode(&report).map_err(|e| e.to_string()));

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Question;
+use super::ApiRequest;
 
 /// Who gets which event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ListSubscriptions {}
 
-impl Question for ListSubscriptions {
+impl ApiRequest for ListSubscriptions {
     const PATH: &'static str = "/durable/subscriptions/list";
     type Answer = Subscriptions;
 }
@@ -51,7 +51,7 @@ pub struct DropSubscription {
     pub capability: String,
 }
 
-impl Question for DropSubscription {
+impl ApiRequest for DropSubscription {
     const PATH: &'static str = "/durable/subscriptions/drop";
     type Answer = DroppedSubscription;
 }
@@ -77,7 +77,7 @@ pub struct Retire {
     pub rehearse: bool,
 }
 
-impl Question for Retire {
+impl ApiRequest for Retire {
     const PATH: &'static str = "/durable/retire";
     type Answer = Retirement;
 }

@@ -3,18 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::form::{Letter, Place, Refused};
+use super::api::{DeadLetterSummary, DeadPosition, Refused};
 
 /// What follows a capability's name in the wire name of the runtime's own ask.
 const OWN: &str = ".essaim-durable.v1";
 
 /// The wire name of the ask for a capability's durable messages.
-pub(crate) fn name_of(capability: &str) -> String {
+pub(super) fn name_of(capability: &str) -> String {
     format!("{capability}{OWN}")
 }
 
 /// The capability of such a name.
-pub(crate) fn capability_of(name: &str) -> Option<&str> {
+pub(super) fn capability_of(name: &str) -> Option<&str> {
     name.strip_suffix(OWN)
 }
 
@@ -22,40 +22,40 @@ pub(crate) fn capability_of(name: &str) -> Option<&str> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Operation {
-    /// Its dead letters; answered with [`Letter`]s in the order of their deaths, as many as go into one answer, and with
+    /// Its dead letters; answered with [`DeadLetterSummary`]s in the order of their deaths, as many as go into one answer, and with
     /// none after the last one.
-    List(Wanted),
-    /// The dead letters with this id; answered with `ShownLetter`s.
+    List(DeadFilter),
+    /// The dead letters with this id; answered with `DeadLetterDetail`s.
     Show(String),
-    /// Tries these again; answered with [`Done`].
-    Replay(Chosen),
-    /// Forgets these; answered with [`Done`].
-    Drop(Chosen),
+    /// Tries these again; answered with [`LetterResults`].
+    Replay(LetterSelection),
+    /// Forgets these; answered with [`LetterResults`].
+    Drop(LetterSelection),
     /// Answered with `LedgerLine`s.
     Ledger,
 }
 
 /// Which dead letters are listed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct DeadFilter {
     pub capability: Option<String>,
     pub reason: Option<String>,
     pub name: Option<String>,
     pub until_ms: Option<u64>,
-    pub after: Option<Place>,
+    pub after: Option<DeadPosition>,
     pub most: u32,
 }
 
 /// Which dead letters something is done about.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Chosen {
+pub(super) struct LetterSelection {
     pub ids: Vec<String>,
     pub capability: Option<String>,
 }
 
 /// What became of dead letters; one that is not named is not here.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Done {
-    pub done: Vec<Letter>,
+pub(super) struct LetterResults {
+    pub done: Vec<DeadLetterSummary>,
     pub refused: Vec<Refused>,
 }

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use essaim_contract::Failure;
 use serde_bytes::ByteBuf;
 
-use super::form::{Letter, Refused};
-use super::host::Operator;
-use super::letters::{Keeper, Kept, failed, unanswered};
-use super::wire::{Chosen, Done};
+use super::api::{DeadLetterSummary, Refused};
+use super::dead_letters::{LetterLocation, LocatedLetter, failed, unanswered};
+use super::host::HostOperator;
+use super::operation::{LetterResults, LetterSelection};
 use crate::durable::record::{Control, Record};
 use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
 use crate::store::TxError;
@@ -23,47 +23,47 @@ use crate::store::tables::outbox::{self as table, OutboxRow};
 /// What keeps a letter from being dealt with.
 type Why = String;
 
-impl Operator {
+impl HostOperator {
     /// Deals with letters, each alone: what becomes of one does not keep back the others.
-    pub async fn deal_with(&self, chosen: &Chosen, control: Control) -> Result<Done, Failure> {
-        let mut done = Done::default();
+    pub async fn deal_with(&self, selection: &LetterSelection, control: Control) -> Result<LetterResults, Failure> {
+        let mut done = LetterResults::default();
         let mut sending = Vec::new();
-        for kept in self.find(&chosen.ids, chosen.capability.as_deref()).await? {
-            let of_subscriber = kept.letter.capability != *self.host.name;
-            let settled = match (&kept.keeper, control) {
-                (Keeper::Log(bytes), Control::Drop) => self.drop_from_log(&kept, bytes).await,
+        for located in self.find(&selection.ids, selection.capability.as_deref()).await? {
+            let of_subscriber = located.letter.capability != *self.host.name;
+            let settled = match (&located.location, control) {
+                (LetterLocation::Log(bytes), Control::Drop) => self.drop_from_log(&located, bytes).await,
                 // No owner could be told of one that is no record.
-                (Keeper::Database, Control::Drop) if of_subscriber || !kept.is_record() => {
-                    self.remove(&kept, None).await
+                (LetterLocation::Database, Control::Drop) if of_subscriber || !located.is_record() => {
+                    self.remove(&located, None).await
                 }
-                (Keeper::Database, Control::Replay) if of_subscriber => self.publish_again(&kept).await,
-                _ => match self.record_of(&kept, control) {
+                (LetterLocation::Database, Control::Replay) if of_subscriber => self.publish_again(&located).await,
+                _ => match self.record_of(&located, control) {
                     Ok(letter) => {
-                        sending.push((kept, letter));
+                        sending.push((located, letter));
                         continue;
                     }
                     Err(why) => Err(why),
                 },
             };
-            self.note(&mut done, &kept, settled);
+            self.note(&mut done, &located, settled);
         }
         let letters = sending.iter().map(|(_, letter)| letter.clone()).collect();
         let sent = if sending.is_empty() { Vec::new() } else { self.durable.sender.send_all(letters).await };
-        for ((kept, _), sent) in sending.iter().zip(sent) {
-            let settled = match (sent.error, &kept.keeper) {
+        for ((located, _), sent) in sending.iter().zip(sent) {
+            let settled = match (sent.error, &located.location) {
                 (Some(error), _) => Err(error.to_string()),
                 // One that has died again since it was stored again is another letter, and stays.
-                (None, Keeper::Log(bytes)) => self.forget(kept, bytes).await.map(drop),
-                (None, Keeper::Database) => Ok(()),
+                (None, LetterLocation::Log(bytes)) => self.forget(located, bytes).await.map(drop),
+                (None, LetterLocation::Database) => Ok(()),
             };
-            self.note(&mut done, kept, settled);
+            self.note(&mut done, located, settled);
         }
         Ok(done)
     }
 
-    fn note(&self, done: &mut Done, kept: &Kept, settled: Result<(), Why>) {
+    fn note(&self, done: &mut LetterResults, located: &LocatedLetter, settled: Result<(), Why>) {
         // Many are dealt with at a time: what they died of has been listed.
-        let letter = Letter { error: None, ..kept.summary(&self.host.name) };
+        let letter = DeadLetterSummary { error: None, ..located.summary(&self.host.name) };
         match settled {
             Ok(()) => done.done.push(letter),
             Err(why) => done.refused.push(Refused { id: letter.id, capability: letter.capability, why }),
@@ -71,12 +71,12 @@ impl Operator {
     }
 
     /// What goes into the log for a letter: what is to be done about it, or itself if nobody else keeps it.
-    fn record_of(&self, kept: &Kept, control: Control) -> Result<OutgoingMessage, Why> {
+    fn record_of(&self, located: &LocatedLetter, control: Control) -> Result<OutgoingMessage, Why> {
         let unreadable = |_| "it cannot be read: it can only be dropped".to_string();
-        let record = Record::decode(&kept.letter.record).map_err(unreadable)?;
-        let record = match &kept.keeper {
-            Keeper::Log(_) => record,
-            Keeper::Database => {
+        let record = Record::decode(&located.letter.record).map_err(unreadable)?;
+        let record = match &located.location {
+            LetterLocation::Log(_) => record,
+            LetterLocation::Database => {
                 let (not_before, expires, body) = (None, None, ByteBuf::new());
                 Record { control: Some(control), at: self.env.wall_ms(), not_before, expires, body, ..record }
             }
@@ -85,37 +85,40 @@ impl Operator {
     }
 
     /// Has the log forget a letter; whether it was still there as it was read.
-    async fn forget(&self, kept: &Kept, bytes: &Bytes) -> Result<bool, Why> {
-        let letters = [(kept.letter.id.clone(), bytes.clone())];
+    async fn forget(&self, located: &LocatedLetter, bytes: &Bytes) -> Result<bool, Why> {
+        let letters = [(located.letter.id.clone(), bytes.clone())];
         let forgotten = self.durable.log.forget(&self.host.name, &letters).await;
         forgotten.map(|count| count > 0).map_err(|error| unanswered(error).detail)
     }
 
-    async fn drop_from_log(&self, kept: &Kept, bytes: &Bytes) -> Result<(), Why> {
-        if self.forget(kept, bytes).await? {
+    async fn drop_from_log(&self, located: &LocatedLetter, bytes: &Bytes) -> Result<(), Why> {
+        if self.forget(located, bytes).await? {
             return Ok(());
         }
         Err("somebody else has dealt with it meanwhile: if it is still listed, it has died again".into())
     }
 
-    async fn publish_again(&self, kept: &Kept) -> Result<(), Why> {
-        let again =
-            OutboxRow { event: true, target: Some(kept.letter.capability.clone()), record: kept.letter.record.clone() };
-        self.remove(kept, Some(again)).await
+    async fn publish_again(&self, located: &LocatedLetter) -> Result<(), Why> {
+        let again = OutboxRow {
+            event: true,
+            target: Some(located.letter.capability.clone()),
+            record: located.letter.record.clone(),
+        };
+        self.remove(located, Some(again)).await
     }
 
     /// Removes a letter from the host's database, in one transaction with sending it again.
-    async fn remove(&self, kept: &Kept, again: Option<OutboxRow>) -> Result<(), Why> {
-        self.try_remove(kept, again).await.map_err(|error| failed(error).detail)
+    async fn remove(&self, located: &LocatedLetter, again: Option<OutboxRow>) -> Result<(), Why> {
+        self.try_remove(located, again).await.map_err(|error| failed(error).detail)
     }
 
-    async fn try_remove(&self, kept: &Kept, again: Option<OutboxRow>) -> Result<(), TxError> {
+    async fn try_remove(&self, located: &LocatedLetter, again: Option<OutboxRow>) -> Result<(), TxError> {
         let Some((database, outbox)) = self.host.database().zip(self.host.outbox()) else {
             return Err(TxError::NoDatabase);
         };
         let lane: Arc<str> = outbox.own_lane().clone();
         let tx = database.begin().await?;
-        if dead::remove(&tx, &[(&kept.letter.id, &kept.letter.capability)]).await? == 0 {
+        if dead::remove(&tx, &[(&located.letter.id, &located.letter.capability)]).await? == 0 {
             // Somebody else was faster, and has done with it what was to be done.
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Away, Question};
+use super::{ApiRequest, Away};
 
 /// What became of all messages, by capability and partition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ pub struct AskLedger {
     pub capability: Option<String>,
 }
 
-impl Question for AskLedger {
+impl ApiRequest for AskLedger {
     const PATH: &'static str = "/durable/ledger";
     type Answer = Ledger;
 }

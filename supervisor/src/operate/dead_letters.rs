@@ -7,10 +7,10 @@ use bytes::Bytes;
 use essaim_contract::{Failure, FailureKind};
 use sea_orm::DbErr;
 
-use super::form::{Letter, Place, ShownLetter};
-use super::host::Operator;
+use super::api::{DeadLetterDetail, DeadLetterSummary, DeadPosition};
+use super::host::HostOperator;
+use super::operation::DeadFilter;
 use super::payload;
-use super::wire::Wanted;
 use crate::bridge::log::LogError;
 use crate::codec;
 use crate::durable::dead::LogDeadLetter;
@@ -26,23 +26,23 @@ const LONGEST_ERROR: usize = 1_000;
 
 /// A dead letter and who keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct LocatedLetter {
     pub letter: DeadLetter,
-    pub keeper: Keeper,
+    pub location: LetterLocation,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Keeper {
+pub(super) enum LetterLocation {
     Database,
     /// The log, as these bytes.
     Log(Bytes),
 }
 
-impl Kept {
+impl LocatedLetter {
     /// How operators see it among others: its error may be as long as its handler likes.
-    pub fn summary(&self, kept_by: &str) -> Letter {
+    pub fn summary(&self, kept_by: &str) -> DeadLetterSummary {
         let l = &self.letter;
-        Letter {
+        DeadLetterSummary {
             id: l.id.clone(),
             capability: l.capability.clone(),
             kept_by: kept_by.into(),
@@ -64,11 +64,11 @@ impl Kept {
     }
 
     /// The same, with what is in it and the whole error.
-    pub fn shown(&self, kept_by: &str) -> ShownLetter {
-        let letter = Letter { error: self.letter.error.clone(), ..self.summary(kept_by) };
+    pub fn shown(&self, kept_by: &str) -> DeadLetterDetail {
+        let letter = DeadLetterSummary { error: self.letter.error.clone(), ..self.summary(kept_by) };
         let json = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
         match Record::decode(&self.letter.record) {
-            Ok(record) => ShownLetter {
+            Ok(record) => DeadLetterDetail {
                 letter,
                 payload: payload::of(&record.body),
                 principal: json(serde_json::to_value(&record.principal)),
@@ -77,7 +77,7 @@ impl Kept {
             // Not even its form can be read: all bytes are shown.
             Err(_) => {
                 let (principal, metadata) = Default::default();
-                ShownLetter { letter, payload: payload::bytes(&self.letter.record), principal, metadata }
+                DeadLetterDetail { letter, payload: payload::bytes(&self.letter.record), principal, metadata }
             }
         }
     }
@@ -92,7 +92,7 @@ fn cut(error: &str) -> String {
 }
 
 /// A letter as the log keeps it.
-fn of_log(capability: &str, id: String, bytes: &Bytes) -> Kept {
+fn of_log(capability: &str, id: String, bytes: &Bytes) -> LocatedLetter {
     let letter = match codec::decode::<LogDeadLetter>(bytes) {
         Ok(LogDeadLetter { record, reason, attempts, error, at }) => DeadLetter {
             id,
@@ -128,14 +128,14 @@ fn of_log(capability: &str, id: String, bytes: &Bytes) -> Kept {
             record: bytes.to_vec(),
         },
     };
-    Kept { letter, keeper: Keeper::Log(bytes.clone()) }
+    LocatedLetter { letter, location: LetterLocation::Log(bytes.clone()) }
 }
 
-impl Operator {
+impl HostOperator {
     /// Dead letters in the order of their deaths, as many as go into one answer; none if there are no more.
     ///
     /// The log has them in no order: it is read from end to end, and of what it has only the page is kept.
-    pub async fn list(&self, wanted: &Wanted) -> Result<Vec<Letter>, Failure> {
+    pub async fn list(&self, wanted: &DeadFilter) -> Result<Vec<DeadLetterSummary>, Failure> {
         let mut found = BTreeMap::new();
         let most = wanted.most as usize;
         if let Some(database) = self.host.database() {
@@ -148,17 +148,17 @@ impl Operator {
                 most: wanted.most,
             };
             for letter in dead::list(database.reads(), &filter).await.map_err(failed)? {
-                let kept = Kept { letter, keeper: Keeper::Database };
-                found.insert(kept.letter.cursor(), kept.summary(&self.host.name));
+                let located = LocatedLetter { letter, location: LetterLocation::Database };
+                found.insert(located.letter.cursor(), located.summary(&self.host.name));
             }
         }
         let mut from = None;
         loop {
             let page = self.durable.log.dead(&self.host.name, from.as_deref(), LOG_PAGE).await.map_err(unanswered)?;
             for (id, bytes) in page.letters {
-                let kept = of_log(&self.host.name, id, &bytes);
-                if matches(&kept.letter, wanted) {
-                    found.insert(kept.letter.cursor(), kept.summary(&self.host.name));
+                let located = of_log(&self.host.name, id, &bytes);
+                if matches(&located.letter, wanted) {
+                    found.insert(located.letter.cursor(), located.summary(&self.host.name));
                     if found.len() > most {
                         found.pop_last();
                     }
@@ -170,7 +170,7 @@ impl Operator {
             }
         }
         let mut bytes = 0;
-        let mut fits = |letter: &Letter| {
+        let mut fits = |letter: &DeadLetterSummary| {
             let first = bytes == 0;
             bytes += codec::encode(letter).map_or(0, |encoded| encoded.len() as u64);
             first || bytes <= self.most_bytes
@@ -179,27 +179,29 @@ impl Operator {
     }
 
     /// The dead letters with these ids, of this capability alone if one is named; each once, however often its id is given.
-    pub async fn find(&self, ids: &[String], capability: Option<&str>) -> Result<Vec<Kept>, Failure> {
+    pub async fn find(&self, ids: &[String], capability: Option<&str>) -> Result<Vec<LocatedLetter>, Failure> {
         let mut found = Vec::new();
         let ids: Vec<String> = ids.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
         if let Some(database) = self.host.database() {
             for id in &ids {
                 let letters = dead::find(database.reads(), id).await.map_err(failed)?;
-                found.extend(letters.into_iter().map(|letter| Kept { letter, keeper: Keeper::Database }));
+                found.extend(
+                    letters.into_iter().map(|letter| LocatedLetter { letter, location: LetterLocation::Database }),
+                );
             }
         }
         let letters = self.durable.log.dead_with(&self.host.name, &ids).await.map_err(unanswered)?;
         found.extend(letters.into_iter().map(|(id, bytes)| of_log(&self.host.name, id, &bytes)));
-        found.retain(|kept| capability.is_none_or(|c| *c == kept.letter.capability));
+        found.retain(|located| capability.is_none_or(|c| *c == located.letter.capability));
         Ok(found)
     }
 }
 
-fn cursor(place: &Place) -> Cursor {
+fn cursor(place: &DeadPosition) -> Cursor {
     Cursor { dead_at_ms: place.dead_at_ms, id: place.id.clone(), capability: place.capability.clone() }
 }
 
-fn matches(letter: &DeadLetter, wanted: &Wanted) -> bool {
+fn matches(letter: &DeadLetter, wanted: &DeadFilter) -> bool {
     wanted.capability.as_ref().is_none_or(|c| *c == letter.capability)
         && wanted.reason.as_deref().is_none_or(|r| r == letter.reason.as_str())
         && wanted.name.as_ref().is_none_or(|n| *n == letter.name)
@@ -230,26 +232,26 @@ mod tests {
     fn a_letter_of_the_log_is_seen_as_those_of_databases_are() {
         let record = record(7, Some("k"));
         let bytes = encode_for_log(&record, Reason::Rejected, 2, "no", 99);
-        let kept = of_log("shop", record.id.to_string(), &bytes);
-        let seen = kept.summary("shop");
+        let located = of_log("shop", record.id.to_string(), &bytes);
+        let seen = located.summary("shop");
         assert_eq!((seen.id.as_str(), seen.key.as_deref(), seen.reason.as_str()), ("test/7", Some("k"), "rejected"));
         assert_eq!((seen.dead_at_ms, seen.attempts, seen.error.as_deref()), (99, 2, Some("no")));
-        assert_eq!(Record::decode(&kept.letter.record).unwrap(), record);
+        assert_eq!(Record::decode(&located.letter.record).unwrap(), record);
     }
 
     #[test]
     fn a_long_error_is_cut_in_a_list_and_shown_whole() {
         let (record, error) = (record(7, None), "é".repeat(LONGEST_ERROR + 1));
-        let kept = of_log("shop", "test/7".into(), &encode_for_log(&record, Reason::Rejected, 2, &error, 99));
-        assert_eq!(kept.summary("shop").error, Some(format!("{}…", "é".repeat(LONGEST_ERROR))));
-        assert_eq!(kept.shown("shop").letter.error, Some(error));
+        let located = of_log("shop", "test/7".into(), &encode_for_log(&record, Reason::Rejected, 2, &error, 99));
+        assert_eq!(located.summary("shop").error, Some(format!("{}…", "é".repeat(LONGEST_ERROR))));
+        assert_eq!(located.shown("shop").letter.error, Some(error));
     }
 
     #[test]
     fn what_nobody_can_read_is_a_letter_too() {
-        let kept = of_log("shop", "unreadable/3".into(), &Bytes::from_static(&[0xc1, 1]));
-        assert_eq!((kept.letter.reason, kept.letter.id.as_str()), (Reason::Unreadable, "unreadable/3"));
-        assert_eq!(kept.shown("shop").payload, super::super::form::Payload::Hex("c101".into()));
+        let located = of_log("shop", "unreadable/3".into(), &Bytes::from_static(&[0xc1, 1]));
+        assert_eq!((located.letter.reason, located.letter.id.as_str()), (Reason::Unreadable, "unreadable/3"));
+        assert_eq!(located.shown("shop").payload, super::super::api::Payload::Hex("c101".into()));
     }
 
     #[test]
@@ -257,15 +259,16 @@ mod tests {
         let record = record(7, None);
         let letter =
             of_log("shop", record.id.to_string(), &encode_for_log(&record, Reason::Attempts, 1, "no", 99)).letter;
-        assert!(matches(&letter, &Wanted::default()));
-        let place = Place { kept_by: "shop".into(), dead_at_ms: 99, id: "test/7".into(), capability: "shop".into() };
+        assert!(matches(&letter, &DeadFilter::default()));
+        let place =
+            DeadPosition { kept_by: "shop".into(), dead_at_ms: 99, id: "test/7".into(), capability: "shop".into() };
         for (other, expected) in [
-            (Wanted { reason: Some("attempts".into()), ..Wanted::default() }, true),
-            (Wanted { reason: Some("full".into()), ..Wanted::default() }, false),
-            (Wanted { name: Some("shop.buy.v1".into()), ..Wanted::default() }, false),
-            (Wanted { until_ms: Some(98), ..Wanted::default() }, false),
-            (Wanted { after: Some(place.clone()), ..Wanted::default() }, false),
-            (Wanted { after: Some(Place { dead_at_ms: 98, ..place }), ..Wanted::default() }, true),
+            (DeadFilter { reason: Some("attempts".into()), ..DeadFilter::default() }, true),
+            (DeadFilter { reason: Some("full".into()), ..DeadFilter::default() }, false),
+            (DeadFilter { name: Some("shop.buy.v1".into()), ..DeadFilter::default() }, false),
+            (DeadFilter { until_ms: Some(98), ..DeadFilter::default() }, false),
+            (DeadFilter { after: Some(place.clone()), ..DeadFilter::default() }, false),
+            (DeadFilter { after: Some(DeadPosition { dead_at_ms: 98, ..place }), ..DeadFilter::default() }, true),
         ] {
             assert_eq!(matches(&letter, &other), expected, "{other:?}");
         }

@@ -1,0 +1,52 @@
+//! The runtime's own asks: a node's status and the requests to a capability's host. They have the same routing, deadlines and
+//! frames as any ask, but no permit of an actor.
+
+use std::sync::Arc;
+
+use essaim_contract::NotDelivered;
+use futures_util::future::LocalBoxFuture;
+use serde_json::Value;
+
+use super::admin::AdminListeners;
+use super::requests::Operator;
+use super::status::{NodeStatus, others};
+use super::{host, operation};
+use crate::bus::Bus;
+use crate::call::Call;
+use crate::operators::{Operators, SystemAsks};
+use essaim_protocol::frame::RawAnswer;
+
+/// What a node is handed over, so that operators, probes and other nodes are answered.
+pub(crate) fn operators() -> Operators {
+    Operators { asks: Arc::new(OwnAsks), listeners: Arc::new(AdminListeners) }
+}
+
+struct OwnAsks;
+
+impl SystemAsks for OwnAsks {
+    fn names_of(&self, capability: &str) -> Vec<String> {
+        vec![operation::name_of(capability)]
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        name == others::NAME || operation::capability_of(name).is_some()
+    }
+
+    fn answer(
+        &self,
+        bus: Arc<Bus>,
+        name: &str,
+        body: &[u8],
+        call: Call,
+    ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+        let Some(capability) = operation::capability_of(name) else { return Ok(others::answer(bus)) };
+        let Some(host) = bus.host(capability) else {
+            return Err(NotDelivered::NoHost { capability: capability.to_string() });
+        };
+        host::answer(&Operator::of(&bus), host, body, call)
+    }
+
+    fn status(&self, bus: Arc<Bus>) -> LocalBoxFuture<'static, Value> {
+        Box::pin(async move { serde_json::to_value(NodeStatus::of_bus(&bus).await).unwrap_or_default() })
+    }
+}
