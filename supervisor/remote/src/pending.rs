@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_may_be_repeated_does_not_wait_for_a_silent_node_if_somebody_else_can_be_asked() {
+    async fn idempotent_asks_do_not_wait_for_a_silent_node_if_another_hosts_the_capability() {
         let pending = PendingAsks::default();
         let [read, write, lonely] = [(); 3].map(|()| Arc::new(Slot::new()));
         let _read = pending.add(1, (&"n".into(), 1), Some("shared".into()), read.clone());

@@ -60,7 +60,7 @@ fn the_reply_of_another_node_is_the_answer() {
 }
 
 #[test]
-fn an_ask_that_nobody_received_goes_to_another_node() {
+fn an_ask_without_a_receiver_goes_to_another_node() {
     staged(async |mut stage| {
         stage.wire.deaf.lock().push("inbox:a:1".into());
         stage.joined_by(&["a", "b"]).await;

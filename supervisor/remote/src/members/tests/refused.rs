@@ -100,8 +100,8 @@ async fn all_members_judge_alike_in_any_order_of_hearing() {
         let refused = judgements.pop_first().unwrap();
         let first = nodes.iter().min_by_key(|n| (n.epoch, &n.name)).unwrap();
         assert!(!refused.contains(&first.name), "it came first");
-        let asks_nobody = |n: &&Node| n.heartbeat.capabilities.values().all(|host| host.asks.is_empty());
-        assert!(nodes.iter().filter(asks_nobody).all(|n| !refused.contains(&n.name)), "nothing goes on from it");
+        let asks_none = |n: &&Node| n.heartbeat.capabilities.values().all(|host| host.asks.is_empty());
+        assert!(nodes.iter().filter(asks_none).all(|n| !refused.contains(&n.name)), "nothing goes on from it");
         if refused.is_empty() { rounds_without += 1 } else { rounds_with_refused += 1 }
     }
     assert!(rounds_with_refused > 50 && rounds_without > 50, "{rounds_with_refused} and {rounds_without}");
