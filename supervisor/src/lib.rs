@@ -60,9 +60,6 @@ pub use operate::{CapabilityStatus, MemberCapability, MemberStatus, Node, NodeSt
 
 mod operators;
 
-mod near;
-pub use near::{Near, NearFigures};
-
 mod supervision;
 pub use supervision::Health;
 
@@ -72,6 +69,8 @@ pub use harness::{Harness, Stage};
 pub use essaim_contract as contract;
 
 pub use essaim_config as config;
+use essaim_near as near;
+pub use essaim_near::{Near, NearFigures};
 #[doc(hidden)]
 pub use essaim_protocol::fuzz;
 

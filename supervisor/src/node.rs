@@ -11,7 +11,7 @@ use crate::arbiters::Arbiters;
 use crate::bridge::{ClaimError, EmbeddedLog};
 use crate::bus::{Bus, BusParts, LocalHandlers};
 use crate::client::Client;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, NearConfig};
 use crate::connection::{Connection, open_log};
 use crate::context::Blocking;
 use crate::durable::{Durable, DurableParts, log_migration};
@@ -21,7 +21,7 @@ use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::hosting::NodeContext;
 use crate::lock::Mutex;
-use crate::near::Near;
+use crate::near::{Near, NearBounds};
 use crate::operators::{JoinedBus, Listener, Operators, SystemAsks};
 use crate::remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
 use crate::remote::{Remote, RemoteParts};
@@ -198,6 +198,11 @@ impl RunningNode {
     }
 }
 
+/// The bounds of the near cache that the configuration sets.
+pub(crate) fn near_bounds(config: &NearConfig) -> NearBounds {
+    NearBounds { ttl: Duration::from_millis(config.ttl_ms), max_bytes: config.max_bytes }
+}
+
 /// Puts the bus on top of what it routes to; what comes from other nodes reaches it through ports.
 fn assemble(
     node: &NodeContext,
@@ -206,7 +211,7 @@ fn assemble(
     durable: Option<Arc<Durable>>,
 ) -> Arc<Bus> {
     let settings = Arc::new(node.config.settings.clone());
-    let near = Near::new(&settings.near, node.env.clone());
+    let near = Near::new(near_bounds(&settings.near), node.env.clone());
     Arc::new_cyclic(|bus: &Weak<Bus>| {
         let remote = connection.map(|Connection { wire, me, events, .. }| {
             Remote::start(RemoteParts {

@@ -8,6 +8,7 @@ use super::*;
 use crate::call::Chain;
 use crate::config::SupervisionConfig;
 use crate::handler::AskEntry;
+use crate::node::near_bounds;
 use crate::operators::NoAsks;
 use crate::remote::ports::Inbound;
 use crate::supervision::Supervision;
@@ -34,7 +35,7 @@ impl Ask for Serve {
 fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
     let (env, settings) = (Env::system(), Arc::new(Settings::default()));
     let tasks = Tasks::new(env.clone(), settings.supervision.backoff(), watch::channel(None).0);
-    let (near, asks) = (Near::new(&settings.near, env.clone()), Arc::new(NoAsks));
+    let (near, asks) = (Near::new(near_bounds(&settings.near), env.clone()), Arc::new(NoAsks));
     let local = Arc::new(LocalHandlers::of(hosts, asks.clone()));
     let watchdog = Arc::default();
     Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, asks, local, remote: None, durable: None }))

@@ -7,6 +7,7 @@ use super::*;
 use crate::config::NearConfig;
 use crate::durable::{DeliveryContext, HandlerEffects, MessageContext, Outbox};
 use crate::near::Near;
+use crate::node::near_bounds;
 use crate::store::{Database, Transaction, TxError};
 use crate::trace::TraceContext;
 use crate::tx::Tx;
@@ -21,7 +22,7 @@ fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEf
 
 /// The transaction of a handler.
 async fn handlers_tx(database: &Database, effects: HandlerEffects) -> Tx<'static> {
-    let near = Near::new(&NearConfig::default(), Env::system());
+    let near = Near::new(near_bounds(&NearConfig::default()), Env::system());
     Tx::new(begin(database).await, Some(effects), &near)
 }
 

@@ -9,6 +9,7 @@ use sea_orm::DbErr;
 use crate::config::NearConfig;
 use crate::durable::{DeliveryContext, HandlerEffects, MessageContext};
 use crate::near::Near;
+use crate::node::near_bounds;
 use crate::store::tables::fence;
 use crate::store::testing::bench::{Bench, begin, insert, words};
 use crate::store::testing::schema;
@@ -32,7 +33,7 @@ async fn applying(bench: &Bench, database: &Database, epoch: u64, offset: u64) -
     });
     let trace = TraceContext::root(&env);
     let message_context = MessageContext { trace, principal: None, metadata: None, most_bytes: 1_000 };
-    let near = Near::new(&NearConfig::default(), env.clone());
+    let near = Near::new(near_bounds(&NearConfig::default()), env.clone());
     let effects = HandlerEffects::new(Some(delivery.clone()), None, message_context, Vec::new(), env);
     (Tx::new(begin(database).await.0, Some(effects), &near), delivery)
 }

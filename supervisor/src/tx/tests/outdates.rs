@@ -8,6 +8,7 @@ use tokio::pin;
 
 use crate::config::NearConfig;
 use crate::near::Near;
+use crate::node::near_bounds;
 use crate::store::Database;
 use crate::store::testing::bench::{Bench, begin, insert};
 use crate::store::testing::schema;
@@ -16,7 +17,7 @@ use crate::tx::Tx;
 async fn open() -> (Bench, Database, Near) {
     let bench = Bench::sqlite();
     let database = bench.open(&schema(1)).await;
-    let near = Near::new(&NearConfig::default(), bench.env.clone());
+    let near = Near::new(near_bounds(&NearConfig::default()), bench.env.clone());
     (bench, database, near)
 }
 

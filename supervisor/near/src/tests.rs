@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::*;
 
 fn near(ttl_ms: u64, max_bytes: u64) -> Near {
-    Near::new(&NearConfig { ttl_ms, max_bytes }, Env::simulated(1, Duration::from_secs(1)))
+    Near::new(NearBounds { ttl: Duration::from_millis(ttl_ms), max_bytes }, Env::simulated(1, Duration::from_secs(1)))
 }
 
 fn ordinary() -> Near {

@@ -2,11 +2,11 @@
 
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 
-/// A namespace and a key within it; one allocation.
+/// A namespace and a key within it, in one allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     both: Box<str>,
-    /// Where the key begins, so that no two pairs look alike.
+    /// The length of the namespace, so that no two pairs are equal.
     split: usize,
 }
 
@@ -24,8 +24,8 @@ impl Key {
     }
 }
 
-/// SipHash with a prefix drawn from the environment: strangers who choose keys cannot aim them at one bucket, and a
-/// simulation hashes alike each time.
+/// SipHash with a random prefix from the environment: clients that choose keys cannot aim them at one bucket, and a simulation
+/// hashes alike each time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seeded(pub u64);
 

@@ -1,29 +1,29 @@
-//! The near cache: what this node remembers of what others own.
+//! The near cache: a copy in this node of values that other capabilities own.
 //!
 //! # Promises
 //!
-//! The cache is best effort, and correctness never rests on it: what must be exact (a price that is charged) is asked
+//! The cache is best effort, and correctness never rests on it: a value that must be exact (a price that is charged) is asked
 //! from its owner.
 //!
 //! - **Staleness.** A value is served for at most `near.ttl_ms` after the moment its load *began*. That bound holds
 //!   even when an invalidation is lost on the wire; when it is not lost, the value goes when the invalidation arrives.
-//! - **Generations.** A load that began before an invalidation of its key is answered to those who already waited for
-//!   it, and never kept. Whoever starts after the invalidation loads anew.
-//! - **One flight.** Concurrent misses of one key wait for one load. A load that fails fails for its own caller only:
-//!   those who waited for it then load for themselves, at the same time, as they would have done without a cache. A
-//!   load that is cancelled (its caller was dropped, or panicked) is taken over by one of those who waited.
-//! - **Gaps.** After a gap in the wire invalidations may have been missed, so everything is forgotten.
+//! - **Generations.** A load that began before an invalidation of its key is answered to the readers that already waited for
+//!   it, and never kept. A reader that comes after the invalidation loads anew.
+//! - **Single flight.** Concurrent misses of one key wait for one load. A load that fails fails for its own reader only:
+//!   the readers that waited for it then load for themselves, at the same time, as they would have done without a cache. A
+//!   load that is cancelled (its reader was dropped, or panicked) is taken over by one of those that waited.
+//! - **Gaps.** After a gap in the wire invalidations may have been missed, so all entries are dropped.
 //!
 //! So a writer commits first and invalidates then; the other way round, a reader between the two keeps the old value.
 //!
 //! **Exact entries.** Where one process alone can change what an entry says, it can be exact: the writer bars the key
-//! before its commit can be seen and lifts the bar when the outcome is certain, and until then everybody asks the owner
-//! ([`Tx::outdates`](crate::store::Tx::outdates)). A reader may rely on it only where
-//! [`Client::is_sole_host_of`](crate::Client::is_sole_host_of) says so, asked before the entry is read.
+//! before its commit can be seen and lifts the bar when the outcome is certain, and until then every reader asks the owner
+//! (`Tx::outdates`). A reader may rely on it only where `Client::is_sole_host_of`, asked before the entry is read, says so.
 //!
 //! # Layout
 //!
-//! - `mod.rs`: the cache; `flight.rs`: loads under way and generations; `key.rs`: names of entries, and their hashes.
+//! - [`Near`]: the cache, within its [`NearBounds`]; [`Bar`]: keeps a key out of it.
+//! - `single_flight.rs`: running loads and generations; `key.rs`: names of entries, and their hashes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -34,11 +34,10 @@ use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::config::NearConfig;
-use crate::{Env, codec};
+use essaim_base::{Env, codec};
 
-mod flight;
-use flight::{Flights, Joined, Landing};
+mod single_flight;
+use single_flight::{Joined, LoadEnd, SingleFlight};
 
 mod key;
 use key::{Key, Seeded};
@@ -46,7 +45,7 @@ use key::{Key, Seeded};
 /// The wire name of the invalidation of one key in every node; its body is an [`Invalidation`].
 const INVALIDATE: &str = "essaim.near-invalidate.v1";
 
-/// What an entry weighs beside its key and value, in bytes: the cache's own nodes and links, rounded up.
+/// The weight of an entry beside its key and value, in bytes: the cache's own nodes and links, rounded up.
 const ENTRY_OVERHEAD: usize = 128;
 
 /// This node's cache. Cheap to clone; clones share one cache.
@@ -56,37 +55,37 @@ pub struct Near {
 }
 
 struct Inner {
-    cache: Cache<Key, Entry, Seeded>,
-    flights: Flights,
+    cache: Cache<Key, NearEntry, Seeded>,
+    loads: SingleFlight,
     ttl: Duration,
     max_bytes: u64,
     env: Env,
     counts: Counts,
-    outlet: OnceLock<Outlet>,
+    broadcast: OnceLock<BroadcastFn>,
     said_undecodable: AtomicBool,
 }
 
-/// While it lives, reads of a key are answered by its owner alone: what it says is about to change.
-pub(crate) struct Bar {
+/// A bar on a key: while it lives the key is not cached, since its value is about to change.
+pub struct Bar {
     inner: Arc<Inner>,
     key: Key,
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.inner.flights.lift(&self.key);
+        self.inner.loads.lift(&self.key);
     }
 }
 
 /// Sends a broadcast, given its wire name and body, to every other node.
-type Outlet = Box<dyn Fn(&str, Vec<u8>) + Send + Sync>;
+type BroadcastFn = Box<dyn Fn(&str, Vec<u8>) + Send + Sync>;
 
 #[derive(Clone)]
-struct Entry {
+struct NearEntry {
     value: Bytes,
-    /// When its load began; what it says may be older by nothing.
+    /// The beginning of its load; the value is at least as new.
     since: Instant,
-    /// How many flushes there had been when its load began.
+    /// The number of flushes at the beginning of its load.
     flushes: u64,
 }
 
@@ -99,7 +98,7 @@ struct Counts {
     flushes: AtomicU64,
 }
 
-/// What the near cache of one node has done since the process began, for `/status`.
+/// The counts of the near cache of one node since the process began, for `/status`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearFigures {
     /// Reads that found a value.
@@ -110,11 +109,11 @@ pub struct NearFigures {
     pub loads: u64,
     /// Entries kept now.
     pub entries: u64,
-    /// What they weigh, in bytes; at most `near.max_bytes`.
+    /// Their weight, in bytes; at most `near.max_bytes`.
     pub bytes: u64,
     /// Invalidations, from this node and from others.
     pub invalidations: u64,
-    /// Times that everything was forgotten.
+    /// Times that all entries were dropped.
     pub flushes: u64,
 }
 
@@ -125,39 +124,49 @@ struct Invalidation {
     key: String,
 }
 
+/// The bounds of a near cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NearBounds {
+    /// How long an entry is served, from the beginning of its load.
+    pub ttl: Duration,
+    /// The most bytes that all entries weigh.
+    pub max_bytes: u64,
+}
+
 impl Near {
-    pub(crate) fn new(config: &NearConfig, env: Env) -> Self {
+    /// An empty cache.
+    pub fn new(bounds: NearBounds, env: Env) -> Self {
         let seeded = Seeded(env.random());
-        let ttl = Duration::from_millis(config.ttl_ms);
-        let mut cache = Cache::builder().max_capacity(config.max_bytes).weigher(weight);
+        let NearBounds { ttl, max_bytes } = bounds;
+        let mut cache = Cache::builder().max_capacity(max_bytes).weigher(weight);
         if !env.is_simulated() {
             // Freshness is judged by `Env`'s clock at each read; moka's own clock only gives memory back sooner.
             cache = cache.time_to_live(ttl);
         }
         let inner = Inner {
             cache: cache.build_with_hasher(seeded),
-            flights: Flights::new(seeded),
+            loads: SingleFlight::new(seeded),
             ttl,
-            max_bytes: config.max_bytes,
+            max_bytes,
             env,
             counts: Counts::default(),
-            outlet: OnceLock::new(),
+            broadcast: OnceLock::new(),
             said_undecodable: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// The value of a key, if this node remembers one that is fresh.
+    /// The value of a key, if the cache has a fresh one.
     ///
     /// `ns` is the namespace: a name that one capability alone uses, such as `catalog.product`.
     pub fn get(&self, ns: &str, key: &str) -> Option<Bytes> {
         self.inner.read(&Key::new(ns, key))
     }
 
-    /// The value of a key, loaded if this node does not remember it; see the module's promises.
+    /// The value of a key, loaded if the cache has no fresh one; see the promises above.
     ///
     /// # Errors
-    /// Those of `load`; an error is never remembered.
+    /// Those of `load`; an error is never cached.
     pub async fn get_with<E>(
         &self,
         ns: &str,
@@ -170,13 +179,13 @@ impl Near {
             return Ok(value);
         }
         let ticket = loop {
-            // A flight that landed since the look at the cache has left its value there; `join` looks again.
-            match inner.flights.join(&key, || inner.fresh(&key)) {
+            // A load that has ended since the look at the cache has left its value there; `join` looks again.
+            match inner.loads.join(&key, || inner.fresh(&key)) {
                 Joined::Landed(value) => return Ok(value),
-                Joined::Waiting(flight) => match flight.landing().await {
-                    Landing::Value(value) => return Ok(value),
-                    Landing::Failed => break inner.flights.alone(&key),
-                    Landing::Abandoned => {}
+                Joined::Waiting(load) => match load.end().await {
+                    LoadEnd::Value(value) => return Ok(value),
+                    LoadEnd::Failed => break inner.loads.alone(&key),
+                    LoadEnd::Abandoned => {}
                 },
                 Joined::Leading(ticket) => break ticket,
             }
@@ -185,7 +194,7 @@ impl Near {
         inner.counts.loads.fetch_add(1, Ordering::Relaxed);
         match load.await {
             Ok(value) => {
-                let entry = Entry { value: value.clone(), since, flushes };
+                let entry = NearEntry { value: value.clone(), since, flushes };
                 ticket.land(value.clone(), || inner.keep(key, entry));
                 Ok(value)
             }
@@ -196,50 +205,50 @@ impl Near {
         }
     }
 
-    /// Remembers a value in this node. A load of the key that is under way is not kept after this.
+    /// Caches a value in this node. The value of a running load of the key is not kept after this.
     ///
     /// The value must not be a small slice of a large buffer: the buffer would stay in memory, and only the slice would
     /// be counted.
     pub fn put(&self, ns: &str, key: &str, value: Bytes) {
         let inner = &*self.inner;
         let key = Key::new(ns, key);
-        let entry = Entry { value, since: inner.env.now(), flushes: inner.counts.flushes.load(Ordering::Acquire) };
-        inner.flights.outdate(&key.clone(), || inner.keep(key, entry));
+        let entry = NearEntry { value, since: inner.env.now(), flushes: inner.counts.flushes.load(Ordering::Acquire) };
+        inner.loads.outdate(&key.clone(), || inner.keep(key, entry));
     }
 
-    /// Forgets a key here at once, and in every other node as soon as the broadcast arrives.
+    /// Drops a key here at once, and in every other node as soon as the broadcast arrives.
     ///
-    /// Call it after the commit: a load between the two would see, and keep, what is about to change.
+    /// Call it after the commit: a load between the two would see, and keep, the value that is about to change.
     pub fn invalidate(&self, ns: &str, key: &str) {
         self.inner.forget(ns, key);
-        let Some(outlet) = self.inner.outlet.get() else { return };
+        let Some(broadcast) = self.inner.broadcast.get() else { return };
         match codec::encode(&Invalidation { ns: ns.into(), key: key.into() }) {
-            Ok(body) => outlet(INVALIDATE, body),
+            Ok(body) => broadcast(INVALIDATE, body),
             Err(error) => tracing::error!(%error, "an invalidation cannot be encoded"),
         }
     }
 
-    /// Forgets everything here, because invalidations may have been missed.
+    /// Drops all entries here, because invalidations may have been missed.
     pub fn flush(&self) {
         let inner = &*self.inner;
-        // The count rises first: what a load that is under way leaves behind is recognized by the old count.
+        // The count rises first: an entry of a running load is recognized by the old count.
         inner.counts.flushes.fetch_add(1, Ordering::AcqRel);
-        inner.flights.outdate_all();
+        inner.loads.outdate_all();
         inner.cache.invalidate_all();
     }
 
-    /// Forgets a key in this node and keeps nothing of it until the bar is dropped.
-    pub(crate) fn bar(&self, ns: &str, key: &str) -> Bar {
+    /// Drops a key in this node and keeps no value of it until the bar is dropped.
+    pub fn bar(&self, ns: &str, key: &str) -> Bar {
         let (inner, key) = (self.inner.clone(), Key::new(ns, key));
         inner.counts.invalidations.fetch_add(1, Ordering::Relaxed);
-        inner.flights.bar(&key, || inner.cache.invalidate(&key));
+        inner.loads.bar(&key, || inner.cache.invalidate(&key));
         Bar { inner, key }
     }
 
-    /// What the cache has done and holds.
+    /// The counts of the cache.
     pub fn figures(&self) -> NearFigures {
         let inner = &*self.inner;
-        // moka counts lazily; the figures should not say less than what is there.
+        // moka counts lazily; the counts should not be lower than the truth.
         inner.cache.run_pending_tasks();
         let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
         NearFigures {
@@ -253,20 +262,20 @@ impl Near {
         }
     }
 
-    /// Gives the cache its way out to the other nodes; the first one counts.
-    pub(crate) fn connect(&self, outlet: impl Fn(&str, Vec<u8>) + Send + Sync + 'static) {
-        let _ = self.inner.outlet.set(Box::new(outlet));
+    /// Connects the cache to the other nodes, by a broadcast given its wire name and body; the first one counts.
+    pub fn connect(&self, broadcast: impl Fn(&str, Vec<u8>) + Send + Sync + 'static) {
+        let _ = self.inner.broadcast.set(Box::new(broadcast));
     }
 
-    /// Takes note of an invalidation from another node; false if the broadcast is not for the near cache.
-    pub(crate) fn hear(&self, name: &str, body: &[u8]) -> bool {
+    /// Handles an invalidation from another node; false if the broadcast is not for the near cache.
+    pub fn hear(&self, name: &str, body: &[u8]) -> bool {
         if name != INVALIDATE {
             return false;
         }
         match codec::decode::<Invalidation>(body) {
             Ok(invalidation) => self.inner.forget(&invalidation.ns, &invalidation.key),
             Err(error) => {
-                // Some key has changed and it is not known which: only forgetting all of them is safe.
+                // Which key has changed is not known: only dropping all of them is safe.
                 if !self.inner.said_undecodable.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "an invalidation cannot be read: everything is forgotten; said once");
                 }
@@ -292,7 +301,7 @@ impl Inner {
         fresh.then_some(entry.value)
     }
 
-    fn keep(&self, key: Key, entry: Entry) {
+    fn keep(&self, key: Key, entry: NearEntry) {
         // moka would take an entry that is larger than the whole cache, and drop it some time later.
         if u64::from(weight(&key, &entry)) <= self.max_bytes && !self.ttl.is_zero() {
             self.cache.insert(key, entry);
@@ -302,12 +311,12 @@ impl Inner {
     fn forget(&self, ns: &str, key: &str) {
         let key = Key::new(ns, key);
         self.counts.invalidations.fetch_add(1, Ordering::Relaxed);
-        self.flights.outdate(&key, || self.cache.invalidate(&key));
+        self.loads.outdate(&key, || self.cache.invalidate(&key));
     }
 }
 
-/// What an entry counts towards `near.max_bytes`.
-fn weight(key: &Key, entry: &Entry) -> u32 {
+/// The weight of an entry, which counts towards [`NearBounds::max_bytes`].
+fn weight(key: &Key, entry: &NearEntry) -> u32 {
     u32::try_from(key.len() + entry.value.len() + ENTRY_OVERHEAD).unwrap_or(u32::MAX)
 }
 
