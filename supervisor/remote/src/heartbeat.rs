@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::Remote;
-use super::wire_health::renew_lease;
+use super::node_lease::renew_lease;
 
 /// Sends a heartbeat at once whenever a capability of this node comes up or is given up, so that the other nodes need not
 /// wait for the next one.

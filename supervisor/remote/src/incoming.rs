@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::answering::{self, IncomingAsk, LateAnswer};
 use super::members::MembershipChange;
 use super::sender_history::SenderHistories;
-use super::{Remote, heartbeat, wire_health};
+use super::{Remote, heartbeat, node_lease, ping, wire_health};
 
 /// Sources of unreadable or foreign frames that are named in the log; those of others are only counted.
 const MAX_LOGGED_SOURCES: usize = 64;
@@ -113,7 +113,7 @@ impl InboxReader {
             return true;
         }
         if header.epoch > me.epoch {
-            wire_health::on_superseded(&self.remote, header.epoch);
+            node_lease::on_superseded(&self.remote, header.epoch);
         }
         let own = header.epoch == me.epoch;
         own && (self.remote.settings.parity.enabled || matches!(message, FrameMessage::Ping(_)))
@@ -134,7 +134,7 @@ impl InboxReader {
                 }
             }
             FrameMessage::Leave => self.on_leave(header),
-            FrameMessage::Ping(_) => wire_health::on_own_ping(remote),
+            FrameMessage::Ping(_) => ping::on_own_ping(remote),
             FrameMessage::CreditRequest => {
                 if let Some(link) = remote.known_link(header.inbox) {
                     link.record_credit_request();

@@ -6,13 +6,13 @@
 //!
 //! - Asking: `asking` (an ask and its attempts), `route` (the node that gets it), `pending` (asks without an answer yet),
 //!   `attempts` and `retry_budget` (which asks may be repeated, and how many).
-//! - Answering: `incoming` (the reader of the inbox), `answering` (asks of other nodes), `sender_history` (duplicates and
-//!   delays of those that send them).
-//! - The wire: `link` and `links` (one queue and one writer for each inbox), `broadcasts`; the frames are those of
-//!   `essaim-protocol`.
+//! - Answering: `incoming` (the reader of the inbox), `answering` (asks of other nodes), `sender_history` (what is remembered of
+//!   those that send them: `duplicate_asks`, `deadline_on_wire`).
+//! - The wire: `link` and `links` (one queue for each inbox, and the credit of its owner), `frame_batching` (its one writer),
+//!   `broadcasts`; the frames are those of `essaim-protocol`.
 //! - [`ports`]: what the rest of the node implements.
-//! - Membership: `members`, `ask_graph` (nodes that are refused), `heartbeat`, `wire_health` (lease and pings), `lifecycle`
-//!   (join, drain, leave).
+//! - Membership: `members`, `ask_graph` (nodes that are refused), `heartbeat`, `node_lease`, `wire_health` and `ping` (whether this
+//!   node is deaf), `join`, `drain`.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
@@ -24,12 +24,18 @@ pub use asking::RemoteAsk;
 
 mod attempts;
 mod broadcasts;
+mod deadline_on_wire;
+mod drain;
+mod duplicate_asks;
+mod frame_batching;
 mod heartbeat;
 mod incoming;
-mod lifecycle;
+mod join;
 mod link;
 mod links;
 mod members;
+mod node_lease;
+mod ping;
 pub use members::{Members, Peer};
 
 mod pending;
@@ -159,7 +165,7 @@ impl Remote {
         let beating = remote.clone();
         tasks.restarted(TaskName::of_node("heartbeat"), move || heartbeat::run(beating.clone()));
         let pinging = remote.clone();
-        tasks.restarted(TaskName::of_node("ping"), move || wire_health::run_pings(pinging.clone()));
+        tasks.restarted(TaskName::of_node("ping"), move || ping::run_pings(pinging.clone()));
         heartbeat::send_on_changes(&remote);
         remote
     }

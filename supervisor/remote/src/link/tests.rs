@@ -1,6 +1,7 @@
 //! What a link sends in one frame, and how credit bounds it.
 
 use super::*;
+use crate::frame_batching::WriterStep;
 
 fn link(window_bytes: u64) -> PeerLink {
     let limits = LinkLimits {

@@ -1,4 +1,4 @@
-//! The node's life in the cluster: it joins, drains and leaves without losing an ask.
+//! Drain, the half of it that concerns other nodes: no ask to or from them is lost when this node leaves.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,21 +10,6 @@ use tokio::time::timeout;
 use super::{Remote, heartbeat};
 
 impl Remote {
-    /// Says hello and waits until every node that heard it has answered. Returns the cycle in the ask graph of all nodes, if
-    /// this node would close one.
-    pub async fn join(self: &Arc<Self>) -> Option<Vec<String>> {
-        let hello = self.frame_of(&FrameMessage::Heartbeat(self.own_heartbeat(true)))?;
-        // This node hears itself too.
-        let others = self.wire.broadcast(hello).await.unwrap_or(1).saturating_sub(1) as usize;
-        let silent = Duration::from_millis(self.settings.members.silent_ms);
-        let refusal = || self.members.refusal(self.env.now(), silent);
-        // An earlier node may yet be heard that refuses, in this node's place, the one that it seems to close a cycle with.
-        let all_answered = self.until(|| self.members.heard() >= others && refusal().is_none());
-        // The server counts clients that only listen too, and they never answer.
-        let _ = timeout(silent, all_answered).await;
-        refusal()
-    }
-
     /// Announces the leave and waits until the others have seen it: from then on they send no new asks.
     pub async fn announce_leave(self: &Arc<Self>) {
         self.draining.store(true, Ordering::Release);
@@ -56,19 +41,5 @@ impl Remote {
             let _ = self.wire.broadcast(leave).await;
         }
         self.wire.release().await;
-    }
-
-    /// Waits for a condition whose changes `changed` announces.
-    async fn until(&self, condition: impl Fn() -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if condition() {
-                return;
-            }
-            // The silence of a node is noticed by the clock, not announced.
-            let _ = timeout(Duration::from_millis(self.settings.members.heartbeat_ms), changed).await;
-        }
     }
 }
