@@ -2,11 +2,11 @@
 
 use essaim_contract::FailureKind;
 use sea_orm::sqlx::Error;
-use sea_orm::sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sea_orm::sqlx::sqlite::SqliteError;
 use sea_orm::{DbErr, RuntimeErr};
 
 use super::outage::is_outage;
+use super::postgres::ServerError;
 
 /// SQLite's primary result codes that the commit of a WAL transaction gives before its last frame is written: error
 /// (no transaction is open any more), busy, locked, read-only, full, constraint. An I/O error is not among them: the
@@ -22,13 +22,12 @@ const POSTGRES_READ_ONLY: &str = "25006";
 /// Whether an error that answered a commit proves that nothing was committed.
 pub fn nothing_committed(error: &Error) -> bool {
     let Error::Database(error) = error else { return false };
-    if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+    if let Some(error) = ServerError::of(error.as_ref()) {
         // An ERROR aborts the transaction: once the commit is written, PostgreSQL has no way to say ERROR any more. A
         // FATAL one may end the session between the commit and its answer, and poolers send class 08 when they lose
         // the server; 40003 says itself that it does not know.
         let says_unknown = error.code().starts_with("08") || error.code() == "40003";
-        return POSTGRES_TRANSACTION_TOO_OLD.contains(&error.code())
-            || (matches!(error.severity(), PgSeverity::Error) && !says_unknown);
+        return POSTGRES_TRANSACTION_TOO_OLD.contains(&error.code()) || (error.is_of_transaction() && !says_unknown);
     }
     sqlite_code(error.as_ref()).is_some_and(|code| SQLITE_NOT_COMMITTED.contains(&code))
 }
@@ -42,20 +41,15 @@ pub fn constraint_broken(error: &Error) -> bool {
 pub fn connection_lost(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::Protocol(_) | Error::Tls(_) | Error::WorkerCrashed => true,
-        Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-            Some(e) => {
-                let is_over = matches!(e.severity(), PgSeverity::Fatal | PgSeverity::Panic);
-                is_over || e.code().starts_with("08") || e.code() == POSTGRES_READ_ONLY
-            }
-            None => false,
-        },
+        Error::Database(error) => ServerError::of(error.as_ref())
+            .is_some_and(|e| e.is_of_session() || e.code().starts_with("08") || e.code() == POSTGRES_READ_ONLY),
         _ => false,
     }
 }
 
 /// Whether the server that gave this error takes no writes, so that all connections to it are of no more use.
 pub fn takes_no_writes(error: &Error) -> bool {
-    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let error = error.as_database_error().and_then(ServerError::of);
     error.is_some_and(|error| error.code() == POSTGRES_READ_ONLY)
 }
 

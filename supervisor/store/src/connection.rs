@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
-use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::query::Query;
 use sea_orm::sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteQueryResult};
 use sea_orm::sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, IntoArguments, PgConnection, Postgres, Sqlite,
-    SqliteConnection, query, query_with,
+    AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, IntoArguments, Sqlite, SqliteConnection, query,
+    query_with,
 };
 use sea_orm::{DbBackend, ExecResult, QueryResult, Statement, sea_query::Values};
 use sea_query_sqlx::SqlxValues;
@@ -25,13 +24,13 @@ const INSTRUCTIONS_BETWEEN_CHECKS: i32 = 10_000;
 #[derive(Debug, Clone)]
 pub enum Connector {
     Sqlite(SqliteConnectOptions),
-    Postgres(PgConnectOptions),
+    Postgres(postgres::Options),
 }
 
 /// A connection. Dropping it ends its work: a transaction is rolled back, a statement interrupted.
 pub enum Connection {
     Sqlite { inner: Box<SqliteConnection>, savepoint: Savepoint, signals: SqliteSignals },
-    Postgres(Box<PgConnection>),
+    Postgres(postgres::Connection),
 }
 
 /// Signals to and from SQLite's thread beside the statements. Dropping them stops the statement that runs.
@@ -80,7 +79,7 @@ impl Connector {
                 let signals = SqliteSignals::of(&mut inner).await?;
                 Ok(Connection::Sqlite { inner, savepoint: Savepoint::default(), signals })
             }
-            Self::Postgres(options) => Ok(Connection::Postgres(Box::new(postgres::connect(options).await?))),
+            Self::Postgres(options) => Ok(Connection::Postgres(postgres::connect(options).await?)),
         }
     }
 
@@ -109,22 +108,6 @@ impl Connector {
     }
 }
 
-/// Runs the same code on either kind of connection, with a statement that is ready for it.
-macro_rules! on {
-    ($connection:expr, $statement:expr, $c:ident, $query:ident => $body:expr) => {
-        match $connection {
-            Connection::Sqlite { inner: $c, savepoint, .. } => {
-                let ($query, _) = on_sqlite(savepoint, $statement);
-                $body
-            }
-            Connection::Postgres($c) => {
-                let $query = on_postgres($statement);
-                $body
-            }
-        }
-    };
-}
-
 impl Connection {
     pub async fn execute(&mut self, statement: Statement) -> Result<ExecResult, Error> {
         match self {
@@ -132,7 +115,7 @@ impl Connection {
                 (query, 0) => query.execute(&mut **inner).await.map(Into::into),
                 (query, before) => execute_after(inner, query, before).await.map(Into::into),
             },
-            Self::Postgres(inner) => on_postgres(statement).execute(&mut **inner).await.map(Into::into),
+            Self::Postgres(inner) => inner.execute(statement).await,
         }
     }
 
@@ -144,18 +127,28 @@ impl Connection {
                 }
                 Executor::execute(&mut **inner, AssertSqlSafe(sql)).await.map(Into::into)
             }
-            Self::Postgres(inner) => Executor::execute(&mut **inner, AssertSqlSafe(sql)).await.map(Into::into),
+            Self::Postgres(inner) => inner.execute_unprepared(sql).await,
         }
     }
 
     pub async fn query_one(&mut self, statement: Statement) -> Result<Option<QueryResult>, Error> {
-        on!(self, statement, c, query => Ok(query.fetch_optional(&mut **c).await?.map(Into::into)))
+        match self {
+            Self::Sqlite { inner, savepoint, .. } => {
+                let (query, _) = on_sqlite(savepoint, statement);
+                Ok(query.fetch_optional(&mut **inner).await?.map(Into::into))
+            }
+            Self::Postgres(inner) => inner.query_one(statement).await,
+        }
     }
 
     pub async fn query_all(&mut self, statement: Statement) -> Result<Vec<QueryResult>, Error> {
-        on!(self, statement, c, query => {
-            Ok(query.fetch_all(&mut **c).await?.into_iter().map(Into::into).collect())
-        })
+        match self {
+            Self::Sqlite { inner, savepoint, .. } => {
+                let (query, _) = on_sqlite(savepoint, statement);
+                Ok(query.fetch_all(&mut **inner).await?.into_iter().map(Into::into).collect())
+            }
+            Self::Postgres(inner) => inner.query_all(statement).await,
+        }
     }
 
     /// Begins a transaction; on SQLite one that may write at once, so that it never fails half-way for want of the
@@ -217,7 +210,7 @@ impl Connection {
     async fn control(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<(), Error> {
         match self {
             Self::Sqlite { inner, .. } => query(sqlite).execute(&mut **inner).await.map(drop),
-            Self::Postgres(inner) => Executor::execute(&mut **inner, postgres).await.map(drop),
+            Self::Postgres(inner) => inner.control(postgres).await,
         }
     }
 
@@ -235,20 +228,11 @@ impl Connection {
 /// The values come first: converting one that SQLite has no room for panics, and a savepoint that counted as made by then
 /// would be the neighbour's.
 fn on_sqlite(savepoint: &mut Savepoint, statement: Statement) -> (Query<'static, Sqlite, SqliteArguments>, usize) {
-    let (sql, values) = parts(statement);
-    let arguments = IntoArguments::<Sqlite>::into_arguments(values);
+    let (sql, values) = (statement.sql, statement.values.unwrap_or_else(|| Values(Vec::new())));
+    let arguments = IntoArguments::<Sqlite>::into_arguments(SqlxValues(values));
     let (owed, before) = savepoint.pay();
     let sql = if before == 0 { sql } else { format!("{owed}{sql}") };
     (query_with(AssertSqlSafe(sql), arguments), before)
-}
-
-fn on_postgres(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
-    let (sql, values) = parts(statement);
-    query_with(AssertSqlSafe(sql), values)
-}
-
-fn parts(statement: Statement) -> (String, SqlxValues) {
-    (statement.sql, SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new()))))
 }
 
 /// Runs a text whose first statements are the runtime's, and counts what the others changed. (Of sqlx's drivers SQLite's

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::clock_hold::ClockHold;
-use super::connection::Connector;
+use super::connection::{Connection, Connector};
 use super::group::GroupLimits;
 use super::host_lock::HostLock;
 use super::location::DatabaseLocation;
@@ -291,7 +291,7 @@ impl DatabaseOpener<'_> {
     ) -> Result<(), DatabaseError> {
         let durability = self.config().durability;
         let look = async {
-            let mut connection = connector.connect().await?;
+            let Connection::Postgres(mut connection) = connector.connect().await? else { return Ok(None) };
             let weak = postgres::weaker_than(durability, &mut connection).await?;
             connection.close().await?;
             Ok(weak)

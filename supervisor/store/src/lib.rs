@@ -49,6 +49,7 @@ mod open_file;
 mod outage;
 mod outcome_guards;
 mod pool;
+#[cfg_attr(not(feature = "postgres"), path = "no_postgres.rs")]
 mod postgres;
 pub mod recheck;
 mod savepoint;

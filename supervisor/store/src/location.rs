@@ -1,12 +1,11 @@
 //! The location of a capability's database, read from `capabilities.NAME.database`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use sea_orm::sqlx::postgres::PgConnectOptions;
 use serde::Serialize;
 
-use super::DatabaseError;
+use super::{DatabaseError, postgres};
 use essaim_config::Settings;
 
 /// The kinds of database.
@@ -47,7 +46,7 @@ impl fmt::Display for DatabaseKind {
 #[derive(Debug, Clone)]
 pub enum DatabaseLocation {
     Sqlite(PathBuf),
-    Postgres { options: Box<PgConnectOptions>, schema: String },
+    Postgres { options: postgres::Options, schema: String },
 }
 
 impl DatabaseLocation {
@@ -75,10 +74,9 @@ impl DatabaseLocation {
                 Ok(Self::Sqlite(PathBuf::from(path)))
             }
             "postgres" | "postgresql" => {
-                let options: PgConnectOptions = configured
-                    .parse()
-                    .map_err(|e| DatabaseError::new(format!("{key} is no usable PostgreSQL URL: {e}")))?;
-                Ok(Self::Postgres { options: Box::new(options), schema: capability.to_string() })
+                let options = postgres::Options::parse(configured);
+                let options = options.map_err(|why| DatabaseError::new(format!("{key} {why}")))?;
+                Ok(Self::Postgres { options, schema: capability.to_string() })
             }
             other => {
                 let wrong = format!("{key} begins with `{other}:`: use postgres://…, sqlite://PATH or nothing");
@@ -99,20 +97,8 @@ impl fmt::Display for DatabaseLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
-            Self::Postgres { options, schema } => {
-                let user = options.get_username();
-                let database = options.get_database().unwrap_or(user);
-                write!(f, "postgres://{user}@{}/{database} (schema `{schema}`)", server(options))
-            }
+            Self::Postgres { options, schema } => write!(f, "{} (schema `{schema}`)", options.location()),
         }
-    }
-}
-
-/// The server of these options: `host:port`, or the path of its socket.
-pub fn server(options: &PgConnectOptions) -> String {
-    match options.get_socket() {
-        Some(socket) => Path::display(socket).to_string(),
-        None => format!("{}:{}", options.get_host(), options.get_port()),
     }
 }
 

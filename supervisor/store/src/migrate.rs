@@ -7,13 +7,13 @@
 //! The runtime's own tables come first, and have a bookkeeping of their own: they change with the runtime's releases,
 //! the capability's with its own.
 
+use std::fmt::Display;
 use std::time::Duration;
 
-use sea_orm::sqlx::pool::PoolOptions;
-use sea_orm::sqlx::{self, ConnectOptions};
+use sea_orm::sqlx;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, SqliteTransactionMode,
-    SqlxPostgresConnector, SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait, Value,
+    Statement, TransactionOptions, TransactionTrait, Value,
 };
 use sea_orm_migration::SchemaManager;
 use tokio::time::timeout;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::connection::Connector;
 use super::location::DatabaseLocation;
 use super::schema::{AppliedMigration, NextMigration};
-use super::{DatabaseError, Schema};
+use super::{DatabaseError, Schema, postgres, sqlite};
 use essaim_base::Env;
 
 /// A table of applied migrations: one row each; the last one is the version of the tables.
@@ -124,22 +124,9 @@ pub async fn migrate(
 /// A pool of one connection, which is what migrations are written against.
 async fn connect(connector: &Connector) -> Result<DatabaseConnection, sqlx::Error> {
     match connector {
-        Connector::Sqlite(options) => {
-            let pool = one().connect_with(options.clone()).await?;
-            Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
-        }
-        Connector::Postgres(options) => {
-            // The pool waits in silence for a server that refuses; one try outside of it says why.
-            let probe = options.connect().await?;
-            sqlx::Connection::close(probe).await?;
-            let pool = one().connect_with(options.clone()).await?;
-            Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
-        }
+        Connector::Sqlite(options) => sqlite::migration_pool(options).await,
+        Connector::Postgres(options) => postgres::migration_pool(options).await,
     }
-}
-
-fn one<DB: sqlx::Database>() -> PoolOptions<DB> {
-    PoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
 }
 
 struct Migration<'a> {
@@ -224,13 +211,15 @@ impl Migration<'_> {
     async fn apply(&self, tx: DatabaseTransaction, index: usize) -> Result<(), DatabaseError> {
         let (migration, version) = (&self.schema.migrations[index], index as u32 + 1);
         let name = migration.name().to_string();
-        let broken =
-            |e: DbErr| DatabaseError::new(format!("migration {version} (`{name}`) failed and was rolled back: {e}"));
+        let rolled_back = |why: &dyn Display| {
+            DatabaseError::new(format!("migration {version} (`{name}`) failed and was rolled back: {why}"))
+        };
+        let broken = |e: DbErr| rolled_back(&e);
         migration.up(&SchemaManager::new(&tx)).await.map_err(broken)?;
         if tx.get_database_backend() == DbBackend::Sqlite {
             let check = statement(&tx, "PRAGMA foreign_key_check", []);
             if tx.query_one_raw(check).await.map_err(broken)?.is_some() {
-                return Err(broken(DbErr::Custom("it leaves rows whose foreign keys point nowhere".into())));
+                return Err(rolled_back(&"it leaves rows whose foreign keys point nowhere"));
             }
         }
         let values = [

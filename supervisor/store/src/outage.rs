@@ -7,10 +7,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::sqlx::Error;
-use sea_orm::sqlx::postgres::PgDatabaseError;
 use tokio::sync::Notify;
 
 use super::classify::sqlite_code;
+use super::postgres::ServerError;
 use essaim_base::outages::{Dependency, Outages};
 
 /// SQLite's primary result codes for a file that cannot be used now: busy, an I/O error, full, cannot be opened.
@@ -25,7 +25,7 @@ const POSTGRES_OUTAGE: [&str; 5] = ["53000", "53100", "53300", "58000", "58030"]
 /// Whether an error is not about the statement that met it: the database does not work now.
 pub fn is_outage(error: &Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
-    match error.try_downcast_ref::<PgDatabaseError>() {
+    match ServerError::of(error) {
         Some(error) => POSTGRES_OUTAGE.contains(&error.code()),
         None => sqlite_code(error).is_some_and(|code| SQLITE_OUTAGE.contains(&code) || code == SQLITE_READ_ONLY),
     }
@@ -33,7 +33,7 @@ pub fn is_outage(error: &Error) -> bool {
 
 /// Whether PostgreSQL has no further connection.
 pub fn is_short_of_connections(error: &Error) -> bool {
-    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let error = error.as_database_error().and_then(ServerError::of);
     error.is_some_and(|error| error.code() == "53300")
 }
 

@@ -1,39 +1,141 @@
-//! PostgreSQL: settings of its sessions, and errors in words.
+//! PostgreSQL: connections and the settings of their sessions, and errors in words. No other file names its driver: where the
+//! feature `postgres` is off, `no_postgres` takes the place of this one.
 
 use std::io;
+use std::path::Path;
 
-use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::{ConnectOptions, Error, Executor, PgConnection, Row};
-use sea_orm::{DbBackend, Statement};
+use sea_orm::sqlx::error::DatabaseError;
+use sea_orm::sqlx::pool::PoolOptions;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
+use sea_orm::sqlx::query::Query;
+use sea_orm::sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, PgConnection, Postgres, Row, query_with,
+};
+use sea_orm::{
+    DatabaseConnection, DbBackend, ExecResult, QueryResult, SqlxPostgresConnector, Statement, sea_query::Values,
+};
+use sea_query_sqlx::SqlxValues;
 
-use super::connection::Connection;
-use super::location::server;
 use essaim_config::{Durability, Settings, StoreConfig};
 
 /// PostgreSQL truncates longer names.
 const LONGEST_APPLICATION_NAME: usize = 63;
+
+/// How to connect to a server.
+#[derive(Debug, Clone)]
+pub struct Options(pub(crate) Box<PgConnectOptions>);
+
+/// A connection to a server.
+pub struct Connection(Box<PgConnection>);
+
+impl Options {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// Why it is no usable one; without the URL, which may hold a password.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        match url.parse() {
+            Ok(options) => Ok(Self(Box::new(options))),
+            Err(why) => Err(format!("is no usable PostgreSQL URL: {why}")),
+        }
+    }
+
+    /// The database of these options for people, without the password.
+    pub fn location(&self) -> String {
+        let user = self.0.get_username();
+        let database = self.0.get_database().unwrap_or(user);
+        format!("postgres://{user}@{}/{database}", self.server())
+    }
+
+    /// The server of these options: `host:port`, or the path of its socket.
+    fn server(&self) -> String {
+        match self.0.get_socket() {
+            Some(socket) => Path::display(socket).to_string(),
+            None => format!("{}:{}", self.0.get_host(), self.0.get_port()),
+        }
+    }
+}
+
+impl Connection {
+    pub async fn execute(&mut self, statement: Statement) -> Result<ExecResult, Error> {
+        prepared(statement).execute(&mut *self.0).await.map(Into::into)
+    }
+
+    pub async fn execute_unprepared(&mut self, sql: String) -> Result<ExecResult, Error> {
+        Executor::execute(&mut *self.0, AssertSqlSafe(sql)).await.map(Into::into)
+    }
+
+    pub async fn query_one(&mut self, statement: Statement) -> Result<Option<QueryResult>, Error> {
+        Ok(prepared(statement).fetch_optional(&mut *self.0).await?.map(Into::into))
+    }
+
+    pub async fn query_all(&mut self, statement: Statement) -> Result<Vec<QueryResult>, Error> {
+        Ok(prepared(statement).fetch_all(&mut *self.0).await?.into_iter().map(Into::into).collect())
+    }
+
+    /// Begins or ends a transaction; unprepared, in one round trip.
+    pub async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+        Executor::execute(&mut *self.0, sql).await.map(drop)
+    }
+
+    /// Closes the connection and waits for the end.
+    pub async fn close(self) -> Result<(), Error> {
+        self.0.close().await
+    }
+}
+
+fn prepared(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
+    let values = statement.values.unwrap_or_else(|| Values(Vec::new()));
+    query_with(AssertSqlSafe(statement.sql), SqlxValues(values))
+}
+
+/// What PostgreSQL says of an error.
+pub struct ServerError<'a>(&'a PgDatabaseError);
+
+impl<'a> ServerError<'a> {
+    /// `None` if the error is not PostgreSQL's.
+    pub fn of(error: &'a dyn DatabaseError) -> Option<Self> {
+        error.try_downcast_ref().map(Self)
+    }
+
+    pub fn code(&self) -> &str {
+        self.0.code()
+    }
+
+    /// Whether it ended the transaction and not the session.
+    pub fn is_of_transaction(&self) -> bool {
+        matches!(self.0.severity(), PgSeverity::Error)
+    }
+
+    /// Whether it ended the session.
+    pub fn is_of_session(&self) -> bool {
+        matches!(self.0.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+    }
+}
 
 /// How to connect for work: every session sees the capability's schema alone, and the server itself ends statements
 /// and transactions that outlive their limit, even if this process has died.
 ///
 /// An idle transaction ends with the lease of the host that began it, if not before: the locks of a paused process must not
 /// keep the next owner of its partitions waiting.
-pub fn worker(options: &PgConnectOptions, schema: &str, application: &str, settings: &Settings) -> PgConnectOptions {
+pub fn worker(options: &Options, schema: &str, application: &str, settings: &Settings) -> Options {
     let limit_ms = settings.store.transaction_limit_ms;
     let idle_ms = limit_ms.min(settings.durable.lease_ms);
     let limits = [("statement_timeout", limit_ms), ("idle_in_transaction_session_timeout", idle_ms)];
-    migrator(options, schema, application, &settings.store).options(limits)
+    let Options(options) = migrator(options, schema, application, &settings.store);
+    Options(Box::new(options.options(limits)))
 }
 
 /// How to connect for migrations, whose statements may take long.
-pub fn migrator(options: &PgConnectOptions, schema: &str, application: &str, config: &StoreConfig) -> PgConnectOptions {
+pub fn migrator(options: &Options, schema: &str, application: &str, config: &StoreConfig) -> Options {
     let end = application.floor_char_boundary(LONGEST_APPLICATION_NAME);
-    options
+    let options = (*options.0)
         .clone()
         .application_name(&application[..end])
         .statement_cache_capacity(config.statement_cache)
         .options([("search_path", format!("\"{schema}\""))])
-        .disable_statement_logging()
+        .disable_statement_logging();
+    Options(Box::new(options))
 }
 
 /// The error of [`connect`] for a server that takes no writes.
@@ -44,14 +146,22 @@ const TAKES_NO_WRITES: &str = "the server takes no writes";
 ///
 /// # Errors
 /// If no server answers, or it takes no writes.
-pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+pub async fn connect(Options(options): &Options) -> Result<Connection, Error> {
     let mut connection = options.connect().await?;
     // On a standby it is on in any case.
     let row = connection.fetch_one("SHOW transaction_read_only").await?;
     match row.try_get::<&str, _>(0)? {
-        "off" => Ok(connection),
+        "off" => Ok(Connection(Box::new(connection))),
         _ => Err(Error::Protocol(TAKES_NO_WRITES.into())),
     }
+}
+
+/// A pool of one connection, against which migrations are written.
+pub async fn migration_pool(Options(options): &Options) -> Result<DatabaseConnection, Error> {
+    // The pool waits in silence for a server that refuses; one try outside of it says why.
+    options.connect().await?.close().await?;
+    let pool = PoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_with((**options).clone()).await?))
 }
 
 /// What a commit of this server does not survive although the configuration says so; `None` if all is well.
@@ -77,9 +187,9 @@ pub async fn weaker_than(durability: Durability, connection: &mut Connection) ->
 }
 
 /// What keeps a server from being used, and what to do about it.
-pub fn explain(options: &PgConnectOptions, error: &Error) -> String {
-    let (server, user) = (server(options), options.get_username());
-    let database = options.get_database().unwrap_or(user);
+pub fn explain(options: &Options, error: &Error) -> String {
+    let (server, user) = (options.server(), options.0.get_username());
+    let database = options.0.get_database().unwrap_or(user);
     if let Error::Io(e) = error {
         return match e.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
@@ -114,10 +224,10 @@ pub fn explain(options: &PgConnectOptions, error: &Error) -> String {
 }
 
 /// What is said when a server does not answer at all.
-pub fn silent(options: &PgConnectOptions) -> String {
+pub fn silent(options: &Options) -> String {
     format!(
         "PostgreSQL at {} does not answer within store.acquire_timeout_ms: check the address in \
          capabilities.NAME.database and the network",
-        server(options)
+        options.server()
     )
 }

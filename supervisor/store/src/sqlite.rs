@@ -4,8 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{ConnectOptions, Error};
+use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 
 use super::{DatabaseError, classify};
 use essaim_config::{Durability, StoreConfig};
@@ -38,6 +40,12 @@ pub fn reader(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
 pub fn migrator(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
     let patience = Duration::from_millis(config.migration_limit_ms);
     writer(path, config).foreign_keys(false).busy_timeout(patience)
+}
+
+/// A pool of one connection, against which migrations are written.
+pub async fn migration_pool(options: &SqliteConnectOptions) -> Result<DatabaseConnection, Error> {
+    let pool = PoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.connect_with(options.clone()).await?))
 }
 
 /// How to look into a file without changing it.

@@ -28,8 +28,11 @@ impl Bench {
         Self { capability, settings, env, dir }
     }
 
-    /// `None` where no server is named.
+    /// `None` where no server is named, or none can be used.
     pub fn postgres() -> Option<Self> {
+        if !cfg!(feature = "postgres") {
+            return None;
+        }
         let url = std::env::var("ESSAIM_TEST_POSTGRES").ok()?;
         let mut bench = Self::sqlite();
         bench.settings.capabilities.entry(bench.capability.clone()).or_default().database = url;

@@ -5,7 +5,9 @@ mod migrations;
 mod model;
 mod opening;
 mod outage;
+#[cfg(feature = "postgres")]
 mod proxy;
+#[cfg(feature = "postgres")]
 mod servers;
 mod tables;
 mod transactions;

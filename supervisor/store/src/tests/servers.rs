@@ -8,8 +8,7 @@ use sea_orm::{DbBackend, Statement};
 
 use super::bench::{Bench, begin, insert, texts, words};
 use super::proxy::{Cut, cut_at_commit};
-use crate::connection::Connector;
-use crate::postgres::weaker_than;
+use crate::postgres::{self, Options, weaker_than};
 use crate::testing::schema;
 use crate::tx_tracker::CommitState;
 use crate::{Database, TxError};
@@ -39,13 +38,13 @@ async fn every_session_sees_its_own_schema_and_has_limits_of_its_own() {
 async fn a_server_that_is_weaker_than_the_configuration_is_told_by_its_settings() {
     let Some(bench) = Bench::postgres() else { return };
     let options: PgConnectOptions = url(&bench).parse().unwrap();
-    let mut weak =
-        Connector::Postgres(options.clone().options([("synchronous_commit", "off")])).connect().await.unwrap();
+    let weak = Options(Box::new(options.clone().options([("synchronous_commit", "off")])));
+    let mut weak = postgres::connect(&weak).await.unwrap();
     for durability in [Durability::Process, Durability::Machine] {
         let said = weaker_than(durability, &mut weak).await.unwrap().unwrap();
         assert!(said.contains("synchronous_commit = off"), "{said}");
     }
-    let mut as_it_is = Connector::Postgres(options).connect().await.unwrap();
+    let mut as_it_is = postgres::connect(&Options(Box::new(options))).await.unwrap();
     assert_eq!(weaker_than(Durability::Process, &mut as_it_is).await.unwrap(), None);
 }
 
@@ -110,8 +109,7 @@ async fn wrong_users_and_databases_are_told_apart() {
 
 /// Ends all sessions of the capability, as a restart of the server does.
 async fn end_sessions(bench: &Bench) {
-    let options: PgConnectOptions = url(bench).parse().unwrap();
-    let mut admin = Connector::Postgres(options).connect().await.unwrap();
+    let mut admin = postgres::connect(&Options::parse(&url(bench)).unwrap()).await.unwrap();
     let sql = format!(
         "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity WHERE application_name LIKE 'essaim/%/{}'",
         bench.capability
