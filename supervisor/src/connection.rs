@@ -1,9 +1,15 @@
 //! The bridge of a node, as its configuration names it: the wire to other nodes, and the log of durable messages.
 
-use std::sync::Arc;
+#[cfg_attr(not(feature = "redis"), path = "connection/without_redis.rs")]
+mod redis_bridge;
 
-use crate::bridge::log::Log;
-use crate::bridge::{Cluster, Embedded, EmbeddedLog, Identity, Redis, RedisLog, Wire, WireEvents};
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_bridge_embedded::{EmbeddedLog, EmbeddedWire};
+use essaim_protocol::log::Log;
+use essaim_protocol::wire::{ClaimError, Identity, Wire, WireEvents};
+
 use crate::bus::LocalHandlers;
 use crate::hosting::NodeContext;
 use crate::node::NodeError;
@@ -14,7 +20,7 @@ pub(crate) struct Connection {
     pub me: Identity,
     pub events: WireEvents,
     /// The cluster on the bridge's server.
-    cluster: Option<Arc<Cluster>>,
+    cluster: Option<redis_bridge::Cluster>,
 }
 
 impl Connection {
@@ -23,12 +29,10 @@ impl Connection {
         let settings = &node.config.settings;
         if !settings.bridge.url.is_empty() {
             let exclusive = local.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
-            let (wire, me, events) = Redis::join(settings, exclusive, node.env.clone(), &node.tasks).await?;
-            let cluster = Some(wire.cluster());
-            return Ok(Some(Self { wire: Arc::new(wire), me, events, cluster }));
+            return Ok(Some(redis_bridge::join(settings, exclusive, node.env.clone(), &node.tasks).await?));
         }
         Ok(settings.parity.enabled.then(|| {
-            let (wire, me, events) = Embedded::new(&settings.node.name, settings.parity.clone());
+            let (wire, me, events) = EmbeddedWire::new(&settings.node.name, settings.parity.clone());
             Self { wire: Arc::new(wire), me, events, cluster: None }
         }))
     }
@@ -42,7 +46,7 @@ pub(crate) async fn open_log(
 ) -> Result<Option<Arc<dyn Log>>, NodeError> {
     let (settings, env) = (&node.config.settings, node.env.clone());
     let log: Arc<dyn Log> = match connection.and_then(|connection| connection.cluster.clone()) {
-        Some(cluster) => Arc::new(RedisLog::connect(settings, cluster, env, &node.tasks).await?),
+        Some(cluster) => redis_bridge::open_log(settings, cluster, env, &node.tasks).await?,
         None if keeps => Arc::new(EmbeddedLog::open(settings, env, &node.tasks).await?),
         None => return Ok(None),
     };
@@ -50,4 +54,12 @@ pub(crate) async fn open_log(
         tracing::warn!("durable messages survive less than they should: {weak}");
     }
     Ok(Some(log))
+}
+
+/// One line about the server of a bridge, or why it does not answer. Each of its answers may take `response_timeout`.
+///
+/// # Errors
+/// [`ClaimError::Unreachable`] and [`ClaimError::Unsupported`].
+pub async fn check_bridge(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
+    redis_bridge::check(url, response_timeout).await
 }

@@ -44,9 +44,15 @@ mod admission;
 mod arbiters;
 pub use arbiters::run;
 
-mod bridge;
-pub use bridge::log::WhenFull;
-pub use bridge::{ClaimError, check_bridge};
+mod connection;
+pub use connection::check_bridge;
+pub use essaim_protocol::log::WhenFull;
+pub use essaim_protocol::wire::ClaimError;
+
+/// What nodes are connected by.
+mod bridge {
+    pub(crate) use essaim_protocol::log;
+}
 
 // Other nodes have a crate of their own.
 pub use essaim_protocol::frame::NodeState;
@@ -88,7 +94,7 @@ pub mod store {
     pub use essaim_store::{
         Database, DatabaseError, DatabaseKind, DatabaseReport, Reads, Schema, TxError, check, held, make_private,
     };
-    pub(crate) use essaim_store::{Transaction, classify, error, group, recheck, tables, tx_tracker};
+    pub(crate) use essaim_store::{Transaction, classify, error, group, tables, tx_tracker};
 
     #[cfg(test)]
     pub(crate) use essaim_store::testing;
@@ -98,7 +104,6 @@ pub mod store {
 
 mod bus;
 mod cell;
-mod connection;
 mod context;
 mod drain;
 mod guard;

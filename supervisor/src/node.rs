@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use essaim_bridge_embedded::EmbeddedLog;
+use essaim_protocol::wire::ClaimError;
 use tokio::sync::watch;
 
 use crate::Env;
 use crate::arbiters::Arbiters;
-use crate::bridge::{ClaimError, EmbeddedLog};
 use crate::bus::{Bus, BusParts, LocalHandlers};
 use crate::client::Client;
 use crate::config::{Config, ConfigError, NearConfig};

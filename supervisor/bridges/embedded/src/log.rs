@@ -1,0 +1,248 @@
+//! The log of a single process: one SQLite file in `node.data_dir`.
+//!
+//! One task writes. It takes whatever waits, stores it in one transaction, and answers when that has committed: many
+//! senders share a commit, and a lone one waits for nobody. The file has no other writer, so the task knows the counters
+//! of every partition without asking, and reads them only at the start and after a failure. Reads have connections of
+//! their own, and ask only if the writer has published that there is something.
+//!
+//! # Layout
+//! - `job`, `writer`: what waits to be stored, and the task that stores it.
+//! - `state`, `owners`: what the writer knows and how jobs change it.
+//! - `published`: what it tells the others.
+//! - `schema`, `rows`: tables and statements; `dead`: those of dead letters.
+
+mod dead;
+mod job;
+mod owners;
+mod published;
+mod rows;
+mod schema;
+mod state;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use essaim_base::Env;
+use essaim_base::outages::Dependency;
+use essaim_base::task::{TaskName, Tasks};
+use essaim_config::Settings;
+use essaim_store::{Database, DatabaseError, held};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use sea_orm::DbErr;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout_at;
+
+use self::job::{Answer, Job};
+use self::published::Published;
+use self::writer::Writer;
+use essaim_protocol::log::{
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, FoundEntries, HostHeartbeat, Log,
+    LogError, OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
+};
+
+/// The name of the file.
+const FILE: &str = "log.sqlite3";
+
+/// A log in a file of this process alone.
+pub struct EmbeddedLog {
+    database: Database,
+    published: Arc<Published>,
+    jobs: mpsc::Sender<Job>,
+    env: Env,
+}
+
+impl EmbeddedLog {
+    /// How the identity of every such log begins.
+    pub const KIND: &str = "embedded/";
+
+    /// Opens the log, and makes it if there is none. Its writer runs where this is called.
+    ///
+    /// # Errors
+    /// What is wrong and what to do about it, such as that another process has the file.
+    pub async fn open(settings: &Settings, env: Env, tasks: &Tasks) -> Result<Self, DatabaseError> {
+        let path = settings.node.data_dir.join(FILE);
+        let database = Database::open_file("log", &path, settings, &schema::schema(), &env).await?;
+        database.watch_file(tasks, Duration::from_millis(settings.store.file_check_ms));
+        database.tell(tasks, TaskName::of_node("log-recheck"), Dependency::log(false));
+        let published = Arc::new(Published::default());
+        let (base, told, clock) = (database.clone(), published.clone(), env.clone());
+        let new = move || Writer::new(base.clone(), told.clone(), clock.clone());
+        let mut writer = new();
+        let unreadable = |e: AppendError| DatabaseError::new(format!("the log {} is unreadable: {e}", path.display()));
+        writer.load().await.map_err(unreadable)?;
+        // Bounded by `durable.sends_waiting`.
+        let (jobs, waiting) = mpsc::channel(settings.durable.sends_waiting.max(1));
+        let (waiting, mut first) = (Arc::new(Mutex::new(waiting)), Some(writer));
+        let next = move || first.take().unwrap_or_else(&new).run(waiting.clone());
+        tasks.restarted_anywhere(TaskName::of_node("log-writer"), next);
+        Ok(Self { database, published, jobs, env })
+    }
+
+    /// Whether there is such a log in the data directory, and no process that has it.
+    pub fn is_left_at(settings: &Settings) -> bool {
+        settings.node.data_dir.join(FILE).exists() && held("log", settings).is_none()
+    }
+
+    /// Has the writer do something.
+    async fn ask<T, E: From<AppendError>>(&self, job: impl FnOnce(Answer<T, E>) -> Job) -> Result<T, E> {
+        let (answer, arrives) = Answer::new();
+        if self.jobs.send(job(answer)).await.is_err() {
+            return Err(AppendError::NotStored("the log is closed".into()).into());
+        }
+        let ended = |_| Err(AppendError::Unknown("the log ended before it answered".into()).into());
+        arrives.await.unwrap_or_else(ended)
+    }
+
+    /// The entries that are there now. Where `after` finds nothing, it moves to the last entry there ever was.
+    async fn look(&self, readings: &[Reading], after: &mut [u64]) -> Result<FoundEntries, LogError> {
+        let mut found = Vec::new();
+        for (reading, after) in readings.iter().zip(after) {
+            let place = self.published.place(&reading.partition);
+            let Some(place) = place.filter(|place| place.last > *after && reading.most > 0) else { continue };
+            let entries = rows::read(self.database.reads(), place.id, *after, reading.most).await.map_err(unread)?;
+            if entries.is_empty() {
+                // What was there has been acknowledged, and comes no more.
+                *after = place.last;
+            } else {
+                found.push((reading.partition.clone(), entries));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Log for EmbeddedLog {
+    fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>> {
+        ready(Ok(self.published.registry())).boxed()
+    }
+
+    fn register<'a>(
+        &'a self,
+        capability: &'a str,
+        partitions: u32,
+        subscriptions: &'a [(String, Subscription)],
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        let (capability, subscriptions) = (capability.to_string(), subscriptions.to_vec());
+        self.ask(move |answer| Job::Register { capability, partitions, subscriptions, answer }).boxed()
+    }
+
+    fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>> {
+        let (event, capability) = (event.to_string(), capability.to_string());
+        self.ask(move |answer| Job::Unsubscribe { event, capability, answer }).boxed()
+    }
+
+    fn retire<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Retired, LogError>> {
+        let capability = capability.to_string();
+        self.ask(move |answer| Job::Retire { capability, answer }).boxed()
+    }
+
+    fn append<'a>(
+        &'a self,
+        registry: u64,
+        most: u64,
+        appends: &'a [Append],
+    ) -> BoxFuture<'a, Result<Vec<Appended>, AppendError>> {
+        self.ask(move |answer| Job::Append { registry, most, appends: appends.to_vec(), answer }).boxed()
+    }
+
+    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<OwnedPartition>, LogError>> {
+        self.ask(move |answer| Job::Heartbeat { heartbeat: heartbeat.clone(), answer }).boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        readings: &'a [Reading],
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<FoundEntries, LogError>> {
+        let until = self.env.now() + patience;
+        async move {
+            let mut changes = self.published.changes();
+            let mut after: Vec<u64> = readings.iter().map(|reading| reading.after.0).collect();
+            loop {
+                // Before looking, so that nothing can come between the look and the wait.
+                changes.mark_unchanged();
+                let found = self.look(readings, &mut after).await?;
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+                let Ok(Ok(())) = timeout_at(until, changes.changed()).await else { return Ok(Vec::new()) };
+            }
+        }
+        .boxed()
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        acknowledges: &'a [Acknowledge],
+    ) -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>> {
+        self.ask(move |answer| Job::Acknowledge { acknowledges: acknowledges.to_vec(), answer }).boxed()
+    }
+
+    /// A file forgets nothing of what it counts.
+    fn accounted(&self, _: &Partition, _: u64) {}
+
+    fn check(&self) -> BoxFuture<'_, Result<(), LogError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<String, LogError>> {
+        async move { rows::identity(self.database.reads()).await.map_err(unread) }.boxed()
+    }
+
+    fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {
+        async move {
+            let mut counts = rows::count(self.database.reads(), capability).await.map_err(unread)?;
+            let owners = self.published.owners(capability);
+            for count in &mut counts {
+                count.owner = owners.get(count.number as usize).cloned().flatten();
+            }
+            Ok(counts)
+        }
+        .boxed()
+    }
+
+    fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>> {
+        async move { dead::count(self.database.reads(), capability).await.map_err(unread) }.boxed()
+    }
+
+    fn dead<'a>(
+        &'a self,
+        capability: &'a str,
+        from: Option<&'a str>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<DeadLetterPage, LogError>> {
+        async move { dead::page(self.database.reads(), capability, from, most.max(1)).await.map_err(unread) }.boxed()
+    }
+
+    fn dead_with<'a>(
+        &'a self,
+        capability: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
+        async move { dead::with(self.database.reads(), capability, ids).await.map_err(unread) }.boxed()
+    }
+
+    fn forget<'a>(
+        &'a self,
+        capability: &'a str,
+        letters: &'a [(String, Bytes)],
+    ) -> BoxFuture<'a, Result<u64, LogError>> {
+        let (capability, letters) = (capability.to_string(), letters.to_vec());
+        self.ask(move |answer| Job::Forget { capability, letters, answer }).boxed()
+    }
+
+    /// SQLite is opened with the durability that is configured.
+    fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>> {
+        ready(None).boxed()
+    }
+}
+
+fn unread(error: DbErr) -> LogError {
+    LogError(format!("the log could not be read: {error}"))
+}

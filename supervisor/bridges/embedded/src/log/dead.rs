@@ -1,0 +1,73 @@
+//! The statements of dead letters: those of capabilities without a database.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use essaim_protocol::log::DeadLetterPage;
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+
+use super::rows::{json, number, statement, text};
+
+/// Keeps a dead letter; one that dies again takes its own place.
+pub(super) async fn keep(
+    db: &impl ConnectionTrait,
+    (capability, id, letter): &(Arc<str>, String, Bytes),
+) -> Result<(), DbErr> {
+    let sql = "INSERT INTO dead_letters (capability, id, letter) VALUES ($1, $2, $3) \
+               ON CONFLICT (capability, id) DO UPDATE SET letter = excluded.letter";
+    let values = [Value::from(capability.to_string()), id.as_str().into(), letter.to_vec().into()];
+    db.execute_raw(statement(sql, values)).await.map(drop)
+}
+
+/// How many letters of a capability there are.
+pub(super) async fn count(db: &impl ConnectionTrait, capability: &str) -> Result<u64, DbErr> {
+    let sql = "SELECT count(*) FROM dead_letters WHERE capability = $1";
+    let rows = db.query_all_raw(statement(sql, [capability.into()])).await?;
+    rows.first().map_or(Ok(0), |row| number(row, 0))
+}
+
+/// Letters of a capability behind an id.
+pub(super) async fn page(
+    db: &impl ConnectionTrait,
+    capability: &str,
+    behind: Option<&str>,
+    most: u32,
+) -> Result<DeadLetterPage, DbErr> {
+    let sql = "SELECT id, letter FROM dead_letters WHERE capability = $1 AND id > $2 ORDER BY id LIMIT $3";
+    let values = [capability.into(), behind.unwrap_or_default().into(), i64::from(most).into()];
+    let rows = db.query_all_raw(statement(sql, values)).await?;
+    let letters = rows.iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    let is_last = letters.len() < most as usize;
+    let next = letters.last().filter(|_| !is_last).map(|(id, _)| id.clone());
+    Ok(DeadLetterPage { letters, next })
+}
+
+/// Those with these ids.
+pub(super) async fn with(
+    db: &impl ConnectionTrait,
+    capability: &str,
+    ids: &[String],
+) -> Result<Vec<(String, Bytes)>, DbErr> {
+    let sql = "SELECT id, letter FROM dead_letters \
+               WHERE capability = $1 AND id IN (SELECT value FROM json_each($2)) ORDER BY id";
+    db.query_all_raw(statement(sql, [capability.into(), json(&ids)?])).await?.iter().map(letter).collect()
+}
+
+/// Forgets those that are still what they were; how many there were.
+pub(super) async fn forget(
+    db: &impl ConnectionTrait,
+    capability: &str,
+    letters: &[(String, Bytes)],
+) -> Result<u64, DbErr> {
+    let sql = "DELETE FROM dead_letters WHERE capability = $1 AND id = $2 AND letter = $3";
+    let mut forgotten = 0;
+    for (id, letter) in letters {
+        let values = [capability.into(), id.as_str().into(), letter.to_vec().into()];
+        forgotten += db.execute_raw(statement(sql, values)).await?.rows_affected();
+    }
+    Ok(forgotten)
+}
+
+fn letter(row: &QueryResult) -> Result<(String, Bytes), DbErr> {
+    Ok((text(row, 0)?, Bytes::from(row.try_get_by_index::<Vec<u8>>(1)?)))
+}

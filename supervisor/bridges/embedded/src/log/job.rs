@@ -1,0 +1,92 @@
+//! What the writer is asked to do, and the way back for each answer.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use essaim_protocol::log::{
+    Acknowledge, Acknowledged, Append, AppendError, Appended, HostHeartbeat, LogError, OwnedPartition, Retired,
+    Subscription,
+};
+
+/// Bytes that a job counts as, beside those of its messages.
+const OWN_BYTES: usize = 64;
+
+/// Something that changes the log.
+pub(super) enum Job {
+    Append { registry: u64, most: u64, appends: Vec<Append>, answer: Answer<Vec<Appended>, AppendError> },
+    Acknowledge { acknowledges: Vec<Acknowledge>, answer: Answer<Vec<Acknowledged>> },
+    Heartbeat { heartbeat: HostHeartbeat, answer: Answer<Vec<OwnedPartition>> },
+    Register { capability: String, partitions: u32, subscriptions: Vec<(String, Subscription)>, answer: Answer<()> },
+    Unsubscribe { event: String, capability: String, answer: Answer<bool> },
+    Retire { capability: String, answer: Answer<Retired> },
+    Forget { capability: String, letters: Vec<(String, Bytes)>, answer: Answer<u64> },
+}
+
+/// An answer, which is given when the job is stored.
+pub(super) struct Answer<T, E = LogError> {
+    way: oneshot::Sender<Result<T, E>>,
+    text: Option<Result<T, E>>,
+}
+
+impl<T, E: From<AppendError>> Answer<T, E> {
+    /// An answer, and where it arrives.
+    pub fn new() -> (Self, oneshot::Receiver<Result<T, E>>) {
+        let (way, arrives) = oneshot::channel();
+        (Self { way, text: None }, arrives)
+    }
+
+    /// Whether nobody waits for it any more.
+    pub fn is_vain(&self) -> bool {
+        self.way.is_closed()
+    }
+
+    /// What it will be if the job is stored.
+    pub fn set(&mut self, text: Result<T, E>) {
+        self.text = Some(text);
+    }
+
+    fn give(self, outcome: &Result<(), AppendError>) {
+        let text = match (self.text, outcome) {
+            // It changed nothing, whatever became of the others.
+            (Some(Err(e)), _) => Err(e),
+            (_, Err(e)) => Err(e.clone().into()),
+            (Some(Ok(text)), Ok(())) => Ok(text),
+            (None, Ok(())) => Err(AppendError::NotStored("nobody waited for it".into()).into()),
+        };
+        // Whoever has gone away needs none.
+        let _ = self.way.send(text);
+    }
+}
+
+impl Job {
+    /// About how many bytes it is.
+    pub fn bytes(&self) -> usize {
+        let messages: usize = match self {
+            Self::Append { appends, .. } => appends.iter().map(|append| OWN_BYTES + append.batch.len()).sum(),
+            Self::Acknowledge { acknowledges, .. } => {
+                let dead = acknowledges.iter().flat_map(|a| &a.dead).map(|(_, letter)| OWN_BYTES + letter.len());
+                dead.sum::<usize>()
+                    + acknowledges
+                        .iter()
+                        .map(|a| (a.positions.len() + a.foreign.len()) * size_of::<u64>())
+                        .sum::<usize>()
+            }
+            Self::Forget { letters, .. } => letters.iter().map(|(_, letter)| OWN_BYTES + letter.len()).sum(),
+            _ => 0,
+        };
+        OWN_BYTES + messages
+    }
+
+    /// Answers it; `outcome` is what became of all that were stored together.
+    pub fn finish(self, outcome: &Result<(), AppendError>) {
+        match self {
+            Self::Append { answer, .. } => answer.give(outcome),
+            Self::Acknowledge { answer, .. } => answer.give(outcome),
+            Self::Heartbeat { answer, .. } => answer.give(outcome),
+            Self::Register { answer, .. } => answer.give(outcome),
+            Self::Unsubscribe { answer, .. } => answer.give(outcome),
+            Self::Retire { answer, .. } => answer.give(outcome),
+            Self::Forget { answer, .. } => answer.give(outcome),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The statements of the log: few for many rows, and with few texts, so that each is prepared once.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use essaim_protocol::log::{Entry, Partition, PartitionCount, Position, Registry, Subscription, Tally};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use serde::Serialize;
+
+use super::state::{NewEntry, Row};
+
+/// Rows in one statement, largest first: any number of rows is a few of these.
+const ROWS_AT_ONCE: [usize; 5] = [256, 64, 16, 4, 1];
+
+const REMOVE: &str = "DELETE FROM entries WHERE (partition, position) IN \
+     (SELECT value->>0, value->>1 FROM json_each($1)) RETURNING partition, position, count";
+const READ: &str = "SELECT position, first, count, batch FROM entries WHERE partition = $1 AND position > $2 \
+     ORDER BY position LIMIT $3";
+const COUNT: &str = "SELECT number, appended, \
+     (SELECT coalesce(sum(count), 0) FROM entries WHERE entries.partition = partitions.id), \
+     handled, duplicates, dead, expired FROM partitions WHERE capability = $1 ORDER BY number";
+const KEEP_PARTITIONS: &str = "INSERT INTO partitions \
+     (id, capability, number, last, appended, waiting, epoch, handled, duplicates, dead, expired) \
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
+     value->>9, value->>10 FROM json_each($1) WHERE true ON CONFLICT (id) DO UPDATE SET last = excluded.last, \
+     appended = excluded.appended, waiting = excluded.waiting, epoch = excluded.epoch, handled = excluded.handled, \
+     duplicates = excluded.duplicates, dead = excluded.dead, expired = excluded.expired";
+const PARTITIONS: &str = "SELECT id, capability, number, last, appended, waiting, epoch, handled, duplicates, dead, \
+     expired FROM partitions";
+
+/// Stores entries.
+pub(super) async fn insert(db: &impl ConnectionTrait, entries: &[NewEntry]) -> Result<(), DbErr> {
+    let mut rest = entries;
+    while let Some(size) = ROWS_AT_ONCE.into_iter().find(|size| *size <= rest.len()) {
+        let (these, others) = rest.split_at(size);
+        rest = others;
+        let mut sql = String::from("INSERT INTO entries (partition, position, first, count, batch) VALUES (?,?,?,?,?)");
+        (1..size).for_each(|_| sql.push_str(",(?,?,?,?,?)"));
+        let values = these.iter().flat_map(|e| {
+            let numbers = [e.partition, e.position as i64, e.first as i64, e.count.into()].map(Value::from);
+            numbers.into_iter().chain([Value::from(e.batch.to_vec())])
+        });
+        db.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)).await?;
+    }
+    Ok(())
+}
+
+/// Removes entries, by partition and position; how many messages each had that was there.
+pub(super) async fn remove(
+    db: &impl ConnectionTrait,
+    positions: &[(i64, u64)],
+) -> Result<HashMap<(i64, u64), u64>, DbErr> {
+    if positions.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = db.query_all_raw(statement(REMOVE, [json(&positions)?])).await?;
+    rows.iter().map(|row| Ok(((number(row, 0)? as i64, number(row, 1)?), number(row, 2)?))).collect()
+}
+
+/// Entries of a partition after a position.
+pub(super) async fn read(
+    db: &impl ConnectionTrait,
+    partition: i64,
+    after: u64,
+    most: u32,
+) -> Result<Vec<Entry>, DbErr> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let rows = db.query_all_raw(statement(READ, [partition.into(), after.into(), i64::from(most).into()])).await?;
+    let entry = |row: &QueryResult| {
+        let (position, batch) = (Position(number(row, 0)?, 0), Bytes::from(row.try_get_by_index::<Vec<u8>>(3)?));
+        let first = number(row, 1)?;
+        let count = Entry::counted(first, number(row, 2)?);
+        let (foreign, count) = (count.is_none(), count.unwrap_or(1));
+        Ok(Entry { foreign, position, first, count, batch })
+    };
+    rows.iter().map(entry).collect()
+}
+
+/// How much is in the partitions of a capability, without their owners.
+pub(super) async fn count(db: &impl ConnectionTrait, capability: &str) -> Result<Vec<PartitionCount>, DbErr> {
+    let count = |row: &QueryResult| {
+        Ok(PartitionCount {
+            number: number(row, 0)? as u32,
+            appended: number(row, 1)?,
+            waiting: number(row, 2)?,
+            tally: tally(row, 3)?,
+            owner: None,
+        })
+    };
+    db.query_all_raw(statement(COUNT, [capability.into()])).await?.iter().map(count).collect()
+}
+
+/// Keeps what is known of partitions.
+pub(super) async fn keep_partitions(db: &impl ConnectionTrait, partitions: &[(&Partition, &Row)]) -> Result<(), DbErr> {
+    if partitions.is_empty() {
+        return Ok(());
+    }
+    let columns = |(p, r): &(&Partition, &Row)| {
+        let name = (r.id, p.capability.to_string(), p.number, r.last, r.appended, r.waiting, r.epoch);
+        let tally = (r.tally.handled, r.tally.duplicates, r.tally.dead, r.tally.expired);
+        let ((id, capability, number, last, appended, waiting, epoch), (a, b, c, d)) = (name, tally);
+        (id, capability, number, last, appended, waiting, epoch, a, b, c, d)
+    };
+    let rows: Vec<_> = partitions.iter().map(columns).collect();
+    db.execute_raw(statement(KEEP_PARTITIONS, [json(&rows)?])).await.map(drop)
+}
+
+/// What is known of all partitions.
+pub(super) async fn partitions(db: &impl ConnectionTrait) -> Result<Vec<(Partition, Row)>, DbErr> {
+    let partition = |row: &QueryResult| {
+        let partition = Partition { capability: text(row, 1)?.into(), number: number(row, 2)? as u32 };
+        let row = Row {
+            id: number(row, 0)? as i64,
+            last: number(row, 3)?,
+            appended: number(row, 4)?,
+            waiting: number(row, 5)?,
+            parked: 0,
+            epoch: number(row, 6)?,
+            tally: tally(row, 7)?,
+        };
+        Ok((partition, row))
+    };
+    db.query_all_raw(statement(PARTITIONS, [])).await?.iter().map(partition).collect()
+}
+
+/// What tells this log from others.
+pub(super) async fn identity(db: &impl ConnectionTrait) -> Result<String, DbErr> {
+    let row = db.query_one_raw(statement("SELECT identity FROM identity", [])).await?;
+    row.map_or_else(|| Err(DbErr::RecordNotFound("the log has no identity".into())), |row| text(&row, 0))
+}
+
+/// The whole registry.
+pub(super) async fn registry(db: &impl ConnectionTrait) -> Result<Registry, DbErr> {
+    let mut registry = Registry::default();
+    for row in db.query_all_raw(statement("SELECT version FROM registry", [])).await? {
+        registry.version = number(&row, 0)?;
+    }
+    for row in db.query_all_raw(statement("SELECT name, partitions FROM capabilities", [])).await? {
+        registry.partitions.insert(text(&row, 0)?, number(&row, 1)? as u32);
+    }
+    for row in db.query_all_raw(statement("SELECT event, capability, how FROM subscriptions", [])).await? {
+        let how = serde_json::from_str(&text(&row, 2)?).map_err(broken)?;
+        registry.subscriptions.entry(text(&row, 0)?).or_default().insert(text(&row, 1)?, how);
+    }
+    Ok(registry)
+}
+
+/// Keeps the version of the registry.
+pub(super) async fn keep_version(db: &impl ConnectionTrait, version: u64) -> Result<(), DbErr> {
+    db.execute_raw(statement("UPDATE registry SET version = $1", [(version as i64).into()])).await.map(drop)
+}
+
+/// Keeps a new capability.
+pub(super) async fn keep_capability(db: &impl ConnectionTrait, name: &str, partitions: u32) -> Result<(), DbErr> {
+    let sql = "INSERT INTO capabilities (name, partitions) VALUES ($1, $2)";
+    db.execute_raw(statement(sql, [name.into(), i64::from(partitions).into()])).await.map(drop)
+}
+
+/// Forgets all there is of a capability.
+pub(super) async fn retire(db: &impl ConnectionTrait, capability: &str) -> Result<(), DbErr> {
+    for sql in [
+        "DELETE FROM entries WHERE partition IN (SELECT id FROM partitions WHERE capability = $1)",
+        "DELETE FROM partitions WHERE capability = $1",
+        "DELETE FROM subscriptions WHERE capability = $1",
+        "DELETE FROM capabilities WHERE name = $1",
+        "DELETE FROM dead_letters WHERE capability = $1",
+    ] {
+        db.execute_raw(statement(sql, [capability.into()])).await?;
+    }
+    Ok(())
+}
+
+/// Keeps a subscription, or its end.
+pub(super) async fn keep_subscription(
+    db: &impl ConnectionTrait,
+    event: &str,
+    capability: &str,
+    how: Option<Subscription>,
+) -> Result<(), DbErr> {
+    let kept = match how {
+        Some(how) => statement(
+            "INSERT INTO subscriptions (event, capability, how) VALUES ($1, $2, $3) \
+             ON CONFLICT (event, capability) DO UPDATE SET how = excluded.how",
+            [event.into(), capability.into(), json(&how)?],
+        ),
+        None => statement(
+            "DELETE FROM subscriptions WHERE event = $1 AND capability = $2",
+            [event.into(), capability.into()],
+        ),
+    };
+    db.execute_raw(kept).await.map(drop)
+}
+
+pub(super) fn statement<const N: usize>(sql: &str, values: [Value; N]) -> Statement {
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}
+
+pub(super) fn json(rows: &impl Serialize) -> Result<Value, DbErr> {
+    serde_json::to_string(rows).map(Value::from).map_err(broken)
+}
+
+fn broken(error: serde_json::Error) -> DbErr {
+    DbErr::Json(error.to_string())
+}
+
+pub(super) fn text(row: &QueryResult, column: usize) -> Result<String, DbErr> {
+    row.try_get_by_index(column)
+}
+
+/// A column that was written as a number without a sign.
+pub(super) fn number(row: &QueryResult, column: usize) -> Result<u64, DbErr> {
+    row.try_get_by_index::<i64>(column).map(|n| n as u64)
+}
+
+fn tally(row: &QueryResult, column: usize) -> Result<Tally, DbErr> {
+    Ok(Tally {
+        handled: number(row, column)?,
+        duplicates: number(row, column + 1)?,
+        dead: number(row, column + 2)?,
+        expired: number(row, column + 3)?,
+    })
+}

@@ -1,0 +1,34 @@
+//! The Redis bridge: a wire over pub/sub and a log over streams, on one server that all nodes use.
+//!
+//! # Layout
+//!
+//! - [`RedisWire`]: frames between nodes (`wire`), on their `channels`; the `claims` of a node on its name and capabilities.
+//! - [`RedisLog`]: durable messages (`log`).
+//! - [`Cluster`]: the identity of the cluster on the server, which a node remembers (`memory`).
+//! - `keep`: a connection that is replaced when it fails; `endpoint`, `sentinels`: the server's address; `failed`: what an error
+//!   says of its connection; `server`, `full`: facts about the server and what it still does when its memory is full.
+
+#![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
+
+mod cluster;
+pub use cluster::Cluster;
+
+mod log;
+pub use log::RedisLog;
+
+mod wire;
+pub use wire::{RedisWire, check};
+
+mod channels;
+mod claims;
+mod endpoint;
+mod failed;
+mod full;
+mod keep;
+mod memory;
+mod sentinels;
+mod server;
+
+#[cfg(test)]
+mod tests;

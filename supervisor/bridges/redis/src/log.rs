@@ -1,0 +1,211 @@
+//! The log over Redis Streams.
+//!
+//! A partition is one stream, and it has no consumer group: its one owner reads by position, which changes nothing, and
+//! acknowledging deletes entries in a script that checks the owner's epoch. So a stream holds what is not acknowledged
+//! and nothing else, what a dead owner had read is simply still there, and nothing is trimmed. Whatever must be true
+//! together is written by one script. Scripts touch keys of several partitions: one server, not yet a cluster; Redis
+//! 6.2 or newer.
+//!
+//! The log has connections of its own. One carries all commands, pipelined; reads that wait have one each, since a
+//! command behind one that blocks would wait with it, and so have appends that wait for replicas.
+
+mod acknowledging;
+mod appending;
+mod burying;
+mod durability;
+mod heartbeat;
+mod keys;
+mod known;
+mod link;
+mod measuring;
+mod parse;
+mod reading;
+mod registering;
+mod replicas;
+mod retiring;
+mod scripts;
+mod strange;
+mod telling;
+
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use essaim_base::Env;
+use essaim_base::outages::Dependency;
+use essaim_base::task::{TaskName, Tasks};
+use essaim_config::{Durability, Settings};
+use essaim_protocol::wire::ClaimError;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use self::keys::Keys;
+use self::known::Known;
+use self::link::Link;
+use self::reading::Readers;
+use self::replicas::Replicas;
+use self::telling::Room;
+use super::Cluster;
+use super::endpoint::Endpoint;
+use super::failed::advice;
+use essaim_protocol::log::{
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, Entry, HostHeartbeat, Log, LogError,
+    OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
+};
+
+/// The log on a Redis server.
+pub struct RedisLog {
+    keys: Keys,
+    env: Env,
+    link: Link,
+    readers: Readers,
+    durability: Durability,
+    /// Who has to have what is appended, if anybody beside the server.
+    replicas: Option<Replicas>,
+    cluster: Arc<Cluster>,
+    known: Known,
+    /// How long nodes tell what a server has forgotten: a live one is heard within it.
+    grace: Duration,
+}
+
+impl RedisLog {
+    /// Connects to the server of `bridge.url`. Once connected, it connects again by itself for as long as it lives, to a
+    /// server that knows this cluster or none.
+    ///
+    /// # Errors
+    /// If the server does not answer, or can be no bridge's.
+    pub async fn connect(
+        settings: &Settings,
+        cluster: Arc<Cluster>,
+        env: Env,
+        tasks: &Tasks,
+    ) -> Result<Self, ClaimError> {
+        let endpoint = Arc::new(Endpoint::of(settings)?);
+        let (keys, grace) = (Keys::new(&settings.bridge.namespace), Duration::from_millis(settings.members.silent_ms));
+        let readers = Readers::new(endpoint.clone(), settings, env.clone());
+        let outages = tasks.outages();
+        let link = |dependency| {
+            let (endpoint, cluster, registry) = (endpoint.clone(), cluster.clone(), keys.registry());
+            Link::connect(endpoint, settings, cluster, (registry, grace), (dependency, outages), &env)
+        };
+        let (durability, known) = (settings.store.durability, Known::default());
+        let commands = link(Dependency::log(true)).await?;
+        tasks.restarted_anywhere(TaskName::of_node("log"), commands.keeper());
+        let mut replicas = None;
+        if durability == Durability::Replicated {
+            let appends = link(Dependency::appends()).await?;
+            tasks.restarted_anywhere(TaskName::of_node("log-appends"), appends.keeper());
+            replicas = Some(Replicas::new(appends, settings, outages.clone()));
+        }
+        Ok(Self { link: commands, keys, env, readers, durability, replicas, cluster, known, grace })
+    }
+}
+
+impl Log for RedisLog {
+    fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>> {
+        registering::registry(self).boxed()
+    }
+
+    fn register<'a>(
+        &'a self,
+        capability: &'a str,
+        partitions: u32,
+        subscriptions: &'a [(String, Subscription)],
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        registering::register(self, capability, partitions, subscriptions).boxed()
+    }
+
+    fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>> {
+        registering::unsubscribe(self, event, capability).boxed()
+    }
+
+    fn retire<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Retired, LogError>> {
+        retiring::retire(self, capability).boxed()
+    }
+
+    fn append<'a>(
+        &'a self,
+        registry: u64,
+        most: u64,
+        appends: &'a [Append],
+    ) -> BoxFuture<'a, Result<Vec<Appended>, AppendError>> {
+        appending::append(self, registry, most, appends).boxed()
+    }
+
+    fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<OwnedPartition>, LogError>> {
+        heartbeat::heartbeat(self, heartbeat).boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        readings: &'a [Reading],
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Vec<(Partition, Vec<Entry>)>, LogError>> {
+        reading::read(self, readings, patience).boxed()
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        acknowledges: &'a [Acknowledge],
+    ) -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>> {
+        acknowledging::acknowledge(self, acknowledges).boxed()
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<String, LogError>> {
+        registering::identity(self).boxed()
+    }
+
+    fn accounted(&self, partition: &Partition, messages: u64) {
+        self.known.appended(partition, messages);
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), LogError>> {
+        async move {
+            match telling::check(self).await? {
+                Room::Some => Ok(()),
+                Room::None => Err(LogError(advice("OOM nothing that needs memory is taken"))),
+            }
+        }
+        .boxed()
+    }
+
+    fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {
+        measuring::counts(self, capability).boxed()
+    }
+
+    fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>> {
+        burying::dead_count(self, capability).boxed()
+    }
+
+    fn dead<'a>(
+        &'a self,
+        capability: &'a str,
+        from: Option<&'a str>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<DeadLetterPage, LogError>> {
+        burying::dead(self, capability, from, most).boxed()
+    }
+
+    fn dead_with<'a>(
+        &'a self,
+        capability: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
+        burying::dead_with(self, capability, ids).boxed()
+    }
+
+    fn forget<'a>(
+        &'a self,
+        capability: &'a str,
+        letters: &'a [(String, Bytes)],
+    ) -> BoxFuture<'a, Result<u64, LogError>> {
+        burying::forget(self, capability, letters).boxed()
+    }
+
+    fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>> {
+        durability::weaker_than_configured(self).boxed()
+    }
+}

@@ -1,0 +1,159 @@
+//! Storing messages.
+
+use std::time::Duration;
+
+use essaim_protocol::log::{Append, AppendError, Appended};
+use redis::Value;
+
+use super::super::failed::Failed;
+use super::registering::{PATIENCE, unfinished, waiting};
+use super::replicas::Replicas;
+use super::scripts::{APPEND, call};
+use super::{RedisLog, parse, telling};
+
+/// With these the server refuses a script before it runs.
+const REFUSALS: &[&str] = &[
+    "OOM",
+    "READONLY",
+    "MISCONF",
+    "NOREPLICAS",
+    "LOADING",
+    "MASTERDOWN",
+    "BUSY",
+    "NOPERM",
+    "NOAUTH",
+    "NOSCRIPT",
+    "CROSSSLOT",
+    "MOVED",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+];
+
+pub async fn append(
+    log: &RedisLog,
+    registry: u64,
+    most: u64,
+    appends: &[Append],
+) -> Result<Vec<Appended>, AppendError> {
+    for _ in 0..PATIENCE {
+        let wait = match append_once(log, registry, most, appends).await? {
+            Outcome::Appended(appended) => return Ok(appended),
+            Outcome::Forgotten(counts) => {
+                telling::recount(log, &counts).await.map_err(|e| AppendError::NotStored(e.0))?;
+                Duration::ZERO
+            }
+            Outcome::Telling(wait) => wait,
+        };
+        telling::check(log).await.map_err(|e| AppendError::NotStored(e.0))?;
+        tokio::time::sleep(wait).await;
+    }
+    Err(AppendError::NotStored(unfinished().0))
+}
+
+/// What the script has done.
+enum Outcome {
+    Appended(Vec<Appended>),
+    /// Nothing: the server has forgotten what it had counted, all of these counts or some of others.
+    Forgotten(String),
+    /// Nothing: for so long nodes tell what it has forgotten.
+    Telling(Duration),
+}
+
+async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append]) -> Result<Outcome, AppendError> {
+    let link = log.replicas.as_ref().map_or(&log.link, Replicas::link);
+    let mut connected = link.connected().map_err(not_appended)?;
+    if let Some(replicas) = &log.replicas {
+        replicas.ready(&mut connected).await.map_err(AppendError::NotStored)?;
+    }
+    let mut keys = vec![log.keys.registry()];
+    for append in appends {
+        keys.extend([log.keys.stream(&append.to), log.keys.counts(&append.to)]);
+    }
+    let mut append = call(&APPEND, &keys);
+    append.arg(registry).arg(most);
+    for one in appends {
+        append.arg(one.count).arg(&one.batch[..]).arg(if one.urgent { "!" } else { "" });
+        append.arg(log.known.of(&one.to).appended);
+    }
+    let answer = link.run_on(&mut connected, &APPEND, &append).await.map_err(not_appended)?;
+    let Some((outcome, rest)) = parted(answer) else { return Err(strange()) };
+    let said = rest.first().and_then(parse::text).unwrap_or_default();
+    match outcome.as_str() {
+        "stale" => Err(AppendError::Stale),
+        "forgotten" => Ok(Outcome::Forgotten(said.into())),
+        "telling" => rest.first().and_then(waiting).map(Outcome::Telling).ok_or_else(strange),
+        "refused" | "torn" => {
+            // The script has caught it, and answered.
+            let failed = Failed::within(said);
+            link.failed_on(connected.number, &failed);
+            Err(match outcome.as_str() {
+                "torn" => AppendError::Unknown(format!("a part is stored; {}", failed.words())),
+                _ => AppendError::NotStored(failed.words()),
+            })
+        }
+        "done" if rest.len() == 2 * appends.len() => {
+            let all: Vec<_> = rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(strange)?;
+            let is_stored = |one: &Appended| matches!(one, Appended::Stored { .. });
+            if let Some(replicas) = log.replicas.as_ref().filter(|_| all.iter().any(is_stored)) {
+                replicas.confirm(&mut connected).await.map_err(AppendError::Unknown)?;
+            }
+            for (one, appended) in appends.iter().zip(&all) {
+                if let Appended::Stored { first } = appended {
+                    log.known.appended(&one.to, first + u64::from(one.count));
+                }
+            }
+            Ok(Outcome::Appended(all))
+        }
+        _ => Err(strange()),
+    }
+}
+
+fn parted(answer: Value) -> Option<(String, Vec<Value>)> {
+    let mut rest = parse::items(answer)?;
+    let outcome = (!rest.is_empty()).then(|| rest.remove(0))?;
+    Some((parse::text(&outcome)?.to_string(), rest))
+}
+
+fn appended(answer: &[Value]) -> Option<Appended> {
+    match (parse::number(&answer[0])?, parse::number(&answer[1])?) {
+        (0, waiting) => Some(Appended::Full { waiting }),
+        (_, first) => Some(Appended::Stored { first }),
+    }
+}
+
+fn strange() -> AppendError {
+    AppendError::Unknown(parse::strange("an append").0)
+}
+
+fn not_appended(failed: Failed) -> AppendError {
+    let words = failed.words();
+    match failed {
+        Failed::NotSent(_) => AppendError::NotStored(words),
+        // An error from within a script names it, and comes after what the script has done.
+        Failed::Refused { code, said } if REFUSALS.contains(&code.as_str()) && !said.contains("script: ") => {
+            AppendError::NotStored(words)
+        }
+        Failed::Refused { .. } | Failed::Unanswered(_) => AppendError::Unknown(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_refused_before_it_ran_is_surely_not_stored() {
+        let refused = |code: &str, said: &str| Failed::Refused { code: code.into(), said: format!("{code} {said}") };
+        let oom = not_appended(refused("OOM", "command not allowed when used memory > 'maxmemory'."));
+        assert!(matches!(oom, AppendError::NotStored(words) if words.contains("maxmemory")));
+        for unknown in [
+            refused("ERR", "Error running script"),
+            refused("WRONGTYPE", "Operation against a key script: 12ab, on @user_script:5."),
+            refused("OOM", "command not allowed script: 12ab, on @user_script:5."),
+            Failed::Unanswered("broken pipe".into()),
+        ] {
+            assert!(matches!(not_appended(unknown), AppendError::Unknown(_)));
+        }
+        assert!(matches!(not_appended(Failed::NotSent("away".into())), AppendError::NotStored(_)));
+    }
+}
