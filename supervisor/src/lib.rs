@@ -21,9 +21,9 @@ pub use handles::Handles;
 mod cx;
 pub use cx::Cx;
 
-mod durable;
 pub use durable::schedule::{Missed, Schedule};
 pub use durable::{SendOptions, SubscribeOptions};
+use essaim_durable as durable;
 
 mod start;
 pub use start::{Start, StartError};
@@ -68,6 +68,9 @@ mod operators;
 
 mod supervision;
 pub use supervision::Health;
+
+#[cfg(test)]
+mod durable_tests;
 
 mod harness;
 pub use harness::{Harness, Stage};

@@ -13,13 +13,13 @@ use crate::bus::Bus;
 use crate::codec;
 use crate::durable::LogDeadLetter;
 use crate::durable::partition_of;
-use crate::durable::{Batch, Record};
 use crate::durable::{MessageContext, OutgoingMessage};
 use crate::host::Host;
 use crate::node::RunningNode;
 use crate::roster::name_of;
 use crate::store::tables::{dead, outbox, parked};
 use crate::trace::TraceContext;
+use essaim_protocol::record::{Batch, Record};
 
 /// Who subscribes to the events that a test looks at.
 const WITNESS: &str = "witness";

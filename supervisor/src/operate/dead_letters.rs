@@ -14,9 +14,9 @@ use super::payload;
 use crate::bridge::log::LogError;
 use crate::codec;
 use crate::durable::dead::LogDeadLetter;
-use crate::durable::record::Record;
 use crate::store::TxError;
 use crate::store::tables::dead::{self, Cursor, DeadLetter, Filter, Reason};
+use essaim_protocol::record::Record;
 
 /// Letters that are asked of the log at a time.
 const LOG_PAGE: u32 = 128;

@@ -16,11 +16,11 @@ use super::requests::Operator;
 use crate::bridge::log::{PartitionCount, Tally};
 use crate::call::Call;
 use crate::durable::Durable;
-use crate::durable::record::Control;
 use crate::handler::HandlerKind;
 use crate::host::Host;
 use crate::store::tables::{dead, ledger, outbox};
 use crate::{Env, codec};
+use essaim_protocol::record::Control;
 
 /// A host with what it needs to answer.
 pub(super) struct HostOperator {

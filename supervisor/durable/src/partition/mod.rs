@@ -1,0 +1,25 @@
+//! The way of durable messages out of the log: one capability's share of its partitions, and the work on each.
+//!
+//! # Layout
+//! - `consumer`: this host's share of a capability's partitions; `reader`: reads the log for all workers of the node;
+//!   `in_flight`: what a worker was given and has not finished.
+//! - `takeover`: what an owner does before it begins; `owner`: what the work on each message needs; `delivery`: what a
+//!   message's handler is told of it.
+//! - `worker`: the loop of one partition; `queue`: which message may be worked on now; `work`: the work on one, in the owner's
+//!   own `transactions`.
+//! - `no_database`: the work for a capability without a database; `unhandled`: messages that this version has no handler of;
+//!   `copies`: copies of one message that are under way at once.
+
+pub mod consumer;
+pub mod copies;
+pub mod delivery;
+mod in_flight;
+mod no_database;
+mod owner;
+mod queue;
+pub mod reader;
+mod takeover;
+mod transactions;
+mod unhandled;
+mod work;
+mod worker;

@@ -1,0 +1,158 @@
+//! What the runtime writes with a handler's transaction: that its message is applied, and what it sends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use essaim_contract::{Command, Event, MessageId, SendError};
+
+use super::message::{MessageContext, OutgoingKind, OutgoingMessage};
+use super::options::SendOptions;
+use crate::outbox::Outbox;
+use crate::partition::delivery::DeliveryContext;
+use essaim_base::Env;
+use essaim_store::tables::effects::{AppliedMessage, TxEffects};
+use essaim_store::tables::outbox;
+
+/// What goes with one transaction.
+pub struct HandlerEffects {
+    delivery: Option<Arc<DeliveryContext>>,
+    /// Absent where nothing durable is about.
+    outbox: Option<Arc<Outbox>>,
+    message_context: MessageContext,
+    messages: Mutex<Vec<OutgoingMessage>>,
+    env: Env,
+}
+
+impl HandlerEffects {
+    /// `letters` were sent before the transaction began, and leave with it.
+    pub fn new(
+        delivery: Option<Arc<DeliveryContext>>,
+        outbox: Option<Arc<Outbox>>,
+        message_context: MessageContext,
+        messages: Vec<OutgoingMessage>,
+        env: Env,
+    ) -> Self {
+        Self { delivery, outbox, message_context, messages: Mutex::new(messages), env }
+    }
+
+    pub fn command<M: Command>(&self, message: &M, options: SendOptions) -> Result<MessageId, SendError> {
+        self.add(self.message_context.command(&self.env, message, options)?)
+    }
+
+    pub fn event<E: Event>(&self, event: &E, options: SendOptions) -> Result<MessageId, SendError> {
+        self.add(self.message_context.event(&self.env, event, options)?)
+    }
+
+    fn add(&self, message: OutgoingMessage) -> Result<MessageId, SendError> {
+        let no_log = || SendError::NotStored { reason: "this node keeps no durable messages".into() };
+        let outbox = self.outbox.as_ref().ok_or_else(no_log)?;
+        // What a durable message causes always has room, or two full capabilities would wait for each other.
+        if self.delivery.is_none()
+            && let Some(full) = outbox.refusal(&message.capability)
+        {
+            return Err(full);
+        }
+        let id = message.id.clone();
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        Ok(id)
+    }
+
+    /// What is written with the handler's own writes, as the last thing before their commit. `None` if what it sends has no
+    /// place, since its message's partition was lost: nothing may be committed, whether or not the fence is closed already.
+    pub fn enclosed(&self) -> Option<TxEffects> {
+        let mut enclosed = TxEffects::default();
+        if let Some(delivery) = self.delivery.as_deref() {
+            let DeliveryContext { id, partition, epoch, offset, parked, .. } = delivery;
+            match parked {
+                Some(seq) => enclosed.unpark(*partition, *epoch, *seq),
+                None => {
+                    let at_ms = id.time_ms().max(self.env.wall_ms());
+                    let contested = delivery.is_contested();
+                    let applied = AppliedMessage { id: id.clone(), offset: *offset, at_ms, contested };
+                    enclosed.apply(*partition, *epoch, applied);
+                }
+            }
+        }
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(outbox) = &self.outbox
+            && !messages.is_empty()
+        {
+            let lane = self.lane(outbox);
+            let first = outbox.numbers(lane, messages.len())?;
+            enclosed.send(lane, first, messages.into_iter().map(row));
+        }
+        Some(enclosed)
+    }
+
+    /// Whether it encloses that a durable message was applied.
+    #[inline]
+    pub fn is_delivery(&self) -> bool {
+        self.delivery.is_some()
+    }
+
+    /// Another copy of the durable message has its effect.
+    pub fn repeated(&self) {
+        if let Some(delivery) = &self.delivery {
+            delivery.set_repeated();
+        }
+    }
+
+    /// The outbox and how many messages go through it, if any do.
+    fn sent(&self) -> Option<(&Arc<Outbox>, usize)> {
+        let count = self.messages.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.outbox.as_ref().filter(|_| count > 0).map(|outbox| (outbox, count))
+    }
+
+    /// The crash point before its commit.
+    pub fn before_commit(&self) -> &'static str {
+        if self.delivery.is_some() { "apply.before-commit" } else { "ask.before-commit" }
+    }
+
+    /// The crash point after it.
+    pub fn after_commit(&self) -> &'static str {
+        if self.delivery.is_some() { "apply.after-commit" } else { "ask.after-commit" }
+    }
+
+    fn lane<'a>(&'a self, outbox: &'a Outbox) -> &'a Arc<str> {
+        self.delivery.as_ref().map_or(outbox.own_lane(), |d| &d.lane)
+    }
+}
+
+/// A commit that goes on. A handler that is dropped does not hear how it ends, and neither does one whose database does not
+/// answer; what it sends leaves all the same if it is committed.
+pub struct PendingCommit<'a>(Option<&'a HandlerEffects>);
+
+impl<'a> PendingCommit<'a> {
+    /// Of a transaction whose commit begins now.
+    pub fn of(effects: Option<&'a HandlerEffects>) -> Self {
+        Self(effects)
+    }
+
+    /// It is over: surely committed, or surely not.
+    pub fn end(mut self, committed: bool) {
+        if let Some(effects) = self.0.take()
+            && let Some((outbox, count)) = effects.sent().filter(|_| committed)
+        {
+            outbox.committed(effects.lane(outbox), count);
+        }
+    }
+}
+
+impl Drop for PendingCommit<'_> {
+    fn drop(&mut self) {
+        if let Some(effects) = self.0.take()
+            && let Some((outbox, count)) = effects.sent()
+        {
+            outbox.committed_perhaps(effects.lane(outbox), count);
+        }
+    }
+}
+
+/// A letter as a row of the outbox.
+fn row(message: OutgoingMessage) -> outbox::OutboxRow {
+    let (event, target) = match message.kind {
+        OutgoingKind::Command => (false, None),
+        OutgoingKind::Event { .. } => (true, None),
+        OutgoingKind::EventFor(subscriber) => (true, Some(subscriber.to_string())),
+    };
+    outbox::OutboxRow { event, target, record: message.record }
+}

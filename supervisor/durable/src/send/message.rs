@@ -1,0 +1,145 @@
+//! Putting a message into the form in which it is stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_contract::{Capability, Command, Event, Message, MessageId, Metadata, Principal, SendError, wire_name};
+use serde_bytes::ByteBuf;
+
+use super::options::{SendOptions, When};
+use crate::outbox::BackfillSubscriber;
+use essaim_base::trace::TraceContext;
+use essaim_base::{Env, codec};
+use essaim_protocol::record::Record;
+
+/// The longest key, in bytes: databases index it.
+const LONGEST_KEY: usize = 512;
+
+/// A message that is to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingMessage {
+    pub id: MessageId,
+    /// The capability of its name: whom a command is for, and who publishes an event.
+    pub capability: Arc<str>,
+    pub kind: OutgoingKind,
+    /// The message's wire name.
+    pub name: Arc<str>,
+    /// What decides its partition.
+    pub order: Box<str>,
+    /// When it was sent, in milliseconds since 1970.
+    pub at: u64,
+    /// Until when its publisher keeps it.
+    pub kept: Option<u64>,
+    /// It is stored even if its partition is full: it says what is to be done about a dead letter, which makes room.
+    pub urgent: bool,
+    /// The encoded [`Record`].
+    pub record: Vec<u8>,
+}
+
+/// Who gets a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutgoingKind {
+    /// The capability of its name.
+    Command,
+    /// Whoever subscribes, except for those whose copies wait behind others; of those that begin with what is kept, only
+    /// those that have got what is kept from before it, if they are told.
+    Event { except: Arc<[Arc<str>]>, backfilled: Option<Arc<[BackfillSubscriber]>> },
+    /// One subscriber, whose copy could not be stored with those of the others.
+    EventFor(Arc<str>),
+}
+
+/// What goes with everything that one sender sends.
+#[derive(Debug, Clone)]
+pub struct MessageContext {
+    pub trace: TraceContext,
+    pub principal: Option<Arc<Principal>>,
+    pub metadata: Option<Arc<Metadata>>,
+    /// The largest message, in bytes (`wire.max_message_bytes`).
+    pub most_bytes: u64,
+}
+
+impl MessageContext {
+    /// A command.
+    pub fn command<M: Command>(
+        &self,
+        env: &Env,
+        message: &M,
+        options: SendOptions,
+    ) -> Result<OutgoingMessage, SendError> {
+        self.message(env, message, OutgoingKind::Command, 0, options)
+    }
+
+    /// An event.
+    pub fn event<E: Event>(&self, env: &Env, event: &E, options: SendOptions) -> Result<OutgoingMessage, SendError> {
+        let kind = OutgoingKind::Event { except: Arc::default(), backfilled: None };
+        self.message(env, event, kind, E::RETAINED_HOURS, options)
+    }
+
+    /// Any durable message, for one receiver alone.
+    pub fn to<M: Message>(&self, env: &Env, message: &M, receiver: Arc<str>) -> Result<OutgoingMessage, SendError> {
+        self.message(env, message, OutgoingKind::EventFor(receiver), 0, SendOptions::new())
+    }
+
+    fn message<M: Message>(
+        &self,
+        env: &Env,
+        message: &M,
+        kind: OutgoingKind,
+        retained_hours: u32,
+        options: SendOptions,
+    ) -> Result<OutgoingMessage, SendError> {
+        let invalid = |reason: String| SendError::Invalid { reason };
+        let body = codec::encode(message).map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
+        let (bytes, most) = (body.len() as u64, self.most_bytes);
+        if bytes > most {
+            return Err(invalid(format!("{bytes} bytes are more than wire.max_message_bytes ({most})")));
+        }
+        let now = env.wall_ms();
+        let not_before = options.not_before.map(|when| match when {
+            When::At(at) => at,
+            When::After(delay) => now.saturating_add(delay.as_millis() as u64),
+        });
+        let begins = not_before.unwrap_or(now).max(now);
+        // The id's time is that from which on it may be applied, so that a receiver remembers it for long enough.
+        let id = options.id.unwrap_or_else(|| MessageId::parse(env.id_at(begins)).expect("it is a UUID of version 7"));
+        let key = message.key().map(|k| k.into_owned());
+        if key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY || key.contains('\0')) {
+            return Err(invalid(format!("its key must have at most {LONGEST_KEY} bytes, and no NUL")));
+        }
+        let record = Record {
+            id,
+            name: wire_name::<M>(),
+            key,
+            at: now,
+            not_before,
+            expires: options.time_to_live.map(|time| begins.saturating_add(time.as_millis() as u64)),
+            kept: (retained_hours > 0).then(|| now + Duration::from_hours(retained_hours.into()).as_millis() as u64),
+            trace: self.trace.to_string(),
+            principal: self.principal.as_deref().cloned(),
+            meta: self.metadata.as_deref().cloned().unwrap_or_default(),
+            control: None,
+            body: ByteBuf::from(body),
+        };
+        OutgoingMessage::of(&record, <M::To as Capability>::NAME.into(), kind)
+            .map_err(|e| invalid(format!("it cannot be encoded: {e}")))
+    }
+}
+
+impl OutgoingMessage {
+    /// The letter of a record.
+    pub fn of(record: &Record, capability: Arc<str>, kind: OutgoingKind) -> Result<Self, codec::EncodeError> {
+        let (id, name, order) = (record.id.clone(), record.name.as_str().into(), record.order().into());
+        let (at, kept, urgent) = (record.at, record.kept, record.control.is_some());
+        Ok(Self { id, capability, kind, name, order, at, kept, urgent, record: record.encode()? })
+    }
+
+    /// Reads a letter that was kept as its record.
+    pub fn read(record: &[u8], kind: OutgoingKind) -> Result<Self, codec::DecodeError> {
+        let decoded = Record::decode(record)?;
+        let capability = decoded.name.split('.').next().unwrap_or_default().into();
+        let (name, order) = (decoded.name.as_str().into(), decoded.order().into());
+        let Record { id, at, kept, control, .. } = decoded;
+        let urgent = control.is_some();
+        Ok(Self { id, capability, kind, name, order, at, kept, urgent, record: record.to_vec() })
+    }
+}

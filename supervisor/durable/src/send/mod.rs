@@ -1,0 +1,11 @@
+//! The way of durable messages into the log.
+//!
+//! # Layout
+//! - `message`: an outgoing message, encoded; `options`: what its sender may say about it.
+//! - `effects`: what the runtime writes with a handler's transaction, what the handler sends among it.
+//! - `sender`: stores in the log what this node sends, many messages at a time.
+
+pub mod effects;
+pub mod message;
+pub mod options;
+pub mod sender;
