@@ -22,6 +22,7 @@ check:
 	@scripts/setup build
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p essaim-store --no-default-features --all-targets -- -D warnings
 
 test:
 	@scripts/setup test

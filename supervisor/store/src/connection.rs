@@ -23,7 +23,7 @@ const INSTRUCTIONS_BETWEEN_CHECKS: i32 = 10_000;
 /// How to make connections.
 #[derive(Debug, Clone)]
 pub enum Connector {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(postgres::Options),
 }
 
@@ -65,6 +65,10 @@ impl Drop for SqliteSignals {
 }
 
 impl Connector {
+    pub fn sqlite(options: SqliteConnectOptions) -> Self {
+        Self::Sqlite(Box::new(options))
+    }
+
     pub fn backend(&self) -> DbBackend {
         match self {
             Self::Sqlite(_) => DbBackend::Sqlite,
@@ -86,7 +90,7 @@ impl Connector {
     /// The same for a check of the database that takes no longer than `limit`.
     pub fn looking(&self, limit: Duration) -> Self {
         match self {
-            Self::Sqlite(options) => Self::Sqlite(options.clone().busy_timeout(limit / 2).create_if_missing(false)),
+            Self::Sqlite(options) => Self::sqlite((**options).clone().busy_timeout(limit / 2).create_if_missing(false)),
             Self::Postgres(options) => Self::Postgres(options.clone()),
         }
     }
@@ -265,7 +269,7 @@ mod tests {
     async fn each_joins_behind_a_savepoint_that_comes_with_its_first_statement() {
         let directory = Directory::new();
         let options = SqliteConnectOptions::new().filename(directory.path().join("a.db")).create_if_missing(true);
-        let mut c = Connector::Sqlite(options).connect().await.unwrap();
+        let mut c = Connector::sqlite(options).connect().await.unwrap();
         c.execute_unprepared("CREATE TABLE words (name TEXT)".into()).await.unwrap();
         c.begin().await.unwrap();
         c.execute(add("a")).await.unwrap();
@@ -293,7 +297,7 @@ mod tests {
     async fn a_first_statement_that_came_no_further_than_the_release_is_undone() {
         let directory = Directory::new();
         let options = SqliteConnectOptions::new().filename(directory.path().join("a.db")).create_if_missing(true);
-        let mut c = Connector::Sqlite(options).connect().await.unwrap();
+        let mut c = Connector::sqlite(options).connect().await.unwrap();
         c.execute_unprepared("CREATE TABLE words (name TEXT)".into()).await.unwrap();
         c.begin().await.unwrap();
         c.join();

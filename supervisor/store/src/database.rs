@@ -248,16 +248,16 @@ impl DatabaseOpener<'_> {
         sqlite::prepare(path)?;
         let lock = HostLock::take(path)?;
         let config = self.config();
-        let version = self.migrate(Connector::Sqlite(sqlite::migrator(path, config)), location).await?;
+        let version = self.migrate(Connector::sqlite(sqlite::migrator(path, config)), location).await?;
         let group =
             GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
         let unreadable = |e: std::io::Error| DatabaseError::new(format!("{} cannot be looked at: {e}", path.display()));
         let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
         let health = Arc::default();
-        let writes = self.pool(Connector::Sqlite(sqlite::writer(path, config)), 1, &health).grouping_by(group);
+        let writes = self.pool(Connector::sqlite(sqlite::writer(path, config)), 1, &health).grouping_by(group);
         let writes = writes.writing_to(file.clone());
         let reads =
-            self.pool(Connector::Sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
+            self.pool(Connector::sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
         let (reads, writes) = (Arc::new(reads), Arc::new(writes));
         // From here on it is open, even if the file is deleted.
         drop(

@@ -130,12 +130,22 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        let shown = location("postgres://shop:s3cret@db.example:6543/main").unwrap().to_string();
-        assert_eq!(shown, "postgres://shop@db.example:6543/main (schema `orders`)");
+        if cfg!(feature = "postgres") {
+            let shown = location("postgres://shop:s3cret@db.example:6543/main").unwrap().to_string();
+            assert_eq!(shown, "postgres://shop@db.example:6543/main (schema `orders`)");
+        }
         for wrong in ["mysql://u:s3cret@h/d", "postgres://u:s3cret@h:port/d", "s3cret", "postgres://u:s3cret@[h/d"] {
             let error = location(wrong).unwrap_err().to_string();
             assert!(!error.contains("s3cret") && error.contains("capabilities.orders.database"), "{error}");
         }
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[test]
+    fn a_binary_without_postgresql_refuses_its_urls_and_says_how_to_build_one() {
+        let refused = location("postgres://shop:s3cret@db.example/main").unwrap_err().to_string();
+        assert!(refused.contains("capabilities.orders.database") && refused.contains("`postgres`"), "{refused}");
+        assert!(!refused.contains("s3cret"), "{refused}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
                 report.problem = what_is_in_the_way(path);
                 return report;
             }
-            Connector::Sqlite(sqlite::looker(path, &settings.store))
+            Connector::sqlite(sqlite::looker(path, &settings.store))
         }
         DatabaseLocation::Postgres { options, schema } => {
             Connector::Postgres(postgres::worker(options, schema, "essaim/check", settings))

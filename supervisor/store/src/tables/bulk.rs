@@ -38,7 +38,7 @@ pub(super) fn inserting<T, const N: usize>(
     conflict: &str,
     row: impl Fn(&T) -> [Value; N],
 ) -> impl Iterator<Item = Statement> {
-    pieces(items, 1, Fill::Nulls, row).map(move |(tuples, values)| {
+    pieces(items, 1, Padding::Nulls, row).map(move |(tuples, values)| {
         let sql =
             format!("INSERT INTO {into} SELECT * FROM (VALUES {tuples}) AS v WHERE v.column1 IS NOT NULL {conflict}");
         Statement::from_sql_and_values(backend, sql, values)
@@ -47,9 +47,9 @@ pub(super) fn inserting<T, const N: usize>(
 
 /// The padding of a statement that has fewer rows than its size.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fill {
+pub(super) enum Padding {
     /// The last item again: in a list of what is looked for it finds nothing new.
-    Again,
+    Repeat,
     /// Nulls, which equal nothing.
     Nulls,
 }
@@ -58,7 +58,7 @@ pub(super) enum Fill {
 pub(super) fn pieces<T, const N: usize>(
     items: &[T],
     first: usize,
-    fill: Fill,
+    padding: Padding,
     values: impl Fn(&T) -> [Value; N],
 ) -> impl Iterator<Item = (String, Vec<Value>)> {
     items.chunks(LARGEST).map(move |chunk| {
@@ -66,9 +66,9 @@ pub(super) fn pieces<T, const N: usize>(
         let mut all = Vec::with_capacity(size * N + first - 1);
         chunk.iter().for_each(|item| all.extend(values(item)));
         let last = &all[all.len() - N..];
-        let filling: Vec<Value> = match fill {
-            Fill::Again => last.to_vec(),
-            Fill::Nulls => last.iter().map(Value::as_null).collect(),
+        let filling: Vec<Value> = match padding {
+            Padding::Repeat => last.to_vec(),
+            Padding::Nulls => last.iter().map(Value::as_null).collect(),
         };
         (chunk.len()..size).for_each(|_| all.extend_from_slice(&filling));
         (tuples(size, N, first), all)
@@ -93,26 +93,26 @@ fn tuples(rows: usize, columns: usize, first: usize) -> String {
 mod tests {
     use super::*;
 
-    fn sizes(rows: i64, fill: Fill) -> Vec<(usize, usize)> {
+    fn sizes(rows: i64, padding: Padding) -> Vec<(usize, usize)> {
         let items: Vec<i64> = (0..rows).collect();
-        let pieces = pieces(&items, 2, fill, |n| [Value::from(*n), Value::from("x")]);
+        let pieces = pieces(&items, 2, padding, |n| [Value::from(*n), Value::from("x")]);
         pieces.map(|(text, values)| (text.matches('(').count(), values.len())).collect()
     }
 
     #[test]
     fn pieces_have_few_sizes_and_all_their_values() {
-        assert_eq!(sizes(0, Fill::Again), []);
-        assert_eq!(sizes(1, Fill::Again), [(1, 2)]);
-        assert_eq!(sizes(5, Fill::Nulls), [(16, 32)]);
-        assert_eq!(sizes(300, Fill::Again), [(256, 512), (64, 128)]);
+        assert_eq!(sizes(0, Padding::Repeat), []);
+        assert_eq!(sizes(1, Padding::Repeat), [(1, 2)]);
+        assert_eq!(sizes(5, Padding::Nulls), [(16, 32)]);
+        assert_eq!(sizes(300, Padding::Repeat), [(256, 512), (64, 128)]);
     }
 
     #[test]
     fn values_are_named_from_the_first_on_and_filled_up() {
         let one = |n: &i64| [Value::from(*n)];
-        let (text, values) = pieces(&[7, 8], 3, Fill::Again, one).next().unwrap();
+        let (text, values) = pieces(&[7, 8], 3, Padding::Repeat, one).next().unwrap();
         assert_eq!((text.as_str(), values), ("($3), ($4), ($5), ($6)", [7i64, 8, 8, 8].map(Value::from).to_vec()));
-        let (_, values) = pieces(&[7, 8], 1, Fill::Nulls, one).next().unwrap();
+        let (_, values) = pieces(&[7, 8], 1, Padding::Nulls, one).next().unwrap();
         assert_eq!(values[1..], [Value::from(8i64), Value::BigInt(None), Value::BigInt(None)]);
     }
 }

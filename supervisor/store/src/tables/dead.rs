@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use serde::{Deserialize, Serialize};
 
-use super::bulk::{self, Fill};
+use super::bulk::{self, Padding};
 use super::{int, number, rows, statement, words};
 
 /// One dead letter. Of an event there may be one for each subscriber, so it is known by its id and its capability.
@@ -199,7 +199,7 @@ pub async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Vec<DeadLetter>
 pub async fn remove(db: &impl ConnectionTrait, letters: &[(&str, &str)]) -> Result<u64, DbErr> {
     let mut removed = 0;
     let values = |(id, capability): &(&str, &str)| [Value::from(*id), Value::from(*capability)];
-    for (tuples, values) in bulk::pieces(letters, 1, Fill::Again, values) {
+    for (tuples, values) in bulk::pieces(letters, 1, Padding::Repeat, values) {
         let sql = format!("DELETE FROM essaim_dead WHERE (id, capability) IN (VALUES {tuples})");
         removed += db.execute_raw(statement(db, sql, values)).await?.rows_affected();
     }

@@ -5,7 +5,7 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
-use super::bulk::{self, Fill};
+use super::bulk::{self, Padding};
 use super::{int, number, row, run};
 use essaim_protocol::log::Tally;
 
@@ -59,7 +59,7 @@ pub async fn advance(db: &impl ConnectionTrait, partition: u32, epoch: u64, tall
 pub(super) fn advancing(backend: DbBackend, handled: &[(u32, u64, u64)]) -> impl Iterator<Item = (Statement, u64)> {
     handled.chunks(bulk::LARGEST).flat_map(move |chunk| {
         let values = |(partition, epoch, n): &(u32, u64, u64)| [int(*partition), int(*epoch), int(*n)];
-        bulk::pieces(chunk, 1, Fill::Nulls, values).map(move |(tuples, values)| {
+        bulk::pieces(chunk, 1, Padding::Nulls, values).map(move |(tuples, values)| {
             let sql = format!(
                 "UPDATE essaim_fence SET handled = handled + v.column3 FROM (VALUES {tuples}) AS v \
                  WHERE partition = v.column1 AND epoch = v.column2"

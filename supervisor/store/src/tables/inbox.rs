@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use essaim_contract::MessageId;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
-use super::bulk::{self, Fill};
+use super::bulk::{self, Padding};
 use super::{int, number, row, run, statement};
 
 /// A row of the inbox: a message that was applied, or found to be a duplicate.
@@ -41,7 +41,7 @@ pub fn remembered_from(id: &str, now_ms: u64, skew_ms: u64) -> u64 {
 /// Which of these ids are in the inbox, and with what offsets.
 pub async fn seen(db: &impl ConnectionTrait, ids: &[&str]) -> Result<HashMap<String, Vec<u64>>, DbErr> {
     let mut seen: HashMap<String, Vec<u64>> = HashMap::new();
-    for (list, values) in bulk::pieces(ids, 1, Fill::Again, |id| [Value::from(*id)]) {
+    for (list, values) in bulk::pieces(ids, 1, Padding::Repeat, |id| [Value::from(*id)]) {
         let sql = format!("SELECT id, msg_offset FROM essaim_inbox WHERE id IN ({list}) ORDER BY id, msg_offset");
         for row in db.query_all_raw(statement(db, sql, values)).await? {
             let (id, offset) = (row.try_get_by_index(0)?, number(&row, 1)?);

@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
-use super::bulk::{self, Fill};
+use super::bulk::{self, Padding};
 use super::{int, number, queues_of, row, rows, statement};
 
 /// A message of the outbox.
@@ -18,7 +18,7 @@ pub struct OutboxRow {
 
 /// How much is in a queue, which has one writer and one relay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Extent {
+pub struct OutboxExtent {
     /// The highest number that is in use; 0 if none is.
     pub last: u64,
     /// How many messages it has, as far as they were counted.
@@ -85,7 +85,7 @@ pub async fn page(
 /// Removes single messages; returns how many were removed.
 pub async fn remove(db: &impl ConnectionTrait, queue: &str, seqs: &[u64]) -> Result<u64, DbErr> {
     let mut removed = 0;
-    for (list, values) in bulk::pieces(seqs, 2, Fill::Again, |seq| [int(*seq)]) {
+    for (list, values) in bulk::pieces(seqs, 2, Padding::Repeat, |seq| [int(*seq)]) {
         let sql = format!("DELETE FROM essaim_outbox WHERE lane = $1 AND seq IN ({list})");
         let values = std::iter::once(Value::from(queue)).chain(values);
         removed += db.execute_raw(statement(db, sql, values)).await?.rows_affected();
@@ -99,10 +99,10 @@ pub async fn queues(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
 }
 
 /// How much is in a queue, counted up to `most`.
-pub async fn extent(db: &impl ConnectionTrait, queue: &str, most: u64) -> Result<Extent, DbErr> {
+pub async fn extent(db: &impl ConnectionTrait, queue: &str, most: u64) -> Result<OutboxExtent, DbErr> {
     let sql = "SELECT (SELECT coalesce(max(seq), 0) FROM essaim_outbox WHERE lane = $1), \
                (SELECT count(*) FROM (SELECT 1 FROM essaim_outbox WHERE lane = $1 LIMIT $2) AS few)";
-    let extent = |row: &QueryResult| Ok(Extent { last: number(row, 0)?, count: number(row, 1)? });
+    let extent = |row: &QueryResult| Ok(OutboxExtent { last: number(row, 0)?, count: number(row, 1)? });
     Ok(row(db, sql, [Value::from(queue), int(most)], extent).await?.unwrap_or_default())
 }
 

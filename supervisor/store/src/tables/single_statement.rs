@@ -7,7 +7,7 @@
 
 use sea_orm::{DbBackend, Statement, Value};
 
-use super::bulk::{self, Fill};
+use super::bulk::{self, Padding};
 use super::effects::{EffectStatement, ExpectedRows};
 use super::inbox::{self, InboxMark};
 use super::int;
@@ -67,7 +67,7 @@ impl Parts {
         end: &str,
         row: impl Fn(&T) -> [Value; N],
     ) {
-        let piece = bulk::pieces(items, self.values.len() + 1, Fill::Nulls, row).next();
+        let piece = bulk::pieces(items, self.values.len() + 1, Padding::Nulls, row).next();
         let Some((tuples, values)) = piece else { return };
         let rows = format!("SELECT v.* FROM fenced, (VALUES {tuples}) AS v WHERE v.column1 IS NOT NULL");
         self.sql += &format!(", {name} AS (INSERT INTO {into} {rows} {end})");

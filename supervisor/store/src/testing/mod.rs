@@ -14,6 +14,7 @@ use essaim_base::Env;
 pub struct Directory(PathBuf);
 
 impl Directory {
+    #[allow(clippy::new_without_default)] // It makes something on disk.
     pub fn new() -> Self {
         let path = std::env::temp_dir().join(format!("essaim-store-{}", Env::system().id()));
         std::fs::create_dir_all(&path).unwrap();

@@ -78,6 +78,7 @@ async fn an_open_database_reports_itself() {
     .await;
 }
 
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_server_that_refuses_is_one_line_without_the_password() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

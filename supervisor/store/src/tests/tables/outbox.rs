@@ -2,7 +2,7 @@
 
 use super::{AWKWARD, in_a_transaction};
 use crate::tables::numbers;
-use crate::tables::outbox::{self, Extent, OutboxRow};
+use crate::tables::outbox::{self, OutboxExtent, OutboxRow};
 
 fn message(number: u64) -> OutboxRow {
     let target = number.is_multiple_of(2).then(|| "orders".to_string());
@@ -67,9 +67,12 @@ async fn what_was_stored_goes_one_by_one() {
         assert_eq!(numbers(&first), [2, 4]);
         assert_eq!(outbox::queues(tx).await.unwrap(), ["a", "b"]);
         let extent = async |queue, most| outbox::extent(tx, queue, most).await.unwrap();
-        assert_eq!(extent("a", u64::MAX).await, Extent { last: 1_000, count: 500 });
-        assert_eq!(extent("a", 99).await, Extent { last: 1_000, count: 99 });
-        assert_eq!((extent("b", 99).await, extent("c", 99).await), (Extent { last: 3, count: 3 }, Extent::default()));
+        assert_eq!(extent("a", u64::MAX).await, OutboxExtent { last: 1_000, count: 500 });
+        assert_eq!(extent("a", 99).await, OutboxExtent { last: 1_000, count: 99 });
+        assert_eq!(
+            (extent("b", 99).await, extent("c", 99).await),
+            (OutboxExtent { last: 3, count: 3 }, OutboxExtent::default())
+        );
     })
     .await;
 }
