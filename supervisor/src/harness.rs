@@ -13,19 +13,19 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::Env;
-use crate::actor::Actor;
-use crate::admission::AskEnvelope;
-use crate::bus::AskResultOf;
-use crate::client::Client;
 use crate::config::{Config, SupervisionConfig};
-use crate::handler::AskEntry;
-use crate::host::Host;
-use crate::lock::Mutex;
-use crate::mailbox::{EnvelopeContents, Stub};
-use crate::node::{NodeParts, RunningNode};
 use crate::operate::operators;
-use crate::roster::{Roster, name_of};
-use crate::supervision::Supervision;
+use essaim_base::lock::Mutex;
+use essaim_core::api::actor::Actor;
+use essaim_core::api::client::Client;
+use essaim_core::local::admission::AskEnvelope;
+use essaim_core::local::handler::AskEntry;
+use essaim_core::local::host::Host;
+use essaim_core::local::mailbox::{EnvelopeContents, Stub};
+use essaim_core::local::supervision::Supervision;
+use essaim_core::node::bus::AskResultOf;
+use essaim_core::node::roster::{Roster, name_of};
+use essaim_core::node::{NodeParts, RunningNode};
 
 mod durable;
 

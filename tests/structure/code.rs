@@ -128,8 +128,9 @@ fn time_and_randomness_come_from_the_environment() {
 #[test]
 fn ambient_time_and_randomness_are_found() {
     let text = "use tokio::time::Instant;\nlet a = std::time::SystemTime::now();\nuse std::time::{Duration, Instant};\nlet b = Uuid::now_v7();";
-    let samples = [("supervisor/base/src/env.rs", text), ("supervisor/src/bus.rs", text)];
-    let expected = ["supervisor/src/bus.rs:2", "supervisor/src/bus.rs:3", "supervisor/src/bus.rs:4"];
+    let samples = [("supervisor/base/src/env.rs", text), ("supervisor/core/src/node/bus.rs", text)];
+    let expected =
+        ["supervisor/core/src/node/bus.rs:2", "supervisor/core/src/node/bus.rs:3", "supervisor/core/src/node/bus.rs:4"];
     finds(time_and_chance_come_from_env, &samples, &expected);
 }
 

@@ -15,7 +15,10 @@ const GUARDED: &[Guarded] = &[
     // The generic actor and the threads that it runs on.
     Guarded {
         name: "actix",
-        may: |p| matches!(p, "supervisor/src/cell.rs" | "supervisor/src/arbiters.rs") || is_benchmark(p),
+        may: |p| {
+            matches!(p, "supervisor/core/src/local/cell.rs" | "supervisor/core/src/local/arbiters.rs")
+                || is_benchmark(p)
+        },
     },
     // What speaks HTTP: the gateway with its shared crate, the admin listener, each capability's routes.
     Guarded {
@@ -80,14 +83,14 @@ fn actix_actix_web_and_redis_stay_where_they_belong() {
 #[test]
 fn a_crate_used_outside_its_files_is_found() {
     let samples = [
-        ("supervisor/src/bus.rs", "use crate::connection::redis::Wire; // actix::Addr\nuse actix::Addr;"),
-        ("supervisor/src/cell.rs", "use actix::Addr;"),
+        ("supervisor/core/src/node/bus.rs", "use crate::connection::redis::Wire; // actix::Addr\nuse actix::Addr;"),
+        ("supervisor/core/src/local/cell.rs", "use actix::Addr;"),
         ("actors/shop/src/lib.rs", "fn f(a: &actix_web::App) {}\nuse redis;"),
         ("actors/shop/src/http.rs", "use actix_web::web;"),
         ("supervisor/bridges/redis/src/wire.rs", "use redis::Client;"),
-        ("supervisor/src/connection.rs", "mod redis;\nuse redis::Wire;"),
+        ("supervisor/core/src/node/connection.rs", "mod redis;\nuse redis::Wire;"),
     ];
-    let expected = ["supervisor/src/bus.rs:2", "actors/shop/src/lib.rs:1", "actors/shop/src/lib.rs:2"];
+    let expected = ["supervisor/core/src/node/bus.rs:2", "actors/shop/src/lib.rs:1", "actors/shop/src/lib.rs:2"];
     finds(crates_stay_behind_their_file, &samples, &expected);
 }
 

@@ -100,7 +100,7 @@ async fn a_new_subscriber_gets_what_is_published_from_its_first_start_on() {
 async fn an_owner_that_ends_late_leaves_its_successor_what_it_reads() {
     let t = Stage::start(&["till"], |s| s.durable.partitions = 1).await;
     t.note("a", "one").await;
-    let partition = crate::bridge::log::Partition { capability: "shop".into(), number: 0 };
+    let partition = essaim_protocol::log::Partition { capability: "shop".into(), number: 0 };
     let reader = t.node.bus().durable().unwrap().reader.clone();
     let read = t.run(async {
         let (old, _, _) = reader.subscribe(&partition);

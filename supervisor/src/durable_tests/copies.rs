@@ -7,9 +7,10 @@ use futures_util::future::{join_all, try_join_all};
 use serde_bytes::ByteBuf;
 
 use super::{Stage, note, tables};
+use crate::SendOptions;
 use crate::api::ReplayDead;
 use crate::store::tables::dead::DeadLetter;
-use crate::{SendOptions, codec};
+use essaim_base::codec;
 use essaim_protocol::record::Record;
 
 fn id(t: &Stage) -> essaim_contract::MessageId {

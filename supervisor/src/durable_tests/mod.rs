@@ -255,7 +255,7 @@ impl Stage {
                     let appended = count.appended as i64 + before;
                     assert_eq!(appended, accounted as i64, "partition {}: {tally:?}", count.number);
                 }
-                let sum = |of: fn(&crate::bridge::log::Tally) -> u64| lines.iter().map(|l| of(&l.fence.tally)).sum();
+                let sum = |of: fn(&essaim_protocol::log::Tally) -> u64| lines.iter().map(|l| of(&l.fence.tally)).sum();
                 return (sum(|t| t.handled), sum(|t| t.duplicates), sum(|t| t.dead), sum(|t| t.expired));
             }
         })

@@ -5,12 +5,12 @@ use tokio::pin;
 
 use super::*;
 use crate::config::NearConfig;
-use crate::durable::{DeliveryContext, HandlerEffects, MessageContext, Outbox};
-use crate::near::Near;
-use crate::node::near_bounds;
 use crate::store::{Database, Transaction, TxError};
 use crate::trace::TraceContext;
-use crate::tx::Tx;
+use essaim_core::api::tx::Tx;
+use essaim_core::node::near_bounds;
+use essaim_durable::{DeliveryContext, HandlerEffects, MessageContext, Outbox};
+use essaim_near::Near;
 
 /// What goes with a transaction that sends through this outbox.
 fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEffects {

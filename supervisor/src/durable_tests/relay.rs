@@ -3,13 +3,13 @@
 use essaim_protocol::record::{Record, sample as record};
 
 use super::*;
-use crate::bridge::log::{Acknowledge, HostHeartbeat, Log, Partition, Position, Reading};
-use crate::durable::Outbox;
-use crate::durable::OutgoingMessage;
-use crate::durable::send::message::OutgoingKind;
 use crate::store::Database;
 use crate::store::tables::dead;
 use crate::store::tables::outbox::{self as table, OutboxRow};
+use essaim_durable::Outbox;
+use essaim_durable::OutgoingMessage;
+use essaim_durable::send::message::OutgoingKind;
+use essaim_protocol::log::{Acknowledge, HostHeartbeat, Log, Partition, Position, Reading};
 
 /// Messages that have room in a partition.
 const ROOM: u64 = 5_000;

@@ -7,18 +7,18 @@ use std::time::Duration;
 use essaim_contract::{Capability, Command, Event, Message, Principal, wire_name};
 
 use super::Stage;
-use crate::actor::{Actor, Apply};
-use crate::bridge::log::{Partition, Position, Reading, Subscription};
-use crate::bus::Bus;
-use crate::codec;
-use crate::durable::LogDeadLetter;
-use crate::durable::partition_of;
-use crate::durable::{MessageContext, OutgoingMessage};
-use crate::host::Host;
-use crate::node::RunningNode;
-use crate::roster::name_of;
 use crate::store::tables::{dead, outbox, parked};
 use crate::trace::TraceContext;
+use essaim_base::codec;
+use essaim_core::api::actor::{Actor, Apply};
+use essaim_core::local::host::Host;
+use essaim_core::node::RunningNode;
+use essaim_core::node::bus::Bus;
+use essaim_core::node::roster::name_of;
+use essaim_durable::LogDeadLetter;
+use essaim_durable::partition_of;
+use essaim_durable::{MessageContext, OutgoingMessage};
+use essaim_protocol::log::{Partition, Position, Reading, Subscription};
 use essaim_protocol::record::{Batch, Record};
 
 /// Who subscribes to the events that a test looks at.

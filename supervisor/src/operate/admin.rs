@@ -20,9 +20,9 @@ use super::NodeStatus;
 use super::api::{AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, ReplayDead, Retire, ShowDead};
 use super::requests::{Operator, OperatorRequest, Refusal};
 use crate::config::Settings;
-use crate::operators::{JoinedBus, Listener, OperatorListeners};
-use crate::readiness::{NOT_JOINED, Readiness};
-use crate::task::{TaskName, Tasks};
+use essaim_base::task::{TaskName, Tasks};
+use essaim_core::node::operators::{JoinedBus, Listener, OperatorListeners};
+use essaim_core::node::readiness::{NOT_JOINED, Readiness};
 
 /// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
 const LARGEST_QUESTION: usize = 128 << 10;

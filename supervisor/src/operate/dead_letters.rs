@@ -11,11 +11,11 @@ use super::api::{DeadLetterDetail, DeadLetterSummary, DeadPosition};
 use super::host::HostOperator;
 use super::operation::DeadFilter;
 use super::payload;
-use crate::bridge::log::LogError;
-use crate::codec;
-use crate::durable::dead::LogDeadLetter;
 use crate::store::TxError;
 use crate::store::tables::dead::{self, Cursor, DeadLetter, Filter, Reason};
+use essaim_base::codec;
+use essaim_durable::dead::LogDeadLetter;
+use essaim_protocol::log::LogError;
 use essaim_protocol::record::Record;
 
 /// Letters that are asked of the log at a time.
@@ -225,7 +225,7 @@ pub(super) fn unanswered(error: LogError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::dead::encode_for_log;
+    use essaim_durable::dead::encode_for_log;
     use essaim_protocol::record::sample as record;
 
     #[test]

@@ -13,13 +13,14 @@ use super::api::{DurableReport, LedgerLine, LedgerSum};
 use super::dead_letters::{failed, unanswered};
 use super::operation::{Operation, name_of};
 use super::requests::Operator;
-use crate::bridge::log::{PartitionCount, Tally};
-use crate::call::Call;
-use crate::durable::Durable;
-use crate::handler::HandlerKind;
-use crate::host::Host;
+use crate::Env;
 use crate::store::tables::{dead, ledger, outbox};
-use crate::{Env, codec};
+use essaim_base::call::Call;
+use essaim_base::codec;
+use essaim_core::local::handler::HandlerKind;
+use essaim_core::local::host::Host;
+use essaim_durable::Durable;
+use essaim_protocol::log::{PartitionCount, Tally};
 use essaim_protocol::record::Control;
 
 /// A host with what it needs to answer.

@@ -5,8 +5,8 @@ use std::ops::Deref;
 use super::{NodeStatus, operators};
 use crate::Env;
 use crate::config::Config;
-use crate::node::{NodeError, NodeParts, RunningNode};
-use crate::roster::Roster;
+use essaim_core::node::roster::Roster;
+use essaim_core::node::{NodeError, NodeParts, RunningNode};
 
 /// A running node.
 pub struct Node(RunningNode);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::api::Payload;
-use crate::codec;
+use essaim_base::codec;
 
 /// A body of more bytes is shown in part.
 const MOST_BYTES: usize = 64 << 10;

@@ -14,10 +14,10 @@ use super::api::{DeadLetterSummary, Refused};
 use super::dead_letters::{LetterLocation, LocatedLetter, failed, unanswered};
 use super::host::HostOperator;
 use super::operation::{LetterResults, LetterSelection};
-use crate::durable::send::message::{OutgoingKind, OutgoingMessage};
 use crate::store::TxError;
 use crate::store::tables::dead;
 use crate::store::tables::outbox::{self as table, OutboxRow};
+use essaim_durable::send::message::{OutgoingKind, OutgoingMessage};
 use essaim_protocol::record::{Control, Record};
 
 /// What keeps a letter from being dealt with.

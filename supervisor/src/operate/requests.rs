@@ -12,14 +12,15 @@ use serde_bytes::ByteBuf;
 use super::api::*;
 use super::host;
 use super::operation::{DeadFilter, LetterResults, LetterSelection, Operation, name_of};
-use crate::bridge::log::LogError;
-use crate::bus::{Bus, LocalHandlers};
-use crate::call::{Call, Chain};
-use crate::durable::Durable;
-use crate::remote::{Remote, RemoteAsk};
+use crate::Env;
 use crate::store::tables::dead::Reason;
 use crate::trace::TraceContext;
-use crate::{Env, codec};
+use essaim_base::call::{Call, Chain};
+use essaim_base::codec;
+use essaim_core::node::bus::{Bus, LocalHandlers};
+use essaim_durable::Durable;
+use essaim_protocol::log::LogError;
+use essaim_remote::{Remote, RemoteAsk};
 
 /// Versions of a registry over Redis are moments, in microseconds since 1970; this one is in 2001. Those of a file are a count
 /// that never comes so far.

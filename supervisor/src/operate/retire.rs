@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::api::{Retire, Retirement};
 use super::requests::{Operator, OperatorRequest, Refusal, silent};
-use crate::bridge::log::Retired;
+use essaim_protocol::log::Retired;
 
 impl OperatorRequest for Retire {
     async fn answer(self, operator: &Operator) -> Result<Retirement, Refusal> {

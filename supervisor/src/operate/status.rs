@@ -18,15 +18,15 @@ use tokio::time::timeout;
 
 use super::api::DurableReport;
 use super::host::report;
-use crate::bus::Bus;
-use crate::client::Client;
-use crate::host::Host;
-use crate::near::NearFigures;
-use crate::outages::OutageStatus;
-use crate::readiness::Readiness;
 use crate::store::DatabaseReport;
-use crate::supervision::Health;
-use crate::task::TaskStatus;
+use essaim_base::outages::OutageStatus;
+use essaim_base::task::TaskStatus;
+use essaim_core::api::client::Client;
+use essaim_core::local::host::Host;
+use essaim_core::local::supervision::Health;
+use essaim_core::node::bus::Bus;
+use essaim_core::node::readiness::Readiness;
+use essaim_near::NearFigures;
 
 /// A database that does not answer for this long is shown without a report.
 const REPORT_LIMIT: Duration = Duration::from_secs(1);

@@ -11,9 +11,9 @@ use super::admin::AdminListeners;
 use super::requests::Operator;
 use super::status::{NodeStatus, others};
 use super::{host, operation};
-use crate::bus::Bus;
-use crate::call::Call;
-use crate::operators::{Operators, SystemAsks};
+use essaim_base::call::Call;
+use essaim_core::node::bus::Bus;
+use essaim_core::node::operators::{Operators, SystemAsks};
 use essaim_protocol::frame::RawAnswer;
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::remote::Peer;
+use essaim_remote::Peer;
 
 /// A node as `/status` shows it.
 #[derive(Debug, Clone, Serialize, PartialEq)]

@@ -9,11 +9,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{MemberStatus, NodeStatus, REPORT_LIMIT};
-use crate::bus::Bus;
-use crate::call::{Call, Chain};
-use crate::codec;
-use crate::remote::{Peer, Remote, RemoteAsk};
 use crate::trace::TraceContext;
+use essaim_base::call::{Call, Chain};
+use essaim_base::codec;
+use essaim_core::node::bus::Bus;
+use essaim_remote::{Peer, Remote, RemoteAsk};
 
 /// The wire name of the ask for a node's own report.
 pub(in crate::operate) const NAME: &str = "essaim.status.v1";

@@ -1,0 +1,10 @@
+//! What authors of capabilities see.
+
+pub mod actor;
+pub mod client;
+pub mod cx;
+pub mod fault;
+pub mod handles;
+pub mod start;
+pub mod startup;
+pub mod tx;

@@ -1,0 +1,291 @@
+//! Handler entries: one erased entry per handled message type, through which encoded messages enter a host, and which runs
+//! their handler.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use essaim_contract::{Ask, AskError, Broadcast, Message, NotDelivered, Unknown, wire_name};
+use essaim_protocol::frame::RawAnswer;
+use futures_util::future::LocalBoxFuture;
+use serde_bytes::ByteBuf;
+
+use crate::api::actor::{Actor, Apply, Handle, Hear};
+use crate::bridge::log::Subscription;
+use crate::call::Call;
+use crate::codec;
+use crate::durable::{Applied, DeliveryContext, DurableMessage};
+use crate::local::host::Host;
+use crate::local::run::{self, InstanceState};
+
+/// Index of the first entry of every table: a due timer.
+pub const TICK: usize = 0;
+
+/// One handled message type of an actor: the single erased entry behind which the message's types are known.
+pub trait HandlerEntry<A: Actor>: Handler {
+    /// Makes the entry's runner for one instance; it never ends by itself.
+    fn runner(&self, instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()>;
+}
+
+/// A handled message type, as hosts and the bus see it: by which verbs an encoded message may enter, each of which decodes
+/// it. A verb that the message does not have refuses.
+pub trait Handler: Send + Sync {
+    /// The message's wire name.
+    fn name(&self) -> &Arc<str>;
+
+    /// The type that its envelopes hold.
+    fn message_type(&self) -> TypeId;
+
+    fn kind(&self) -> HandlerKind;
+
+    /// Asks a host by an encoded message; the answer is encoded again.
+    fn answer(
+        &self,
+        _host: Arc<Host>,
+        _entry: usize,
+        _body: &[u8],
+        _call: Call,
+    ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+        Err(self.unsupported())
+    }
+
+    /// Delivers an encoded broadcast to a host.
+    fn hear(&self, _host: &Host, _entry: usize, _body: &[u8], _call: Call) -> Result<(), NotDelivered> {
+        Err(self.unsupported())
+    }
+
+    /// Has a host apply an encoded durable message.
+    fn apply(
+        &self,
+        _host: Arc<Host>,
+        _entry: usize,
+        _body: &[u8],
+        _call: Call,
+        _delivery: Arc<DeliveryContext>,
+    ) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered> {
+        Err(self.unsupported())
+    }
+
+    fn unsupported(&self) -> NotDelivered {
+        NotDelivered::Unsupported { message: self.name().to_string() }
+    }
+}
+
+/// How a handled message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandlerKind {
+    Ask,
+    Broadcast,
+    /// It comes from the log. An event says how its capability subscribes.
+    Durable(Option<Subscription>),
+    /// It never leaves the node.
+    Tick,
+}
+
+impl HandlerKind {
+    /// Whether it comes from other nodes over the wire.
+    pub fn is_on_wire(self) -> bool {
+        matches!(self, Self::Ask | Self::Broadcast)
+    }
+}
+
+/// A timer that is due; dropping `done` tells the timer that the tick has ended.
+pub struct Tick {
+    pub timer: &'static str,
+    pub done: tokio::sync::oneshot::Sender<()>,
+}
+
+/// Handler entry of an ask.
+pub struct AskEntry<M> {
+    name: Arc<str>,
+    message: PhantomData<fn(M)>,
+}
+
+impl<M: Ask> AskEntry<M> {
+    pub fn new() -> Self {
+        Self { name: wire_name::<M>().into(), message: PhantomData }
+    }
+}
+
+impl<M: Ask> Handler for AskEntry<M> {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn message_type(&self) -> TypeId {
+        TypeId::of::<M>()
+    }
+
+    fn kind(&self) -> HandlerKind {
+        HandlerKind::Ask
+    }
+
+    fn answer(
+        &self,
+        host: Arc<Host>,
+        entry: usize,
+        body: &[u8],
+        call: Call,
+    ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+        let message: M = decoded(body)?;
+        Ok(Box::pin(async move {
+            let permit = host.admit(message.key().as_deref()).map_err(AskError::NotDelivered)?;
+            match permit.ask::<M, M::Reply, M::Error>(entry, message, call).await {
+                Ok(reply) => codec::encode(&reply).map_err(|e| AskError::Unknown(unencodable(e))),
+                Err(AskError::Rejected(e)) => Err(match codec::encode(&e) {
+                    Ok(bytes) => AskError::Rejected(ByteBuf::from(bytes)),
+                    Err(e) => AskError::Unknown(unencodable(e)),
+                }),
+                Err(other) => Err(other.map_rejected(|_| unreachable!("rejections are matched above"))),
+            }
+        }))
+    }
+}
+
+impl<A, M> HandlerEntry<A> for AskEntry<M>
+where
+    A: Handle<M>,
+    M: Ask<To = A::Capability>,
+{
+    fn runner(&self, instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()> {
+        run::asks::<A, M>(instance, entry)
+    }
+}
+
+/// Handler entry of a broadcast.
+pub struct BroadcastEntry<S> {
+    name: Arc<str>,
+    message: PhantomData<fn(S)>,
+}
+
+impl<S: Broadcast> BroadcastEntry<S> {
+    pub fn new() -> Self {
+        Self { name: wire_name::<S>().into(), message: PhantomData }
+    }
+}
+
+impl<S: Broadcast> Handler for BroadcastEntry<S> {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn message_type(&self) -> TypeId {
+        TypeId::of::<S>()
+    }
+
+    fn kind(&self) -> HandlerKind {
+        HandlerKind::Broadcast
+    }
+
+    fn hear(&self, host: &Host, entry: usize, body: &[u8], call: Call) -> Result<(), NotDelivered> {
+        let message: S = decoded(body)?;
+        host.admit(None)?.deliver(entry, message, call);
+        Ok(())
+    }
+}
+
+impl<A, S> HandlerEntry<A> for BroadcastEntry<S>
+where
+    A: Hear<S>,
+    S: Broadcast,
+{
+    fn runner(&self, instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()> {
+        run::broadcasts::<A, S>(instance, entry)
+    }
+}
+
+/// Handler entry of a command or an event.
+pub struct DurableEntry<M> {
+    name: Arc<str>,
+    subscription: Option<Subscription>,
+    message: PhantomData<fn(M)>,
+}
+
+impl<M: Message> DurableEntry<M> {
+    /// An event says how its capability subscribes.
+    pub fn new(subscription: Option<Subscription>) -> Self {
+        Self { name: wire_name::<M>().into(), subscription, message: PhantomData }
+    }
+}
+
+impl<M: Message> Handler for DurableEntry<M> {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn message_type(&self) -> TypeId {
+        TypeId::of::<DurableMessage<M>>()
+    }
+
+    fn kind(&self) -> HandlerKind {
+        HandlerKind::Durable(self.subscription)
+    }
+
+    fn apply(
+        &self,
+        host: Arc<Host>,
+        entry: usize,
+        body: &[u8],
+        call: Call,
+        delivery: Arc<DeliveryContext>,
+    ) -> Result<LocalBoxFuture<'static, Applied>, NotDelivered> {
+        let message: M = decoded(body)?;
+        Ok(Box::pin(async move {
+            // The partition has ordered the key already, so any idle instance will do: the key's own may be waiting for
+            // this message.
+            let permit = host.admit(None).map_err(AskError::NotDelivered)?;
+            let patience = delivery.patience;
+            permit.with_patience(patience).ask(entry, DurableMessage { message, delivery }, call).await
+        }))
+    }
+}
+
+impl<A, M> HandlerEntry<A> for DurableEntry<M>
+where
+    A: Apply<M>,
+    M: Message,
+{
+    fn runner(&self, instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()> {
+        run::applications::<A, M>(instance, entry)
+    }
+}
+
+/// Handler entry of due timers.
+pub struct TickEntry {
+    name: Arc<str>,
+}
+
+impl TickEntry {
+    pub fn of(capability: &str) -> Self {
+        Self { name: format!("{capability}.tick").into() }
+    }
+}
+
+impl Handler for TickEntry {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn message_type(&self) -> TypeId {
+        TypeId::of::<Tick>()
+    }
+
+    fn kind(&self) -> HandlerKind {
+        HandlerKind::Tick
+    }
+}
+
+impl<A: Actor> HandlerEntry<A> for TickEntry {
+    fn runner(&self, instance: Rc<InstanceState<A>>, entry: usize) -> LocalBoxFuture<'static, ()> {
+        run::ticks::<A>(instance, entry)
+    }
+}
+
+fn decoded<M: Message>(body: &[u8]) -> Result<M, NotDelivered> {
+    codec::decode(body).map_err(|e| NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })
+}
+
+fn unencodable(error: codec::EncodeError) -> Unknown {
+    Unknown::UndecodableAnswer { detail: error.to_string() }
+}

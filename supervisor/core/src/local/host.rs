@@ -1,0 +1,174 @@
+//! Host: one capability in this node, with its instances.
+
+mod handlers;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use essaim_contract::NotDelivered;
+use futures_util::future::LocalBoxFuture;
+use serde_json::Value;
+
+use crate::api::startup::Startup;
+use crate::durable::Outbox;
+use crate::local::admission::Admission;
+use crate::local::handler::Handler;
+use crate::local::instance::InstanceHandle;
+use crate::local::supervision::Supervision;
+use crate::local::watchdog::TurnMonitor;
+use crate::store::Database;
+
+/// Interval at which a draining node polls whether a host is idle.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A capability in this node.
+pub struct Host {
+    pub name: Arc<str>,
+    pub supervision: Supervision,
+    pub startup: Startup,
+    asks: &'static [&'static str],
+    /// Whether only one live node may host it.
+    exclusive: bool,
+    entries: Vec<Arc<dyn Handler>>,
+    /// The watchdog's label of the first entry; the others follow.
+    first_label: usize,
+    instances: Box<[InstanceHandle]>,
+    pub admission: Admission,
+    /// Set once the capability has started: what it does at a drain, and its figures.
+    hooks: OnceLock<Hooks>,
+}
+
+/// Type-erased hooks of the actor, with its database.
+pub struct Hooks {
+    pub drain: Box<dyn Fn() -> LocalBoxFuture<'static, ()> + Send + Sync>,
+    pub status: Box<dyn Fn() -> Value + Send + Sync>,
+    pub database: Option<Database>,
+    pub outbox: Option<Arc<Outbox>>,
+}
+
+impl Host {
+    pub fn new(
+        name: Arc<str>,
+        supervision: Supervision,
+        asks: &'static [&'static str],
+        entries: Vec<Arc<dyn Handler>>,
+        first_label: usize,
+        arbiter_of_instance: impl Iterator<Item = (usize, Arc<TurnMonitor>)>,
+        limit: u32,
+    ) -> Self {
+        let instances = arbiter_of_instance.map(InstanceHandle::on).collect();
+        let (admission, hooks) = (Admission::of(limit), OnceLock::new());
+        Self {
+            name,
+            supervision,
+            startup: Startup::default(),
+            asks,
+            exclusive: false,
+            entries,
+            first_label,
+            instances,
+            admission,
+            hooks,
+        }
+    }
+
+    /// The capabilities that its handlers may ask.
+    pub fn asks(&self) -> &'static [&'static str] {
+        self.asks
+    }
+
+    /// This host, which must be the only live one in the cluster.
+    pub fn exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
+        self
+    }
+
+    /// This host, which admits so many messages of one key at a time; 0: half of all.
+    pub fn admitting_of_a_key(mut self, most: u32) -> Self {
+        self.admission = self.admission.per_key(most);
+        self
+    }
+
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+
+    /// Waits until nothing is admitted. It polls, so that the hot path needs no notification at a message's end.
+    pub async fn idle(&self) {
+        while self.admitted() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    pub fn entries(&self) -> &[Arc<dyn Handler>] {
+        &self.entries
+    }
+
+    pub fn label(&self, entry: usize) -> usize {
+        self.first_label + entry
+    }
+
+    pub fn instances(&self) -> &[InstanceHandle] {
+        &self.instances
+    }
+
+    /// Whether no instance has made a turn for so long, since handlers block all their arbiters.
+    pub fn is_blocked_for(&self, limit: Duration) -> bool {
+        self.instances.iter().all(|i| i.is_blocked() && i.monitor.blocked() >= limit)
+    }
+
+    pub fn instances_up(&self) -> usize {
+        self.instances.iter().filter(|i| i.is_up()).count()
+    }
+
+    /// Messages admitted and not yet done.
+    pub fn admitted(&self) -> u32 {
+        self.admission.admitted()
+    }
+
+    pub fn limit(&self) -> u32 {
+        self.admission.limit()
+    }
+
+    pub fn set_hooks(&self, hooks: Hooks) {
+        // A second start of the shared part keeps the hooks of the first.
+        let _ = self.hooks.set(hooks);
+    }
+
+    pub async fn drain(&self) {
+        if let Some(hooks) = self.hooks.get() {
+            (hooks.drain)().await;
+        }
+    }
+
+    pub fn status(&self) -> Value {
+        self.hooks.get().map_or(Value::Null, |h| (h.status)())
+    }
+
+    /// Its database, once it has been opened.
+    pub fn database(&self) -> Option<&Database> {
+        self.hooks.get().and_then(|h| h.database.as_ref())
+    }
+
+    /// The way out of its database, once that has been opened.
+    pub fn outbox(&self) -> Option<&Arc<Outbox>> {
+        self.hooks.get().and_then(|h| h.outbox.as_ref())
+    }
+
+    /// Whether what its instances share has been built once.
+    pub fn has_started(&self) -> bool {
+        self.hooks.get().is_some()
+    }
+
+    /// Why a message is refused whose instance has gone down with its thread.
+    pub fn instance_ended(&self) -> NotDelivered {
+        let reason = "the instance has ended with its thread".into();
+        NotDelivered::Failed { capability: self.name.to_string(), reason }
+    }
+
+    /// Counts a message as done that an instance took; only on the instance's own thread.
+    pub fn ended(&self, instance: usize) {
+        self.instances[instance].end();
+        self.admission.give_back();
+    }
+}

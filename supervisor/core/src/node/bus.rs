@@ -1,0 +1,239 @@
+//! Routing of asks and broadcasts: a direct call to a handler in this node, the wire to other nodes.
+
+mod inbound;
+mod local;
+mod peers;
+
+pub use self::local::{HandlerRef, LocalHandlers};
+
+use std::any::TypeId;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::call::Call;
+use crate::config::Settings;
+use crate::durable::Durable;
+use crate::durable::OutgoingMessage;
+use crate::idhash::IdHasher;
+use crate::local::host::Host;
+use crate::local::watchdog::Watchdog;
+use crate::lock::RwLock;
+use crate::near::Near;
+use crate::node::operators::SystemAsks;
+use crate::remote::{Remote, RemoteAsk};
+use crate::task::Tasks;
+use crate::{Env, codec};
+
+pub type AskResultOf<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Error>>;
+
+/// Routes messages to the capabilities hosted in this node and, over the wire, to other nodes.
+pub struct Bus {
+    pub env: Env,
+    pub settings: Arc<Settings>,
+    pub near: Near,
+    pub watchdog: Arc<Watchdog>,
+    pub tasks: Tasks,
+    pub started: Instant,
+    names: WireNames,
+    draining: AtomicBool,
+    asks: Arc<dyn SystemAsks>,
+    local: Arc<LocalHandlers>,
+    remote: Option<Arc<Remote>>,
+    durable: Option<Arc<Durable>>,
+}
+
+/// What a bus is made of.
+pub struct BusParts {
+    pub env: Env,
+    pub settings: Arc<Settings>,
+    pub near: Near,
+    pub watchdog: Arc<Watchdog>,
+    pub tasks: Tasks,
+    /// What the runtime itself answers.
+    pub asks: Arc<dyn SystemAsks>,
+    pub local: Arc<LocalHandlers>,
+    /// The other nodes; `None` without a wire.
+    pub remote: Option<Arc<Remote>>,
+    /// The durable half; `None` where nothing is stored.
+    pub durable: Option<Arc<Durable>>,
+}
+
+/// The caller of an ask.
+#[derive(Clone, Copy)]
+pub enum Origin<'a> {
+    /// A handler of this capability, which declares these asks.
+    Handler { asks: &'a [&'a str] },
+    /// A caller outside actors.
+    Edge,
+}
+
+impl Bus {
+    pub fn new(parts: BusParts) -> Self {
+        let BusParts { env, settings, near, watchdog, tasks, asks, local, remote, durable } = parts;
+        let (started, names, draining) = (env.now(), WireNames::default(), AtomicBool::new(false));
+        Self { env, settings, near, watchdog, tasks, started, names, draining, asks, local, remote, durable }
+    }
+
+    /// The node has begun to leave.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub fn durable(&self) -> Option<&Arc<Durable>> {
+        self.durable.as_ref()
+    }
+
+    /// Stores a durable message.
+    pub async fn send(&self, message: OutgoingMessage) -> Result<(), SendError> {
+        let no_log =
+            || SendError::NotStored { reason: "this node has no log: none of its capabilities needs one".into() };
+        self.durable.as_ref().ok_or_else(no_log)?.sender.send(message).await
+    }
+
+    /// How the node is, and how it hears the others, as operators see it.
+    pub async fn status(self: &Arc<Self>) -> Value {
+        self.asks.status(self.clone()).await
+    }
+
+    pub fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.as_ref()
+    }
+
+    pub fn local(&self) -> &Arc<LocalHandlers> {
+        &self.local
+    }
+
+    pub fn hosts(&self) -> &[Arc<Host>] {
+        self.local.hosts()
+    }
+
+    pub fn host(&self, capability: &str) -> Option<&Arc<Host>> {
+        self.local.host(capability)
+    }
+
+    /// Whether a capability's data can change here alone: its one host has opened the database, which locks the file, and
+    /// does not prepare to let it go.
+    pub fn is_sole_host_of(&self, capability: &str) -> bool {
+        let holds = |host: &Arc<Host>| host.is_exclusive() && host.database().is_some();
+        self.host(capability).is_some_and(holds) && !self.is_draining()
+    }
+
+    /// Whether a live node, this one or another, takes asks for a capability now.
+    pub fn reaches(&self, capability: &str) -> bool {
+        self.local.reaches(capability) || self.remote.as_ref().is_some_and(|r| r.members().reach(capability))
+    }
+
+    /// Asks: here if the capability is hosted here, elsewhere if it is not or surely did not take the message.
+    pub async fn ask<M: Ask>(&self, message: M, origin: Origin<'_>, call: Call) -> AskResultOf<M> {
+        let to = <M::To as Capability>::NAME;
+        if let Origin::Handler { asks } = origin
+            && (!asks.contains(&to) || call.chain.holds(to))
+        {
+            let mut chain = call.chain.names();
+            chain.push(to.to_string());
+            return Err(AskError::NotDelivered(NotDelivered::Cycle { chain }));
+        }
+        let mut refused = None;
+        if let Some(handler) = self.local_handler::<M>(to, || message.key().map(Cow::into_owned)) {
+            // Cooperative yield: asks that are answered at once must not starve other tasks of this thread. It comes before
+            // admission, so that a waiting ask holds no permit.
+            tokio::task::coop::consume_budget().await;
+            match handler.host.admit(message.key().as_deref()) {
+                Ok(permit) => return permit.ask(handler.entry, message, call).await,
+                Err(reason) => refused = Some(reason),
+            }
+        }
+        match &self.remote {
+            Some(remote) => Box::pin(ask_remote(remote, self.names.of::<M>(), message, call, refused)).await,
+            None => {
+                let no_host = || NotDelivered::NoHost { capability: to.to_string() };
+                Err(AskError::NotDelivered(refused.unwrap_or_else(no_host)))
+            }
+        }
+    }
+
+    /// The handler of a message in this node, if the ask should be answered locally.
+    fn local_handler<M: Ask>(&self, to: &str, key: impl FnOnce() -> Option<String>) -> Option<&HandlerRef> {
+        let handler = self.local.by_type(TypeId::of::<M>())?;
+        match &self.remote {
+            Some(remote) if !remote.prefers_local(to, wire_name::<M>, key, || handler.host.admitted()) => None,
+            _ => Some(handler),
+        }
+    }
+
+    /// Broadcasts to this node and all others.
+    pub fn broadcast<S: Broadcast>(&self, message: S, call: &Call) {
+        if let Some(remote) = &self.remote {
+            match codec::encode(&message) {
+                Ok(body) => remote.broadcast(&wire_name::<S>(), &body, call.trace.text().as_str()),
+                Err(error) => tracing::error!(name = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
+            }
+        }
+        if let Some(handler) = self.local.by_type(TypeId::of::<S>()) {
+            match handler.host.admit(None) {
+                Ok(permit) => permit.deliver(handler.entry, message, call.clone()),
+                Err(reason) => tracing::debug!(name = wire_name::<S>(), %reason, "a broadcast was missed"),
+            }
+        }
+    }
+}
+
+/// Cache of wire names by message type, so that each is formatted once. Bounded by the binary's message types.
+#[derive(Default)]
+struct WireNames(RwLock<HashMap<TypeId, Arc<str>, BuildHasherDefault<IdHasher>>>);
+
+impl WireNames {
+    fn of<M: Ask>(&self) -> Arc<str> {
+        let known = self.0.read().get(&TypeId::of::<M>()).cloned();
+        known.unwrap_or_else(|| {
+            let name: Arc<str> = wire_name::<M>().into();
+            self.0.write().insert(TypeId::of::<M>(), name.clone());
+            name
+        })
+    }
+}
+
+async fn ask_remote<M: Ask>(
+    remote: &Arc<Remote>,
+    name: Arc<str>,
+    message: M,
+    call: Call,
+    refused: Option<NotDelivered>,
+) -> AskResultOf<M> {
+    let key = message.key().map(|k| k.into_owned());
+    let body = codec::encode(&message).map_err(|e| {
+        AskError::NotDelivered(NotDelivered::Undecodable { message: wire_name::<M>(), detail: e.to_string() })
+    })?;
+    let ask = RemoteAsk {
+        capability: <M::To as Capability>::NAME.into(),
+        name,
+        body,
+        key,
+        idempotent: M::IDEMPOTENT,
+        call,
+        refused,
+    };
+    let undecodable = |e: codec::DecodeError| AskError::Unknown(Unknown::UndecodableAnswer { detail: e.to_string() });
+    match remote.ask(ask).await {
+        Ok(reply) => codec::decode(&reply).map_err(undecodable),
+        Err(AskError::Rejected(bytes)) => Err(match codec::decode(&bytes) {
+            Ok(rejection) => AskError::Rejected(rejection),
+            Err(e) => undecodable(e),
+        }),
+        Err(other) => Err(other.map_rejected(|_| unreachable!("rejections are matched above"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

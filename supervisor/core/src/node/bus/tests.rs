@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use essaim_contract::{Message, Never};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::*;
+use crate::call::Chain;
+use crate::config::SupervisionConfig;
+use crate::local::handler::AskEntry;
+use crate::local::supervision::Supervision;
+use crate::node::near_bounds;
+use crate::node::operators::NoAsks;
+use crate::remote::ports::Inbound;
+use crate::trace::TraceContext;
+
+struct Desk;
+impl Capability for Desk {
+    const NAME: &'static str = "desk";
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Serve(u32);
+impl Message for Serve {
+    type To = Desk;
+    const NAME: &'static str = "serve";
+    const VERSION: u16 = 1;
+}
+impl Ask for Serve {
+    type Reply = u32;
+    type Error = Never;
+}
+
+/// A bus over these hosts, without other nodes and without a log.
+fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
+    let (env, settings) = (Env::system(), Arc::new(Settings::default()));
+    let tasks = Tasks::new(env.clone(), settings.supervision.backoff(), watch::channel(None).0);
+    let (near, asks) = (Near::new(near_bounds(&settings.near), env.clone()), Arc::new(NoAsks));
+    let local = Arc::new(LocalHandlers::of(hosts, asks.clone()));
+    let watchdog = Arc::default();
+    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, asks, local, remote: None, durable: None }))
+}
+
+/// A host of the desk with room for one message, which nobody serves.
+fn desk() -> Arc<Host> {
+    let name: Arc<str> = Desk::NAME.into();
+    let supervision =
+        Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), watch::channel(None).0);
+    supervision.started();
+    let monitors = std::iter::once((0, Arc::default()));
+    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::new())], 0, monitors, 1);
+    host.instances()[0].set_up(true);
+    Arc::new(host)
+}
+
+fn call(bus: &Bus, chain: Chain) -> Call {
+    let deadline = bus.env.now() + Duration::from_millis(20);
+    Call { deadline, trace: TraceContext::root(&bus.env), chain, principal: None, metadata: None }
+}
+
+async fn ask(bus: &Bus, origin: Origin<'_>, chain: Chain) -> Result<u32, AskError<Never>> {
+    bus.ask(Serve(1), origin, call(bus, chain)).await
+}
+
+#[tokio::test]
+async fn a_handler_asks_only_capabilities_that_it_declares() {
+    let bus = bus(vec![desk()]);
+    let answer = ask(&bus, Origin::Handler { asks: &["till"] }, Chain::default()).await;
+    assert!(matches!(answer, Err(AskError::NotDelivered(NotDelivered::Cycle { chain })) if chain == ["desk"]));
+    assert_eq!(bus.hosts()[0].admitted(), 0);
+}
+
+#[tokio::test]
+async fn a_handler_asks_no_capability_that_waits_for_it() {
+    let bus = bus(vec![desk()]);
+    let chain = Chain::default().then(&"desk".into()).then(&"till".into());
+    let answer = ask(&bus, Origin::Handler { asks: &["desk"] }, chain).await;
+    let Err(AskError::NotDelivered(NotDelivered::Cycle { chain })) = answer else { panic!("{answer:?}") };
+    assert_eq!(chain, ["desk", "till", "desk"]);
+}
+
+#[tokio::test]
+async fn without_a_host_and_without_other_nodes_nobody_is_there() {
+    let answer = ask(&bus(Vec::new()), Origin::Edge, Chain::default()).await;
+    assert!(matches!(answer, Err(AskError::NotDelivered(NotDelivered::NoHost { capability })) if capability == "desk"));
+}
+
+#[tokio::test]
+async fn why_the_host_here_refuses_is_the_answer_where_there_is_no_other_node() {
+    let bus = bus(vec![desk()]);
+    let host = bus.host("desk").unwrap().clone();
+    let _only = host.admit(None).ok().unwrap();
+    let answer = ask(&bus, Origin::Edge, Chain::default()).await;
+    assert!(matches!(answer, Err(AskError::NotDelivered(NotDelivered::Overloaded { .. }))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn without_a_log_nothing_is_stored_and_the_error_says_so() {
+    let bus = bus(Vec::new());
+    let context = crate::durable::MessageContext {
+        trace: TraceContext::root(&bus.env),
+        principal: None,
+        metadata: None,
+        most_bytes: 1 << 20,
+    };
+    let message = context.to(&bus.env, &Serve(1), "desk".into()).unwrap();
+    assert!(matches!(bus.send(message).await, Err(SendError::NotStored { .. })));
+}
+
+#[tokio::test]
+async fn asks_of_other_nodes_are_refused_for_what_is_true_of_them() {
+    let bus = bus(vec![desk()]);
+    let body = codec::encode(&Serve(1)).unwrap();
+    let refused = |name: &str, body: &[u8], chain| bus.clone().answer(name, body, call(&bus, chain)).err();
+    assert!(matches!(refused("till.pay.v1", &body, Chain::default()), Some(NotDelivered::NoHost { .. })));
+    assert!(matches!(refused("desk.serve.v2", &body, Chain::default()), Some(NotDelivered::Unsupported { .. })));
+    let undecodable = refused("desk.serve.v1", b"\xc1", Chain::default());
+    assert!(matches!(undecodable, Some(NotDelivered::Undecodable { .. })), "{undecodable:?}");
+    let waits_for_it = Chain::default().then(&"desk".into());
+    assert!(matches!(refused("desk.serve.v1", &body, waits_for_it), Some(NotDelivered::Cycle { .. })));
+    assert!(refused("desk.serve.v1", &body, Chain::default()).is_none());
+}

@@ -1,0 +1,65 @@
+//! The bridge of a node, as its configuration names it: the wire to other nodes, and the log of durable messages.
+
+#[cfg_attr(not(feature = "redis"), path = "connection/without_redis.rs")]
+mod redis_bridge;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_bridge_embedded::{EmbeddedLog, EmbeddedWire};
+use essaim_protocol::log::Log;
+use essaim_protocol::wire::{ClaimError, Identity, Wire, WireEvents};
+
+use crate::node::NodeError;
+use crate::node::bus::LocalHandlers;
+use crate::node::hosting::NodeContext;
+
+/// A node's connection to the wire, before it has joined.
+pub struct Connection {
+    pub wire: Arc<dyn Wire>,
+    pub me: Identity,
+    pub events: WireEvents,
+    /// The cluster on the bridge's server.
+    cluster: Option<redis_bridge::Cluster>,
+}
+
+impl Connection {
+    /// Connects to the bridge that the configuration names and claims the node's name there.
+    pub async fn open(node: &NodeContext, local: &LocalHandlers) -> Result<Option<Self>, NodeError> {
+        let settings = &node.config.settings;
+        if !settings.bridge.url.is_empty() {
+            let exclusive = local.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
+            return Ok(Some(redis_bridge::join(settings, exclusive, node.env.clone(), &node.tasks).await?));
+        }
+        Ok(settings.parity.enabled.then(|| {
+            let (wire, me, events) = EmbeddedWire::new(&settings.node.name, settings.parity.clone());
+            Self { wire: Arc::new(wire), me, events, cluster: None }
+        }))
+    }
+}
+
+/// Opens the log of durable messages: the bridge's, or the embedded one where anything is kept at all.
+pub async fn open_log(
+    node: &NodeContext,
+    connection: Option<&Connection>,
+    keeps: bool,
+) -> Result<Option<Arc<dyn Log>>, NodeError> {
+    let (settings, env) = (&node.config.settings, node.env.clone());
+    let log: Arc<dyn Log> = match connection.and_then(|connection| connection.cluster.clone()) {
+        Some(cluster) => redis_bridge::open_log(settings, cluster, env, &node.tasks).await?,
+        None if keeps => Arc::new(EmbeddedLog::open(settings, env, &node.tasks).await?),
+        None => return Ok(None),
+    };
+    if let Some(weak) = log.weaker_than_configured().await {
+        tracing::warn!("durable messages survive less than they should: {weak}");
+    }
+    Ok(Some(log))
+}
+
+/// One line about the server of a bridge, or why it does not answer. Each of its answers may take `response_timeout`.
+///
+/// # Errors
+/// [`ClaimError::Unreachable`] and [`ClaimError::Unsupported`].
+pub async fn check_bridge(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
+    redis_bridge::check(url, response_timeout).await
+}

@@ -1,0 +1,310 @@
+//! Start-up of a capability in this node: its settings, its database, the shared part, the instances.
+
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{oneshot, watch};
+
+use crate::Env;
+use crate::api::actor::Actor;
+use crate::api::handles::Handles;
+use crate::api::start::{Start, StartError};
+use crate::call::{Call, Chain};
+use crate::config::{Config, ConfigError};
+use crate::durable::ports::Peers;
+use crate::durable::schedule::Timetable;
+use crate::durable::{Consumer, Hosted};
+use crate::exit::Fatal;
+use crate::local::arbiters::Arbiters;
+use crate::local::cell;
+use crate::local::handler::{Handler, HandlerEntry, HandlerKind, TICK, Tick};
+use crate::local::host::{Hooks, Host};
+use crate::local::run::InstanceState;
+use crate::local::span::Observer;
+use crate::local::supervision::Supervision;
+use crate::local::watchdog::Watchdog;
+use crate::lock::Mutex;
+use crate::node::bus::Bus;
+use crate::node::context::{Blocking, CapabilityContext, ProvidedValues};
+use crate::node::roster::{check_name, name_of};
+use crate::outages::Dependency;
+use crate::panic::panic_text;
+use crate::store::{Database, Schema};
+use crate::task::{TaskName, Tasks};
+use crate::trace::TraceContext;
+
+const DEFAULT_INSTANCES_WITH_DATABASE: usize = 32;
+const DEFAULT_MAILBOX: u32 = 1_024;
+/// A tick may take as long as its period, and at least this long.
+const SHORTEST_TICK_LIMIT: Duration = Duration::from_secs(30);
+
+/// Context of a node: what its capabilities have in common.
+#[derive(Clone)]
+pub struct NodeContext {
+    pub env: Env,
+    pub config: Arc<Config>,
+    pub tasks: Tasks,
+    pub arbiters: Arc<Arbiters>,
+    pub watchdog: Arc<Watchdog>,
+    pub blocking: Blocking,
+    pub provided: Arc<ProvidedValues>,
+    pub fatal: watch::Sender<Option<Fatal>>,
+}
+
+/// Specification of a capability in the roster: what can be known of it, and how it is started.
+pub trait CapabilitySpec: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn asks(&self) -> &'static [&'static str];
+    fn schema(&self) -> Option<Schema>;
+    /// The defaults of its settings.
+    fn defaults(&self) -> Result<toml::Value, toml::ser::Error>;
+    /// Whether the configuration has all it needs.
+    fn check(&self, config: &Config) -> Result<(), ConfigError>;
+    /// Makes the capability's host, whose start can begin once there is a bus.
+    fn prepare(&self, node: &NodeContext) -> Result<Box<dyn PreparedCapability>, ConfigError>;
+}
+
+/// A capability that has its host and is not started.
+pub trait PreparedCapability {
+    fn host(&self) -> &Arc<Host>;
+
+    /// Begins to start it; on the node's own thread, and not before the node has its name and its claims: until then another
+    /// node may own the data.
+    fn begin(self: Box<Self>, bus: &Arc<Bus>);
+}
+
+pub struct SpecOf<A>(PhantomData<fn() -> A>);
+
+impl<A> SpecOf<A> {
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<A: Actor> CapabilitySpec for SpecOf<A> {
+    fn name(&self) -> &'static str {
+        name_of::<A>()
+    }
+
+    fn asks(&self) -> &'static [&'static str] {
+        A::ASKS
+    }
+
+    fn schema(&self) -> Option<Schema> {
+        A::schema()
+    }
+
+    fn defaults(&self) -> Result<toml::Value, toml::ser::Error> {
+        toml::Value::try_from(A::Settings::default())
+    }
+
+    fn check(&self, config: &Config) -> Result<(), ConfigError> {
+        check_name(self.name())?;
+        let handles = Handles::<A>::of_actor();
+        handles.timetables()?;
+        handles.check_subscriptions()?;
+        settings::<A>(config).map(drop)
+    }
+
+    fn prepare(&self, node: &NodeContext) -> Result<Box<dyn PreparedCapability>, ConfigError> {
+        let name: Arc<str> = self.name().into();
+        let settings = settings::<A>(&node.config)?;
+        let runtime = node.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
+        let handles = Handles::<A>::of_actor();
+        let timetables = handles.timetables()?.into();
+        let table: Arc<[_]> = handles.entries.into();
+        let first_label = table.iter().map(|e| node.watchdog.label(e.name().clone())).min().unwrap_or(0);
+        let arbiters = node.arbiters.count();
+        let instances = match (runtime.instances, A::schema()) {
+            (0, Some(_)) => DEFAULT_INSTANCES_WITH_DATABASE,
+            (0, None) => arbiters,
+            (n, _) => n,
+        };
+        let mailbox = if runtime.mailbox == 0 { DEFAULT_MAILBOX } else { runtime.mailbox };
+        let supervision = Supervision::new(
+            name.clone(),
+            node.config.settings.supervision.clone(),
+            node.env.clone(),
+            node.fatal.clone(),
+        );
+        let host = Host::new(
+            name.clone(),
+            supervision,
+            A::ASKS,
+            table.iter().map(|e| e.clone() as Arc<dyn Handler>).collect(),
+            first_label,
+            (0..instances).map(|i| (i % arbiters, node.arbiters.monitor(i % arbiters))),
+            mailbox,
+        );
+        let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
+        let host = host.exclusive(on_sqlite).admitting_of_a_key(runtime.mailbox_per_key);
+        let host = Arc::new(host);
+        Ok(Box::new(CapabilityStartup::<A> { host, table, timetables, settings, node: node.clone() }))
+    }
+}
+
+/// The settings of an actor, which it has checked.
+fn settings<A: Actor>(config: &Config) -> Result<A::Settings, ConfigError> {
+    let settings = config.section(name_of::<A>())?;
+    A::check(&settings)?;
+    Ok(settings)
+}
+
+/// Start-up of one capability.
+struct CapabilityStartup<A: Actor> {
+    host: Arc<Host>,
+    table: Arc<[Arc<dyn HandlerEntry<A>>]>,
+    timetables: Arc<[Timetable]>,
+    settings: A::Settings,
+    node: NodeContext,
+}
+
+impl<A: Actor> PreparedCapability for CapabilityStartup<A> {
+    fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    fn begin(self: Box<Self>, bus: &Arc<Bus>) {
+        let task = TaskName::of("start", &self.host.name);
+        bus.tasks.vital(task, self.run(bus.clone()).map(Ok));
+    }
+}
+
+impl<A: Actor> CapabilityStartup<A> {
+    async fn run(self, bus: Arc<Bus>) {
+        let timers = Arc::new(Mutex::new(Vec::new()));
+        let (mut context, mut tries) = (None, 0);
+        let (shared, context) = loop {
+            let tried = AssertUnwindSafe(self.try_share(&bus, &mut context, &timers)).catch_unwind().await;
+            let error = match tried {
+                Ok(Ok(started)) => break started,
+                Ok(Err(error)) => error,
+                Err(panic) => StartError::new(format_args!("it panicked: {}", panic_text(&*panic))),
+            };
+            tries += 1;
+            tokio::time::sleep(self.host.supervision.start_failed(&error, tries, false)).await;
+        };
+        self.host.set_hooks(hooks::<A>(&shared, &context));
+        let start = start_maker(&context, &timers);
+        for (index, instance) in self.host.instances().iter().enumerate() {
+            let (table, shared, context) = (self.table.clone(), shared.clone(), context.clone());
+            let (host, monitor, start) = (self.host.clone(), instance.monitor.clone(), start.clone());
+            self.node.arbiters.run(instance.arbiter, move || {
+                cell::start::<A>(InstanceState::new(table, shared, context, host, monitor, index), start);
+            });
+        }
+        if let Some(durable) = bus.durable() {
+            let store = context.database.clone().zip(context.outbox.clone());
+            let (handlers, timetables) = (self.host.clone(), self.timetables.clone());
+            let peers = Arc::downgrade(&bus) as Weak<dyn Peers>;
+            Consumer::start(durable.clone(), Hosted { handlers, timetables, store, peers });
+        }
+        let timers = std::mem::take(&mut *timers.lock());
+        for (timer, period) in timers {
+            let (host, env, task) = (self.host.clone(), bus.env.clone(), TaskName::of("timer", &self.host.name));
+            let ticks = move || run_timer(host.clone(), env.clone(), timer, period);
+            bus.tasks.restarted(task.which(timer), ticks);
+        }
+    }
+
+    /// Builds the shared part; what was opened for it is opened once.
+    async fn try_share(
+        &self,
+        bus: &Arc<Bus>,
+        opened: &mut Option<Arc<CapabilityContext>>,
+        timers: &Timers,
+    ) -> Result<(Arc<A::Shared>, Arc<CapabilityContext>), StartError> {
+        let context = match opened {
+            Some(context) => context.clone(),
+            None => opened.insert(Arc::new(self.open_context(bus).await?)).clone(),
+        };
+        let mut start = start_maker(&context, timers)();
+        let shared = A::share(self.settings.clone(), &mut start).await;
+        Ok((Arc::new(start.certain(shared).await?), context))
+    }
+
+    /// The context of the capability, with its database and its outbox if it declares a schema.
+    async fn open_context(&self, bus: &Arc<Bus>) -> Result<CapabilityContext, StartError> {
+        let (mut database, mut outbox) = (None, None);
+        if let Some(schema) = A::schema() {
+            let opened = self.open_database(&schema, bus).await.map_err(StartError::new)?;
+            let dependency = Dependency::database(&self.host.name, !opened.kind().has_one_host());
+            opened.tell(&bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
+            if let Some(durable) = bus.durable() {
+                outbox = Some(durable.outbox(&opened).await.map_err(StartError::new)?);
+            }
+            database = Some(opened);
+        }
+        let entries = self.host.entries();
+        let observer = Observer {
+            env: bus.env.clone(),
+            node: bus.settings.node.name.as_str().into(),
+            capability: self.host.name.clone(),
+            slow_ms: bus.settings.log.slow_ms,
+        };
+        Ok(CapabilityContext {
+            capability: self.host.name.clone(),
+            asks: A::ASKS,
+            is_asked: entries.iter().any(|e| matches!(e.kind(), HandlerKind::Ask | HandlerKind::Durable(_))),
+            bus: bus.clone(),
+            observer,
+            startup: self.host.startup.clone(),
+            database,
+            outbox,
+            blocking: self.node.blocking.clone(),
+            provided: self.node.provided.clone(),
+        })
+    }
+
+    async fn open_database(&self, schema: &Schema, bus: &Bus) -> Result<Database, crate::store::DatabaseError> {
+        let settings = &self.node.config.settings;
+        let database = Database::open(&self.host.name, settings, schema, &bus.env).await?;
+        database.watch_file(&bus.tasks, Duration::from_millis(settings.store.file_check_ms));
+        Ok(database)
+    }
+}
+
+/// Timers that the shared part has asked for.
+type Timers = Arc<Mutex<Vec<(&'static str, Duration)>>>;
+
+fn start_maker(context: &Arc<CapabilityContext>, timers: &Timers) -> Arc<dyn Fn() -> Start + Send + Sync> {
+    let (context, timers) = (context.clone(), timers.clone());
+    Arc::new(move || Start::new(context.clone(), timers.clone()))
+}
+
+fn hooks<A: Actor>(shared: &Arc<A::Shared>, context: &CapabilityContext) -> Hooks {
+    let (draining, figures) = (shared.clone(), shared.clone());
+    Hooks {
+        drain: Box::new(move || {
+            let shared = draining.clone();
+            Box::pin(async move { A::drain(&shared).await })
+        }),
+        status: Box::new(move || A::status(&figures)),
+        database: context.database.clone(),
+        outbox: context.outbox.clone(),
+    }
+}
+
+/// Ticks now and then every `period`; a tick that takes longer is waited for.
+async fn run_timer(host: Arc<Host>, env: Env, timer: &'static str, period: Duration) {
+    loop {
+        host.supervision.running().await;
+        let due = env.now() + period;
+        if let Ok(permit) = host.admit(None) {
+            let (done, ended) = oneshot::channel();
+            let call = Call {
+                deadline: env.now() + period.max(SHORTEST_TICK_LIMIT),
+                trace: TraceContext::root(&env),
+                chain: Chain::default(),
+                principal: None,
+                metadata: None,
+            };
+            permit.deliver(TICK, Tick { timer, done }, call);
+            let _ = ended.await;
+        }
+        tokio::time::sleep_until(due).await;
+    }
+}
