@@ -129,7 +129,7 @@ impl<A: Actor> Harness<A> {
         let supervision =
             Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), watch::channel(None).0);
         supervision.started();
-        let entry = Arc::new(AskEntry::<M>::new());
+        let entry = Arc::new(AskEntry::<M>::of_type());
         let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once((0, Arc::default())), u32::MAX);
         host.instances()[0].set_up(true);
         host.instances()[0].mailbox.stub(stub(answer));

@@ -42,6 +42,12 @@ pub enum GivenUp<T> {
     Answered(T),
 }
 
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Slot<T> {
     /// A slot whose work is kept elsewhere.
     #[inline]

@@ -25,6 +25,8 @@
 //! - [`Near`]: the cache, within its [`NearBounds`]; [`Bar`]: keeps a key out of it.
 //! - `single_flight.rs`: running loads and generations; `key.rs`: names of entries, and their hashes.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

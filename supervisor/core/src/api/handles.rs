@@ -36,7 +36,7 @@ impl<A: Actor> Handles<A> {
         M: Ask<To = A::Capability>,
         A: Handle<M>,
     {
-        self.entries.push(Arc::new(AskEntry::<M>::new()));
+        self.entries.push(Arc::new(AskEntry::<M>::of_type()));
         self
     }
 
@@ -46,7 +46,7 @@ impl<A: Actor> Handles<A> {
         S: Broadcast,
         A: Hear<S>,
     {
-        self.entries.push(Arc::new(BroadcastEntry::<S>::new()));
+        self.entries.push(Arc::new(BroadcastEntry::<S>::of_type()));
         self
     }
 

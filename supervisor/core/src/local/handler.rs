@@ -103,7 +103,7 @@ pub struct AskEntry<M> {
 }
 
 impl<M: Ask> AskEntry<M> {
-    pub fn new() -> Self {
+    pub fn of_type() -> Self {
         Self { name: wire_name::<M>().into(), message: PhantomData }
     }
 }
@@ -160,7 +160,7 @@ pub struct BroadcastEntry<S> {
 }
 
 impl<S: Broadcast> BroadcastEntry<S> {
-    pub fn new() -> Self {
+    pub fn of_type() -> Self {
         Self { name: wire_name::<S>().into(), message: PhantomData }
     }
 }

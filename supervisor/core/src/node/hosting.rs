@@ -79,7 +79,7 @@ pub trait PreparedCapability {
 pub struct SpecOf<A>(PhantomData<fn() -> A>);
 
 impl<A> SpecOf<A> {
-    pub fn new() -> Self {
+    pub fn of_actor() -> Self {
         Self(PhantomData)
     }
 }

@@ -27,7 +27,7 @@ impl Roster {
 
     /// Adds a capability by its actor.
     pub fn host<A: Actor>(mut self) -> Self {
-        self.specs.push(Arc::new(SpecOf::<A>::new()));
+        self.specs.push(Arc::new(SpecOf::<A>::of_actor()));
         self
     }
 

@@ -33,7 +33,7 @@ fn host(instances: usize, limit: u32) -> Host {
     let supervision = Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), fatal);
     supervision.started();
     let monitors = (0..instances).map(|_| (0, Arc::default()));
-    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::new())], 0, monitors, limit);
+    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::of_type())], 0, monitors, limit);
     host.instances().iter().for_each(|instance| instance.set_up(true));
     host
 }

@@ -48,7 +48,7 @@ fn desk() -> Arc<Host> {
         Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), watch::channel(None).0);
     supervision.started();
     let monitors = std::iter::once((0, Arc::default()));
-    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::new())], 0, monitors, 1);
+    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::of_type())], 0, monitors, 1);
     host.instances()[0].set_up(true);
     Arc::new(host)
 }
