@@ -44,7 +44,7 @@ impl Bench {
     }
 
     pub async fn open(&self, schema: &Schema) -> Database {
-        self.try_open(schema).await.unwrap()
+        self.try_open(schema).await.expect("the database can be opened")
     }
 }
 
@@ -59,7 +59,7 @@ pub async fn on_both(test: impl AsyncFn(Bench)) {
 /// A transaction, and what is known of it.
 pub async fn begin(database: &Database) -> (Transaction, TxTracker) {
     let tracker = TxTracker::default();
-    (database.begin_for(None, tracker.clone()).await.unwrap(), tracker)
+    (database.begin_for(None, tracker.clone()).await.expect("a transaction begins"), tracker)
 }
 
 pub async fn try_begin(database: &Database, patience: Duration) -> Result<Transaction, TxError> {
@@ -79,6 +79,7 @@ pub async fn words(database: &Database) -> Vec<String> {
 
 /// The first column of the answer as text.
 pub async fn texts(c: &impl ConnectionTrait, sql: &str) -> Vec<String> {
-    let rows = c.query_all_raw(Statement::from_string(c.get_database_backend(), sql)).await.unwrap();
-    rows.iter().map(|r| r.try_get_by_index(0).unwrap()).collect()
+    let rows =
+        c.query_all_raw(Statement::from_string(c.get_database_backend(), sql)).await.expect("the query is answered");
+    rows.iter().map(|r| r.try_get_by_index(0).expect("the first column is a text")).collect()
 }

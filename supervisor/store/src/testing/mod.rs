@@ -17,7 +17,7 @@ impl Directory {
     #[allow(clippy::new_without_default)] // It makes something on disk.
     pub fn new() -> Self {
         let path = std::env::temp_dir().join(format!("essaim-store-{}", Env::system().id()));
-        std::fs::create_dir_all(&path).unwrap();
+        std::fs::create_dir_all(&path).expect("the directory can be made");
         Self(path)
     }
 

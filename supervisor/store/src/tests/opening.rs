@@ -1,7 +1,5 @@
 //! What is said when a database cannot be opened, and what it is like when it is open.
 
-use std::net::TcpListener;
-
 use super::bench::{Bench, begin, on_both, texts};
 use crate::testing::schema;
 use crate::{DatabaseKind, check};
@@ -81,7 +79,7 @@ async fn an_open_database_reports_itself() {
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_server_that_refuses_is_one_line_without_the_password() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut bench = Bench::sqlite();
     bench.settings.store.acquire_timeout_ms = 200;
