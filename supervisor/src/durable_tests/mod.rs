@@ -10,6 +10,7 @@ mod no_database;
 mod outbox_queues;
 mod overflow;
 mod relay;
+mod schedules;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
