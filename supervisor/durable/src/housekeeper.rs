@@ -136,7 +136,7 @@ impl Housekeeper {
         if now >= self.next {
             self.next = now + LOOK_EVERY;
             if matches!(share, PartitionShare::First { .. }) {
-                results.push(self.outbox.adopt(|lane| self.is_gone(lane)).await.map_err(TxError::from));
+                results.push(self.outbox.adopt(|node| self.is_gone(node)).await.map_err(TxError::from));
                 results.push(self.prune().await);
             }
         }
@@ -162,10 +162,10 @@ impl Housekeeper {
         Ok(())
     }
 
-    /// Whether a lane belongs to a life of a node that is over.
-    fn is_gone(&self, lane: &str) -> bool {
+    /// Whether a life of this node, or of another one, is over.
+    fn is_gone(&self, node: &str) -> bool {
         // A node whose port is gone has ended, and judges nobody.
-        self.peers.upgrade().is_some_and(|peers| is_gone(lane, &self.capability, self.durable.node(), &*peers))
+        self.peers.upgrade().is_some_and(|peers| is_gone(node, &self.capability, self.durable.node(), &*peers))
     }
 
     /// Forgets what need not be remembered any more, not too much at a time: schedules wait meanwhile.
@@ -176,7 +176,7 @@ impl Housekeeper {
             let tx = self.database.begin().await?;
             let ids = inbox::prune(&tx, before, ROWS_AT_A_TIME).await?;
             let events = retained::prune(&tx, now, ROWS_AT_A_TIME).await?;
-            retained::prune_marks(&tx, self.outbox.own_lane()).await?;
+            retained::prune_marks(&tx, self.outbox.own_queue()).await?;
             tx.commit().await?;
             if ids.max(events) < u64::from(ROWS_AT_A_TIME) {
                 return Ok(());
@@ -207,11 +207,10 @@ impl Housekeeper {
     }
 }
 
-/// Whether a lane of a capability belongs to a life of a node that is over, as far as the others are heard. A live node of its
-/// name takes up what its earlier lives have left, but only of what it hosts.
-fn is_gone(lane: &str, capability: &str, own: &str, peers: &dyn Peers) -> bool {
-    let Some((node, _)) = lane.strip_prefix("n/").and_then(|rest| rest.rsplit_once('/')) else { return false };
-    // An earlier life of this node: the present one's lane is never asked about.
+/// Whether what a life of a node has left of a capability is to be taken up, as far as the others are heard. A live node takes
+/// up what its earlier lives have left, but only of what it hosts.
+fn is_gone(node: &str, capability: &str, own: &str, peers: &dyn Peers) -> bool {
+    // An earlier life of this node: the present one is never asked about.
     node == own || !peers.hosts(node, capability)
 }
 
@@ -230,10 +229,9 @@ mod tests {
     #[test]
     fn what_a_node_has_left_that_does_not_host_the_capability_any_more_is_taken_up() {
         let peers = Hosting(&[("a", "shop"), ("b", "till"), ("c/d", "shop")]);
-        let is_gone = |lane| is_gone(lane, "shop", "own", &peers);
-        assert!(!is_gone("n/a/1") && !is_gone("n/c/d/1"), "it is at work");
-        assert!(is_gone("n/own/1") && is_gone("n/away/1"));
-        assert!(is_gone("n/b/1"), "it has come back without it");
-        assert!(!is_gone("p/1"), "a partition has an owner of its own");
+        let is_gone = |node| is_gone(node, "shop", "own", &peers);
+        assert!(!is_gone("a") && !is_gone("c/d"), "it is at work");
+        assert!(is_gone("own") && is_gone("away"));
+        assert!(is_gone("b"), "it has come back without it");
     }
 }

@@ -26,7 +26,7 @@ pub mod send;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -35,7 +35,7 @@ use tokio::time::timeout;
 
 pub use self::dead::LogDeadLetter;
 use self::leaving::Leaving;
-pub use self::outbox::Outbox;
+pub use self::outbox::{Outbox, OutboxQueue};
 pub use self::partition::consumer::{Consumer, Hosted};
 pub use self::partition::delivery::{DeliveryContext, DurableMessage};
 use self::partition::reader::Reader;
@@ -47,6 +47,7 @@ use self::send::sender::Sender;
 pub use self::send::sender::partition_of;
 use essaim_base::Env;
 use essaim_base::backoff::Backoff;
+use essaim_base::lock::Mutex;
 use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::{DurableConfig, Settings};
@@ -126,18 +127,13 @@ impl Durable {
     /// # Errors
     /// The database's.
     pub async fn outbox(&self, database: &Database) -> Result<Arc<Outbox>, DbErr> {
-        let lane: Arc<str> = format!("n/{}", self.host).into();
-        let outbox = Outbox::new(self, database.clone(), lane.clone());
-        outbox.open(&lane, 0).await?;
-        // What earlier lives of this node have left; those of other nodes are the keeper's.
-        outbox.adopt(|lane| self.is_own_earlier_life(lane)).await?;
-        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).push(outbox.clone());
+        let own = OutboxQueue::of_node(self.node(), self.life());
+        let outbox = Outbox::new(self, database.clone(), own.clone());
+        outbox.open(&own, 0).await?;
+        // What earlier lives of this node have left; what other nodes have left is the housekeeper's.
+        outbox.adopt(|node| node == self.node()).await?;
+        self.outboxes.lock().push(outbox.clone());
         Ok(outbox)
-    }
-
-    fn is_own_earlier_life(&self, lane: &str) -> bool {
-        let life = lane.strip_prefix("n/").and_then(|life| life.rsplit_once('/'));
-        life.is_some_and(|(node, _)| node == self.node())
     }
 
     /// This node's name.
@@ -145,9 +141,14 @@ impl Durable {
         self.host.rsplit_once('/').map_or(&self.host, |(node, _)| node)
     }
 
+    /// What tells this life of the node from its others.
+    fn life(&self) -> &str {
+        self.host.rsplit_once('/').map_or("", |(_, life)| life)
+    }
+
     /// Waits until what this node's handlers have sent is in the log, or it takes too long: another life relays it then.
     pub async fn flush(&self) {
-        let outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let outboxes = self.outboxes.lock().clone();
         let flushed = join_all(outboxes.iter().map(|outbox| outbox.flushed()));
         let _ = timeout(Duration::from_millis(self.config.send_timeout_ms), flushed).await;
     }

@@ -1,4 +1,4 @@
-//! The outbox's lanes: their numbers, and when their relays look.
+//! The outbox's queues: their numbers, and when their relays look.
 
 use futures_util::poll;
 use tokio::pin;
@@ -9,6 +9,7 @@ use crate::store::{Database, Transaction, TxError};
 use crate::trace::TraceContext;
 use essaim_core::api::tx::Tx;
 use essaim_core::node::near_bounds;
+use essaim_durable::OutboxQueue;
 use essaim_durable::{DeliveryContext, HandlerEffects, MessageContext, Outbox};
 use essaim_near::Near;
 
@@ -34,18 +35,18 @@ async fn begin(database: &Database) -> Transaction {
 async fn the_outbox_of_a_partition_that_is_taken_anew_goes_on_and_uses_no_number_again() {
     let t = Stage::start(&["shop"], |_| {}).await;
     let durable = t.node.bus().durable().unwrap().clone();
-    let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
-    let outbox = Outbox::new(&durable, database, "n/test".into());
+    let (database, queue) = (t.database("shop"), OutboxQueue::of_partition(7));
+    let outbox = Outbox::new(&durable, database, OutboxQueue::of_node("test", "1"));
     t.run(async {
-        outbox.open(&lane, 1).await.unwrap();
-        let first = outbox.numbers(&lane, 3).unwrap();
+        outbox.open(&queue, 1).await.unwrap();
+        let first = outbox.reserve_numbers(&queue, 3).unwrap();
         // It was lost and is this host's again before the end of the work under the first ownership.
-        outbox.open(&lane, 2).await.unwrap();
-        outbox.close(&lane, 1);
-        let second = outbox.numbers(&lane, 1).unwrap();
+        outbox.open(&queue, 2).await.unwrap();
+        outbox.close(&queue, 1);
+        let second = outbox.reserve_numbers(&queue, 1).unwrap();
         assert!(first > Outbox::floor(1) && second > Outbox::floor(2), "{first} {second}");
-        outbox.close(&lane, 2);
-        assert_eq!(outbox.numbers(&lane, 1), None, "a lane that is closed has no numbers");
+        outbox.close(&queue, 2);
+        assert_eq!(outbox.reserve_numbers(&queue, 1), None, "a queue that is closed has no numbers");
     })
     .await;
 }
@@ -56,31 +57,31 @@ fn epoch_of(year: u64) -> u64 {
 }
 
 #[tokio::test]
-async fn the_numbers_of_a_lane_rise_whatever_clocks_say_and_however_short_an_ownership_is() {
+async fn the_numbers_of_a_queue_rise_whatever_clocks_say_and_however_short_an_ownership_is() {
     let t = Stage::start(&["shop"], |_| {}).await;
     let durable = t.node.bus().durable().unwrap().clone();
     let database = t.database("shop");
     // A host whose clock was far ahead is followed by one whose clock is right: epochs rise all the same.
     let epochs = [epoch_of(2026), epoch_of(2040), epoch_of(2050), epoch_of(2500)];
-    for lane in [Arc::<str>::from("p/7"), "o/till/p/8".into()] {
+    for queue in [OutboxQueue::of_partition(7), OutboxQueue::of_partition(8).overflow("till")] {
         let mut last = 0;
         for epoch in epochs.into_iter().flat_map(|epoch| epoch..epoch + 3) {
-            let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
+            let outbox = Outbox::new(&durable, database.clone(), OutboxQueue::of_node("test", "1"));
             t.run(async {
-                outbox.open(&lane, epoch).await.unwrap();
-                let first = outbox.numbers(&lane, 5_000).unwrap();
-                assert!(first > last, "{lane} under {epoch}: {first} after {last}");
+                outbox.open(&queue, epoch).await.unwrap();
+                let first = outbox.reserve_numbers(&queue, 5_000).unwrap();
+                assert!(first > last, "{queue} under {epoch}: {first} after {last}");
                 last = first + 4_999;
                 let sent = tables::outbox::OutboxRow { event: true, target: Some("till".into()), record: vec![1] };
                 let tx = begin(&database).await;
-                tables::outbox::insert(&tx, &lane, last, std::slice::from_ref(&sent)).await.unwrap();
+                tables::outbox::insert(&tx, &queue, last, std::slice::from_ref(&sent)).await.unwrap();
                 tx.commit().await.unwrap();
-                outbox.committed(&lane, 1);
+                outbox.committed(&queue, 1);
                 // Nothing is left that has the numbers.
                 while tables::outbox::count(database.reads(), 1).await.unwrap() > 0 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                outbox.close(&lane, epoch);
+                outbox.close(&queue, epoch);
             })
             .await;
         }
@@ -88,34 +89,43 @@ async fn the_numbers_of_a_lane_rise_whatever_clocks_say_and_however_short_an_own
 }
 
 #[tokio::test]
-async fn what_is_sent_under_a_lane_that_is_closed_is_refused_and_overtakes_nothing() {
+async fn what_is_sent_under_a_queue_that_is_closed_is_refused_and_overtakes_nothing() {
     let t = Stage::start(&["shop"], |_| {}).await;
     let durable = t.node.bus().durable().unwrap().clone();
-    let (database, lane): (_, Arc<str>) = (t.database("shop"), "p/7".into());
-    let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
+    let (database, queue) = (t.database("shop"), OutboxQueue::of_partition(7));
+    let outbox = Outbox::new(&durable, database.clone(), OutboxQueue::of_node("test", "1"));
     t.run(async {
         let tx = begin(&database).await;
         tables::fence::take(&tx, 7, 1).await.unwrap();
         tx.commit().await.unwrap();
-        outbox.open(&lane, 1).await.unwrap();
+        outbox.open(&queue, 1).await.unwrap();
         // The log has given the partition away, and the database does not know it yet.
-        outbox.close(&lane, 1);
+        outbox.close(&queue, 1);
         let waits = tables::outbox::OutboxRow { event: false, target: None, record: vec![1] };
         let tx = begin(&database).await;
-        tables::outbox::insert(&tx, &lane, Outbox::floor(1) + 1, std::slice::from_ref(&waits)).await.unwrap();
+        tables::outbox::insert(&tx, &queue, Outbox::floor(1) + 1, std::slice::from_ref(&waits)).await.unwrap();
         tx.commit().await.unwrap();
 
         let id = MessageId::planned("m", 1).unwrap();
         let (parked, patience, copy, repeated) = Default::default();
-        let (lane_of, partition, epoch, offset) = (lane.clone(), 7, 1, 1);
-        let delivery =
-            DeliveryContext { id, partition, epoch, offset, parked, lane: lane_of, patience, copy, repeated };
+        let (partition, epoch, offset) = (7, 1, 1);
+        let delivery = DeliveryContext {
+            id,
+            partition,
+            epoch,
+            offset,
+            parked,
+            queue: Some(queue.clone()),
+            patience,
+            copy,
+            repeated,
+        };
         let tx = handlers_tx(&database, effects(&outbox, Some(delivery))).await;
         write(&tx, "never").await.unwrap();
         tx.send(note("a", "later")).await.unwrap();
         let refused = tx.commit().await;
         assert!(matches!(refused, Err(TxError::Fenced)), "{refused:?}");
-        let there = tables::outbox::load(database.reads(), &lane, 0, 9).await.unwrap();
+        let there = tables::outbox::load(database.reads(), &queue, 0, 9).await.unwrap();
         assert_eq!(there, [(Outbox::floor(1) + 1, waits)]);
         assert!(read(database.reads()).await.is_empty());
     })

@@ -7,6 +7,7 @@ use crate::store::Database;
 use crate::store::tables::dead;
 use crate::store::tables::outbox::{self as table, OutboxRow};
 use essaim_durable::Outbox;
+use essaim_durable::OutboxQueue;
 use essaim_durable::OutgoingMessage;
 use essaim_durable::send::message::OutgoingKind;
 use essaim_protocol::log::{Acknowledge, HostHeartbeat, Log, Partition, Position, Reading};
@@ -19,15 +20,15 @@ fn command(to: &str, number: u64) -> Record {
     Record { name: format!("{to}.do.v1"), ..record(number, Some("a")) }
 }
 
-fn letter(record: &Record) -> OutgoingMessage {
+fn message(record: &Record) -> OutgoingMessage {
     OutgoingMessage::read(&record.encode().unwrap(), OutgoingKind::Command).unwrap()
 }
 
-async fn insert(database: &Database, lane: &str, records: &[Record]) {
+async fn insert(database: &Database, queue: &str, records: &[Record]) {
     let row = |record: &Record| OutboxRow { event: false, target: None, record: record.encode().unwrap() };
     let rows: Vec<_> = records.iter().map(row).collect();
     let tx = database.begin().await.unwrap();
-    table::insert(&tx, lane, 1, &rows).await.unwrap();
+    table::insert(&tx, queue, 1, &rows).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -75,14 +76,14 @@ async fn make_room(log: &dyn Log, capability: &str) {
 async fn a_receiver_without_room_does_not_have_the_others_flooded() {
     let t = Stage::start(&["shop"], |s| (s.durable.partition_messages, s.durable.partitions) = (ROOM, 1)).await;
     let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
-    let (log, lane): (_, Arc<str>) = (durable.log.clone(), "p/7".into());
-    let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
+    let (log, queue) = (durable.log.clone(), OutboxQueue::of_partition(7));
+    let outbox = Outbox::new(&durable, database.clone(), OutboxQueue::of_node("test", "1"));
     t.run(async {
-        let filling = (0..ROOM).map(|number| letter(&command("full", number))).collect();
+        let filling = (0..ROOM).map(|number| message(&command("full", number))).collect();
         assert!(durable.sender.send_all(filling).await.iter().all(|sent| sent.error.is_none()));
         let (first, others) = (command("full", ROOM), (1..256).map(|number| command("roomy", number)));
-        insert(&database, &lane, &[first].into_iter().chain(others).collect::<Vec<_>>()).await;
-        outbox.open(&lane, 0).await.unwrap();
+        insert(&database, &queue, &[first].into_iter().chain(others).collect::<Vec<_>>()).await;
+        outbox.open(&queue, 0).await.unwrap();
         while appended(&*log, "roomy").await < 255 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -98,15 +99,15 @@ async fn a_receiver_without_room_does_not_have_the_others_flooded() {
 }
 
 #[tokio::test]
-async fn a_lane_that_was_adopted_before_is_looked_at_again() {
+async fn a_queue_that_was_adopted_before_is_looked_at_again() {
     let t = Stage::start(&["shop"], |_| {}).await;
     let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
-    let outbox = Outbox::new(&durable, database.clone(), "n/test/1".into());
+    let outbox = Outbox::new(&durable, database.clone(), OutboxQueue::of_node("test", "1"));
     t.run(async {
-        for (number, lane) in [(1, "n/gone/1"), (2, "n/gone/1"), (3, "o/till/n/gone/1"), (4, "o/till/n/gone/1")] {
-            insert(&database, lane, &[command("till", number)]).await;
+        for (number, queue) in [(1, "n/gone/1"), (2, "n/gone/1"), (3, "o/till/n/gone/1"), (4, "o/till/n/gone/1")] {
+            insert(&database, queue, &[command("till", number)]).await;
             outbox.adopt(|_| false).await.unwrap();
-            outbox.adopt(|lane| lane == "n/gone/1").await.unwrap();
+            outbox.adopt(|node| node == "gone").await.unwrap();
             // The keeper of the stage has an outbox of its own, and takes longer to look.
             let relayed = tokio::time::timeout(Duration::from_secs(2), empty(&database)).await;
             relayed.unwrap_or_else(|_| panic!("message {number} waits"));
@@ -122,16 +123,16 @@ async fn a_lane_that_was_adopted_before_is_looked_at_again() {
 async fn a_row_that_is_no_message_is_a_dead_letter_and_those_behind_it_go_on() {
     let t = Stage::start(&["shop"], |_| {}).await;
     let (durable, database) = (t.node.bus().durable().unwrap().clone(), t.database("shop"));
-    let (log, lane): (_, Arc<str>) = (durable.log.clone(), "p/7".into());
-    let outbox = Outbox::new(&durable, database.clone(), "n/test".into());
+    let (log, queue) = (durable.log.clone(), OutboxQueue::of_partition(7));
+    let outbox = Outbox::new(&durable, database.clone(), OutboxQueue::of_node("test", "1"));
     t.run(async {
         let row = |record| OutboxRow { event: false, target: None, record };
         let ours = |number| row(command("till", number).encode().unwrap());
         let rows = [ours(1), row(vec![0xc1, 7]), ours(2)];
         let tx = database.begin().await.unwrap();
-        table::insert(&tx, &lane, 1, &rows).await.unwrap();
+        table::insert(&tx, &queue, 1, &rows).await.unwrap();
         tx.commit().await.unwrap();
-        outbox.open(&lane, 0).await.unwrap();
+        outbox.open(&queue, 0).await.unwrap();
         let relayed = tokio::time::timeout(Duration::from_secs(2), empty(&database)).await;
         relayed.expect("the row stops the others");
         assert_eq!(appended(&*log, "till").await, 2);

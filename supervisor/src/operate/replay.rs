@@ -4,8 +4,6 @@
 //! be done goes there through the log, as a record without a body. A letter of a subscriber that had no room goes back
 //! into the publisher's outbox. The log's own letters are appended again.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use essaim_contract::Failure;
 use serde_bytes::ByteBuf;
@@ -116,7 +114,7 @@ impl HostOperator {
         let Some((database, outbox)) = self.host.database().zip(self.host.outbox()) else {
             return Err(TxError::NoDatabase);
         };
-        let lane: Arc<str> = outbox.own_lane().clone();
+        let queue = outbox.own_queue();
         let tx = database.begin().await?;
         if dead::remove(&tx, &[(&located.letter.id, &located.letter.capability)]).await? == 0 {
             // Somebody else was faster, and has done with it what was to be done.
@@ -124,12 +122,12 @@ impl HostOperator {
         }
         let count = again.is_some().into();
         if let Some(again) = again {
-            let number = outbox.numbers(&lane, 1).ok_or(TxError::Fenced)?;
-            table::insert(&tx, &lane, number, &[again]).await?;
+            let number = outbox.reserve_numbers(queue, 1).ok_or(TxError::Fenced)?;
+            table::insert(&tx, queue, number, &[again]).await?;
         }
         let committed = tx.commit().await;
         if count > 0 {
-            outbox.committed(&lane, count);
+            outbox.committed(queue, count);
         }
         committed
     }

@@ -122,7 +122,7 @@ impl Tx<'_> {
         transaction.prepare_commit()?;
         let Some(effects) = effects else { return transaction.commit().await };
         let fenced = if effects.is_delivery() { TxError::Fenced } else { NotCommitted::Fenced.into() };
-        let Some(written): Option<TxEffects> = effects.enclosed() else { return Err(fenced) };
+        let Some(written): Option<TxEffects> = effects.tx_effects() else { return Err(fenced) };
         crash::point(effects.before_commit());
         let pending = PendingCommit::of(Some(&effects));
         match transaction.commit_with(written).await {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Outbox, lock};
+use super::{Outbox, OutboxQueue};
 use crate::send::message::{OutgoingKind, OutgoingMessage};
 use essaim_protocol::log::Registry;
 
@@ -38,11 +38,11 @@ fn subscribes(registry: &Registry, event: &str, subscriber: &str) -> bool {
 }
 
 impl Outbox {
-    /// Whether an event of a lane has waited for its one subscriber for longer than that wants it, or that has ended its
+    /// Whether an event of a queue has waited for its one subscriber for longer than that wants it, or that has ended its
     /// subscription.
-    pub(super) fn is_outlived(&self, lane: &str, message: &OutgoingMessage) -> bool {
+    pub(super) fn is_outlived(&self, queue: &OutboxQueue, message: &OutgoingMessage) -> bool {
         let OutgoingKind::EventFor(subscriber) = &message.kind else { return false };
-        let registry = lock(&self.registry).clone();
+        let registry = self.registry.lock().clone();
         let how = registry.subscriptions.get(&*message.name).and_then(|all| all.get(&**subscriber));
         if let Some(how) = how {
             return how.retention_ms.is_some_and(|most| message.at.saturating_add(most) < self.env.wall_ms());
@@ -50,7 +50,7 @@ impl Outbox {
         // What was sent to one alone, such as a dead letter, needs no subscription. And the sender may know of a subscription
         // that is not heard of here yet.
         let heard = registry.version >= self.sender.registry_version();
-        lane.starts_with("o/") && heard && lock(&self.ended).is_over(&registry, &message.name, subscriber)
+        queue.is_overflow() && heard && self.ended.lock().is_over(&registry, &message.name, subscriber)
     }
 }
 

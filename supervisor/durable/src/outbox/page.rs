@@ -1,9 +1,10 @@
-//! What became of the messages that a relay has tried to hand over.
+//! The outcome for the messages of a page that a relay has tried to hand over.
 
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::OutboxQueue;
 use crate::send::message::{OutgoingKind, OutgoingMessage};
 use crate::send::sender::SendOutcome;
 use essaim_protocol::log::WhenFull;
@@ -12,24 +13,28 @@ use essaim_store::tables::dead::{DeadLetter, Reason};
 use essaim_store::tables::outbox::OutboxRow;
 use essaim_store::tables::retained::RetainedEvent;
 
-/// What became of a page of messages, up to the first that could not be handed over.
+/// The outcome for a page of messages, up to the first that could not be handed over.
 #[derive(Default)]
-pub(super) struct Page {
+pub(super) struct RelayedPage {
+    /// The numbers of the messages that are handed over or given up, to be forgotten.
     pub done: Vec<u64>,
-    /// Events that were handed over and are kept, with their numbers.
-    pub kept: Vec<(u64, OutgoingMessage)>,
-    /// Messages that nobody wants any more.
+    /// Events that were handed over and are retained, with their numbers.
+    pub retained: Vec<(u64, OutgoingMessage)>,
+    /// Messages that their subscriber does not want any more.
     pub outlived: u64,
+    /// Copies that wait for a subscriber.
     pub overflow: Vec<(Arc<str>, OutboxRow)>,
+    /// Copies that are dead letters of a subscriber.
     pub dead: Vec<(Arc<str>, OutgoingMessage)>,
     /// Rows that are no messages, with their numbers and why they cannot be read.
     unreadable: Vec<(u64, OutboxRow, String)>,
+    /// Why the next message could not be handed over.
     pub why: Option<String>,
 }
 
-impl Page {
-    /// Notes what became of the next message; whether it is handed over.
-    pub fn take(&mut self, seq: u64, outgoing: &OutboxRow, message: &OutgoingMessage, sent: &SendOutcome) -> bool {
+impl RelayedPage {
+    /// Records the outcome for the next message; whether it is handed over.
+    pub fn take(&mut self, seq: u64, row: &OutboxRow, message: &OutgoingMessage, sent: &SendOutcome) -> bool {
         let blocked = sent.full.iter().find(|(_, when_full)| *when_full == WhenFull::Block);
         self.why = match (&sent.error, blocked) {
             (Some(error), _) => Some(error.to_string()),
@@ -39,13 +44,13 @@ impl Page {
         if self.why.is_some() {
             return false;
         }
-        if matches!(message.kind, OutgoingKind::Event { .. }) && message.kept.is_some() {
-            self.kept.push((seq, message.clone()));
+        if matches!(message.kind, OutgoingKind::Event { .. }) && message.retained.is_some() {
+            self.retained.push((seq, message.clone()));
         }
-        self.overflow.extend(sent.behind.iter().map(|subscriber| (subscriber.clone(), outgoing.clone())));
+        self.overflow.extend(sent.behind.iter().map(|subscriber| (subscriber.clone(), row.clone())));
         for (subscriber, when_full) in &sent.full {
             match when_full {
-                WhenFull::OverflowToDisk => self.overflow.push((subscriber.clone(), outgoing.clone())),
+                WhenFull::OverflowToDisk => self.overflow.push((subscriber.clone(), row.clone())),
                 WhenFull::DeadLetter => self.dead.push((subscriber.clone(), message.clone())),
                 WhenFull::Block => {}
             }
@@ -54,16 +59,16 @@ impl Page {
         true
     }
 
-    /// Notes that the next row is no message, so that those behind it go on.
-    pub fn take_unreadable(&mut self, seq: u64, outgoing: &OutboxRow, why: impl Display) {
-        self.unreadable.push((seq, outgoing.clone(), why.to_string()));
+    /// Records that the next row is no message, so that those behind it go on.
+    pub fn take_unreadable(&mut self, seq: u64, row: &OutboxRow, why: impl Display) {
+        self.unreadable.push((seq, row.clone(), why.to_string()));
         self.done.push(seq);
     }
 
     /// The dead letters of rows that cannot be read.
-    pub fn unreadable(&self, lane: &str, capability: &str, now: u64) -> Vec<DeadLetter> {
-        let message = |(seq, outgoing, why): &(u64, OutboxRow, String)| {
-            let id = format!("outbox-{lane}/{seq}");
+    pub fn unreadable(&self, queue: &OutboxQueue, capability: &str, now: u64) -> Vec<DeadLetter> {
+        let letter = |(seq, row, why): &(u64, OutboxRow, String)| {
+            let id = format!("outbox-{queue}/{seq}");
             tracing::error!(capability, id, why, "a message in the outbox cannot be read: it is a dead letter now");
             DeadLetter {
                 order_key: id.clone(),
@@ -79,22 +84,22 @@ impl Page {
                 first_at_ms: now,
                 dead_at_ms: now,
                 held: false,
-                record: outgoing.record.clone(),
+                record: row.record.clone(),
             }
         };
-        self.unreadable.iter().map(message).collect()
+        self.unreadable.iter().map(letter).collect()
     }
 
-    /// The rows of what is kept. An inbox takes nothing that it may have forgotten, so nothing is kept for longer.
-    pub fn kept(&self, most_hours: u64) -> Vec<RetainedEvent> {
+    /// The rows of what is retained. An inbox takes nothing that it may have forgotten, so nothing is retained for longer.
+    pub fn retained(&self, most_hours: u64) -> Vec<RetainedEvent> {
         let most = Duration::from_hours(most_hours).as_millis() as u64;
         let row = |(seq, message): &(u64, OutgoingMessage)| RetainedEvent {
             seq: *seq,
             event: message.name.to_string(),
-            until_ms: message.kept.unwrap_or(0).min(message.at.saturating_add(most)),
+            until_ms: message.retained.unwrap_or(0).min(message.at.saturating_add(most)),
             record: message.record.clone(),
         };
-        self.kept.iter().map(row).collect()
+        self.retained.iter().map(row).collect()
     }
 
     /// The dead letters of subscribers that had no room, kept by the publisher.

@@ -17,7 +17,7 @@ use super::unhandled::UnhandledMessages;
 use super::worker::{Worker, WorkerEnd};
 use crate::Durable;
 use crate::housekeeper::{Housekeeper, PartitionShare};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, OutboxQueue};
 use crate::ports::{Handlers, Peers};
 use crate::schedule::Timetable;
 use essaim_base::outages::Dependency;
@@ -293,7 +293,7 @@ impl Consumer {
         let store = self.capability.store.clone().map(|(database, outbox)| CapabilityStore {
             database,
             outbox,
-            lane: format!("p/{number}").into(),
+            queue: OutboxQueue::of_partition(number),
             remembered: self.remembered.clone(),
             copies: self.copies.clone(),
         });
@@ -326,7 +326,7 @@ struct Relaying(Option<CapabilityStore>, u64);
 impl Drop for Relaying {
     fn drop(&mut self) {
         if let Self(Some(store), epoch) = self {
-            store.outbox.close(&store.lane, *epoch);
+            store.outbox.close(&store.queue, *epoch);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use essaim_contract::MessageId;
 
 use super::copies::OneCopy;
+use crate::outbox::OutboxQueue;
 
 /// Which message a handler applies, and under whose ownership.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub struct DeliveryContext {
     pub offset: u64,
     /// Where it waits in the database, if that is where it comes from.
     pub parked: Option<u64>,
-    /// The lane of the outbox that its handler's own messages take.
-    pub lane: Arc<str>,
+    /// The queue of the outbox that its handler's own messages take; none where nothing is remembered.
+    pub queue: Option<OutboxQueue>,
     /// How long its worker waits for a handler that blocks its thread.
     pub patience: Duration,
     /// It, among copies of its message; absent where it is parked or nothing is remembered.

@@ -12,7 +12,7 @@ use essaim_contract::{AskError, NotDelivered, Unknown};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, OutboxQueue};
 use crate::partition::copies::{Copies, OneCopy};
 use crate::partition::delivery::DeliveryContext;
 use crate::partition::queue::{LogMessage, Tries};
@@ -63,8 +63,8 @@ pub struct PartitionOwner {
 pub struct CapabilityStore {
     pub database: Database,
     pub outbox: Arc<Outbox>,
-    /// The outbox's lane of this partition.
-    pub lane: Arc<str>,
+    /// The outbox's queue of this partition.
+    pub queue: OutboxQueue,
     /// Ids in the inbox of the whole capability, about.
     pub remembered: Arc<AtomicU64>,
     /// Messages of the whole capability that are under way in this node.
@@ -231,7 +231,7 @@ impl PartitionOwner {
             epoch: self.epoch,
             offset,
             parked,
-            lane: self.store.as_ref().map_or_else(|| "".into(), |store| store.lane.clone()),
+            queue: self.store.as_ref().map(|store| store.queue.clone()),
             patience: Duration::from_millis(self.config.lease_ms),
             copy,
             repeated: AtomicBool::default(),

@@ -67,7 +67,7 @@ impl Ownership {
             left = (!before.is_empty() && before != log).then_some(before);
             crash::point("takeover.after-fence");
             owner.find(&store, &mut queue).await?;
-            store.outbox.open(&store.lane, epoch).await?;
+            store.outbox.open(&store.queue, epoch).await?;
             known = logs::known(store.database.reads(), owner.number()).await?;
         }
         Ok(Takeover::Done(Box::new(Self { owner, queue, left, known })))

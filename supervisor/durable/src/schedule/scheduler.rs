@@ -126,18 +126,18 @@ impl Scheduler {
         let rows = self.commands(timetable, &due);
         let last_ms = due.planned_ms.last().copied().unwrap_or(last_ms);
         if !rows.is_empty() {
-            let lane = outbox.own_lane().clone();
+            let queue = outbox.own_queue();
             let tx = database.begin().await?;
             if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
                 return Ok(false);
             }
             schedules::set(&tx, &row(timetable, last_ms)).await?;
-            let first = outbox.numbers(&lane, rows.len()).ok_or(TxError::Fenced)?;
-            table::insert(&tx, &lane, first, &rows).await?;
+            let first = outbox.reserve_numbers(queue, rows.len()).ok_or(TxError::Fenced)?;
+            table::insert(&tx, queue, first, &rows).await?;
             let committed = tx.commit().await;
             match &committed {
-                Err(TxError::CommitUnanswered(_)) => outbox.committed_perhaps(&lane, rows.len()),
-                _ => outbox.committed(&lane, rows.len()),
+                Err(TxError::CommitUnanswered(_)) => outbox.committed_perhaps(queue, rows.len()),
+                _ => outbox.committed(queue, rows.len()),
             }
             committed?;
         }

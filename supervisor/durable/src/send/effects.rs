@@ -1,14 +1,15 @@
 //! What the runtime writes with a handler's transaction: that its message is applied, and what it sends.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use essaim_contract::{Command, Event, MessageId, SendError};
 
 use super::message::{MessageContext, OutgoingKind, OutgoingMessage};
 use super::options::SendOptions;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, OutboxQueue};
 use crate::partition::delivery::DeliveryContext;
 use essaim_base::Env;
+use essaim_base::lock::Mutex;
 use essaim_store::tables::effects::{AppliedMessage, TxEffects};
 use essaim_store::tables::outbox;
 
@@ -23,7 +24,7 @@ pub struct HandlerEffects {
 }
 
 impl HandlerEffects {
-    /// `letters` were sent before the transaction began, and leave with it.
+    /// `messages` were sent before the transaction began, and leave with it.
     pub fn new(
         delivery: Option<Arc<DeliveryContext>>,
         outbox: Option<Arc<Outbox>>,
@@ -52,35 +53,35 @@ impl HandlerEffects {
             return Err(full);
         }
         let id = message.id.clone();
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        self.messages.lock().push(message);
         Ok(id)
     }
 
     /// What is written with the handler's own writes, as the last thing before their commit. `None` if what it sends has no
     /// place, since its message's partition was lost: nothing may be committed, whether or not the fence is closed already.
-    pub fn enclosed(&self) -> Option<TxEffects> {
-        let mut enclosed = TxEffects::default();
+    pub fn tx_effects(&self) -> Option<TxEffects> {
+        let mut effects = TxEffects::default();
         if let Some(delivery) = self.delivery.as_deref() {
             let DeliveryContext { id, partition, epoch, offset, parked, .. } = delivery;
             match parked {
-                Some(seq) => enclosed.unpark(*partition, *epoch, *seq),
+                Some(seq) => effects.unpark(*partition, *epoch, *seq),
                 None => {
                     let at_ms = id.time_ms().max(self.env.wall_ms());
                     let contested = delivery.is_contested();
                     let applied = AppliedMessage { id: id.clone(), offset: *offset, at_ms, contested };
-                    enclosed.apply(*partition, *epoch, applied);
+                    effects.apply(*partition, *epoch, applied);
                 }
             }
         }
-        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let messages = self.messages.lock().clone();
         if let Some(outbox) = &self.outbox
             && !messages.is_empty()
         {
-            let lane = self.lane(outbox);
-            let first = outbox.numbers(lane, messages.len())?;
-            enclosed.send(lane, first, messages.into_iter().map(row));
+            let queue = self.queue(outbox);
+            let first = outbox.reserve_numbers(queue, messages.len())?;
+            effects.send(queue.text(), first, messages.into_iter().map(row));
         }
-        Some(enclosed)
+        Some(effects)
     }
 
     /// Whether it encloses that a durable message was applied.
@@ -98,7 +99,7 @@ impl HandlerEffects {
 
     /// The outbox and how many messages go through it, if any do.
     fn sent(&self) -> Option<(&Arc<Outbox>, usize)> {
-        let count = self.messages.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let count = self.messages.lock().len();
         self.outbox.as_ref().filter(|_| count > 0).map(|outbox| (outbox, count))
     }
 
@@ -112,8 +113,10 @@ impl HandlerEffects {
         if self.delivery.is_some() { "apply.after-commit" } else { "ask.after-commit" }
     }
 
-    fn lane<'a>(&'a self, outbox: &'a Outbox) -> &'a Arc<str> {
-        self.delivery.as_ref().map_or(outbox.own_lane(), |d| &d.lane)
+    /// The queue that its messages take.
+    fn queue<'a>(&'a self, outbox: &'a Outbox) -> &'a OutboxQueue {
+        let of_partition = self.delivery.as_ref().and_then(|delivery| delivery.queue.as_ref());
+        of_partition.unwrap_or_else(|| outbox.own_queue())
     }
 }
 
@@ -132,7 +135,7 @@ impl<'a> PendingCommit<'a> {
         if let Some(effects) = self.0.take()
             && let Some((outbox, count)) = effects.sent().filter(|_| committed)
         {
-            outbox.committed(effects.lane(outbox), count);
+            outbox.committed(effects.queue(outbox), count);
         }
     }
 }
@@ -142,12 +145,12 @@ impl Drop for PendingCommit<'_> {
         if let Some(effects) = self.0.take()
             && let Some((outbox, count)) = effects.sent()
         {
-            outbox.committed_perhaps(effects.lane(outbox), count);
+            outbox.committed_perhaps(effects.queue(outbox), count);
         }
     }
 }
 
-/// A letter as a row of the outbox.
+/// A message as a row of the outbox.
 fn row(message: OutgoingMessage) -> outbox::OutboxRow {
     let (event, target) = match message.kind {
         OutgoingKind::Command => (false, None),

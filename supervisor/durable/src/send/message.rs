@@ -28,8 +28,8 @@ pub struct OutgoingMessage {
     pub order: Box<str>,
     /// When it was sent, in milliseconds since 1970.
     pub at: u64,
-    /// Until when its publisher keeps it.
-    pub kept: Option<u64>,
+    /// Until when its publisher retains it.
+    pub retained: Option<u64>,
     /// It is stored even if its partition is full: it says what is to be done about a dead letter, which makes room.
     pub urgent: bool,
     /// The encoded [`Record`].
@@ -126,20 +126,20 @@ impl MessageContext {
 }
 
 impl OutgoingMessage {
-    /// The letter of a record.
+    /// The message of a record.
     pub fn of(record: &Record, capability: Arc<str>, kind: OutgoingKind) -> Result<Self, codec::EncodeError> {
         let (id, name, order) = (record.id.clone(), record.name.as_str().into(), record.order().into());
-        let (at, kept, urgent) = (record.at, record.kept, record.control.is_some());
-        Ok(Self { id, capability, kind, name, order, at, kept, urgent, record: record.encode()? })
+        let (at, retained, urgent) = (record.at, record.kept, record.control.is_some());
+        Ok(Self { id, capability, kind, name, order, at, retained, urgent, record: record.encode()? })
     }
 
-    /// Reads a letter that was kept as its record.
+    /// Reads a message that is stored as its record.
     pub fn read(record: &[u8], kind: OutgoingKind) -> Result<Self, codec::DecodeError> {
         let decoded = Record::decode(record)?;
         let capability = decoded.name.split('.').next().unwrap_or_default().into();
         let (name, order) = (decoded.name.as_str().into(), decoded.order().into());
-        let Record { id, at, kept, control, .. } = decoded;
+        let Record { id, at, kept: retained, control, .. } = decoded;
         let urgent = control.is_some();
-        Ok(Self { id, capability, kind, name, order, at, kept, urgent, record: record.to_vec() })
+        Ok(Self { id, capability, kind, name, order, at, retained, urgent, record: record.to_vec() })
     }
 }

@@ -8,7 +8,7 @@ use sea_orm::DbErr;
 
 use crate::api::tx::Tx;
 use crate::config::NearConfig;
-use crate::durable::{DeliveryContext, HandlerEffects, MessageContext};
+use crate::durable::{DeliveryContext, HandlerEffects, MessageContext, OutboxQueue};
 use crate::near::Near;
 use crate::node::near_bounds;
 use crate::store::tables::fence;
@@ -26,7 +26,7 @@ async fn applying(bench: &Bench, database: &Database, epoch: u64, offset: u64) -
         epoch,
         offset,
         parked: None,
-        lane: "p/0".into(),
+        queue: Some(OutboxQueue::of_partition(0)),
         patience: std::time::Duration::MAX,
         copy: None,
         repeated: AtomicBool::default(),
