@@ -177,6 +177,7 @@ pub type RawAnswer = Result<Vec<u8>, AskError<ByteBuf>>;
 
 /// Encodes a frame from its header and its messages, each encoded by [`encode_message`].
 pub fn encode(header: &FrameHeader<'_>, messages: &[Vec<u8>]) -> Result<Bytes, EncodeError> {
+    debug_assert_eq!(header.message_count as usize, messages.len(), "the header counts the messages");
     let mut frame = Vec::with_capacity(160 + messages.iter().map(Vec::len).sum::<usize>());
     header.serialize(&mut rmp_serde::Serializer::new(&mut frame).with_struct_map())?;
     for message in messages {

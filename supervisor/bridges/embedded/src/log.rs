@@ -1,23 +1,23 @@
 //! The log of a single process: one SQLite file in `node.data_dir`.
 //!
-//! One task writes. It takes whatever waits, stores it in one transaction, and answers when that has committed: many
-//! senders share a commit, and a lone one waits for nobody. The file has no other writer, so the task knows the counters
-//! of every partition without asking, and reads them only at the start and after a failure. Reads have connections of
-//! their own, and ask only if the writer has published that there is something.
+//! One task writes. It takes all waiting jobs, stores them in one transaction, and answers once that has committed: many senders
+//! share a commit, and a lone one does not wait for others. The file has no other writer, so the task has the counters of every
+//! partition in memory, and reads them only at the start and after a failure. Reads have connections of their own, and query only
+//! if the writer has published that there are entries.
 //!
 //! # Layout
-//! - `job`, `writer`: what waits to be stored, and the task that stores it.
-//! - `state`, `owners`: what the writer knows and how jobs change it.
-//! - `published`: what it tells the others.
-//! - `schema`, `rows`: tables and statements; `dead`: those of dead letters.
+//! - `write_job`, `writer`: the changes that wait to be stored, and the task that stores them.
+//! - `state`, `owners`: the writer's state, and how jobs change it.
+//! - `published`: the part of it that readers see.
+//! - `tables`, `rows`: tables and statements; `dead_letters`: those of dead letters.
 
-mod dead;
-mod job;
+mod dead_letters;
 mod owners;
 mod published;
 mod rows;
-mod schema;
 mod state;
+mod tables;
+mod write_job;
 mod writer;
 
 #[cfg(test)]
@@ -38,8 +38,8 @@ use sea_orm::DbErr;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout_at;
 
-use self::job::{Answer, Job};
 use self::published::Published;
+use self::write_job::{Answer, WriteJob};
 use self::writer::Writer;
 use essaim_protocol::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, FoundEntries, HostHeartbeat, Log,
@@ -53,26 +53,26 @@ const FILE: &str = "log.sqlite3";
 pub struct EmbeddedLog {
     database: Database,
     published: Arc<Published>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<WriteJob>,
     env: Env,
 }
 
 impl EmbeddedLog {
-    /// How the identity of every such log begins.
+    /// The beginning of the identity of every such log.
     pub const KIND: &str = "embedded/";
 
     /// Opens the log, and makes it if there is none. Its writer runs where this is called.
     ///
     /// # Errors
-    /// What is wrong and what to do about it, such as that another process has the file.
+    /// The problem and what to do about it, such as that another process has the file.
     pub async fn open(settings: &Settings, env: Env, tasks: &Tasks) -> Result<Self, DatabaseError> {
         let path = settings.node.data_dir.join(FILE);
-        let database = Database::open_file("log", &path, settings, &schema::schema(), &env).await?;
+        let database = Database::open_file("log", &path, settings, &tables::schema(), &env).await?;
         database.watch_file(tasks, Duration::from_millis(settings.store.file_check_ms));
         database.tell(tasks, TaskName::of_node("log-recheck"), Dependency::log(false));
         let published = Arc::new(Published::default());
-        let (base, told, clock) = (database.clone(), published.clone(), env.clone());
-        let new = move || Writer::new(base.clone(), told.clone(), clock.clone());
+        let (base, readers_view, clock) = (database.clone(), published.clone(), env.clone());
+        let new = move || Writer::new(base.clone(), readers_view.clone(), clock.clone());
         let mut writer = new();
         let unreadable = |e: AppendError| DatabaseError::new(format!("the log {} is unreadable: {e}", path.display()));
         writer.load().await.map_err(unreadable)?;
@@ -84,13 +84,13 @@ impl EmbeddedLog {
         Ok(Self { database, published, jobs, env })
     }
 
-    /// Whether there is such a log in the data directory, and no process that has it.
+    /// Whether the data directory has such a log that no process has open.
     pub fn is_left_at(settings: &Settings) -> bool {
         settings.node.data_dir.join(FILE).exists() && held("log", settings).is_none()
     }
 
-    /// Has the writer do something.
-    async fn ask<T, E: From<AppendError>>(&self, job: impl FnOnce(Answer<T, E>) -> Job) -> Result<T, E> {
+    /// Sends a job to the writer, and waits for its answer.
+    async fn ask<T, E: From<AppendError>>(&self, job: impl FnOnce(Answer<T, E>) -> WriteJob) -> Result<T, E> {
         let (answer, arrives) = Answer::new();
         if self.jobs.send(job(answer)).await.is_err() {
             return Err(AppendError::NotStored("the log is closed".into()).into());
@@ -99,15 +99,15 @@ impl EmbeddedLog {
         arrives.await.unwrap_or_else(ended)
     }
 
-    /// The entries that are there now. Where `after` finds nothing, it moves to the last entry there ever was.
+    /// The present entries. If there are none behind `after`, it moves to the position of the last entry ever.
     async fn look(&self, readings: &[Reading], after: &mut [u64]) -> Result<FoundEntries, LogError> {
         let mut found = Vec::new();
         for (reading, after) in readings.iter().zip(after) {
             let place = self.published.place(&reading.partition);
             let Some(place) = place.filter(|place| place.last > *after && reading.most > 0) else { continue };
-            let entries = rows::read(self.database.reads(), place.id, *after, reading.most).await.map_err(unread)?;
+            let entries = rows::read(self.database.reads(), place.id, *after, reading.most).await.map_err(not_read)?;
             if entries.is_empty() {
-                // What was there has been acknowledged, and comes no more.
+                // The entries have been acknowledged, and do not come back.
                 *after = place.last;
             } else {
                 found.push((reading.partition.clone(), entries));
@@ -129,17 +129,17 @@ impl Log for EmbeddedLog {
         subscriptions: &'a [(String, Subscription)],
     ) -> BoxFuture<'a, Result<(), LogError>> {
         let (capability, subscriptions) = (capability.to_string(), subscriptions.to_vec());
-        self.ask(move |answer| Job::Register { capability, partitions, subscriptions, answer }).boxed()
+        self.ask(move |answer| WriteJob::Register { capability, partitions, subscriptions, answer }).boxed()
     }
 
     fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>> {
         let (event, capability) = (event.to_string(), capability.to_string());
-        self.ask(move |answer| Job::Unsubscribe { event, capability, answer }).boxed()
+        self.ask(move |answer| WriteJob::Unsubscribe { event, capability, answer }).boxed()
     }
 
     fn retire<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Retired, LogError>> {
         let capability = capability.to_string();
-        self.ask(move |answer| Job::Retire { capability, answer }).boxed()
+        self.ask(move |answer| WriteJob::Retire { capability, answer }).boxed()
     }
 
     fn append<'a>(
@@ -148,11 +148,11 @@ impl Log for EmbeddedLog {
         most: u64,
         appends: &'a [Append],
     ) -> BoxFuture<'a, Result<Vec<Appended>, AppendError>> {
-        self.ask(move |answer| Job::Append { registry, most, appends: appends.to_vec(), answer }).boxed()
+        self.ask(move |answer| WriteJob::Append { registry, most, appends: appends.to_vec(), answer }).boxed()
     }
 
     fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<OwnedPartition>, LogError>> {
-        self.ask(move |answer| Job::Heartbeat { heartbeat: heartbeat.clone(), answer }).boxed()
+        self.ask(move |answer| WriteJob::Heartbeat { heartbeat: heartbeat.clone(), answer }).boxed()
     }
 
     fn read<'a>(
@@ -181,7 +181,7 @@ impl Log for EmbeddedLog {
         &'a self,
         acknowledges: &'a [Acknowledge],
     ) -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>> {
-        self.ask(move |answer| Job::Acknowledge { acknowledges: acknowledges.to_vec(), answer }).boxed()
+        self.ask(move |answer| WriteJob::Acknowledge { acknowledges: acknowledges.to_vec(), answer }).boxed()
     }
 
     /// A file forgets nothing of what it counts.
@@ -192,12 +192,12 @@ impl Log for EmbeddedLog {
     }
 
     fn identity(&self) -> BoxFuture<'_, Result<String, LogError>> {
-        async move { rows::identity(self.database.reads()).await.map_err(unread) }.boxed()
+        async move { rows::identity(self.database.reads()).await.map_err(not_read) }.boxed()
     }
 
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {
         async move {
-            let mut counts = rows::count(self.database.reads(), capability).await.map_err(unread)?;
+            let mut counts = rows::count(self.database.reads(), capability).await.map_err(not_read)?;
             let owners = self.published.owners(capability);
             for count in &mut counts {
                 count.owner = owners.get(count.number as usize).cloned().flatten();
@@ -208,7 +208,7 @@ impl Log for EmbeddedLog {
     }
 
     fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>> {
-        async move { dead::count(self.database.reads(), capability).await.map_err(unread) }.boxed()
+        async move { dead_letters::count(self.database.reads(), capability).await.map_err(not_read) }.boxed()
     }
 
     fn dead<'a>(
@@ -217,7 +217,8 @@ impl Log for EmbeddedLog {
         from: Option<&'a str>,
         most: u32,
     ) -> BoxFuture<'a, Result<DeadLetterPage, LogError>> {
-        async move { dead::page(self.database.reads(), capability, from, most.max(1)).await.map_err(unread) }.boxed()
+        async move { dead_letters::page(self.database.reads(), capability, from, most.max(1)).await.map_err(not_read) }
+            .boxed()
     }
 
     fn dead_with<'a>(
@@ -225,7 +226,7 @@ impl Log for EmbeddedLog {
         capability: &'a str,
         ids: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
-        async move { dead::with(self.database.reads(), capability, ids).await.map_err(unread) }.boxed()
+        async move { dead_letters::with(self.database.reads(), capability, ids).await.map_err(not_read) }.boxed()
     }
 
     fn forget<'a>(
@@ -234,7 +235,7 @@ impl Log for EmbeddedLog {
         letters: &'a [(String, Bytes)],
     ) -> BoxFuture<'a, Result<u64, LogError>> {
         let (capability, letters) = (capability.to_string(), letters.to_vec());
-        self.ask(move |answer| Job::Forget { capability, letters, answer }).boxed()
+        self.ask(move |answer| WriteJob::Forget { capability, letters, answer }).boxed()
     }
 
     /// SQLite is opened with the durability that is configured.
@@ -243,6 +244,6 @@ impl Log for EmbeddedLog {
     }
 }
 
-fn unread(error: DbErr) -> LogError {
+fn not_read(error: DbErr) -> LogError {
     LogError(format!("the log could not be read: {error}"))
 }

@@ -15,11 +15,11 @@ use essaim_base::Env;
 use essaim_config::ParityConfig;
 use essaim_protocol::wire::{Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 
-/// A loop back to this node.
+/// A wire from this node to itself.
 pub struct EmbeddedWire {
     events: mpsc::UnboundedSender<WireEvent>,
     config: ParityConfig,
-    /// Chance comes from a generator of its own, so that a seed repeats whatever else the node does.
+    /// A generator of its own, so that a seed repeats the same decisions independently of the rest of the node.
     chance: Env,
     open: AtomicBool,
 }
@@ -47,13 +47,13 @@ impl EmbeddedWire {
         for _ in 0..copies {
             let event = WireEvent::Frame(frame.clone());
             if self.config.delay_ms == 0 {
-                // The node that has stopped reading has no use for it.
+                // A node that has stopped reading does not need the frame.
                 let _ = self.events.send(event);
                 continue;
             }
             let delay = Duration::from_millis(self.config.delay_ms).mul_f64(self.chance.fraction());
             let events = self.events.clone();
-            // A frame on its way: it waits, and cannot panic.
+            // A delayed frame: the task only waits, and cannot panic.
             #[allow(clippy::disallowed_methods)]
             tokio::spawn(async move {
                 tokio::time::sleep(delay).await;

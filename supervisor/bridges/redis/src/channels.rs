@@ -1,9 +1,9 @@
-//! The names of the channels that nodes hear each other on.
+//! The names of the channels of a cluster.
 //!
-//! Pub/sub knows no databases: whoever subscribes on a server hears all of it. So the name of each channel has the
-//! cluster's identity and the number of its database in it, and no frame of another cluster can arrive.
+//! Pub/sub knows no databases: a subscriber hears a channel from all of them. So the name of each channel contains the cluster's
+//! identity and the number of its database, and no frame of another cluster can arrive.
 
-/// Names of one cluster's channels.
+/// The names of one cluster's channels.
 #[derive(Debug, Clone)]
 pub(crate) struct Channels {
     namespace: String,
@@ -22,19 +22,19 @@ impl Channels {
         format!("{before}{}{after}{epoch}", self.cluster)
     }
 
-    /// What the name of a node's inbox has before its cluster, and what behind it before the epoch.
+    /// The parts of the name of a node's inbox before the cluster, and between cluster and epoch.
     pub fn around_cluster(&self, node: &str) -> (String, String) {
         (format!("{}:", self.namespace), format!(".{}:inbox:{node}:", self.database))
     }
 
-    /// What the nodes of all clusters of this namespace and this database hear, as a pattern.
+    /// A pattern for the broadcast channels of all clusters of this namespace and database.
     pub fn all_broadcasts(&self) -> String {
         let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\');
         let namespace = self.namespace.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c]));
         format!("{}:*.{}:broadcast", namespace.collect::<String>(), self.database)
     }
 
-    /// What every node hears.
+    /// The broadcast channel, to which every node is subscribed.
     pub fn broadcast(&self) -> String {
         format!("{}:{}.{}:broadcast", self.namespace, self.cluster, self.database)
     }

@@ -1,9 +1,9 @@
-//! Who has a name, and who may host a capability that must have one host.
+//! The claims of a node: on its name, and on each capability that may have one host only.
 //!
-//! A claim is a key with a lease, and says whose it is: the epoch and the cluster of a node. A name is taken over at once
-//! when nobody is subscribed to the old node's inbox (it was killed), else when its lease ends (it is stopped, or cut off).
-//! Epochs rise with the server's clock, so that they rise even over a server that forgot everything. A lease is a promise
-//! of the server's clock: one whose key is gone before its time still holds, and the claim is written back.
+//! A claim is a key with a lease whose value names its holder: the epoch and the cluster of a node. A name is taken over at once
+//! if the former node's inbox has no subscriber (it was killed), else when its lease ends (it is stopped, or cut off). Epochs rise
+//! with the server's clock, so that they rise even if the server loses all data. A lease is a promise of the server's clock: one
+//! whose key is lost before its time still holds, and the claim is written back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -16,13 +16,13 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
 use super::cluster::{Cluster, STANDING};
-use super::full::ALSO_WHEN_FULL;
+use super::out_of_memory::ALSO_WHEN_FULL;
 
-/// How often a claim that is held by another is tried again until the lease ends.
+/// How often a claim that another node holds is tried again within a lease.
 const TRIES_PER_LEASE: u32 = 20;
 
 /// KEYS: the name, its epoch counter. ARGV: lease in ms, cluster, what the channel of the name's inbox begins and ends with
-/// around the cluster. Gives {epoch}, or {0, cluster of the holder}.
+/// around the cluster. Returns {epoch}, or {0, cluster of the holder}.
 const TAKE_NAME: &str = r"
 local holder = redis.call('GET', KEYS[1])
 if holder then
@@ -39,11 +39,11 @@ redis.call('SET', KEYS[1], claim, 'PX', ARGV[1])
 return {tonumber(epoch), ''}";
 
 /// KEYS: the cluster, the name, its epoch counter, claims. ARGV: lease in ms, own epoch, own name, the cluster, when it was
-/// last seen, when the lease was last renewed. Gives {outcome, the other one, now, what was gone before its time}; the outcome is a standing, `superseded` or
+/// last seen, when the lease was last renewed. Returns {outcome, the other one, now, what was lost before its time}; the outcome is a standing, `superseded` or
 /// `claimed`.
 ///
-/// Of two hosts that both have a lease on a capability, since the server has forgotten the first one's, the first one goes
-/// on: its epoch is lower.
+/// Of two hosts that both have a lease on a capability, because the server has lost the first one's, the first one goes on: its
+/// epoch is lower.
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
     let renew = r"
 local lease, own, name, cluster, seen = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -73,7 +73,7 @@ return {how, there, shown, table.concat(gone, ', ')}";
     Script::new(&format!("{ALSO_WHEN_FULL}{STANDING}{renew}"))
 });
 
-/// KEYS: the claim. ARGV: lease in ms, own epoch and cluster, own name. Gives the holder.
+/// KEYS: the claim. ARGV: lease in ms, own epoch and cluster, own name. Returns the holder.
 const TAKE_CLAIM: &str = r"
 local holder = string.match(redis.call('GET', KEYS[1]) or '', '^%d+ %S+ (.*)$')
 if holder and holder ~= ARGV[3] then return holder end
@@ -96,14 +96,14 @@ pub struct Claims {
     url: String,
     epoch: u64,
     lease: Duration,
-    /// When it was last renewed, in microseconds since 1970 by the server's clock.
+    /// The time of the last renewal, in microseconds since 1970 by the server's clock.
     renewed_us: AtomicU64,
-    /// Capabilities that may have one live host.
+    /// Capabilities that may have one live host only.
     exclusive: Vec<String>,
 }
 
 impl Claims {
-    /// Nothing is claimed before [`Claims::take`].
+    /// No claims yet: see [`Claims::take`].
     pub fn new(cluster: Arc<Cluster>, settings: &Settings, exclusive: Vec<String>) -> Self {
         let (namespace, node) = (settings.bridge.namespace.clone(), settings.node.name.clone());
         let (url, lease) = (without_password(&settings.bridge.url), Duration::from_millis(settings.members.lease_ms));
@@ -162,7 +162,7 @@ impl Claims {
         Ok(self.epoch)
     }
 
-    /// Keeps all of it for another lease, and writes back what the server has forgotten.
+    /// Renews all claims for another lease, and writes back those that the server has lost.
     ///
     /// # Errors
     /// If the server does not answer, or refuses.
@@ -218,7 +218,7 @@ impl Claims {
         self.cluster.leave();
     }
 
-    /// Whose a claim is, as it is written.
+    /// The value of a claim of this node.
     fn record(&self) -> String {
         format!("{} {}", self.epoch, self.cluster.identity())
     }

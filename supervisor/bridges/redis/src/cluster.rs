@@ -1,10 +1,10 @@
-//! Which cluster a node belongs to.
+//! The cluster of a node.
 //!
-//! A cluster has an identity: a text that is made once, kept in its database of the server, and says when it was made.
-//! Every channel and every claim carries it. A server that forgets does not change it: nodes that are up write it back.
-//! Where another identity stands, one rule says which of the two stays. One that was made after ours was last seen was made
-//! by a node that started over a server that had forgotten ours: ours is older and goes back, and that node starts again.
-//! One that was there before is another cluster's: two clusters are never merged.
+//! A cluster has an identity: a text that is made once, stored in its database of the server, and begins with the time at which
+//! it was made. Every channel and every claim contains it. A server that loses its data does not change it: nodes that are up
+//! write it back. If another identity is stored there, one rule decides which of the two stays. An identity made after ours was
+//! last seen was made by a node that started on a server that had lost ours: ours is older and is written back, and that node
+//! starts again. An identity from before is another cluster's: two clusters are never merged.
 
 #[cfg(test)]
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
 use super::channels::Channels;
-use super::full::ALSO_WHEN_FULL;
-use super::memory::{Memory, Remembered};
+use super::cluster_file::{ClusterFile, StoredCluster};
+use super::out_of_memory::ALSO_WHEN_FULL;
 
-/// What stands where the identity is kept: `held`, `restored`, `displaced` by the one that stood there before a server
-/// forgot, or `foreign`; and the other identity, if there is one.
+/// The standing of an identity on the server: `held`, `restored`, `displaced` by the one that was stored before the server lost
+/// it, or `foreign`; and the other identity, if there is one.
 pub(super) const STANDING: &str = r"
 local function standing(key, own, seen)
   local there = redis.call('HGET', key, 'identity')
@@ -39,8 +39,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 ";
 
-/// KEYS: the cluster. ARGV: a name for a new one, the identity that is remembered or nothing. Gives {identity, now, 1 if
-/// it stands instead of the remembered one}.
+/// KEYS: the cluster. ARGV: a name for a new one, the identity that the node has stored or nothing. Returns {identity, now, 1 if
+/// it has replaced the stored one}.
 const JOIN: &str = r"
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000000 + time[2])
@@ -51,7 +51,7 @@ if not there then
 end
 return {there, now, redis.call('HEXISTS', KEYS[1], 'instead of ' .. ARGV[2])}";
 
-/// KEYS: the cluster. ARGV: the identity, when it was last seen. Gives {standing, the other identity, now}.
+/// KEYS: the cluster. ARGV: the identity, when it was last seen. Returns {standing, the other identity, now}.
 static CONFIRM: LazyLock<Script> = LazyLock::new(|| {
     let confirm = "local how, there = standing(KEYS[1], ARGV[1], tonumber(ARGV[2]))\n\
                    return {how, there, string.format('%.0f', now)}";
@@ -63,35 +63,34 @@ pub struct Cluster {
     key: String,
     identity: String,
     channels: Channels,
-    /// When it was last seen where it is kept, in microseconds since 1970 by the server's clock.
+    /// The time at which it was last seen on the server, in microseconds since 1970 by the server's clock.
     seen_us: AtomicU64,
-    memory: Memory,
-    /// Of the server, as it may be shown.
+    memory: ClusterFile,
+    /// The URL of the server, as it may be shown.
     url: String,
 }
 
-/// Whether a node's cluster is still the one that its server knows.
+/// The standing of a node's cluster on its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standing {
     Held,
-    /// The server had forgotten it, or knew a younger one.
+    /// The server had lost it, or had a younger one, and has it again.
     Restored,
-    /// An older one has come back: the node has to start again.
+    /// An older one has been written back: the node has to start again.
     Displaced(String),
-    /// Another cluster's was there before.
+    /// Another cluster was there before.
     Foreign(String),
 }
 
 impl Cluster {
-    /// Takes on the identity that the server knows. One that knows none gets the one that this node remembers, or a new
-    /// one.
+    /// Joins the cluster whose identity the server has. If it has none, it gets the one that this node has stored, or a new one.
     ///
     /// # Errors
-    /// If the server does not answer, or it has long been another cluster's than the one that this node remembers.
+    /// If the server does not answer, or has the identity of another cluster that is older than this node's.
     pub(crate) async fn join(
         connection: &mut MultiplexedConnection,
         database: i64,
-        (settings, memory): (&Settings, Memory),
+        (settings, memory): (&Settings, ClusterFile),
         env: &Env,
     ) -> Result<Self, ClaimError> {
         let url = without_password(&settings.bridge.url);
@@ -103,7 +102,7 @@ impl Cluster {
         join.key(&key).arg(format!("{:08x}", env.random() as u32)).arg(known);
         let (identity, now, is_successor): (String, u64, bool) =
             join.invoke_async(connection).await.map_err(unreachable)?;
-        if let Some(Remembered { identity: own, seen_us }) = remembered.filter(|r| r.identity != identity) {
+        if let Some(StoredCluster { identity: own, seen_us }) = remembered.filter(|r| r.identity != identity) {
             if !is_successor && made_us(&identity) <= seen_us {
                 return Err(ClaimError::Taken(memory.refusal(&own, &identity, &url)));
             }
@@ -117,16 +116,16 @@ impl Cluster {
         Ok(Self { key, identity, channels, seen_us: now.into(), memory, url })
     }
 
-    /// The cluster that a test's log belongs to.
+    /// The cluster of a test's log.
     #[cfg(test)]
     pub(crate) async fn of(settings: &Settings) -> Result<Arc<Self>, ClaimError> {
         let endpoint = super::endpoint::Endpoint::of(settings)?;
         let mut connection = endpoint.connect(&endpoint.config()).await.expect("the server takes connections");
         let (database, env) = (endpoint.database(), Env::system());
-        Self::join(&mut connection, database, (settings, Memory::none()), &env).await.map(Arc::new)
+        Self::join(&mut connection, database, (settings, ClusterFile::none()), &env).await.map(Arc::new)
     }
 
-    /// Where it is kept.
+    /// The key of its identity.
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
@@ -135,17 +134,17 @@ impl Cluster {
         &self.identity
     }
 
-    /// The channels on which its nodes hear each other.
+    /// The channels of its nodes.
     pub(crate) fn channels(&self) -> &Channels {
         &self.channels
     }
 
-    /// When the identity was last seen by the server's clock, in microseconds since 1970.
+    /// The time at which the identity was last seen, in microseconds since 1970 by the server's clock.
     pub(crate) fn seen_us(&self) -> u64 {
         self.seen_us.load(Ordering::Relaxed)
     }
 
-    /// Looks whether the server knows this cluster, and tells it if it has forgotten.
+    /// Checks that the server has this cluster's identity, and writes it back if it has lost it.
     pub(crate) async fn confirm(
         &self,
         connection: &mut MultiplexedConnection,
@@ -157,7 +156,7 @@ impl Cluster {
         Ok(self.stands(&how, there, now_us, env))
     }
 
-    /// Takes note of what a script has said about the identity.
+    /// Records what a script has found out about the identity.
     pub(crate) fn stands(&self, how: &str, there: String, now_us: u64, env: &Env) -> Standing {
         let standing = match how {
             "held" => Standing::Held,
@@ -181,18 +180,18 @@ impl Cluster {
         standing
     }
 
-    /// The node leaves, and may not come back for long.
+    /// Stores the identity when the node leaves: it may not come back for long.
     pub(crate) fn leave(&self) {
         self.memory.write(&self.identity, self.seen_us());
     }
 
-    /// Why the node cannot go on; `None` where it can.
+    /// The reason why the node has to end; `None` if it can go on.
     pub(crate) fn end(&self, standing: &Standing) -> Option<String> {
         let own = &self.identity;
         match standing {
             Standing::Held | Standing::Restored => None,
             Standing::Displaced(there) => {
-                // The next life takes on what it finds.
+                // The next start joins the cluster that it finds.
                 self.memory.forget();
                 Some(format!(
                     "the bridge's server had forgotten the cluster {there} when this node started, so that the cluster \
@@ -208,7 +207,7 @@ impl Cluster {
     }
 }
 
-/// When an identity was made, in microseconds since 1970 by the clock of its server.
+/// The time at which an identity was made, in microseconds since 1970 by the clock of its server.
 fn made_us(identity: &str) -> u64 {
     identity.split('-').next().and_then(|made| made.parse().ok()).unwrap_or(0)
 }

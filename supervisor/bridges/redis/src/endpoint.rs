@@ -1,7 +1,7 @@
-//! The server that `bridge.url` leads to.
+//! The endpoint of `bridge.url`.
 //!
-//! Each connection looks anew where that is: a name may lead to another server than it did when the last one was made. And
-//! each is used only once its server has said that it is a primary that takes writes.
+//! Its address is resolved for each connection: a name may lead to another server than it did for the last one. A connection is
+//! used only once its server has said that it is a primary that takes writes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,50 +12,50 @@ use essaim_protocol::wire::ClaimError;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, Value};
 
-use super::failed::{Failed, UNSUPPORTED, advice};
+use super::command_error::{CommandError, UNSUPPORTED, advice};
 use super::sentinels::Sentinels;
 
-/// Where the bridge's server is. The wire and the log make all their connections here.
+/// The endpoint of the bridge, from which the wire and the log get all their connections.
 pub(super) struct Endpoint {
     way: Way,
     /// The URL as it may be shown.
     url: String,
     response_timeout: Duration,
-    /// A key that nobody writes: deleting it changes nothing, and tells whether the server takes writes.
+    /// A key that is never written: deleting it changes nothing, and shows whether the server takes writes.
     nothing: String,
 }
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoConnection {
-    /// Nothing answers, or not the server that is wanted.
+    /// No server answers, or not the right one.
     #[error("{0}")]
     Away(String),
     /// The server still loads its data.
     #[error("it is loading its data and will answer soon")]
     Loading,
-    /// The URL leads to what can be no bridge's server.
+    /// The server at the URL cannot be a bridge.
     #[error("{0}")]
     Unsupported(String),
 }
 
 impl From<RedisError> for NoConnection {
     fn from(error: RedisError) -> Self {
-        let failed = Failed::of(&error);
+        let failed = CommandError::of(&error);
         match failed {
-            Failed::Unanswered(error) => Self::Away(error),
+            CommandError::Unanswered(error) => Self::Away(error),
             failed if failed.is_loading() => Self::Loading,
-            failed if failed.is_cluster_mode() => Self::Unsupported(failed.words()),
-            failed => Self::Away(failed.words()),
+            failed if failed.is_cluster_mode() => Self::Unsupported(failed.message()),
+            failed => Self::Away(failed.message()),
         }
     }
 }
 
-/// How the server is found.
+/// The way to find the server.
 enum Way {
     /// At the address of the URL.
     Address(Box<Client>),
-    /// Where these say that the primary is.
+    /// At the address of the primary that these sentinels give.
     Sentinels(Box<Sentinels>),
 }
 
@@ -63,16 +63,16 @@ impl Endpoint {
     /// The endpoint of these settings.
     ///
     /// # Errors
-    /// If the URL is none.
+    /// If the URL is malformed.
     pub fn of(settings: &Settings) -> Result<Self, ClaimError> {
         let endpoint = Self::at(&settings.bridge.url, Duration::from_millis(settings.wire.response_timeout_ms))?;
         Ok(Self { nothing: format!("{}:nothing", settings.bridge.namespace), ..endpoint })
     }
 
-    /// The endpoint of a URL, whose answers may take so long.
+    /// The endpoint of a URL; each answer may take `response_timeout`.
     ///
     /// # Errors
-    /// If the URL is none.
+    /// If the URL is malformed.
     pub fn at(url: &str, response_timeout: Duration) -> Result<Self, ClaimError> {
         let shown = without_password(url);
         let way = if Sentinels::are_named_by(url) {
@@ -104,17 +104,17 @@ impl Endpoint {
         self.response_timeout
     }
 
-    /// What a connection is made with: its answers may take as long as `wire.response_timeout_ms` says.
+    /// The options of a connection: its answers may take the response timeout.
     pub fn config(&self) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.response_timeout))
             .set_response_timeout(Some(self.response_timeout))
     }
 
-    /// Resolves the address, or asks the sentinels, and connects to what is there now.
+    /// Resolves the address, or asks the sentinels, and connects.
     ///
     /// # Errors
-    /// If nothing answers there, or what answers is no primary that takes writes.
+    /// If no server answers, or one that is no primary that takes writes.
     pub async fn connect(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, NoConnection> {
         match &self.way {
             Way::Address(client) => self.primary(client, config).await,
@@ -122,7 +122,7 @@ impl Endpoint {
         }
     }
 
-    /// Connects to a server that is to be the primary.
+    /// Connects to a server that should be the primary.
     ///
     /// # Errors
     /// As [`Endpoint::connect`].
@@ -146,18 +146,18 @@ impl Endpoint {
         }
         let deleted: Result<Value, _> = redis::cmd("DEL").arg(&self.nothing).query_async(&mut connection).await;
         match deleted {
-            Err(error) if Failed::of(&error).is_elsewhere() => Err(error.into()),
-            // Whatever else it says does not say that another server is meant.
+            Err(error) if CommandError::of(&error).is_wrong_server() => Err(error.into()),
+            // No other answer says that this is the wrong server.
             _ => Ok(connection),
         }
     }
 
-    /// What is said when the server does not do what it is asked.
+    /// The error of a node whose command failed.
     pub fn unreachable(&self, reason: impl ToString) -> ClaimError {
         ClaimError::Unreachable { url: self.url.clone(), reason: reason.to_string() }
     }
 
-    /// What is said when there is no connection.
+    /// The error of a node that has no connection.
     pub fn refusal(&self, why: &NoConnection) -> ClaimError {
         let (url, reason) = (self.url.clone(), why.to_string());
         match why {
@@ -167,17 +167,17 @@ impl Endpoint {
     }
 }
 
-/// Which process the server is; empty if the user of the URL may not know.
+/// The `run_id` of the server process; empty if the user of the URL may not read it.
 pub(super) async fn run_of(connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
     let info: Result<String, _> = redis::cmd("INFO").arg("server").query_async(connection).await;
     match info {
         Ok(info) => Ok(info.lines().find_map(|l| l.strip_prefix("run_id:")).unwrap_or_default().trim().into()),
-        Err(error) if matches!(Failed::of(&error), Failed::Refused { .. }) => Ok("".into()),
+        Err(error) if matches!(CommandError::of(&error), CommandError::Refused { .. }) => Ok("".into()),
         Err(error) => Err(error),
     }
 }
 
-/// The URL of a client that speaks RESP3, whatever the URL says.
+/// The URL with RESP3 as the protocol, unless it names one.
 fn speaking_resp3(url: &str) -> String {
     let mut url = url.to_string();
     if !url.contains("protocol=") {

@@ -22,13 +22,13 @@ pub use wire::{RedisWire, check};
 
 mod channels;
 mod claims;
+mod cluster_file;
+mod command_error;
+mod connection;
 mod endpoint;
-mod failed;
-mod full;
-mod keep;
-mod memory;
+mod out_of_memory;
 mod sentinels;
-mod server;
+mod server_process;
 
 #[cfg(test)]
 mod tests;

@@ -1,31 +1,30 @@
 //! The log over Redis Streams.
 //!
 //! A partition is one stream, and it has no consumer group: its one owner reads by position, which changes nothing, and
-//! acknowledging deletes entries in a script that checks the owner's epoch. So a stream holds what is not acknowledged
-//! and nothing else, what a dead owner had read is simply still there, and nothing is trimmed. Whatever must be true
-//! together is written by one script. Scripts touch keys of several partitions: one server, not yet a cluster; Redis
-//! 6.2 or newer.
+//! acknowledging deletes entries in a script that checks the owner's epoch. So a stream holds exactly the entries that are not
+//! acknowledged, entries that a dead owner had read are still there, and nothing is trimmed. Facts that must be consistent are
+//! written by one script. Scripts touch keys of several partitions: one server, not a cluster; Redis 6.2 or newer.
 //!
 //! The log has connections of its own. One carries all commands, pipelined; reads that wait have one each, since a
 //! command behind one that blocks would wait with it, and so have appends that wait for replicas.
 
-mod acknowledging;
-mod appending;
-mod burying;
+mod acknowledge;
+mod append;
+mod dead_letters;
 mod durability;
 mod heartbeat;
 mod keys;
-mod known;
+mod known_log;
 mod link;
-mod measuring;
+mod measure;
 mod parse;
-mod reading;
-mod registering;
+mod read;
+mod registry;
 mod replicas;
-mod retiring;
+mod restore;
+mod retire;
 mod scripts;
-mod strange;
-mod telling;
+mod wrong_type;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -43,14 +42,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use self::keys::Keys;
-use self::known::Known;
+use self::known_log::KnownLog;
 use self::link::Link;
-use self::reading::Readers;
+use self::read::Readers;
 use self::replicas::Replicas;
-use self::telling::Room;
+use self::restore::AppendRoom;
 use super::Cluster;
+use super::command_error::advice;
 use super::endpoint::Endpoint;
-use super::failed::advice;
 use essaim_protocol::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, Entry, HostHeartbeat, Log, LogError,
     OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
@@ -63,11 +62,11 @@ pub struct RedisLog {
     link: Link,
     readers: Readers,
     durability: Durability,
-    /// Who has to have what is appended, if anybody beside the server.
+    /// The replicas that must have each append, if any must.
     replicas: Option<Replicas>,
     cluster: Arc<Cluster>,
-    known: Known,
-    /// How long nodes tell what a server has forgotten: a live one is heard within it.
+    known: KnownLog,
+    /// The time in which nodes restore a server's lost records: each live node is heard within it.
     grace: Duration,
 }
 
@@ -76,7 +75,7 @@ impl RedisLog {
     /// server that knows this cluster or none.
     ///
     /// # Errors
-    /// If the server does not answer, or can be no bridge's.
+    /// If the server does not answer, or cannot be a bridge.
     pub async fn connect(
         settings: &Settings,
         cluster: Arc<Cluster>,
@@ -91,7 +90,7 @@ impl RedisLog {
             let (endpoint, cluster, registry) = (endpoint.clone(), cluster.clone(), keys.registry());
             Link::connect(endpoint, settings, cluster, (registry, grace), (dependency, outages), &env)
         };
-        let (durability, known) = (settings.store.durability, Known::default());
+        let (durability, known) = (settings.store.durability, KnownLog::default());
         let commands = link(Dependency::log(true)).await?;
         tasks.restarted_anywhere(TaskName::of_node("log"), commands.keeper());
         let mut replicas = None;
@@ -106,7 +105,7 @@ impl RedisLog {
 
 impl Log for RedisLog {
     fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>> {
-        registering::registry(self).boxed()
+        registry::registry(self).boxed()
     }
 
     fn register<'a>(
@@ -115,15 +114,15 @@ impl Log for RedisLog {
         partitions: u32,
         subscriptions: &'a [(String, Subscription)],
     ) -> BoxFuture<'a, Result<(), LogError>> {
-        registering::register(self, capability, partitions, subscriptions).boxed()
+        registry::register(self, capability, partitions, subscriptions).boxed()
     }
 
     fn unsubscribe<'a>(&'a self, event: &'a str, capability: &'a str) -> BoxFuture<'a, Result<bool, LogError>> {
-        registering::unsubscribe(self, event, capability).boxed()
+        registry::unsubscribe(self, event, capability).boxed()
     }
 
     fn retire<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Retired, LogError>> {
-        retiring::retire(self, capability).boxed()
+        retire::retire(self, capability).boxed()
     }
 
     fn append<'a>(
@@ -132,7 +131,7 @@ impl Log for RedisLog {
         most: u64,
         appends: &'a [Append],
     ) -> BoxFuture<'a, Result<Vec<Appended>, AppendError>> {
-        appending::append(self, registry, most, appends).boxed()
+        append::append(self, registry, most, appends).boxed()
     }
 
     fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<OwnedPartition>, LogError>> {
@@ -144,18 +143,18 @@ impl Log for RedisLog {
         readings: &'a [Reading],
         patience: Duration,
     ) -> BoxFuture<'a, Result<Vec<(Partition, Vec<Entry>)>, LogError>> {
-        reading::read(self, readings, patience).boxed()
+        read::read(self, readings, patience).boxed()
     }
 
     fn acknowledge<'a>(
         &'a self,
         acknowledges: &'a [Acknowledge],
     ) -> BoxFuture<'a, Result<Vec<Acknowledged>, LogError>> {
-        acknowledging::acknowledge(self, acknowledges).boxed()
+        acknowledge::acknowledge(self, acknowledges).boxed()
     }
 
     fn identity(&self) -> BoxFuture<'_, Result<String, LogError>> {
-        registering::identity(self).boxed()
+        registry::identity(self).boxed()
     }
 
     fn accounted(&self, partition: &Partition, messages: u64) {
@@ -164,20 +163,20 @@ impl Log for RedisLog {
 
     fn check(&self) -> BoxFuture<'_, Result<(), LogError>> {
         async move {
-            match telling::check(self).await? {
-                Room::Some => Ok(()),
-                Room::None => Err(LogError(advice("OOM nothing that needs memory is taken"))),
+            match restore::check(self).await? {
+                AppendRoom::Some => Ok(()),
+                AppendRoom::None => Err(LogError(advice("OOM nothing that needs memory is taken"))),
             }
         }
         .boxed()
     }
 
     fn counts<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<Vec<PartitionCount>, LogError>> {
-        measuring::counts(self, capability).boxed()
+        measure::counts(self, capability).boxed()
     }
 
     fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>> {
-        burying::dead_count(self, capability).boxed()
+        dead_letters::dead_count(self, capability).boxed()
     }
 
     fn dead<'a>(
@@ -186,7 +185,7 @@ impl Log for RedisLog {
         from: Option<&'a str>,
         most: u32,
     ) -> BoxFuture<'a, Result<DeadLetterPage, LogError>> {
-        burying::dead(self, capability, from, most).boxed()
+        dead_letters::dead(self, capability, from, most).boxed()
     }
 
     fn dead_with<'a>(
@@ -194,7 +193,7 @@ impl Log for RedisLog {
         capability: &'a str,
         ids: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, LogError>> {
-        burying::dead_with(self, capability, ids).boxed()
+        dead_letters::dead_with(self, capability, ids).boxed()
     }
 
     fn forget<'a>(
@@ -202,7 +201,7 @@ impl Log for RedisLog {
         capability: &'a str,
         letters: &'a [(String, Bytes)],
     ) -> BoxFuture<'a, Result<u64, LogError>> {
-        burying::forget(self, capability, letters).boxed()
+        dead_letters::forget(self, capability, letters).boxed()
     }
 
     fn weaker_than_configured(&self) -> BoxFuture<'_, Option<String>> {

@@ -1,4 +1,4 @@
-//! Redis Sentinel: those who know which of several servers is the primary now.
+//! Redis Sentinel: its processes know which of several servers is the primary now.
 //!
 //! `redis+sentinel://[user:password@]host[:port],host[:port]/MASTER[/DB]`, where user and password are the servers', and those
 //! of the sentinels are `?sentinel_user=…&sentinel_password=…`; `rediss+sentinel://` for TLS to both. The sentinels are asked
@@ -13,19 +13,19 @@ use redis::{AsyncConnectionConfig, Client, RedisError};
 
 use super::endpoint::{Endpoint, NoConnection};
 
-/// Where sentinels listen whose port is not given.
+/// The port of a sentinel whose address has none.
 const PORT: u16 = 26_379;
 
 /// The sentinels of one URL.
 pub(super) struct Sentinels {
     all: Vec<Sentinel>,
-    /// What they call the primary.
+    /// Their name for the primary.
     master: String,
     /// The URL of a server is `scheme` and `credentials`, its address, and `database`.
     scheme: String,
     credentials: String,
     database: i64,
-    /// Which of them has answered last.
+    /// The index of the one that has answered last.
     answered: AtomicUsize,
 }
 
@@ -44,7 +44,7 @@ impl Sentinels {
     /// The sentinels of a URL.
     ///
     /// # Errors
-    /// What is wrong with the URL; it shows no password.
+    /// The mistake in the URL, without a password.
     pub fn of(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("+sentinel://").ok_or("it does not name sentinels")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -80,7 +80,7 @@ impl Sentinels {
     /// Connects to the primary.
     ///
     /// # Errors
-    /// What each of the sentinels has answered, if none leads to it.
+    /// The answer of each sentinel, if none leads to it.
     pub async fn connect(
         &self,
         endpoint: &Endpoint,
@@ -130,7 +130,7 @@ impl Sentinels {
     }
 }
 
-/// User and password of the sentinels, as they stand in a URL.
+/// User and password of the sentinels, in the form of a URL.
 fn credentials_of_sentinels(query: &str) -> Result<String, String> {
     let (mut user, mut password) = ("", None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {

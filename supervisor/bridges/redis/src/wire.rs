@@ -1,8 +1,7 @@
 //! The wire over Redis pub/sub.
 //!
-//! One RESP3 connection carries both directions, so a lost connection is one event with one meaning: what was under
-//! way may be gone. The crate's own reconnecting manager would hide that moment, so the loop is here. Redis 6.2 or
-//! newer.
+//! One RESP3 connection carries both directions, so a lost connection is one event with one meaning: frames in either direction
+//! may be lost. The client library's own reconnecting manager would hide that moment, so the loop is here. Redis 6.2 or newer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +19,11 @@ use tokio::sync::mpsc;
 
 use super::claims::Claims;
 use super::cluster::Cluster;
+use super::cluster_file::ClusterFile;
+use super::command_error::CommandError;
+use super::connection::{Connected, ConnectionKeeper, ConnectionUse};
 use super::endpoint::{Endpoint, NoConnection, run_of};
-use super::failed::Failed;
-use super::keep::{Connected, Keeper, Kept};
-use super::memory::Memory;
-use super::server::Server;
+use super::server_process::ServerProcess;
 
 /// One line about the server at a URL. Each of its answers may take `response_timeout`.
 ///
@@ -41,27 +40,27 @@ pub async fn check(url: &str, response_timeout: Duration) -> Result<String, Clai
 
 /// The wire of one node.
 pub struct RedisWire {
-    shared: Arc<Shared>,
+    shared: Arc<WireShared>,
     cluster: Arc<Cluster>,
     claims: Claims,
 }
 
-struct Shared {
-    keeper: Keeper,
+struct WireShared {
+    keeper: ConnectionKeeper,
     inbox: String,
     broadcast: String,
-    server: Server,
+    server: ServerProcess,
     events: mpsc::UnboundedSender<WireEvent>,
     env: Env,
 }
 
 impl RedisWire {
-    /// Connects, joins the cluster that is there, claims the node's name and the capabilities that may have one host only,
-    /// and subscribes the inbox.
+    /// Connects, joins the cluster on the server, claims the node's name and the capabilities that may have one host only, and
+    /// subscribes the inbox.
     ///
     /// # Errors
-    /// If the server does not answer, it can be no bridge's, it has another cluster than this node's, or a live node has the
-    /// name or a capability. It waits for a lease to end first, and for a server that loads its data.
+    /// If the server does not answer or cannot be a bridge, if it has another cluster than this node's, or if a live node has the
+    /// name or a capability. It first waits for a lease to end, and for a server that loads its data.
     pub async fn join(
         settings: &Settings,
         exclusive: Vec<String>,
@@ -69,10 +68,11 @@ impl RedisWire {
         tasks: &Tasks,
     ) -> Result<(Self, Identity, WireEvents), ClaimError> {
         let endpoint = Arc::new(Endpoint::of(settings)?);
-        let keeper = Keeper::new(endpoint.clone(), settings, Dependency::wire(), tasks.outages(), &env);
+        let keeper = ConnectionKeeper::new(endpoint.clone(), settings, Dependency::wire(), tasks.outages(), &env);
         let mut first = keeper.first().await?;
 
-        let cluster = Cluster::join(&mut first, endpoint.database(), (settings, Memory::of(settings)), &env).await?;
+        let cluster =
+            Cluster::join(&mut first, endpoint.database(), (settings, ClusterFile::of(settings)), &env).await?;
         let cluster = Arc::new(cluster);
         let mut claims = Claims::new(cluster.clone(), settings, exclusive);
         let (node, epoch) = (settings.node.name.clone(), claims.take(&mut first, &env).await?);
@@ -80,11 +80,11 @@ impl RedisWire {
 
         // Bounded by the windows that the node grants each sender (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(WireShared {
             keeper,
             inbox: inbox.clone(),
             broadcast: cluster.channels().broadcast(),
-            server: Server::new(Duration::from_millis(settings.members.lease_ms)),
+            server: ServerProcess::new(Duration::from_millis(settings.members.lease_ms)),
             events,
             env,
         });
@@ -96,7 +96,7 @@ impl RedisWire {
     }
 
     #[cfg(test)]
-    pub(crate) fn keeper(&self) -> &Keeper {
+    pub(crate) fn keeper(&self) -> &ConnectionKeeper {
         &self.shared.keeper
     }
 
@@ -112,7 +112,7 @@ impl RedisWire {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(channel).arg(&frame[..]);
         match connection.send_packed_command(&publish).await {
-            Ok(Value::Int(0)) => match self.shared.server.none_means_none(&mut connection, &self.shared.env).await {
+            Ok(Value::Int(0)) => match self.shared.server.has_no_receiver(&mut connection, &self.shared.env).await {
                 true => Ok(0),
                 false => Err(PublishError::Unanswered),
             },
@@ -138,9 +138,9 @@ impl RedisWire {
             Ok(renewal) => renewal,
             Err(error) => {
                 tracing::debug!(%error, "the lease could not be renewed");
-                let failed = Failed::of(&error);
-                if failed.is_elsewhere() {
-                    keeper.is_outdated(number, failed.words());
+                let failed = CommandError::of(&error);
+                if failed.is_wrong_server() {
+                    keeper.is_outdated(number, failed.message());
                 }
                 Renewal::Unanswered
             }
@@ -160,7 +160,7 @@ impl Wire for RedisWire {
     fn renew(&self) -> BoxFuture<'_, Renewal> {
         async move {
             match self.shared.keeper.is_closed() {
-                // What was given back is not taken again.
+                // Claims that were released are not taken again.
                 true => Renewal::Unanswered,
                 false => self.renew_claims().await,
             }
@@ -176,7 +176,7 @@ impl Wire for RedisWire {
 
     fn close_inbox(&self) -> BoxFuture<'_, ()> {
         async move {
-            // A younger connection would subscribe it again.
+            // A new connection would subscribe it again.
             self.shared.keeper.settle().await;
             if let Some(mut current) = self.shared.keeper.current()
                 && let Err(error) = current.connection.unsubscribe(&self.shared.inbox).await
@@ -205,8 +205,8 @@ impl Drop for RedisWire {
     }
 }
 
-impl Shared {
-    /// Takes note, once, that the connection of this number is gone.
+impl WireShared {
+    /// Records that the connection of this number is lost, and reports that once.
     fn lost(&self, number: u64) {
         if self.keeper.lost(number) {
             let _ = self.events.send(WireEvent::Lost);
@@ -224,7 +224,7 @@ impl Shared {
     }
 }
 
-impl Kept for Arc<Shared> {
+impl ConnectionUse for Arc<WireShared> {
     /// Connects and subscribes: the connection is used only once both channels are confirmed.
     async fn connect(&self, number: u64) -> Result<Connected, NoConnection> {
         let shared = Arc::downgrade(self);
@@ -244,11 +244,11 @@ impl Kept for Arc<Shared> {
         Ok(Connected { number, connection, run })
     }
 
-    /// In this order, so that whoever learns of the loss of this connection has learned of its start before.
+    /// The event of a connection's start comes before it is put into use, and so before the event of its loss.
     fn connected(&self, new: &Connected, old: Option<&Connected>) {
         let is_other = self.server.is_other(&new.run, self.env.now());
         if old.is_some() && is_other {
-            // What others have sent to the server before is not heard.
+            // Frames that were sent to the former server are not received.
             let _ = self.events.send(WireEvent::Lost);
         }
         if old.is_none() || is_other {
@@ -256,7 +256,7 @@ impl Kept for Arc<Shared> {
         }
     }
 
-    /// What came before the new subscription was confirmed is heard to its end; what comes twice is known by its id.
+    /// The old connection delivers all frames from before the new subscription was confirmed; duplicates are known by their ids.
     async fn replaced(&self, mut old: Connected) {
         let both = [&self.inbox, &self.broadcast];
         if let Err(error) = old.connection.unsubscribe(&both[..]).await {

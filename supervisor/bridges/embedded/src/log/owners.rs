@@ -1,5 +1,5 @@
-//! The hosts of one capability, and which of its partitions each works on. Kept in memory: when the process ends, so do
-//! the hosts. What has to outlive them, the epochs, is stored before anybody is told.
+//! The hosts of one capability, and the owners of its partitions. In memory: when the process ends, so do the hosts. The epochs
+//! have to outlive them, and are stored before any host is answered.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use essaim_protocol::log::{HostHeartbeat, OwnedPartition};
 #[derive(Default)]
 pub(super) struct Owners {
     hosts: BTreeMap<String, LiveHost>,
-    /// Until when each host counts as there.
+    /// The end of each host's lease.
     leases: BTreeMap<String, Instant>,
     owners: Vec<Option<(String, u64)>>,
-    /// Partitions that got their owner by a group that is not stored yet.
+    /// Partitions that got their owner in a group that is not stored yet.
     granted: Vec<usize>,
 }
 
 impl Owners {
-    /// Takes note of a host, and shares the partitions that have no owner; what the host has now. `epoch` makes one for a
+    /// Records a heartbeat, assigns the partitions without an owner, and returns those of the host. `epoch` makes the epoch of a
     /// new owner.
     pub fn heartbeat(
         &mut self,
@@ -39,7 +39,7 @@ impl Owners {
         if heartbeat.leaving {
             self.leases.remove(host);
         } else {
-            // Whoever says that it is there keeps what nobody else has taken meanwhile, even if it says so late.
+            // A host keeps the partitions that no other host has taken meanwhile, even if its heartbeat is late.
             self.hosts.insert(host.clone(), LiveHost { handles: heartbeat.handles.clone(), leaving: false });
             self.leases.insert(host.clone(), now + heartbeat.lease);
         }
@@ -55,7 +55,7 @@ impl Owners {
             .collect()
     }
 
-    /// Whether a partition is this host's.
+    /// Whether this host owns a partition.
     pub fn has(&self, host: &str, number: u32) -> bool {
         matches!(self.owners.get(number as usize), Some(Some((owner, _))) if owner == host)
     }
@@ -68,7 +68,7 @@ impl Owners {
         }
     }
 
-    /// Gives partitions without an owner to hosts that lack some; which ones are wanted by another host than theirs.
+    /// Assigns partitions without an owner, and returns for each partition whether another host should have it.
     fn grant(&mut self, lacks: &[(u32, String)], epoch: &mut impl FnMut(u32) -> u64) -> Vec<bool> {
         let owners: Vec<_> = self.owners.iter().map(|o| o.as_ref().map(|(host, _)| host.as_str())).collect();
         let assignments = assign(&self.hosts, &owners, lacks);
@@ -83,24 +83,24 @@ impl Owners {
         wanted
     }
 
-    /// A host that is there.
+    /// A host whose lease has not ended.
     pub fn live_host(&self, now: Instant) -> Option<&str> {
         self.leases.iter().find(|(_, until)| **until > now).map(|(host, _)| host.as_str())
     }
 
-    /// What was granted is stored.
-    pub fn settle(&mut self) {
+    /// Called once the grants are stored.
+    pub fn confirm_grants(&mut self) {
         self.granted.clear();
     }
 
-    /// What was granted may not be stored, and nobody was told.
-    pub fn take_back(&mut self) {
+    /// Reverts grants that may not be stored; no host was answered.
+    pub fn revert_grants(&mut self) {
         for number in self.granted.drain(..) {
             self.owners[number] = None;
         }
     }
 
-    /// The host and the epoch of each partition's owner.
+    /// Host and epoch of each partition's owner.
     pub fn list(&self) -> Vec<Option<(String, u64)>> {
         self.owners.clone()
     }

@@ -1,30 +1,32 @@
-//! What the writer tells everybody else once it is stored.
+//! The writer's state as readers see it: what is stored.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use essaim_base::lock::{Mutex, MutexGuard};
 use essaim_protocol::log::{Partition, Registry};
 use tokio::sync::watch;
 
-use super::state::{Changes, State};
+use super::state::{LogChanges, LogState};
 
-/// Where readers look before they ask the database, and what wakes them up.
+/// The published state, which readers check before they query the database, and the signal that wakes them.
 #[derive(Default)]
 pub(super) struct Published {
-    known: Mutex<Known>,
+    state: Mutex<PublishedState>,
     changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
-struct Known {
+struct PublishedState {
     registry: Arc<Registry>,
-    places: HashMap<Partition, Place>,
+    places: HashMap<Partition, PublishedPartition>,
     owners: HashMap<Arc<str>, Vec<Option<(String, u64)>>>,
 }
 
-/// Where the entries of a partition are.
+/// The entries of a partition.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct PublishedPartition {
+    /// The partition's number in the tables.
     pub id: i64,
     /// The position of the last entry.
     pub last: u64,
@@ -35,31 +37,32 @@ impl Published {
         self.known().registry.clone()
     }
 
-    pub fn place(&self, partition: &Partition) -> Option<Place> {
+    pub fn place(&self, partition: &Partition) -> Option<PublishedPartition> {
         self.known().places.get(partition).copied()
     }
 
-    /// The owner of each partition of a capability, as far as there are any.
+    /// The owners of a capability's partitions.
     pub fn owners(&self, capability: &str) -> Vec<Option<(String, u64)>> {
         self.known().owners.get(capability).cloned().unwrap_or_default()
     }
 
-    /// Tells of every later change of what can be read.
+    /// A signal for every later change of the entries.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// Notes all there is.
-    pub fn replace(&self, state: &State) {
+    /// Publishes the whole state.
+    pub fn replace(&self, state: &LogState) {
         let mut known = self.known();
         known.registry = Arc::new(state.registry.clone());
-        known.places = state.rows.iter().map(|(p, row)| (p.clone(), Place { id: row.id, last: row.last })).collect();
+        known.places =
+            state.rows.iter().map(|(p, row)| (p.clone(), PublishedPartition { id: row.id, last: row.last })).collect();
         drop(known);
         self.changed.send_replace(());
     }
 
-    /// Notes what has changed.
-    pub fn update(&self, state: &State, changes: &Changes) {
+    /// Publishes changes.
+    pub fn update(&self, state: &LogState, changes: &LogChanges) {
         let mut known = self.known();
         if changes.of_registry() {
             known.registry = Arc::new(state.registry.clone());
@@ -68,7 +71,7 @@ impl Published {
             known.places.retain(|partition, _| partition.capability != *retired);
         }
         for (partition, row) in changes.rows.iter().filter_map(|p| state.rows.get_key_value(p)) {
-            let place = Place { id: row.id, last: row.last };
+            let place = PublishedPartition { id: row.id, last: row.last };
             match known.places.get_mut(partition) {
                 Some(known) => *known = place,
                 None => drop(known.places.insert(partition.clone(), place)),
@@ -80,12 +83,12 @@ impl Published {
         }
     }
 
-    /// Notes who owns the partitions of a capability.
+    /// Publishes the owners of a capability's partitions.
     pub fn own(&self, capability: Arc<str>, owners: Vec<Option<(String, u64)>>) {
         self.known().owners.insert(capability, owners);
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, PublishedState> {
+        self.state.lock()
     }
 }

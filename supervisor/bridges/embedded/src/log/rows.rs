@@ -1,4 +1,4 @@
-//! The statements of the log: few for many rows, and with few texts, so that each is prepared once.
+//! The statements of the log: few for many rows, and few different ones, so that each is prepared once.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,9 @@ use essaim_protocol::log::{Entry, Partition, PartitionCount, Position, Registry,
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use serde::Serialize;
 
-use super::state::{NewEntry, Row};
+use super::state::{NewEntry, PartitionRow};
 
-/// Rows in one statement, largest first: any number of rows is a few of these.
+/// The numbers of rows in one statement, largest first: any number of rows takes a few of these.
 const ROWS_AT_ONCE: [usize; 5] = [256, 64, 16, 4, 1];
 
 const REMOVE: &str = "DELETE FROM entries WHERE (partition, position) IN \
@@ -45,7 +45,7 @@ pub(super) async fn insert(db: &impl ConnectionTrait, entries: &[NewEntry]) -> R
     Ok(())
 }
 
-/// Removes entries, by partition and position; how many messages each had that was there.
+/// Removes entries by partition and position, and returns the number of messages of each.
 pub(super) async fn remove(
     db: &impl ConnectionTrait,
     positions: &[(i64, u64)],
@@ -76,7 +76,7 @@ pub(super) async fn read(
     rows.iter().map(entry).collect()
 }
 
-/// How much is in the partitions of a capability, without their owners.
+/// The counts of a capability's partitions, without owners.
 pub(super) async fn count(db: &impl ConnectionTrait, capability: &str) -> Result<Vec<PartitionCount>, DbErr> {
     let count = |row: &QueryResult| {
         Ok(PartitionCount {
@@ -90,12 +90,15 @@ pub(super) async fn count(db: &impl ConnectionTrait, capability: &str) -> Result
     db.query_all_raw(statement(COUNT, [capability.into()])).await?.iter().map(count).collect()
 }
 
-/// Keeps what is known of partitions.
-pub(super) async fn keep_partitions(db: &impl ConnectionTrait, partitions: &[(&Partition, &Row)]) -> Result<(), DbErr> {
+/// Stores the counters of partitions.
+pub(super) async fn keep_partitions(
+    db: &impl ConnectionTrait,
+    partitions: &[(&Partition, &PartitionRow)],
+) -> Result<(), DbErr> {
     if partitions.is_empty() {
         return Ok(());
     }
-    let columns = |(p, r): &(&Partition, &Row)| {
+    let columns = |(p, r): &(&Partition, &PartitionRow)| {
         let name = (r.id, p.capability.to_string(), p.number, r.last, r.appended, r.waiting, r.epoch);
         let tally = (r.tally.handled, r.tally.duplicates, r.tally.dead, r.tally.expired);
         let ((id, capability, number, last, appended, waiting, epoch), (a, b, c, d)) = (name, tally);
@@ -105,11 +108,11 @@ pub(super) async fn keep_partitions(db: &impl ConnectionTrait, partitions: &[(&P
     db.execute_raw(statement(KEEP_PARTITIONS, [json(&rows)?])).await.map(drop)
 }
 
-/// What is known of all partitions.
-pub(super) async fn partitions(db: &impl ConnectionTrait) -> Result<Vec<(Partition, Row)>, DbErr> {
+/// The counters of all partitions.
+pub(super) async fn partitions(db: &impl ConnectionTrait) -> Result<Vec<(Partition, PartitionRow)>, DbErr> {
     let partition = |row: &QueryResult| {
         let partition = Partition { capability: text(row, 1)?.into(), number: number(row, 2)? as u32 };
-        let row = Row {
+        let row = PartitionRow {
             id: number(row, 0)? as i64,
             last: number(row, 3)?,
             appended: number(row, 4)?,
@@ -123,7 +126,7 @@ pub(super) async fn partitions(db: &impl ConnectionTrait) -> Result<Vec<(Partiti
     db.query_all_raw(statement(PARTITIONS, [])).await?.iter().map(partition).collect()
 }
 
-/// What tells this log from others.
+/// The identity of the log.
 pub(super) async fn identity(db: &impl ConnectionTrait) -> Result<String, DbErr> {
     let row = db.query_one_raw(statement("SELECT identity FROM identity", [])).await?;
     row.map_or_else(|| Err(DbErr::RecordNotFound("the log has no identity".into())), |row| text(&row, 0))
@@ -145,18 +148,18 @@ pub(super) async fn registry(db: &impl ConnectionTrait) -> Result<Registry, DbEr
     Ok(registry)
 }
 
-/// Keeps the version of the registry.
+/// Stores the version of the registry.
 pub(super) async fn keep_version(db: &impl ConnectionTrait, version: u64) -> Result<(), DbErr> {
     db.execute_raw(statement("UPDATE registry SET version = $1", [(version as i64).into()])).await.map(drop)
 }
 
-/// Keeps a new capability.
+/// Stores a new capability.
 pub(super) async fn keep_capability(db: &impl ConnectionTrait, name: &str, partitions: u32) -> Result<(), DbErr> {
     let sql = "INSERT INTO capabilities (name, partitions) VALUES ($1, $2)";
     db.execute_raw(statement(sql, [name.into(), i64::from(partitions).into()])).await.map(drop)
 }
 
-/// Forgets all there is of a capability.
+/// Deletes all rows of a capability.
 pub(super) async fn retire(db: &impl ConnectionTrait, capability: &str) -> Result<(), DbErr> {
     for sql in [
         "DELETE FROM entries WHERE partition IN (SELECT id FROM partitions WHERE capability = $1)",
@@ -170,7 +173,7 @@ pub(super) async fn retire(db: &impl ConnectionTrait, capability: &str) -> Resul
     Ok(())
 }
 
-/// Keeps a subscription, or its end.
+/// Stores a subscription, or its end.
 pub(super) async fn keep_subscription(
     db: &impl ConnectionTrait,
     event: &str,

@@ -1,7 +1,7 @@
-//! What the writer knows of the log, and what a group of jobs changes in it.
+//! The writer's state of the log, and the changes of a group of jobs.
 //!
-//! Only the writer writes, so what it has in memory is what is stored, plus the changes of the group that it works on.
-//! When a group fails, both are thrown away and the state is loaded anew.
+//! Only the writer writes, so its memory has the stored state and the changes of the present group. When a group fails, both are
+//! dropped and the state is loaded again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,37 +9,37 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::{dead, rows};
+use super::{dead_letters, rows};
 use essaim_protocol::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, LogError, Partition, Registry, Subscription, Tally,
 };
 
 /// The registry, and the counters of every partition.
-pub(super) struct State {
+pub(super) struct LogState {
     pub registry: Registry,
-    pub rows: HashMap<Partition, Row>,
+    pub rows: HashMap<Partition, PartitionRow>,
     last_id: i64,
 }
 
-/// What is known of one partition.
+/// The counters of one partition.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Row {
+pub(super) struct PartitionRow {
     /// Its number among the partitions of all capabilities.
     pub id: i64,
-    /// The position of the last entry that was appended; positions are never used again.
+    /// The position of the last entry ever appended; positions are never used again.
     pub last: u64,
     /// Messages appended, ever.
     pub appended: u64,
-    /// Messages in its entries.
+    /// Messages in its present entries.
     pub waiting: u64,
-    /// Messages that its owner has parked; known as soon as there is an owner, so it is not stored.
+    /// Messages that its owner has parked; not stored, since each new owner reports it.
     pub parked: u64,
-    /// The highest epoch that an owner has had.
+    /// The highest epoch of an owner.
     pub epoch: u64,
     pub tally: Tally,
 }
 
-/// An entry to be stored.
+/// An entry to store.
 pub(super) struct NewEntry {
     pub partition: i64,
     pub position: u64,
@@ -48,23 +48,23 @@ pub(super) struct NewEntry {
     pub batch: Bytes,
 }
 
-/// What a group of jobs has changed and not stored.
+/// The changes of a group of jobs that are not stored yet.
 #[derive(Default)]
-pub(super) struct Changes {
+pub(super) struct LogChanges {
     pub entries: Vec<NewEntry>,
     /// Partitions whose rows have changed.
     pub rows: HashSet<Partition>,
     pub capabilities: Vec<(String, u32)>,
-    /// Events, subscribers, and how they subscribe from now on, if they do.
+    /// Events and subscribers, each with its new subscription or `None` for its end.
     pub subscriptions: Vec<(String, String, Option<Subscription>)>,
     pub dead: Vec<(Arc<str>, String, Bytes)>,
-    /// Capabilities that are forgotten, before all else.
+    /// Capabilities that are removed, before all other changes.
     pub retired: Vec<Arc<str>>,
-    /// Capabilities whose owners may have changed; they are not stored.
-    pub tended: Vec<Arc<str>>,
+    /// Capabilities whose owners may have changed; owners are not stored.
+    pub changed_owners: Vec<Arc<str>>,
 }
 
-impl State {
+impl LogState {
     /// Reads it from the database.
     pub async fn load(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
         let registry = rows::registry(db).await?;
@@ -73,17 +73,17 @@ impl State {
         Ok(Self { registry, rows, last_id })
     }
 
-    /// Notes a capability and what it subscribes to.
+    /// Registers a capability and its subscriptions.
     pub fn register(
         &mut self,
         capability: &str,
         partitions: u32,
         subscriptions: &[(String, Subscription)],
-        changes: &mut Changes,
+        changes: &mut LogChanges,
     ) {
         let mut changed = false;
         if !self.registry.partitions.contains_key(capability) {
-            // Without a partition there would be nowhere to send to.
+            // Without a partition the capability could receive no message.
             let partitions = partitions.max(1);
             self.registry.partitions.insert(capability.into(), partitions);
             changes.capabilities.push((capability.into(), partitions));
@@ -91,7 +91,7 @@ impl State {
             for number in 0..partitions {
                 let partition = Partition { capability: capability.clone(), number };
                 self.last_id += 1;
-                self.rows.insert(partition.clone(), Row { id: self.last_id, ..Row::default() });
+                self.rows.insert(partition.clone(), PartitionRow { id: self.last_id, ..PartitionRow::default() });
                 changes.rows.insert(partition);
             }
             changed = true;
@@ -108,8 +108,8 @@ impl State {
         self.registry.version += u64::from(changed);
     }
 
-    /// Ends a subscription; whether there was one.
-    pub fn unsubscribe(&mut self, event: &str, capability: &str, changes: &mut Changes) -> bool {
+    /// Ends a subscription, and returns whether there was one.
+    pub fn unsubscribe(&mut self, event: &str, capability: &str, changes: &mut LogChanges) -> bool {
         let Some(subscribers) = self.registry.subscriptions.get_mut(event) else { return false };
         if subscribers.remove(capability).is_none() {
             return false;
@@ -122,15 +122,15 @@ impl State {
         true
     }
 
-    /// A database has seen an epoch that another log gave: the next one is higher.
-    pub fn raise_epoch(&mut self, partition: Partition, seen: u64, changes: &mut Changes) {
+    /// Raises the epoch to one of another log that a database has seen: the next one is higher.
+    pub fn raise_epoch(&mut self, partition: Partition, seen: u64, changes: &mut LogChanges) {
         let row = self.rows.entry(partition.clone()).or_default();
         row.epoch = row.epoch.max(seen);
         changes.rows.insert(partition);
     }
 
-    /// Forgets a capability; how many messages waited for it.
-    pub fn retire(&mut self, capability: &str, changes: &mut Changes) -> u64 {
+    /// Removes a capability, and returns the number of its waiting messages.
+    pub fn retire(&mut self, capability: &str, changes: &mut LogChanges) -> u64 {
         self.registry.partitions.remove(capability);
         self.registry.subscriptions.retain(|_, subscribers| {
             subscribers.remove(capability);
@@ -144,7 +144,7 @@ impl State {
 
     /// A new epoch for an owner of this partition, higher than any before, in this file or in one that was lost: in
     /// microseconds since 1970, as all logs give them, since a capability can go on with another log.
-    pub fn next_epoch(&mut self, partition: Partition, wall_ms: u64, changes: &mut Changes) -> u64 {
+    pub fn next_epoch(&mut self, partition: Partition, wall_ms: u64, changes: &mut LogChanges) -> u64 {
         let row = self.rows.entry(partition.clone()).or_default();
         row.epoch = wall_ms.saturating_mul(1_000).max(row.epoch + 1);
         changes.rows.insert(partition);
@@ -159,17 +159,17 @@ impl State {
         positions.filter_map(move |position| Some((id?, position.0)))
     }
 
-    /// Counts what was removed: each entry for the first acknowledgement that names it.
+    /// Counts removed entries, each for the first acknowledgement that names it.
     ///
-    /// What an acknowledgement counts itself is added unless all its entries were gone: then it is a repetition.
+    /// The tally of an acknowledgement is added unless all its entries were gone: then it is a repetition.
     pub fn acknowledge(
         &mut self,
         acknowledge: &Acknowledge,
         removed: &mut HashMap<(i64, u64), u64>,
-        changes: &mut Changes,
+        changes: &mut LogChanges,
     ) -> Result<Acknowledged, LogError> {
         let partition = &acknowledge.partition;
-        let Some(row) = self.rows.get_mut(partition) else { return Err(LogError(nowhere(partition))) };
+        let Some(row) = self.rows.get_mut(partition) else { return Err(LogError(unknown_partition(partition))) };
         if acknowledge.epoch < row.epoch {
             return Ok(Acknowledged::Fenced);
         }
@@ -199,25 +199,26 @@ impl State {
         Ok(Acknowledged::Done)
     }
 
-    /// Appends what there is room for, if the sender knows the registry as it is.
+    /// Appends to the partitions that have room, if the sender knows the present registry.
     pub fn append(
         &mut self,
         registry: u64,
         most: u64,
         appends: &[Append],
-        changes: &mut Changes,
+        changes: &mut LogChanges,
     ) -> Result<Vec<Appended>, AppendError> {
         if registry != self.registry.version {
             return Err(AppendError::Stale);
         }
         if let Some(append) = appends.iter().find(|append| !self.rows.contains_key(&append.to)) {
-            return Err(AppendError::NotStored(nowhere(&append.to)));
+            return Err(AppendError::NotStored(unknown_partition(&append.to)));
         }
         Ok(appends.iter().map(|append| self.append_one(most, append, changes)).collect())
     }
 
-    fn append_one(&mut self, most: u64, append: &Append, changes: &mut Changes) -> Appended {
+    fn append_one(&mut self, most: u64, append: &Append, changes: &mut LogChanges) -> Appended {
         let row = self.rows.entry(append.to.clone()).or_default();
+        debug_assert!(row.waiting <= row.appended, "only appended messages wait");
         let waiting = row.waiting + row.parked;
         if waiting >= most && !append.urgent {
             return Appended::Full { waiting };
@@ -235,14 +236,14 @@ impl State {
     }
 }
 
-impl Changes {
-    /// Whether the registry is another one now.
+impl LogChanges {
+    /// Whether the registry has changed.
     pub fn of_registry(&self) -> bool {
         !self.capabilities.is_empty() || !self.subscriptions.is_empty() || !self.retired.is_empty()
     }
 
     /// Stores them.
-    pub async fn store(&self, state: &State, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    pub async fn store(&self, state: &LogState, db: &impl ConnectionTrait) -> Result<(), DbErr> {
         if self.of_registry() {
             rows::keep_version(db, state.registry.version).await?;
         }
@@ -256,12 +257,12 @@ impl Changes {
         rows::keep_partitions(db, &changed.collect::<Vec<_>>()).await?;
         rows::insert(db, &self.entries).await?;
         for letter in &self.dead {
-            dead::keep(db, letter).await?;
+            dead_letters::keep(db, letter).await?;
         }
         Ok(())
     }
 }
 
-fn nowhere(partition: &Partition) -> String {
+fn unknown_partition(partition: &Partition) -> String {
     format!("the log has no partition {} of {}: is the capability registered?", partition.number, partition.capability)
 }

@@ -145,8 +145,8 @@ async fn what_cannot_be_written_is_surely_not_stored_and_later_sends_are() {
 #[tokio::test]
 async fn a_capability_that_nobody_registered_cannot_be_sent_to() {
     let bench = Bench::with(Env::system()).await;
-    let nowhere = bench.log.append(0, log_tests::MUCH, &[log_tests::messages(7, 1, "a")]).await;
-    assert!(matches!(&nowhere, Err(AppendError::NotStored(why)) if why.contains("no partition 7 of shop")));
+    let unknown_partition = bench.log.append(0, log_tests::MUCH, &[log_tests::messages(7, 1, "a")]).await;
+    assert!(matches!(&unknown_partition, Err(AppendError::NotStored(why)) if why.contains("no partition 7 of shop")));
 }
 
 /// Prints how many messages a second are stored, each appended alone.

@@ -1,4 +1,4 @@
-//! The one task that writes.
+//! The task that writes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,26 +9,26 @@ use essaim_store::{Database, Transaction, TxError};
 use sea_orm::DbErr;
 use tokio::sync::{Mutex, mpsc};
 
-use super::dead;
-use super::job::Job;
+use super::dead_letters;
 use super::owners::Owners;
 use super::published::Published;
 use super::rows;
-use super::state::{Changes, State};
+use super::state::{LogChanges, LogState};
+use super::write_job::WriteJob;
 
-/// Jobs that are stored together, at most: what is beyond would make the first wait long.
+/// The most jobs of a group: more would make the first one wait long.
 const GROUP_JOBS: usize = 4_096;
 
-/// Bytes that are stored together, about: what waits beyond them is the next group.
+/// The approximate bytes of a group: jobs beyond them are the next group.
 const GROUP_BYTES: usize = 8 << 20;
 
-/// Stores jobs, as many at once as there are.
+/// Stores jobs in groups.
 pub(super) struct Writer {
     database: Database,
     published: Arc<Published>,
     env: Env,
-    /// Absent until it is loaded, and after a group has failed.
-    state: Option<State>,
+    /// `None` until it is loaded, and after a group has failed.
+    state: Option<LogState>,
     owners: HashMap<Arc<str>, Owners>,
     failing: bool,
 }
@@ -38,32 +38,32 @@ impl Writer {
         Self { database, published, env, state: None, owners: HashMap::new(), failing: false }
     }
 
-    /// Reads what is stored, and publishes it.
+    /// Loads the stored state, and publishes it.
     pub async fn load(&mut self) -> Result<(), AppendError> {
         self.store(&mut []).await
     }
 
-    /// Works until nobody can ask it any more.
-    pub async fn run(mut self, waiting: Arc<Mutex<mpsc::Receiver<Job>>>) {
+    /// Works until no sender of jobs is left.
+    pub async fn run(mut self, waiting: Arc<Mutex<mpsc::Receiver<WriteJob>>>) {
         let mut waiting = waiting.lock().await;
         while let Some(first) = waiting.recv().await {
             let mut jobs = gather(first, &mut waiting);
             let outcome = self.store(&mut jobs).await;
-            self.note(&outcome);
+            self.record_outcome(&outcome);
             jobs.into_iter().for_each(|job| job.finish(&outcome));
         }
     }
 
     /// Stores a group in one transaction, and publishes it.
-    async fn store(&mut self, jobs: &mut [Job]) -> Result<(), AppendError> {
+    async fn store(&mut self, jobs: &mut [WriteJob]) -> Result<(), AppendError> {
         let tx = self.database.begin().await.map_err(failed)?;
-        // Whatever fails from here on leaves it away, so the next group begins with what is stored.
+        // A failure from here on leaves no state, so that the next group begins with the stored one.
         let (mut state, anew) = match self.state.take() {
             Some(state) => (state, false),
-            None => (State::load(&tx).await.map_err(undone)?, true),
+            None => (LogState::load(&tx).await.map_err(undone)?, true),
         };
-        let mut changes = Changes::default();
-        // Before whatever registers the capability again.
+        let mut changes = LogChanges::default();
+        // Retirements come before registrations of the same capability.
         self.retire(&tx, &mut state, jobs, &mut changes).await.map_err(undone)?;
         self.change_registry(&mut state, jobs, &mut changes);
         self.heartbeat(&mut state, jobs, &mut changes);
@@ -79,7 +79,7 @@ impl Writer {
         for capability in changes.retired {
             self.published.own(capability, Vec::new());
         }
-        for capability in changes.tended {
+        for capability in changes.changed_owners {
             let owners = self.owners.get(&capability).map(Owners::list).unwrap_or_default();
             self.published.own(capability, owners);
         }
@@ -90,19 +90,19 @@ impl Writer {
     async fn retire(
         &mut self,
         tx: &Transaction,
-        state: &mut State,
-        jobs: &mut [Job],
-        changes: &mut Changes,
+        state: &mut LogState,
+        jobs: &mut [WriteJob],
+        changes: &mut LogChanges,
     ) -> Result<(), DbErr> {
         for job in jobs {
-            let Job::Retire { capability, answer } = job else { continue };
+            let WriteJob::Retire { capability, answer } = job else { continue };
             let host = self.owners.get(&**capability).and_then(|owners| owners.live_host(self.env.now()));
             let retired = match host {
                 _ if !state.registry.partitions.contains_key(capability) => Retired::Unknown,
                 Some(host) => Retired::Hosted { host: host.into() },
                 None => {
                     self.owners.remove(&**capability);
-                    let letters = dead::count(tx, capability).await?;
+                    let letters = dead_letters::count(tx, capability).await?;
                     rows::retire(tx, capability).await?;
                     Retired::Done { messages: letters + state.retire(capability, changes) }
                 }
@@ -112,14 +112,14 @@ impl Writer {
         Ok(())
     }
 
-    fn change_registry(&self, state: &mut State, jobs: &mut [Job], changes: &mut Changes) {
+    fn change_registry(&self, state: &mut LogState, jobs: &mut [WriteJob], changes: &mut LogChanges) {
         for job in jobs {
             match job {
-                Job::Register { capability, partitions, subscriptions, answer } => {
+                WriteJob::Register { capability, partitions, subscriptions, answer } => {
                     state.register(capability, *partitions, subscriptions, changes);
                     answer.set(Ok(()));
                 }
-                Job::Unsubscribe { event, capability, answer } => {
+                WriteJob::Unsubscribe { event, capability, answer } => {
                     answer.set(Ok(state.unsubscribe(event, capability, changes)));
                 }
                 _ => {}
@@ -127,9 +127,9 @@ impl Writer {
         }
     }
 
-    fn heartbeat(&mut self, state: &mut State, jobs: &mut [Job], changes: &mut Changes) {
+    fn heartbeat(&mut self, state: &mut LogState, jobs: &mut [WriteJob], changes: &mut LogChanges) {
         for job in jobs {
-            let Job::Heartbeat { heartbeat, answer } = job else { continue };
+            let WriteJob::Heartbeat { heartbeat, answer } = job else { continue };
             let Some(&partitions) = state.registry.partitions.get(&*heartbeat.capability) else {
                 answer.set(Ok(Vec::new()));
                 continue;
@@ -147,20 +147,20 @@ impl Writer {
                 state.next_epoch(partition, wall_ms, changes)
             };
             answer.set(Ok(owners.heartbeat(heartbeat, partitions, self.env.now(), epoch)));
-            changes.tended.push(capability.clone());
+            changes.changed_owners.push(capability.clone());
         }
     }
 
-    /// Takes note of what became of a group.
-    fn note(&mut self, outcome: &Result<(), AppendError>) {
+    /// Records the outcome of a group.
+    fn record_outcome(&mut self, outcome: &Result<(), AppendError>) {
         let owners = self.owners.values_mut();
         match outcome {
-            Ok(()) => owners.for_each(Owners::settle),
-            Err(_) => owners.for_each(Owners::take_back),
+            Ok(()) => owners.for_each(Owners::confirm_grants),
+            Err(_) => owners.for_each(Owners::revert_grants),
         }
         match outcome {
             Ok(()) if self.failing => tracing::info!("the log can be written again"),
-            // What is an outage of its file is told as that.
+            // An outage of its file is reported as such.
             Err(error) if !self.failing && !self.database.is_out() => {
                 tracing::error!(%error, "the log cannot be written")
             }
@@ -170,8 +170,8 @@ impl Writer {
     }
 }
 
-/// What waits now, or as much of it as is stored together.
-fn gather(first: Job, waiting: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+/// All waiting jobs, up to the bounds of a group.
+fn gather(first: WriteJob, waiting: &mut mpsc::Receiver<WriteJob>) -> Vec<WriteJob> {
     let mut bytes = first.bytes();
     let mut jobs = vec![first];
     while jobs.len() < GROUP_JOBS && bytes < GROUP_BYTES {
@@ -184,40 +184,40 @@ fn gather(first: Job, waiting: &mut mpsc::Receiver<Job>) -> Vec<Job> {
 
 async fn acknowledge(
     tx: &Transaction,
-    state: &mut State,
-    jobs: &mut [Job],
-    changes: &mut Changes,
+    state: &mut LogState,
+    jobs: &mut [WriteJob],
+    changes: &mut LogChanges,
 ) -> Result<(), DbErr> {
     let mut positions = Vec::new();
     for job in &*jobs {
-        if let Job::Acknowledge { acknowledges, .. } = job {
+        if let WriteJob::Acknowledge { acknowledges, .. } = job {
             acknowledges.iter().for_each(|a| positions.extend(state.removable(a)));
         }
     }
     let mut removed = rows::remove(tx, &positions).await?;
     for job in jobs {
-        if let Job::Acknowledge { acknowledges, answer } = job {
+        if let WriteJob::Acknowledge { acknowledges, answer } = job {
             answer.set(acknowledges.iter().map(|a| state.acknowledge(a, &mut removed, changes)).collect());
         }
     }
     Ok(())
 }
 
-fn append(state: &mut State, jobs: &mut [Job], changes: &mut Changes) {
+fn append(state: &mut LogState, jobs: &mut [WriteJob], changes: &mut LogChanges) {
     for job in jobs {
         // A sender that has gone away does not know the outcome and sends again; storing this one would be wasted.
-        if let Job::Append { registry, most, appends, answer } = job
-            && !answer.is_vain()
+        if let WriteJob::Append { registry, most, appends, answer } = job
+            && !answer.is_abandoned()
         {
             answer.set(state.append(*registry, *most, appends, changes));
         }
     }
 }
 
-async fn forget(tx: &Transaction, jobs: &mut [Job]) -> Result<(), DbErr> {
+async fn forget(tx: &Transaction, jobs: &mut [WriteJob]) -> Result<(), DbErr> {
     for job in jobs {
-        if let Job::Forget { capability, letters, answer } = job {
-            answer.set(Ok(dead::forget(tx, capability, letters).await?));
+        if let WriteJob::Forget { capability, letters, answer } = job {
+            answer.set(Ok(dead_letters::forget(tx, capability, letters).await?));
         }
     }
     Ok(())

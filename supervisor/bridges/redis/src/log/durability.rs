@@ -1,4 +1,4 @@
-//! What Redis keeps when something ends, beside what the configuration wants.
+//! The durability that Redis gives, compared with the configured one.
 //!
 //! With `appendonly yes` Redis hands every write to its operating system before it answers, so that the end of Essaim's
 //! processes loses nothing, and the end of Redis' process only what it could not hand over yet while a flush of the
@@ -9,11 +9,11 @@
 use essaim_config::Durability;
 use redis::Value;
 
-use super::super::failed::Failed;
+use super::super::command_error::CommandError;
 use super::replicas::following;
 use super::{RedisLog, parse};
 
-/// What decides it, as Redis names and says it.
+/// The settings of Redis that decide it, by their own names and in their own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Persistence {
     appendonly: String,
@@ -21,7 +21,7 @@ struct Persistence {
     no_appendfsync_on_rewrite: String,
     save: String,
     maxmemory_policy: String,
-    /// Replicas that follow and that are wanted, where any are.
+    /// The number of replicas that are online, and the number that are wanted, if any are.
     replicas: Option<(u32, u32)>,
 }
 
@@ -31,12 +31,12 @@ pub async fn weaker_than_configured(log: &RedisLog) -> Option<String> {
         Err(failed) => Some(format!(
             "whether Redis keeps messages as store.durability wants could not be checked: {}; look for \
              `appendonly yes`, `appendfsync` and `maxmemory-policy noeviction` in its configuration",
-            failed.words()
+            failed.message()
         )),
     }
 }
 
-async fn persistence(log: &RedisLog) -> Result<Persistence, Failed> {
+async fn persistence(log: &RedisLog) -> Result<Persistence, CommandError> {
     Ok(Persistence {
         appendonly: setting(log, "appendonly").await?,
         appendfsync: setting(log, "appendfsync").await?,
@@ -50,19 +50,19 @@ async fn persistence(log: &RedisLog) -> Result<Persistence, Failed> {
     })
 }
 
-async fn followers(log: &RedisLog) -> Result<u32, Failed> {
+async fn followers(log: &RedisLog) -> Result<u32, CommandError> {
     let info = log.link.ask(redis::cmd("INFO").arg("replication")).await?;
     // A text of its own kind, in RESP3.
     Ok(redis::from_redis_value::<String>(info).map(|info| following(&info)).unwrap_or(0))
 }
 
-/// One at a time: before Redis 7, CONFIG GET takes one name.
-async fn setting(log: &RedisLog, name: &str) -> Result<String, Failed> {
+/// One setting: before Redis 7, CONFIG GET takes one name.
+async fn setting(log: &RedisLog, name: &str) -> Result<String, CommandError> {
     let answer = log.link.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await?;
     let value = parse::pairs(answer).and_then(|pairs| pairs.into_iter().next());
     match value {
         Some((_, Value::BulkString(value))) => Ok(String::from_utf8_lossy(&value).into_owned()),
-        _ => Err(Failed::Refused { code: String::new(), said: format!("CONFIG GET {name} has no answer") }),
+        _ => Err(CommandError::Refused { code: String::new(), said: format!("CONFIG GET {name} has no answer") }),
     }
 }
 
@@ -152,11 +152,11 @@ mod tests {
             (Replicated, with_replicas(2, 2), &[]),
             (Replicated, with_replicas(1, 2), &["1 of durable.replicas = 2", "replicaof"]),
         ];
-        for (durability, redis, words) in cases {
+        for (durability, redis, message) in cases {
             let said = weaker(*durability, redis);
-            assert_eq!(said.is_none(), words.is_empty(), "{redis:?}: {said:?}");
+            assert_eq!(said.is_none(), message.is_empty(), "{redis:?}: {said:?}");
             let said = said.unwrap_or_default();
-            assert!(words.iter().all(|w| said.contains(w)), "{said}");
+            assert!(message.iter().all(|w| said.contains(w)), "{said}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Who works on which partition.
+//! Heartbeats of hosts, and the owners of partitions.
 //!
-//! The server keeps who is there and who owns what. What follows from it is decided here, by the rule that all logs
-//! share, and written if nothing has changed since. So a host at rest costs one script.
+//! The server stores the live hosts and the owners. The assignment is decided here, by the rule that all logs share, and written
+//! unless something has changed since. So a heartbeat without changes costs one script.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,22 @@ use redis::Value;
 
 use super::scripts::call;
 use super::scripts::owners::{GRANT, HEARTBEAT};
-use super::{RedisLog, parse, registering, telling};
+use super::{RedisLog, parse, registry, restore};
 
-/// Of hosts that decide at the same moment one wins, and the others decide anew; so many are not expected at a time.
+/// Of hosts that decide at the same time one wins, and the others decide again: more than this many are not expected.
 const TRIES: usize = 32;
 
-/// What the server knows of a capability's hosts and partitions.
-struct State {
+/// The server's records of a capability's hosts and partitions.
+struct CapabilityState {
     version: String,
     /// Epoch and host of each partition; the host is empty if there is none.
     owners: Vec<(u64, String)>,
     /// The live hosts.
     hosts: BTreeMap<String, LiveHost>,
-    /// Nodes tell what the server has forgotten: until they have, nothing is granted.
-    is_telling: bool,
-    /// Records of owners and hosts that it had forgotten, where nobody else has found that first.
-    forgotten: u64,
+    /// Whether a restore is going on: nothing is granted until it has ended.
+    is_restoring: bool,
+    /// The number of records of owners and hosts that it had lost, if this call has found that first.
+    lost_records: u64,
 }
 
 pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<OwnedPartition>, LogError> {
@@ -41,20 +41,20 @@ pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<
         false => format!("owned {number} {epoch}"),
     });
     let all: Vec<String> = given.chain(stale_epochs).chain(owned).collect();
-    let mut said = &all[..];
+    let mut reported = &all[..];
     for _ in 0..TRIES {
-        let mut state = note(log, heartbeat, said).await?;
-        said = &[];
+        let mut state = send_heartbeat(log, heartbeat, reported).await?;
+        reported = &[];
         if state.owners.is_empty() {
-            // It was registered before: either it was retired, or the server has forgotten it.
-            telling::check(log).await?;
-            if registering::partitions(log, &heartbeat.capability).await? > 0 {
-                said = &all[..];
+            // It was registered before: either it was retired, or the server has lost it.
+            restore::check(log).await?;
+            if registry::partitions(log, &heartbeat.capability).await? > 0 {
+                reported = &all[..];
                 continue;
             }
         }
-        if state.forgotten > 0 {
-            let (capability, records, url) = (&heartbeat.capability, state.forgotten, log.link.url());
+        if state.lost_records > 0 {
+            let (capability, records, url) = (&heartbeat.capability, state.lost_records, log.link.url());
             tracing::error!(
                 url,
                 %capability,
@@ -65,8 +65,8 @@ pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<
         }
         let owners: Vec<_> = state.owners.iter().map(|(_, host)| (!host.is_empty()).then_some(&**host)).collect();
         let mut assignments = assign(&state.hosts, &owners, &heartbeat.lacks);
-        if state.is_telling {
-            // Everybody keeps what he has.
+        if state.is_restoring {
+            // Every host keeps its partitions.
             let kept = |host: &Option<&str>| host.map(|host| Assignment { host: host.to_string(), wanted: false });
             assignments = owners.iter().map(kept).collect();
         }
@@ -92,7 +92,11 @@ pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<
     Err(LogError("the hosts of the capability change too fast to share its partitions; trying again".into()))
 }
 
-async fn note(log: &RedisLog, heartbeat: &HostHeartbeat, said: &[String]) -> Result<State, LogError> {
+async fn send_heartbeat(
+    log: &RedisLog,
+    heartbeat: &HostHeartbeat,
+    reported: &[String],
+) -> Result<CapabilityState, LogError> {
     let (keys, capability) = (&log.keys, &*heartbeat.capability);
     let keys = [
         keys.registry(),
@@ -106,14 +110,14 @@ async fn note(log: &RedisLog, heartbeat: &HostHeartbeat, said: &[String]) -> Res
     let call = |run: &str| {
         let mut script = call(&HEARTBEAT, &keys);
         script.arg(capability).arg(&heartbeat.host).arg(heartbeat.lease.as_micros() as u64);
-        script.arg(&handles).arg(run).arg(log.grace.as_micros() as u64).arg(said);
+        script.arg(&handles).arg(run).arg(log.grace.as_micros() as u64).arg(reported);
         script
     };
     let answer = log.link.run_knowing(&HEARTBEAT, call).await?;
-    State::read(answer).ok_or_else(|| parse::strange("a host"))
+    CapabilityState::read(answer).ok_or_else(|| parse::unexpected("a host"))
 }
 
-/// The new epochs, if nothing has changed since the decision.
+/// Grants partitions, and returns their new epochs; `None` if something has changed since the decision.
 async fn grant(
     log: &RedisLog,
     heartbeat: &HostHeartbeat,
@@ -126,25 +130,25 @@ async fn grant(
     for (number, host) in moves {
         grant.arg(number).arg(host);
     }
-    let epochs = parse::items(log.link.run(&GRANT, &grant).await?).ok_or_else(|| parse::strange("a grant"))?;
+    let epochs = parse::items(log.link.run(&GRANT, &grant).await?).ok_or_else(|| parse::unexpected("a grant"))?;
     if epochs.is_empty() {
         return Ok(None);
     }
     let epochs: Option<Vec<_>> = epochs.iter().map(parse::number).collect();
-    epochs.filter(|e| e.len() == moves.len()).map(Some).ok_or_else(|| parse::strange("a grant"))
+    epochs.filter(|e| e.len() == moves.len()).map(Some).ok_or_else(|| parse::unexpected("a grant"))
 }
 
-impl State {
+impl CapabilityState {
     fn read(answer: Value) -> Option<Self> {
-        let [version, partitions, owners, handles, left, forgotten] =
+        let [version, partitions, owners, handles, left, lost_records] =
             <[Value; 6]>::try_from(parse::items(answer)?).ok()?;
         let partitions = usize::try_from(parse::number(&partitions)?).ok()?;
         let mut state = Self {
             version: parse::text(&version)?.into(),
             owners: vec![(0, String::new()); partitions],
             hosts: BTreeMap::new(),
-            is_telling: parse::number(&left)? > 0,
-            forgotten: parse::number(&forgotten)?,
+            is_restoring: parse::number(&left)? > 0,
+            lost_records: parse::number(&lost_records)?,
         };
         for (number, record) in parse::pairs(owners)? {
             let (epoch, host) = parse::owner(parse::text(&record)?)?;

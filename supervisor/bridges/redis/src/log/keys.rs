@@ -1,8 +1,8 @@
-//! The names of everything that the log keeps.
+//! The names of the log's keys.
 
 use essaim_protocol::log::Partition;
 
-/// Names under `{namespace}:log`.
+/// The names under `{namespace}:log`.
 pub struct Keys {
     prefix: String,
 }
@@ -14,8 +14,8 @@ impl Keys {
 
     /// A hash: `identity`, which tells this log from others, `version`, and `rank`, the version of the last change where that is
     /// another; `partitions:{capability}`, `subscription:{capability}:{event}` with `since:…`, `retired:{capability}` with
-    /// the version that has retired it last; `run`, the server process that it was used on last; `telling`, until when nodes
-    /// tell what they know, in microseconds since 1970 by the server's clock; and `young` if an older one may come back over it.
+    /// the version that has retired it last; `run`, the server process that it was used on last; `telling`, the end of a
+    /// restore, in microseconds since 1970 by the server's clock; and `young` if an older one may still be restored over it.
     pub fn registry(&self) -> String {
         format!("{}:registry", self.prefix)
     }
@@ -26,12 +26,12 @@ impl Keys {
         format!("{}:{}:{}", self.prefix, partition.capability, partition.number)
     }
 
-    /// What told this log from others before its registry did: a text.
+    /// The identity of a log from before the registry had it: a text.
     pub fn old_identity(&self) -> String {
         format!("{}:identity", self.prefix)
     }
 
-    /// A hash of what was counted in a partition: `appended`, `waiting`, `parked` and the fields of a tally; `born`, when
+    /// A hash of the counts of a partition: `appended`, `waiting`, `parked` and the fields of a tally; `born`, when
     /// it was begun, and `lost`, when entries were lost last, in milliseconds since 1970.
     pub fn counts(&self, partition: &Partition) -> String {
         format!("{}:{}:{}:counts", self.prefix, partition.capability, partition.number)

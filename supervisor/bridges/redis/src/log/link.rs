@@ -1,8 +1,8 @@
-//! The connection that carries commands.
+//! The connection for commands.
 //!
-//! What was under way on a connection that is lost is `Unanswered`; while there is none, nothing is sent, and that is
-//! said as well. The crate's own reconnecting manager would hide the difference. A connection whose server says that it is
-//! not the one that takes writes is given up at once: nothing is to be read there either.
+//! A command on a connection that is lost is `Unanswered`; while there is no connection it is `NotSent`. The client library's own
+//! reconnecting manager would hide the difference. A connection whose server says that it does not take writes is given up at
+//! once: nothing may be read there either.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,23 +18,23 @@ use redis::{Cmd, PushInfo, PushKind, RedisError, Script, Value};
 use tokio::time::timeout;
 
 use super::super::Cluster;
+use super::super::command_error::CommandError;
+use super::super::connection::{Connected, ConnectionKeeper, ConnectionUse};
 use super::super::endpoint::{Endpoint, NoConnection, run_of};
-use super::super::failed::Failed;
-use super::super::keep::{Connected, Keeper, Kept};
 use super::scripts::call;
-use super::scripts::telling::ARRIVE;
+use super::scripts::restore::ARRIVE;
 
-/// The connection for commands, as long as this lives.
+/// The connection for commands, kept up for as long as this lives.
 pub struct Link {
-    shared: Arc<Shared>,
+    shared: Arc<LinkShared>,
 }
 
-struct Shared {
-    keeper: Keeper,
+struct LinkShared {
+    keeper: ConnectionKeeper,
     cluster: Arc<Cluster>,
     registry: String,
     env: Env,
-    /// How long nodes tell what a server has forgotten.
+    /// The duration of a restore.
     grace: Duration,
 }
 
@@ -47,13 +47,13 @@ impl Link {
         (dependency, outages): (Dependency, &Outages),
         env: &Env,
     ) -> Result<Self, ClaimError> {
-        let keeper = Keeper::new(endpoint, settings, dependency, outages, env);
-        let link = Self { shared: Arc::new(Shared { keeper, cluster, registry, env: env.clone(), grace }) };
+        let keeper = ConnectionKeeper::new(endpoint, settings, dependency, outages, env);
+        let link = Self { shared: Arc::new(LinkShared { keeper, cluster, registry, env: env.clone(), grace }) };
         link.shared.keeper.begin(&link.shared).await?;
         Ok(link)
     }
 
-    /// What keeps it connected as long as it lives.
+    /// The task that keeps it connected for as long as it lives.
     pub fn keeper(&self) -> impl FnMut() -> BoxFuture<'static, ()> + Send + 'static {
         let shared = self.shared.clone();
         move || {
@@ -63,62 +63,62 @@ impl Link {
     }
 
     /// Sends a command and waits for its answer.
-    pub async fn ask(&self, command: &Cmd) -> Result<Value, Failed> {
+    pub async fn ask(&self, command: &Cmd) -> Result<Value, CommandError> {
         self.ask_on(&mut self.connected()?, command).await
     }
 
-    /// Runs a script, which the server may have forgotten.
-    pub async fn run(&self, script: &Script, call: &Cmd) -> Result<Value, Failed> {
+    /// Runs a script, and loads it first if the server does not have it.
+    pub async fn run(&self, script: &Script, call: &Cmd) -> Result<Value, CommandError> {
         self.run_on(&mut self.connected()?, script, call).await
     }
 
-    /// As [`Link::run`], for a script that is told which server process runs it: the call is made for that.
-    pub async fn run_knowing(&self, script: &Script, call: impl FnOnce(&str) -> Cmd) -> Result<Value, Failed> {
+    /// As [`Link::run`], for a call that contains the `run_id` of the server process.
+    pub async fn run_knowing(&self, script: &Script, call: impl FnOnce(&str) -> Cmd) -> Result<Value, CommandError> {
         let mut connected = self.connected()?;
         let call = call(&connected.run);
         self.run_on(&mut connected, script, &call).await
     }
 
     /// As [`Link::run`], on a connection that [`Link::connected`] has given.
-    pub async fn run_on(&self, connected: &mut Connected, script: &Script, call: &Cmd) -> Result<Value, Failed> {
+    pub async fn run_on(&self, connected: &mut Connected, script: &Script, call: &Cmd) -> Result<Value, CommandError> {
         match self.ask_on(connected, call).await {
-            Err(Failed::Refused { code, .. }) if code == "NOSCRIPT" => {}
+            Err(CommandError::Refused { code, .. }) if code == "NOSCRIPT" => {}
             answer => return answer,
         }
-        // Without its script a call has done nothing, whatever becomes of the loading.
+        // A call without its script has changed nothing, whether it can be loaded now or not.
         let loaded = script.load_async(&mut connected.connection).await;
         loaded.map_err(|error| {
-            let failed = Failed::of(&error);
+            let failed = CommandError::of(&error);
             self.failed_on(connected.number, &failed);
-            Failed::NotSent(failed.words())
+            CommandError::NotSent(failed.message())
         })?;
         self.ask_on(connected, call).await
     }
 
     /// As [`Link::ask`], on a connection that [`Link::connected`] has given.
-    pub async fn ask_on(&self, connected: &mut Connected, command: &Cmd) -> Result<Value, Failed> {
+    pub async fn ask_on(&self, connected: &mut Connected, command: &Cmd) -> Result<Value, CommandError> {
         command.query_async(&mut connected.connection).await.map_err(|error| {
-            let failed = Failed::of(&error);
+            let failed = CommandError::of(&error);
             self.failed_on(connected.number, &failed);
             failed
         })
     }
 
-    /// Gives up the connection of this number where what failed says that it is of no more use.
-    pub fn failed_on(&self, number: u64, failed: &Failed) {
-        if matches!(failed, Failed::Unanswered(_)) {
+    /// Gives up the connection of this number if the error says that it is of no more use.
+    pub fn failed_on(&self, number: u64, failed: &CommandError) {
+        if matches!(failed, CommandError::Unanswered(_)) {
             self.shared.keeper.lost(number);
-        } else if failed.is_elsewhere() {
-            self.shared.keeper.lost_for(number, || failed.words());
+        } else if failed.is_wrong_server() {
+            self.shared.keeper.lost_for(number, || failed.message());
         }
     }
 
-    /// The number of the connection that is in use; 0 if none is.
+    /// The number of the connection in use; 0 if there is none.
     pub fn number(&self) -> u64 {
         self.shared.keeper.current().map_or(0, |current| current.number)
     }
 
-    /// Waits until another connection than that of this number is in use, or none.
+    /// Waits until the connection of this number is no longer in use.
     pub async fn has_left(&self, number: u64) {
         let mut current = self.shared.keeper.watch();
         let _ = current.wait_for(|current| current.as_ref().map_or(0, |c| c.number) != number).await;
@@ -136,10 +136,10 @@ impl Link {
     }
 
     /// The connection that is in use, for commands that must go by the same one.
-    pub fn connected(&self) -> Result<Connected, Failed> {
+    pub fn connected(&self) -> Result<Connected, CommandError> {
         let keeper = &self.shared.keeper;
         keeper.current().ok_or_else(|| {
-            Failed::NotSent(format!("there is no connection to Redis at {}: {}", self.url(), keeper.cause()))
+            CommandError::NotSent(format!("there is no connection to Redis at {}: {}", self.url(), keeper.cause()))
         })
     }
 }
@@ -150,7 +150,7 @@ impl Drop for Link {
     }
 }
 
-impl Shared {
+impl LinkShared {
     /// Has nodes tell a server process that is another than before what they know.
     async fn arrive(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), RedisError> {
         ARRIVE.load_async(connection).await?;
@@ -159,7 +159,7 @@ impl Shared {
     }
 }
 
-impl Kept for Arc<Shared> {
+impl ConnectionUse for Arc<LinkShared> {
     async fn connect(&self, number: u64) -> Result<Connected, NoConnection> {
         let shared = Arc::downgrade(self);
         let endpoint = self.keeper.endpoint();

@@ -1,12 +1,12 @@
-//! What Redis answers, read without trust.
+//! Parsing of the answers of Redis, which are not trusted.
 
 use bytes::Bytes;
 use redis::Value;
 
 use essaim_protocol::log::{Entry, LogError, Position};
 
-/// The server answered with something that makes no sense here.
-pub fn strange(what: &str) -> LogError {
+/// The error for an answer of a form that is not expected.
+pub fn unexpected(what: &str) -> LogError {
     LogError(format!(
         "Redis answered {what} with something else than was asked for; is bridge.namespace used otherwise?"
     ))
@@ -19,7 +19,7 @@ pub fn items(value: Value) -> Option<Vec<Value>> {
     }
 }
 
-/// The pairs of a hash, as RESP3 gives them and as a script does.
+/// The pairs of a hash, in the form of RESP3 or of a script.
 pub fn pairs(value: Value) -> Option<Vec<(Value, Value)>> {
     match value {
         Value::Map(pairs) => Some(pairs),
@@ -62,10 +62,10 @@ pub fn shown(position: Position) -> String {
     format!("{}-{}", position.0, position.1)
 }
 
-/// Bytes of an entry that is not ours which are kept of it.
+/// The most bytes that are kept of a foreign entry.
 const FOREIGN_BYTES: usize = 64 << 10;
 
-/// An entry of a stream. One that is not as we write them is foreign, whatever it holds.
+/// An entry of a stream. One that is not in our form is foreign.
 pub fn entry(value: Value) -> Option<Entry> {
     let [id, fields] = <[Value; 2]>::try_from(items(value)?).ok()?;
     let (position, fields) = (position(text(&id)?)?, pairs(fields)?);
@@ -73,7 +73,7 @@ pub fn entry(value: Value) -> Option<Entry> {
     Some(ours.unwrap_or_else(|| Entry { foreign: true, position, first: 0, count: 1, batch: as_found(&fields) }))
 }
 
-/// An entry with our fields in their order; further ones may come behind them.
+/// An entry with our fields in their order; further fields may follow.
 fn own(position: Position, fields: &[(Value, Value)]) -> Option<Entry> {
     let [(c, count), (f, first), (b, batch), ..] = fields else { return None };
     let (first, count, Value::BulkString(batch)) = (digits(first)?, digits(count)?, batch) else { return None };
@@ -83,12 +83,12 @@ fn own(position: Position, fields: &[(Value, Value)]) -> Option<Entry> {
     Some(Entry { foreign: false, position, first, count: counted, batch })
 }
 
-/// A number as we write it: digits and nothing else.
+/// A number in our form: digits alone.
 fn digits(value: &Value) -> Option<u64> {
     text(value).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
-/// The fields of an entry, a line each.
+/// The fields of an entry, one on each line.
 fn as_found(fields: &[(Value, Value)]) -> Bytes {
     let mut found = Vec::new();
     for (name, value) in fields {
@@ -103,7 +103,7 @@ fn as_found(fields: &[(Value, Value)]) -> Bytes {
     found.into()
 }
 
-/// A record of an owner: its epoch and its host, which is empty if there is none.
+/// The record of an owner: its epoch and its host, which is empty if there is none.
 pub fn owner(record: &str) -> Option<(u64, &str)> {
     let (epoch, host) = record.split_once(' ')?;
     Some((epoch.parse().ok()?, host))

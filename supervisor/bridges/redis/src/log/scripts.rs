@@ -1,24 +1,24 @@
-//! The scripts, in which whatever must be true together is written.
+//! The scripts: each writes facts that must be consistent.
 //!
-//! A full server does them all but an append (`full.rs`). Numbers are exact up to 2^53 in Lua, which microseconds since 1970
+//! A server that is out of memory runs them all but an append (`out_of_memory.rs`). Numbers are exact up to 2^53 in Lua, which microseconds since 1970
 //! reach in the year 2255.
 //!
 //! # Layout
-//! - here: messages. `registry`: where they go; `owners`: who works on them. `telling`: what the server has forgotten.
+//! - here: messages. `registry`: where they go; `owners`: hosts and owners of partitions; `restore`: lost records.
 
 pub mod owners;
 pub mod registry;
-pub mod telling;
+pub mod restore;
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
 
-use super::super::full::ALSO_WHEN_FULL;
+use super::super::out_of_memory::ALSO_WHEN_FULL;
 
-/// What scripts share: a beginning that a full server does, the time, how long nodes still tell what they know after the server has forgotten something, in
-/// microseconds, and having them tell it, unless they do already. While they do, nothing is appended, granted or changed.
-pub const TELLING: &str = r"
+/// The common beginning of scripts: a write that a full server executes, the time, and functions that return the µs left of a
+/// restore and start one unless one is going on. During a restore nothing is appended, granted or changed.
+pub const RESTORING: &str = r"
 redis.call('DEL', KEYS[1] .. ':nothing')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -33,9 +33,9 @@ local function tell(registry, grace)
 end
 ";
 
-/// KEYS: registry; stream and counts of each append. ARGV: version, most; count, batch, `!` if it is urgent, and how many
-/// messages are known to have been appended before, of each append. Gives {'stale'}, {'telling', µs}, {'forgotten', counts
-/// that are not there beside a stream, or nothing}, {'refused', why}, {'torn', why} or {'done', stored, first or waiting, …}.
+/// KEYS: registry; stream and counts of each append. ARGV: version, most; count, batch, `!` if it is urgent, and the known
+/// number of messages appended before, of each append. Returns {'stale'}, {'telling', µs}, {'forgotten', counts
+/// that are missing beside a stream, or nothing}, {'refused', why}, {'torn', why} or {'done', stored, first or waiting, …}.
 pub static APPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -81,12 +81,12 @@ return answer",
 
 /// KEYS: stream, counts, owners and dead letters of each. ARGV of each: number, epoch, the four fields of a tally, parked
 /// messages, number of positions, number of foreign ones, positions, foreign ones, number of dead letters, id and bytes of each
-/// dead letter. Gives 1, or 0 if fenced, for each.
+/// dead letter. Returns 1, or 0 if fenced, for each.
 ///
 /// Entries that follow each other, as they mostly do, are looked up 64 at a time, the others one by one, and each once.
-/// An acknowledgement is done as a whole or not at all. So one whose positions are all gone is a repetition: what it
-/// counts is counted, and what it keeps is kept already, or forgotten since. That is not so of positions before the server
-/// has forgotten a stream (`lost`, in milliseconds since 1970).
+/// An acknowledgement is executed as a whole or not at all. So one whose positions are all gone is a repetition: its tally is
+/// already added, and its dead letters are stored, or deleted since. That is not so of positions from before the server lost the
+/// stream (`lost`, in milliseconds since 1970).
 pub static ACKNOWLEDGE: LazyLock<Script> = LazyLock::new(|| {
     let acknowledge = r"
 local answer, at = {}, 1
@@ -146,7 +146,7 @@ return answer";
     Script::new(&format!("{ALSO_WHEN_FULL}{acknowledge}"))
 });
 
-/// KEYS: stream, counts, owners, hosts. ARGV: number, beginning of the page, entries in it. Gives {entries, bytes,
+/// KEYS: stream, counts, owners, hosts. ARGV: number, beginning of the page, entries in it. Returns {entries, bytes,
 /// messages, last position, appended, handled, duplicates, dead, expired, owner}; the batches stay on the server.
 pub static MEASURE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -174,8 +174,8 @@ return answer",
     )
 });
 
-/// KEYS: dead letters, state. ARGV: id and bytes of each. Gives how many of them were there, and are no more. That none is
-/// left is noted, or the server would seem to have forgotten them.
+/// KEYS: dead letters, state. ARGV: id and bytes of each. Returns the number of those that were there and are deleted. That none
+/// is left is recorded, or the server would seem to have lost them.
 pub static FORGET: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -190,7 +190,7 @@ return forgotten",
     )
 });
 
-/// The call of a script, to which its arguments are added.
+/// The call of a script, without its arguments.
 pub fn call(script: &Script, keys: &[String]) -> Cmd {
     let mut call = redis::cmd("EVALSHA");
     call.arg(script.get_hash()).arg(keys.len()).arg(keys);

@@ -1,21 +1,20 @@
-//! Who works on which partition.
+//! The scripts about hosts and owners of partitions.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::{ALSO_WHEN_FULL, TELLING};
+use super::{ALSO_WHEN_FULL, RESTORING};
 
 /// KEYS: registry, owners, hosts, handles, state. ARGV: capability, host, lease in µs, what it handles, the server
 /// process, grace in µs; `given NUMBER`, `outrun NUMBER EPOCH` with the epoch that its database has seen, and `owned NUMBER
-/// EPOCH` of what the host has been told that it owns. Gives {version, partitions, owners, handles of the live hosts, µs until
-/// anything may be granted, how many records the server had forgotten where this call has found it first}.
+/// EPOCH` for each partition that the host owned by its last answer. Returns {version, partitions, owners, handles of the live hosts, µs
+/// until anything may be granted, the number of records that the server had lost if this call has found that first}.
 ///
-/// The version rises with whatever a decision about shares may rest on. That a lease has ended is noted by whoever sees
-/// it first, so that a host that comes back changes the version too. A server process that is another than before may
-/// have forgotten its last second, and epochs that it gave in it: all owners get new ones. And nobody could tend while
-/// it was away, so all hosts get another lease. What a server has forgotten of owners they say themselves: nothing is granted
-/// until all have.
+/// The version rises with every change on which an assignment may rest. The first call that sees that a lease has ended records
+/// it, so that a host that comes back changes the version too. A new server process may have lost its last second, and epochs that
+/// were given in it: all owners get new ones. Hosts could send no heartbeat while it was away, so all get another lease. Owners
+/// restore their own records: nothing is granted until all have.
 pub static HEARTBEAT: LazyLock<Script> = LazyLock::new(|| {
     let heartbeat = r"
 local registry, owners, hosts, handles, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -80,13 +79,13 @@ end
 local partitions = redis.call('HGET', registry, 'partitions:' .. ARGV[1]) or '0'
 if forgotten == 0 or partitions == '0' or not tell(registry, ARGV[6]) then forgotten = 0 end
 return {version, partitions, redis.call('HGETALL', owners), redis.call('HGETALL', handles), left(registry), forgotten}";
-    Script::new(&format!("{TELLING}{heartbeat}"))
+    Script::new(&format!("{RESTORING}{heartbeat}"))
 });
 
-/// KEYS: owners, state. ARGV: the version decided on; number and new owner of each. Gives the epochs, or nothing if the
-/// version is another by now.
+/// KEYS: owners, state. ARGV: the version decided on; number and new owner of each. Returns the epochs, or nothing if
+/// the version has changed.
 ///
-/// Epochs rise with the server's clock, so that they rise even over a server that forgot everything.
+/// Epochs rise with the server's clock, so that they rise even if the server loses all data.
 pub static GRANT: LazyLock<Script> = LazyLock::new(|| {
     let grant = r"
 if (redis.call('HGET', KEYS[2], 'version') or '0') ~= ARGV[1] then return {} end

@@ -1,13 +1,13 @@
-//! Where messages go.
+//! The scripts about the registry.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::TELLING;
+use super::RESTORING;
 
-/// Whether there was a registry that the server has forgotten, although nothing is left of it: the cluster says so, or nodes
-/// listen that belong to a cluster that is forgotten, too.
+/// Whether the server has lost a registry of which nothing is left: the cluster's record says so, or nodes are subscribed whose
+/// cluster is lost, too.
 const FORGOTTEN: &str = r"
 local function forgotten(cluster, channels, own)
   if redis.call('HEXISTS', cluster, 'log') == 1 then return true end
@@ -18,8 +18,8 @@ local function forgotten(cluster, channels, own)
 end
 ";
 
-/// Gives a log its identity, if it has none. One that begins although there was another is young: until all nodes have told
-/// what they know, the older one may come back over it.
+/// Gives a log its identity, if it has none. A log that begins although there was another is young: until the restore has ended,
+/// the older one may be restored over it.
 const IDENTIFY: &str = r"
 local function identify(registry, cluster, old, new, run, grace, channels, own)
   local known = redis.call('HMGET', registry, 'identity', 'version')
@@ -36,8 +36,8 @@ local function identify(registry, cluster, old, new, run, grace, channels, own)
 end
 ";
 
-/// Notes a change of the registry. Until the next one that is its rank, also where it is told again to a server that has
-/// forgotten it, under a higher version: senders that know the one before look again.
+/// Records a change of the registry. Its version is the rank until the next change, also when it is restored under a higher
+/// version: senders that know the version before read it again.
 const CHANGE: &str = r"
 local function change(registry, version)
   redis.call('HSET', registry, 'version', version)
@@ -45,25 +45,25 @@ local function change(registry, version)
 end
 ";
 
-/// KEYS: registry, cluster. ARGV: grace in µs, all channels on which nodes hear each other, the own one. Gives {the registry, µs
+/// KEYS: registry, cluster. ARGV: grace in µs, the pattern of all broadcast channels, the own one. Returns {the registry, µs
 /// until it is complete}.
 pub static LOOK: LazyLock<Script> = LazyLock::new(|| {
     let look = r"
 local all = redis.call('HGETALL', KEYS[1])
 if #all == 0 and forgotten(KEYS[2], ARGV[2], ARGV[3]) then return {all, tonumber(ARGV[1])} end
 return {all, left(KEYS[1])}";
-    Script::new(&format!("{TELLING}{FORGOTTEN}{look}"))
+    Script::new(&format!("{RESTORING}{FORGOTTEN}{look}"))
 });
 
 /// KEYS: registry, cluster, where the identity was once. ARGV: a new identity, the server process, grace in µs, channels as
-/// above. Gives the identity.
+/// above. Returns the identity.
 pub static IDENTITY: LazyLock<Script> = LazyLock::new(|| {
     let identity = "return identify(KEYS[1], KEYS[2], KEYS[3], unpack(ARGV))";
-    Script::new(&format!("{TELLING}{FORGOTTEN}{IDENTIFY}{identity}"))
+    Script::new(&format!("{RESTORING}{FORGOTTEN}{IDENTIFY}{identity}"))
 });
 
 /// KEYS: registry, cluster, where the identity was once. ARGV: capability, partitions, what [`IDENTITY`] takes; event and
-/// subscription of each. Gives µs to wait for; 0 if it is noted.
+/// subscription of each. Returns µs to wait; 0 if it is registered.
 pub static REGISTER: LazyLock<Script> = LazyLock::new(|| {
     let register = r"
 if left(KEYS[1]) > 0 and redis.call('HEXISTS', KEYS[1], 'young') == 0 then return left(KEYS[1]) end
@@ -81,10 +81,10 @@ for i = 8, #ARGV, 2 do
 end
 if new == 1 then change(KEYS[1], next) end
 return 0";
-    Script::new(&format!("{TELLING}{FORGOTTEN}{IDENTIFY}{CHANGE}{register}"))
+    Script::new(&format!("{RESTORING}{FORGOTTEN}{IDENTIFY}{CHANGE}{register}"))
 });
 
-/// KEYS: registry. ARGV: capability, event. Gives {µs to wait for, 1 if there was a subscription}.
+/// KEYS: registry. ARGV: capability, event. Returns {µs to wait, 1 if there was a subscription}.
 pub static UNSUBSCRIBE: LazyLock<Script> = LazyLock::new(|| {
     let unsubscribe = r"
 if left(KEYS[1]) > 0 then return {left(KEYS[1]), 0} end
@@ -94,15 +94,14 @@ if redis.call('HDEL', KEYS[1], 'subscription:' .. whose) == 0 then return {0, 0}
 local version = redis.call('HGET', KEYS[1], 'version') or '0'
 change(KEYS[1], string.format('%.0f', math.max(version + 1, now)))
 return {0, 1}";
-    Script::new(&format!("{TELLING}{CHANGE}{unsubscribe}"))
+    Script::new(&format!("{RESTORING}{CHANGE}{unsubscribe}"))
 });
 
 /// KEYS: registry, owners, hosts, handles, state, dead letters; stream and counts of each partition. ARGV: capability,
-/// partitions. Gives {'telling', µs to wait for}, {'changed', 0} if it has another number of them, {'hosted', host} or {'done',
-/// messages}.
+/// partitions. Returns {'telling', µs to wait}, {'changed', 0} if it has another number of them, {'hosted', host} or {'done', messages}.
 ///
-/// What is left are epochs, higher than any before: an owner that slept meanwhile acknowledges nothing. And the registry
-/// notes when it was retired, so that what was known of it before is not told again.
+/// Only epochs are left, higher than any before, so that an owner that was paused meanwhile acknowledges nothing. The registry
+/// records when it was retired, so that records from before are not restored.
 pub static RETIRE: LazyLock<Script> = LazyLock::new(|| {
     let retire = r"
 local registry, owners, hosts, handles = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -135,5 +134,5 @@ local next = string.format('%.0f', math.max(version + 1, now))
 change(registry, next)
 redis.call('HSET', registry, 'retired:' .. ARGV[1], next)
 return {'done', messages}";
-    Script::new(&format!("{TELLING}{CHANGE}{retire}"))
+    Script::new(&format!("{RESTORING}{CHANGE}{retire}"))
 });

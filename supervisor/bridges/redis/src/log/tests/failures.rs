@@ -148,7 +148,7 @@ async fn a_server_that_is_away_is_said_at_once_and_its_files_bring_all_back() {
     let away = tokio::time::timeout(LONG, async {
         loop {
             match log.append(registry.version, 9, &[append(0, 1, "b")]).await {
-                Err(AppendError::NotStored(words)) => return words,
+                Err(AppendError::NotStored(message)) => return message,
                 Err(AppendError::Unknown(_)) => tokio::task::yield_now().await,
                 other => panic!("{other:?}"),
             }
@@ -209,7 +209,7 @@ async fn a_full_server_stores_nothing_says_so_and_can_still_be_emptied() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(&refused, AppendError::NotStored(words) if words.contains("maxmemory")), "{refused:?}");
+    assert!(matches!(&refused, AppendError::NotStored(message) if message.contains("maxmemory")), "{refused:?}");
     let _: () = server.command("CONFIG SET maxmemory 1mb").await;
     let counts = log.counts("shop").await.unwrap();
     assert_eq!((counts[0].appended, counts[0].waiting), (stored, stored));
@@ -240,7 +240,7 @@ async fn a_replica_stores_nothing_and_says_what_to_do() {
     let log = on(&server).await;
     let _: () = server.command("REPLICAOF 127.0.0.1 1").await;
     let refused = log.append(0, 9, &[append(0, 1, "a")]).await;
-    assert!(matches!(&refused, Err(AppendError::NotStored(words)) if words.contains("primary")), "{refused:?}");
+    assert!(matches!(&refused, Err(AppendError::NotStored(message)) if message.contains("primary")), "{refused:?}");
     // In this order: scripts of Redis 6.2 are done without replicas too, but no connection is made.
     let _: () = server.command("CONFIG SET min-replicas-to-write 1").await;
     let _: () = server.command("REPLICAOF NO ONE").await;
@@ -248,7 +248,7 @@ async fn a_replica_stores_nothing_and_says_what_to_do() {
     let until = Instant::now() + LONG;
     loop {
         match log.append(0, 9, &[append(0, 1, "a")]).await {
-            Err(AppendError::NotStored(words)) if words.contains("min-replicas-to-write") => return,
+            Err(AppendError::NotStored(message)) if message.contains("min-replicas-to-write") => return,
             Err(AppendError::NotStored(_)) if Instant::now() < until => {
                 tokio::time::sleep(Duration::from_millis(10)).await
             }

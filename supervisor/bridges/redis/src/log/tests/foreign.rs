@@ -84,7 +84,7 @@ async fn a_key_that_is_no_stream_stops_its_own_partition_alone() {
     assert_eq!(read(&log).await[0].0, partition(1));
     let version = log.registry().await.unwrap().version;
     let refused = log.append(version, 9, &[append(0, 1, "a")]).await;
-    assert!(matches!(&refused, Err(AppendError::NotStored(words)) if words.contains("namespace")), "{refused:?}");
+    assert!(matches!(&refused, Err(AppendError::NotStored(message)) if message.contains("namespace")), "{refused:?}");
 
     let _: u64 = server.command(&format!("DEL {}", stream(&log, 0))).await;
     store(&log, 0, "again").await.unwrap();

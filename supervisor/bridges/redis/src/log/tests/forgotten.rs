@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use essaim_protocol::log::PartitionCount;
 use redis::aio::PubSub;
 
-use super::super::known::Letters;
+use super::super::known_log::DeadLetterCounts;
 use super::*;
 
 /// The hosts of two capabilities, each with a log of its own, on a server of the test's own.
@@ -21,7 +21,7 @@ struct Shops {
 
 /// What must be the same after the server has forgotten it.
 #[derive(Debug, PartialEq)]
-struct Kept {
+struct ConnectionUse {
     identity: String,
     partitions: BTreeMap<String, u32>,
     subscriptions: Vec<(String, Vec<String>)>,
@@ -92,7 +92,7 @@ impl Shops {
         }
     }
 
-    async fn kept(&self) -> Kept {
+    async fn kept(&self) -> ConnectionUse {
         let registry = self.shop.registry().await.unwrap();
         let subscribers = |all: &BTreeMap<String, Subscription>| all.keys().cloned().collect();
         let mut counts = Vec::new();
@@ -100,7 +100,7 @@ impl Shops {
             let of = |c: PartitionCount| (capability.to_string(), c.number, c.appended, c.tally);
             counts.extend(self.shop.counts(capability).await.unwrap().into_iter().map(of));
         }
-        Kept {
+        ConnectionUse {
             identity: self.stock.identity().await.unwrap(),
             partitions: registry.partitions.clone(),
             subscriptions: registry
@@ -339,9 +339,15 @@ async fn it_is_noticed_whether_dead_letters_are_gone_or_were_forgotten_on_purpos
     shops.shop.forget("stock", &[("a".into(), Bytes::from_static(b"letter"))]).await.unwrap();
     let state = shops.shop.keys.state("stock");
     assert_eq!(shops.server.command::<u64>(&format!("HGET {state} emptied")).await, 1);
-    assert_eq!(shops.stock.known.letters(&capability, Letters { emptied: 1, ..Letters::default() }), 0);
+    assert_eq!(
+        shops.stock.known.letters(&capability, DeadLetterCounts { emptied: 1, ..DeadLetterCounts::default() }),
+        0
+    );
     bury("b").await;
     shops.forget("stock:dead").await;
-    assert_eq!(shops.stock.known.letters(&capability, Letters { emptied: 1, ..Letters::default() }), 1);
+    assert_eq!(
+        shops.stock.known.letters(&capability, DeadLetterCounts { emptied: 1, ..DeadLetterCounts::default() }),
+        1
+    );
     shops.stock.check().await.unwrap();
 }

@@ -91,10 +91,10 @@ impl Server {
     }
 
     /// Runs one command, as `redis-cli` would.
-    pub async fn command<T: FromRedisValue>(&self, words: &str) -> T {
-        let mut words = words.split_whitespace();
-        let mut command = redis::cmd(words.next().unwrap());
-        words.for_each(|word| {
+    pub async fn command<T: FromRedisValue>(&self, message: &str) -> T {
+        let mut message = message.split_whitespace();
+        let mut command = redis::cmd(message.next().unwrap());
+        message.for_each(|word| {
             command.arg(word.replace('_', " ").trim());
         });
         command.query_async(&mut self.connection().await.unwrap()).await.unwrap()

@@ -1,4 +1,4 @@
-//! Removing what is handled.
+//! Acknowledging: removing entries that are handled.
 
 use essaim_protocol::log::{Acknowledge, Acknowledged, LogError};
 
@@ -29,14 +29,14 @@ pub async fn acknowledge(log: &RedisLog, acknowledges: &[Acknowledge]) -> Result
     }
     let answer = log.link.run(&ACKNOWLEDGE, &call).await?;
     let answers = parse::items(answer).filter(|a| a.len() == acknowledges.len());
-    let answers = answers.ok_or_else(|| parse::strange("an acknowledgement"))?;
+    let answers = answers.ok_or_else(|| parse::unexpected("an acknowledgement"))?;
     let one = |(answer, acknowledge)| match parse::number(answer) {
         Some(1) => {
             log.known.acknowledged(acknowledge);
             Ok(Acknowledged::Done)
         }
         Some(0) => Ok(Acknowledged::Fenced),
-        _ => Err(parse::strange("an acknowledgement")),
+        _ => Err(parse::unexpected("an acknowledgement")),
     };
     answers.iter().zip(acknowledges).map(one).collect()
 }

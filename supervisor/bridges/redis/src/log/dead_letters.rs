@@ -9,14 +9,14 @@ use super::{RedisLog, parse};
 
 pub async fn dead_count(log: &RedisLog, capability: &str) -> Result<u64, LogError> {
     let answer = log.link.ask(redis::cmd("HLEN").arg(log.keys.dead(capability))).await?;
-    parse::number(&answer).ok_or_else(|| parse::strange("a count of dead letters"))
+    parse::number(&answer).ok_or_else(|| parse::unexpected("a count of dead letters"))
 }
 
 pub async fn dead(log: &RedisLog, capability: &str, from: Option<&str>, most: u32) -> Result<DeadLetterPage, LogError> {
     let mut scan = redis::cmd("HSCAN");
     scan.arg(log.keys.dead(capability)).arg(from.unwrap_or("0")).arg("COUNT").arg(most.max(1));
     let answer = log.link.ask(&scan).await?;
-    scanned(answer).ok_or_else(|| parse::strange("a look at dead letters"))
+    scanned(answer).ok_or_else(|| parse::unexpected("a look at dead letters"))
 }
 
 fn scanned(answer: Value) -> Option<DeadLetterPage> {
@@ -33,7 +33,7 @@ pub async fn dead_with(log: &RedisLog, capability: &str, ids: &[String]) -> Resu
     }
     let answer = log.link.ask(redis::cmd("HMGET").arg(log.keys.dead(capability)).arg(ids)).await?;
     let letters = parse::items(answer).filter(|letters| letters.len() == ids.len());
-    let letters = letters.ok_or_else(|| parse::strange("a look at dead letters"))?;
+    let letters = letters.ok_or_else(|| parse::unexpected("a look at dead letters"))?;
     let found = ids.iter().zip(letters).filter_map(|(id, letter)| Some((id.clone(), parse::bytes(letter)?)));
     Ok(found.collect())
 }
@@ -44,5 +44,5 @@ pub async fn forget(log: &RedisLog, capability: &str, letters: &[(String, Bytes)
         forget.arg(id).arg(&letter[..]);
     }
     let answer = log.link.run(&FORGET, &forget).await?;
-    parse::number(&answer).ok_or_else(|| parse::strange("the forgetting of dead letters"))
+    parse::number(&answer).ok_or_else(|| parse::unexpected("the forgetting of dead letters"))
 }

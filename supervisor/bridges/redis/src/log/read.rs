@@ -1,54 +1,55 @@
-//! Reading entries, waiting for them on the server.
+//! Reading entries: a read waits for them on the server.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::backoff::Backoff;
+use essaim_base::lock::{Mutex, MutexGuard};
 use essaim_config::Settings;
 use essaim_protocol::log::{Entry, LogError, Partition, Reading};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 
+use super::super::command_error::CommandError;
+use super::super::connection::reconnecting;
 use super::super::endpoint::Endpoint;
-use super::super::failed::Failed;
-use super::super::keep::reconnecting;
 use super::link::Link;
-use super::strange::Strange;
+use super::wrong_type::WrongTypeKeys;
 use super::{RedisLog, parse};
 
-/// Connections for reads that wait, one each.
+/// The connections for reads that wait, one for each read.
 ///
-/// A connection is taken out for a read and comes back with its answer. A read that is dropped takes its connection
-/// with it: the server notices, and no answer can reach the next read. All follow the connection that carries commands:
-/// when that is made anew, perhaps to another server, they are too.
+/// A connection is taken out for a read and returned with its answer. A read that is dropped drops its connection: the server
+/// notices, and no answer can reach the next read. When the connection for commands is replaced, perhaps by one to another server,
+/// all these are too.
 pub struct Readers {
     endpoint: Arc<Endpoint>,
     backoff: Backoff,
     env: Env,
-    /// Those that nobody uses; bounded by `permits`.
-    idle: Mutex<Idle>,
-    /// As many as `durable.readers`.
+    /// The connections that no read uses. Bounded by `permits`.
+    idle: Mutex<IdleConnections>,
+    /// `durable.readers` of them.
     permits: Semaphore,
-    /// Reads that failed in a row.
+    /// The number of reads that failed in a row.
     failures: AtomicU32,
-    /// Entries of each stream that an answer may have. It is halved when a connection ends within a read, since the
+    /// The most entries of each stream in an answer. It is halved when a connection ends within a read, since the
     /// server may have had too much to send (`client-output-buffer-limit`), and doubled with every answer.
     most: AtomicU32,
-    strange: Strange,
+    wrong_type: WrongTypeKeys,
 }
 
-/// Connections that nobody uses, all made while the link had the connection of this number.
+/// Connections that no read uses, all made while the link had the connection of this number.
 #[derive(Default)]
-struct Idle {
+struct IdleConnections {
     number: u64,
     connections: Vec<MultiplexedConnection>,
 }
 
-impl Idle {
+impl IdleConnections {
     fn take(&mut self, number: u64) -> Option<MultiplexedConnection> {
         if self.number != number {
             *self = Self { number, connections: Vec::new() };
@@ -73,13 +74,13 @@ impl Readers {
             permits: Semaphore::new(settings.durable.readers as usize),
             failures: AtomicU32::new(0),
             most: AtomicU32::new(u32::MAX),
-            strange: Strange::default(),
+            wrong_type: WrongTypeKeys::default(),
         }
     }
 
-    /// Sends a command that may wait for so long on the server. Reading changes nothing, so it is done again where the
-    /// connection has ended while nobody used it, and when the link has left the server that it was sent to.
-    async fn ask(&self, link: &Link, command: &Cmd, patience: Duration) -> Result<Value, Failed> {
+    /// Sends a command that may wait for `patience` on the server. Reading changes nothing, so it is sent again if an idle
+    /// connection turns out to have ended, or when the link has left the server to which it was sent.
+    async fn ask(&self, link: &Link, command: &Cmd, patience: Duration) -> Result<Value, CommandError> {
         let until = self.env.now() + patience;
         loop {
             let number = link.number();
@@ -94,20 +95,20 @@ impl Readers {
             };
             let answer = tokio::select! {
                 answer = asked => answer,
-                () = link.has_left(number) => Err(Failed::Unanswered("the connection to the server is made anew".into())),
+                () = link.has_left(number) => Err(CommandError::Unanswered("the connection to the server is made anew".into())),
             };
             let is_late = self.env.now() >= until;
             match &answer {
-                Err(Failed::Unanswered(_)) if is_late => return answer,
-                // Others may have ended too.
-                Err(Failed::Unanswered(_)) if is_kept => self.idle().connections.clear(),
-                Err(Failed::Unanswered(_)) if link.number() != number => {
+                Err(CommandError::Unanswered(_)) if is_late => return answer,
+                // The other idle connections may have ended too.
+                Err(CommandError::Unanswered(_)) if is_kept => self.idle().connections.clear(),
+                Err(CommandError::Unanswered(_)) if link.number() != number => {
                     if !link.wait(until.saturating_duration_since(self.env.now())).await {
                         return answer;
                     }
                 }
                 Err(failed) => {
-                    if failed.is_elsewhere() {
+                    if failed.is_wrong_server() {
                         link.failed_on(number, failed);
                     }
                     return answer;
@@ -117,9 +118,9 @@ impl Readers {
         }
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, Failed> {
+    async fn connect(&self) -> Result<MultiplexedConnection, CommandError> {
         let connection = self.endpoint.connect(&self.endpoint.config()).await;
-        connection.map_err(|why| Failed::NotSent(format!("Redis takes no connection ({why})")))
+        connection.map_err(|why| CommandError::NotSent(format!("Redis takes no connection ({why})")))
     }
 
     async fn ask_on(
@@ -128,21 +129,21 @@ impl Readers {
         number: u64,
         command: &Cmd,
         patience: Duration,
-    ) -> Result<Value, Failed> {
+    ) -> Result<Value, CommandError> {
         connection.set_response_timeout(patience.saturating_add(self.endpoint.response_timeout()));
-        let answer = command.query_async(&mut connection).await.map_err(|e| Failed::of(&e));
-        if !matches!(answer, Err(Failed::Unanswered(_))) {
+        let answer = command.query_async(&mut connection).await.map_err(|e| CommandError::of(&e));
+        if !matches!(answer, Err(CommandError::Unanswered(_))) {
             self.idle().give_back(number, connection);
         }
         answer
     }
 
-    fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, IdleConnections> {
+        self.idle.lock()
     }
 
-    /// Notes how a read went, and keeps whoever repeats one that failed from doing so in haste.
-    async fn note<T>(&self, answer: Result<T, Failed>, patience: Duration) -> Result<T, LogError> {
+    /// Records the outcome of a read, and pauses after a failed one, so that it is not repeated in haste.
+    async fn record<T>(&self, answer: Result<T, CommandError>, patience: Duration) -> Result<T, LogError> {
         let most = self.most.load(Ordering::Relaxed);
         let failed = match answer {
             Ok(answer) => {
@@ -152,8 +153,8 @@ impl Readers {
             }
             Err(failed) => failed,
         };
-        if matches!(failed, Failed::Unanswered(_)) {
-            // From the first halving on it is a number of entries that somebody may ask for.
+        if matches!(failed, CommandError::Unanswered(_)) {
+            // The first halving begins with the most entries that a read may ask for.
             self.most.store((most.min(MOST_ENTRIES) / 2).max(1), Ordering::Relaxed);
         }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -162,14 +163,14 @@ impl Readers {
     }
 }
 
-/// More entries of one stream are not read at a time.
+/// The most entries of one stream in one read.
 const MOST_ENTRIES: u32 = 4_096;
 
-/// How long a read waits at most while keys are left out.
-const PATIENCE_WHILE_STRANGE: Duration = Duration::from_millis(250);
+/// The longest wait of a read while keys are left out.
+const PATIENCE_WHILE_LEFT_OUT: Duration = Duration::from_millis(250);
 
-/// What is read, by the key of its stream.
-type Wanted<'a> = HashMap<String, &'a Reading>;
+/// The requests, by the keys of their streams.
+type WantedStreams<'a> = HashMap<String, &'a Reading>;
 
 pub async fn read(
     log: &RedisLog,
@@ -177,13 +178,13 @@ pub async fn read(
     mut patience: Duration,
 ) -> Result<Vec<(Partition, Vec<Entry>)>, LogError> {
     let readers = &log.readers;
-    let mut wanted: Wanted<'_> =
+    let mut wanted: WantedStreams<'_> =
         readings.iter().filter(|r| r.most > 0).map(|r| (log.keys.stream(&r.partition), r)).collect();
 
-    if !readers.strange.is_empty() {
-        wanted.retain(|key, _| !readers.strange.is_left_out(key, readers.env.now()));
-        // Keys that are left out are to be looked at again soon.
-        patience = patience.min(PATIENCE_WHILE_STRANGE);
+    if !readers.wrong_type.is_empty() {
+        wanted.retain(|key, _| !readers.wrong_type.is_left_out(key, readers.env.now()));
+        // Keys that are left out have to be checked again soon.
+        patience = patience.min(PATIENCE_WHILE_LEFT_OUT);
     }
     let until = readers.env.now() + patience;
     let left = || until.saturating_duration_since(readers.env.now());
@@ -191,7 +192,7 @@ pub async fn read(
         tokio::time::sleep(patience).await;
         return Ok(Vec::new());
     }
-    // While the server is away, one knocks at its door, and readers wait for that one.
+    // While the server is away the link alone reconnects, and reads wait for it.
     if !log.link.wait(patience).await {
         return Err(LogError("Redis does not answer; trying again".into()));
     }
@@ -200,17 +201,17 @@ pub async fn read(
         Ok(_permit) => {
             let wait = left();
             let answer = readers.ask(&log.link, &xread(&wanted, most, wait), wait).await;
-            if matches!(&answer, Err(Failed::Refused { code, .. }) if code == "WRONGTYPE") {
-                readers.strange.find(&log.link, wanted.keys(), readers.env.now()).await?;
+            if matches!(&answer, Err(CommandError::Refused { code, .. }) if code == "WRONGTYPE") {
+                readers.wrong_type.find(&log.link, wanted.keys(), readers.env.now()).await?;
                 return Ok(Vec::new());
             }
-            readers.note(answer, left()).await?
+            readers.record(answer, left()).await?
         }
-        // More readers than connections: each still gets what is there.
+        // More readers than connections: each still gets the entries that are there.
         Err(_) => log.link.ask(&xread(&wanted, most, Duration::ZERO)).await?,
     };
-    readers.strange.are_streams(wanted.keys());
-    let found = entries(answer, &wanted).ok_or_else(|| parse::strange("a read"))?;
+    readers.wrong_type.are_streams(wanted.keys());
+    let found = entries(answer, &wanted).ok_or_else(|| parse::unexpected("a read"))?;
     for (partition, entries) in &found {
         if let Some(last) = entries.last() {
             log.known.seen(partition, last.first + u64::from(last.count), last.position);
@@ -219,12 +220,12 @@ pub async fn read(
     Ok(found)
 }
 
-fn xread(wanted: &Wanted<'_>, most: u32, patience: Duration) -> Cmd {
+fn xread(wanted: &WantedStreams<'_>, most: u32, patience: Duration) -> Cmd {
     let most = wanted.values().map(|r| r.most).max().unwrap_or(1).min(most);
     let mut xread = redis::cmd("XREAD");
     xread.arg("COUNT").arg(most);
     if !patience.is_zero() {
-        // 0 would mean for ever.
+        // BLOCK 0 would wait for ever.
         xread.arg("BLOCK").arg(patience.as_millis().max(1) as u64);
     }
     xread.arg("STREAMS");
@@ -238,7 +239,7 @@ fn xread(wanted: &Wanted<'_>, most: u32, patience: Duration) -> Cmd {
     xread
 }
 
-fn entries(answer: Value, wanted: &Wanted<'_>) -> Option<Vec<(Partition, Vec<Entry>)>> {
+fn entries(answer: Value, wanted: &WantedStreams<'_>) -> Option<Vec<(Partition, Vec<Entry>)>> {
     let streams = match answer {
         Value::Nil => return Some(Vec::new()),
         Value::Map(streams) => streams,

@@ -1,17 +1,17 @@
-//! Storing messages.
+//! Appending messages.
 
 use std::time::Duration;
 
 use essaim_protocol::log::{Append, AppendError, Appended};
 use redis::Value;
 
-use super::super::failed::Failed;
-use super::registering::{PATIENCE, unfinished, waiting};
+use super::super::command_error::CommandError;
+use super::registry::{PATIENCE, unfinished, waiting};
 use super::replicas::Replicas;
 use super::scripts::{APPEND, call};
-use super::{RedisLog, parse, telling};
+use super::{RedisLog, parse, restore};
 
-/// With these the server refuses a script before it runs.
+/// The codes with which the server refuses a script before it runs.
 const REFUSALS: &[&str] = &[
     "OOM",
     "READONLY",
@@ -37,29 +37,34 @@ pub async fn append(
 ) -> Result<Vec<Appended>, AppendError> {
     for _ in 0..PATIENCE {
         let wait = match append_once(log, registry, most, appends).await? {
-            Outcome::Appended(appended) => return Ok(appended),
-            Outcome::Forgotten(counts) => {
-                telling::recount(log, &counts).await.map_err(|e| AppendError::NotStored(e.0))?;
+            AppendOutcome::Appended(appended) => return Ok(appended),
+            AppendOutcome::Lost(counts) => {
+                restore::recount(log, &counts).await.map_err(|e| AppendError::NotStored(e.0))?;
                 Duration::ZERO
             }
-            Outcome::Telling(wait) => wait,
+            AppendOutcome::Restoring(wait) => wait,
         };
-        telling::check(log).await.map_err(|e| AppendError::NotStored(e.0))?;
+        restore::check(log).await.map_err(|e| AppendError::NotStored(e.0))?;
         tokio::time::sleep(wait).await;
     }
     Err(AppendError::NotStored(unfinished().0))
 }
 
-/// What the script has done.
-enum Outcome {
+/// The outcome of the script.
+enum AppendOutcome {
     Appended(Vec<Appended>),
-    /// Nothing: the server has forgotten what it had counted, all of these counts or some of others.
-    Forgotten(String),
-    /// Nothing: for so long nodes tell what it has forgotten.
-    Telling(Duration),
+    /// Nothing is appended: the server has lost these counts, or some of others.
+    Lost(String),
+    /// Nothing is appended: a restore lasts for so long.
+    Restoring(Duration),
 }
 
-async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append]) -> Result<Outcome, AppendError> {
+async fn append_once(
+    log: &RedisLog,
+    registry: u64,
+    most: u64,
+    appends: &[Append],
+) -> Result<AppendOutcome, AppendError> {
     let link = log.replicas.as_ref().map_or(&log.link, Replicas::link);
     let mut connected = link.connected().map_err(not_appended)?;
     if let Some(replicas) = &log.replicas {
@@ -76,23 +81,23 @@ async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append
         append.arg(log.known.of(&one.to).appended);
     }
     let answer = link.run_on(&mut connected, &APPEND, &append).await.map_err(not_appended)?;
-    let Some((outcome, rest)) = parted(answer) else { return Err(strange()) };
+    let Some((outcome, rest)) = parted(answer) else { return Err(unexpected()) };
     let said = rest.first().and_then(parse::text).unwrap_or_default();
     match outcome.as_str() {
         "stale" => Err(AppendError::Stale),
-        "forgotten" => Ok(Outcome::Forgotten(said.into())),
-        "telling" => rest.first().and_then(waiting).map(Outcome::Telling).ok_or_else(strange),
+        "forgotten" => Ok(AppendOutcome::Lost(said.into())),
+        "telling" => rest.first().and_then(waiting).map(AppendOutcome::Restoring).ok_or_else(unexpected),
         "refused" | "torn" => {
-            // The script has caught it, and answered.
-            let failed = Failed::within(said);
+            // An error that the script has caught.
+            let failed = CommandError::within(said);
             link.failed_on(connected.number, &failed);
             Err(match outcome.as_str() {
-                "torn" => AppendError::Unknown(format!("a part is stored; {}", failed.words())),
-                _ => AppendError::NotStored(failed.words()),
+                "torn" => AppendError::Unknown(format!("a part is stored; {}", failed.message())),
+                _ => AppendError::NotStored(failed.message()),
             })
         }
         "done" if rest.len() == 2 * appends.len() => {
-            let all: Vec<_> = rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(strange)?;
+            let all: Vec<_> = rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(unexpected)?;
             let is_stored = |one: &Appended| matches!(one, Appended::Stored { .. });
             if let Some(replicas) = log.replicas.as_ref().filter(|_| all.iter().any(is_stored)) {
                 replicas.confirm(&mut connected).await.map_err(AppendError::Unknown)?;
@@ -102,9 +107,9 @@ async fn append_once(log: &RedisLog, registry: u64, most: u64, appends: &[Append
                     log.known.appended(&one.to, first + u64::from(one.count));
                 }
             }
-            Ok(Outcome::Appended(all))
+            Ok(AppendOutcome::Appended(all))
         }
-        _ => Err(strange()),
+        _ => Err(unexpected()),
     }
 }
 
@@ -121,19 +126,19 @@ fn appended(answer: &[Value]) -> Option<Appended> {
     }
 }
 
-fn strange() -> AppendError {
-    AppendError::Unknown(parse::strange("an append").0)
+fn unexpected() -> AppendError {
+    AppendError::Unknown(parse::unexpected("an append").0)
 }
 
-fn not_appended(failed: Failed) -> AppendError {
-    let words = failed.words();
+fn not_appended(failed: CommandError) -> AppendError {
+    let message = failed.message();
     match failed {
-        Failed::NotSent(_) => AppendError::NotStored(words),
+        CommandError::NotSent(_) => AppendError::NotStored(message),
         // An error from within a script names it, and comes after what the script has done.
-        Failed::Refused { code, said } if REFUSALS.contains(&code.as_str()) && !said.contains("script: ") => {
-            AppendError::NotStored(words)
+        CommandError::Refused { code, said } if REFUSALS.contains(&code.as_str()) && !said.contains("script: ") => {
+            AppendError::NotStored(message)
         }
-        Failed::Refused { .. } | Failed::Unanswered(_) => AppendError::Unknown(words),
+        CommandError::Refused { .. } | CommandError::Unanswered(_) => AppendError::Unknown(message),
     }
 }
 
@@ -143,17 +148,18 @@ mod tests {
 
     #[test]
     fn only_what_was_refused_before_it_ran_is_surely_not_stored() {
-        let refused = |code: &str, said: &str| Failed::Refused { code: code.into(), said: format!("{code} {said}") };
+        let refused =
+            |code: &str, said: &str| CommandError::Refused { code: code.into(), said: format!("{code} {said}") };
         let oom = not_appended(refused("OOM", "command not allowed when used memory > 'maxmemory'."));
-        assert!(matches!(oom, AppendError::NotStored(words) if words.contains("maxmemory")));
+        assert!(matches!(oom, AppendError::NotStored(message) if message.contains("maxmemory")));
         for unknown in [
             refused("ERR", "Error running script"),
             refused("WRONGTYPE", "Operation against a key script: 12ab, on @user_script:5."),
             refused("OOM", "command not allowed script: 12ab, on @user_script:5."),
-            Failed::Unanswered("broken pipe".into()),
+            CommandError::Unanswered("broken pipe".into()),
         ] {
             assert!(matches!(not_appended(unknown), AppendError::Unknown(_)));
         }
-        assert!(matches!(not_appended(Failed::NotSent("away".into())), AppendError::NotStored(_)));
+        assert!(matches!(not_appended(CommandError::NotSent("away".into())), AppendError::NotStored(_)));
     }
 }

@@ -1,12 +1,13 @@
-//! Keeping a connection: one that is lost, that leads to the wrong server or that has lived for long enough is replaced,
-//! again and again until nobody wants it any more.
+//! A connection that is kept up: one that is lost, that leads to the wrong server or whose life is over is replaced, until the
+//! keeper is closed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::backoff::Backoff;
+use essaim_base::lock::{Mutex, MutexGuard};
 use essaim_base::outages::{Dependency, Outages};
 use essaim_config::Settings;
 use essaim_protocol::wire::ClaimError;
@@ -16,29 +17,29 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::endpoint::{Endpoint, NoConnection};
 
-/// A connection that is in use.
+/// The connection in use.
 #[derive(Clone)]
 pub(super) struct Connected {
-    /// Tells it from those before.
+    /// Its number; each connection has a higher one than those before.
     pub number: u64,
     pub connection: MultiplexedConnection,
-    /// The server process; empty if the user of the URL may not know.
+    /// The `run_id` of the server process; empty if the user of the URL may not read it.
     pub run: Arc<str>,
 }
 
-/// What a connection is made for.
-pub(super) trait Kept {
-    /// Makes a connection of this number, and does all that it needs before it can be used.
+/// The user of a connection: the wire, or the log.
+pub(super) trait ConnectionUse {
+    /// Makes a connection of this number and prepares it for use.
     fn connect(&self, number: u64) -> impl Future<Output = Result<Connected, NoConnection>> + Send;
 
-    /// A connection is there and about to be used.
+    /// Called before a new connection is put into use.
     fn connected(&self, new: &Connected, old: Option<&Connected>);
 
-    /// Another connection is in use instead of this one.
+    /// Called when another connection is in use instead of `old`.
     fn replaced(&self, old: Connected) -> impl Future<Output = ()> + Send;
 }
 
-/// The waits between tries to connect.
+/// The pauses between tries to connect.
 pub(super) fn reconnecting(settings: &Settings) -> Backoff {
     let wire = &settings.wire;
     Backoff {
@@ -47,19 +48,19 @@ pub(super) fn reconnecting(settings: &Settings) -> Backoff {
     }
 }
 
-/// The place of one connection, which may be empty for a while.
-pub(super) struct Keeper {
+/// Keeps one connection up; for a while there may be none.
+pub(super) struct ConnectionKeeper {
     endpoint: Arc<Endpoint>,
     current: watch::Sender<Option<Connected>>,
     numbers: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<KeeperState>,
     /// Wakes the loop that keeps the connection.
     wake: Notify,
-    /// The connection that is in use is not replaced any more.
+    /// Set once the connection in use must not be replaced any more.
     settled: AtomicBool,
-    /// It is not wanted any more.
+    /// Set once no connection is wanted any more.
     closed: AtomicBool,
-    /// Held while a connection is made and put into use.
+    /// Locked while a connection is made and put into use.
     making: AsyncMutex<()>,
     backoff: Backoff,
     /// The longest life of a connection.
@@ -69,32 +70,32 @@ pub(super) struct Keeper {
     env: Env,
 }
 
-/// Which connection is wanted.
+/// The reason to make another connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Want {
-    /// There is none.
+enum Replacement {
+    /// There is no connection.
     Any,
-    /// There is one to the wrong server.
+    /// The connection in use leads to the wrong server.
     Right,
-    /// There is one that has lived for long enough, and may be used until then.
+    /// The life of the connection in use is over; it stays in use meanwhile.
     Younger,
 }
 
 #[derive(Default)]
-struct State {
-    /// When the connection was put into use, and when its life ends.
+struct KeeperState {
+    /// The times at which the connection was put into use and its life ends.
     since: Option<Instant>,
     until: Option<Instant>,
-    /// The connection of this number leads to the wrong server.
+    /// The number of a connection that leads to the wrong server.
     outdated: Option<u64>,
-    /// Why there is no connection, or only one that is outdated.
+    /// The reason why there is no connection, or only an outdated one.
     cause: String,
-    /// What the URL leads to can be no bridge's server.
+    /// The reason why the server at the URL cannot be a bridge, if it cannot.
     unsupported: Option<String>,
 }
 
-impl Keeper {
-    /// An empty place for what this depends on.
+impl ConnectionKeeper {
+    /// A keeper without a connection yet; outages are reported as this dependency.
     pub fn new(
         endpoint: Arc<Endpoint>,
         settings: &Settings,
@@ -123,33 +124,33 @@ impl Keeper {
         &self.endpoint
     }
 
-    /// The connection that is in use, if one is.
+    /// The connection in use, if there is one.
     pub fn current(&self) -> Option<Connected> {
         self.current.borrow().clone()
     }
 
-    /// As [`Keeper::current`], to be told of changes.
+    /// As [`ConnectionKeeper::current`], with its changes.
     pub fn watch(&self) -> watch::Receiver<Option<Connected>> {
         self.current.subscribe()
     }
 
-    /// Why there is no connection, or only one to the wrong server.
+    /// The reason why there is no connection, or only one to the wrong server.
     pub fn cause(&self) -> String {
         self.state().cause.clone()
     }
 
-    /// What the URL leads to, where that can be no bridge's server.
+    /// The reason why the server at the URL cannot be a bridge, if it cannot.
     pub fn unsupported(&self) -> Option<String> {
         self.state().unsupported.clone()
     }
 
-    /// Takes note that the connection of this number is gone; whether it was in use.
+    /// Records that the connection of this number is lost, and returns whether it was in use.
     pub fn lost(&self, number: u64) -> bool {
         let url = self.endpoint.url();
         self.lost_for(number, || format!("the connection to {url} was lost"))
     }
 
-    /// As [`Keeper::lost`], for this reason: nothing is to be asked of its server any more.
+    /// As [`ConnectionKeeper::lost`], for this reason: its server must not be asked any more.
     pub fn lost_for(&self, number: u64, why: impl FnOnce() -> String) -> bool {
         let gone = self.current.send_if_modified(|current| current.take_if(|c| c.number == number).is_some());
         if gone {
@@ -158,7 +159,7 @@ impl Keeper {
         gone
     }
 
-    /// Takes note that the connection of this number leads to the wrong server. It stays in use until there is another one.
+    /// Records that the connection of this number leads to the wrong server. It stays in use until there is another one.
     pub fn is_outdated(&self, number: u64, why: String) {
         let is_current = self.current.borrow().as_ref().is_some_and(|c| c.number == number);
         if is_current && self.state().outdated.replace(number) != Some(number) {
@@ -172,7 +173,7 @@ impl Keeper {
         self.wake.notify_one();
     }
 
-    /// Has the connection that is in use stay so until it is lost; waits until one that is being made has taken its place.
+    /// Keeps the connection in use until it is lost; waits first until one that is being made has replaced it.
     pub async fn settle(&self) {
         self.settled.store(true, Ordering::Release);
         drop(self.making.lock().await);
@@ -182,7 +183,7 @@ impl Keeper {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// No connection is wanted any more.
+    /// Stops keeping a connection.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.wake.notify_one();
@@ -192,19 +193,19 @@ impl Keeper {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// A connection for what comes before there can be one to keep.
+    /// A connection for the steps before the kept one.
     ///
     /// # Errors
-    /// As [`Keeper::begin`].
+    /// As [`ConnectionKeeper::begin`].
     pub async fn first(&self) -> Result<MultiplexedConnection, ClaimError> {
         self.once_loaded(async || self.endpoint.connect(&self.endpoint.config()).await).await
     }
 
-    /// Makes the first connection that is kept.
+    /// Makes the first connection to keep.
     ///
     /// # Errors
-    /// If nothing answers, or what answers is not the server that is wanted. One that loads its data is waited for.
-    pub async fn begin(&self, kept: &impl Kept) -> Result<(), ClaimError> {
+    /// If no server answers, or not the right one. A server that loads its data is waited for.
+    pub async fn begin(&self, kept: &impl ConnectionUse) -> Result<(), ClaimError> {
         self.once_loaded(async || self.connect(kept).await).await
     }
 
@@ -220,12 +221,12 @@ impl Keeper {
         }
     }
 
-    /// Keeps a connection until none is wanted any more.
-    pub async fn keep(&self, kept: &impl Kept) {
+    /// Keeps a connection up until the keeper is closed.
+    pub async fn keep(&self, kept: &impl ConnectionUse) {
         let mut disappointments = 0;
         while let Some(want) = self.wanted().await {
-            // Where an outdated one was new it may be the same server once more.
-            let is_in_vain = want == Want::Right && self.lived() < self.backoff.most;
+            // After a new connection to the wrong server the next one may lead there again.
+            let is_in_vain = want == Replacement::Right && self.lived() < self.backoff.most;
             disappointments = if is_in_vain { disappointments + 1 } else { 0 };
             if is_in_vain {
                 self.pause(disappointments).await;
@@ -233,7 +234,7 @@ impl Keeper {
             let mut failures = 0;
             while let Err(why) = self.connect(kept).await {
                 failures += 1;
-                if want == Want::Younger && failures == 1 {
+                if want == Replacement::Younger && failures == 1 {
                     let url = self.endpoint.url();
                     tracing::warn!(url, %why, "no new connection for {}: the old one stays in use", self.dependency);
                 }
@@ -245,13 +246,13 @@ impl Keeper {
         }
     }
 
-    /// Waits until another connection is wanted; `None` once none is.
-    async fn wanted(&self) -> Option<Want> {
+    /// Waits until another connection is wanted; `None` once the keeper is closed.
+    async fn wanted(&self) -> Option<Replacement> {
         loop {
             if self.is_closed() {
                 return None;
             }
-            let Some(number) = self.current().map(|current| current.number) else { return Some(Want::Any) };
+            let Some(number) = self.current().map(|current| current.number) else { return Some(Replacement::Any) };
             let (outdated, until) = {
                 let state = self.state();
                 (state.outdated, state.until)
@@ -259,8 +260,8 @@ impl Keeper {
             let left = until.map_or(self.life, |until| until.saturating_duration_since(self.env.now()));
             match outdated == Some(number) {
                 _ if self.is_settled() => self.wake.notified().await,
-                true => return Some(Want::Right),
-                false if left.is_zero() => return Some(Want::Younger),
+                true => return Some(Replacement::Right),
+                false if left.is_zero() => return Some(Replacement::Younger),
                 false => drop(timeout(left, self.wake.notified()).await),
             }
         }
@@ -276,7 +277,7 @@ impl Keeper {
     }
 
     /// Makes a connection and puts it into use.
-    async fn connect(&self, kept: &impl Kept) -> Result<(), NoConnection> {
+    async fn connect(&self, kept: &impl ConnectionUse) -> Result<(), NoConnection> {
         let _making = self.making.lock().await;
         if self.is_settled() && self.current().is_some() {
             return Ok(());
@@ -289,11 +290,12 @@ impl Keeper {
                 return Err(why);
             }
         };
+        debug_assert!(self.current().is_none_or(|old| old.number < new.number), "connections are numbered in order");
         kept.connected(&new, self.current().as_ref());
         let now = self.env.now();
-        // Not all at once, what was made at once.
+        // A random part is taken off, so that connections made together do not end together.
         let until = now + self.life.mul_f64(1.0 - self.env.fraction() / 4.0);
-        *self.state() = State { since: Some(now), until: Some(until), ..State::default() };
+        *self.state() = KeeperState { since: Some(now), until: Some(until), ..KeeperState::default() };
         let old = self.current.send_replace(Some(new));
         self.outages.end(&self.dependency);
         if self.is_closed() {
@@ -305,7 +307,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Takes note that there is no other connection than what there was.
+    /// Records that a connection could not be made.
     fn failed(&self, why: &NoConnection) {
         let number = self.current().map(|current| current.number);
         let mut state = self.state();
@@ -317,7 +319,7 @@ impl Keeper {
         self.outages.begin(self.dependency.clone(), state.cause.clone());
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, KeeperState> {
+        self.state.lock()
     }
 }

@@ -23,25 +23,25 @@ const TABLES: &str = "
         PRIMARY KEY (capability, id)) STRICT;";
 
 pub(super) fn schema() -> Schema {
-    Schema::new(vec![Box::new(TheLog), Box::new(Identity), Box::new(Recheck)])
+    Schema::new(vec![Box::new(LogTables), Box::new(Identity), Box::new(Recheck)])
 }
 
-struct TheLog;
+struct LogTables;
 
-impl MigrationName for TheLog {
+impl MigrationName for LogTables {
     fn name(&self) -> &str {
         "m0001_log"
     }
 }
 
 #[async_trait::async_trait]
-impl MigrationTrait for TheLog {
+impl MigrationTrait for LogTables {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.get_connection().execute_unprepared(TABLES).await.map(drop)
     }
 }
 
-/// What tells this log from others: it is made with the file.
+/// The identity of the log, made with the file.
 struct Identity;
 
 impl MigrationName for Identity {
@@ -59,7 +59,7 @@ impl MigrationTrait for Identity {
     }
 }
 
-/// What tells that the log can be written again.
+/// The table by which the runtime finds out that the log can be written again.
 struct Recheck;
 
 impl MigrationName for Recheck {

@@ -1,4 +1,4 @@
-//! What the writer is asked to do, and the way back for each answer.
+//! The jobs of the writer, each with the channel of its answer.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -8,11 +8,11 @@ use essaim_protocol::log::{
     Subscription,
 };
 
-/// Bytes that a job counts as, beside those of its messages.
+/// The bytes of a job beside those of its messages.
 const OWN_BYTES: usize = 64;
 
-/// Something that changes the log.
-pub(super) enum Job {
+/// A change of the log.
+pub(super) enum WriteJob {
     Append { registry: u64, most: u64, appends: Vec<Append>, answer: Answer<Vec<Appended>, AppendError> },
     Acknowledge { acknowledges: Vec<Acknowledge>, answer: Answer<Vec<Acknowledged>> },
     Heartbeat { heartbeat: HostHeartbeat, answer: Answer<Vec<OwnedPartition>> },
@@ -22,44 +22,44 @@ pub(super) enum Job {
     Forget { capability: String, letters: Vec<(String, Bytes)>, answer: Answer<u64> },
 }
 
-/// An answer, which is given when the job is stored.
+/// The answer to a job, which is sent once the job is stored.
 pub(super) struct Answer<T, E = LogError> {
     way: oneshot::Sender<Result<T, E>>,
     text: Option<Result<T, E>>,
 }
 
 impl<T, E: From<AppendError>> Answer<T, E> {
-    /// An answer, and where it arrives.
+    /// An answer, and the receiver of it.
     pub fn new() -> (Self, oneshot::Receiver<Result<T, E>>) {
         let (way, arrives) = oneshot::channel();
         (Self { way, text: None }, arrives)
     }
 
-    /// Whether nobody waits for it any more.
-    pub fn is_vain(&self) -> bool {
+    /// Whether the sender of the job has gone away.
+    pub fn is_abandoned(&self) -> bool {
         self.way.is_closed()
     }
 
-    /// What it will be if the job is stored.
+    /// Sets the answer for the case that the job is stored.
     pub fn set(&mut self, text: Result<T, E>) {
         self.text = Some(text);
     }
 
     fn give(self, outcome: &Result<(), AppendError>) {
         let text = match (self.text, outcome) {
-            // It changed nothing, whatever became of the others.
+            // The job has changed nothing, so that the outcome of the group does not matter.
             (Some(Err(e)), _) => Err(e),
             (_, Err(e)) => Err(e.clone().into()),
             (Some(Ok(text)), Ok(())) => Ok(text),
             (None, Ok(())) => Err(AppendError::NotStored("nobody waited for it".into()).into()),
         };
-        // Whoever has gone away needs none.
+        // A sender that has gone away needs no answer.
         let _ = self.way.send(text);
     }
 }
 
-impl Job {
-    /// About how many bytes it is.
+impl WriteJob {
+    /// Its approximate size in bytes.
     pub fn bytes(&self) -> usize {
         let messages: usize = match self {
             Self::Append { appends, .. } => appends.iter().map(|append| OWN_BYTES + append.batch.len()).sum(),
@@ -77,7 +77,7 @@ impl Job {
         OWN_BYTES + messages
     }
 
-    /// Answers it; `outcome` is what became of all that were stored together.
+    /// Answers the job; `outcome` is that of its whole group.
     pub fn finish(self, outcome: &Result<(), AppendError>) {
         match self {
             Self::Append { answer, .. } => answer.give(outcome),

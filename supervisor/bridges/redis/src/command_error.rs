@@ -1,36 +1,35 @@
-//! Why the server did not do what it was asked, and what that says of the connection.
+//! Errors of commands, and what each says of its connection.
 
 use redis::{ErrorKind, RedisError};
 
 use essaim_protocol::log::LogError;
 
-/// Why a command has no result.
+/// The error of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failed {
-    /// It was surely not sent.
+pub(super) enum CommandError {
+    /// The command was certainly not sent.
     NotSent(String),
     /// The server answered with an error.
     Refused {
-        /// Such as `OOM`.
+        /// The code, such as `OOM`.
         code: String,
-        /// All that it said.
+        /// The whole text.
         said: String,
     },
-    /// It was sent, and whether it was done is not known.
+    /// The command was sent, and whether it was executed is not known.
     Unanswered(String),
 }
 
-/// With these a server says that it is not, or not any more, the one that takes writes: its name may lead to another one
-/// by now.
+/// The codes of a server that does not take writes, or no longer: its name may lead to another server by now.
 const ELSEWHERE: &[&str] = &["READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "LOADING"];
 
-/// With these a server says that it is one of a Redis Cluster.
+/// The codes of a server of a Redis Cluster.
 const CLUSTER_MODE: &[&str] = &["MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT"];
 
-/// So a replica answers WAIT, with no code of its own.
+/// The answer of a replica to WAIT, which has no code of its own.
 const NO_WAIT: &str = "WAIT cannot be used with replica";
 
-impl Failed {
+impl CommandError {
     pub fn of(error: &RedisError) -> Self {
         match (error.kind(), error.code()) {
             (ErrorKind::Server(_) | ErrorKind::Extension, Some(code)) => {
@@ -40,14 +39,14 @@ impl Failed {
         }
     }
 
-    /// The error of a command that a script has called, as it is caught there.
+    /// The error of a command within a script, as `pcall` catches it there.
     pub fn within(said: &str) -> Self {
         let said = within_script(said).unwrap_or(said).trim_start_matches('-').trim();
         let code = said.split_whitespace().next().unwrap_or_default();
         Self::Refused { code: code.into(), said: said.into() }
     }
 
-    /// Before Redis 7 an error from within a script is an `ERR` that ends with the error.
+    /// The error of a command. Before Redis 7 an error from within a script is an `ERR` whose text ends with it.
     fn refused(code: &str, detail: &str) -> Self {
         if code == "ERR" && detail.starts_with(NO_WAIT) {
             return Self::Refused { code: "READONLY".into(), said: format!("READONLY {detail}") };
@@ -63,17 +62,17 @@ impl Failed {
         }
     }
 
-    /// What happened and, where it is known, what to do.
-    pub fn words(&self) -> String {
+    /// The error for people and, where it is known, what to do.
+    pub fn message(&self) -> String {
         match self {
-            Self::NotSent(words) => words.clone(),
+            Self::NotSent(message) => message.clone(),
             Self::Refused { said, .. } => advice(said),
             Self::Unanswered(error) => format!("Redis did not answer ({error})"),
         }
     }
 
-    /// Whether whoever answered is not the server that is wanted: the name is to be resolved and connected anew.
-    pub fn is_elsewhere(&self) -> bool {
+    /// Whether a server answered that is not the right one: its name has to be resolved again, and a new connection made.
+    pub fn is_wrong_server(&self) -> bool {
         self.has_code(ELSEWHERE) || self.is_cluster_mode()
     }
 
@@ -92,24 +91,24 @@ impl Failed {
     }
 }
 
-impl From<Failed> for LogError {
-    fn from(failed: Failed) -> Self {
-        Self(failed.words())
+impl From<CommandError> for LogError {
+    fn from(failed: CommandError) -> Self {
+        Self(failed.message())
     }
 }
 
-/// The error of a command that a script has called, as servers before Redis 7 say it.
+/// The error of a command within a script, in the form of servers before Redis 7.
 fn within_script(said: &str) -> Option<&str> {
     let (_, rest) = said.rsplit_once("@user_script: ")?;
     let (_line, error) = rest.split_once(": ")?;
     Some(error.trim_start_matches('-').trim_end())
 }
 
-/// What is said of a Redis Cluster.
+/// The message about a Redis Cluster.
 pub(super) const UNSUPPORTED: &str =
     "it belongs to a Redis Cluster, and cluster mode is not supported: bridge.url must name a single server";
 
-/// What to do when Redis refuses with these words.
+/// The message for a refusal of Redis: what to do about it.
 pub(super) fn advice(said: &str) -> String {
     let todo = match said.split_whitespace().next().unwrap_or_default() {
         "OOM" => "its memory is full: raise maxmemory, or wait until messages are handled",
@@ -138,24 +137,24 @@ mod tests {
 
     #[test]
     fn an_error_from_within_a_script_is_known_by_its_own_code_in_each_version() {
-        let new = Failed::refused(
+        let new = CommandError::refused(
             "READONLY",
             "You can't write against a read only replica. script: 12ab, on @user_script:5.",
         );
-        let old = Failed::refused(
+        let old = CommandError::refused(
             "ERR",
             "Error running script (call to f_12ab): @user_script:5: @user_script: 5: -READONLY You can't write against a \
              read only replica.",
         );
         for failed in [new, old] {
-            assert!(failed.is_elsewhere() && failed.words().contains("replica: bridge.url"), "{failed:?}");
-            assert!(matches!(&failed, Failed::Refused { said, .. } if said.contains("script: ")));
+            assert!(failed.is_wrong_server() && failed.message().contains("replica: bridge.url"), "{failed:?}");
+            assert!(matches!(&failed, CommandError::Refused { said, .. } if said.contains("script: ")));
         }
-        let other = Failed::refused(
+        let other = CommandError::refused(
             "ERR",
             "Error running script (call to f_12ab): @user_script:5: attempt to index a nil value",
         );
-        assert!(matches!(&other, Failed::Refused { code, .. } if code == "ERR") && !other.is_elsewhere());
+        assert!(matches!(&other, CommandError::Refused { code, .. } if code == "ERR") && !other.is_wrong_server());
     }
 
     #[test]
@@ -163,27 +162,27 @@ mod tests {
         for said in
             ["READONLY You can't write.", "-READONLY You can't write.", "@user_script: 33: -READONLY You can't write."]
         {
-            assert!(Failed::within(said).is_elsewhere(), "{said}");
-            assert!(Failed::within(said).words().contains("is a replica"), "{said}");
+            assert!(CommandError::within(said).is_wrong_server(), "{said}");
+            assert!(CommandError::within(said).message().contains("is a replica"), "{said}");
         }
-        assert!(!Failed::within("OOM command not allowed.").is_elsewhere());
+        assert!(!CommandError::within("OOM command not allowed.").is_wrong_server());
     }
 
     #[test]
     fn a_replica_that_is_asked_to_wait_for_its_replicas_is_not_the_primary() {
         let said = "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
                     configured to be writable (which is not the default) writes to replicas are just local.";
-        let failed = Failed::refused("ERR", said);
-        assert!(failed.is_elsewhere() && failed.words().contains("it is a replica"), "{failed:?}");
+        let failed = CommandError::refused("ERR", said);
+        assert!(failed.is_wrong_server() && failed.message().contains("it is a replica"), "{failed:?}");
     }
 
     #[test]
     fn answers_tell_whether_the_server_is_the_one_that_is_wanted() {
-        let refused = |code: &str| Failed::refused(code, "…");
-        assert!(ELSEWHERE.iter().chain(CLUSTER_MODE).all(|code| refused(code).is_elsewhere()));
+        let refused = |code: &str| CommandError::refused(code, "…");
+        assert!(ELSEWHERE.iter().chain(CLUSTER_MODE).all(|code| refused(code).is_wrong_server()));
         for code in ["OOM", "MISCONF", "BUSY", "UNKILLABLE", "NOPERM", "WRONGTYPE", "ERR"] {
-            assert!(!refused(code).is_elsewhere(), "{code}");
+            assert!(!refused(code).is_wrong_server(), "{code}");
         }
-        assert!(!Failed::Unanswered("broken pipe".into()).is_elsewhere());
+        assert!(!CommandError::Unanswered("broken pipe".into()).is_wrong_server());
     }
 }

@@ -1,21 +1,21 @@
-//! Forgetting a capability that is gone for good.
+//! Retiring a capability that is gone for good.
 
 use std::time::Duration;
 
 use essaim_protocol::log::{LogError, Partition, Retired};
 use redis::Value;
 
-use super::registering::{self, refresh, waiting};
+use super::registry::{self, refresh, waiting};
 use super::scripts::call;
 use super::scripts::registry::RETIRE;
-use super::{RedisLog, parse, telling};
+use super::{RedisLog, parse, restore};
 
 /// A number of partitions changes only if others retire and register the capability at the same moment.
 const TRIES: usize = 8;
 
 pub async fn retire(log: &RedisLog, capability: &str) -> Result<Retired, LogError> {
     for _ in 0..TRIES {
-        let partitions = registering::partitions(log, capability).await?;
+        let partitions = registry::partitions(log, capability).await?;
         if partitions == 0 {
             return Ok(Retired::Unknown);
         }
@@ -33,17 +33,17 @@ pub async fn retire(log: &RedisLog, capability: &str) -> Result<Retired, LogErro
         }
         let mut retire = call(&RETIRE, &keys);
         let answer = log.link.run(&RETIRE, retire.arg(capability).arg(partitions)).await?;
-        match retired(answer).ok_or_else(|| parse::strange("a retirement"))? {
-            Outcome::Retired(retired) => {
+        match retired(answer).ok_or_else(|| parse::unexpected("a retirement"))? {
+            RetireOutcome::Retired(retired) => {
                 if matches!(retired, Retired::Done { .. }) {
                     log.known.ended(capability, None);
                     refresh(log).await?;
                 }
                 return Ok(retired);
             }
-            Outcome::Changed => {}
-            Outcome::Telling(wait) => {
-                telling::check(log).await?;
+            RetireOutcome::Changed => {}
+            RetireOutcome::Restoring(wait) => {
+                restore::check(log).await?;
                 tokio::time::sleep(wait).await;
             }
         }
@@ -51,22 +51,22 @@ pub async fn retire(log: &RedisLog, capability: &str) -> Result<Retired, LogErro
     Err(LogError("the capability is registered and retired again and again; trying no more".into()))
 }
 
-/// What the script has done.
-enum Outcome {
+/// The outcome of the script.
+enum RetireOutcome {
     Retired(Retired),
-    /// Nothing: it was told another number of partitions than there is.
+    /// Nothing is removed: the capability has another number of partitions by now.
     Changed,
-    /// Nothing: for so long nodes tell what the server has forgotten.
-    Telling(Duration),
+    /// Nothing is removed: a restore lasts for so long.
+    Restoring(Duration),
 }
 
-fn retired(answer: Value) -> Option<Outcome> {
+fn retired(answer: Value) -> Option<RetireOutcome> {
     let [outcome, what] = <[Value; 2]>::try_from(parse::items(answer)?).ok()?;
     Some(match parse::text(&outcome)? {
-        "done" => Outcome::Retired(Retired::Done { messages: parse::number(&what)? }),
-        "hosted" => Outcome::Retired(Retired::Hosted { host: parse::text(&what)?.into() }),
-        "telling" => Outcome::Telling(waiting(&what)?),
-        "changed" => Outcome::Changed,
+        "done" => RetireOutcome::Retired(Retired::Done { messages: parse::number(&what)? }),
+        "hosted" => RetireOutcome::Retired(Retired::Hosted { host: parse::text(&what)?.into() }),
+        "telling" => RetireOutcome::Restoring(waiting(&what)?),
+        "changed" => RetireOutcome::Changed,
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! Where messages go.
+//! The registry: where messages go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,61 +9,61 @@ use redis::{Cmd, Value};
 
 use super::scripts::call;
 use super::scripts::registry::{IDENTITY, LOOK, REGISTER, UNSUBSCRIBE};
-use super::{RedisLog, parse, telling};
+use super::{RedisLog, parse, restore};
 
-/// How often a call waits until nodes have told what the server has forgotten; it is not expected to forget again meanwhile.
+/// How often a call waits for a restore to end; the server is not expected to lose records again meanwhile.
 pub const PATIENCE: usize = 4;
 
-/// A registry as it is written.
+/// The registry in its stored form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Read {
-    /// What tells its log from others; empty if there is none.
+pub struct StoredRegistry {
+    /// The identity of its log; empty if there is none.
     pub identity: String,
     pub version: u64,
     /// The version of its last change.
     pub rank: u64,
     /// Subscriptions by capability and event.
     pub all: BTreeMap<String, BTreeMap<String, String>>,
-    /// When capabilities were retired last, by version.
+    /// The versions in which capabilities were retired last.
     pub retired: BTreeMap<String, u64>,
-    /// All that is to be told a server that has forgotten it.
+    /// All fields to be restored on a server that has lost them.
     pub fields: Vec<(String, String)>,
 }
 
-/// What was looked up.
-struct Look {
+/// The result of reading the registry.
+struct RegistryLookup {
     registry: Registry,
-    read: Read,
-    /// Until it is complete.
+    read: StoredRegistry,
+    /// The time until it is complete.
     left: Duration,
 }
 
-/// Waits until nodes have told what they know, if the server has forgotten something.
+/// Reads the registry, after a restore if the server has lost records.
 pub async fn registry(log: &RedisLog) -> Result<Arc<Registry>, LogError> {
     for tries in 0..PATIENCE {
-        let Look { registry, read, left } = look(log).await?;
+        let RegistryLookup { registry, read, left } = look(log).await?;
         let known = log.known.read();
-        // Nobody has told anything.
+        // No node has restored anything.
         let is_begun_anew = read.identity.is_empty() && known.identity.is_empty() && tries > 0;
         if (left.is_zero() && !is_behind(&read, &known)) || is_begun_anew {
             log.known.learn(read);
             return Ok(Arc::new(registry));
         }
-        telling::check(log).await?;
+        restore::check(log).await?;
         tokio::time::sleep(left).await;
     }
     Err(unfinished())
 }
 
-/// Reads the registry if it is another than the one that is known, without waiting for anybody.
+/// Reads the registry without waiting for a restore.
 pub async fn refresh(log: &RedisLog) -> Result<(), LogError> {
     let read = look(log).await?.read;
     log.known.learn(read);
     Ok(())
 }
 
-/// Whether the server has an older state of the log than is known, or none.
-fn is_behind(there: &Read, known: &Read) -> bool {
+/// Whether the server has an older state of the log than the known one, or none.
+fn is_behind(there: &StoredRegistry, known: &StoredRegistry) -> bool {
     let is_same_log = there.identity == known.identity;
     !known.identity.is_empty()
         && match is_same_log {
@@ -76,26 +76,26 @@ pub fn unfinished() -> LogError {
     LogError("Redis has forgotten where messages go, and nodes are telling it; trying again".into())
 }
 
-async fn look(log: &RedisLog) -> Result<Look, LogError> {
-    let strange = || parse::strange("a look at the registry");
+async fn look(log: &RedisLog) -> Result<RegistryLookup, LogError> {
+    let unexpected = || parse::unexpected("a look at the registry");
     let mut look = call(&LOOK, &[log.keys.registry(), log.cluster.key().into()]);
     look.arg(log.grace.as_micros() as u64)
         .arg(log.cluster.channels().all_broadcasts())
         .arg(log.cluster.channels().broadcast());
     let answer = log.link.run(&LOOK, &look).await?;
-    let [all, left] = <[Value; 2]>::try_from(parse::items(answer).ok_or_else(strange)?).map_err(|_| strange())?;
-    let (registry, read) = read(all).ok_or_else(strange)?;
-    Ok(Look { registry, read, left: waiting(&left).ok_or_else(strange)? })
+    let [all, left] = <[Value; 2]>::try_from(parse::items(answer).ok_or_else(unexpected)?).map_err(|_| unexpected())?;
+    let (registry, read) = read(all).ok_or_else(unexpected)?;
+    Ok(RegistryLookup { registry, read, left: waiting(&left).ok_or_else(unexpected)? })
 }
 
-/// How long to wait, as scripts say it.
+/// A waiting time from the answer of a script.
 pub fn waiting(answer: &Value) -> Option<Duration> {
     parse::number(answer).map(Duration::from_micros)
 }
 
-/// A registry as it is understood, and as it is written.
-fn read(answer: Value) -> Option<(Registry, Read)> {
-    let (mut registry, mut read) = (Registry::default(), Read::default());
+/// The registry, and its stored form.
+fn read(answer: Value) -> Option<(Registry, StoredRegistry)> {
+    let (mut registry, mut read) = (Registry::default(), StoredRegistry::default());
     let mut since = Vec::new();
     for (field, value) in parse::pairs(answer)? {
         let (field, text) = (parse::text(&field)?, parse::text(&value)?);
@@ -120,7 +120,7 @@ fn read(answer: Value) -> Option<(Registry, Read)> {
                 since.push((capability.to_string(), event.to_string(), parse::number(&value)?));
             }
             Some(("retired", capability)) => drop(read.retired.insert(capability.into(), parse::number(&value)?)),
-            // Of a later version.
+            // Fields of later versions are ignored.
             _ => {}
         }
         if field.contains(':') {
@@ -133,12 +133,12 @@ fn read(answer: Value) -> Option<(Registry, Read)> {
     }
     read.version = registry.version;
     read.rank = if read.rank == 0 { read.version } else { read.rank };
-    // A server may give them in another order each time.
+    // A server may return them in another order each time.
     read.fields.sort();
     Some((registry, read))
 }
 
-/// How many partitions a capability has; 0 if nobody has registered it.
+/// The number of partitions of a capability; 0 if it is not registered.
 pub async fn partitions(log: &RedisLog, capability: &str) -> Result<u32, LogError> {
     let registry = registry(log).await?;
     Ok(registry.partitions.get(capability).copied().unwrap_or(0))
@@ -161,7 +161,7 @@ pub async fn register(
             log.known.register(capability, partitions, written);
             return refresh(log).await;
         }
-        telling::check(log).await?;
+        restore::check(log).await?;
         tokio::time::sleep(wait).await;
     }
     Err(unfinished())
@@ -184,16 +184,16 @@ pub async fn register_once(
         register
     };
     let answer = log.link.run_knowing(&REGISTER, register).await?;
-    waiting(&answer).ok_or_else(|| parse::strange("a registration"))
+    waiting(&answer).ok_or_else(|| parse::unexpected("a registration"))
 }
 
-/// What a log that has no identity needs to get one.
+/// Adds the arguments with which a log without an identity gets one.
 fn identifying(log: &RedisLog, run: &str, call: &mut Cmd) {
     call.arg(format!("redis/{}", log.env.id())).arg(run).arg(log.grace.as_micros() as u64);
     call.arg(log.cluster.channels().all_broadcasts()).arg(log.cluster.channels().broadcast());
 }
 
-/// It is made by whoever asks first.
+/// The identity of the log; the first call makes it.
 pub async fn identity(log: &RedisLog) -> Result<String, LogError> {
     for _ in 0..PATIENCE {
         registry(log).await?;
@@ -213,19 +213,19 @@ pub async fn identity(log: &RedisLog) -> Result<String, LogError> {
 }
 
 pub async fn unsubscribe(log: &RedisLog, event: &str, capability: &str) -> Result<bool, LogError> {
-    let strange = || parse::strange("the end of a subscription");
+    let unexpected = || parse::unexpected("the end of a subscription");
     for _ in 0..PATIENCE {
         let mut unsubscribe = call(&UNSUBSCRIBE, &[log.keys.registry()]);
         let answer = log.link.run(&UNSUBSCRIBE, unsubscribe.arg(capability).arg(event)).await?;
         let [wait, was_there] =
-            <[Value; 2]>::try_from(parse::items(answer).ok_or_else(strange)?).map_err(|_| strange())?;
-        let wait = waiting(&wait).ok_or_else(strange)?;
+            <[Value; 2]>::try_from(parse::items(answer).ok_or_else(unexpected)?).map_err(|_| unexpected())?;
+        let wait = waiting(&wait).ok_or_else(unexpected)?;
         if wait.is_zero() {
             log.known.ended(capability, Some(event));
             refresh(log).await?;
             return Ok(parse::number(&was_there) == Some(1));
         }
-        telling::check(log).await?;
+        restore::check(log).await?;
         tokio::time::sleep(wait).await;
     }
     Err(unfinished())

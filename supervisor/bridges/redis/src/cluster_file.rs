@@ -1,63 +1,63 @@
-//! What a node remembers of its cluster between its lives: a file in its data directory.
+//! The file in which a node stores the identity of its cluster, for its next start.
 //!
-//! A node that keeps nothing has no directory, and remembers nothing.
+//! A node without a data directory stores nothing.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use essaim_base::lock::Mutex;
 use tokio::time::Instant;
 
 use essaim_config::Settings;
 
-/// How often it is written down that the cluster is still there.
+/// How often the file is written.
 const EVERY: Duration = Duration::from_secs(30);
 
 const HEADING: &str = "# The cluster that this node belongs to, and when it was last seen. Without this file the node joins \
                        the cluster that bridge.url leads to.\n";
 
-/// The file of one node; `None` remembers nothing.
-pub(crate) struct Memory {
+/// The file of one node; `None` for a node without a data directory.
+pub(crate) struct ClusterFile {
     path: Option<PathBuf>,
     written: Mutex<Option<Instant>>,
 }
 
-/// What is in it.
+/// The content of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Remembered {
+pub(crate) struct StoredCluster {
     pub identity: String,
-    /// In microseconds since 1970, by the clock of the bridge's server.
+    /// The time at which the cluster was last seen, in microseconds since 1970 by the clock of the bridge's server.
     pub seen_us: u64,
 }
 
-impl Memory {
-    /// The memory of the node of these settings.
+impl ClusterFile {
+    /// The file of the node of these settings.
     pub fn of(settings: &Settings) -> Self {
         let name = format!("{}.cluster", settings.node.name);
         Self { path: Some(settings.node.data_dir.join(name)), written: Mutex::default() }
     }
 
-    /// The memory of a node that keeps nothing.
+    /// No file: for a node without a data directory.
     #[cfg(test)]
     pub fn none() -> Self {
         Self { path: None, written: Mutex::default() }
     }
 
-    pub fn read(&self) -> Option<Remembered> {
+    pub fn read(&self) -> Option<StoredCluster> {
         let text = std::fs::read_to_string(self.path.as_ref()?).ok()?;
         let (identity, seen) = text.lines().find(|line| !line.starts_with('#'))?.split_once(' ')?;
-        Some(Remembered { identity: identity.into(), seen_us: seen.trim().parse().ok()? })
+        Some(StoredCluster { identity: identity.into(), seen_us: seen.trim().parse().ok()? })
     }
 
-    /// Writes it down, unless that was done a moment ago.
+    /// Writes the file, unless that was done within [`EVERY`].
     pub fn keep(&self, identity: &str, seen_us: u64, now: Instant) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock();
         if written.is_none_or(|at| now.saturating_duration_since(at) >= EVERY) {
             *written = self.write(identity, seen_us).then_some(now).or(*written);
         }
     }
 
-    /// Writes it down; whether that was possible.
+    /// Writes the file, and returns whether that was possible.
     pub fn write(&self, identity: &str, seen_us: u64) -> bool {
         let Some(path) = &self.path else { return false };
         let unfinished = path.with_extension("cluster.new");
@@ -75,7 +75,7 @@ impl Memory {
         }
     }
 
-    /// Why this node does not join the cluster `there`.
+    /// The message why this node does not join the cluster `there`.
     pub fn refusal(&self, own: &str, there: &str, url: &str) -> String {
         let path = self.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         format!(
@@ -96,14 +96,14 @@ mod tests {
         let directory = Directory::new();
         let mut settings = Settings::default();
         settings.node.data_dir = directory.path().into();
-        let memory = Memory::of(&settings);
+        let memory = ClusterFile::of(&settings);
         assert_eq!(memory.read(), None);
         assert!(memory.write("7-ab", 9));
-        let again = Memory::of(&settings);
-        assert_eq!(again.read(), Some(Remembered { identity: "7-ab".into(), seen_us: 9 }));
+        let again = ClusterFile::of(&settings);
+        assert_eq!(again.read(), Some(StoredCluster { identity: "7-ab".into(), seen_us: 9 }));
         again.forget();
         assert_eq!(memory.read(), None);
         settings.node.data_dir = directory.path().join("missing");
-        assert!(!Memory::of(&settings).write("7-ab", 9), "a node that keeps nothing remembers nothing");
+        assert!(!ClusterFile::of(&settings).write("7-ab", 9), "a node that keeps nothing remembers nothing");
     }
 }

@@ -1,22 +1,22 @@
-//! How much there is, measured from what is stored.
+//! Measured counts: those of the stored entries.
 
 use essaim_protocol::log::{LogError, Partition, PartitionCount, Tally};
 use redis::Value;
 
 use super::scripts::{MEASURE, call};
-use super::{RedisLog, parse, registering, telling};
+use super::{RedisLog, parse, registry, restore};
 
-/// Entries of the first page that is measured.
+/// Entries of the first page.
 const FIRST_PAGE: u64 = 16;
-/// Entries of a page at most.
+/// The most entries of a page.
 const MOST_OF_A_PAGE: u64 = 1_024;
 /// A page of more bytes is followed by smaller ones, since the server reads them to count their messages.
 const BYTES_OF_A_PAGE: u64 = 1 << 20;
 
 pub async fn counts(log: &RedisLog, capability: &str) -> Result<Vec<PartitionCount>, LogError> {
-    // What the server has forgotten since the last heartbeat would be taken for what there is.
-    telling::check(log).await?;
-    let partitions = registering::partitions(log, capability).await?;
+    // Otherwise counts that the server has lost since the last heartbeat would be taken for true.
+    restore::check(log).await?;
+    let partitions = registry::partitions(log, capability).await?;
     let mut counts = Vec::new();
     for number in 0..partitions {
         counts.push(count(log, &Partition { capability: capability.into(), number }).await?);
@@ -29,7 +29,7 @@ pub async fn waiting(log: &RedisLog, partition: &Partition) -> Result<u64, LogEr
     Ok(count(log, partition).await?.waiting)
 }
 
-/// Of a partition that is in use, only what fits in one page is of one moment.
+/// Counts of a partition in use are of one moment only if its entries fit in one page.
 async fn count(log: &RedisLog, partition: &Partition) -> Result<PartitionCount, LogError> {
     let capability = &partition.capability;
     let keys = [
@@ -44,7 +44,7 @@ async fn count(log: &RedisLog, partition: &Partition) -> Result<PartitionCount, 
         let mut measure = call(&MEASURE, &keys);
         measure.arg(partition.number).arg(&from).arg(page);
         let answer = log.link.run(&MEASURE, &measure).await?;
-        let measured = measured(answer).ok_or_else(|| parse::strange("a measurement"))?;
+        let measured = measured(answer).ok_or_else(|| parse::unexpected("a measurement"))?;
         waiting += measured.messages;
         let count = known.get_or_insert(measured.count);
         if measured.entries < page {
@@ -58,8 +58,8 @@ async fn count(log: &RedisLog, partition: &Partition) -> Result<PartitionCount, 
     }
 }
 
-/// A page of a partition, and what else is known of it.
-struct Measured {
+/// One page of a partition's entries, and the stored counts.
+struct MeasuredPage {
     entries: u64,
     bytes: u64,
     messages: u64,
@@ -67,14 +67,14 @@ struct Measured {
     count: PartitionCount,
 }
 
-fn measured(answer: Value) -> Option<Measured> {
+fn measured(answer: Value) -> Option<MeasuredPage> {
     let answer = parse::items(answer)?;
     let number = |i: usize| answer.get(i).and_then(parse::number);
     let text = |i: usize| answer.get(i).and_then(parse::text);
     let tally = Tally { handled: number(5)?, duplicates: number(6)?, dead: number(7)?, expired: number(8)? };
     let owner = parse::owner(text(9)?).filter(|(_, host)| !host.is_empty());
     let owner = owner.map(|(epoch, host)| (host.to_string(), epoch));
-    Some(Measured {
+    Some(MeasuredPage {
         entries: number(0)?,
         bytes: number(1)?,
         messages: number(2)?,

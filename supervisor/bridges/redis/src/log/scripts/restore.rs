@@ -1,14 +1,14 @@
-//! What a server has forgotten, and what nodes tell it.
+//! The scripts that restore lost records.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::super::super::full::IS_FULL;
-use super::TELLING;
+use super::super::super::out_of_memory::IS_FULL;
+use super::RESTORING;
 
-/// How a registry is beside the one that is known, by identity and rank: `fine`; `other` if an older log is there, and
-/// `behind` if none is, a younger one, or an older state of the same.
+/// The server's registry compared with the known one, by identity and rank: `fine`; `other` if it is of an older log; `behind` if
+/// there is none, a younger log's, or an older state of the same.
 const STANDING: &str = r"
 local function standing(registry, own, rank)
   local there = redis.call('HMGET', registry, 'identity', 'version', 'rank')
@@ -21,8 +21,8 @@ end
 
 /// KEYS: registry. ARGV: the server process, grace in µs.
 ///
-/// A server process that is another than before may have forgotten its last second: nodes tell what they know, before
-/// anything is built on it.
+/// A new server process may have lost its last second: nodes restore the records that they know before anything rests on
+/// them.
 pub static ARRIVE: LazyLock<Script> = LazyLock::new(|| {
     let arrive = r"
 local known = redis.call('HMGET', KEYS[1], 'version', 'run')
@@ -30,22 +30,22 @@ if ARGV[1] == '' or not known[1] or known[2] == ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'run', ARGV[1])
 tell(KEYS[1], ARGV[2])
 return 1";
-    Script::new(&format!("{TELLING}{arrive}"))
+    Script::new(&format!("{RESTORING}{arrive}"))
 });
 
 /// KEYS: registry, counts. ARGV: grace in µs.
 ///
-/// Where a stream has no counts they were forgotten, or somebody else has added to it: whoever knows them tells them.
+/// A stream without counts has lost them, or another program has added to it: nodes that know the counts restore them.
 pub static RECOUNT: LazyLock<Script> = LazyLock::new(|| {
     let recount = "redis.call('HSETNX', KEYS[2], 'appended', '0')\ntell(KEYS[1], ARGV[1])\nreturn 1";
-    Script::new(&format!("{TELLING}{recount}"))
+    Script::new(&format!("{RESTORING}{recount}"))
 });
 
 /// KEYS: registry, cluster; stream and counts of each partition; dead letters and state of each capability. ARGV: identity and
 /// rank of the registry that is known; number of partitions, how many messages are known to have been appended to each; the
-/// capabilities. Gives {1 if the server is full, standing, version, when nodes have told; of each partition what is counted, since when, and 1 if it
-/// is less than is known or the messages are gone that wait; of each capability how many dead letters there are, how often the
-/// last one was forgotten on purpose, and when it was retired last}.
+/// capabilities. Returns {1 if the server is full, standing, version, end of the restore; of each partition its counts, since when, and 1 if
+/// they are lower than known or its waiting messages are lost; of each capability the number of dead letters, how often the last one
+/// was deleted on purpose, and when it was retired last}.
 pub static CHECK: LazyLock<Script> = LazyLock::new(|| {
     let check = r"
 local registry = redis.call('HMGET', KEYS[1], 'version', 'telling', 'identity')
@@ -67,18 +67,18 @@ for i = capabilities, #KEYS, 2 do
   answer[#answer + 1] = redis.call('HGET', KEYS[1], 'retired:' .. ARGV[(i + 5) / 2]) or '0'
 end
 return answer";
-    Script::new(&format!("{IS_FULL}{TELLING}{STANDING}{check}"))
+    Script::new(&format!("{IS_FULL}{RESTORING}{STANDING}{check}"))
 });
 
 /// KEYS: registry, cluster; stream and counts of each partition. ARGV: the server process, grace in µs, identity and rank of
 /// the registry that is known, number of its fields; fields and values; of each partition its capability, appended, since
-/// when it was counted, waiting, parked, the fields of a tally, and the last position that was read, or nothing. Gives {1 if
-/// the registry was told, how many partitions, how many messages are gone}.
+/// when it was counted, waiting, parked, the fields of a tally, and the last position that was read, or nothing. Returns {1 if
+/// the registry was restored, the number of partitions, the number of lost messages}.
 ///
-/// A count that has begun anew is added to what is known. What became of messages is known to the owner of their partition alone,
-/// so it counts also where another node has told how many there were. A subscription begins anew, since what was in the log may be gone:
-/// who wants what was kept gets it again.
-pub static TELL: LazyLock<Script> = LazyLock::new(|| {
+/// A count that has begun anew is added to the known one. The outcomes of messages are known to the owner of their partition alone,
+/// so they are added also where another node has restored the number of messages. A subscription begins anew, since entries of the
+/// log may be lost: a subscriber from the earliest retained event gets the retained events again.
+pub static RESTORE: LazyLock<Script> = LazyLock::new(|| {
     let tell = r"
 local registry, own, rank, at = KEYS[1], ARGV[3], tonumber(ARGV[4]), 6
 local told, partitions, messages = 0, 0, 0
@@ -148,5 +148,5 @@ for i = 3, #KEYS, 2 do
 end
 if told + partitions > 0 then tell(registry, ARGV[2]) end
 return {told, partitions, messages}";
-    Script::new(&format!("{TELLING}{STANDING}{tell}"))
+    Script::new(&format!("{RESTORING}{STANDING}{tell}"))
 });

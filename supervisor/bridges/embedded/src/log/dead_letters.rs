@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::rows::{json, number, statement, text};
 
-/// Keeps a dead letter; one that dies again takes its own place.
+/// Stores a dead letter; one that has died again replaces itself.
 pub(super) async fn keep(
     db: &impl ConnectionTrait,
     (capability, id, letter): &(Arc<str>, String, Bytes),
@@ -19,14 +19,14 @@ pub(super) async fn keep(
     db.execute_raw(statement(sql, values)).await.map(drop)
 }
 
-/// How many letters of a capability there are.
+/// The number of a capability's dead letters.
 pub(super) async fn count(db: &impl ConnectionTrait, capability: &str) -> Result<u64, DbErr> {
     let sql = "SELECT count(*) FROM dead_letters WHERE capability = $1";
     let rows = db.query_all_raw(statement(sql, [capability.into()])).await?;
     rows.first().map_or(Ok(0), |row| number(row, 0))
 }
 
-/// Letters of a capability behind an id.
+/// A page of a capability's dead letters, behind an id.
 pub(super) async fn page(
     db: &impl ConnectionTrait,
     capability: &str,
@@ -42,7 +42,7 @@ pub(super) async fn page(
     Ok(DeadLetterPage { letters, next })
 }
 
-/// Those with these ids.
+/// The dead letters with these ids.
 pub(super) async fn with(
     db: &impl ConnectionTrait,
     capability: &str,
@@ -53,7 +53,7 @@ pub(super) async fn with(
     db.query_all_raw(statement(sql, [capability.into(), json(&ids)?])).await?.iter().map(letter).collect()
 }
 
-/// Forgets those that are still what they were; how many there were.
+/// Deletes the dead letters that are unchanged, and returns their number.
 pub(super) async fn forget(
     db: &impl ConnectionTrait,
     capability: &str,

@@ -1,97 +1,98 @@
-//! What this node knows of the log, for a server that has forgotten it.
+//! The records of the log that this node knows, for a server that loses them.
 //!
-//! The registry is known as it was read, with its rank: the version of its last change. Of all nodes the one that has read
-//! the highest rank tells the server, and what that one does not know was ended: a union of what several know would bring
-//! back what was. What a node has registered itself and not read since is registered again.
+//! The registry is known as it was read, with its rank: the version of its last change. Of all nodes the one that has read the
+//! highest rank restores it, and entries that this node does not know were ended: a union of the registries of several nodes would
+//! bring back ended ones. Registrations of a node's own that it has not read since are made again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use essaim_base::lock::Mutex;
 use essaim_protocol::log::{Acknowledge, OwnedPartition, Partition, Position, Tally};
 
-use super::registering::Read;
+use super::registry::StoredRegistry;
 
-/// What this node has registered, by capability.
+/// The registrations of this node, by capability.
 pub type Registered = BTreeMap<String, Registration>;
 
-/// One capability: its partitions, and its subscriptions as they are written, by event.
+/// One capability: its partitions, and its subscriptions as they are stored, by event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registration {
     pub partitions: u32,
     pub subscriptions: BTreeMap<String, String>,
-    /// It was seen in the registry: where it is missing later, it was ended.
+    /// Whether it was seen in the registry: if it is missing there later, it was ended.
     seen: bool,
 }
 
-/// What was counted in a partition, as far as this node has seen it.
+/// The counts of a partition, as far as this node has seen them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counted {
-    /// Messages that were ever appended.
+pub struct KnownCounts {
+    /// Messages appended, ever.
     pub appended: u64,
     /// Messages that its owner has parked.
     pub parked: u64,
-    /// What handlers without a database did.
+    /// The outcomes of messages of handlers without a database.
     pub tally: Tally,
     /// The last entry that was read.
     pub last: Position,
-    /// When counting began, in milliseconds since 1970; 0 if that is not known.
+    /// The time at which counting began, in milliseconds since 1970; 0 if that is not known.
     pub born: u64,
 }
 
-/// The dead letters of a capability that the log keeps.
+/// The dead letters of a capability in the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Letters {
+pub struct DeadLetterCounts {
     pub count: u64,
-    /// How often the last one was forgotten on purpose.
+    /// How often the last one was deleted on purpose.
     pub emptied: u64,
-    /// The version of the registry that has retired the capability last.
+    /// The version of the registry in which the capability was retired last.
     pub retired: u64,
 }
 
-/// What this node knows.
+/// The known records.
 #[derive(Default)]
-pub struct Known(Mutex<State>);
+pub struct KnownLog(Mutex<KnownState>);
 
 #[derive(Default)]
-struct State {
+struct KnownState {
     own: Registered,
-    read: Arc<Read>,
-    partitions: HashMap<Partition, Counted>,
-    owned: HashMap<Arc<str>, Ownership>,
-    letters: HashMap<Arc<str>, Letters>,
-    /// The last time of telling that this node has taken part in: when it ends.
-    told: u64,
+    read: Arc<StoredRegistry>,
+    partitions: HashMap<Partition, KnownCounts>,
+    owned: HashMap<Arc<str>, KnownOwnership>,
+    letters: HashMap<Arc<str>, DeadLetterCounts>,
+    /// The end of the last restore in which this node has taken part, in microseconds since 1970.
+    restored_until: u64,
 }
 
-/// What a host owns of a capability, as it was told last.
+/// The partitions of a capability that a host owns, by the answer to its last heartbeat.
 #[derive(Default)]
-struct Ownership {
+struct KnownOwnership {
     host: String,
     /// Numbers and epochs.
     partitions: Vec<(u32, u64)>,
-    /// They are of another log than the one that is there: they are taken over again.
+    /// Whether they are of another log than the present one: then they are taken over again.
     is_outdated: bool,
 }
 
-impl Known {
+impl KnownLog {
     /// The registry of the highest rank that was read.
-    pub fn read(&self) -> Arc<Read> {
-        self.lock().read.clone()
+    pub fn read(&self) -> Arc<StoredRegistry> {
+        self.0.lock().read.clone()
     }
 
-    /// What this node has registered itself.
+    /// Records a registration of this node.
     pub fn register(&self, capability: &str, partitions: u32, subscriptions: BTreeMap<String, String>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let own = state.own.entry(capability.into()).or_default();
         own.partitions = partitions;
         own.subscriptions.extend(subscriptions);
         own.seen = false;
     }
 
-    /// A registry was read that is complete: what is missing there was ended. Of one log nothing is learned from an older
-    /// state than is known; another log is followed, whatever was known of the one before.
-    pub fn learn(&self, read: Read) {
-        let mut state = self.lock();
+    /// Records a complete registry that was read: an entry that is missing in it was ended. An older state of the same log is
+    /// ignored; the registry of an older log replaces everything known of the one before.
+    pub fn learn(&self, read: StoredRegistry) {
+        let mut state = self.0.lock();
         let is_same_log = read.identity == state.read.identity;
         let is_younger = !state.read.identity.is_empty() && read.identity > state.read.identity;
         if read.identity.is_empty() || is_younger {
@@ -115,7 +116,7 @@ impl Known {
             there.is_some() || !own.seen
         });
         let known = state.read.rank;
-        // What was counted before a capability was retired says nothing of what has begun since.
+        // Counts from before a capability was retired say nothing of those that have begun since.
         let is_there = |capability: &str| {
             read.all.contains_key(capability) && read.retired.get(capability).is_none_or(|retired| *retired <= known)
         };
@@ -125,46 +126,46 @@ impl Known {
         }
     }
 
-    /// An operator has ended a subscription, or retired a capability.
+    /// Records that an operator has ended a subscription, or retired a capability.
     pub fn ended(&self, capability: &str, event: Option<&str>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         match event {
             Some(event) => drop(state.own.get_mut(capability).map(|own| own.subscriptions.remove(event))),
             None => drop(state.own.remove(capability)),
         }
     }
 
-    /// What this node has registered and the registry does not have.
+    /// The registrations of this node that the registry does not have.
     pub fn unseen(&self) -> Registered {
-        self.lock().own.iter().filter(|(_, own)| !own.seen).map(|(name, own)| (name.clone(), own.clone())).collect()
+        self.0.lock().own.iter().filter(|(_, own)| !own.seen).map(|(name, own)| (name.clone(), own.clone())).collect()
     }
 
-    /// So many messages were appended to a partition.
+    /// Records the number of messages ever appended to a partition.
     pub fn appended(&self, partition: &Partition, appended: u64) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let counted = state.partitions.entry(partition.clone()).or_default();
         counted.appended = counted.appended.max(appended);
     }
 
-    /// An entry was read, up to which so many messages were appended.
+    /// Records an entry that was read, and the number of messages appended up to its end.
     pub fn seen(&self, partition: &Partition, appended: u64, position: Position) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let counted = state.partitions.entry(partition.clone()).or_default();
         counted.appended = counted.appended.max(appended);
         counted.last = counted.last.max(position);
     }
 
-    /// An acknowledgement was done.
+    /// Records an acknowledgement.
     pub fn acknowledged(&self, acknowledge: &Acknowledge) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let counted = state.partitions.entry(acknowledge.partition.clone()).or_default();
         counted.parked = acknowledge.parked;
         counted.tally.add(acknowledge.tally);
     }
 
-    /// The server has told what is counted of a partition, and for certain that so many messages were appended.
+    /// Records the server's counts of a partition; `appended` is certain.
     pub fn counted(&self, partition: &Partition, appended: u64, tally: Tally, born: u64) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if let Some(counted) = state.partitions.get_mut(partition) {
             counted.appended = counted.appended.max(appended);
             counted.tally = counted.tally.most(tally);
@@ -172,59 +173,55 @@ impl Known {
         }
     }
 
-    /// What is known of a partition.
-    pub fn of(&self, partition: &Partition) -> Counted {
-        self.lock().partitions.get(partition).copied().unwrap_or_default()
+    /// The known counts of a partition.
+    pub fn of(&self, partition: &Partition) -> KnownCounts {
+        self.0.lock().partitions.get(partition).copied().unwrap_or_default()
     }
 
-    /// All partitions of which something is known.
-    pub fn partitions(&self) -> Vec<(Partition, Counted)> {
-        self.lock().partitions.iter().map(|(partition, counted)| (partition.clone(), *counted)).collect()
+    /// All partitions with known counts.
+    pub fn partitions(&self) -> Vec<(Partition, KnownCounts)> {
+        self.0.lock().partitions.iter().map(|(partition, counted)| (partition.clone(), *counted)).collect()
     }
 
-    /// What a host owns of a capability by now.
+    /// Records the partitions of a capability that a host owns.
     pub fn owns(&self, capability: &Arc<str>, host: &str, owned: &[OwnedPartition]) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         for owned in owned {
             state.partitions.entry(Partition { capability: capability.clone(), number: owned.number }).or_default();
         }
         let partitions = owned.iter().map(|owned| (owned.number, owned.epoch)).collect();
-        state.owned.insert(capability.clone(), Ownership { host: host.into(), partitions, is_outdated: false });
+        state.owned.insert(capability.clone(), KnownOwnership { host: host.into(), partitions, is_outdated: false });
     }
 
-    /// Numbers and epochs of what a host owned of a capability when it was told last, and whether it has to take that over
-    /// again.
+    /// Numbers and epochs of the partitions of a capability that a host owned by the last answer, and whether it has to take them
+    /// over again.
     pub fn owned(&self, capability: &str, host: &str) -> (Vec<(u32, u64)>, bool) {
-        let state = self.lock();
+        let state = self.0.lock();
         let owned = state.owned.get(capability).filter(|owned| owned.host == host);
         owned.map(|owned| (owned.partitions.clone(), owned.is_outdated)).unwrap_or_default()
     }
 
-    /// The capabilities of which this node owned a partition when it was told last.
+    /// The capabilities of which this node owned a partition by the last answer.
     pub fn capabilities(&self) -> Vec<Arc<str>> {
-        let state = self.lock();
+        let state = self.0.lock();
         let owned = state.owned.iter().filter(|(_, owned)| !owned.partitions.is_empty());
         owned.map(|(capability, _)| capability.clone()).collect()
     }
 
-    /// The server has told of a capability's dead letters; how many it has forgotten.
-    pub fn letters(&self, capability: &Arc<str>, there: Letters) -> u64 {
-        let mut state = self.lock();
+    /// Records the server's dead letters of a capability, and returns how many it has lost.
+    pub fn letters(&self, capability: &Arc<str>, there: DeadLetterCounts) -> u64 {
+        let mut state = self.0.lock();
         let before = state.letters.insert(capability.clone(), there).unwrap_or_default();
         let on_purpose = there.emptied > before.emptied || there.retired > before.retired;
         if there.count == 0 && !on_purpose { before.count } else { 0 }
     }
 
-    /// Nodes tell what they know until then. Whether this one has not yet.
-    pub fn is_to_tell(&self, until_us: u64) -> bool {
-        let mut state = self.lock();
-        let is_new = until_us > state.told;
-        state.told = state.told.max(until_us);
+    /// Records a restore that lasts until then, and returns whether this node has not taken part in it yet.
+    pub fn has_to_restore(&self, until_us: u64) -> bool {
+        let mut state = self.0.lock();
+        let is_new = until_us > state.restored_until;
+        state.restored_until = state.restored_until.max(until_us);
         is_new
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -233,9 +230,15 @@ mod tests {
     use super::*;
 
     /// A registry of a log and a rank, in which these capabilities subscribe to an event.
-    fn read(identity: &str, rank: u64, subscribers: &[&str]) -> Read {
+    fn read(identity: &str, rank: u64, subscribers: &[&str]) -> StoredRegistry {
         let all = subscribers.iter().map(|s| (s.to_string(), BTreeMap::from([("e".to_string(), "how".to_string())])));
-        Read { identity: identity.into(), version: rank, rank, all: all.collect(), ..Read::default() }
+        StoredRegistry {
+            identity: identity.into(),
+            version: rank,
+            rank,
+            all: all.collect(),
+            ..StoredRegistry::default()
+        }
     }
 
     fn subscribed() -> BTreeMap<String, String> {
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn of_one_log_the_highest_rank_is_known_and_of_several_the_oldest() {
-        let known = Known::default();
+        let known = KnownLog::default();
         let ranks = |identity: &str, rank| {
             known.learn(read(identity, rank, &["a"]));
             let read = known.read();
@@ -260,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_a_node_has_registered_is_registered_again_until_it_was_seen_and_not_once_it_was_ended() {
-        let known = Known::default();
+        let known = KnownLog::default();
         let unseen = || known.unseen().into_keys().collect::<Vec<_>>();
         known.learn(read("b", 1, &[]));
         known.register("a", 1, subscribed());
@@ -273,26 +276,27 @@ mod tests {
         assert_eq!(unseen(), ["a"], "it was registered with a log that had begun anew");
         known.learn(read("a", 2, &["a"]));
         known.learn(read("a", 3, &["other"]));
-        assert!(unseen().is_empty() && !known.lock().own.contains_key("a"), "it was retired");
+        assert!(unseen().is_empty() && !known.0.lock().own.contains_key("a"), "it was retired");
     }
 
     #[test]
     fn what_was_counted_before_a_capability_was_retired_is_known_no_more() {
-        let (known, partition) = (Known::default(), Partition { capability: "a".into(), number: 0 });
+        let (known, partition) = (KnownLog::default(), Partition { capability: "a".into(), number: 0 });
         known.learn(read("b", 1, &["a"]));
         known.appended(&partition, 9);
-        let begun_anew = Read { retired: BTreeMap::from([("a".to_string(), 2)]), ..read("b", 3, &["a"]) };
+        let begun_anew = StoredRegistry { retired: BTreeMap::from([("a".to_string(), 2)]), ..read("b", 3, &["a"]) };
         known.learn(begun_anew.clone());
-        assert_eq!(known.of(&partition), Counted::default());
+        assert_eq!(known.of(&partition), KnownCounts::default());
         known.appended(&partition, 1);
-        known.learn(Read { rank: 4, ..begun_anew });
+        known.learn(StoredRegistry { rank: 4, ..begun_anew });
         assert_eq!(known.of(&partition).appended, 1);
     }
 
     #[test]
     fn dead_letters_are_forgotten_unless_that_was_on_purpose() {
-        let (known, capability) = (Known::default(), Arc::from("a"));
-        let letters = |count, emptied, retired| known.letters(&capability, Letters { count, emptied, retired });
+        let (known, capability) = (KnownLog::default(), Arc::from("a"));
+        let letters =
+            |count, emptied, retired| known.letters(&capability, DeadLetterCounts { count, emptied, retired });
         assert_eq!(letters(3, 0, 0), 0);
         assert_eq!(letters(0, 0, 0), 3);
         assert_eq!(letters(0, 0, 0), 0, "that is said once");
