@@ -1,8 +1,15 @@
-//! Which message of a partition may be worked on now: those of one key one at a time and in order, different keys beside
-//! each other, and behind a message that failed only those of its key. A message that waits for its time takes its place
-//! among those of its key when the time has come.
+//! The queue of a partition decides which message may be worked on now: those of one key one at a time and in order, different
+//! keys beside each other, and behind a message that failed only those of its key. A message that waits for its time takes its
+//! place among those of its key when the time has come.
+//!
+//! # Layout
+//! - here: turns of keys, in memory and in the database; `hold`: keys that wait for a dead letter; `clock`: a wall clock that was
+//!   set back.
 
 mod clock;
+mod hold;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +33,7 @@ pub struct LogMessage {
     pub offset: u64,
     /// The entry that it came in.
     pub position: Position,
-    /// It, among its copies; absent where nothing is remembered of what was applied.
+    /// Its place among the copies of it; absent where nothing is remembered of what was applied.
     pub copy: Option<Arc<OneCopy>>,
 }
 
@@ -53,7 +60,7 @@ impl Tries {
     }
 }
 
-/// Where a message that waits in the database is.
+/// Row of a message that waits in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedPlace {
     pub order: OrderKey,
@@ -61,7 +68,7 @@ pub struct ParkedPlace {
     pub seq: u64,
 }
 
-/// What can be done next.
+/// A message that can be worked on.
 #[derive(Debug)]
 pub enum QueueItem {
     /// A message from the log.
@@ -86,7 +93,7 @@ pub struct Queue {
     clock_ms: u64,
 }
 
-/// Something that waits for its time.
+/// A message that waits for its time.
 enum Delayed {
     /// It takes its place among those of its order then.
     Joins(QueueItem),
@@ -96,9 +103,16 @@ enum Delayed {
 
 enum KeyState {
     /// A message is being worked on; these wait behind it, in memory or in the database.
-    Busy(VecDeque<QueueItem>),
+    Busy(BusyKey),
     /// All messages of the order are in the database.
     Parked(ParkedKey),
+}
+
+#[derive(Default)]
+struct BusyKey {
+    behind: VecDeque<QueueItem>,
+    /// A dead letter keeps them from being tried once the message that is worked on has ended.
+    held: bool,
 }
 
 #[derive(Default)]
@@ -141,12 +155,12 @@ impl Queue {
     pub fn arrive(&mut self, message: LogMessage) -> Option<LogMessage> {
         match self.orders.get_mut(&message.order) {
             None => {
-                self.orders.insert(message.order.clone(), KeyState::Busy(VecDeque::new()));
+                self.orders.insert(message.order.clone(), KeyState::Busy(BusyKey::default()));
                 self.ready.push_back(QueueItem::Fresh(Rc::new(message), Tries::default()));
                 None
             }
-            Some(KeyState::Busy(behind)) => {
-                behind.push_back(QueueItem::Fresh(Rc::new(message), Tries::default()));
+            Some(KeyState::Busy(busy)) => {
+                busy.behind.push_back(QueueItem::Fresh(Rc::new(message), Tries::default()));
                 None
             }
             Some(KeyState::Parked(_)) => Some(message),
@@ -169,6 +183,7 @@ impl Queue {
         }
         let (_, order) = self.due.pop_first()?;
         let Some(KeyState::Parked(parked)) = self.orders.get_mut(&order) else { return None };
+        debug_assert!(!parked.running && !parked.held, "`{order}` has no turn to give");
         parked.scheduled = None;
         let (seq, row) = parked.rows.first_key_value()?;
         parked.running = true;
@@ -187,13 +202,21 @@ impl Queue {
         self.stored
     }
 
-    /// A message from the log is done with; the next of its order is ready.
-    pub fn finished(&mut self, order: &OrderKey) {
-        let Some(KeyState::Busy(behind)) = self.orders.get_mut(order) else { return };
-        match behind.pop_front() {
+    /// A message from the log is done with; the next of its order is ready. If the order was put on hold meanwhile, what waited
+    /// behind the message in memory must be parked: it is given back, to be announced with [`Queue::begin_parking`].
+    pub fn finished(&mut self, order: &OrderKey) -> Vec<Rc<LogMessage>> {
+        let Some(KeyState::Busy(busy)) = self.orders.get_mut(order) else {
+            debug_assert!(false, "no message of `{order}` from the log was worked on");
+            return Vec::new();
+        };
+        if busy.held {
+            return self.enter_parked(order);
+        }
+        match busy.behind.pop_front() {
             Some(next) => self.ready.push_back(next),
             None => drop(self.orders.remove(order)),
         }
+        Vec::new()
     }
 
     /// A message from the log that waits in memory takes its place when its time has come.
@@ -231,46 +254,21 @@ impl Queue {
         behind
     }
 
-    /// The order is on hold after a dead letter; what waited behind it in memory must be parked.
-    pub fn hold(&mut self, order: &OrderKey) -> Vec<Rc<LogMessage>> {
-        let behind = self.enter_parked(order);
-        if let Some(KeyState::Parked(parked)) = self.orders.get_mut(order) {
-            (parked.held, parked.running) = (true, false);
-        }
-        self.schedule(order);
-        behind
-    }
-
-    /// As [`Queue::hold`], after the death of a message that waited in the database.
-    pub fn hold_after(&mut self, place: &ParkedPlace) -> Vec<Rc<LogMessage>> {
-        let behind = self.enter_parked(&place.order);
-        if let Some(KeyState::Parked(parked)) = self.orders.get_mut(&place.order) {
-            parked.rows.remove(&place.seq);
-        }
-        self.stored = self.stored.saturating_sub(1);
-        let _ = self.hold(&place.order);
-        behind
-    }
-
-    /// The number before all that waits in an order, if it is free: see [`PartitionOwner::next_seq`](super::Owner::next_seq).
+    /// The number before all that waits in an order, if it is free: see [`PartitionOwner::next_seq`](super::owner::PartitionOwner::next_seq).
     pub fn before(&self, order: &OrderKey) -> Option<u64> {
         let Some(KeyState::Parked(parked)) = self.orders.get(order) else { return None };
         parked.rows.first_key_value().map(|(seq, _)| *seq).filter(|seq| seq % 2 == 0).map(|seq| seq - 1)
     }
 
     /// A message waits in the database for the others of its order, or they for it, such as one that an earlier owner has
-    /// left there. Nothing of its order may be in memory.
+    /// left there. It comes before what waits behind a message that is being worked on.
     pub fn add_parked(&mut self, place: &ParkedPlace, due_ms: u64, tries: Tries) {
+        if let Some(KeyState::Busy(busy)) = self.orders.get_mut(&place.order) {
+            self.stored += 1;
+            return busy.behind.push_front(QueueItem::Parked(place.clone(), tries));
+        }
         let _ = self.enter_parked(&place.order);
         self.set(place, ParkedRow { due_ms, tries, arriving: false });
-    }
-
-    /// The hold of an order ends.
-    pub fn release(&mut self, order: &OrderKey) {
-        if let Some(KeyState::Parked(parked)) = self.orders.get_mut(order) {
-            parked.held = false;
-        }
-        self.settle(order);
     }
 
     /// A message of a parked order is on its way into the database, under this number.
@@ -279,7 +277,7 @@ impl Queue {
         self.set(place, ParkedRow { due_ms: 0, tries: Tries::default(), arriving: true });
     }
 
-    /// It is there.
+    /// The parked row is committed.
     pub fn park_committed(&mut self, place: &ParkedPlace) {
         if let Some(KeyState::Parked(parked)) = self.orders.get_mut(&place.order)
             && let Some(row) = parked.rows.get_mut(&place.seq)
@@ -289,7 +287,7 @@ impl Queue {
         self.schedule(&place.order);
     }
 
-    /// It is not: another copy of it is there, or it was given up instead.
+    /// The park was abandoned: a copy of the message has its effect already, or it is a dead letter.
     pub fn park_abandoned(&mut self, place: &ParkedPlace) {
         if let Some(KeyState::Parked(parked)) = self.orders.get_mut(&place.order) {
             self.stored -= u64::from(parked.rows.remove(&place.seq).is_some());
@@ -297,18 +295,25 @@ impl Queue {
         self.settle(&place.order);
     }
 
-    /// A message that waited in the database is done with.
-    pub fn removed(&mut self, place: &ParkedPlace) {
-        self.stored = self.stored.saturating_sub(1);
+    /// A message that waited in the database is done with; gives back what [`Queue::finished`] does.
+    pub fn removed(&mut self, place: &ParkedPlace) -> Vec<Rc<LogMessage>> {
+        self.forget_stored();
         match self.orders.get_mut(&place.order) {
             Some(KeyState::Parked(parked)) => {
+                debug_assert!(parked.running, "no message of `{}` was worked on", place.order);
                 parked.rows.remove(&place.seq);
                 parked.running = false;
                 self.settle(&place.order);
             }
-            Some(KeyState::Busy(_)) => self.finished(&place.order),
-            None => {}
+            Some(KeyState::Busy(_)) => return self.finished(&place.order),
+            None => debug_assert!(false, "no message of `{}` was known", place.order),
         }
+        Vec::new()
+    }
+
+    fn forget_stored(&mut self) {
+        debug_assert!(self.stored > 0, "a row is forgotten that was not counted");
+        self.stored = self.stored.saturating_sub(1);
     }
 
     fn put_off(&mut self, due_ms: u64, delayed: Delayed) {
@@ -321,10 +326,10 @@ impl Queue {
         let order = next.order().clone();
         match self.orders.get_mut(&order) {
             None => {
-                self.orders.insert(order, KeyState::Busy(VecDeque::new()));
+                self.orders.insert(order, KeyState::Busy(BusyKey::default()));
                 self.ready.push_back(next);
             }
-            Some(KeyState::Busy(behind)) => behind.push_back(next),
+            Some(KeyState::Busy(busy)) => busy.behind.push_back(next),
             Some(KeyState::Parked(parked)) => match next {
                 QueueItem::Parked(place, tries) => {
                     parked.rows.insert(place.seq, ParkedRow { due_ms: 0, tries, arriving: false });
@@ -338,14 +343,10 @@ impl Queue {
 
     /// Has an order's messages wait in the database; those that are not there yet are given back.
     fn enter_parked(&mut self, order: &OrderKey) -> Vec<Rc<LogMessage>> {
-        let behind = match self.orders.insert(order.clone(), KeyState::Parked(ParkedKey::default())) {
-            Some(KeyState::Busy(behind)) => behind,
-            Some(already @ KeyState::Parked(_)) => {
-                self.orders.insert(order.clone(), already);
-                return Vec::new();
-            }
-            None => return Vec::new(),
-        };
+        let state = self.orders.entry(order.clone()).or_insert_with(|| KeyState::Parked(ParkedKey::default()));
+        let KeyState::Busy(BusyKey { behind, held }) = state else { return Vec::new() };
+        let (behind, held) = (std::mem::take(behind), *held);
+        *state = KeyState::Parked(ParkedKey { held, ..ParkedKey::default() });
         let mut messages = Vec::new();
         for next in behind {
             match next {

@@ -324,10 +324,7 @@ impl Worker {
                 let behind = match outcome {
                     WorkOutcome::Parked { due_ms, tries, .. } => self.queue.failed(&place, due_ms, tries),
                     WorkOutcome::Held => self.queue.hold_after(&place),
-                    _ => {
-                        self.queue.removed(&place);
-                        Vec::new()
-                    }
+                    _ => self.queue.removed(&place),
                 };
                 behind.into_iter().for_each(|message| self.park(message, None));
             }
@@ -346,7 +343,10 @@ impl Worker {
                         if due_ms.is_none() {
                             self.queue.park_abandoned(&place);
                         }
-                        if matches!(outcome, WorkOutcome::Held) { self.queue.hold(&place.order) } else { Vec::new() }
+                        match outcome {
+                            WorkOutcome::Held => self.queue.hold_beside(&place.order),
+                            _ => Vec::new(),
+                        }
                     }
                 };
                 self.finished(&message);
@@ -377,8 +377,7 @@ impl Worker {
                     WorkOutcome::Released { held, waits } => self.release(&message, held, waits),
                     _ => {}
                 }
-                self.queue.finished(&message.order);
-                Vec::new()
+                self.queue.finished(&message.order)
             }
         };
         self.finished(&message);

@@ -157,6 +157,31 @@ fn a_hold_with_nothing_behind_it_still_keeps_what_comes() {
 }
 
 #[test]
+fn a_hold_that_comes_beside_a_message_that_is_worked_on_waits_for_its_end() {
+    let (mut queue, order): (_, OrderKey) = (Queue::default(), "a".into());
+    queue.arrive(message(1, "a"));
+    queue.arrive(message(2, "a"));
+    assert_eq!(next(&mut queue).as_deref(), Some("a1x0"));
+    // One that was not due yet has died.
+    assert!(queue.hold_beside(&order).is_empty());
+    queue.release(&order);
+    assert_eq!(next(&mut queue), None, "the first is still worked on");
+    assert!(queue.hold_beside(&order).is_empty());
+    let behind = queue.finished(&order);
+    assert_eq!((behind.len(), behind[0].offset), (1, 2), "it waits in the database");
+    assert!(queue.arrive(message(3, "a")).is_some());
+}
+
+#[test]
+fn a_hold_takes_the_turn_from_a_message_that_was_not_begun() {
+    let (mut queue, order): (_, OrderKey) = (Queue::default(), "a".into());
+    queue.arrive(message(1, "a"));
+    queue.arrive(message(2, "a"));
+    let behind: Vec<_> = queue.hold_beside(&order).iter().map(|message| message.offset).collect();
+    assert_eq!((behind, next(&mut queue)), (vec![1, 2], None));
+}
+
+#[test]
 fn after_the_clock_was_set_back_what_failed_is_tried_within_a_backoff() {
     const DAY: u64 = 86_400_000;
     let mut queue = Queue::default();
