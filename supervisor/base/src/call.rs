@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use essaim_contract::{Metadata, Principal};
+use essaim_contract::{Metadata, NotDelivered, Principal};
 use tokio::time::Instant;
 
 use crate::trace::TraceContext;
@@ -20,6 +20,13 @@ pub struct Call {
     pub principal: Option<Arc<Principal>>,
     /// Small values of the sender's that go along.
     pub metadata: Option<Arc<Metadata>>,
+}
+
+impl Call {
+    /// The call of a message that the runtime itself sends: on nobody's behalf, and with nobody waiting before it.
+    pub fn of_the_runtime(deadline: Instant, trace: TraceContext) -> Self {
+        Self { deadline, trace, chain: Chain::default(), principal: None, metadata: None }
+    }
 }
 
 /// The capabilities that are waiting for each other's answers, the first asker first.
@@ -43,6 +50,13 @@ impl Chain {
     #[inline]
     pub fn holds(&self, capability: &str) -> bool {
         self.links().any(|link| &*link.capability == capability)
+    }
+
+    /// The refusal of an ask that would wait for a capability of this chain, or for one that its asker does not declare.
+    pub fn cycle_to(&self, capability: &str) -> NotDelivered {
+        let mut chain = self.names();
+        chain.push(capability.to_string());
+        NotDelivered::Cycle { chain }
     }
 
     /// The names, the first asker first.

@@ -27,8 +27,8 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,6 +54,8 @@ const ENTRY_OVERHEAD: usize = 128;
 #[derive(Clone)]
 pub struct Near {
     inner: Arc<Inner>,
+    /// Absent where there are no other nodes.
+    broadcast: Option<Arc<BroadcastFn>>,
 }
 
 struct Inner {
@@ -63,7 +65,6 @@ struct Inner {
     max_bytes: u64,
     env: Env,
     counts: Counts,
-    broadcast: OnceLock<BroadcastFn>,
     said_undecodable: AtomicBool,
 }
 
@@ -80,7 +81,7 @@ impl Drop for Bar {
 }
 
 /// Sends a broadcast, given its wire name and body, to every other node.
-type BroadcastFn = Box<dyn Fn(&str, Vec<u8>) + Send + Sync>;
+type BroadcastFn = dyn Fn(&str, Vec<u8>) + Send + Sync;
 
 #[derive(Clone)]
 struct NearEntry {
@@ -152,10 +153,14 @@ impl Near {
             max_bytes,
             env,
             counts: Counts::default(),
-            broadcast: OnceLock::new(),
             said_undecodable: AtomicBool::new(false),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), broadcast: None }
+    }
+
+    /// This cache, which tells the other nodes of its invalidations by a broadcast, given its wire name and body.
+    pub fn broadcasting(self, broadcast: impl Fn(&str, Vec<u8>) + Send + Sync + 'static) -> Self {
+        Self { broadcast: Some(Arc::new(broadcast)), ..self }
     }
 
     /// The value of a key, if the cache has a fresh one.
@@ -223,7 +228,7 @@ impl Near {
     /// Call it after the commit: a load between the two would see, and keep, the value that is about to change.
     pub fn invalidate(&self, ns: &str, key: &str) {
         self.inner.forget(ns, key);
-        let Some(broadcast) = self.inner.broadcast.get() else { return };
+        let Some(broadcast) = &self.broadcast else { return };
         match codec::encode(&Invalidation { ns: ns.into(), key: key.into() }) {
             Ok(body) => broadcast(INVALIDATE, body),
             Err(error) => tracing::error!(%error, "an invalidation cannot be encoded"),
@@ -262,11 +267,6 @@ impl Near {
             invalidations: read(&inner.counts.invalidations),
             flushes: read(&inner.counts.flushes),
         }
-    }
-
-    /// Connects the cache to the other nodes, by a broadcast given its wire name and body; the first one counts.
-    pub fn connect(&self, broadcast: impl Fn(&str, Vec<u8>) + Send + Sync + 'static) {
-        let _ = self.inner.broadcast.set(Box::new(broadcast));
     }
 
     /// Handles an invalidation from another node; false if the broadcast is not for the near cache.

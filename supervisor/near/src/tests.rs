@@ -197,9 +197,9 @@ async fn a_flush_forgets_everything_and_outdates_every_load() {
 
 #[tokio::test]
 async fn an_invalidation_reaches_another_node_by_its_literal_name() {
-    let (here, there) = (ordinary(), ordinary());
     let sent = Arc::new(Mutex::new(Vec::new()));
-    here.connect({
+    let there = ordinary();
+    let here = ordinary().broadcasting({
         let sent = sent.clone();
         move |name, body| sent.lock().unwrap().push((name.to_string(), body))
     });

@@ -15,7 +15,7 @@ use super::operation::{DeadFilter, LetterResults, LetterSelection, Operation, na
 use crate::Env;
 use crate::store::tables::dead::Reason;
 use crate::trace::TraceContext;
-use essaim_base::call::{Call, Chain};
+use essaim_base::call::Call;
 use essaim_base::codec;
 use essaim_core::node::bus::{Bus, LocalHandlers};
 use essaim_durable::Durable;
@@ -232,9 +232,7 @@ impl Operator {
     /// Asks the host of a capability, in this node or another.
     async fn ask_host<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
         let body = codec::encode(operation).map_err(|e| e.to_string())?;
-        let deadline = self.env.now() + LIMIT;
-        let trace = TraceContext::root(&self.env);
-        let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
+        let call = Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env));
         let answered = match (self.local.host(capability), &self.remote) {
             (Some(host), _) => match host::answer(self, host, &body, call) {
                 Ok(answering) => answering.await,

@@ -130,9 +130,10 @@ impl Host {
         self.admission.limit()
     }
 
+    /// The capability has started; once.
     pub fn set_hooks(&self, hooks: Hooks) {
-        // A second start of the shared part keeps the hooks of the first.
-        let _ = self.hooks.set(hooks);
+        let is_first = self.hooks.set(hooks).is_ok();
+        debug_assert!(is_first, "a capability starts once");
     }
 
     pub async fn drain(&self) {

@@ -26,7 +26,6 @@ use crate::local::host::Host;
 use crate::local::watchdog::Watchdog;
 use crate::lock::RwLock;
 use crate::near::Near;
-use crate::node::operators::SystemAsks;
 use crate::remote::{Remote, RemoteAsk};
 use crate::task::Tasks;
 use crate::{Env, codec};
@@ -43,7 +42,6 @@ pub struct Bus {
     pub started: Instant,
     names: WireNames,
     draining: AtomicBool,
-    asks: Arc<dyn SystemAsks>,
     local: Arc<LocalHandlers>,
     remote: Option<Arc<Remote>>,
     durable: Option<Arc<Durable>>,
@@ -56,8 +54,6 @@ pub struct BusParts {
     pub near: Near,
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
-    /// What the runtime itself answers.
-    pub asks: Arc<dyn SystemAsks>,
     pub local: Arc<LocalHandlers>,
     /// The other nodes; `None` without a wire.
     pub remote: Option<Arc<Remote>>,
@@ -76,9 +72,9 @@ pub enum Origin<'a> {
 
 impl Bus {
     pub fn new(parts: BusParts) -> Self {
-        let BusParts { env, settings, near, watchdog, tasks, asks, local, remote, durable } = parts;
+        let BusParts { env, settings, near, watchdog, tasks, local, remote, durable } = parts;
         let (started, names, draining) = (env.now(), WireNames::default(), AtomicBool::new(false));
-        Self { env, settings, near, watchdog, tasks, started, names, draining, asks, local, remote, durable }
+        Self { env, settings, near, watchdog, tasks, started, names, draining, local, remote, durable }
     }
 
     /// The node has begun to leave.
@@ -103,7 +99,7 @@ impl Bus {
 
     /// How the node is, and how it hears the others, as operators see it.
     pub async fn status(self: &Arc<Self>) -> Value {
-        self.asks.status(self.clone()).await
+        self.local.system_asks().status(self.clone()).await
     }
 
     pub fn remote(&self) -> Option<&Arc<Remote>> {
@@ -140,9 +136,7 @@ impl Bus {
         if let Origin::Handler { asks } = origin
             && (!asks.contains(&to) || call.chain.holds(to))
         {
-            let mut chain = call.chain.names();
-            chain.push(to.to_string());
-            return Err(AskError::NotDelivered(NotDelivered::Cycle { chain }));
+            return Err(AskError::NotDelivered(call.chain.cycle_to(to)));
         }
         let mut refused = None;
         if let Some(handler) = self.local_handler::<M>(to, || message.key().map(Cow::into_owned)) {

@@ -26,7 +26,7 @@ pub struct Connection {
 impl Connection {
     /// Connects to the bridge that the configuration names and claims the node's name there.
     pub async fn open(node: &NodeContext, local: &LocalHandlers) -> Result<Option<Self>, NodeError> {
-        let settings = &node.config.settings;
+        let settings = &node.settings;
         if !settings.bridge.url.is_empty() {
             let exclusive = local.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
             return Ok(Some(redis_bridge::join(settings, exclusive, node.env.clone(), &node.tasks).await?));
@@ -44,7 +44,7 @@ pub async fn open_log(
     connection: Option<&Connection>,
     keeps: bool,
 ) -> Result<Option<Arc<dyn Log>>, NodeError> {
-    let (settings, env) = (&node.config.settings, node.env.clone());
+    let (settings, env) = (&node.settings, node.env.clone());
     let log: Arc<dyn Log> = match connection.and_then(|connection| connection.cluster.clone()) {
         Some(cluster) => redis_bridge::open_log(settings, cluster, env, &node.tasks).await?,
         None if keeps => Arc::new(EmbeddedLog::open(settings, env, &node.tasks).await?),

@@ -8,7 +8,7 @@ use crate::node::RunningNode;
 impl RunningNode {
     /// Leaves: tells the others, finishes what is under way, and goes. Ends after `drain.timeout_ms` at the latest.
     pub async fn drain(&self) {
-        let limit = Duration::from_millis(self.bus().settings.drain.timeout_ms);
+        let limit = Duration::from_millis(self.bus.settings.drain.timeout_ms);
         if tokio::time::timeout(limit, self.leave()).await.is_err() {
             tracing::warn!(
                 timeout_ms = limit.as_millis() as u64,
@@ -18,26 +18,26 @@ impl RunningNode {
     }
 
     async fn leave(&self) {
-        self.bus().set_draining();
-        let hosts = self.bus().hosts();
+        self.bus.set_draining();
+        let hosts = self.bus.hosts();
         let announced = async {
-            if let Some(remote) = self.bus().remote() {
+            if let Some(remote) = self.bus.remote() {
                 remote.announce_leave().await;
             }
         };
         // The hosts' own drains (the gateway's) still ask hosts of this node, which go on serving them.
         let drained = futures_util::future::join_all(hosts.iter().map(|h| h.drain()));
         futures_util::future::join(announced, drained).await;
-        if let Some(durable) = self.bus().durable() {
+        if let Some(durable) = self.bus.durable() {
             durable.leaving.leave().await;
         }
         for host in hosts {
             host.idle().await;
         }
-        if let Some(durable) = self.bus().durable() {
+        if let Some(durable) = self.bus.durable() {
             durable.flush().await;
         }
-        if let Some(remote) = self.bus().remote() {
+        if let Some(remote) = self.bus.remote() {
             remote.finish_answers().await;
             remote.close().await;
         }

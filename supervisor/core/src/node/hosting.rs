@@ -12,8 +12,8 @@ use crate::Env;
 use crate::api::actor::Actor;
 use crate::api::handles::Handles;
 use crate::api::start::{Start, StartError};
-use crate::call::{Call, Chain};
-use crate::config::{Config, ConfigError};
+use crate::call::Call;
+use crate::config::{Config, ConfigError, Settings};
 use crate::durable::ports::Peers;
 use crate::durable::schedule::Timetable;
 use crate::durable::{Consumer, Hosted};
@@ -45,6 +45,8 @@ const SHORTEST_TICK_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct NodeContext {
     pub env: Env,
+    pub settings: Arc<Settings>,
+    /// The sections of the capabilities.
     pub config: Arc<Config>,
     pub tasks: Tasks,
     pub arbiters: Arc<Arbiters>,
@@ -112,7 +114,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
     fn prepare(&self, node: &NodeContext) -> Result<Box<dyn PreparedCapability>, ConfigError> {
         let name: Arc<str> = self.name().into();
         let settings = settings::<A>(&node.config)?;
-        let runtime = node.config.settings.capabilities.get(&*name).cloned().unwrap_or_default();
+        let runtime = node.settings.capabilities.get(&*name).cloned().unwrap_or_default();
         let handles = Handles::<A>::of_actor();
         let timetables = handles.timetables()?.into();
         let table: Arc<[_]> = handles.entries.into();
@@ -124,12 +126,8 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
             (n, _) => n,
         };
         let mailbox = if runtime.mailbox == 0 { DEFAULT_MAILBOX } else { runtime.mailbox };
-        let supervision = Supervision::new(
-            name.clone(),
-            node.config.settings.supervision.clone(),
-            node.env.clone(),
-            node.fatal.clone(),
-        );
+        let supervision =
+            Supervision::new(name.clone(), node.settings.supervision.clone(), node.env.clone(), node.fatal.clone());
         let host = Host::new(
             name.clone(),
             supervision,
@@ -260,9 +258,8 @@ impl<A: Actor> CapabilityStartup<A> {
     }
 
     async fn open_database(&self, schema: &Schema, bus: &Bus) -> Result<Database, crate::store::DatabaseError> {
-        let settings = &self.node.config.settings;
-        let database = Database::open(&self.host.name, settings, schema, &bus.env).await?;
-        database.watch_file(&bus.tasks, Duration::from_millis(settings.store.file_check_ms));
+        let database = Database::open(&self.host.name, &bus.settings, schema, &bus.env).await?;
+        database.watch_file(&bus.tasks, Duration::from_millis(bus.settings.store.file_check_ms));
         Ok(database)
     }
 }
@@ -295,13 +292,7 @@ async fn run_timer(host: Arc<Host>, env: Env, timer: &'static str, period: Durat
         let due = env.now() + period;
         if let Ok(permit) = host.admit(None) {
             let (done, ended) = oneshot::channel();
-            let call = Call {
-                deadline: env.now() + period.max(SHORTEST_TICK_LIMIT),
-                trace: TraceContext::root(&env),
-                chain: Chain::default(),
-                principal: None,
-                metadata: None,
-            };
+            let call = Call::of_the_runtime(env.now() + period.max(SHORTEST_TICK_LIMIT), TraceContext::root(&env));
             permit.deliver(TICK, Tick { timer, done }, call);
             let _ = ended.await;
         }

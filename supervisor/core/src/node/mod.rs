@@ -33,7 +33,7 @@ use crate::node::bus::{Bus, BusParts, LocalHandlers};
 use crate::node::connection::{Connection, open_log};
 use crate::node::context::Blocking;
 use crate::node::hosting::NodeContext;
-use crate::node::operators::{JoinedBus, Listener, Operators, SystemAsks};
+use crate::node::operators::{JoinedBus, Listener, Operators};
 use crate::node::roster::Roster;
 use crate::remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
 use crate::remote::{Remote, RemoteParts};
@@ -45,7 +45,7 @@ use crate::trace::TraceContext;
 pub struct RunningNode {
     bus: Arc<Bus>,
     fatal: watch::Receiver<Option<Fatal>>,
-    pub listeners: Mutex<Vec<Box<dyn Listener>>>,
+    listeners: Mutex<Vec<Box<dyn Listener>>>,
     joined: JoinedBus,
     operators: Operators,
     _arbiters: Arc<Arbiters>,
@@ -129,6 +129,7 @@ impl RunningNode {
         }
         let context = NodeContext {
             env,
+            settings: settings.clone(),
             config: Arc::new(config),
             tasks,
             arbiters,
@@ -144,11 +145,11 @@ impl RunningNode {
         }
         let hosted = beside.into_iter().chain(prepared.iter().map(|p| p.host().clone())).collect();
         let local = Arc::new(LocalHandlers::of(hosted, operators.asks.clone()));
-        let address = || settings.node.admin_listen.clone();
         // Probes are answered from here on, while other nodes and the log are waited for.
         let joined = Arc::default();
         let listener = operators.listeners.listen(&settings, &context.tasks, &joined);
-        let listener = listener.map_err(|error| NodeError::Admin { address: address(), error })?;
+        let no_address = |error| NodeError::Admin { address: settings.node.admin_listen.clone(), error };
+        let listener = listener.map_err(no_address)?;
         let connection = Connection::open(&context, &local).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || local.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
@@ -157,7 +158,7 @@ impl RunningNode {
             let (env, tasks, migrated_kind) = (&context.env, &context.tasks, EmbeddedLog::KIND);
             Durable::start(DurableParts { log, settings: &settings, env, tasks, migrated_kind })
         });
-        let bus = assemble(&context, (operators.asks.clone(), local), connection, durable);
+        let bus = assemble(&context, local, connection, durable);
         join(&bus).await?;
         let _ = joined.set(bus.clone());
         prepared.into_iter().for_each(|capability| capability.begin(&bus));
@@ -216,12 +217,10 @@ pub fn near_bounds(config: &NearConfig) -> NearBounds {
 /// Puts the bus on top of what it routes to; what comes from other nodes reaches it through ports.
 fn assemble(
     node: &NodeContext,
-    (asks, local): (Arc<dyn SystemAsks>, Arc<LocalHandlers>),
+    local: Arc<LocalHandlers>,
     connection: Option<Connection>,
     durable: Option<Arc<Durable>>,
 ) -> Arc<Bus> {
-    let settings = Arc::new(node.config.settings.clone());
-    let near = Near::new(near_bounds(&settings.near), node.env.clone());
     Arc::new_cyclic(|bus: &Weak<Bus>| {
         let remote = connection.map(|Connection { wire, me, events, .. }| {
             Remote::start(RemoteParts {
@@ -234,21 +233,23 @@ fn assemble(
                     threads: Arc::downgrade(&node.arbiters) as Weak<dyn AnswerThreads>,
                 },
                 env: node.env.clone(),
-                settings: settings.clone(),
+                settings: node.settings.clone(),
                 tasks: node.tasks.clone(),
                 cycle_fatal: |cycle| NodeError::Cycle(cycle).into_fatal(),
             })
         });
+        let mut near = Near::new(near_bounds(&node.settings.near), node.env.clone());
         if let Some(remote) = &remote {
-            let (env, outlet) = (node.env.clone(), Arc::downgrade(remote));
-            near.connect(move |name, body| {
-                if let Some(remote) = outlet.upgrade() {
+            let (env, others) = (node.env.clone(), Arc::downgrade(remote));
+            near = near.broadcasting(move |name, body| {
+                if let Some(remote) = others.upgrade() {
                     remote.broadcast(name, &body, TraceContext::root(&env).text().as_str());
                 }
             });
         }
-        let (env, tasks, watchdog) = (node.env.clone(), node.tasks.clone(), node.watchdog.clone());
-        Bus::new(BusParts { env, settings, near, watchdog, tasks, asks, local, remote, durable })
+        let (env, settings) = (node.env.clone(), node.settings.clone());
+        let (tasks, watchdog) = (node.tasks.clone(), node.watchdog.clone());
+        Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote, durable })
     })
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{MemberStatus, NodeStatus, REPORT_LIMIT};
 use crate::trace::TraceContext;
-use essaim_base::call::{Call, Chain};
+use essaim_base::call::Call;
 use essaim_base::codec;
 use essaim_core::node::bus::Bus;
 use essaim_remote::{Peer, Remote, RemoteAsk};
@@ -56,13 +56,7 @@ async fn report(bus: &Bus, remote: &Remote, peer: &Arc<Peer>, now: Instant) -> R
         body: Vec::new(),
         key: None,
         idempotent: true,
-        call: Call {
-            deadline: now + REPORT_LIMIT * LIMITS,
-            trace: TraceContext::root(&bus.env),
-            chain: Chain::default(),
-            principal: None,
-            metadata: None,
-        },
+        call: Call::of_the_runtime(now + REPORT_LIMIT * LIMITS, TraceContext::root(&bus.env)),
         refused: None,
     };
     let answer = remote.ask_node(peer, &ask).await;

@@ -39,13 +39,7 @@ fn host(instances: usize, limit: u32) -> Host {
 }
 
 fn call(limit: Duration) -> Call {
-    Call {
-        deadline: Instant::now() + limit,
-        trace: TraceContext::root(&Env::system()),
-        chain: Default::default(),
-        principal: None,
-        metadata: None,
-    }
+    Call::of_the_runtime(Instant::now() + limit, TraceContext::root(&Env::system()))
 }
 
 /// The envelope that waits in the mailbox of an instance.

@@ -8,15 +8,14 @@ use essaim_protocol::frame::RawAnswer;
 use futures_util::future::LocalBoxFuture;
 
 use super::{Bus, HandlerRef};
-use crate::call::{Call, Chain};
+use crate::call::Call;
 use crate::local::arbiters::Arbiters;
-
 use crate::remote::ports::{AnswerThreads, AskBatch, Inbound};
 use crate::trace::TraceContext;
 
 impl Inbound for Bus {
     fn is_for_the_runtime(&self, name: &str) -> bool {
-        self.asks.takes(name)
+        self.local.system_asks().takes(name)
     }
 
     fn answer(
@@ -25,16 +24,15 @@ impl Inbound for Bus {
         body: &[u8],
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-        if self.asks.takes(name) {
-            return self.asks.clone().answer(self, name, body, call);
+        let system_asks = self.local.system_asks();
+        if system_asks.takes(name) {
+            return system_asks.answer(self.clone(), name, body, call);
         }
         let handler = self.local.by_name(name);
         let Some(HandlerRef { host, entry }) = handler else { return Err(self.unknown_message(name)) };
         // The asking node checks the chain too; a client in another language may not.
         if call.chain.holds(&host.name) {
-            let mut chain = call.chain.names();
-            chain.push(host.name.to_string());
-            return Err(NotDelivered::Cycle { chain });
+            return Err(call.chain.cycle_to(&host.name));
         }
         host.entries()[*entry].answer(host.clone(), *entry, body, call)
     }
@@ -46,7 +44,7 @@ impl Inbound for Bus {
         let handler = self.local.by_name(name);
         let Some(HandlerRef { host, entry }) = handler else { return };
         let deadline = self.env.now() + Duration::from_millis(self.settings.ask.timeout_ms);
-        let call = Call { deadline, trace, chain: Chain::default(), principal: None, metadata: None };
+        let call = Call::of_the_runtime(deadline, trace);
         if let Err(reason) = host.entries()[*entry].hear(host, *entry, body, call) {
             tracing::debug!(name, %reason, "a broadcast was missed");
         }

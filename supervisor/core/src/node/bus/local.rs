@@ -17,7 +17,7 @@ use crate::remote::ports::Hosts;
 /// The capabilities hosted in this node with their handlers.
 pub struct LocalHandlers {
     /// The runtime's own asks, which heartbeats declare with each host's.
-    asks: Arc<dyn SystemAsks>,
+    system_asks: Arc<dyn SystemAsks>,
     hosts: Vec<Arc<Host>>,
     by_type: HashMap<TypeId, HandlerRef, BuildHasherDefault<IdHasher>>,
     by_name: HashMap<Arc<str>, HandlerRef>,
@@ -31,7 +31,7 @@ pub struct HandlerRef {
 }
 
 impl LocalHandlers {
-    pub fn of(hosts: Vec<Arc<Host>>, asks: Arc<dyn SystemAsks>) -> Self {
+    pub fn of(hosts: Vec<Arc<Host>>, system_asks: Arc<dyn SystemAsks>) -> Self {
         let (mut by_type, mut by_name) = (HashMap::default(), HashMap::new());
         for host in &hosts {
             for (entry, handled) in host.entries().iter().enumerate().filter(|(_, e)| e.kind().is_on_wire()) {
@@ -40,7 +40,11 @@ impl LocalHandlers {
                 by_name.insert(handled.name().clone(), handler);
             }
         }
-        Self { asks, hosts, by_type, by_name }
+        Self { system_asks, hosts, by_type, by_name }
+    }
+
+    pub fn system_asks(&self) -> &Arc<dyn SystemAsks> {
+        &self.system_asks
     }
 
     pub fn hosts(&self) -> &[Arc<Host>] {
@@ -65,9 +69,7 @@ impl LocalHandlers {
     pub fn by_name(&self, name: &str) -> Option<&HandlerRef> {
         self.by_name.get(name)
     }
-}
 
-impl LocalHandlers {
     fn report(&self, host: &Host) -> HostReport {
         HostReport {
             running: host.supervision.health() == Health::Running && host.startup.is_done(),
@@ -82,7 +84,7 @@ impl LocalHandlers {
                 .iter()
                 .filter(|e| e.kind().is_on_wire())
                 .map(|e| e.name().to_string())
-                .chain(self.asks.names_of(&host.name))
+                .chain(self.system_asks.names_of(&host.name))
                 .collect(),
         }
     }

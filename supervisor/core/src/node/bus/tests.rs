@@ -35,10 +35,10 @@ impl Ask for Serve {
 fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
     let (env, settings) = (Env::system(), Arc::new(Settings::default()));
     let tasks = Tasks::new(env.clone(), settings.supervision.backoff(), watch::channel(None).0);
-    let (near, asks) = (Near::new(near_bounds(&settings.near), env.clone()), Arc::new(NoAsks));
-    let local = Arc::new(LocalHandlers::of(hosts, asks.clone()));
+    let near = Near::new(near_bounds(&settings.near), env.clone());
+    let local = Arc::new(LocalHandlers::of(hosts, Arc::new(NoAsks)));
     let watchdog = Arc::default();
-    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, asks, local, remote: None, durable: None }))
+    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote: None, durable: None }))
 }
 
 /// A host of the desk with room for one message, which nobody serves.
