@@ -17,7 +17,6 @@ use crate::Env;
 use crate::store::tables::{dead, ledger, outbox};
 use essaim_base::call::Call;
 use essaim_base::codec;
-use essaim_core::local::handler::HandlerKind;
 use essaim_core::local::host::Host;
 use essaim_durable::Durable;
 use essaim_protocol::log::{PartitionCount, Tally};
@@ -116,8 +115,7 @@ async fn lines(durable: &Durable, host: &Host) -> Result<Vec<LedgerLine>, Failur
 /// How much of a capability's durable messages is where; `None` where it has none, or nobody says.
 pub(super) async fn report(durable: Option<&Arc<Durable>>, host: &Arc<Host>) -> Option<DurableReport> {
     let durable = durable?;
-    let handles = host.entries().iter().any(|entry| matches!(entry.kind(), HandlerKind::Durable(_)));
-    if host.database().is_none() && !handles {
+    if host.database().is_none() && !host.applies_durable() {
         return None;
     }
     let lines = lines(durable, host).await.ok()?;

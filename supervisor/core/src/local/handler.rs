@@ -31,13 +31,15 @@ pub trait HandlerEntry<A: Actor>: Handler {
 /// A handled message type, as hosts and the bus see it: by which verbs an encoded message may enter, each of which decodes
 /// it. A verb that the message does not have refuses.
 pub trait Handler: Send + Sync {
-    /// The message's wire name.
-    fn name(&self) -> &Arc<str>;
+    fn info(&self) -> &HandlerInfo;
 
-    /// The type that its envelopes hold.
-    fn message_type(&self) -> TypeId;
+    fn name(&self) -> &Arc<str> {
+        &self.info().name
+    }
 
-    fn kind(&self) -> HandlerKind;
+    fn kind(&self) -> HandlerKind {
+        self.info().kind
+    }
 
     /// Asks a host by an encoded message; the answer is encoded again.
     fn answer(
@@ -72,6 +74,22 @@ pub trait Handler: Send + Sync {
     }
 }
 
+/// A handled message type without its types.
+pub struct HandlerInfo {
+    /// The message's wire name.
+    pub name: Arc<str>,
+    /// The type that its envelopes hold.
+    pub message_type: TypeId,
+    pub kind: HandlerKind,
+}
+
+impl HandlerInfo {
+    /// A message type whose envelopes hold `M`.
+    fn of<M: 'static>(name: String, kind: HandlerKind) -> Self {
+        Self { name: name.into(), message_type: TypeId::of::<M>(), kind }
+    }
+}
+
 /// How a handled message travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandlerKind {
@@ -98,27 +116,19 @@ pub struct Tick {
 
 /// Handler entry of an ask.
 pub struct AskEntry<M> {
-    name: Arc<str>,
+    info: HandlerInfo,
     message: PhantomData<fn(M)>,
 }
 
 impl<M: Ask> AskEntry<M> {
     pub fn of_type() -> Self {
-        Self { name: wire_name::<M>().into(), message: PhantomData }
+        Self { info: HandlerInfo::of::<M>(wire_name::<M>(), HandlerKind::Ask), message: PhantomData }
     }
 }
 
 impl<M: Ask> Handler for AskEntry<M> {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    fn message_type(&self) -> TypeId {
-        TypeId::of::<M>()
-    }
-
-    fn kind(&self) -> HandlerKind {
-        HandlerKind::Ask
+    fn info(&self) -> &HandlerInfo {
+        &self.info
     }
 
     fn answer(
@@ -155,27 +165,19 @@ where
 
 /// Handler entry of a broadcast.
 pub struct BroadcastEntry<S> {
-    name: Arc<str>,
+    info: HandlerInfo,
     message: PhantomData<fn(S)>,
 }
 
 impl<S: Broadcast> BroadcastEntry<S> {
     pub fn of_type() -> Self {
-        Self { name: wire_name::<S>().into(), message: PhantomData }
+        Self { info: HandlerInfo::of::<S>(wire_name::<S>(), HandlerKind::Broadcast), message: PhantomData }
     }
 }
 
 impl<S: Broadcast> Handler for BroadcastEntry<S> {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    fn message_type(&self) -> TypeId {
-        TypeId::of::<S>()
-    }
-
-    fn kind(&self) -> HandlerKind {
-        HandlerKind::Broadcast
+    fn info(&self) -> &HandlerInfo {
+        &self.info
     }
 
     fn hear(&self, host: &Host, entry: usize, body: &[u8], call: Call) -> Result<(), NotDelivered> {
@@ -197,29 +199,21 @@ where
 
 /// Handler entry of a command or an event.
 pub struct DurableEntry<M> {
-    name: Arc<str>,
-    subscription: Option<Subscription>,
+    info: HandlerInfo,
     message: PhantomData<fn(M)>,
 }
 
 impl<M: Message> DurableEntry<M> {
     /// An event says how its capability subscribes.
     pub fn new(subscription: Option<Subscription>) -> Self {
-        Self { name: wire_name::<M>().into(), subscription, message: PhantomData }
+        let info = HandlerInfo::of::<DurableMessage<M>>(wire_name::<M>(), HandlerKind::Durable(subscription));
+        Self { info, message: PhantomData }
     }
 }
 
 impl<M: Message> Handler for DurableEntry<M> {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    fn message_type(&self) -> TypeId {
-        TypeId::of::<DurableMessage<M>>()
-    }
-
-    fn kind(&self) -> HandlerKind {
-        HandlerKind::Durable(self.subscription)
+    fn info(&self) -> &HandlerInfo {
+        &self.info
     }
 
     fn apply(
@@ -253,26 +247,18 @@ where
 
 /// Handler entry of due timers.
 pub struct TickEntry {
-    name: Arc<str>,
+    info: HandlerInfo,
 }
 
 impl TickEntry {
     pub fn of(capability: &str) -> Self {
-        Self { name: format!("{capability}.tick").into() }
+        Self { info: HandlerInfo::of::<Tick>(format!("{capability}.tick"), HandlerKind::Tick) }
     }
 }
 
 impl Handler for TickEntry {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    fn message_type(&self) -> TypeId {
-        TypeId::of::<Tick>()
-    }
-
-    fn kind(&self) -> HandlerKind {
-        HandlerKind::Tick
+    fn info(&self) -> &HandlerInfo {
+        &self.info
     }
 }
 

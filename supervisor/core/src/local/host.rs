@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::api::startup::Startup;
 use crate::durable::Outbox;
 use crate::local::admission::Admission;
-use crate::local::handler::Handler;
+use crate::local::handler::{Handler, HandlerKind};
 use crate::local::instance::InstanceHandle;
 use crate::local::supervision::Supervision;
 use crate::local::watchdog::TurnMonitor;
@@ -102,6 +102,11 @@ impl Host {
 
     pub fn entries(&self) -> &[Arc<dyn Handler>] {
         &self.entries
+    }
+
+    /// Whether any of its handlers applies durable messages.
+    pub fn applies_durable(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.kind(), HandlerKind::Durable(_)))
     }
 
     pub fn label(&self, entry: usize) -> usize {

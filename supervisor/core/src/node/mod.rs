@@ -24,7 +24,6 @@ use crate::durable::{Durable, DurableParts, log_migration};
 use crate::exit::{self, Fatal};
 use crate::graph::cycle_in;
 use crate::local::arbiters::Arbiters;
-use crate::local::handler::HandlerKind;
 use crate::local::host::Host;
 use crate::local::watchdog::Watchdog;
 use crate::lock::Mutex;
@@ -152,7 +151,7 @@ impl RunningNode {
         let listener = listener.map_err(no_address)?;
         let connection = Connection::open(&context, &local).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
-            || local.hosts().iter().any(|h| h.entries().iter().any(|e| matches!(e.kind(), HandlerKind::Durable(_))));
+            || local.hosts().iter().any(|host| host.applies_durable());
         let log = open_log(&context, connection.as_ref(), keeps).await?;
         let durable = log.map(|log| {
             let (env, tasks, migrated_kind) = (&context.env, &context.tasks, EmbeddedLog::KIND);

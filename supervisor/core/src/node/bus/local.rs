@@ -36,7 +36,7 @@ impl LocalHandlers {
         for host in &hosts {
             for (entry, handled) in host.entries().iter().enumerate().filter(|(_, e)| e.kind().is_on_wire()) {
                 let handler = HandlerRef { host: host.clone(), entry };
-                by_type.insert(handled.message_type(), handler.clone());
+                by_type.insert(handled.info().message_type, handler.clone());
                 by_name.insert(handled.name().clone(), handler);
             }
         }
