@@ -8,14 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_contract::{Ask, AskError, Capability, Event, Principal, wire_name};
-use tokio::sync::watch;
-use tokio::task::LocalSet;
-
-use crate::Env;
-use crate::config::{Config, SupervisionConfig};
-use crate::operate::operators;
 use essaim_base::lock::Mutex;
+use essaim_contract::{Ask, AskError, Capability, Event, Principal, wire_name};
 use essaim_core::api::actor::Actor;
 use essaim_core::api::client::Client;
 use essaim_core::local::admission::AskEnvelope;
@@ -26,6 +20,12 @@ use essaim_core::local::supervision::Supervision;
 use essaim_core::node::bus::AskResultOf;
 use essaim_core::node::roster::{Roster, name_of};
 use essaim_core::node::{NodeParts, RunningNode};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::Env;
+use crate::config::{Config, SupervisionConfig};
+use crate::operate::operators;
 
 mod durable;
 

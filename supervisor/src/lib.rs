@@ -14,8 +14,8 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
 pub use essaim_core::{
-    Actor, Apply, Client, Cx, Fault, Handle, Handles, Health, Hear, Missed, NodeError, Roster, RunningNode, Schedule,
-    SendOptions, Start, StartError, StartupWork, SubscribeOptions, check_bridge, fail, reject, run,
+    Actor, Apply, Client, Cx, Fault, Handle, Handles, Health, Hear, NodeError, Roster, RunningNode, Start, StartError,
+    StartupWork, check_bridge, fail, reject, run,
 };
 
 mod operate;
@@ -36,6 +36,8 @@ pub use essaim_base::task::{TaskState, TaskStatus};
 pub use essaim_base::{Backoff, Env, exit, trace};
 pub use essaim_config as config;
 pub use essaim_contract as contract;
+pub use essaim_durable::schedule::{Missed, Schedule};
+pub use essaim_durable::{SendOptions, SubscribeOptions};
 pub use essaim_near::{Near, NearFigures};
 pub use essaim_protocol::frame::NodeState;
 #[doc(hidden)]
@@ -45,10 +47,8 @@ pub use essaim_protocol::wire::ClaimError;
 
 /// Databases: a capability's own, its migrations, and the transactions of its handlers.
 pub mod store {
-    pub use essaim_core::store::{
-        Database, DatabaseError, DatabaseKind, DatabaseReport, Reads, Schema, Tx, TxError, check, held, make_private,
+    pub use essaim_core::api::tx::Tx;
+    pub use essaim_store::{
+        Database, DatabaseError, DatabaseKind, DatabaseReport, Reads, Schema, TxError, check, held, make_private,
     };
-    pub(crate) use essaim_store::tables;
-    #[cfg(test)]
-    pub(crate) use essaim_store::{Transaction, testing};
 }

@@ -27,35 +27,3 @@ pub use local::supervision::Health;
 pub use node::connection::check_bridge;
 pub use node::roster::Roster;
 pub use node::{NodeError, RunningNode};
-
-pub use essaim_base::{Backoff, Env};
-pub use essaim_durable::schedule::{Missed, Schedule};
-pub use essaim_durable::{SendOptions, SubscribeOptions};
-pub use essaim_near::{Near, NearFigures};
-
-// The lower wings, so that a path says which one it leads to.
-use essaim_base::{
-    backoff, call, codec, crash, exit, graph, idhash, lock, outages, panic, rendezvous, slot, task, trace,
-};
-use essaim_config as config;
-use essaim_durable as durable;
-use essaim_near as near;
-use essaim_remote as remote;
-
-/// What nodes are connected by.
-mod bridge {
-    pub use essaim_protocol::log;
-}
-
-/// Databases: a capability's own, its migrations, and the transactions of its handlers.
-pub mod store {
-    pub use essaim_store::{
-        Database, DatabaseError, DatabaseKind, DatabaseReport, Reads, Schema, Transaction, TxError, check, classify,
-        error, group, held, make_private, tables, tx_tracker,
-    };
-
-    #[cfg(test)]
-    pub use essaim_store::testing;
-
-    pub use crate::api::tx::Tx;
-}

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use essaim_protocol::log::Log;
+use essaim_store::tables::{inbox, retained};
+use essaim_store::{Database, TxError};
 use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,9 +17,6 @@ use super::outbox::Outbox;
 use super::partition::consumer::Hosted;
 use super::ports::Peers;
 use super::schedule::scheduler::Scheduler;
-use essaim_protocol::log::Log;
-use essaim_store::tables::{inbox, retained};
-use essaim_store::{Database, TxError};
 
 /// How often it is looked what is to be done.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use essaim_contract::SendError;
-use tokio::sync::Mutex;
-
-use super::Durable;
-use crate::send::message::{OutgoingKind, OutgoingMessage};
 use essaim_base::crash;
 use essaim_base::task::TaskName;
+use essaim_contract::SendError;
 use essaim_protocol::log::{
     Acknowledge, Append, Entry, HostHeartbeat, Log, LogError, Partition, Position, Reading, Tally,
 };
 use essaim_protocol::record::Batch;
+use tokio::sync::Mutex;
+
+use super::Durable;
+use crate::send::message::{OutgoingKind, OutgoingMessage};
 
 /// Entries that are moved at a time.
 const ENTRIES: u32 = 8;

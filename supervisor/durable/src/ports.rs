@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::call::Call;
 use essaim_contract::{AskError, NotDelivered};
+use essaim_protocol::log::Subscription;
 use futures_util::future::LocalBoxFuture;
 
 use super::partition::delivery::DeliveryContext;
-use essaim_base::call::Call;
-use essaim_protocol::log::Subscription;
 
 /// Result of a durable message's handler; a rejection as text.
 pub type Applied = Result<(), AskError<String>>;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 
+use essaim_base::codec;
+use essaim_protocol::record::Record;
 use serde_bytes::ByteBuf;
 
 use super::{Stage, note, tables};
 use crate::SendOptions;
 use crate::api::ReplayDead;
-use crate::store::tables::dead::DeadLetter;
-use essaim_base::codec;
-use essaim_protocol::record::Record;
+use essaim_store::tables::dead::DeadLetter;
 
 fn id(t: &Stage) -> essaim_contract::MessageId {
     essaim_contract::MessageId::parse(t.client().env().id().to_string()).unwrap()

@@ -10,10 +10,11 @@ use tokio::time::{advance, sleep};
 use super::{Note, Stage, note, read, tables};
 use crate::api::ReplayDead;
 use crate::config::Settings;
-use crate::store::tables::inbox::InboxMark;
-use crate::store::testing::Directory;
-use crate::store::{Database, Transaction};
+use crate::store::Database;
 use crate::{Client, Env, SendOptions};
+use essaim_store::Transaction;
+use essaim_store::tables::inbox::InboxMark;
+use essaim_store::testing::Directory;
 
 /// An ordinary day.
 const DAY: Duration = Duration::from_secs(1_800_000_000);

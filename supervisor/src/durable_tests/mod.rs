@@ -26,11 +26,12 @@ use tokio::task::LocalSet;
 
 use crate::config::{AfterDead, Config, Settings};
 use crate::operate::{Operator, OperatorRequest};
-use crate::store::testing::Directory;
-use crate::store::{Schema, tables};
+use crate::store::Schema;
 use crate::{
     Actor, Apply, Client, Cx, Env, Fault, Handles, Node, Roster, SendOptions, Start, StartError, fail, reject,
 };
+use essaim_store::tables;
+use essaim_store::testing::Directory;
 
 pub struct Shop;
 impl Capability for Shop {

@@ -1,17 +1,18 @@
 //! The outbox's queues: their numbers, and when their relays look.
 
-use futures_util::poll;
-use tokio::pin;
-
-use super::*;
-use crate::config::NearConfig;
-use crate::store::{Database, Transaction, TxError};
-use crate::trace::TraceContext;
 use essaim_core::api::tx::Tx;
 use essaim_core::node::near_bounds;
 use essaim_durable::OutboxQueue;
 use essaim_durable::{DeliveryContext, HandlerEffects, MessageContext, Outbox};
 use essaim_near::Near;
+use futures_util::poll;
+use tokio::pin;
+
+use super::*;
+use crate::config::NearConfig;
+use crate::store::{Database, TxError};
+use crate::trace::TraceContext;
+use essaim_store::Transaction;
 
 /// What goes with a transaction that sends through this outbox.
 fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEffects {

@@ -1,16 +1,16 @@
 //! Relays of an outbox, with rows that a test has put there.
 
-use essaim_protocol::record::{Record, sample as record};
-
-use super::*;
-use crate::store::Database;
-use crate::store::tables::dead;
-use crate::store::tables::outbox::{self as table, OutboxRow};
 use essaim_durable::Outbox;
 use essaim_durable::OutboxQueue;
 use essaim_durable::OutgoingMessage;
 use essaim_durable::send::message::OutgoingKind;
 use essaim_protocol::log::{Acknowledge, HostHeartbeat, Log, Partition, Position, Reading};
+use essaim_protocol::record::{Record, sample as record};
+
+use super::*;
+use crate::store::Database;
+use essaim_store::tables::dead;
+use essaim_store::tables::outbox::{self as table, OutboxRow};
 
 /// Messages that have room in a partition.
 const ROOM: u64 = 5_000;

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
 
 use crate::config::Config;
-use crate::store::testing::Directory;
-use crate::store::{Schema, tables};
+use crate::store::Schema;
 use crate::{Actor, Apply, Cx, Env, Fault, Handles, Missed, Node, Roster, Schedule, Start, StartError};
+use essaim_store::tables;
+use essaim_store::testing::Directory;
 
 /// 2026-10-25T00:29:58Z: in Paris, where the clocks go back at 01:00 UTC, it is 02:29:58 for the first time.
 const NIGHT_MS: u64 = 1_792_888_198_000;

@@ -4,12 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_contract::{Capability, Command, Event, Message, Principal, wire_name};
-
-use super::Stage;
-use crate::store::tables::{dead, outbox, parked};
-use crate::trace::TraceContext;
 use essaim_base::codec;
+use essaim_contract::{Capability, Command, Event, Message, Principal, wire_name};
 use essaim_core::api::actor::{Actor, Apply};
 use essaim_core::local::host::Host;
 use essaim_core::node::RunningNode;
@@ -20,6 +16,10 @@ use essaim_durable::partition_of;
 use essaim_durable::{MessageContext, OutgoingMessage};
 use essaim_protocol::log::{Partition, Position, Reading, Subscription};
 use essaim_protocol::record::{Batch, Record};
+
+use super::Stage;
+use crate::trace::TraceContext;
+use essaim_store::tables::{dead, outbox, parked};
 
 /// Who subscribes to the events that a test looks at.
 const WITNESS: &str = "witness";

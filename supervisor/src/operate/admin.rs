@@ -12,6 +12,9 @@ use std::path::Path;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
+use essaim_base::task::{TaskName, Tasks};
+use essaim_core::node::operators::{JoinedBus, Listener, OperatorListeners};
+use essaim_core::node::readiness::{NOT_JOINED, Readiness};
 use futures_util::TryFutureExt;
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
@@ -20,9 +23,6 @@ use super::NodeStatus;
 use super::api::{AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, ReplayDead, Retire, ShowDead};
 use super::requests::{Operator, OperatorRequest, Refusal};
 use crate::config::Settings;
-use essaim_base::task::{TaskName, Tasks};
-use essaim_core::node::operators::{JoinedBus, Listener, OperatorListeners};
-use essaim_core::node::readiness::{NOT_JOINED, Readiness};
 
 /// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
 const LARGEST_QUESTION: usize = 128 << 10;

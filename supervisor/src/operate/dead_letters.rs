@@ -4,7 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use essaim_base::codec;
 use essaim_contract::{Failure, FailureKind};
+use essaim_durable::dead::LogDeadLetter;
+use essaim_protocol::log::LogError;
+use essaim_protocol::record::Record;
 use sea_orm::DbErr;
 
 use super::api::{DeadLetterDetail, DeadLetterSummary, DeadPosition};
@@ -12,11 +16,7 @@ use super::host::HostOperator;
 use super::operation::DeadFilter;
 use super::payload;
 use crate::store::TxError;
-use crate::store::tables::dead::{self, Cursor, DeadLetter, Filter, Reason};
-use essaim_base::codec;
-use essaim_durable::dead::LogDeadLetter;
-use essaim_protocol::log::LogError;
-use essaim_protocol::record::Record;
+use essaim_store::tables::dead::{self, Cursor, DeadLetter, Filter, Reason};
 
 /// Letters that are asked of the log at a time.
 const LOG_PAGE: u32 = 128;

@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use essaim_base::call::Call;
+use essaim_base::codec;
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, Unknown};
+use essaim_core::local::host::Host;
+use essaim_durable::Durable;
 use essaim_protocol::frame::RawAnswer;
+use essaim_protocol::log::{PartitionCount, Tally};
+use essaim_protocol::record::Control;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::time::timeout_at;
@@ -14,13 +20,7 @@ use super::dead_letters::{failed, unanswered};
 use super::operation::{Operation, name_of};
 use super::requests::Operator;
 use crate::Env;
-use crate::store::tables::{dead, ledger, outbox};
-use essaim_base::call::Call;
-use essaim_base::codec;
-use essaim_core::local::host::Host;
-use essaim_durable::Durable;
-use essaim_protocol::log::{PartitionCount, Tally};
-use essaim_protocol::record::Control;
+use essaim_store::tables::{dead, ledger, outbox};
 
 /// A host with what it needs to answer.
 pub(super) struct HostOperator {

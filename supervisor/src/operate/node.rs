@@ -2,11 +2,12 @@
 
 use std::ops::Deref;
 
+use essaim_core::node::roster::Roster;
+use essaim_core::node::{NodeError, NodeParts, RunningNode};
+
 use super::{NodeStatus, operators};
 use crate::Env;
 use crate::config::Config;
-use essaim_core::node::roster::Roster;
-use essaim_core::node::{NodeError, NodeParts, RunningNode};
 
 /// A running node.
 pub struct Node(RunningNode);

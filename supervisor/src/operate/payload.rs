@@ -1,9 +1,9 @@
 //! What is in a message, for people.
 
+use essaim_base::codec;
 use serde_json::Value;
 
 use super::api::Payload;
-use essaim_base::codec;
 
 /// A body of more bytes is shown in part.
 const MOST_BYTES: usize = 64 << 10;

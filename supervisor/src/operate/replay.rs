@@ -6,6 +6,8 @@
 
 use bytes::Bytes;
 use essaim_contract::Failure;
+use essaim_durable::send::message::{OutgoingKind, OutgoingMessage};
+use essaim_protocol::record::{Control, Record};
 use serde_bytes::ByteBuf;
 
 use super::api::{DeadLetterSummary, Refused};
@@ -13,10 +15,8 @@ use super::dead_letters::{LetterLocation, LocatedLetter, failed, unanswered};
 use super::host::HostOperator;
 use super::operation::{LetterResults, LetterSelection};
 use crate::store::TxError;
-use crate::store::tables::dead;
-use crate::store::tables::outbox::{self as table, OutboxRow};
-use essaim_durable::send::message::{OutgoingKind, OutgoingMessage};
-use essaim_protocol::record::{Control, Record};
+use essaim_store::tables::dead;
+use essaim_store::tables::outbox::{self as table, OutboxRow};
 
 /// What keeps a letter from being dealt with.
 type Why = String;

@@ -4,7 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::call::Call;
+use essaim_base::codec;
 use essaim_contract::{AskError, NotDelivered};
+use essaim_core::node::bus::{Bus, LocalHandlers};
+use essaim_durable::Durable;
+use essaim_protocol::log::LogError;
+use essaim_remote::{Remote, RemoteAsk};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
@@ -13,14 +19,8 @@ use super::api::*;
 use super::host;
 use super::operation::{DeadFilter, LetterResults, LetterSelection, Operation, name_of};
 use crate::Env;
-use crate::store::tables::dead::Reason;
 use crate::trace::TraceContext;
-use essaim_base::call::Call;
-use essaim_base::codec;
-use essaim_core::node::bus::{Bus, LocalHandlers};
-use essaim_durable::Durable;
-use essaim_protocol::log::LogError;
-use essaim_remote::{Remote, RemoteAsk};
+use essaim_store::tables::dead::Reason;
 
 /// Versions of a registry over Redis are moments, in microseconds since 1970; this one is in 2001. Those of a file are a count
 /// that never comes so far.

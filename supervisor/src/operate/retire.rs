@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use essaim_protocol::log::Retired;
+
 use super::api::{Retire, Retirement};
 use super::requests::{Operator, OperatorRequest, Refusal, silent};
-use essaim_protocol::log::Retired;
 
 impl OperatorRequest for Retire {
     async fn answer(self, operator: &Operator) -> Result<Retirement, Refusal> {

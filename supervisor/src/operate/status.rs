@@ -12,13 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
-use serde::Serialize;
-use tokio::time::timeout;
-
-use super::api::DurableReport;
-use super::host::report;
-use crate::store::DatabaseReport;
 use essaim_base::outages::OutageStatus;
 use essaim_base::task::TaskStatus;
 use essaim_core::api::client::Client;
@@ -27,6 +20,13 @@ use essaim_core::local::supervision::Health;
 use essaim_core::node::bus::Bus;
 use essaim_core::node::readiness::Readiness;
 use essaim_near::NearFigures;
+use futures_util::future::{join, join_all};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::api::DurableReport;
+use super::host::report;
+use crate::store::DatabaseReport;
 
 /// A database that does not answer for this long is shown without a report.
 const REPORT_LIMIT: Duration = Duration::from_secs(1);

@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
+use essaim_base::call::Call;
 use essaim_contract::NotDelivered;
+use essaim_core::node::bus::Bus;
+use essaim_core::node::operators::{Operators, SystemAsks};
+use essaim_protocol::frame::RawAnswer;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 
@@ -11,10 +15,6 @@ use super::admin::AdminListeners;
 use super::requests::Operator;
 use super::status::{NodeStatus, others};
 use super::{host, operation};
-use essaim_base::call::Call;
-use essaim_core::node::bus::Bus;
-use essaim_core::node::operators::{Operators, SystemAsks};
-use essaim_protocol::frame::RawAnswer;
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub(crate) fn operators() -> Operators {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use essaim_contract::{Ask, AskError, Capability, Command, Message, Unknown};
+use essaim_core::api::tx::Tx;
 use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Schema;
-use crate::store::testing::schema;
 use crate::{Actor, Apply, Cx, Fault, Handle, Handles, Harness, Start, StartError};
-use essaim_core::api::tx::Tx;
+use essaim_store::testing::schema;
 
 struct Words;
 impl Capability for Words {

@@ -7,8 +7,8 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Schema;
-use crate::store::testing::schema;
 use crate::{Actor, Cx, Fault, Handle, Handles, Harness, Start, StartError};
+use essaim_store::testing::schema;
 
 struct Words;
 impl Capability for Words {

@@ -5,6 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::backoff::Backoff;
+use essaim_base::exit::{self, Fatal};
+use essaim_base::outages::Dependency;
+use essaim_base::task::{TaskName, Tasks};
+use essaim_config::{Settings, StoreConfig};
 use tokio::time::{Instant, timeout};
 
 use super::clock_hold::ClockHold;
@@ -18,12 +24,6 @@ use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
 use super::tx_tracker::TxTracker;
 use super::{DatabaseKind, DatabaseReport, Reads, Schema, Transaction, TxError, migrate, postgres, sqlite};
-use essaim_base::Env;
-use essaim_base::backoff::Backoff;
-use essaim_base::exit::{self, Fatal};
-use essaim_base::outages::Dependency;
-use essaim_base::task::{TaskName, Tasks};
-use essaim_config::{Settings, StoreConfig};
 
 /// The share of a handler's time that it may wait for a connection, in percent, so that its asker hears that nothing was done
 /// instead of nothing at all.

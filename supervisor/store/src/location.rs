@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use essaim_config::Settings;
 use serde::Serialize;
 
 use super::{DatabaseError, postgres};
-use essaim_config::Settings;
 
 /// The kinds of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

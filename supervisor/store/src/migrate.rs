@@ -10,6 +10,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use essaim_base::Env;
 use sea_orm::sqlx;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, SqliteTransactionMode,
@@ -22,7 +23,6 @@ use super::connection::Connector;
 use super::location::DatabaseLocation;
 use super::schema::{AppliedMigration, NextMigration};
 use super::{DatabaseError, Schema, postgres, sqlite};
-use essaim_base::Env;
 
 /// A table of applied migrations: one row each; the last one is the version of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

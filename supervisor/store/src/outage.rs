@@ -6,12 +6,12 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use essaim_base::outages::{Dependency, Outages};
 use sea_orm::sqlx::Error;
 use tokio::sync::Notify;
 
 use super::classify::sqlite_code;
 use super::postgres::ServerError;
-use essaim_base::outages::{Dependency, Outages};
 
 /// SQLite's primary result codes for a file that cannot be used now: busy, an I/O error, full, cannot be opened.
 const SQLITE_OUTAGE: [i32; 4] = [5, 10, 13, 14];

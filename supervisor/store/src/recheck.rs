@@ -3,14 +3,14 @@
 
 use std::sync::Weak;
 
+use essaim_base::Env;
+use essaim_base::backoff::Backoff;
 use sea_orm::DbBackend;
 use tokio::time::{sleep, timeout};
 
 use super::clock_hold::ClockHold;
 use super::connection::Connector;
 use super::database::DatabaseInner;
-use essaim_base::Env;
-use essaim_base::backoff::Backoff;
 
 /// The table that is written to, which is empty again afterwards.
 pub const TABLE: &str = "CREATE TABLE essaim_recheck (id BIGINT PRIMARY KEY, filler TEXT NOT NULL)";

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use essaim_config::Settings;
 use sea_orm::sqlx::Error;
 use sea_orm::{DbErr, RuntimeErr, Statement};
 use serde::Serialize;
@@ -16,7 +17,6 @@ use super::migrate::Bookkeeping;
 use super::schema::{AppliedMigration, NextMigration};
 use super::tables::migrations;
 use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
-use essaim_config::Settings;
 
 /// The state of a capability's database. It displays as one line without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

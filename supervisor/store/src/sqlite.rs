@@ -4,13 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use essaim_config::{Durability, StoreConfig};
 use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{ConnectOptions, Error};
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 
 use super::{DatabaseError, classify};
-use essaim_config::{Durability, StoreConfig};
 
 /// How often a waiting transaction tries a file that another program has locked, before it gives up.
 const LOOKS_AT_A_LOCK: u32 = 4;

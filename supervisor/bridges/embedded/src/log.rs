@@ -31,6 +31,10 @@ use essaim_base::Env;
 use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::Settings;
+use essaim_protocol::log::{
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, FoundEntries, HostHeartbeat, Log,
+    LogError, OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
+};
 use essaim_store::{Database, DatabaseError, held};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -41,10 +45,6 @@ use tokio::time::timeout_at;
 use self::published::Published;
 use self::write_job::{Answer, WriteJob};
 use self::writer::Writer;
-use essaim_protocol::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, FoundEntries, HostHeartbeat, Log,
-    LogError, OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
-};
 
 /// The name of the file.
 const FILE: &str = "log.sqlite3";

@@ -37,6 +37,10 @@ use essaim_base::Env;
 use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::{Durability, Settings};
+use essaim_protocol::log::{
+    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, Entry, HostHeartbeat, Log, LogError,
+    OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
+};
 use essaim_protocol::wire::ClaimError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -50,10 +54,6 @@ use self::restore::AppendRoom;
 use super::Cluster;
 use super::command_error::advice;
 use super::endpoint::Endpoint;
-use essaim_protocol::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, Entry, HostHeartbeat, Log, LogError,
-    OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
-};
 
 /// The log on a Redis server.
 pub struct RedisLog {

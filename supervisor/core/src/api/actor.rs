@@ -2,12 +2,12 @@
 
 use std::future::Future;
 
+use essaim_config::ConfigError;
 use essaim_contract::{Ask, Broadcast, Capability, Message};
+use essaim_store::Schema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::ConfigError;
-use crate::store::Schema;
 use crate::{Cx, Fault, Handles, Start, StartError};
 
 /// The implementation of a capability.

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::call::{Call, Chain};
+use essaim_base::trace::TraceContext;
 use essaim_contract::{Ask, Broadcast, Capability, Command, Event, MessageId, Metadata, Principal, SendError};
+use essaim_durable::SendOptions;
+use essaim_durable::{MessageContext, OutgoingMessage};
+use essaim_near::Near;
 use serde_json::Value;
 
-use crate::call::{Call, Chain};
-use crate::durable::{MessageContext, OutgoingMessage};
-use crate::near::Near;
 use crate::node::bus::{AskResultOf, Bus, Origin};
 use crate::node::readiness::Readiness;
-use crate::trace::TraceContext;
-use crate::{Env, SendOptions};
 
 /// A way into the actors of this node and of all others. Cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -147,7 +148,7 @@ impl Client {
     }
 
     /// Whether this node alone hosts a capability, and no other process can change its data: it is on SQLite. What its
-    /// transactions outdate ([`Tx::outdates`](crate::store::Tx::outdates)) may then be taken from the near cache, and is
+    /// transactions outdate ([`Tx::outdates`](crate::api::tx::Tx::outdates)) may then be taken from the near cache, and is
     /// as exact as an answer of the capability itself. Look first and read then.
     pub fn is_sole_host_of<C: Capability>(&self) -> bool {
         self.bus.is_sole_host_of(C::NAME)

@@ -3,23 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::call::Call;
+use essaim_base::trace::TraceContext;
 use essaim_contract::{Ask, AskError, Broadcast, Command, Event, MessageId, Metadata, Principal, SendError};
+use essaim_durable::DeliveryContext;
+use essaim_durable::HandlerEffects;
+use essaim_durable::SendOptions;
+use essaim_durable::{MessageContext, OutgoingMessage};
+use essaim_near::Near;
+use essaim_store::error::StoreError;
+use essaim_store::tx_tracker::{CommitState, TxTracker};
+use essaim_store::{Reads, TxError};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::Fault;
 use crate::api::tx::Tx;
-use crate::call::Call;
-use crate::durable::DeliveryContext;
-use crate::durable::HandlerEffects;
-use crate::durable::{MessageContext, OutgoingMessage};
-use crate::near::Near;
 use crate::node::bus::{AskResultOf, Origin};
 use crate::node::context::CapabilityContext;
-use crate::store::error::StoreError;
-use crate::store::tx_tracker::{CommitState, TxTracker};
-use crate::store::{Reads, TxError};
-use crate::trace::TraceContext;
-use crate::{Env, Fault, SendOptions};
 
 /// The context of one message in one handler.
 pub struct Cx {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use essaim_contract::{AskError, Failure, FailureKind, Never, SendError, Unknown};
 
-use crate::store::classify;
+use essaim_store::classify;
 
 /// Why a handler has no reply; `E` is the message's business error.
 #[derive(Debug)]

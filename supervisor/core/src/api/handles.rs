@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use essaim_config::ConfigError;
 use essaim_contract::{Ask, Broadcast, Command, Event, Message, wire_name};
+use essaim_durable::SubscribeOptions;
+use essaim_durable::schedule::{DeclaredSchedule, Schedule, Timetable};
+use essaim_protocol::log::{Beginning, Subscription};
 
 use crate::api::actor::{Actor, Apply, Handle, Hear};
-use crate::bridge::log::{Beginning, Subscription};
-use crate::config::ConfigError;
-use crate::durable::SubscribeOptions;
-use crate::durable::schedule::{DeclaredSchedule, Schedule, Timetable};
 use crate::local::handler::{AskEntry, BroadcastEntry, DurableEntry, HandlerEntry, TickEntry};
 
 /// The messages that an actor handles; filled by [`Actor::handles`].

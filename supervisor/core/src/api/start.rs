@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::exit::Fatal;
+use essaim_base::lock::Mutex;
+use essaim_base::task::TaskName;
 use essaim_contract::Never;
+use essaim_near::Near;
+use essaim_store::error::StoreError;
+use essaim_store::tx_tracker::TxTracker;
+use essaim_store::{Reads, TxError};
 
+use crate::Fault;
 use crate::api::client::Client;
 use crate::api::startup::StartupWork;
 use crate::api::tx::Tx;
-use crate::exit::Fatal;
-use crate::lock::Mutex;
-use crate::near::Near;
 use crate::node::context::CapabilityContext;
-use crate::store::error::StoreError;
-use crate::store::tx_tracker::TxTracker;
-use crate::store::{Reads, TxError};
-use crate::task::TaskName;
-use crate::{Env, Fault};
 
 /// The context of [`Actor::share`](crate::Actor::share) and [`Actor::start`](crate::Actor::start).
 pub struct Start {
@@ -164,7 +165,7 @@ impl Start {
     }
 
     /// The runtime's settings.
-    pub fn settings(&self) -> &crate::config::Settings {
+    pub fn settings(&self) -> &essaim_config::Settings {
         &self.context.bus.settings
     }
 

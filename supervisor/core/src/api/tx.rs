@@ -2,17 +2,19 @@
 
 use std::marker::PhantomData;
 
+use essaim_base::crash;
 use essaim_contract::{Command, Event, Failure, MessageId, SendError, Unknown};
+use essaim_durable::SendOptions;
+use essaim_durable::{HandlerEffects, PendingCommit};
+use essaim_near::Near;
+use essaim_store::error::StoreError;
+use essaim_store::group::NotCommitted;
+use essaim_store::tables::effects::TxEffects;
+use essaim_store::tx_tracker::{FalseSuccess, LastCommit};
+use essaim_store::{Transaction, TxError};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use crate::durable::{HandlerEffects, PendingCommit};
-use crate::near::Near;
-use crate::store::error::StoreError;
-use crate::store::group::NotCommitted;
-use crate::store::tables::effects::TxEffects;
-use crate::store::tx_tracker::{FalseSuccess, LastCommit};
-use crate::store::{Transaction, TxError};
-use crate::{Cx, Fault, SendOptions, crash, fail};
+use crate::{Cx, Fault, fail};
 
 #[cfg(test)]
 mod tests;

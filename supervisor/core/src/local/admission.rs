@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use essaim_base::call::Call;
+use essaim_base::slot::{GivenUp, Slot};
 use essaim_contract::{Ask, AskError, Never, NotDelivered, Unknown};
 use tokio::time::{Instant, sleep_until};
 
-use crate::call::Call;
 use crate::local::host::Host;
 use crate::local::keys::{self, KeyPermit, Keys};
 use crate::local::local_call;
 use crate::local::mailbox::{Envelope, EnvelopeContents, LocalEnvelope, QueuedMessage};
 use crate::local::span::is_observed;
-use crate::slot::{GivenUp, Slot};
 
 /// Permit for one message in an instance's mailbox; dropped unused, it is returned.
 pub struct Permit<'a> {

@@ -10,9 +10,10 @@ use std::convert::Infallible;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use essaim_base::lock::Mutex;
+use essaim_base::task::{TaskName, Tasks};
+
 use crate::local::watchdog::{TurnMonitor, Watchdog};
-use crate::lock::Mutex;
-use crate::task::{TaskName, Tasks};
 
 thread_local! {
     static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };

@@ -16,19 +16,20 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{AsyncContext, Context as ActixContext};
+use essaim_base::crash;
+use essaim_base::panic::panic_text;
+use essaim_base::task::TaskName;
 use essaim_contract::NotDelivered;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::StartError;
 use crate::api::actor::Actor;
 use crate::api::start::Start;
 use crate::local::local_call::{self, LocalInstance};
 use crate::local::mailbox::{Dispatched, ErasedDispatch, ErasedLocalEnvelope, QueuedMessage, earlier};
 use crate::local::run::InstanceState;
-use crate::panic::panic_text;
-use crate::task::TaskName;
-use crate::{StartError, crash};
 
 /// What an instance's own future is called among the tasks.
 const TASK: &str = "instance";

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
+use essaim_base::panic::{dismantle, panic_text};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use crate::local::watchdog::TurnMonitor;
-use crate::panic::{dismantle, panic_text};
 
 /// How a guarded future ended.
 pub enum GuardedEnd<T> {

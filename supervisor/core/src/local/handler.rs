@@ -6,16 +6,16 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use essaim_base::call::Call;
+use essaim_base::codec;
 use essaim_contract::{Ask, AskError, Broadcast, Message, NotDelivered, Unknown, wire_name};
+use essaim_durable::{Applied, DeliveryContext, DurableMessage};
 use essaim_protocol::frame::RawAnswer;
+use essaim_protocol::log::Subscription;
 use futures_util::future::LocalBoxFuture;
 use serde_bytes::ByteBuf;
 
 use crate::api::actor::{Actor, Apply, Handle, Hear};
-use crate::bridge::log::Subscription;
-use crate::call::Call;
-use crate::codec;
-use crate::durable::{Applied, DeliveryContext, DurableMessage};
 use crate::local::host::Host;
 use crate::local::run::{self, InstanceState};
 

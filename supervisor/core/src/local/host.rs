@@ -6,17 +6,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use essaim_contract::NotDelivered;
+use essaim_durable::Outbox;
+use essaim_store::Database;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 
 use crate::api::startup::Startup;
-use crate::durable::Outbox;
 use crate::local::admission::Admission;
 use crate::local::handler::{Handler, HandlerKind};
 use crate::local::instance::InstanceHandle;
 use crate::local::supervision::Supervision;
 use crate::local::watchdog::TurnMonitor;
-use crate::store::Database;
 
 /// Interval at which a draining node polls whether a host is idle.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

@@ -8,11 +8,12 @@ use std::collections::hash_map::Entry;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use crate::idhash::IdHasher;
+use essaim_base::idhash::IdHasher;
+use essaim_base::lock::{Mutex, MutexGuard};
+use essaim_base::rendezvous::weight;
+
 use crate::local::arbiters;
 use crate::local::instance::InstanceHandle;
-use crate::lock::{Mutex, MutexGuard};
-use crate::rendezvous::weight;
 
 /// Rank penalty of a blocked arbiter: above any number of waiting messages.
 const BLOCKED: u64 = 1 << 40;

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::rc::Rc;
 
-use crate::idhash::IdHasher;
+use essaim_base::idhash::IdHasher;
+
 use crate::local::mailbox::ErasedLocalEnvelope;
 
 /// An instance on this thread.

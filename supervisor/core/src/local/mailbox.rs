@@ -10,13 +10,13 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use essaim_base::call::Call;
+use essaim_base::lock::{Mutex, MutexGuard};
+use essaim_base::slot::Slot;
 use essaim_contract::{AskError, NotDelivered};
 use tokio::time::Instant;
 
-use crate::call::Call;
 use crate::local::keys::KeyPermit;
-use crate::lock::{Mutex, MutexGuard};
-use crate::slot::Slot;
 
 /// A message in an instance's mailbox.
 pub struct QueuedMessage {

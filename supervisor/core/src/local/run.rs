@@ -13,11 +13,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use essaim_base::panic::dismantle;
 use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Message, Never, NotDelivered, Unknown};
+use essaim_durable::DurableMessage;
+use essaim_store::TxError;
+use essaim_store::tx_tracker::CommitState;
 use futures_util::future::LocalBoxFuture;
 
 use crate::api::actor::{Actor, Apply, Handle, Hear};
-use crate::durable::DurableMessage;
 use crate::local::guard::{GuardedEnd, guarded};
 use crate::local::handler::{HandlerEntry, Tick};
 use crate::local::host::Host;
@@ -27,9 +30,6 @@ use crate::local::span::MessageSpan;
 use crate::local::supervision::MissedDeadlines;
 use crate::local::watchdog::TurnMonitor;
 use crate::node::context::CapabilityContext;
-use crate::panic::dismantle;
-use crate::store::TxError;
-use crate::store::tx_tracker::CommitState;
 use crate::{Cx, Fault};
 
 /// State shared by an instance and its runners: the actor's state in transit, and what all its messages have in common.

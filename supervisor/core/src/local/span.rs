@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Level, Span};
 
-use crate::Env;
-use crate::call::Call;
-use crate::trace::TraceContext;
+use essaim_base::Env;
+use essaim_base::call::Call;
+use essaim_base::trace::TraceContext;
 
 /// The target of message spans and of the lines that end them, for filters such as `info,essaim::message=debug`.
 pub const TARGET: &str = "essaim::message";

@@ -17,16 +17,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::backoff::Backoff;
+use essaim_base::exit::{self, Fatal};
+use essaim_base::lock::Mutex;
+use essaim_config::SupervisionConfig;
 use essaim_contract::NotDelivered;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
-use crate::config::SupervisionConfig;
-use crate::exit::{self, Fatal};
-use crate::lock::Mutex;
-use crate::{Env, StartError};
+use crate::StartError;
 
 /// How a capability of this node is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

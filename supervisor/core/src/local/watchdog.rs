@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::Env;
-use crate::lock::Mutex;
-use crate::task::{TaskName, Tasks};
+use essaim_base::Env;
+use essaim_base::lock::Mutex;
+use essaim_base::task::{TaskName, Tasks};
 
 /// The turns of one arbiter, as the watchdog sees them.
 #[derive(Debug, Default)]

@@ -13,22 +13,23 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use essaim_base::Env;
+use essaim_base::call::Call;
+use essaim_base::codec;
+use essaim_base::idhash::IdHasher;
+use essaim_base::lock::RwLock;
+use essaim_base::task::Tasks;
+use essaim_config::Settings;
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
+use essaim_durable::Durable;
+use essaim_durable::OutgoingMessage;
+use essaim_near::Near;
+use essaim_remote::{Remote, RemoteAsk};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::call::Call;
-use crate::config::Settings;
-use crate::durable::Durable;
-use crate::durable::OutgoingMessage;
-use crate::idhash::IdHasher;
 use crate::local::host::Host;
 use crate::local::watchdog::Watchdog;
-use crate::lock::RwLock;
-use crate::near::Near;
-use crate::remote::{Remote, RemoteAsk};
-use crate::task::Tasks;
-use crate::{Env, codec};
 
 pub type AskResultOf<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Error>>;
 

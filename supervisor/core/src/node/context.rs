@@ -4,16 +4,17 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use essaim_base::Env;
 use essaim_contract::{Failure, FailureKind};
+use essaim_durable::Outbox;
+use essaim_near::Near;
+use essaim_store::Database;
 use tokio::sync::Semaphore;
 
+use crate::Fault;
 use crate::api::startup::Startup;
-use crate::durable::Outbox;
 use crate::local::span::Observer;
-use crate::near::Near;
 use crate::node::bus::Bus;
-use crate::store::Database;
-use crate::{Env, Fault};
 
 pub struct CapabilityContext {
     pub capability: Arc<str>,
@@ -69,7 +70,7 @@ impl Blocking {
         });
         task.await.map_err(|error| match error.try_into_panic() {
             Ok(panic) => {
-                let detail = crate::panic::panic_text(&*panic);
+                let detail = essaim_base::panic::panic_text(&*panic);
                 Fault::Failed(Failure { kind: FailureKind::Panicked, detail })
             }
             Err(error) => crate::fail(error),

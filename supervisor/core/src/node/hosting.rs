@@ -5,19 +5,25 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::call::Call;
+use essaim_base::exit::Fatal;
+use essaim_base::lock::Mutex;
+use essaim_base::outages::Dependency;
+use essaim_base::panic::panic_text;
+use essaim_base::task::{TaskName, Tasks};
+use essaim_base::trace::TraceContext;
+use essaim_config::{Config, ConfigError, Settings};
+use essaim_durable::ports::Peers;
+use essaim_durable::schedule::Timetable;
+use essaim_durable::{Consumer, Hosted};
+use essaim_store::{Database, Schema};
 use futures_util::FutureExt;
 use tokio::sync::{oneshot, watch};
 
-use crate::Env;
 use crate::api::actor::Actor;
 use crate::api::handles::Handles;
 use crate::api::start::{Start, StartError};
-use crate::call::Call;
-use crate::config::{Config, ConfigError, Settings};
-use crate::durable::ports::Peers;
-use crate::durable::schedule::Timetable;
-use crate::durable::{Consumer, Hosted};
-use crate::exit::Fatal;
 use crate::local::arbiters::Arbiters;
 use crate::local::cell;
 use crate::local::handler::{Handler, HandlerEntry, HandlerKind, TICK, Tick};
@@ -26,15 +32,9 @@ use crate::local::run::InstanceState;
 use crate::local::span::Observer;
 use crate::local::supervision::Supervision;
 use crate::local::watchdog::Watchdog;
-use crate::lock::Mutex;
 use crate::node::bus::Bus;
 use crate::node::context::{Blocking, CapabilityContext, ProvidedValues};
 use crate::node::roster::{check_name, name_of};
-use crate::outages::Dependency;
-use crate::panic::panic_text;
-use crate::store::{Database, Schema};
-use crate::task::{TaskName, Tasks};
-use crate::trace::TraceContext;
 
 const DEFAULT_INSTANCES_WITH_DATABASE: usize = 32;
 const DEFAULT_MAILBOX: u32 = 1_024;
@@ -257,7 +257,7 @@ impl<A: Actor> CapabilityStartup<A> {
         })
     }
 
-    async fn open_database(&self, schema: &Schema, bus: &Bus) -> Result<Database, crate::store::DatabaseError> {
+    async fn open_database(&self, schema: &Schema, bus: &Bus) -> Result<Database, essaim_store::DatabaseError> {
         let database = Database::open(&self.host.name, &bus.settings, schema, &bus.env).await?;
         database.watch_file(&bus.tasks, Duration::from_millis(bus.settings.store.file_check_ms));
         Ok(database)

@@ -13,32 +13,32 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::exit::{self, Fatal};
+use essaim_base::graph::cycle_in;
+use essaim_base::lock::Mutex;
+use essaim_base::task::Tasks;
+use essaim_base::trace::TraceContext;
 use essaim_bridge_embedded::EmbeddedLog;
+use essaim_config::{Config, ConfigError, NearConfig};
+use essaim_durable::{Durable, DurableParts, log_migration};
+use essaim_near::{Near, NearBounds};
 use essaim_protocol::wire::ClaimError;
+use essaim_remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
+use essaim_remote::{Remote, RemoteParts};
+use essaim_store::DatabaseError;
 use tokio::sync::watch;
 
-use crate::Env;
 use crate::api::client::Client;
-use crate::config::{Config, ConfigError, NearConfig};
-use crate::durable::{Durable, DurableParts, log_migration};
-use crate::exit::{self, Fatal};
-use crate::graph::cycle_in;
 use crate::local::arbiters::Arbiters;
 use crate::local::host::Host;
 use crate::local::watchdog::Watchdog;
-use crate::lock::Mutex;
-use crate::near::{Near, NearBounds};
 use crate::node::bus::{Bus, BusParts, LocalHandlers};
 use crate::node::connection::{Connection, open_log};
 use crate::node::context::Blocking;
 use crate::node::hosting::NodeContext;
 use crate::node::operators::{JoinedBus, Listener, Operators};
 use crate::node::roster::Roster;
-use crate::remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
-use crate::remote::{Remote, RemoteParts};
-use crate::store::DatabaseError;
-use crate::task::Tasks;
-use crate::trace::TraceContext;
 
 /// A running node.
 pub struct RunningNode {

@@ -5,15 +5,15 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use essaim_base::call::Call;
+use essaim_base::task::Tasks;
+use essaim_config::Settings;
 use essaim_contract::NotDelivered;
+use essaim_protocol::frame::RawAnswer;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 
-use crate::call::Call;
-use crate::config::Settings;
 use crate::node::bus::Bus;
-use crate::task::Tasks;
-use essaim_protocol::frame::RawAnswer;
 
 /// The runtime's own asks, which a node answers on its own thread, however busy its actors are.
 pub trait SystemAsks: Send + Sync {

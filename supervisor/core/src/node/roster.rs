@@ -4,10 +4,10 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use essaim_config::{Capabilities, Config, ConfigError, Settings, no_such_capability, runtime_sections};
 use essaim_contract::Capability;
 
 use crate::api::actor::Actor;
-use crate::config::{Capabilities, Config, ConfigError, Settings, no_such_capability, runtime_sections};
 use crate::node::context::ProvidedValues;
 use crate::node::hosting::{CapabilitySpec, SpecOf};
 
@@ -48,7 +48,7 @@ impl Roster {
     }
 
     /// The tables that a capability owns; `None` if it keeps nothing, or there is no such capability.
-    pub fn schema(&self, capability: &str) -> Option<crate::store::Schema> {
+    pub fn schema(&self, capability: &str) -> Option<essaim_store::Schema> {
         self.spec(capability)?.schema()
     }
 

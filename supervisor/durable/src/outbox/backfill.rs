@@ -7,12 +7,13 @@
 
 use std::sync::Arc;
 
-use super::relay::{PAGE, PAGE_BYTES};
-use super::{Outbox, OutboxQueue};
 use essaim_protocol::log::{Beginning, Registry};
 use essaim_store::TxError;
 use essaim_store::tables::outbox::{self as table, OutboxRow};
 use essaim_store::tables::retained::{self, BackfillMark};
+
+use super::relay::{PAGE, PAGE_BYTES};
+use super::{Outbox, OutboxQueue};
 
 /// One subscription that begins with what is retained.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use essaim_protocol::log::Registry;
+
 use super::{Outbox, OutboxQueue};
 use crate::send::message::{OutgoingKind, OutgoingMessage};
-use essaim_protocol::log::Registry;
 
 /// Subscriptions that were seen in the registry and are there no longer, as event and subscriber.
 #[derive(Default)]

@@ -8,10 +8,10 @@
 
 use std::sync::atomic::Ordering;
 
+use essaim_store::tables::{numbers, outbox as table};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{Outbox, OutboxQueue, QueueKind};
-use essaim_store::tables::{numbers, outbox as table};
 
 /// Numbers that are noted as used up before they are.
 const AHEAD: u64 = 1 << 16;

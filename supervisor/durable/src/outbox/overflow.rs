@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use essaim_store::tables::outbox::{self as table, OutboxRow};
+use essaim_store::{Transaction, TxError};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::page::RelayedPage;
 use super::{Outbox, OutboxQueue, QueueKind};
-use essaim_store::tables::outbox::{self as table, OutboxRow};
-use essaim_store::{Transaction, TxError};
 
 impl Outbox {
     /// The subscribers for whom events of this queue wait already, so that later ones wait behind. Those whose events are all

@@ -4,14 +4,15 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::OutboxQueue;
-use crate::send::message::{OutgoingKind, OutgoingMessage};
-use crate::send::sender::SendOutcome;
 use essaim_protocol::log::WhenFull;
 use essaim_protocol::record::Record;
 use essaim_store::tables::dead::{DeadLetter, Reason};
 use essaim_store::tables::outbox::OutboxRow;
 use essaim_store::tables::retained::RetainedEvent;
+
+use super::OutboxQueue;
+use crate::send::message::{OutgoingKind, OutgoingMessage};
+use crate::send::sender::SendOutcome;
 
 /// The outcome for a page of messages, up to the first that could not be handed over.
 #[derive(Default)]

@@ -6,6 +6,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use essaim_base::outages::Dependency;
+use essaim_base::task::TaskName;
+use essaim_protocol::log::{HostHeartbeat, OwnedPartition, Partition};
+use essaim_store::Database;
+use essaim_store::tables::fence::Takeover;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -20,11 +25,6 @@ use crate::housekeeper::{Housekeeper, PartitionShare};
 use crate::outbox::{Outbox, OutboxQueue};
 use crate::ports::{Handlers, Peers};
 use crate::schedule::Timetable;
-use essaim_base::outages::Dependency;
-use essaim_base::task::TaskName;
-use essaim_protocol::log::{HostHeartbeat, OwnedPartition, Partition};
-use essaim_store::Database;
-use essaim_store::tables::fence::Takeover;
 
 /// The consumer of one capability in this node.
 pub struct Consumer {

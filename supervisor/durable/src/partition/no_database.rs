@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use essaim_protocol::log::Tally;
+use essaim_store::tables::dead::Reason;
 
 use super::owner::{Attempt, PartitionOwner};
 use super::queue::{LogMessage, Tries};
 use super::work::WorkOutcome;
-use essaim_protocol::log::Tally;
-use essaim_store::tables::dead::Reason;
 
 /// What the log is told of messages besides that they are done.
 #[derive(Debug, Default)]

@@ -8,7 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::backoff::Backoff;
+use essaim_base::call::{Call, Chain};
+use essaim_base::panic::panic_text;
+use essaim_base::trace::TraceContext;
+use essaim_config::DurableConfig;
 use essaim_contract::{AskError, NotDelivered, Unknown};
+use essaim_protocol::log::{Entry, Partition};
+use essaim_protocol::record::Record;
+use essaim_store::Database;
+use essaim_store::tables::dead::Reason;
+use essaim_store::tables::inbox;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -20,17 +31,6 @@ use crate::partition::unhandled::UnhandledMessages;
 use crate::ports::{Applied, DurableHandler, Handlers};
 use crate::send::sender::partition_of;
 use crate::soon;
-use essaim_base::Env;
-use essaim_base::backoff::Backoff;
-use essaim_base::call::{Call, Chain};
-use essaim_base::panic::panic_text;
-use essaim_base::trace::TraceContext;
-use essaim_config::DurableConfig;
-use essaim_protocol::log::{Entry, Partition};
-use essaim_protocol::record::Record;
-use essaim_store::Database;
-use essaim_store::tables::dead::Reason;
-use essaim_store::tables::inbox;
 
 /// The longest wait for a capability that cannot take messages now before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

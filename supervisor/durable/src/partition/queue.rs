@@ -17,9 +17,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::partition::copies::OneCopy;
 use essaim_protocol::log::Position;
 use essaim_protocol::record::Record;
+
+use crate::partition::copies::OneCopy;
 
 /// What orders a message among others: its key, or itself alone.
 pub type OrderKey = Rc<str>;

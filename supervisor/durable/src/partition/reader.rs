@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
-
-use super::in_flight::InFlight;
-use crate::soon;
 use essaim_base::Env;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::DurableConfig;
 use essaim_protocol::log::{Entry, Log, Partition, Position, Reading};
+use tokio::sync::{Notify, mpsc};
+
+use super::in_flight::InFlight;
+use crate::soon;
 
 /// Entries of one partition that are read at a time.
 const ENTRIES: u32 = 8;

@@ -3,18 +3,18 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use super::owner::{CapabilityStore, PartitionOwner};
-use super::queue::{OrderKey, ParkedPlace, Queue, Tries};
-use super::unhandled::UnhandledMessages;
-use crate::ports::Handlers;
 use essaim_base::{Env, crash};
 use essaim_config::DurableConfig;
 use essaim_protocol::log::Partition;
 use essaim_store::TxError;
 use essaim_store::tables::fence::{self, Takeover};
 use essaim_store::tables::{dead, logs, parked};
+use tokio::sync::watch;
+
+use super::owner::{CapabilityStore, PartitionOwner};
+use super::queue::{OrderKey, ParkedPlace, Queue, Tries};
+use super::unhandled::UnhandledMessages;
+use crate::ports::Handlers;
 
 /// Parked messages that are read at a time.
 const PAGE: u32 = 500;

@@ -1,15 +1,15 @@
 //! The owner's own transactions: each ends the present place of a message, and writes where it goes from here. One is
 //! repeated until the database says that it is done, or that the partition has another owner.
 
-use sea_orm::DbErr;
-
-use super::owner::{CapabilityStore, PartitionOwner};
-use super::queue::Tries;
 use essaim_base::crash;
 use essaim_protocol::log::Tally;
 use essaim_store::tables::inbox::{self, InboxMark};
 use essaim_store::tables::{fence, parked};
 use essaim_store::{Transaction, TxError};
+use sea_orm::DbErr;
+
+use super::owner::{CapabilityStore, PartitionOwner};
+use super::queue::Tries;
 
 /// Nothing that is counted.
 pub(super) const NONE: Tally = Tally { handled: 0, duplicates: 0, dead: 0, expired: 0 };

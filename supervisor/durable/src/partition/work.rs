@@ -7,6 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_config::AfterDead;
+use essaim_protocol::log::Tally;
+use essaim_protocol::record::{Control, Record};
+use essaim_store::Transaction;
+use essaim_store::tables::dead::{self, DeadLetter, Reason};
+use essaim_store::tables::{inbox, parked};
 use sea_orm::DbErr;
 
 use super::no_database::LogReport;
@@ -14,12 +20,6 @@ use super::owner::{Attempt, CapabilityStore, PartitionOwner};
 use super::queue::{LogMessage, OrderKey, ParkedPlace, Tries};
 use super::transactions::{NONE, OwnerTransactions, PartitionLost, Settlement, Source, StepEnd};
 use crate::partition::copies::OneCopy;
-use essaim_config::AfterDead;
-use essaim_protocol::log::Tally;
-use essaim_protocol::record::{Control, Record};
-use essaim_store::Transaction;
-use essaim_store::tables::dead::{self, DeadLetter, Reason};
-use essaim_store::tables::{inbox, parked};
 
 /// What became of a message.
 #[derive(Debug)]

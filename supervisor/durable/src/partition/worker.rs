@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use essaim_base::crash;
+use essaim_protocol::log::{Entry, Log, Position};
+use essaim_protocol::record::{Batch, Record};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
@@ -24,9 +27,6 @@ use super::owner::PartitionOwner;
 use super::queue::{LogMessage, OrderKey, ParkedPlace, Queue, QueueItem, Tries};
 use super::takeover::Ownership;
 use super::work::{self, WorkOutcome};
-use essaim_base::crash;
-use essaim_protocol::log::{Entry, Log, Position};
-use essaim_protocol::record::{Batch, Record};
 
 /// How often it is looked whether the inbox has room again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -5,20 +5,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::panic::panic_text;
+use essaim_base::trace::TraceContext;
 use essaim_contract::SendError;
+use essaim_protocol::log::Tally;
+use essaim_store::tables::outbox::{self as table, OutboxRow};
+use essaim_store::tables::{fence, schedules};
+use essaim_store::{Database, TxError};
 
 use super::{Firings, Timetable, firings};
 use crate::Durable;
 use crate::outbox::Outbox;
 use crate::partition::consumer::Hosted;
 use crate::send::message::MessageContext;
-use essaim_base::Env;
-use essaim_base::panic::panic_text;
-use essaim_base::trace::TraceContext;
-use essaim_protocol::log::Tally;
-use essaim_store::tables::outbox::{self as table, OutboxRow};
-use essaim_store::tables::{fence, schedules};
-use essaim_store::{Database, TxError};
 
 /// The partition whose owner fires.
 const PARTITION: u32 = 0;

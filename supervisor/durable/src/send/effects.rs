@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use essaim_base::Env;
+use essaim_base::lock::Mutex;
 use essaim_contract::{Command, Event, MessageId, SendError};
+use essaim_store::tables::effects::{AppliedMessage, TxEffects};
+use essaim_store::tables::outbox;
 
 use super::message::{MessageContext, OutgoingKind, OutgoingMessage};
 use super::options::SendOptions;
 use crate::outbox::{Outbox, OutboxQueue};
 use crate::partition::delivery::DeliveryContext;
-use essaim_base::Env;
-use essaim_base::lock::Mutex;
-use essaim_store::tables::effects::{AppliedMessage, TxEffects};
-use essaim_store::tables::outbox;
 
 /// What goes with one transaction.
 pub struct HandlerEffects {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::trace::TraceContext;
+use essaim_base::{Env, codec};
 use essaim_contract::{Capability, Command, Event, Message, MessageId, Metadata, Principal, SendError, wire_name};
+use essaim_protocol::record::Record;
 use serde_bytes::ByteBuf;
 
 use super::options::{SendOptions, When};
 use crate::outbox::BackfillSubscriber;
-use essaim_base::trace::TraceContext;
-use essaim_base::{Env, codec};
-use essaim_protocol::record::Record;
 
 /// The longest key, in bytes: databases index it.
 const LONGEST_KEY: usize = 512;

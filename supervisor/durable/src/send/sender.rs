@@ -9,17 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use essaim_base::crash;
+use essaim_base::task::{TaskName, Tasks};
+use essaim_config::DurableConfig;
 use essaim_contract::SendError;
+use essaim_protocol::log::{Append, AppendError, Appended, Beginning, Log, LogError, Partition, Registry, WhenFull};
+use essaim_protocol::record::Batch;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::message::{OutgoingKind, OutgoingMessage};
 use crate::outbox::BackfillSubscriber;
-use essaim_base::crash;
-use essaim_base::task::{TaskName, Tasks};
-use essaim_config::DurableConfig;
-use essaim_protocol::log::{Append, AppendError, Appended, Beginning, Log, LogError, Partition, Registry, WhenFull};
-use essaim_protocol::record::Batch;
 
 /// The most bytes of messages in one call of the log, about: it is answered as a whole, and in time.
 const CALL_BYTES: usize = 4 << 20;

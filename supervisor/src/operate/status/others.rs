@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use essaim_base::call::Call;
+use essaim_base::codec;
 use essaim_contract::{AskError, Failure, FailureKind};
+use essaim_core::node::bus::Bus;
 use essaim_protocol::frame::RawAnswer;
+use essaim_remote::{Peer, Remote, RemoteAsk};
 use futures_util::future::{LocalBoxFuture, join_all};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{MemberStatus, NodeStatus, REPORT_LIMIT};
 use crate::trace::TraceContext;
-use essaim_base::call::Call;
-use essaim_base::codec;
-use essaim_core::node::bus::Bus;
-use essaim_remote::{Peer, Remote, RemoteAsk};
 
 /// The wire name of the ask for a node's own report.
 pub(in crate::operate) const NAME: &str = "essaim.status.v1";

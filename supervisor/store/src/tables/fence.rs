@@ -3,11 +3,11 @@
 //! Each commit for a durable message advances the fence of its partition under its owner's epoch. A new owner takes the fence
 //! first: from then on nothing of an earlier one commits, and a transaction that has advanced it is waited for.
 
+use essaim_protocol::log::Tally;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::bulk::{self, Padding};
 use super::{int, number, row, run};
-use essaim_protocol::log::Tally;
 
 /// The fence of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_config::Settings;
 use sea_orm::{ConnectionTrait, ExecResult, Statement};
 use tokio::time::Instant;
 
 use crate::testing::Directory;
 use crate::tx_tracker::TxTracker;
 use crate::{Database, DatabaseError, Schema, Transaction, TxError};
-use essaim_base::Env;
-use essaim_config::Settings;
 
 /// The settings of a capability with a database of its own.
 pub struct Bench {

@@ -4,11 +4,11 @@ pub mod bench;
 
 use std::path::{Path, PathBuf};
 
+use essaim_base::Env;
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
 use super::Schema;
-use essaim_base::Env;
 
 /// A directory that goes with the test.
 pub struct Directory(PathBuf);

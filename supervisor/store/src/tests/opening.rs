@@ -1,9 +1,10 @@
 //! What is said when a database cannot be opened, and what it is like when it is open.
 
+use essaim_config::Durability;
+
 use super::bench::{Bench, begin, on_both, texts};
 use crate::testing::schema;
 use crate::{DatabaseKind, check};
-use essaim_config::Durability;
 
 #[tokio::test]
 async fn a_sqlite_file_has_one_live_host_and_can_be_opened_again_afterwards() {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::outages::{Dependency, Outages};
+use essaim_base::task::{TaskName, Tasks};
 use essaim_contract::FailureKind;
 use sea_orm::{ConnectionTrait, DbErr, ExecResult};
 use tokio::time::timeout;
@@ -11,8 +13,6 @@ use super::bench::{Bench, begin, insert, on_both, try_begin, words};
 use crate::classify::failure_kind;
 use crate::testing::schema;
 use crate::{Database, Transaction, TxError};
-use essaim_base::outages::{Dependency, Outages};
-use essaim_base::task::{TaskName, Tasks};
 
 /// The outages of a node that is told of those of this database.
 fn told(bench: &Bench, database: &Database) -> (Outages, Dependency) {

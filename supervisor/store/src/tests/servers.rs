@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use essaim_config::Durability;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::{DbBackend, Statement};
 
@@ -12,7 +13,6 @@ use crate::postgres::{self, Options, weaker_than};
 use crate::testing::schema;
 use crate::tx_tracker::CommitState;
 use crate::{Database, TxError};
-use essaim_config::Durability;
 
 #[tokio::test]
 async fn every_session_sees_its_own_schema_and_has_limits_of_its_own() {

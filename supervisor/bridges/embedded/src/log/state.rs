@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sea_orm::{ConnectionTrait, DbErr};
-
-use super::{dead_letters, rows};
 use essaim_protocol::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, LogError, Partition, Registry, Subscription, Tally,
 };
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::{dead_letters, rows};
 
 /// The registry, and the counters of every partition.
 pub(super) struct LogState {

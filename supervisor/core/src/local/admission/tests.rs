@@ -1,13 +1,13 @@
+use essaim_base::Env;
+use essaim_base::trace::TraceContext;
+use essaim_config::SupervisionConfig;
 use essaim_contract::{Capability, Message};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::Env;
-use crate::config::SupervisionConfig;
 use crate::local::handler::AskEntry;
 use crate::local::supervision::Supervision;
-use crate::trace::TraceContext;
 
 struct Desk;
 impl Capability for Desk {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::call::Call;
 use essaim_contract::NotDelivered;
+use essaim_durable::{Applied, DeliveryContext, DurableHandler, Handlers};
+use essaim_protocol::log::Subscription;
 use futures_util::future::LocalBoxFuture;
 
 use super::Host;
-use crate::bridge::log::Subscription;
-use crate::call::Call;
-use crate::durable::{Applied, DeliveryContext, DurableHandler, Handlers};
 use crate::local::handler::HandlerKind;
 
 impl Handlers for Host {

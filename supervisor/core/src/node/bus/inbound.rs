@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::call::Call;
+use essaim_base::trace::TraceContext;
 use essaim_contract::NotDelivered;
 use essaim_protocol::frame::RawAnswer;
+use essaim_remote::ports::{AnswerThreads, AskBatch, Inbound};
 use futures_util::future::LocalBoxFuture;
 
 use super::{Bus, HandlerRef};
-use crate::call::Call;
 use crate::local::arbiters::Arbiters;
-use crate::remote::ports::{AnswerThreads, AskBatch, Inbound};
-use crate::trace::TraceContext;
 
 impl Inbound for Bus {
     fn is_for_the_runtime(&self, name: &str) -> bool {

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use essaim_base::idhash::IdHasher;
 use essaim_protocol::frame::HostReport;
+use essaim_remote::ports::Hosts;
 use futures_util::stream::{self, LocalBoxStream, StreamExt};
 
-use crate::idhash::IdHasher;
 use crate::local::host::Host;
 use crate::local::supervision::Health;
 use crate::node::operators::SystemAsks;
-use crate::remote::ports::Hosts;
 
 /// The capabilities hosted in this node with their handlers.
 pub struct LocalHandlers {

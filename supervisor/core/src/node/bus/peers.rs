@@ -1,7 +1,8 @@
 //! The bus as the port by which durable work hears of the other nodes.
 
+use essaim_durable::ports::Peers;
+
 use super::Bus;
-use crate::durable::ports::Peers;
 
 impl Peers for Bus {
     fn hosts(&self, node: &str, capability: &str) -> bool {

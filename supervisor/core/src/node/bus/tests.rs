@@ -1,18 +1,18 @@
 use std::time::Duration;
 
+use essaim_base::call::Chain;
+use essaim_base::trace::TraceContext;
+use essaim_config::SupervisionConfig;
 use essaim_contract::{Message, Never};
+use essaim_remote::ports::Inbound;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::*;
-use crate::call::Chain;
-use crate::config::SupervisionConfig;
 use crate::local::handler::AskEntry;
 use crate::local::supervision::Supervision;
 use crate::node::near_bounds;
 use crate::node::operators::NoAsks;
-use crate::remote::ports::Inbound;
-use crate::trace::TraceContext;
 
 struct Desk;
 impl Capability for Desk {
@@ -97,7 +97,7 @@ async fn why_the_host_here_refuses_is_the_answer_where_there_is_no_other_node() 
 #[tokio::test]
 async fn without_a_log_nothing_is_stored_and_the_error_says_so() {
     let bus = bus(Vec::new());
-    let context = crate::durable::MessageContext {
+    let context = essaim_durable::MessageContext {
         trace: TraceContext::root(&bus.env),
         principal: None,
         metadata: None,

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use essaim_base::Env;
+use essaim_base::task::Tasks;
 pub use essaim_bridge_redis::check;
 use essaim_bridge_redis::{RedisLog, RedisWire};
+use essaim_config::Settings;
 use essaim_protocol::log::Log;
 use essaim_protocol::wire::ClaimError;
 
 use super::Connection;
-use crate::Env;
-use crate::config::Settings;
-use crate::task::Tasks;
 
 /// The cluster on the server, in which a node's wire and its log are.
 pub type Cluster = Arc<essaim_bridge_redis::Cluster>;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::task::Tasks;
+use essaim_config::{Settings, without_password};
 use essaim_protocol::log::Log;
 use essaim_protocol::wire::ClaimError;
 
 use super::Connection;
-use crate::Env;
-use crate::config::{Settings, without_password};
-use crate::task::Tasks;
 
 /// No cluster.
 #[derive(Clone, Copy)]

@@ -3,13 +3,13 @@
 
 use std::sync::atomic::Ordering;
 
+use essaim_base::crash;
+use essaim_protocol::log::{Acknowledge, Acknowledged, Entry, Partition, Position};
 use futures_util::future::LocalBoxFuture;
 
 use super::Worker;
 use crate::partition::no_database::LogReport;
 use crate::partition::queue::LogMessage;
-use essaim_base::crash;
-use essaim_protocol::log::{Acknowledge, Acknowledged, Entry, Partition, Position};
 
 /// How often a worker that stops tries to acknowledge what it has done.
 const TRIES_WHILE_STOPPING: u32 = 5;

@@ -1,12 +1,12 @@
 //! Owners, one after the other.
 
+use essaim_protocol::log::Tally;
 use futures_util::future::join;
 
 use super::bench::{Bench, begin, texts};
 use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::tables::fence::Takeover;
 use crate::tables::{fence, ledger, logs, parked};
-use essaim_protocol::log::Tally;
 
 const ONE: Tally = Tally { handled: 1, duplicates: 0, dead: 0, expired: 0 };
 

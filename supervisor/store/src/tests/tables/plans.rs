@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use essaim_contract::MessageId;
+use essaim_protocol::log::Tally;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
 use super::bench::{Bench, begin};
@@ -14,7 +15,6 @@ use crate::tables::effects::{AppliedMessage, TxEffects};
 use crate::tables::inbox::InboxMark;
 use crate::tables::outbox::OutboxRow;
 use crate::tables::{dead, fence, inbox, ledger, numbers, outbox, parked, retained, schedules};
-use essaim_protocol::log::Tally;
 
 /// Passes statements on and remembers their texts.
 struct Recorder<'a> {

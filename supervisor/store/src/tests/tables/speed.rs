@@ -1,11 +1,12 @@
 //! A measurement, to be run by hand with `--ignored --nocapture`.
 
+use essaim_protocol::log::Tally;
+
 use super::bench::{Bench, texts};
 use super::{committed, on_both, schema};
 use crate::tables::fence;
 use crate::tables::inbox::{self, InboxMark};
 use crate::tables::outbox::{self, OutboxRow};
-use essaim_protocol::log::Tally;
 
 const BATCH: u64 = 64;
 const BATCHES: u64 = 1_000;

@@ -23,14 +23,14 @@ use bytes::Bytes;
 use essaim_base::Env;
 use essaim_base::task::Tasks;
 use essaim_config::Settings;
-use tokio::time::Instant;
-
-use self::server::Server;
-use super::{Cluster, RedisLog};
 use essaim_protocol::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, Entry, HostHeartbeat, Log, OwnedPartition, Partition,
     Position, Reading, Registry, Subscription, Tally, WhenFull,
 };
+use tokio::time::Instant;
+
+use self::server::Server;
+use super::{Cluster, RedisLog};
 
 /// Longer than anything should take.
 const LONG: Duration = Duration::from_secs(10);

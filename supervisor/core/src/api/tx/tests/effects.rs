@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use essaim_base::trace::TraceContext;
+use essaim_config::NearConfig;
 use essaim_contract::MessageId;
+use essaim_durable::{DeliveryContext, HandlerEffects, MessageContext, OutboxQueue};
+use essaim_near::Near;
+use essaim_store::tables::fence;
+use essaim_store::testing::bench::{Bench, begin, insert, words};
+use essaim_store::testing::schema;
+use essaim_store::{Database, TxError};
 use sea_orm::DbErr;
 
 use crate::api::tx::Tx;
-use crate::config::NearConfig;
-use crate::durable::{DeliveryContext, HandlerEffects, MessageContext, OutboxQueue};
-use crate::near::Near;
 use crate::node::near_bounds;
-use crate::store::tables::fence;
-use crate::store::testing::bench::{Bench, begin, insert, words};
-use crate::store::testing::schema;
-use crate::store::{Database, TxError};
-use crate::trace::TraceContext;
 
 /// The transaction of a durable message of partition 0, under this epoch of its owner.
 async fn applying(bench: &Bench, database: &Database, epoch: u64, offset: u64) -> (Tx<'static>, Arc<DeliveryContext>) {

@@ -3,16 +3,16 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use essaim_config::NearConfig;
+use essaim_near::Near;
+use essaim_store::Database;
+use essaim_store::testing::bench::{Bench, begin, insert};
+use essaim_store::testing::schema;
 use futures_util::poll;
 use tokio::pin;
 
 use crate::api::tx::Tx;
-use crate::config::NearConfig;
-use crate::near::Near;
 use crate::node::near_bounds;
-use crate::store::Database;
-use crate::store::testing::bench::{Bench, begin, insert};
-use crate::store::testing::schema;
 
 async fn open() -> (Bench, Database, Near) {
     let bench = Bench::sqlite();
