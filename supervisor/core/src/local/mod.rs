@@ -14,3 +14,6 @@ pub mod run;
 pub mod span;
 pub mod supervision;
 pub mod watchdog;
+
+#[cfg(test)]
+pub mod testing;

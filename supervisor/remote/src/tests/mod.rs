@@ -15,9 +15,7 @@ use essaim_base::Env;
 use essaim_base::exit::Fatal;
 use essaim_base::task::Tasks;
 use essaim_config::Settings;
-use essaim_protocol::frame::{
-    self, AskMessage, FrameHeader, FrameMessage, Heartbeat, HostReport, NodeState, RawAnswer,
-};
+use essaim_protocol::frame::{self, AskMessage, FrameHeader, FrameMessage, Heartbeat, NodeState, RawAnswer};
 use essaim_protocol::wire::{Identity, WireEvent};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
@@ -148,22 +146,5 @@ fn ask<'a>(id: u64, name: &'a str, body: &'a [u8]) -> FrameMessage<'a> {
 
 /// A heartbeat of a node that hosts one capability, which may ask others.
 fn heartbeat(capability: &str, asks: &[&str]) -> Heartbeat {
-    let host = HostReport {
-        running: true,
-        load: 0,
-        limit: 10,
-        instances: 1,
-        up: 1,
-        restarts: 0,
-        asks: asks.iter().map(|a| a.to_string()).collect(),
-        messages: vec![format!("{capability}.do.v1")],
-    };
-    Heartbeat {
-        hello: false,
-        state: NodeState::Ready,
-        version: "1".into(),
-        cluster: "c".into(),
-        window_bytes: 1 << 20,
-        capabilities: [(capability.to_string(), host)].into(),
-    }
+    Heartbeat { cluster: "c".into(), window_bytes: 1 << 20, ..crate::members::tests::heartbeat(capability, asks) }
 }

@@ -1,42 +1,9 @@
 use essaim_base::Env;
 use essaim_base::trace::TraceContext;
-use essaim_config::SupervisionConfig;
-use essaim_contract::{Capability, Message};
 use futures_util::FutureExt;
-use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::local::handler::AskEntry;
-use crate::local::supervision::Supervision;
-
-struct Desk;
-impl Capability for Desk {
-    const NAME: &'static str = "desk";
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Serve(u32);
-impl Message for Serve {
-    type To = Desk;
-    const NAME: &'static str = "serve";
-    const VERSION: u16 = 1;
-}
-impl Ask for Serve {
-    type Reply = u32;
-    type Error = Never;
-}
-
-/// A running host with so many instances, which nobody serves, and so many permits.
-fn host(instances: usize, limit: u32) -> Host {
-    let name: Arc<str> = Desk::NAME.into();
-    let fatal = tokio::sync::watch::channel(None).0;
-    let supervision = Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), fatal);
-    supervision.started();
-    let monitors = (0..instances).map(|_| (0, Arc::default()));
-    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::of_type())], 0, monitors, limit);
-    host.instances().iter().for_each(|instance| instance.set_up(true));
-    host
-}
+use crate::local::testing::{Serve, host};
 
 fn call(limit: Duration) -> Call {
     Call::of_the_runtime(Instant::now() + limit, TraceContext::root(&Env::system()))

@@ -2,34 +2,14 @@ use std::time::Duration;
 
 use essaim_base::call::Chain;
 use essaim_base::trace::TraceContext;
-use essaim_config::SupervisionConfig;
-use essaim_contract::{Message, Never};
+use essaim_contract::Never;
 use essaim_remote::ports::Inbound;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::*;
-use crate::local::handler::AskEntry;
-use crate::local::supervision::Supervision;
+use crate::local::testing::{Serve, host};
 use crate::node::near_bounds;
 use crate::node::operators::NoAsks;
-
-struct Desk;
-impl Capability for Desk {
-    const NAME: &'static str = "desk";
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Serve(u32);
-impl Message for Serve {
-    type To = Desk;
-    const NAME: &'static str = "serve";
-    const VERSION: u16 = 1;
-}
-impl Ask for Serve {
-    type Reply = u32;
-    type Error = Never;
-}
 
 /// A bus over these hosts, without other nodes and without a log.
 fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
@@ -41,16 +21,9 @@ fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
     Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote: None, durable: None }))
 }
 
-/// A host of the desk with room for one message, which nobody serves.
+/// A host of the desk with room for one message.
 fn desk() -> Arc<Host> {
-    let name: Arc<str> = Desk::NAME.into();
-    let supervision =
-        Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), watch::channel(None).0);
-    supervision.started();
-    let monitors = std::iter::once((0, Arc::default()));
-    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::of_type())], 0, monitors, 1);
-    host.instances()[0].set_up(true);
-    Arc::new(host)
+    Arc::new(host(1, 1))
 }
 
 fn call(bus: &Bus, chain: Chain) -> Call {

@@ -1,0 +1,42 @@
+//! A desk for tests of single parts: a capability with one ask and a host of it that has no actor.
+
+use std::sync::Arc;
+
+use essaim_base::Env;
+use essaim_config::SupervisionConfig;
+use essaim_contract::{Ask, Capability, Message, Never};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::local::handler::AskEntry;
+use crate::local::host::Host;
+use crate::local::supervision::Supervision;
+
+pub struct Desk;
+impl Capability for Desk {
+    const NAME: &'static str = "desk";
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Serve(pub u32);
+impl Message for Serve {
+    type To = Desk;
+    const NAME: &'static str = "serve";
+    const VERSION: u16 = 1;
+}
+impl Ask for Serve {
+    type Reply = u32;
+    type Error = Never;
+}
+
+/// A running host with so many instances, which nobody serves, and so many permits.
+pub fn host(instances: usize, limit: u32) -> Host {
+    let name: Arc<str> = Desk::NAME.into();
+    let fatal = watch::channel(None).0;
+    let supervision = Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), fatal);
+    supervision.started();
+    let monitors = (0..instances).map(|_| (0, Arc::default()));
+    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::of_type())], 0, monitors, limit);
+    host.instances().iter().for_each(|instance| instance.set_up(true));
+    host
+}
