@@ -111,22 +111,10 @@ fn of_log(capability: &str, id: String, bytes: &Bytes) -> LocatedLetter {
             record: record.encode().unwrap_or_default(),
         },
         // A batch whose rest could not be read is kept as it is.
-        Err(_) => DeadLetter {
-            order_key: id.clone(),
-            id,
-            capability: capability.into(),
-            partition: 0,
-            ordered: false,
-            name: String::new(),
-            reason: Reason::Unreadable,
-            attempts: 0,
-            error: Some("the rest of a stored batch could not be read".into()),
-            trace: String::new(),
-            first_at_ms: 0,
-            dead_at_ms: 0,
-            held: false,
-            record: bytes.to_vec(),
-        },
+        Err(_) => {
+            let why = "the rest of a stored batch could not be read".into();
+            DeadLetter::unreadable(id, capability, why, bytes.to_vec())
+        }
     };
     LocatedLetter { letter, location: LetterLocation::Log(bytes.clone()) }
 }

@@ -21,7 +21,7 @@ mod page;
 mod queue;
 mod relay;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -144,16 +144,14 @@ impl Outbox {
             _ => false,
         };
         let left = found.iter().chain(&retained).map(OutboxQueue::origin).filter(|queue| is_left(queue));
-        let left: BTreeSet<_> = left.map(OutboxQueue::as_str).collect();
-        for name in left {
-            let Some(queue) = OutboxQueue::parse(name) else { continue };
-            if !self.lock().contains_key(&queue) {
+        for (name, queue) in left.map(|queue| (queue.as_str(), queue)).collect::<BTreeMap<_, _>>() {
+            if !self.lock().contains_key(queue) {
                 tracing::info!(lane = name, "relaying what a node left in its outbox");
-                self.open(&queue, 0).await?;
+                self.open(queue, 0).await?;
                 continue;
             }
             // Its node was not gone yet when it was adopted, or had a commit under way.
-            for more in found.iter().filter(|found| *found.origin() == queue) {
+            for more in found.iter().filter(|found| found.origin() == queue) {
                 let is_relayed = self.lock().contains_key(more);
                 match is_relayed {
                     true => self.committed(more, 0),

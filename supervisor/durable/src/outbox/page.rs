@@ -71,22 +71,9 @@ impl RelayedPage {
         let letter = |(seq, row, why): &(u64, OutboxRow, String)| {
             let id = format!("outbox-{queue}/{seq}");
             tracing::error!(capability, id, why, "a message in the outbox cannot be read: it is a dead letter now");
-            DeadLetter {
-                order_key: id.clone(),
-                id,
-                capability: capability.into(),
-                partition: 0,
-                ordered: false,
-                name: String::new(),
-                reason: Reason::Unreadable,
-                attempts: 0,
-                error: Some(format!("what the outbox has kept cannot be read: {why}")),
-                trace: String::new(),
-                first_at_ms: now,
-                dead_at_ms: now,
-                held: false,
-                record: row.record.clone(),
-            }
+            let why = format!("what the outbox has kept cannot be read: {why}");
+            let letter = DeadLetter::unreadable(id, capability, why, row.record.clone());
+            DeadLetter { first_at_ms: now, dead_at_ms: now, ..letter }
         };
         self.unreadable.iter().map(letter).collect()
     }

@@ -103,20 +103,13 @@ async fn unreadable(
 ) -> WorkOutcome {
     tracing::error!(id = row.id, why, "a parked message cannot be read any more and is a dead letter now");
     let letter = DeadLetter {
-        id: row.id,
-        capability: owner.partition.capability.to_string(),
         partition: owner.number(),
         order_key: row.order_key,
         ordered: row.ordered,
-        name: String::new(),
-        reason: Reason::Unreadable,
         attempts: row.attempts,
-        error: Some(why),
-        trace: String::new(),
-        first_at_ms: 0,
         dead_at_ms: owner.env.wall_ms(),
         held: row.ordered && owner.config.after_dead == AfterDead::Hold,
-        record: row.record,
+        ..DeadLetter::unreadable(row.id, &owner.partition.capability, why, row.record)
     };
     let transactions = OwnerTransactions { owner: &owner, store: &store };
     let leave = Settlement { from, id: &letter.id, at_ms: letter.dead_at_ms, tally: DEAD, effect: false };

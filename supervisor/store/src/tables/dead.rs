@@ -38,6 +38,28 @@ pub struct DeadLetter {
     pub record: Vec<u8>,
 }
 
+impl DeadLetter {
+    /// The dead letter of bytes that are no message: it has no key, and nothing is known of when it was sent.
+    pub fn unreadable(id: String, capability: &str, why: String, bytes: Vec<u8>) -> Self {
+        Self {
+            order_key: id.clone(),
+            id,
+            capability: capability.into(),
+            partition: 0,
+            ordered: false,
+            name: String::new(),
+            reason: Reason::Unreadable,
+            attempts: 0,
+            error: Some(why),
+            trace: String::new(),
+            first_at_ms: 0,
+            dead_at_ms: 0,
+            held: false,
+            record: bytes,
+        }
+    }
+}
+
 /// Why a message is dead. Binaries that run side by side share these words: one that does not know a word lists no dead letters
 /// while there is one of it, and raising `min_compatible` for one would keep it from starting at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

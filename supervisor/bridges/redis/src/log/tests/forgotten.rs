@@ -21,7 +21,7 @@ struct Shops {
 
 /// What must be the same after the server has forgotten it.
 #[derive(Debug, PartialEq)]
-struct ConnectionUse {
+struct ServerContents {
     identity: String,
     partitions: BTreeMap<String, u32>,
     subscriptions: Vec<(String, Vec<String>)>,
@@ -92,7 +92,7 @@ impl Shops {
         }
     }
 
-    async fn kept(&self) -> ConnectionUse {
+    async fn kept(&self) -> ServerContents {
         let registry = self.shop.registry().await.unwrap();
         let subscribers = |all: &BTreeMap<String, Subscription>| all.keys().cloned().collect();
         let mut counts = Vec::new();
@@ -100,7 +100,7 @@ impl Shops {
             let of = |c: PartitionCount| (capability.to_string(), c.number, c.appended, c.tally);
             counts.extend(self.shop.counts(capability).await.unwrap().into_iter().map(of));
         }
-        ConnectionUse {
+        ServerContents {
             identity: self.stock.identity().await.unwrap(),
             partitions: registry.partitions.clone(),
             subscriptions: registry
