@@ -1,5 +1,6 @@
 //! Which crate may depend on which: the direction of the wings, as Cargo itself reports the workspace.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -20,6 +21,14 @@ const WINGS: &[&[&str]] = &[
 
 /// Crates that the core must be able to do without, so that a binary which does not want them does not build them.
 const NOT_IN_THE_CORE: &[&str] = &["redis", "actix-web", "moka", "rdkafka", "lapin", "wasmtime"];
+
+/// What Cargo prints.
+fn cargo(arguments: &[&str]) -> String {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo).args(arguments).current_dir(repository()).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("cargo prints text")
+}
 
 /// A crate of the workspace that depends on another one.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,11 +97,9 @@ fn refused(metadata: &Value) -> Vec<String> {
 
 #[test]
 fn the_crates_of_the_workspace_point_one_way() {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let cargo = cargo.args(["metadata", "--no-deps", "--format-version", "1", "--offline"]).current_dir(repository());
-    let output = cargo.output().expect("cargo runs");
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
-    assert!(edges(&metadata).len() > 20, "the workspace was not found: {}", String::from_utf8_lossy(&output.stderr));
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline"]);
+    let metadata: Value = serde_json::from_str(&output).expect("cargo prints JSON");
+    assert!(edges(&metadata).len() > 20, "the workspace was not found: {output}");
     let refused = refused(&metadata);
     assert!(
         refused.is_empty(),
@@ -100,6 +107,16 @@ fn the_crates_of_the_workspace_point_one_way() {
          replaced without the others\n  {}",
         refused.join("\n  ")
     );
+}
+
+#[test]
+fn a_binary_for_one_process_on_sqlite_builds_no_client_of_a_server() {
+    let tree = ["tree", "--offline", "-p", "essaim", "--no-default-features", "-e", "normal", "--prefix", "none"];
+    let output = cargo(&tree);
+    let crates: BTreeSet<&str> = output.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(crates.contains("sqlx-sqlite"), "the tree was not found: {output}");
+    let unwanted = ["redis", "sqlx-postgres", "essaim-bridge-redis"].into_iter().filter(|name| crates.contains(name));
+    assert_eq!(unwanted.collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

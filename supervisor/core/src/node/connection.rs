@@ -63,3 +63,17 @@ pub async fn open_log(
 pub async fn check_bridge(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
     redis_bridge::check(url, response_timeout).await
 }
+
+#[cfg(all(test, not(feature = "redis")))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_binary_without_the_redis_bridge_refuses_its_urls_and_says_how_to_build_one() {
+        let refused = check_bridge("redis://shop:s3cret@redis.example", Duration::ZERO).await.unwrap_err();
+        assert!(matches!(refused, ClaimError::Unsupported { .. }));
+        let said = refused.to_string();
+        assert!(said.contains("redis.example") && said.contains("feature `redis`"), "{said}");
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+}
