@@ -125,3 +125,29 @@ fn every_node_tells_how_every_other_one_is() {
     assert!(shown.contains("shop") && shown.contains("users.sqlite3"), "{shown}");
     cluster.node("shop").resume();
 }
+
+#[test]
+fn a_node_that_has_not_joined_is_alive_and_answers_nobody_yet() {
+    let mut redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml").over(&redis).start();
+    let shop = cluster.node("shop");
+    shop.stop();
+    // It waits for a server that takes its connection and says nothing.
+    shop.set("wire.response_timeout_ms", 60_000);
+    redis.pause();
+    shop.start();
+    let admin = shop.admin();
+    eventually("a node that lives", || {
+        let answer = admin.try_send("GET", "/livez", None).ok()?;
+        (answer.status == 200).then_some(())
+    });
+    let why = "the node is starting: it has not joined the others yet";
+    assert_eq!(reasons(&admin, 503), [why]);
+    assert_eq!(admin.get("/status").is(503)["error"], why);
+    assert_eq!(admin.post("/durable/ledger", serde_json::json!({})).is(503)["error"], why);
+    redis.resume();
+    shop.wait_until_ready();
+    is_well(&admin);
+    admin.get("/status").is(200);
+    cluster.stop();
+}

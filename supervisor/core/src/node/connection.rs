@@ -70,7 +70,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_binary_without_the_redis_bridge_refuses_its_urls_and_says_how_to_build_one() {
-        let refused = check_bridge("redis://shop:s3cret@redis.example", Duration::ZERO).await.unwrap_err();
+        let refused =
+            check_bridge("redis://shop:s3cret@redis.example", Duration::ZERO).await.expect_err("there is no bridge");
         assert!(matches!(refused, ClaimError::Unsupported { .. }));
         let said = refused.to_string();
         assert!(said.contains("redis.example") && said.contains("feature `redis`"), "{said}");
