@@ -131,6 +131,12 @@ impl Transaction {
     /// Makes the transaction's writes durable together with `effects`.
     pub async fn commit_with(mut self, effects: TxEffects) -> Result<(), NotCommitted> {
         self.prepare_commit().map_err(NotCommitted::Surely)?;
+        self.commit_prepared(effects).await
+    }
+
+    /// As [`Transaction::commit_with`], after [`Transaction::prepare_commit`].
+    pub async fn commit_prepared(mut self, effects: TxEffects) -> Result<(), NotCommitted> {
+        debug_assert!(self.ended, "its commit is prepared");
         let lease = self.state.get_mut().lease.take();
         let Some(lease) = lease else { return Err(NotCommitted::Surely(Refusal::Ended.into())) };
         // A handler may commit more than once; what an earlier transaction committed stays committed.

@@ -122,12 +122,12 @@ impl Tx<'_> {
     pub(crate) async fn try_commit(self) -> Result<(), TxError> {
         let Self { mut transaction, effects, .. } = self;
         transaction.prepare_commit()?;
-        let Some(effects) = effects else { return transaction.commit().await };
+        let Some(effects) = effects else { return Ok(transaction.commit_prepared(TxEffects::default()).await?) };
         let fenced = if effects.is_delivery() { TxError::Fenced } else { NotCommitted::Fenced.into() };
-        let Some(written): Option<TxEffects> = effects.tx_effects() else { return Err(fenced) };
+        let Some(written) = effects.tx_effects() else { return Err(fenced) };
         crash::point(effects.before_commit());
-        let pending = PendingCommit::of(Some(&effects));
-        match transaction.commit_with(written).await {
+        let pending = PendingCommit::of(&effects);
+        match transaction.commit_prepared(written).await {
             Ok(()) => {
                 crash::point(effects.after_commit());
                 pending.end(true);

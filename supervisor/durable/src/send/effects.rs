@@ -122,30 +122,30 @@ impl HandlerEffects {
 
 /// A commit that goes on. A handler that is dropped does not hear how it ends, and neither does one whose database does not
 /// answer; what it sends leaves all the same if it is committed.
-pub struct PendingCommit<'a>(Option<&'a HandlerEffects>);
+pub struct PendingCommit<'a> {
+    effects: &'a HandlerEffects,
+    has_ended: bool,
+}
 
 impl<'a> PendingCommit<'a> {
     /// Of a transaction whose commit begins now.
-    pub fn of(effects: Option<&'a HandlerEffects>) -> Self {
-        Self(effects)
+    pub fn of(effects: &'a HandlerEffects) -> Self {
+        Self { effects, has_ended: false }
     }
 
     /// It is over: surely committed, or surely not.
     pub fn end(mut self, committed: bool) {
-        if let Some(effects) = self.0.take()
-            && let Some((outbox, count)) = effects.sent().filter(|_| committed)
-        {
-            outbox.committed(effects.queue(outbox), count);
+        self.has_ended = true;
+        if let Some((outbox, count)) = self.effects.sent().filter(|_| committed) {
+            outbox.committed(self.effects.queue(outbox), count);
         }
     }
 }
 
 impl Drop for PendingCommit<'_> {
     fn drop(&mut self) {
-        if let Some(effects) = self.0.take()
-            && let Some((outbox, count)) = effects.sent()
-        {
-            outbox.committed_perhaps(effects.queue(outbox), count);
+        if let Some((outbox, count)) = self.effects.sent().filter(|_| !self.has_ended) {
+            outbox.committed_perhaps(self.effects.queue(outbox), count);
         }
     }
 }
