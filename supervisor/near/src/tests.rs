@@ -147,7 +147,7 @@ async fn a_load_that_began_before_an_invalidation_is_answered_and_not_remembered
     let script = async {
         began.await.unwrap();
         near.invalidate("ns", "k");
-        // Whoever starts now must not be given what the old load brings.
+        // A read that starts now must not get the value of the old load.
         let new = near.get_with("ns", "k", ok("new")).await;
         end.send(Ok(Bytes::from_static(b"old"))).unwrap();
         new
@@ -258,7 +258,7 @@ async fn a_ttl_of_zero_keeps_nothing() {
     assert_eq!(near.figures().entries, 0);
 }
 
-/// Threads read and write one key; whoever begins to read after an invalidation has returned must see at least what had
+/// Threads read and write one key; a read that begins after an invalidation has returned must see at least what had
 /// been written before it.
 #[test]
 fn no_read_that_begins_after_an_invalidation_sees_what_was_before_it() {

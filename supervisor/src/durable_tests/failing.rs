@@ -1,4 +1,4 @@
-//! What becomes of messages whose handlers fail.
+//! Messages whose handlers fail: retries, parking, dead letters.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, PoisonError};

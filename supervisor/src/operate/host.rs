@@ -27,7 +27,7 @@ pub(super) struct HostOperator {
     pub durable: Arc<Durable>,
     pub host: Arc<Host>,
     pub env: Env,
-    /// The letters of one answer have about so many bytes at most, so that it can be sent to whoever asks.
+    /// The letters of one answer have about so many bytes at most, so that it can be sent to the node that asks.
     pub most_bytes: u64,
 }
 
@@ -81,9 +81,9 @@ impl HostOperator {
     }
 }
 
-/// What became of the messages of each partition of a capability, from the log and the database.
+/// The fate of the messages of each partition of a capability, from the log and the database.
 async fn lines(durable: &Durable, host: &Host) -> Result<Vec<LedgerLine>, Failure> {
-    // The database first: whatever it has counted is acknowledged later, so that a message is seen twice rather than not.
+    // The database first: what it has counted is acknowledged later, so that a message is seen twice rather than not.
     let lines = match host.database() {
         Some(database) => ledger::read(database.reads()).await.map_err(failed)?,
         None => Vec::new(),

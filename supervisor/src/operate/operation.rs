@@ -53,7 +53,7 @@ pub(super) struct LetterSelection {
     pub capability: Option<String>,
 }
 
-/// What became of dead letters; one that is not named is not here.
+/// The outcome for dead letters; one that is not named is not here.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct LetterResults {
     pub done: Vec<DeadLetterSummary>,

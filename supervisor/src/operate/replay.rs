@@ -22,7 +22,7 @@ use essaim_store::tables::outbox::{self as table, OutboxRow};
 type Why = String;
 
 impl HostOperator {
-    /// Deals with letters, each alone: what becomes of one does not keep back the others.
+    /// Deals with letters, each alone: a failure of one does not keep back the others.
     pub async fn deal_with(&self, selection: &LetterSelection, control: Control) -> Result<LetterResults, Failure> {
         let mut done = LetterResults::default();
         let mut sending = Vec::new();

@@ -244,7 +244,7 @@ impl Operator {
                     name: name_of(capability).into(),
                     body,
                     key: None,
-                    // Whoever does it twice finds nothing more to do.
+                    // A second attempt finds nothing more to do.
                     idempotent: true,
                     call,
                     refused: None,

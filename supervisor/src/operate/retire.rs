@@ -42,7 +42,7 @@ impl OperatorRequest for Retire {
     }
 }
 
-/// The nodes that host a capability, whatever state it is in.
+/// The nodes that host a capability, in any state.
 fn hosts_of(operator: &Operator, capability: &str) -> BTreeSet<String> {
     let here = operator.local.host(capability).map(|_| operator.node.clone());
     let peers = operator.remote.as_ref().map(|remote| remote.members().all()).unwrap_or_default();

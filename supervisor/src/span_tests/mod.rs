@@ -119,7 +119,7 @@ async fn seen_at(level: Level, sampled: bool, order: Order) -> Seen {
     seen_while(level, sampled, async move |client| drop(client.ask(order).await)).await
 }
 
-/// While there is one subscriber alone, tracing asks that of whatever thread comes by a span first what interests anybody,
+/// While there is one subscriber alone, tracing asks that of the thread that comes by a span first what interests anybody,
 /// and a test beside this one has none.
 static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default().with(LevelFilter::OFF)));
 

@@ -24,7 +24,7 @@ impl EndedSubscriptions {
     }
 
     /// Whether a subscription, which there was, has surely ended. A registry says so only of a capability that it knows for
-    /// more than its partitions: those are noted by whoever sends it something, also where all else is forgotten.
+    /// more than its partitions: those are noted by each node that sends it something, also where all else is forgotten.
     fn is_over(&self, registry: &Registry, event: &str, subscriber: &str) -> bool {
         let seen_before = || self.0.iter().any(|(e, s)| **e == *event && **s == *subscriber);
         let subscribes_otherwise = || registry.subscriptions.values().any(|all| all.contains_key(subscriber));
@@ -102,7 +102,7 @@ mod tests {
         assert!(!is_over(&[registry(1, &[("publisher", &[]), ("other", &["e"])])]));
         let (with, empty) = (registry(1, &[("s", &["e"])]), registry(0, &[]));
         assert!(!is_over(&[with.clone(), empty.clone()]));
-        // Whoever sends it something has its partitions noted.
+        // A node that sends it something has its partitions noted.
         assert!(!is_over(&[with, empty, registry(2, &[("s", &[])])]));
         assert!(!is_over(&[registry(2, &[("s", &[])])]));
     }

@@ -141,7 +141,7 @@ impl Consumer {
                     Some((number, epoch, how)) = endings.recv() => {
                         consumer.record_end(number, epoch, how);
                         // A partition that is free, or an end that is waited for, waits no longer; one that was lost is
-                        // looked after in time, or whatever it was lost for could keep this busy.
+                        // looked after in time, or the cause of the loss could keep this busy.
                         if how == WorkerEnd::Stopped {
                             break;
                         }
@@ -315,7 +315,7 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        // After a panic: whatever comes after it begins with workers of its own.
+        // After a panic: the restarted consumer begins with workers of its own.
         self.workers.values().for_each(|worker| worker.task.abort());
     }
 }

@@ -43,8 +43,8 @@ impl DeliveryContext {
         self.repeated.store(true, Ordering::Release);
     }
 
-    /// Whether its handler's commit has found that another copy has the effect. It is a duplicate then, whatever its handler
-    /// has made of that.
+    /// Whether its handler's commit has found that another copy has the effect. It is a duplicate then, even if its handler
+    /// has failed over that.
     #[inline]
     pub fn is_repeated(&self) -> bool {
         self.repeated.load(Ordering::Acquire)

@@ -197,7 +197,7 @@ impl PartitionOwner {
             let able = async {
                 match why {
                     NotDelivered::Starting { .. } | NotDelivered::Failed { .. } => {
-                        // Whatever the capability waits for, its supervision says when it is up.
+                        // The supervision of the capability says when it is up.
                         let _ = timeout(LOOK_AGAIN, self.handlers.running()).await;
                         tokio::task::yield_now().await;
                     }

@@ -52,7 +52,7 @@ impl Reader {
         reader
     }
 
-    /// The entries of a partition from its beginning on, and how many of its messages are in flight: whoever takes them
+    /// The entries of a partition from its beginning on, and how many of its messages are in flight: the worker that takes them
     /// counts down.
     pub fn subscribe(
         self: &Arc<Self>,

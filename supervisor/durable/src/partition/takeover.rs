@@ -25,7 +25,7 @@ pub struct Ownership {
     pub queue: Queue,
     /// The log that the partition's messages came from until now, if it was another one.
     pub left: Option<String>,
-    /// What became of so many messages of the present one is known.
+    /// Messages of the present log whose fate is known.
     pub known: u64,
 }
 

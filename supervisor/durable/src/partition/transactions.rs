@@ -164,7 +164,7 @@ impl PartitionOwner {
         self.pause(*tries).await;
     }
 
-    /// As [`PartitionOwner::told`], unless the work stops: what is not settled is found by whoever has the partition next.
+    /// As [`PartitionOwner::told`], unless the work stops: what is not settled is found by the next owner of the partition.
     pub(super) async fn tries_again(
         &self,
         tries: &mut u32,

@@ -1,7 +1,7 @@
 //! The work on one message: what it is to be applied, tried again, or given up.
 //!
 //! Each step that is not a handler's own transaction is one of the runtime's (`steps`), under the partition's epoch: it
-//! counts what became of the message, marks it in the inbox, and writes where it goes from here.
+//! counts the fate of the message, marks it in the inbox, and writes where it goes from here.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::queue::{LogMessage, OrderKey, ParkedPlace, Tries};
 use super::transactions::{NONE, OwnerTransactions, PartitionLost, Settlement, Source, StepEnd};
 use crate::partition::copies::OneCopy;
 
-/// What became of a message.
+/// The outcome of the work on a message.
 #[derive(Debug)]
 pub enum WorkOutcome {
     /// Nothing is left to be done about it.
@@ -170,7 +170,7 @@ impl<'a> Work<'a> {
         OwnerTransactions { owner: &self.owner, store: &self.store }
     }
 
-    /// What becomes of a message from the log before anybody tries to apply it, if it is not to be tried.
+    /// The outcome for a message from the log that is not to be tried at all; none if it is.
     async fn at_first_sight(&self, message: &LogMessage) -> Option<Result<WorkOutcome, PartitionLost>> {
         let from = Source::Log { offset: message.offset };
         if message.is_contested() && self.is_applied_elsewhere().await {

@@ -210,7 +210,7 @@ impl Worker {
     }
 
     fn message(&self, record: Record, offset: u64, position: Position) -> LogMessage {
-        // What is to be done about dead letters of one key is done one after the other, beside whatever the key does.
+        // What is to be done about dead letters of one key is done one after the other, beside the work on the key.
         let order = match record.control {
             Some(_) => format!("dead/{}", record.order()).into(),
             None => record.order().into(),

@@ -35,7 +35,7 @@ pub struct Schedule {
     missed: Missed,
 }
 
-/// What becomes of firings that came while no node hosted the capability. A firing is missed when it is more than a minute
+/// The policy for firings that came while no node hosted the capability. A firing is missed when it is more than a minute
 /// late: a restart or a handover within that time loses none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Missed {
@@ -61,7 +61,7 @@ impl Schedule {
         self
     }
 
-    /// This schedule, saying what becomes of firings that were missed.
+    /// This schedule, with the policy for missed firings.
     pub fn missed(mut self, missed: Missed) -> Self {
         self.missed = missed;
         self

@@ -41,7 +41,7 @@ pub struct OutgoingMessage {
 pub enum OutgoingKind {
     /// The capability of its name.
     Command,
-    /// Whoever subscribes, except for those whose copies wait behind others; of those that begin with what is kept, only
+    /// All subscribers, except for those whose copies wait behind others; of those that begin with what is kept, only
     /// those that have got what is kept from before it, if they are told.
     Event { except: Arc<[Arc<str>]>, backfilled: Option<Arc<[BackfillSubscriber]>> },
     /// One subscriber, whose copy could not be stored with those of the others.

@@ -1,4 +1,4 @@
-//! Storing messages: whatever this node sends at a time goes to the log together.
+//! The sender: all that this node sends at a time goes to the log together.
 //!
 //! One task takes all that waits, packs it into a batch for each partition and appends the batches in one call; while the
 //! log answers, the next ones gather. So a lone message leaves at once, and many share the cost of one.
@@ -38,7 +38,7 @@ struct SendRequest {
     answer: oneshot::Sender<Vec<SendOutcome>>,
 }
 
-/// What became of one letter.
+/// The outcome for one message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SendOutcome {
     /// Subscribers that have no room for it, and what is to be done about that; the others have it.
@@ -47,7 +47,7 @@ pub struct SendOutcome {
     pub behind: Vec<Arc<str>>,
     /// Whether it is stored for anybody.
     pub stored: bool,
-    /// Why it may not be stored; whoever repeats it does no harm.
+    /// Why it may not be stored; repeating it does no harm.
     pub error: Option<SendError>,
 }
 
@@ -153,7 +153,7 @@ impl SendLoop {
                 let messages: Vec<_> = together.iter().flat_map(|request| &request.messages).collect();
                 let mut sent = self.store(&messages).await.into_iter();
                 for request in together {
-                    // Whoever does not wait any more has been told that the outcome is unknown.
+                    // A sender that does not wait any more has been told that the outcome is unknown.
                     let _ = request.answer.send(sent.by_ref().take(request.messages.len()).collect());
                 }
             }

@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(shared_lacking(&crossing, "aabb", &[(9, "z")]), "aabb");
     }
 
-    /// Hosts of all sets come, go and give up; whatever happens, who is there has everything.
+    /// Hosts of all sets come, go and give up; at each moment those that are there have everything.
     #[test]
     fn no_partition_is_without_an_owner_while_a_host_is_there_and_asking_again_changes_nothing() {
         let sets = ["x", "xy", "yz", "xyz", "z"];

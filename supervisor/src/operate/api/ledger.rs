@@ -1,10 +1,10 @@
-//! What became of all messages.
+//! The ledger: the fate of all durable messages.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ApiRequest, Away};
 
-/// What became of all messages, by capability and partition.
+/// The fate of all messages, by capability and partition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AskLedger {
@@ -17,7 +17,7 @@ impl ApiRequest for AskLedger {
     type Answer = Ledger;
 }
 
-/// What became of all messages. Each number is measured where it is kept, so while messages are on their way sums are
+/// The fate of all messages. Each number is measured where it is kept, so while messages are on their way sums are
 /// approximate; at rest they are exact.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -27,7 +27,7 @@ pub struct Ledger {
     pub away: Vec<Away>,
 }
 
-/// What became of the messages of one partition.
+/// The fate of the messages of one partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerLine {
     /// The capability.
@@ -78,7 +78,7 @@ pub struct DurableReport {
     pub outbox: u64,
     /// The partitions that this node works on.
     pub partitions: Vec<u32>,
-    /// What became of all messages of the capability, wherever they were worked on.
+    /// The fate of all messages of the capability, on any node.
     pub ledger: LedgerSum,
 }
 
@@ -87,7 +87,7 @@ impl DurableReport {
     pub const OUTBOX_COUNTED: u64 = 10_000;
 }
 
-/// What became of a capability's messages, summed over its partitions.
+/// The fate of a capability's messages, summed over its partitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerSum {
     /// Messages that were ever appended, by whichever log.

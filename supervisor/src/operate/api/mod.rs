@@ -2,7 +2,7 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters; `ledger`: what became of all messages; `subscriptions`: who gets which event, and the end of a
+//! - here: dead letters; `ledger`: the fate of all messages; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
 mod ledger;
@@ -111,7 +111,7 @@ pub struct DeadLetterSummary {
     pub sent_at_ms: u64,
     /// When it died, in milliseconds since 1970.
     pub dead_at_ms: u64,
-    /// Whether later messages of its key wait for what becomes of it.
+    /// Whether later messages of its key wait until it is replayed or dropped.
     pub held: bool,
 }
 
@@ -210,7 +210,7 @@ impl ApiRequest for DropDead {
     type Answer = Changed;
 }
 
-/// What became of dead letters. Those of a capability's own partitions are dealt with by the partition's owner: soon after
+/// The outcome for dead letters. Those of a capability's own partitions are dealt with by the partition's owner: soon after
 /// this answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Changed {

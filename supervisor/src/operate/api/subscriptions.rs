@@ -56,7 +56,7 @@ impl ApiRequest for DropSubscription {
     type Answer = DroppedSubscription;
 }
 
-/// What became of a subscription.
+/// The outcome for a subscription.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedSubscription {
     /// Whether there was one.
@@ -82,7 +82,7 @@ impl ApiRequest for Retire {
     type Answer = Retirement;
 }
 
-/// What became of a capability, or would.
+/// The outcome for a capability, as it was done or would be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retirement {
     /// Whether the log knows it.

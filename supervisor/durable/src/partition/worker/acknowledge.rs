@@ -1,4 +1,4 @@
-//! What the log is told: which entries are done with, what became of their messages where that is counted there, and how
+//! What the log is told: which entries are done with, the fate of their messages where that is counted there, and how
 //! many wait in the database.
 
 use std::sync::atomic::Ordering;
@@ -105,7 +105,7 @@ impl Worker {
                     Err(error) => {
                         tries += 1;
                         tracing::debug!(%error, "what is done could not be acknowledged yet");
-                        // Whoever has the partition next gets it again, and finds it in the inbox.
+                        // The next owner of the partition gets it again, and finds it in the inbox.
                         if owner.is_stopping() && tries > TRIES_WHILE_STOPPING {
                             return Acknowledgement::Fenced;
                         }

@@ -54,7 +54,7 @@ async fn any_number_of_letters_is_listed_newest_last_in_parts() {
             let part = dead::list(tx, &filter).await.unwrap();
             let Some(last) = part.last() else { break };
             filter.after = Some(last.cursor());
-            // Whoever looks through the list may drop what it has seen.
+            // A reader of the list may drop what it has seen.
             assert_eq!(dead::remove(tx, &[(&last.id, "orders"), ("unknown/1", "orders")]).await.unwrap(), 1);
             listed.extend(part);
         }

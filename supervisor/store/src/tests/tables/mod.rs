@@ -21,7 +21,7 @@ use crate::tables::ledger;
 use crate::testing::schema;
 use crate::{Database, Transaction};
 
-/// Ids that are hard on whoever writes SQL by hand.
+/// Ids that break SQL which is put together by hand.
 const AWKWARD: [&str; 5] = ["it's", "\"quoted\"", "naïve ☃ \u{1f980}", "$1; DROP TABLE essaim_inbox; --", "a\\'b%_\n"];
 
 /// Runs the test in one transaction on either kind of database.

@@ -10,7 +10,7 @@ use super::*;
 
 const BODY: usize = 200;
 
-/// So many callers store one message each, again and again; whatever waits is gathered into one append.
+/// So many callers store one message each, again and again; what waits is gathered into one append.
 async fn gathered(log: &Arc<RedisLog>, callers: usize, each: usize, version: u64) -> f64 {
     let (sender, mut receiver) = mpsc::channel::<oneshot::Sender<()>>(callers);
     let appends = Arc::new(AtomicU64::new(0));

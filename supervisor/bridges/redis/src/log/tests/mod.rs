@@ -79,7 +79,7 @@ fn append(number: u32, count: u32, text: &str) -> Append {
     Append { to: partition(number), count, batch: Bytes::copy_from_slice(text.as_bytes()), urgent: false }
 }
 
-/// Appends one entry of one message to a partition, whatever the registry is; its offset.
+/// Appends one entry of one message to a partition, at any version of the registry; its offset.
 async fn store(log: &RedisLog, number: u32, text: &str) -> Result<u64, AppendError> {
     let version = log.registry().await.map_err(|e| AppendError::NotStored(e.0))?.version;
     match log.append(version, u64::MAX, &[append(number, 1, text)]).await?[..] {

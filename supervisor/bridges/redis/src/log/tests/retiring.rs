@@ -16,7 +16,7 @@ async fn a_node_that_remembers_it_does_not_bring_it_back_to_a_server_that_was_re
     }
     assert_eq!(other.retire("shop").await.unwrap(), Retired::Done { messages: 0 });
     server.start_again(AOF).await;
-    // Whoever tends has registered all that it remembers before.
+    // A host registers all that it remembers before its heartbeat.
     tend_at_last(&one, "a:1").await;
     let registry = one.registry().await.unwrap();
     assert_eq!(registry.partitions.keys().collect::<Vec<_>>(), ["stock"]);

@@ -1,4 +1,4 @@
-//! What became of messages of a capability without a database: counts that the log alone keeps, over a server that forgets.
+//! The fate of messages of a capability without a database: counts that the log alone keeps, over a server that forgets.
 
 use super::*;
 
