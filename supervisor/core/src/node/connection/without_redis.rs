@@ -12,7 +12,7 @@ use essaim_protocol::wire::ClaimError;
 use super::Connection;
 
 /// No cluster.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Cluster {}
 
 /// Refuses the server of `bridge.url`.
