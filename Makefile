@@ -23,7 +23,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p essaim-store -p essaim-core --no-default-features --all-targets -- -D warnings
-	cargo check --locked -p essaim --no-default-features
+	cargo check --locked -p essaim-platform --no-default-features
 
 test:
 	@scripts/setup test
@@ -35,5 +35,5 @@ test:
 # For instance ARGS="local remote --rounds 9", or ARGS="--write README.md".
 bench:
 	@scripts/setup bench
-	cargo build --release --locked -p essaim -p essaim-bench --features essaim-bench/peers
+	cargo build --release --locked -p essaim-platform -p essaim-bench --features essaim-bench/peers
 	$${CARGO_TARGET_DIR:-target}/release/essaim-bench $(ARGS)

@@ -2,8 +2,8 @@
 
 use std::io::IsTerminal;
 
-use essaim_supervisor::config::{LogConfig, LogFormat};
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::config::{LogConfig, LogFormat};
+use essaim::exit::{self, Fatal};
 use tracing_subscriber::EnvFilter;
 
 /// Levels of libraries that log too much at `info`; `log.filter` can raise them by name. actix-http logs bad requests

@@ -14,7 +14,7 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::Parser;
-use essaim_supervisor::exit::Fatal;
+use essaim::exit::Fatal;
 
 use crate::cli::{Cli, Command, check, dead, ledger, print, retire, status, subscriptions, up};
 use crate::serve::{Part, serve};

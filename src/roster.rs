@@ -1,7 +1,7 @@
 //! The capabilities compiled into this binary. The only file that names implementations.
 
+use essaim::Roster;
 use essaim_http::RouteSet;
-use essaim_supervisor::Roster;
 
 /// All of them, with what they are provided with.
 pub fn roster() -> Roster {

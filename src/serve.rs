@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use essaim_supervisor::config::{Config, ConfigError, LogFormat};
-use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::{Env, Node, Roster, run};
+use essaim::config::{Config, ConfigError, LogFormat};
+use essaim::exit::{self, Fatal};
+use essaim::{Env, Node, Roster, run};
 
 use crate::cli::signals::Signals;
 use crate::cli::{Global, NodeArgs, data_dir, operator, print};

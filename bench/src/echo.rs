@@ -1,8 +1,8 @@
 //! The capability that is asked: it gives back what it is sent.
 
+use essaim::config::Config;
+use essaim::{Actor, Cx, Env, Fault, Handle, Handles, Node, NodeError, Roster, Start, StartError};
 use essaim_contract::{Capability, Message, Never};
-use essaim_supervisor::config::Config;
-use essaim_supervisor::{Actor, Cx, Env, Fault, Handle, Handles, Node, NodeError, Roster, Start, StartError};
 use serde::{Deserialize, Serialize};
 
 /// What every system under test sends, and gets back with the next id. Its text is allocated for each message.

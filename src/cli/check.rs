@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use essaim_supervisor::config::{Config, Settings};
-use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::store::{self, DatabaseKind};
-use essaim_supervisor::{ClaimError, Roster, check_bridge, cycle_in, run as run_here};
+use essaim::config::{Config, Settings};
+use essaim::exit::{self, Fatal};
+use essaim::store::{self, DatabaseKind};
+use essaim::{ClaimError, Roster, check_bridge, cycle_in, run as run_here};
 
 use super::{CheckArgs, Global};
 use crate::serve::wrong;
@@ -213,7 +213,7 @@ async fn bridges(nodes: &[Planned], page: &mut Page) {
                 Ok(Ok(line)) => page.entry(&line),
                 Ok(Err(error)) => bridge_problem(page, &error),
                 Err(_) => {
-                    let url = essaim_supervisor::config::without_password(url);
+                    let url = essaim::config::without_password(url);
                     let reason = format!("nothing within {} ms", patience.as_millis());
                     bridge_problem(page, &ClaimError::Unreachable { url, reason });
                 }
@@ -253,7 +253,7 @@ async fn databases(roster: &Roster, nodes: &[Planned], page: &mut Page) {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use essaim_supervisor::Env;
+    use essaim::Env;
 
     use super::*;
     use crate::cli::Cli;

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::exit::{self, Fatal};
 
 /// Whether the command goes on: the user at the terminal confirms, or `--yes` was given.
 ///

@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use essaim_supervisor::Roster;
-use essaim_supervisor::config::Settings;
-use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::store::{self, DatabaseKind};
+use essaim::Roster;
+use essaim::config::Settings;
+use essaim::exit::{self, Fatal};
+use essaim::store::{self, DatabaseKind};
 
 /// Makes the data directory if a capability hosted here keeps a file in it, and checks that no other process has one
 /// of the files.

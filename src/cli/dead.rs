@@ -9,11 +9,9 @@ mod told;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use essaim_supervisor::api::{
-    AskLedger, DeadPage, DeadPosition, DropDead, ListDead, MOST_LETTERS, ReplayDead, ShowDead,
-};
-use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::{Roster, run as run_here};
+use essaim::api::{AskLedger, DeadPage, DeadPosition, DropDead, ListDead, MOST_LETTERS, ReplayDead, ShowDead};
+use essaim::exit::{self, Fatal};
+use essaim::{Roster, run as run_here};
 
 use self::sheet::{sheet, table};
 use self::told::{Told, each_once, letters};

@@ -1,9 +1,9 @@
 //! `essaim ledger`: the counts of all durable messages by outcome, each measured where it is kept.
 
 use clap::Args;
-use essaim_supervisor::Roster;
-use essaim_supervisor::api::{AskLedger, Ledger, LedgerLine};
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::Roster;
+use essaim::api::{AskLedger, Ledger, LedgerLine};
+use essaim::exit::{self, Fatal};
 
 use super::Global;
 use super::operator::{At, Operator, not_known, tell_away};

@@ -19,9 +19,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use essaim_supervisor::Roster;
-use essaim_supervisor::config::Layers;
-use essaim_supervisor::exit::Fatal;
+use essaim::Roster;
+use essaim::config::Layers;
+use essaim::exit::Fatal;
 
 use crate::serve::wrong;
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use essaim_supervisor::Roster;
-use essaim_supervisor::api::{ApiRequest, Away};
-use essaim_supervisor::config::NodeConfig;
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::Roster;
+use essaim::api::{ApiRequest, Away};
+use essaim::config::NodeConfig;
+use essaim::exit::{self, Fatal};
 
 use super::{Global, print};
 use crate::serve::wrong;

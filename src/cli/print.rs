@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use essaim_supervisor::NodeStatus;
-use essaim_supervisor::config::{Config, without_password};
-use essaim_supervisor::exit::Fatal;
+use essaim::NodeStatus;
+use essaim::config::{Config, without_password};
+use essaim::exit::Fatal;
 use serde::Serialize;
 
 /// The one line with which a process ends in error.

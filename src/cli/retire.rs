@@ -1,9 +1,9 @@
 //! `essaim retire`: the end of a capability that is gone for good.
 
 use clap::Args;
-use essaim_supervisor::Roster;
-use essaim_supervisor::api::{Retire, Retirement};
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::Roster;
+use essaim::api::{Retire, Retirement};
+use essaim::exit::{self, Fatal};
 
 use super::confirm::confirm;
 use super::operator::{At, Operator};

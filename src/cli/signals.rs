@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::exit::{self, Fatal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 

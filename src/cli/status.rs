@@ -7,8 +7,8 @@ mod table;
 
 use std::time::Duration;
 
-use essaim_supervisor::Roster;
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::Roster;
+use essaim::exit::{self, Fatal};
 
 use self::table::{Node, table};
 use super::{Global, StatusArgs, print};

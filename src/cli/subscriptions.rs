@@ -1,9 +1,9 @@
 //! `essaim subscriptions`: which capability gets which event.
 
 use clap::{Args, Subcommand};
-use essaim_supervisor::Roster;
-use essaim_supervisor::api::{DropSubscription, ListSubscriptions, SubscriptionLine, moment};
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::Roster;
+use essaim::api::{DropSubscription, ListSubscriptions, SubscriptionLine, moment};
+use essaim::exit::{self, Fatal};
 
 use super::Global;
 use super::confirm::confirm;

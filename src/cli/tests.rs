@@ -43,7 +43,7 @@ fn a_command_line_that_cannot_be_understood_has_its_own_code() {
 #[test]
 fn help_documents_every_exit_code() {
     let help = Cli::command().render_long_help().to_string();
-    use essaim_supervisor::exit::*;
+    use essaim::exit::*;
     for code in [
         USAGE,
         DATA,

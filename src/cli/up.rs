@@ -10,8 +10,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_supervisor::exit::{self, Fatal};
-use essaim_supervisor::{Backoff, Env, Roster, run as run_here};
+use essaim::exit::{self, Fatal};
+use essaim::{Backoff, Env, Roster, run as run_here};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use essaim::config::Config;
+use essaim::store::Schema;
+use essaim::{Actor, Apply, Cx, Fault, Handles, Roster, Start, StartError};
 use essaim_contract::{Capability, Command, Message};
-use essaim_supervisor::config::Config;
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Apply, Cx, Fault, Handles, Roster, Start, StartError};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Builder;
 

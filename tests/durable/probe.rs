@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use essaim::store::Schema;
+use essaim::{Actor, Apply, Cx, Fault, Handles, Schedule, Start, StartError, SubscribeOptions, WhenFull, reject};
 use essaim_contract::{Capability, Command, Event, Message};
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{
-    Actor, Apply, Cx, Fault, Handles, Schedule, Start, StartError, SubscribeOptions, WhenFull, reject,
-};
 use serde::{Deserialize, Serialize};
 
 /// State that the test and the handlers share.

@@ -2,9 +2,9 @@
 
 use std::process::Command as Program;
 
+use essaim::config::{AfterDead, Config, Settings};
+use essaim::{Env, Roster, SendOptions};
 use essaim_contract::{Command, MessageId};
-use essaim_supervisor::config::{AfterDead, Config, Settings};
-use essaim_supervisor::{Env, Roster, SendOptions};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 

@@ -10,8 +10,8 @@ mod stage;
 
 use std::time::Duration;
 
+use essaim::{NodeError, Roster};
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, Unknown};
-use essaim_supervisor::{NodeError, Roster};
 
 use crate::support::Redis;
 use probe::{Ask as Question, Deed, Do, Relay, Whisper};

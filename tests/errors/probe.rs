@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use essaim::{Actor, Cx, Fault, Handle, Handles, Start, StartError, reject};
 use essaim_contract::{AskError, Capability, Message, Never};
-use essaim_supervisor::{Actor, Cx, Fault, Handle, Handles, Start, StartError, reject};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use essaim::config::Config;
+use essaim::{Client, Env, Node, NodeError, Roster};
 use essaim_contract::{Ask, AskError};
-use essaim_supervisor::config::Config;
-use essaim_supervisor::{Client, Env, Node, NodeError, Roster};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -146,7 +146,7 @@ impl TestNode {
         let (started, client) = std::sync::mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            essaim_supervisor::run(async {
+            essaim::run(async {
                 match Node::start(&roster, hosts, config, Env::system()).await {
                     Ok(node) => {
                         if wait {

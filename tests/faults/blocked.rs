@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use essaim::{Actor, Apply, Cx, Fault, Handles, Roster, Start, StartError};
 use essaim_contract::{Capability, Command, Message};
-use essaim_supervisor::{Actor, Apply, Cx, Fault, Handles, Roster, Start, StartError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};

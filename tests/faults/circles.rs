@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use essaim_supervisor::{NodeError, Roster};
+use essaim::{NodeError, Roster};
 
 use crate::errors::{AskingProbeActor, RelayActor, TestNode, config};
 use crate::support::{Redis, eventually};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use essaim_supervisor::Env;
+use essaim::Env;
 use redis::Commands;
 use serde::Serialize;
 
@@ -73,7 +73,7 @@ fn nonsense_on_an_inbox_is_counted_and_told_of_once_and_the_node_goes_on() {
     let pid = cluster.node("far").process().pid();
     let (before, frames) = (most_memory_kib(pid), nonsense(1, 4_000));
     let mut publisher = redis.connection();
-    let garbage = frames.iter().filter(|f| essaim_supervisor::fuzz::frame(f).is_none()).count() as u64;
+    let garbage = frames.iter().filter(|f| essaim::fuzz::frame(f).is_none()).count() as u64;
     assert!(garbage > 1_000, "{garbage} of the frames are nonsense");
     let channels = inbox.split(":inbox:").next().expect("it is an inbox");
     for channel in [&inbox, &format!("{channels}:broadcast")] {

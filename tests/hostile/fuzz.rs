@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use essaim_supervisor::{Env, fuzz};
+use essaim::{Env, fuzz};
 
 use crate::support::{Process, repository};
 

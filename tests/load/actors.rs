@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use essaim::{Actor, Cx, Fault, Handle, Handles, Start, StartError};
 use essaim_contract::{Ask, Capability, Message, Never};
-use essaim_supervisor::{Actor, Cx, Fault, Handle, Handles, Start, StartError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;

@@ -1,6 +1,6 @@
 //! A handler that blocks its thread.
 
-use essaim_supervisor::{NodeStatus, Roster};
+use essaim::{NodeStatus, Roster};
 use tokio::runtime::Builder;
 
 use super::actors::{Block, Echo, Leave, RudeActor, SteadyActor, Wait};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use essaim::config::Settings;
+use essaim::{Client, Harness, Health, NodeStatus, Roster};
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
-use essaim_supervisor::config::Settings;
-use essaim_supervisor::{Client, Harness, Health, NodeStatus, Roster};
 
 use super::actors::{Echo, Gate, Moody, MoodyActor, Say, Stay, SteadyActor};
 use super::clients::ask_aside;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use essaim::config::Config;
+use essaim::{Client, Health, NodeStatus, Roster};
 use essaim_contract::{AskError, NotDelivered};
-use essaim_supervisor::config::Config;
-use essaim_supervisor::{Client, Health, NodeStatus, Roster};
 use tokio::runtime::Builder;
 
 use super::actors::{Echo, Hello, LateActor, SteadyActor, Step, Tries};

@@ -2,8 +2,8 @@
 
 mod words;
 
+use essaim::{Harness, Stage};
 use essaim_contract::{AskError, FailureKind, Unknown};
-use essaim_supervisor::{Harness, Stage};
 
 use crate::support::{Database, Postgres};
 use words::{Add, Count, Gate, WordsActor};
@@ -12,7 +12,7 @@ use words::{Add, Count, Gate, WordsActor};
 const SHORT_LIMIT_MS: u64 = 500;
 
 async fn words(database: &Database, gate: &Gate, limit_ms: u64) -> Stage<WordsActor> {
-    let settings = |s: &mut essaim_supervisor::config::Settings| {
+    let settings = |s: &mut essaim::config::Settings| {
         s.capabilities.entry("words".into()).or_default().database = database.url().into();
         s.store.transaction_limit_ms = limit_ms;
         s.ask.timeout_ms = 30_000;

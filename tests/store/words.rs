@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use essaim::store::Schema;
+use essaim::{Actor, Cx, Fault, Handle, Handles, Start, StartError};
 use essaim_contract::{Ask, Capability, Message, Never};
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Cx, Fault, Handle, Handles, Start, StartError};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 use serde::{Deserialize, Serialize};

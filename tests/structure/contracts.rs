@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use essaim_supervisor::cycle_in;
+use essaim::cycle_in;
 
 use super::source::{File, Files, line_of, names_in};
 use super::{Breach, finds, keep};

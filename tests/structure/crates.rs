@@ -111,7 +111,8 @@ fn the_crates_of_the_workspace_point_one_way() {
 
 #[test]
 fn a_binary_for_one_process_on_sqlite_builds_no_client_of_a_server() {
-    let tree = ["tree", "--offline", "-p", "essaim", "--no-default-features", "-e", "normal", "--prefix", "none"];
+    let tree =
+        ["tree", "--offline", "-p", "essaim-platform", "--no-default-features", "-e", "normal", "--prefix", "none"];
     let output = cargo(&tree);
     let crates: BTreeSet<&str> = output.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(crates.contains("sqlx-sqlite"), "the tree was not found: {output}");

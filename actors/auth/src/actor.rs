@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use essaim::config::ConfigError;
+use essaim::contract::{Capability, Never};
+use essaim::store::Schema;
+use essaim::{Actor, Cx, Env, Fault, Handle, Handles, Start, StartError};
 use essaim_auth_contract::{Auth, Claims, GetKeys, Keys, Login, Logout, Refresh, Register, Secret, Tokens};
-use essaim_supervisor::config::ConfigError;
-use essaim_supervisor::contract::{Capability, Never};
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Cx, Env, Fault, Handle, Handles, Start, StartError};
 use essaim_users_contract::{Role, UserDeleted, Users};
 use serde_json::{Value, json};
 

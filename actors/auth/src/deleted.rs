@@ -1,6 +1,6 @@
 //! What auth keeps of a user goes with the user.
 
-use essaim_supervisor::{Apply, Cx, Fault};
+use essaim::{Apply, Cx, Fault};
 use essaim_users_contract::UserDeleted;
 
 use crate::AuthActor;

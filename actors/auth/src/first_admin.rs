@@ -17,9 +17,9 @@ use std::io::Write;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use essaim::contract::AskError;
+use essaim::{Cx, Fault, Start, StartupWork, fail};
 use essaim_auth_contract::Secret;
-use essaim_supervisor::contract::AskError;
-use essaim_supervisor::{Cx, Fault, Start, StartupWork, fail};
 use essaim_users_contract::{CreateUser, CreateUserError, GetUser, HasAdmin, Role};
 
 use crate::actor::{AuthShared, FIRST_ADMIN};

@@ -11,8 +11,8 @@
 use std::fmt;
 
 use ed25519_dalek::SigningKey;
+use essaim::Env;
 use essaim_auth_contract::{Claims, PublicKey, Secret};
-use essaim_supervisor::Env;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use sea_orm::{ConnectionTrait, DbErr};
 use sha2::{Digest, Sha256};

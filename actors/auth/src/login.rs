@@ -3,8 +3,8 @@
 //! A wrong password, an unknown address and a user who was deleted take the same way: the same reads, the same work of
 //! Argon2, the same answer.
 
+use essaim::{Cx, Fault, Handle, fail, reject};
 use essaim_auth_contract::{Login, LoginError, Tokens};
-use essaim_supervisor::{Cx, Fault, Handle, fail, reject};
 use essaim_users_contract::{FindByEmail, User};
 
 use crate::actor::AuthActor;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use argon2::{Algorithm, Argon2, PasswordHasher, PasswordVerifier, Version};
+use essaim::{Env, StartError, exit};
 use essaim_auth_contract::{PASSWORD_MAX, PASSWORD_MIN, Secret};
-use essaim_supervisor::{Env, StartError, exit};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::settings::Argon2Settings;

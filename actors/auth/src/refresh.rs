@@ -14,9 +14,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use essaim::contract::Never;
+use essaim::{Cx, Env, Fault, Handle, fail, reject};
 use essaim_auth_contract::{Logout, Refresh, RefreshError, Secret, Tokens};
-use essaim_supervisor::contract::Never;
-use essaim_supervisor::{Cx, Env, Fault, Handle, fail, reject};
 use essaim_users_contract::GetUser;
 use hmac::{Hmac, KeyInit, Mac};
 use sea_orm::{ConnectionTrait, DbErr};

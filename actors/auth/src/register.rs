@@ -14,9 +14,9 @@
 //! each request, so a repeated message (the bus repeats it when a node was lost) goes on with the same account: 1 keeps
 //! the first password, 2 returns the user that exists already.
 
+use essaim::contract::AskError;
+use essaim::{Cx, Fault, Handle, fail, reject};
 use essaim_auth_contract::{Account, Register, RegisterError};
-use essaim_supervisor::contract::AskError;
-use essaim_supervisor::{Cx, Fault, Handle, fail, reject};
 use essaim_users_contract::{CreateUser, CreateUserError, FindByEmail, Role, User};
 
 use crate::actor::AuthActor;

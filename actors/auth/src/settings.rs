@@ -1,8 +1,8 @@
 //! `[auth]`; `config/default.toml` gives every key its unit and meaning.
 
 use argon2::Params;
+use essaim::config::ConfigError;
 use essaim_auth_contract::{KEYS_MAX_AGE_SECONDS, PASSWORD_MAX, PASSWORD_MIN, Secret};
-use essaim_supervisor::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 /// `[auth]`

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::sync::PoisonError;
 
-use essaim_supervisor::contract::AskError;
-use essaim_supervisor::{Cx, Fault};
+use essaim::contract::AskError;
+use essaim::{Cx, Fault};
 use essaim_users_contract::{EXISTING_MAX, Existing};
 
 use crate::actor::AuthShared;

@@ -12,9 +12,9 @@ mod sweep;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use essaim::contract::{AskError, Unknown};
+use essaim::{Harness, Stage};
 use essaim_auth_contract::*;
-use essaim_supervisor::contract::{AskError, Unknown};
-use essaim_supervisor::{Harness, Stage};
 use essaim_users_contract::{
     CreateUser, CreateUserError, Existing, FindByEmail, GetUser, HasAdmin, Invalid, Role, User, UserDeleted,
 };

@@ -10,8 +10,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use essaim::{Actor, Cx, Fault, Handle, Handles, Near, Start, StartError, reject};
 use essaim_cache_contract::{Blob, Cache, CacheError, Get, Invalidate, Put};
-use essaim_supervisor::{Actor, Cx, Fault, Handle, Handles, Near, Start, StartError, reject};
 use serde::{Deserialize, Serialize};
 
 mod stored;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use essaim_supervisor::contract::AskError;
-use essaim_supervisor::{Harness, Stage};
+use essaim::contract::AskError;
+use essaim::{Harness, Stage};
 
 use super::*;
 

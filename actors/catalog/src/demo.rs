@@ -1,7 +1,7 @@
 //! A few products, so that there is something to order right after the first start.
 
+use essaim::Env;
 use essaim_catalog_contract::CreateProduct;
-use essaim_supervisor::Env;
 
 /// Stock-keeping unit, name, price in cents and pieces in stock.
 const PRODUCTS: [(&str, &str, i64, i64); 6] = [

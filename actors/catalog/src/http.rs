@@ -10,6 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
+use essaim::contract::AskError;
 use essaim_catalog_contract::{
     ADMIN, Catalog, CatalogError, CreateProduct, Describe, Description, GetProduct, GetStock, ListProducts, SetStock,
     UpdateProduct,
@@ -17,7 +18,6 @@ use essaim_catalog_contract::{
 use essaim_http::{
     Caller, Json, Listing, Page, Path, Problem, RoleName, Routes, Timestamp, UserWith, present_whole, whole,
 };
-use essaim_supervisor::contract::AskError;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{OpenApi, ToSchema};
 

@@ -12,11 +12,11 @@
 
 use std::time::Duration;
 
+use essaim::store::Schema;
+use essaim::{Actor, Handles, Start, StartError};
 use essaim_catalog_contract::{
     Catalog, CreateProduct, Describe, GetProduct, GetStock, ListProducts, Release, Reserve, SetStock, UpdateProduct,
 };
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Handles, Start, StartError};
 use serde::{Deserialize, Serialize};
 
 pub mod http;

@@ -1,11 +1,11 @@
 //! The asks about products.
 
+use essaim::store::TxError;
+use essaim::{Cx, Fault, Handle, reject};
 use essaim_catalog_contract::{
     ADMIN, CatalogError, CreateProduct, Describe, Description, GetProduct, GetStock, ListProducts, MAX_PAGE, Product,
     ProductPage, SetStock, UpdateProduct,
 };
-use essaim_supervisor::store::TxError;
-use essaim_supervisor::{Cx, Fault, Handle, reject};
 use sea_orm::{DbErr, SqlErr};
 
 use crate::{CatalogActor, store, valid};

@@ -1,7 +1,7 @@
 //! How orders take stock and give it back.
 
+use essaim::{Apply, Cx, Fault};
 use essaim_catalog_contract::{Release, Reserve, StockRefused, StockReserved};
-use essaim_supervisor::{Apply, Cx, Fault};
 
 use crate::store::{self, Held};
 use crate::{CatalogActor, valid};

@@ -1,6 +1,6 @@
+use essaim::contract::{AskError, Principal};
+use essaim::{Harness, Stage};
 use essaim_catalog_contract::*;
-use essaim_supervisor::contract::{AskError, Principal};
-use essaim_supervisor::{Harness, Stage};
 use futures_util::future::join_all;
 
 use crate::{CatalogActor, CatalogSettings};

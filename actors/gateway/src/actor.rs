@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim::config::ConfigError;
+use essaim::{Actor, Cx, Fault, Handles, Start, StartError};
 use essaim_auth_contract::Auth;
 use essaim_contract::Capability;
 use essaim_gateway_contract::Gateway;
 use essaim_http::RouteSet;
-use essaim_supervisor::config::ConfigError;
-use essaim_supervisor::{Actor, Cx, Fault, Handles, Start, StartError};
 use serde_json::Value;
 
 use crate::front::Front;

@@ -5,8 +5,8 @@ use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpResponse};
+use essaim::trace::TraceContext;
 use essaim_http::Problem;
-use essaim_supervisor::trace::TraceContext;
 
 use crate::front::Front;
 use crate::pages;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
+use essaim::{StartError, exit};
 use essaim_http::{Problem, RouteSet};
-use essaim_supervisor::{StartError, exit};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Response};

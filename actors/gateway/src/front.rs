@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use essaim::{Client, Env, StartError, exit};
 use essaim_http::{BodyLimits, RouteSet};
-use essaim_supervisor::{Client, Env, StartError, exit};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Mutex;

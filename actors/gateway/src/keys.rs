@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use essaim::Client;
 use essaim_auth_contract::{GetKeys, Keys};
-use essaim_supervisor::Client;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tokio::sync::Mutex;
 use tokio::time::Instant;

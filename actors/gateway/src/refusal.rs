@@ -2,8 +2,8 @@
 
 use actix_web::body::MessageBody;
 use actix_web::http::StatusCode;
+use essaim::trace::TraceContext;
 use essaim_http::Problem;
-use essaim_supervisor::trace::TraceContext;
 
 use crate::front::Front;
 use crate::visit::REQUEST_ID;

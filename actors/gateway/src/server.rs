@@ -11,7 +11,7 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_web::dev::{AppConfig, Server as Workers, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{Data, PayloadConfig, ServiceConfig};
 use actix_web::{App, Error};
-use essaim_supervisor::{StartError, exit};
+use essaim::{StartError, exit};
 use futures_util::TryFutureExt;
 use tokio::net::TcpStream;
 

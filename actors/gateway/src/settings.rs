@@ -1,6 +1,6 @@
 //! The section `[gateway]` of the configuration.
 
-use essaim_supervisor::config::ConfigError;
+use essaim::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 use crate::address::TrustedProxies;

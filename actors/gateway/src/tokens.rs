@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use essaim::Env;
 use essaim_contract::Principal;
 use essaim_http::Problem;
-use essaim_supervisor::Env;
 use jsonwebtoken::{Algorithm, decode, decode_header};
 use serde::Deserialize;
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
+use essaim::Env;
+use essaim::trace::TraceContext;
 use essaim_contract::Principal;
 use essaim_http::{Edge, Problem};
-use essaim_supervisor::Env;
-use essaim_supervisor::trace::TraceContext;
 use tokio::time::Instant;
 use tracing::{Level, Span};
 

@@ -1,8 +1,8 @@
 //! Cancelling an order; `lib.rs` has the whole way of an order.
 
+use essaim::{Cx, Fault, Handle, reject};
 use essaim_catalog_contract::Release;
 use essaim_orders_contract::{CancelOrder, Order, OrderCancelled, OrderError, OrderStatus};
-use essaim_supervisor::{Cx, Fault, Handle, reject};
 
 use crate::{OrdersActor, customer, store};
 

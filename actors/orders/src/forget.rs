@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
+use essaim::store::Tx;
+use essaim::{Apply, Cx, Fault, SendOptions};
 use essaim_catalog_contract::Release;
 use essaim_orders_contract::{ForgetCustomer, OrderCancelled};
-use essaim_supervisor::store::Tx;
-use essaim_supervisor::{Apply, Cx, Fault, SendOptions};
 use essaim_users_contract::UserDeleted;
 
 use crate::{OrdersActor, now_ms, store};

@@ -3,12 +3,12 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
+use essaim::contract::AskError;
 use essaim_http::{Json, Listing, Page, Path, Problem, Routes, Timestamp, User, whole};
 use essaim_orders_contract as contract;
 use essaim_orders_contract::{
     CancelOrder, GetOrder, ListOrders, MAX_KEY_CHARS, OrderError, OrderStatus, PlaceOrder, Rejection,
 };
-use essaim_supervisor::contract::AskError;
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 

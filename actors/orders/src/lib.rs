@@ -25,13 +25,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim::config::ConfigError;
+use essaim::store::Schema;
+use essaim::{Actor, Cx, Fault, Handles, Start, StartError, reject};
 use essaim_catalog_contract::{StockRefused, StockReserved};
 use essaim_orders_contract::{
     CancelOrder, ForgetCustomer, GetOrder, ListOrders, OrderError, OrderSettled, Orders, PlaceOrder,
 };
-use essaim_supervisor::config::ConfigError;
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Cx, Fault, Handles, Start, StartError, reject};
 use essaim_users_contract::UserDeleted;
 use serde::{Deserialize, Serialize};
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use essaim::{Cx, Fault, Handle, fail, reject};
 use essaim_catalog_contract::{Reserve, ReserveLine};
 use essaim_orders_contract::{NewLine, Order, OrderError, OrderLine, OrderStatus, PlaceOrder};
-use essaim_supervisor::{Cx, Fault, Handle, fail, reject};
 
 use crate::waiting::Waiter;
 use crate::{OrdersActor, OrdersShared, customer, now_ms, store, valid};

@@ -1,7 +1,7 @@
 //! Reading orders.
 
+use essaim::{Cx, Fault, Handle, reject};
 use essaim_orders_contract::{GetOrder, ListOrders, MAX_PAGE, Order, OrderError, OrderPage};
-use essaim_supervisor::{Cx, Fault, Handle, reject};
 
 use crate::{OrdersActor, customer, store, valid};
 

@@ -1,8 +1,8 @@
 //! The repair timer: gives up orders that were not settled in time, and frees keys whose retention is over.
 
+use essaim::{Cx, Fault};
 use essaim_catalog_contract::Release;
 use essaim_orders_contract::{OrderRejected, OrderStatus, Rejection};
-use essaim_supervisor::{Cx, Fault};
 
 use crate::{OrdersActor, now_ms, store};
 

@@ -1,9 +1,9 @@
 //! Settling an order once catalog has reserved its stock, or refused to; `lib.rs` has all steps of an order.
 
+use essaim::store::Tx;
+use essaim::{Apply, Cx, Fault, Hear, reject};
 use essaim_catalog_contract::{PricedLine, Refusal, Release, StockRefused, StockReserved};
 use essaim_orders_contract::{Order, OrderConfirmed, OrderLine, OrderRejected, OrderSettled, OrderStatus, Rejection};
-use essaim_supervisor::store::Tx;
-use essaim_supervisor::{Apply, Cx, Fault, Hear, reject};
 
 use crate::store::Stored;
 use crate::{OrdersActor, price, store};

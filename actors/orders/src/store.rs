@@ -1,7 +1,7 @@
 //! The table of orders. Nothing outside this module knows a column.
 
+use essaim::store::Schema;
 use essaim_orders_contract::{Order, OrderStatus, Rejection};
-use essaim_supervisor::store::Schema;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{Condition, FromQueryResult, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};

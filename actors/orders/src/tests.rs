@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
+use essaim::contract::{AskError, Principal};
+use essaim::{Harness, Stage};
 use essaim_catalog_contract::{PricedLine, Refusal, Release, Reserve, ReserveLine, StockRefused, StockReserved};
 use essaim_orders_contract::*;
-use essaim_supervisor::contract::{AskError, Principal};
-use essaim_supervisor::{Harness, Stage};
 use futures_util::future::join_all;
 
 use crate::{OrdersActor, OrdersSettings};

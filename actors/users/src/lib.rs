@@ -14,9 +14,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use essaim_supervisor::contract::Never;
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Cx, Fault, Handle, Handles, Start, StartError, fail, reject};
+use essaim::contract::Never;
+use essaim::store::Schema;
+use essaim::{Actor, Cx, Fault, Handle, Handles, Start, StartError, fail, reject};
 use essaim_users_contract::{
     CreateUser, CreateUserError, DeleteUser, DeleteUserError, EXISTING_MAX, Existing, FindByEmail, GetUser, HasAdmin,
     Invalid, ListUsers, ListUsersError, PAGE_MAX, Role, SetRole, SetRoleError, UpdateUser, UpdateUserError, User,

@@ -1,6 +1,6 @@
 //! The table of users.
 
-use essaim_supervisor::store::Schema;
+use essaim::store::Schema;
 use essaim_users_contract::{Role, User};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{

@@ -2,8 +2,8 @@
 
 mod http;
 
-use essaim_supervisor::contract::AskError;
-use essaim_supervisor::{Harness, Stage};
+use essaim::contract::AskError;
+use essaim::{Harness, Stage};
 use essaim_users_contract::*;
 
 use crate::UsersActor;

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use essaim::config::Config;
+use essaim::store::Schema;
+use essaim::{Actor, Apply, Client, Cx, Env, Fault, Handle, Handles, Node, NodeError, Roster, Start, StartError};
 use essaim_contract::{Ask, Capability, Command, Message, Never};
-use essaim_supervisor::config::Config;
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{
-    Actor, Apply, Client, Cx, Env, Fault, Handle, Handles, Node, NodeError, Roster, Start, StartError,
-};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 use serde::{Deserialize, Serialize};
@@ -191,7 +189,7 @@ async fn node(
 /// The process that handles.
 pub fn work(database: &str, scratch: &Path) -> Result<(), Error> {
     let host = if database == "none" { "tally" } else { "ledger" };
-    essaim_supervisor::run(async {
+    essaim::run(async {
         let _node = node("worker", &[host], &redis_url()?, scratch, database, None).await?;
         std::future::pending().await
     })
@@ -200,7 +198,7 @@ pub fn work(database: &str, scratch: &Path) -> Result<(), Error> {
 /// The process that sends.
 pub fn send(url: &str, scratch: &Scratch, messages: u64) -> Result<f64, Error> {
     let transactional = messages != MESSAGES;
-    essaim_supervisor::run(async {
+    essaim::run(async {
         let node = node("sender", &[], url, scratch.path(), "", None).await?;
         let client = node.client();
         let warm_up = WARM_UP.min(messages / 4);
@@ -235,7 +233,7 @@ fn enter() -> Enter {
 
 /// One node with the embedded log, that sends to itself.
 pub fn embedded(scratch: &Scratch) -> Result<f64, Error> {
-    essaim_supervisor::run(async {
+    essaim::run(async {
         let node = node("main", &["tally"], "", scratch.path(), "", None).await?;
         let client = node.client();
         let handled = async || client.ask(Handled).await.unwrap_or(0);
@@ -284,7 +282,7 @@ async fn throughput<M: Command>(
 
 /// One message at a time, from before it is sent until it is handled, over Redis in one node.
 pub fn latency(url: &str, scratch: &Scratch, percentile: usize) -> Result<f64, Error> {
-    essaim_supervisor::run(async {
+    essaim::run(async {
         // Bounded by one message at a time.
         let (tell, mut told) = mpsc::unbounded_channel();
         let teller = Told(Arc::new(std::sync::Mutex::new(Some(tell))));

@@ -11,10 +11,10 @@ use std::process::Command as Program;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use essaim::config::Config;
+use essaim::store::Schema;
+use essaim::{Actor, Apply, Client, Cx, Env, Fault, Handles, Node, NodeError, Roster, Start, StartError};
 use essaim_contract::{Capability, Command, Message};
-use essaim_supervisor::config::Config;
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Apply, Client, Cx, Env, Fault, Handles, Node, NodeError, Roster, Start, StartError};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -119,7 +119,7 @@ pub fn host(name: &str, port: &str, scratch: &Path) -> Result<(), Error> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port.parse()?))?;
     let host = name.bytes().next().ok_or("a host has a name")?;
-    essaim_supervisor::run(async {
+    essaim::run(async {
         let mut told_to_leave = signal(SignalKind::terminate())?;
         let node = node(name, &[Baton::NAME], &redis_url()?, scratch, Some(Line { host, socket })).await?;
         told_to_leave.recv().await;
@@ -142,7 +142,7 @@ pub fn run(what: &str, scratch: &Scratch) -> Result<f64, Error> {
     let both = [FIRST, SECOND];
     let (before, after): (&[u8], &[u8]) = if what == "joined" { (&both[..1], &both) } else { (&both, &both[..1]) };
     let mut second = (what != "joined").then(|| start(SECOND)).transpose()?;
-    essaim_supervisor::run(async {
+    essaim::run(async {
         let node = node("sender", &[], &redis.url(), scratch.path(), None).await?;
         KEYS.iter().for_each(|key| drop(tokio::task::spawn_local(send(node.client(), key))));
         ear.hears_equally(before).await?;

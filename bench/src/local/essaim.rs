@@ -5,7 +5,7 @@ use crate::Error;
 use crate::echo;
 
 pub fn run() -> Result<f64, Error> {
-    essaim_supervisor::run(async {
+    essaim::run(async {
         let node = echo::node("local", &["echo"], None).await?;
         let client = node.client();
         Ok(ask_many(async move |payload| client.ask(payload).await.expect("the echo answers")).await)

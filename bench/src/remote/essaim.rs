@@ -8,7 +8,7 @@ use crate::echo;
 use crate::server::redis_url;
 
 pub fn run(in_flight: u64) -> Result<f64, Error> {
-    essaim_supervisor::run(async {
+    essaim::run(async {
         let node = echo::node("asker", &[], Some(&redis_url()?)).await?;
         let client = node.client();
         while !client.reaches("echo") {
@@ -22,7 +22,7 @@ pub fn run(in_flight: u64) -> Result<f64, Error> {
 }
 
 pub fn respond() -> Result<(), Error> {
-    essaim_supervisor::run(async {
+    essaim::run(async {
         let _node = echo::node("responder", &["echo"], Some(&redis_url()?)).await?;
         std::future::pending().await
     })

@@ -1,8 +1,8 @@
 //! The capability `hello`: greets people and counts how often. It asks nobody.
 
+use essaim::store::Schema;
+use essaim::{Actor, Cx, Fault, Handle, Handles, Start, StartError, reject};
 use essaim_hello_contract::{Greet, GreetError, Greeted, Hello};
-use essaim_supervisor::store::Schema;
-use essaim_supervisor::{Actor, Cx, Fault, Handle, Handles, Start, StartError, reject};
 use serde::{Deserialize, Serialize};
 
 pub mod http;

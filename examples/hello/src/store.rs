@@ -1,6 +1,6 @@
 //! The table of names.
 
-use essaim_supervisor::store::Schema;
+use essaim::store::Schema;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, Set};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, schema, sea_query::Table};

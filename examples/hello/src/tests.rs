@@ -1,5 +1,5 @@
-use essaim_supervisor::Harness;
-use essaim_supervisor::contract::AskError;
+use essaim::Harness;
+use essaim::contract::AskError;
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! Dead letters as text: a table, and a sheet for one.
 
-use essaim_supervisor::api::{DeadLetterDetail, DeadLetterSummary, Payload, moment};
+use essaim::api::{DeadLetterDetail, DeadLetterSummary, Payload, moment};
 
 use crate::cli::print::{columns, short};
 

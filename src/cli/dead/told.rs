@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use essaim_supervisor::api::{Away, Changed};
-use essaim_supervisor::exit::{self, Fatal};
+use essaim::api::{Away, Changed};
+use essaim::exit::{self, Fatal};
 
 use crate::cli::operator::{not_known, tell_away};
 use crate::cli::print;
@@ -81,7 +81,7 @@ pub fn each_once(ids: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use essaim_supervisor::api::{DeadLetterSummary, Refused};
+    use essaim::api::{DeadLetterSummary, Refused};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use essaim_supervisor::api::DurableReport;
+use essaim::api::DurableReport;
 use serde::Deserialize;
 
 use super::super::print::{columns, short, span};

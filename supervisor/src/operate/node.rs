@@ -13,7 +13,7 @@ use crate::config::Config;
 pub struct Node(RunningNode);
 
 impl Node {
-    /// Starts a node that hosts these capabilities. Must be called inside a `LocalSet` (`essaim_supervisor::run` does
+    /// Starts a node that hosts these capabilities. Must be called inside a `LocalSet` (`essaim::run` does
     /// that), whose thread becomes the node's control thread.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! All statements are the portable ones of sea-query. Where a row must not change under a transaction's feet it is
 //! locked by a write that changes nothing, the row lock that SQLite and PostgreSQL both know.
 
-use essaim_supervisor::store::Schema;
+use essaim::store::Schema;
 use sea_orm::DbErr;
 use sea_orm_migration::sea_query::{Index, Table};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, schema as col};

@@ -1,6 +1,6 @@
 //! How the tables came to be.
 
-use essaim_supervisor::store::Schema;
+use essaim::store::Schema;
 use sea_orm_migration::prelude::*;
 
 /// The tables of catalog.

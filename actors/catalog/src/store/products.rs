@@ -2,8 +2,8 @@
 //!
 //! What changes a row takes the transaction and outdates the product, so that no way to change one can forget it.
 
+use essaim::store::Tx;
 use essaim_catalog_contract::{CreateProduct, Description, GetProduct, Product, UpdateProduct};
-use essaim_supervisor::store::Tx;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{ExprTrait, FromQueryResult, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};

@@ -5,8 +5,8 @@
 //! that waits for nothing more. A transaction that gives stock back locks its row first; no transaction that holds a
 //! product waits for a row that exists, since `ON CONFLICT DO NOTHING` does not wait for one.
 
+use essaim::store::Tx;
 use essaim_catalog_contract::{PricedLine, Refusal, ReserveLine};
-use essaim_supervisor::store::Tx;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{FromQueryResult, IntoActiveModel, Iterable, QueryTrait};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use essaim::Client;
+use essaim::trace::TraceContext;
 use essaim_contract::{Metadata, Principal};
-use essaim_supervisor::Client;
-use essaim_supervisor::trace::TraceContext;
 
 use crate::Problem;
 

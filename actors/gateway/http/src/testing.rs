@@ -7,9 +7,9 @@ use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, HttpMessage};
+use essaim::trace::TraceContext;
+use essaim::{Actor, Stage};
 use essaim_contract::Principal;
-use essaim_supervisor::trace::TraceContext;
-use essaim_supervisor::{Actor, Stage};
 use serde_json::Value;
 
 use crate::{Edge, Routes};

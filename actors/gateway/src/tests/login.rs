@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::test::TestRequest;
+use essaim::{Actor, Cx, Fault, Handle, Handles, Harness, Start, StartError};
 use essaim_auth_contract::{Auth, GetKeys, Keys};
 use essaim_contract::{AskError, Never, NotDelivered};
-use essaim_supervisor::{Actor, Cx, Fault, Handle, Handles, Harness, Start, StartError};
 use serde_json::{Value, json};
 
 use super::jwt::{Key, NOW, bearer, claims, claims_with, encode, published};

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, get};
+use essaim::{Harness, Stage, StartError};
 use essaim_auth_contract::{GetKeys, Keys};
 use essaim_contract::AskError;
 use essaim_http::{Caller, Json, Path, Problem, RouteSet, Routes};
-use essaim_supervisor::{Harness, Stage, StartError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};

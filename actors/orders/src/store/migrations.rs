@@ -1,6 +1,6 @@
 //! How the table came to be.
 
-use essaim_supervisor::store::Schema;
+use essaim::store::Schema;
 use sea_orm_migration::prelude::*;
 
 /// The table of orders.

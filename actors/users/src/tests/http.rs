@@ -1,6 +1,6 @@
 use actix_web::http::Method;
+use essaim::contract::Principal;
 use essaim_http::testing;
-use essaim_supervisor::contract::Principal;
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,4 +1,4 @@
-//! How fast it is; run by hand: `cargo test --release -p essaim-supervisor -- --ignored --nocapture how_fast`.
+//! How fast it is; run by hand: `cargo test --release -p essaim-bridge-redis -- --ignored --nocapture how_fast`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
