@@ -18,6 +18,8 @@ pub(super) enum CommandError {
     },
     /// The command was sent, and whether it was executed is not known.
     Unanswered(String),
+    /// The server answered, and too few replicas have what it answered with.
+    NotReplicated(String),
 }
 
 /// The codes of a server that does not take writes, or no longer: its name may lead to another server by now.
@@ -68,6 +70,7 @@ impl CommandError {
             Self::NotSent(message) => message.clone(),
             Self::Refused { said, .. } => advice(said),
             Self::Unanswered(error) => format!("Redis did not answer ({error})"),
+            Self::NotReplicated(why) => format!("nothing is handled until replicas have it: {why}"),
         }
     }
 

@@ -138,7 +138,9 @@ fn not_appended(failed: CommandError) -> AppendError {
         CommandError::Refused { code, said } if REFUSALS.contains(&code.as_str()) && !said.contains("script: ") => {
             AppendError::NotStored(message)
         }
-        CommandError::Refused { .. } | CommandError::Unanswered(_) => AppendError::Unknown(message),
+        CommandError::Refused { .. } | CommandError::Unanswered(_) | CommandError::NotReplicated(_) => {
+            AppendError::Unknown(message)
+        }
     }
 }
 

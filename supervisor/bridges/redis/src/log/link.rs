@@ -130,6 +130,11 @@ impl Link {
         matches!(timeout(patience, current.wait_for(Option::is_some)).await, Ok(Ok(_)))
     }
 
+    /// The time in which each answer is expected.
+    pub fn response_timeout(&self) -> Duration {
+        self.shared.keeper.endpoint().response_timeout()
+    }
+
     /// Where the server is, as it may be shown.
     pub fn url(&self) -> &str {
         self.shared.keeper.endpoint().url()

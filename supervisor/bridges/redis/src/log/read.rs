@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::super::command_error::CommandError;
 use super::super::connection::reconnecting;
 use super::super::endpoint::Endpoint;
-use super::link::Link;
+use super::replicas::Replicas;
 use super::wrong_type::WrongTypeKeys;
 use super::{RedisLog, parse};
 
@@ -80,18 +80,23 @@ impl Readers {
 
     /// Sends a command that may wait for `patience` on the server. Reading changes nothing, so it is sent again if an idle
     /// connection turns out to have ended, or when the link has left the server to which it was sent.
-    async fn ask(&self, link: &Link, command: &Cmd, patience: Duration) -> Result<Value, CommandError> {
+    async fn ask(&self, log: &RedisLog, command: &Cmd, patience: Duration) -> Result<Value, CommandError> {
+        let (link, replicas) = (&log.link, log.replicas.as_ref());
         let until = self.env.now() + patience;
         loop {
             let number = link.number();
             let idle = self.idle().take(number);
             let is_kept = idle.is_some();
             let asked = async {
-                let connection = match idle {
+                let mut connection = match idle {
                     Some(connection) => connection,
                     None => self.connect().await?,
                 };
-                self.ask_on(connection, number, command, patience).await
+                let answer = self.ask_on(&mut connection, replicas, command, patience).await;
+                if !matches!(answer, Err(CommandError::Unanswered(_))) {
+                    self.idle().give_back(number, connection);
+                }
+                answer
             };
             let answer = tokio::select! {
                 answer = asked => answer,
@@ -118,6 +123,11 @@ impl Readers {
         }
     }
 
+    /// Sends a command that does not wait, by a connection for it alone.
+    async fn ask_apart(&self, replicas: &Replicas, command: &Cmd) -> Result<Value, CommandError> {
+        self.ask_on(&mut self.connect().await?, Some(replicas), command, Duration::ZERO).await
+    }
+
     async fn connect(&self) -> Result<MultiplexedConnection, CommandError> {
         let connection = self.endpoint.connect(&self.endpoint.config()).await;
         connection.map_err(|why| CommandError::NotSent(format!("Redis takes no connection ({why})")))
@@ -125,17 +135,18 @@ impl Readers {
 
     async fn ask_on(
         &self,
-        mut connection: MultiplexedConnection,
-        number: u64,
+        connection: &mut MultiplexedConnection,
+        replicas: Option<&Replicas>,
         command: &Cmd,
         patience: Duration,
     ) -> Result<Value, CommandError> {
         connection.set_response_timeout(patience.saturating_add(self.endpoint.response_timeout()));
-        let answer = command.query_async(&mut connection).await.map_err(|e| CommandError::of(&e));
-        if !matches!(answer, Err(CommandError::Unanswered(_))) {
-            self.idle().give_back(number, connection);
+        let found = command.query_async(connection).await.map_err(|e| CommandError::of(&e))?;
+        match replicas {
+            Some(replicas) if found != Value::Nil => replicas.confirm_read(connection).await?,
+            _ => {}
         }
-        answer
+        Ok(found)
     }
 
     fn idle(&self) -> MutexGuard<'_, IdleConnections> {
@@ -200,7 +211,7 @@ pub async fn read(
     let answer = match tokio::time::timeout(left(), readers.permits.acquire()).await {
         Ok(_permit) => {
             let wait = left();
-            let answer = readers.ask(&log.link, &xread(&wanted, most, wait), wait).await;
+            let answer = readers.ask(log, &xread(&wanted, most, wait), wait).await;
             if matches!(&answer, Err(CommandError::Refused { code, .. }) if code == "WRONGTYPE") {
                 readers.wrong_type.find(&log.link, wanted.keys(), readers.env.now()).await?;
                 return Ok(Vec::new());
@@ -208,7 +219,14 @@ pub async fn read(
             readers.record(answer, left()).await?
         }
         // More readers than connections: each still gets the entries that are there.
-        Err(_) => log.link.ask(&xread(&wanted, most, Duration::ZERO)).await?,
+        Err(_) => {
+            let xread = xread(&wanted, most, Duration::ZERO);
+            match &log.replicas {
+                None => log.link.ask(&xread).await?,
+                // It may have to wait for replicas, and nobody may wait behind it.
+                Some(replicas) => readers.ask_apart(replicas, &xread).await?,
+            }
+        }
     };
     readers.wrong_type.are_streams(wanted.keys());
     let found = entries(answer, &wanted).ok_or_else(|| parse::unexpected("a read"))?;

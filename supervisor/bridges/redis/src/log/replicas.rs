@@ -4,12 +4,18 @@
 //! replicas that have all writes of its connection. It blocks later commands of the connection, so appends have a connection of
 //! their own, and leases and acknowledgements do not wait behind them. After an append that is not confirmed nothing is appended
 //! until it is confirmed, or copies of it would pile up.
+//!
+//! An entry that is read may not be confirmed yet. Its owner gets it once it is: a message that was read and then lost with its
+//! primary would be known as appended, by nobody as handled, and its sender would send another.
 
 use std::time::Duration;
 
 use essaim_base::lock::Mutex;
 use essaim_base::outages::{Dependency, Outages};
 use essaim_config::Settings;
+
+use redis::Value;
+use redis::aio::MultiplexedConnection;
 
 use super::super::command_error::CommandError;
 use super::super::connection::Connected;
@@ -22,6 +28,8 @@ pub struct Replicas {
     wanted: u32,
     timeout: Duration,
     outages: Outages,
+    /// The channel for the writes that WAIT looks back to after a read.
+    reads: String,
     /// The number of the connection whose last append they have confirmed.
     confirmed: Mutex<Option<u64>>,
 }
@@ -31,7 +39,8 @@ impl Replicas {
     pub fn new(link: Link, settings: &Settings, outages: Outages) -> Self {
         let (wanted, timeout) =
             (settings.durable.replicas, Duration::from_millis(settings.durable.replicas_timeout_ms));
-        Self { link, wanted, timeout, outages, confirmed: Mutex::default() }
+        let reads = format!("{}:reads", settings.bridge.namespace);
+        Self { link, wanted, timeout, outages, reads, confirmed: Mutex::default() }
     }
 
     /// The link for appends alone.
@@ -66,24 +75,39 @@ impl Replicas {
         self.wait(connected).await.map_err(|why| format!("it is stored, and may be lost with Redis' primary: {why}"))
     }
 
+    /// Waits until enough replicas have all that this connection, which is used for nothing else, has read.
+    ///
+    /// # Errors
+    /// [`CommandError::NotReplicated`], and those of the commands.
+    pub async fn confirm_read(&self, connection: &mut MultiplexedConnection) -> Result<(), CommandError> {
+        connection.set_response_timeout(self.timeout + self.link.response_timeout());
+        let mut wait = redis::pipe();
+        wait.cmd("PUBLISH").arg(&self.reads).arg("").ignore();
+        wait.cmd("WAIT").arg(self.wanted).arg(self.timeout.as_millis() as u64);
+        let (have,): (Value,) = wait.query_async(connection).await.map_err(|error| CommandError::of(&error))?;
+        self.judge(&have).map_err(CommandError::NotReplicated)
+    }
+
     async fn wait(&self, connected: &mut Connected) -> Result<(), String> {
-        let (wanted, timeout) = (self.wanted, self.timeout.as_millis() as u64);
         let mut wait = redis::cmd("WAIT");
-        let answer = self.link.ask_on(connected, wait.arg(wanted).arg(timeout)).await;
-        let have = answer.map_err(|failed: CommandError| failed.message())?;
-        match parse::number(&have) {
-            Some(have) if have >= wanted.into() => {
-                self.confirmed.lock().replace(connected.number);
-                self.outages.end(&Dependency::replicas());
-                Ok(())
-            }
-            have => {
-                let have = have.unwrap_or(0);
-                let why = format!("{have} of durable.replicas = {wanted} replicas have answered within {timeout} ms");
-                self.outages.begin(Dependency::replicas(), &*why);
-                Err(why)
-            }
+        let wait = wait.arg(self.wanted).arg(self.timeout.as_millis() as u64);
+        let have = self.link.ask_on(connected, wait).await.map_err(|failed: CommandError| failed.message())?;
+        self.judge(&have)?;
+        self.confirmed.lock().replace(connected.number);
+        Ok(())
+    }
+
+    /// Whether an answer to WAIT is that enough replicas have all.
+    fn judge(&self, have: &Value) -> Result<(), String> {
+        let (wanted, timeout) = (self.wanted, self.timeout.as_millis());
+        let have = parse::number(have).unwrap_or(0);
+        if have >= wanted.into() {
+            self.outages.end(&Dependency::replicas());
+            return Ok(());
         }
+        let why = format!("{have} of durable.replicas = {wanted} replicas have answered within {timeout} ms");
+        self.outages.begin(Dependency::replicas(), &*why);
+        Err(why)
     }
 }
 

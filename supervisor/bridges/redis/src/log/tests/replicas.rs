@@ -31,7 +31,7 @@ async fn what_no_replica_has_is_not_said_to_be_stored_and_nothing_comes_after_it
         let said = store(&log, 0, "c").await.unwrap_err();
         assert!(matches!(&said, AppendError::NotStored(why) if why.contains("stored before")), "{said}");
     }
-    assert_eq!(texts(&log, 0).await, ["a", "b"], "of what is sent again there is one copy");
+    assert_eq!(texts(&beside(&primary, &log).await, 0).await, ["a", "b"], "of what is sent again there is one copy");
     assert_eq!(texts(&beside(&replica, &log).await, 0).await, ["a"]);
     replica.follows(Some(&primary)).await;
     store_at_last(&log, 0, "d").await;
@@ -72,4 +72,37 @@ async fn what_comes_after_a_failover_is_behind_what_was_read_before() {
     assert_eq!(first, 2, "offsets go on");
     let found = entries(&log, 0, last, LONG).await;
     assert_eq!(found.iter().map(|e| &e.batch[..]).collect::<Vec<_>>(), [b"c"]);
+}
+
+#[tokio::test]
+async fn what_no_replica_has_is_read_once_one_has_it() {
+    let Some(primary) = Server::start(AOF).await else { return };
+    let replica = primary.replica().await;
+    let sender = replicated(&primary).await;
+    store_at_last(&sender, 0, "a").await;
+    let mut settings = settings(&primary.url());
+    settings.bridge.namespace = sender.keys.registry().trim_end_matches(":log:registry").into();
+    settings.store.durability = Durability::Replicated;
+    settings.durable.replicas_timeout_ms = 100;
+    let owner = connect(&settings).await;
+    // As one whose reads have no connection left.
+    settings.durable.readers = 0;
+    let crowded = connect(&settings).await;
+    assert_eq!(texts(&owner, 0).await, ["a"]);
+    replica.follows(None).await;
+    primary.followed_by(0).await;
+    assert!(matches!(store(&sender, 0, "b").await, Err(AppendError::Unknown(_))));
+    for log in [&owner, &crowded] {
+        let reading = Reading { partition: partition(0), after: Position::default(), most: 9 };
+        let said = log.read(&[reading], Duration::from_millis(100)).await.unwrap_err().to_string();
+        assert!(said.contains("0 of durable.replicas = 1"), "{said}");
+        assert!(log.known.of(&partition(0)).appended < 2, "it may be lost unhandled, and sent again");
+    }
+    replica.follows(Some(&primary)).await;
+    primary.followed_by(1).await;
+    store_at_last(&sender, 0, "c").await;
+    for log in [&owner, &crowded] {
+        assert_eq!(texts(log, 0).await, ["a", "b", "c"]);
+        assert_eq!(log.known.of(&partition(0)).appended, 3);
+    }
 }
