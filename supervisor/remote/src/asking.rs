@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 
 use super::Remote;
 use super::attempts::{may_retry, outcome_of_attempts};
+use super::link::NotQueued;
 use super::members::Peer;
 use super::route::RouteQuery;
 
@@ -136,11 +137,15 @@ impl Remote {
         let idempotent_for = ask.idempotent.then(|| ask.capability.clone());
         let _pending = self.pending.add(id, (&peer.name, peer.epoch), idempotent_for, slot.clone());
         let _outstanding = OutstandingAsk::at(peer);
-        if let Err(full) = peer.link.enqueue_ask(bytes, slot.clone()) {
-            let bound = format!("wire.queue_bytes = {} bytes wait for node `{}`", full.bound, peer.name);
-            let capability = ask.capability.to_string();
-            return Err(AskError::NotDelivered(NotDelivered::Overloaded { capability, bound }));
-        }
+        peer.link.enqueue_ask(bytes, slot.clone()).map_err(|why| {
+            AskError::NotDelivered(match why {
+                NotQueued::Full { bound } => NotDelivered::Overloaded {
+                    capability: ask.capability.to_string(),
+                    bound: format!("wire.queue_bytes = {bound} bytes wait for node `{}`", peer.name),
+                },
+                NotQueued::Closed => NotDelivered::Unreachable { node: peer.name.to_string() },
+            })
+        })?;
         let _withdrawn_on_drop = WithdrawOnDrop(&slot);
         match timeout_at(ask.call.deadline, slot.answered()).await {
             Ok(answer) => answer,

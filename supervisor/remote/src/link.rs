@@ -62,10 +62,13 @@ pub(super) struct QueuedMessage {
     pub(super) ask: Option<Arc<Slot<RawAnswer>>>,
 }
 
-/// The queue of a link holds as many bytes as it may.
+/// Why a link did not queue an ask.
 #[derive(Debug, PartialEq, Eq)]
-pub struct LinkFull {
-    pub bound: u64,
+pub enum NotQueued {
+    /// Its queue holds as many bytes as it may.
+    Full { bound: u64 },
+    /// It was closed since the asker chose it; its writer has ended.
+    Closed,
 }
 
 impl PeerLink {
@@ -87,10 +90,13 @@ impl PeerLink {
     }
 
     /// Queues an ask; its slot begins when the ask is handed to the wire.
-    pub fn enqueue_ask(&self, bytes: Vec<u8>, slot: Arc<Slot<RawAnswer>>) -> Result<(), LinkFull> {
+    pub fn enqueue_ask(&self, bytes: Vec<u8>, slot: Arc<Slot<RawAnswer>>) -> Result<(), NotQueued> {
         let state = self.lock();
+        if state.is_closed {
+            return Err(NotQueued::Closed);
+        }
         if state.queued_bytes + bytes.len() as u64 > self.limits.queue_bytes {
-            return Err(LinkFull { bound: self.limits.queue_bytes });
+            return Err(NotQueued::Full { bound: self.limits.queue_bytes });
         }
         self.push(state, QueuedMessage { bytes, ask: Some(slot) });
         Ok(())

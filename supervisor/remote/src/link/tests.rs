@@ -63,7 +63,7 @@ fn an_ask_that_was_taken_back_is_not_sent_and_a_full_queue_refuses() {
     slot.give_up();
     assert!(matches!(link.next_step(), WriterStep::WaitForMessage));
     link.enqueue_ask(vec![0; 5_000], Arc::new(Slot::new())).unwrap();
-    assert_eq!(link.enqueue_ask(vec![0], Arc::new(Slot::new())), Err(LinkFull { bound: 5_000 }));
+    assert_eq!(link.enqueue_ask(vec![0], Arc::new(Slot::new())), Err(NotQueued::Full { bound: 5_000 }));
 }
 
 #[test]

@@ -74,6 +74,18 @@ fn an_ask_without_a_receiver_goes_to_another_node() {
     });
 }
 
+#[test]
+fn an_ask_to_a_node_that_left_since_it_was_chosen_is_unreachable_at_once() {
+    staged(async |stage| {
+        stage.joined_by(&["a"]).await;
+        let chosen = stage.remote.members().get("a").unwrap();
+        stage.hear(("a", 1), FrameMessage::Leave);
+        stage.settle().await;
+        let answer = stage.remote.ask_node(&chosen, &stock_ask(false)).now_or_never().expect("it waits for nothing");
+        assert_eq!(answer, Err(AskError::NotDelivered(NotDelivered::Unreachable { node: "a".into() })));
+    });
+}
+
 /// What a host says that cannot take an ask now.
 fn overloaded() -> NotDelivered {
     NotDelivered::Overloaded { capability: "stock".into(), bound: "mailbox".into() }
