@@ -1,5 +1,7 @@
 //! The encoding of messages on the wire and in the log: MessagePack with named fields.
 
+use rmp_serde::Deserializer;
+use rmp_serde::decode::ReadSlice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,15 +18,20 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
     Ok(bytes)
 }
 
-/// The deepest nesting of a value in a message, which is also serde's limit for JSON: a message is decoded on the stack of a
-/// thread that may have a small one.
+/// The deepest nesting of a value: it may be decoded on a thread that has a small stack.
 pub const MOST_DEPTH: usize = 128;
+
+/// A reader that refuses what is nested deeper than [`MOST_DEPTH`].
+#[inline]
+pub fn bounded<'de, R: ReadSlice<'de>>(mut reader: Deserializer<R>) -> Deserializer<R> {
+    // The reader's bound is the first depth that it refuses.
+    reader.set_max_depth(MOST_DEPTH + 1);
+    reader
+}
 
 #[inline]
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
-    reader.set_max_depth(MOST_DEPTH);
-    T::deserialize(&mut reader)
+    T::deserialize(&mut bounded(Deserializer::from_read_ref(bytes)))
 }
 
 #[cfg(test)]
@@ -36,7 +43,7 @@ mod tests {
     #[test]
     fn what_is_nested_too_deeply_is_refused() {
         let lists = |depth: usize| [vec![0x91; depth], vec![0xc0]].concat();
-        assert!(decode::<IgnoredAny>(&lists(MOST_DEPTH - 1)).is_ok());
+        assert!(decode::<IgnoredAny>(&lists(MOST_DEPTH)).is_ok());
         for depth in [MOST_DEPTH + 1, 1_000, 1_000_000] {
             assert!(decode::<IgnoredAny>(&lists(depth)).is_err(), "{depth}");
         }

@@ -196,9 +196,7 @@ pub fn decode<'a>(
     frame: &'a [u8],
     mut on_message: impl FnMut(&FrameHeader<'a>, FrameMessage<'a>),
 ) -> Result<FrameHeader<'a>, DecodeError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(frame);
-    // Deeper nesting than any message has is an attack on the stack.
-    reader.set_max_depth(64);
+    let mut reader = codec::bounded(rmp_serde::Deserializer::from_read_ref(frame));
     let header = FrameHeader::deserialize(&mut reader)?;
     if header.version != VERSION {
         return Err(DecodeError::Syntax(format!("frame version {} is not known", header.version)));
@@ -302,6 +300,17 @@ mod tests {
                 let _ = decode(&bad, |_, _| {});
             }
         }
+    }
+
+    #[test]
+    fn a_frame_is_read_up_to_the_depth_of_the_protocol() {
+        // A heartbeat with a field of a later version, which is a list in lists: they have to be read to be passed over.
+        let reads = |depth: usize| {
+            let heartbeat = b"\x81\xa4beat\x85\xa5state\xa5ready\xa7version\xa11\xa6window\x01\xaccapabilities\x80";
+            let message = [&heartbeat[..], b"\xa5later", &vec![0x91; depth - 1], b"\xc0"].concat();
+            decode(&encode(&header(1), &[message]).unwrap(), |_, _| {}).is_ok()
+        };
+        assert!(reads(codec::MOST_DEPTH) && !reads(codec::MOST_DEPTH + 1), "the heartbeat itself is the first level");
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Batch {
                 (false, _) => {}
             }
             let before = left;
-            match rmp_serde::from_read(&mut left) {
+            match Record::deserialize(&mut codec::bounded(rmp_serde::Deserializer::new(&mut left))) {
                 Ok(record) => records.push(record),
                 Err(error) => return (records, rest(before, error.to_string())),
             }
@@ -140,6 +140,18 @@ mod tests {
         let records = [record(1, None), record(2, Some("a"))];
         records.iter().for_each(|r| batch.push(&r.encode().unwrap()));
         assert_eq!(Batch::read(&batch.bytes, 2), (records.to_vec(), None));
+    }
+
+    #[test]
+    fn a_record_is_read_up_to_the_depth_of_the_protocol() {
+        let mut encoded = record(1, None).encode().unwrap();
+        // A field of a later version, which is a list in lists: they have to be read to be passed over.
+        encoded[0] += 1;
+        let reads = |depth: usize| {
+            let deep = [&encoded[..], b"\xa5later", &vec![0x91; depth - 1], b"\xc0"].concat();
+            Batch::read(&deep, 1).1.is_none()
+        };
+        assert!(reads(codec::MOST_DEPTH) && !reads(codec::MOST_DEPTH + 1), "the record itself is the first level");
     }
 
     #[test]
