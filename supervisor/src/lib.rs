@@ -6,29 +6,11 @@
 //! - [`Cx`], [`Start`], [`Fault`]: what a handler may do, and how it says no.
 //! - [`Client`]: how callers outside actors ask.
 //! - [`Roster`], [`Node`], [`run`], [`exit`]: which capabilities there are, and a process that runs some of them.
+//! - [`NodeStatus`], [`api`]: how a node is, and what operators ask it.
 //! - [`Harness`]: one actor alone, for its author's tests.
 //! - [`config`], [`store`], [`trace`], [`Near`], [`Env`]: what they stand on.
 //!
 //! The runtime itself is the crates below this one, each with one idea; what they offer to users is re-exported here.
-
-#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
-
-pub use essaim_core::{
-    Actor, Apply, Client, Cx, Fault, Handle, Handles, Health, Hear, NodeError, Roster, RunningNode, Start, StartError,
-    StartupWork, check_bridge, fail, reject, run,
-};
-
-mod operate;
-pub use operate::{CapabilityStatus, MemberCapability, MemberStatus, Node, NodeStatus, api};
-
-#[cfg(test)]
-mod durable_tests;
-mod harness;
-#[cfg(test)]
-mod span_tests;
-#[cfg(test)]
-mod tx_tests;
-pub use harness::{Harness, Stage};
 
 pub use essaim_base::graph::cycle_in;
 pub use essaim_base::outages::OutageStatus;
@@ -36,14 +18,20 @@ pub use essaim_base::task::{TaskState, TaskStatus};
 pub use essaim_base::{Backoff, Env, exit, trace};
 pub use essaim_config as config;
 pub use essaim_contract as contract;
+pub use essaim_core::{
+    Actor, Apply, Client, Cx, Fault, Handle, Handles, Health, Hear, NodeError, Roster, RunningNode, Start, StartError,
+    StartupWork, check_bridge, fail, reject, run,
+};
 pub use essaim_durable::schedule::{Missed, Schedule};
 pub use essaim_durable::{SendOptions, SubscribeOptions};
 pub use essaim_near::{Near, NearFigures};
+pub use essaim_operate::{CapabilityStatus, MemberCapability, MemberStatus, Node, NodeStatus, api};
 pub use essaim_protocol::frame::NodeState;
 #[doc(hidden)]
 pub use essaim_protocol::fuzz;
 pub use essaim_protocol::log::WhenFull;
 pub use essaim_protocol::wire::ClaimError;
+pub use essaim_testing::{Harness, Stage};
 
 /// Databases: a capability's own, its migrations, and the transactions of its handlers.
 pub mod store {

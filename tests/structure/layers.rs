@@ -25,7 +25,7 @@ const GUARDED: &[Guarded] = &[
         name: "actix_web",
         may: |p| {
             p.starts_with("actors/gateway/")
-                || p.starts_with("supervisor/src/operate/admin")
+                || p == "supervisor/operate/src/admin.rs"
                 || is_routes(p)
                 || is_benchmark(p)
         },

@@ -1,0 +1,125 @@
+//! The admin listener of a node: `/livez`, `/readyz` and `/status`, since most nodes have no gateway, and what operators ask
+//! about durable messages and have done about them.
+//!
+//! It has no authentication: let it listen where only operators and probes can reach it. The same is served at a socket in
+//! the data directory, which only the node's own user may open.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
+use actix_web::{App, HttpResponse, HttpServer};
+use essaim_base::task::{TaskName, Tasks};
+use essaim_config::Settings;
+use essaim_core::node::operators::{JoinedBus, Listener, OperatorListeners};
+use essaim_core::node::readiness::{NOT_JOINED, Readiness};
+use futures_util::TryFutureExt;
+use futures_util::future::LocalBoxFuture;
+use serde_json::json;
+
+use crate::NodeStatus;
+use crate::api::{AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, ReplayDead, Retire, ShowDead};
+use crate::requests::{Operator, OperatorRequest, Refusal};
+
+/// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
+const LARGEST_QUESTION: usize = 128 << 10;
+
+/// The admin listener of the configuration, and the one at a socket.
+pub(crate) struct AdminListeners;
+
+impl OperatorListeners for AdminListeners {
+    fn listen(&self, settings: &Settings, tasks: &Tasks, bus: &JoinedBus) -> io::Result<Option<Box<dyn Listener>>> {
+        let address = &settings.node.admin_listen;
+        if address.is_empty() {
+            return Ok(None);
+        }
+        let routes = routes(bus);
+        let server = HttpServer::new(move || App::new().configure(routes.clone()));
+        Ok(Some(serve(tasks, server.workers(1).disable_signals().bind(address)?.run())))
+    }
+
+    fn listen_at_socket(&self, tasks: &Tasks, bus: &JoinedBus, path: &Path) -> io::Result<Box<dyn Listener>> {
+        let routes = routes(bus);
+        let server = HttpServer::new(move || App::new().configure(routes.clone()));
+        // A file of that name is left by a process that has ended: the name and the data directory are this one's.
+        let server = server.workers(1).disable_signals().bind_uds(path)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok(serve(tasks, server.run()))
+    }
+}
+
+/// A server that is running.
+struct AdminListener(ServerHandle);
+
+impl Listener for AdminListener {
+    fn stop(&self) -> LocalBoxFuture<'static, ()> {
+        Box::pin(self.0.stop(true))
+    }
+}
+
+fn serve(tasks: &Tasks, server: Server) -> Box<dyn Listener> {
+    let handle = server.handle();
+    tasks.vital(TaskName::of_node("admin"), server.map_err(|error| error.to_string()));
+    Box::new(AdminListener(handle))
+}
+
+fn routes(bus: &JoinedBus) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
+    let data = Data::new(bus.clone());
+    move |config| {
+        config
+            .app_data(data)
+            .app_data(JsonConfig::default().limit(LARGEST_QUESTION))
+            .route("/livez", web::get().to(livez))
+            .route("/readyz", web::get().to(readyz))
+            .route("/status", web::get().to(status));
+        route::<ListDead>(config);
+        route::<ShowDead>(config);
+        route::<ReplayDead>(config);
+        route::<DropDead>(config);
+        route::<AskLedger>(config);
+        route::<ListSubscriptions>(config);
+        route::<DropSubscription>(config);
+        route::<Retire>(config);
+    }
+}
+
+fn route<Q: OperatorRequest + 'static>(config: &mut ServiceConfig) {
+    config.route(Q::PATH, web::post().to(ask::<Q>));
+}
+
+/// Answers an operator. It takes JSON that says that it is JSON and nothing else, so that no page which an operator happens
+/// to visit can have their browser ask: a browser asks first whether it may, and is not told that it may.
+async fn ask<Q: OperatorRequest>(bus: Data<JoinedBus>, request: web::Json<Q>) -> HttpResponse {
+    let Some(bus) = bus.get() else { return not_joined() };
+    match request.into_inner().answer(&Operator::of(bus)).await {
+        Ok(answer) => HttpResponse::Ok().json(answer),
+        Err(Refusal::Wrong(why)) => HttpResponse::BadRequest().json(json!({ "error": why })),
+        Err(Refusal::Away(why)) => HttpResponse::ServiceUnavailable().json(json!({ "error": why })),
+    }
+}
+
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().body("ok")
+}
+
+async fn readyz(bus: Data<JoinedBus>) -> HttpResponse {
+    let Readiness { is_ready, reasons } = bus.get().map_or_else(Readiness::not_joined, |bus| Readiness::of(bus));
+    let mut answer = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    if reasons.is_empty() {
+        answer.json(json!({ "ready": is_ready }))
+    } else {
+        answer.json(json!({ "ready": is_ready, "reasons": reasons }))
+    }
+}
+
+async fn status(bus: Data<JoinedBus>) -> HttpResponse {
+    let Some(bus) = bus.get() else { return not_joined() };
+    HttpResponse::Ok().json(NodeStatus::of_bus(bus).await)
+}
+
+fn not_joined() -> HttpResponse {
+    HttpResponse::ServiceUnavailable().json(json!({ "error": NOT_JOINED }))
+}

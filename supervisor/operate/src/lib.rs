@@ -1,0 +1,36 @@
+//! What operators, probes and other nodes ask of a node itself: the admin listener, status, and requests about durable
+//! messages.
+//!
+//! The node that is asked (`requests`) asks the hosts of the capabilities in turn, here by a call and elsewhere over the wire,
+//! and a capability's host (`host`) answers from its database and the log. What is to be done about a dead letter goes
+//! through the log wherever its partition's owner has to do it.
+//!
+//! # Layout
+//! - `node`: a node with all of this; `admin`: its listeners; `system`: the runtime's own asks, which other nodes send.
+//! - `api`: requests and answers, as the admin listener takes and gives them.
+//! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
+//!   between the two.
+//! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
+//! - `status`: how nodes and their capabilities are.
+//! - `tests`: a whole node, above all its durable messages from end to end.
+
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
+
+mod admin;
+pub mod api;
+mod dead_letters;
+mod host;
+mod node;
+mod operation;
+mod payload;
+mod replay;
+mod requests;
+mod retire;
+mod status;
+mod system;
+#[cfg(test)]
+mod tests;
+
+pub use self::node::Node;
+pub use self::status::{CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
+pub use self::system::operators;

@@ -1,0 +1,61 @@
+//! What goes between the node that is asked and a capability's host. It is an ask of the runtime's own: the same routing,
+//! deadlines and frames, but no permit of the actor's, since it is the runtime that answers, however busy the actor is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{DeadLetterSummary, DeadPosition, Refused};
+
+/// What follows a capability's name in the wire name of the runtime's own ask.
+const OWN: &str = ".essaim-durable.v1";
+
+/// The wire name of the ask for a capability's durable messages.
+pub(crate) fn name_of(capability: &str) -> String {
+    format!("{capability}{OWN}")
+}
+
+/// The capability of such a name.
+pub(crate) fn capability_of(name: &str) -> Option<&str> {
+    name.strip_suffix(OWN)
+}
+
+/// What a host is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Operation {
+    /// Its dead letters; answered with [`DeadLetterSummary`]s in the order of their deaths, as many as go into one answer, and with
+    /// none after the last one.
+    List(DeadFilter),
+    /// The dead letters with this id; answered with `DeadLetterDetail`s.
+    Show(String),
+    /// Tries these again; answered with [`LetterResults`].
+    Replay(LetterSelection),
+    /// Forgets these; answered with [`LetterResults`].
+    Drop(LetterSelection),
+    /// Answered with `LedgerLine`s.
+    Ledger,
+}
+
+/// Which dead letters are listed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeadFilter {
+    pub capability: Option<String>,
+    pub reason: Option<String>,
+    pub name: Option<String>,
+    pub until_ms: Option<u64>,
+    pub after: Option<DeadPosition>,
+    pub most: u32,
+}
+
+/// Which dead letters something is done about.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LetterSelection {
+    pub ids: Vec<String>,
+    pub capability: Option<String>,
+}
+
+/// The outcome for dead letters; one that is not named is not here.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LetterResults {
+    pub done: Vec<DeadLetterSummary>,
+    pub refused: Vec<Refused>,
+}

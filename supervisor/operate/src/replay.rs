@@ -1,0 +1,134 @@
+//! What is done about dead letters: each is replayed or dropped where it is kept.
+//!
+//! A letter of the host's own partitions is dealt with by its partition's owner, which knows what waits for it: what is to
+//! be done goes there through the log, as a record without a body. A letter of a subscriber that had no room goes back
+//! into the publisher's outbox. The log's own letters are appended again.
+
+use bytes::Bytes;
+use essaim_contract::Failure;
+use essaim_durable::send::message::{OutgoingKind, OutgoingMessage};
+use essaim_protocol::record::{Control, Record};
+use essaim_store::TxError;
+use essaim_store::tables::dead;
+use essaim_store::tables::outbox::{self as table, OutboxRow};
+use serde_bytes::ByteBuf;
+
+use crate::api::{DeadLetterSummary, Refused};
+use crate::dead_letters::{LetterLocation, LocatedLetter, failed, unanswered};
+use crate::host::HostOperator;
+use crate::operation::{LetterResults, LetterSelection};
+
+/// What keeps a letter from being dealt with.
+type Why = String;
+
+impl HostOperator {
+    /// Deals with letters, each alone: a failure of one does not keep back the others.
+    pub async fn deal_with(&self, selection: &LetterSelection, control: Control) -> Result<LetterResults, Failure> {
+        let mut done = LetterResults::default();
+        let mut sending = Vec::new();
+        for located in self.find(&selection.ids, selection.capability.as_deref()).await? {
+            let of_subscriber = located.letter.capability != *self.host.name;
+            let settled = match (&located.location, control) {
+                (LetterLocation::Log(bytes), Control::Drop) => self.drop_from_log(&located, bytes).await,
+                // No owner could be told of one that is no record.
+                (LetterLocation::Database, Control::Drop) if of_subscriber || !located.is_record() => {
+                    self.remove(&located, None).await
+                }
+                (LetterLocation::Database, Control::Replay) if of_subscriber => self.publish_again(&located).await,
+                _ => match self.record_of(&located, control) {
+                    Ok(letter) => {
+                        sending.push((located, letter));
+                        continue;
+                    }
+                    Err(why) => Err(why),
+                },
+            };
+            self.note(&mut done, &located, settled);
+        }
+        let letters = sending.iter().map(|(_, letter)| letter.clone()).collect();
+        let sent = if sending.is_empty() { Vec::new() } else { self.durable.sender.send_all(letters).await };
+        for ((located, _), sent) in sending.iter().zip(sent) {
+            let settled = match (sent.error, &located.location) {
+                (Some(error), _) => Err(error.to_string()),
+                // One that has died again since it was stored again is another letter, and stays.
+                (None, LetterLocation::Log(bytes)) => self.forget(located, bytes).await.map(drop),
+                (None, LetterLocation::Database) => Ok(()),
+            };
+            self.note(&mut done, located, settled);
+        }
+        Ok(done)
+    }
+
+    fn note(&self, done: &mut LetterResults, located: &LocatedLetter, settled: Result<(), Why>) {
+        // Many are dealt with at a time: what they died of has been listed.
+        let letter = DeadLetterSummary { error: None, ..located.summary(&self.host.name) };
+        match settled {
+            Ok(()) => done.done.push(letter),
+            Err(why) => done.refused.push(Refused { id: letter.id, capability: letter.capability, why }),
+        }
+    }
+
+    /// What goes into the log for a letter: what is to be done about it, or itself if nobody else keeps it.
+    fn record_of(&self, located: &LocatedLetter, control: Control) -> Result<OutgoingMessage, Why> {
+        let unreadable = |_| "it cannot be read: it can only be dropped".to_string();
+        let record = Record::decode(&located.letter.record).map_err(unreadable)?;
+        let record = match &located.location {
+            LetterLocation::Log(_) => record,
+            LetterLocation::Database => {
+                let (not_before, expires, body) = (None, None, ByteBuf::new());
+                Record { control: Some(control), at: self.env.wall_ms(), not_before, expires, body, ..record }
+            }
+        };
+        OutgoingMessage::of(&record, self.host.name.clone(), OutgoingKind::Command).map_err(|e| e.to_string())
+    }
+
+    /// Has the log forget a letter; whether it was still there as it was read.
+    async fn forget(&self, located: &LocatedLetter, bytes: &Bytes) -> Result<bool, Why> {
+        let letters = [(located.letter.id.clone(), bytes.clone())];
+        let forgotten = self.durable.log.forget(&self.host.name, &letters).await;
+        forgotten.map(|count| count > 0).map_err(|error| unanswered(error).detail)
+    }
+
+    async fn drop_from_log(&self, located: &LocatedLetter, bytes: &Bytes) -> Result<(), Why> {
+        if self.forget(located, bytes).await? {
+            return Ok(());
+        }
+        Err("somebody else has dealt with it meanwhile: if it is still listed, it has died again".into())
+    }
+
+    async fn publish_again(&self, located: &LocatedLetter) -> Result<(), Why> {
+        let again = OutboxRow {
+            event: true,
+            target: Some(located.letter.capability.clone()),
+            record: located.letter.record.clone(),
+        };
+        self.remove(located, Some(again)).await
+    }
+
+    /// Removes a letter from the host's database, in one transaction with sending it again.
+    async fn remove(&self, located: &LocatedLetter, again: Option<OutboxRow>) -> Result<(), Why> {
+        self.try_remove(located, again).await.map_err(|error| failed(error).detail)
+    }
+
+    async fn try_remove(&self, located: &LocatedLetter, again: Option<OutboxRow>) -> Result<(), TxError> {
+        let Some((database, outbox)) = self.host.database().zip(self.host.outbox()) else {
+            return Err(TxError::NoDatabase);
+        };
+        let queue = outbox.own_queue();
+        let tx = database.begin().await?;
+        if dead::remove(&tx, &[(&located.letter.id, &located.letter.capability)]).await? == 0 {
+            // Somebody else was faster, and has done with it what was to be done.
+            return Ok(());
+        }
+        let count = again.is_some().into();
+        if let Some(again) = again {
+            let number = outbox.reserve_numbers(queue, 1).ok_or(TxError::Fenced)?;
+            table::insert(&tx, queue, number, &[again]).await?;
+        }
+        let committed = tx.commit().await;
+        if count > 0 {
+            outbox.committed(queue, count);
+        }
+        committed
+    }
+}

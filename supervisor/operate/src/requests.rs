@@ -1,0 +1,258 @@
+//! The node that an operator asks: it asks the capabilities' hosts, here and elsewhere, and puts their answers together.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_base::call::Call;
+use essaim_base::trace::TraceContext;
+use essaim_base::{Env, codec};
+use essaim_contract::{AskError, NotDelivered};
+use essaim_core::node::bus::{Bus, LocalHandlers};
+use essaim_durable::Durable;
+use essaim_protocol::log::LogError;
+use essaim_remote::{Remote, RemoteAsk};
+use essaim_store::tables::dead::Reason;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
+
+use crate::api::*;
+use crate::host;
+use crate::operation::{DeadFilter, LetterResults, LetterSelection, Operation, name_of};
+
+/// Versions of a registry over Redis are moments, in microseconds since 1970; this one is in 2001. Those of a file are a count
+/// that never comes so far.
+const FIRST_MOMENT: u64 = 1_000_000_000_000_000;
+/// The longest wait for one host.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The node that an operator asks.
+pub(crate) struct Operator {
+    pub env: Env,
+    /// Its name.
+    pub node: String,
+    /// Its durable half; `None` where nothing is stored.
+    pub durable: Option<Arc<Durable>>,
+    /// The other nodes; `None` without a wire.
+    pub remote: Option<Arc<Remote>>,
+    pub local: Arc<LocalHandlers>,
+    /// The largest message, in bytes (`wire.max_message_bytes`).
+    pub most_bytes: u64,
+}
+
+/// Why an operator gets no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The request cannot be answered.
+    Wrong(String),
+    /// Who should answer does not.
+    Away(String),
+}
+
+/// A request that a node answers.
+pub(crate) trait OperatorRequest: ApiRequest {
+    /// The answer, or why there is none.
+    async fn answer(self, operator: &Operator) -> Result<Self::Answer, Refusal>;
+}
+
+impl OperatorRequest for ListDead {
+    async fn answer(self, operator: &Operator) -> Result<DeadPage, Refusal> {
+        if let Some(reason) = self.reason.as_deref().filter(|reason| Reason::parse(reason).is_none()) {
+            let known: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+            let wrong = format!("nothing dies of `{reason}`: there are {}", known.join(", "));
+            return Err(Refusal::Wrong(wrong));
+        }
+        let most = if self.most == 0 { MOST_LETTERS } else { self.most.min(MOST_LETTERS) };
+        let mut page = DeadPage { asked_at_ms: operator.env.wall_ms(), ..DeadPage::default() };
+        let from = self.after.as_ref().map(|place| place.kept_by.clone()).unwrap_or_default();
+        for capability in operator.capabilities().await?.into_iter().filter(|capability| *capability >= from) {
+            let mut after = self.after.clone().filter(|place| place.kept_by == capability);
+            loop {
+                let wanted = DeadFilter {
+                    capability: self.capability.clone(),
+                    reason: self.reason.clone(),
+                    name: self.name.clone(),
+                    until_ms: self.until_ms,
+                    after: after.take(),
+                    // One more tells whether there is another page.
+                    most: most + 1 - page.letters.len() as u32,
+                };
+                match operator.ask_host::<Vec<DeadLetterSummary>>(&capability, &Operation::List(wanted)).await {
+                    Ok(letters) => {
+                        after = letters.last().map(DeadLetterSummary::place);
+                        page.letters.extend(letters);
+                    }
+                    Err(why) => page.away.push(Away { capability: capability.clone(), why }),
+                }
+                if page.letters.len() as u32 > most {
+                    page.letters.truncate(most as usize);
+                    page.next = page.letters.last().map(DeadLetterSummary::place);
+                    return Ok(page);
+                }
+                // A host gives as many as go into one answer: it has no more when it gives none.
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl OperatorRequest for ShowDead {
+    async fn answer(self, operator: &Operator) -> Result<ShownDead, Refusal> {
+        let mut shown = ShownDead::default();
+        for capability in operator.capabilities().await? {
+            match operator.ask_host::<Vec<DeadLetterDetail>>(&capability, &Operation::Show(self.id.clone())).await {
+                Ok(letters) => shown.letters.extend(letters),
+                Err(why) => shown.away.push(Away { capability, why }),
+            }
+        }
+        Ok(shown)
+    }
+}
+
+impl OperatorRequest for ReplayDead {
+    async fn answer(self, operator: &Operator) -> Result<Changed, Refusal> {
+        operator.deal_with(LetterSelection { ids: self.ids, capability: self.capability }, Operation::Replay).await
+    }
+}
+
+impl OperatorRequest for DropDead {
+    async fn answer(self, operator: &Operator) -> Result<Changed, Refusal> {
+        operator.deal_with(LetterSelection { ids: self.ids, capability: self.capability }, Operation::Drop).await
+    }
+}
+
+impl OperatorRequest for AskLedger {
+    async fn answer(self, operator: &Operator) -> Result<Ledger, Refusal> {
+        let mut ledger = Ledger::default();
+        for capability in operator.capabilities().await? {
+            if self.capability.as_ref().is_some_and(|only| *only != capability) {
+                continue;
+            }
+            match operator.ask_host::<Vec<LedgerLine>>(&capability, &Operation::Ledger).await {
+                Ok(lines) => ledger.lines.extend(lines),
+                Err(why) => ledger.away.push(Away { capability, why }),
+            }
+        }
+        Ok(ledger)
+    }
+}
+
+impl OperatorRequest for ListSubscriptions {
+    async fn answer(self, operator: &Operator) -> Result<Subscriptions, Refusal> {
+        let Some(durable) = &operator.durable else { return Ok(Subscriptions::default()) };
+        let registry = durable.log.registry().await.map_err(|e| silent(&e))?;
+        let mut found = Subscriptions::default();
+        for (event, subscribers) in &registry.subscriptions {
+            for (capability, subscription) in subscribers {
+                found.subscriptions.push(SubscriptionLine {
+                    event: event.clone(),
+                    capability: capability.clone(),
+                    when_full: word(subscription.when_full),
+                    from: word(subscription.from),
+                    retention_ms: subscription.retention_ms,
+                    since_ms: (subscription.since >= FIRST_MOMENT).then_some(subscription.since / 1_000),
+                    live: operator.reaches(capability),
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl OperatorRequest for DropSubscription {
+    async fn answer(self, operator: &Operator) -> Result<DroppedSubscription, Refusal> {
+        let Some(durable) = &operator.durable else { return Ok(DroppedSubscription::default()) };
+        let dropped = durable.log.unsubscribe(&self.event, &self.capability).await.map_err(|e| silent(&e))?;
+        Ok(DroppedSubscription { dropped, live: operator.reaches(&self.capability) })
+    }
+}
+
+/// The word for a value, as it is stored.
+fn word(value: impl Serialize) -> String {
+    let word = serde_json::to_value(value).unwrap_or_default();
+    word.as_str().unwrap_or_default().into()
+}
+
+/// The log did not answer a request about all capabilities.
+pub(crate) fn silent(error: &LogError) -> Refusal {
+    Refusal::Away(format!("the log does not answer: {error}"))
+}
+
+impl Operator {
+    pub fn of(bus: &Bus) -> Self {
+        Self {
+            env: bus.env.clone(),
+            node: bus.settings.node.name.clone(),
+            durable: bus.durable().cloned(),
+            remote: bus.remote().cloned(),
+            local: bus.local().clone(),
+            most_bytes: bus.settings.wire.max_message_bytes,
+        }
+    }
+
+    /// Whether a live node, this one or another, takes asks for a capability now.
+    fn reaches(&self, capability: &str) -> bool {
+        self.local.reaches(capability) || self.remote.as_ref().is_some_and(|remote| remote.members().reach(capability))
+    }
+
+    /// The capabilities that the log knows: all that have durable messages, or a database where some could be.
+    async fn capabilities(&self) -> Result<BTreeSet<String>, Refusal> {
+        let Some(durable) = &self.durable else { return Ok(BTreeSet::new()) };
+        let registry = durable.log.registry().await.map_err(|e| silent(&e))?;
+        Ok(registry.partitions.keys().cloned().collect())
+    }
+
+    async fn deal_with(
+        &self,
+        selection: LetterSelection,
+        operation: fn(LetterSelection) -> Operation,
+    ) -> Result<Changed, Refusal> {
+        if selection.ids.len() > MOST_LETTERS as usize {
+            let wrong = format!("{} ids are more than {MOST_LETTERS} in one request", selection.ids.len());
+            return Err(Refusal::Wrong(wrong));
+        }
+        let mut changed = Changed::default();
+        for capability in self.capabilities().await? {
+            match self.ask_host::<LetterResults>(&capability, &operation(selection.clone())).await {
+                Ok(LetterResults { done, refused }) => {
+                    changed.done.extend(done);
+                    changed.refused.extend(refused);
+                }
+                Err(why) => changed.away.push(Away { capability, why }),
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Asks the host of a capability, in this node or another.
+    async fn ask_host<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
+        let body = codec::encode(operation).map_err(|e| e.to_string())?;
+        let call = Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env));
+        let answered = match (self.local.host(capability), &self.remote) {
+            (Some(host), _) => match host::answer(self, host, &body, call) {
+                Ok(answering) => answering.await,
+                Err(why) => Err(AskError::NotDelivered(why)),
+            },
+            (None, Some(remote)) => {
+                let ask = RemoteAsk {
+                    capability: capability.to_string().into(),
+                    name: name_of(capability).into(),
+                    body,
+                    key: None,
+                    // A second attempt finds nothing more to do.
+                    idempotent: true,
+                    call,
+                    refused: None,
+                };
+                remote.ask(ask).await
+            }
+            (None, None) => Err(AskError::NotDelivered(NotDelivered::NoHost { capability: capability.to_string() })),
+        };
+        let words = |error: AskError<ByteBuf>| error.map_rejected(|_| String::new()).to_string();
+        codec::decode(&answered.map_err(words)?).map_err(|e| format!("its answer cannot be read: {e}"))
+    }
+}

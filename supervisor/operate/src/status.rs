@@ -1,0 +1,152 @@
+//! Status: what `/status` of the admin listener and of the gateway show of a node, and of the others as they see themselves.
+//!
+//! # Layout
+//! - `member`: the other nodes as their heartbeats show them; `others`: what they report of themselves.
+
+mod member;
+pub(crate) mod others;
+
+pub use self::member::{MemberCapability, MemberStatus};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_base::outages::OutageStatus;
+use essaim_base::task::TaskStatus;
+use essaim_core::api::client::Client;
+use essaim_core::local::host::Host;
+use essaim_core::local::supervision::Health;
+use essaim_core::node::bus::Bus;
+use essaim_core::node::readiness::Readiness;
+use essaim_near::NearFigures;
+use essaim_store::DatabaseReport;
+use futures_util::future::{join, join_all};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::api::DurableReport;
+use crate::host::report;
+
+/// A database that does not answer for this long is shown without a report.
+const REPORT_LIMIT: Duration = Duration::from_secs(1);
+
+/// One node, as it sees itself and hears the others.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub node: String,
+    /// Its epoch on the bridge; `null` without one.
+    pub epoch: Option<u64>,
+    /// The identity of its cluster; `null` without a bridge.
+    pub cluster: Option<String>,
+    /// The version of its binary.
+    pub version: &'static str,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// Whether it has begun to leave.
+    pub draining: bool,
+    /// Why it is not ready, or would not be if others did not depend on the same; empty if nothing is wrong.
+    pub reasons: Vec<String>,
+    /// What it depends on and does not work now.
+    pub outages: Vec<OutageStatus>,
+    /// What it hosts.
+    pub capabilities: BTreeMap<String, CapabilityStatus>,
+    /// The near cache.
+    pub near: NearFigures,
+    /// How often a handler was found blocking its arbiter.
+    pub blocked_arbiters: u64,
+    /// Frames from the wire that could not be read.
+    pub unreadable_frames: u64,
+    /// The runtime's own tasks.
+    pub tasks: Vec<TaskStatus>,
+    /// The other nodes, as this one hears them, each with its own report.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One capability of this node.
+#[derive(Debug, Clone, Serialize)]
+pub struct CapabilityStatus {
+    /// `starting`, `running` or `failed`, and why.
+    #[serde(flatten)]
+    pub health: Health,
+    /// Instances.
+    pub instances: usize,
+    /// Instances that are up.
+    pub up: usize,
+    /// Messages admitted and not done: the depth of its queues.
+    pub admitted: u32,
+    /// Messages that may be admitted.
+    pub limit: u32,
+    /// Restarts of instances.
+    pub restarts: u64,
+    /// Panics of handlers.
+    pub panics: u64,
+    /// Handlers that were dropped at their deadline.
+    pub missed_deadlines: u64,
+    /// Where its durable messages are; `null` if it has none, or nobody says.
+    pub durable: Option<DurableReport>,
+    /// Its database; `null` if it has none, or none that answers.
+    pub database: Option<DatabaseReport>,
+    /// The capability's own figures.
+    pub figures: serde_json::Value,
+}
+
+impl NodeStatus {
+    /// The status of a client's node with the others' own reports.
+    pub async fn of(client: &Client) -> Self {
+        Self::of_bus(client.bus()).await
+    }
+
+    pub(crate) async fn of_bus(bus: &Bus) -> Self {
+        let (mut own, members) = join(Self::own(bus), others::reports(bus)).await;
+        own.members = members;
+        own
+    }
+
+    /// This node's status without the others.
+    async fn own(bus: &Bus) -> Self {
+        let now = bus.env.now();
+        // All at once: a log or a server that is silent is waited for once.
+        let asked = bus.hosts().iter().map(async |host| (host.name.to_string(), capability(bus, host).await));
+        let capabilities = join_all(asked).await.into_iter().collect();
+        let remote = bus.remote();
+        Self {
+            node: bus.settings.node.name.clone(),
+            epoch: remote.map(|r| r.identity().epoch),
+            cluster: remote.map(|r| r.identity().cluster.clone()).filter(|cluster| !cluster.is_empty()),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_ms: now.saturating_duration_since(bus.started).as_millis() as u64,
+            draining: bus.is_draining(),
+            reasons: Readiness::of(bus).reasons,
+            outages: bus.tasks.outages().status(),
+            capabilities,
+            near: bus.near.figures(),
+            blocked_arbiters: bus.watchdog.blocked(),
+            unreadable_frames: remote.map_or(0, |r| r.unreadable()),
+            tasks: bus.tasks.status(),
+            members: Vec::new(),
+        }
+    }
+}
+
+async fn capability(bus: &Bus, host: &Arc<Host>) -> CapabilityStatus {
+    let durable = timeout(REPORT_LIMIT, report(bus.durable(), host)).await.ok().flatten();
+    let database = match host.database() {
+        Some(database) => timeout(REPORT_LIMIT, database.report()).await.ok(),
+        None => None,
+    };
+    CapabilityStatus {
+        health: host.supervision.health(),
+        instances: host.instances().len(),
+        up: host.instances_up(),
+        admitted: host.admitted(),
+        limit: host.limit(),
+        restarts: host.supervision.restarts(),
+        panics: host.supervision.panics(),
+        missed_deadlines: host.supervision.missed_deadlines(),
+        durable,
+        database,
+        figures: host.status(),
+    }
+}

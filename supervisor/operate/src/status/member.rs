@@ -1,0 +1,68 @@
+//! The other nodes as `/status` shows them.
+
+use std::collections::BTreeMap;
+
+use essaim_protocol::frame::{HostReport, NodeState};
+use essaim_remote::Peer;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// A node as `/status` shows it.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub struct MemberStatus {
+    /// The node's name.
+    pub node: String,
+    /// The node's epoch.
+    pub epoch: u64,
+    /// The version of its binary.
+    pub version: String,
+    /// `ready` or `draining`.
+    pub state: NodeState,
+    /// Milliseconds since it was last heard.
+    pub heard_ms_ago: u64,
+    /// The capabilities that it hosts, as its heartbeats report them.
+    pub capabilities: BTreeMap<String, MemberCapability>,
+    /// The node's own report, on request: the same as its `/status`, without its members.
+    pub report: Option<Value>,
+    /// Why there is no report.
+    pub problem: Option<String>,
+}
+
+/// A capability of another node as `/status` shows it.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub struct MemberCapability {
+    /// Whether it takes asks.
+    pub running: bool,
+    /// Messages admitted and not done.
+    pub load: u32,
+    /// Messages that may be admitted.
+    pub limit: u32,
+    /// Instances.
+    pub instances: u32,
+    /// Instances that are up.
+    pub up: u32,
+    /// Restarts of instances.
+    pub restarts: u64,
+}
+
+impl MemberStatus {
+    /// The node as its last heartbeat shows it.
+    pub(super) fn of(peer: &Peer, now: Instant) -> Self {
+        let heartbeat = peer.heartbeat();
+        let capabilities = heartbeat.capabilities.iter().map(|(name, host)| {
+            let HostReport { running, load, limit, instances, up, restarts, .. } = *host;
+            (name.clone(), MemberCapability { running, load, limit, instances, up, restarts })
+        });
+        Self {
+            node: peer.name.to_string(),
+            epoch: peer.epoch,
+            version: heartbeat.version.clone(),
+            state: heartbeat.state,
+            heard_ms_ago: now.saturating_duration_since(peer.heard_at()).as_millis() as u64,
+            capabilities: capabilities.collect(),
+            report: None,
+            problem: None,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The runtime's own asks: a node's status and the requests to a capability's host. They have the same routing, deadlines and
+//! frames as any ask, but no permit of an actor.
+
+use std::sync::Arc;
+
+use essaim_base::call::Call;
+use essaim_contract::NotDelivered;
+use essaim_core::node::bus::Bus;
+use essaim_core::node::operators::{Operators, SystemAsks};
+use essaim_protocol::frame::RawAnswer;
+use futures_util::future::LocalBoxFuture;
+use serde_json::Value;
+
+use crate::admin::AdminListeners;
+use crate::requests::Operator;
+use crate::status::{NodeStatus, others};
+use crate::{host, operation};
+
+/// What a node is handed over, so that operators, probes and other nodes are answered.
+pub fn operators() -> Operators {
+    Operators { asks: Arc::new(OwnAsks), listeners: Arc::new(AdminListeners) }
+}
+
+struct OwnAsks;
+
+impl SystemAsks for OwnAsks {
+    fn names_of(&self, capability: &str) -> Vec<String> {
+        vec![operation::name_of(capability)]
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        name == others::NAME || operation::capability_of(name).is_some()
+    }
+
+    fn answer(
+        &self,
+        bus: Arc<Bus>,
+        name: &str,
+        body: &[u8],
+        call: Call,
+    ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+        let Some(capability) = operation::capability_of(name) else { return Ok(others::answer(bus)) };
+        let Some(host) = bus.host(capability) else {
+            return Err(NotDelivered::NoHost { capability: capability.to_string() });
+        };
+        host::answer(&Operator::of(&bus), host, body, call)
+    }
+
+    fn status(&self, bus: Arc<Bus>) -> LocalBoxFuture<'static, Value> {
+        Box::pin(async move { serde_json::to_value(NodeStatus::of_bus(&bus).await).unwrap_or_default() })
+    }
+}

@@ -1,0 +1,4 @@
+//! One whole node: its durable messages, and the spans of its messages.
+
+mod durable;
+mod spans;

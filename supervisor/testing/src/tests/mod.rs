@@ -1,0 +1,3 @@
+//! What the runtime does for an actor, as the harness shows it.
+
+mod transactions;
