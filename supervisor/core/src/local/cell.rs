@@ -174,8 +174,8 @@ impl<A: Actor> InstanceLoop<A> {
             Activity::Running(entry) => {
                 let (entry, instance) = (*entry, &self.instance);
                 let new = || instance.table[entry].runner(instance.clone(), entry);
-                // A runner never returns; it leaves the state in `InstanceState`.
-                let _ = self.runners[entry].get_or_insert_with(new).as_mut().poll(task);
+                let polled = self.runners[entry].get_or_insert_with(new).as_mut().poll(task);
+                debug_assert!(polled.is_pending(), "a runner never returns; it leaves the state in `InstanceState`");
                 ready!(instance.take_done().map_or(Poll::Pending, Poll::Ready))
             }
             Activity::Starting(building) => Some(ready!(building.as_mut().poll(task))),
@@ -204,6 +204,7 @@ impl<A: Actor> InstanceLoop<A> {
 
     /// Hands state and message to the entry's runner.
     fn begin(&mut self, entry: usize, dispatched: ErasedDispatch) {
+        debug_assert!(self.is_idle(), "an instance runs one message at a time");
         if let Activity::Idle(state) = std::mem::replace(&mut self.activity, Activity::Running(entry)) {
             self.instance.give(state, dispatched);
         }
@@ -285,3 +286,6 @@ fn build<A: Actor>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

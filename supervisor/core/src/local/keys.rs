@@ -75,11 +75,10 @@ impl Keys {
 
 impl Drop for KeyPermit {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.keys.held().entry(self.key) {
-            entry.get_mut().messages -= 1;
-            if entry.get().messages == 0 {
-                entry.remove();
-            }
+        match self.keys.held().entry(self.key) {
+            Entry::Occupied(mut entry) if entry.get().messages > 1 => entry.get_mut().messages -= 1,
+            Entry::Occupied(entry) => drop(entry.remove()),
+            Entry::Vacant(_) => debug_assert!(false, "a key is known while it has a permit"),
         }
     }
 }

@@ -32,7 +32,8 @@ pub fn find(id: u64) -> Option<Rc<dyn LocalInstance>> {
 
 /// Registers an instance of this thread.
 pub fn register(id: u64, instance: Rc<dyn LocalInstance>) {
-    LOCAL.with_borrow_mut(|here| here.insert(id, instance));
+    let known = LOCAL.with_borrow_mut(|here| here.insert(id, instance));
+    debug_assert!(known.is_none(), "ids of instances are unique");
 }
 
 /// Removes an instance of this thread.

@@ -239,8 +239,11 @@ impl Mailbox {
             (state.waker, state.due_before) = (Some(task.waker().clone()), None);
             return Poll::Pending;
         }
+        debug_assert!(taken.is_empty(), "more is taken when nothing is left");
         std::mem::swap(&mut state.waiting, taken);
-        Poll::Ready(state.earliest.take())
+        let earliest = state.earliest.take();
+        debug_assert!(taken.iter().all(|queued| earliest.is_some_and(|earliest| earliest <= queued.deadline)));
+        Poll::Ready(earliest)
     }
 
     /// Adds all messages to `taken`.

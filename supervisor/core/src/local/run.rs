@@ -73,7 +73,8 @@ impl<A: Actor> InstanceState<A> {
 
     /// Gives the runner that is polled next a message.
     pub fn give(&self, state: Box<A>, dispatched: ErasedDispatch) {
-        self.job.set(Some((state, dispatched)));
+        let before = self.job.replace(Some((state, dispatched)));
+        debug_assert!(before.is_none(), "an instance runs one message at a time");
     }
 
     /// The state, once the message has ended; inside, none if it is lost.
@@ -104,7 +105,8 @@ impl<A: Actor> InstanceState<A> {
     }
 
     fn put_back(&self, state: Option<Box<A>>) {
-        self.done.set(Some(state));
+        let before = self.done.replace(Some(state));
+        debug_assert!(before.is_none(), "a message ends once");
     }
 }
 

@@ -1,16 +1,21 @@
-//! A desk for tests of single parts: a capability with one ask and a host of it that has no actor.
+//! A desk for tests of single parts: a capability with one ask, a host of it that has no actor, and a bus over hosts.
 
 use std::sync::Arc;
 
 use essaim_base::Env;
-use essaim_config::SupervisionConfig;
+use essaim_base::task::Tasks;
+use essaim_config::{Settings, SupervisionConfig};
 use essaim_contract::{Ask, Capability, Message, Never};
+use essaim_near::Near;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::local::handler::AskEntry;
 use crate::local::host::Host;
 use crate::local::supervision::Supervision;
+use crate::node::bus::{Bus, BusParts, LocalHandlers};
+use crate::node::near_bounds;
+use crate::node::operators::NoAsks;
 
 pub struct Desk;
 impl Capability for Desk {
@@ -39,4 +44,14 @@ pub fn host(instances: usize, limit: u32) -> Host {
     let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::of_type())], 0, monitors, limit);
     host.instances().iter().for_each(|instance| instance.set_up(true));
     host
+}
+
+/// A bus over these hosts, without other nodes and without a log.
+pub fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
+    let (env, settings) = (Env::system(), Arc::new(Settings::default()));
+    let tasks = Tasks::new(env.clone(), settings.supervision.backoff(), watch::channel(None).0);
+    let near = Near::new(near_bounds(&settings.near), env.clone());
+    let local = Arc::new(LocalHandlers::of(hosts, Arc::new(NoAsks)));
+    let watchdog = Arc::default();
+    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote: None, durable: None }))
 }

@@ -4,22 +4,9 @@ use essaim_base::call::Chain;
 use essaim_base::trace::TraceContext;
 use essaim_contract::Never;
 use essaim_remote::ports::Inbound;
-use tokio::sync::watch;
 
 use super::*;
-use crate::local::testing::{Serve, host};
-use crate::node::near_bounds;
-use crate::node::operators::NoAsks;
-
-/// A bus over these hosts, without other nodes and without a log.
-fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
-    let (env, settings) = (Env::system(), Arc::new(Settings::default()));
-    let tasks = Tasks::new(env.clone(), settings.supervision.backoff(), watch::channel(None).0);
-    let near = Near::new(near_bounds(&settings.near), env.clone());
-    let local = Arc::new(LocalHandlers::of(hosts, Arc::new(NoAsks)));
-    let watchdog = Arc::default();
-    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote: None, durable: None }))
-}
+use crate::local::testing::{Serve, bus, host};
 
 /// A host of the desk with room for one message.
 fn desk() -> Arc<Host> {
