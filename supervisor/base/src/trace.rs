@@ -51,6 +51,7 @@ impl TraceText {
 impl TraceContext {
     /// As [`Display`](fmt::Display) shows it.
     pub fn text(&self) -> TraceText {
+        debug_assert!(self.trace_id != 0 && self.span_id != 0, "ids are never 0");
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         to_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
         to_hex(self.trace_id as u64, &mut text[19..35]);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::link::PeerLink;
 
-/// Bytes that a header adds to a frame, at most.
+/// Bytes that a header adds to a frame, at most, unless the namespace is long.
 const HEADER_BYTES: u64 = 512;
 
 /// What the writer does next.

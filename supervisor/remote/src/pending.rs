@@ -96,7 +96,8 @@ impl PendingAsks {
 
 impl Drop for PendingAskGuard<'_> {
     fn drop(&mut self) {
-        self.pending.asks.lock().remove(&self.id);
+        let ask = self.pending.asks.lock().remove(&self.id);
+        debug_assert!(ask.is_some(), "an ask is pending until its guard is dropped");
     }
 }
 

@@ -57,6 +57,7 @@ impl OneCopy {
 impl Drop for OneCopy {
     fn drop(&mut self) {
         let mut all = self.all.lock();
+        debug_assert!(all.contains_key(&self.id), "a copy that is under way is counted");
         if let Some(of_id) = all.get_mut(&self.id) {
             of_id.copies -= 1;
             if of_id.copies == 0 {

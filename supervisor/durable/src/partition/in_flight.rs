@@ -26,7 +26,8 @@ impl InFlight {
     }
 
     pub fn done(&self, messages: usize) {
-        self.count.fetch_sub(messages, Ordering::Relaxed);
+        let before = self.count.fetch_sub(messages, Ordering::Relaxed);
+        debug_assert!(before >= messages, "a message that was given is done once");
     }
 
     /// Something was applied, put off or acknowledged.

@@ -201,7 +201,8 @@ impl Worker {
             return None;
         }
         open.left = messages.len() as u32;
-        self.entries.insert(entry.position, open);
+        let known = self.entries.insert(entry.position, open);
+        debug_assert!(known.is_none(), "an entry is read once");
         let owner = self.owner.clone();
         Some(Box::pin(async move {
             let seen = owner.seen(&messages).await;
@@ -229,8 +230,10 @@ impl Worker {
                     self.defer(&message);
                     self.queue.delay(message, due_ms);
                 }
-                // Without a database nothing is parked.
-                None => drop(self.queue.arrive(message)),
+                None => {
+                    let to_park = self.queue.arrive(message);
+                    debug_assert!(to_park.is_none(), "without a database nothing is parked");
+                }
             }
             return;
         };
@@ -288,7 +291,7 @@ impl Worker {
                 (QueueItem::Parked(place, tries), Some(store)) => {
                     self.run(WorkItem::Again(place.clone()), work::again(owner, store, place, tries));
                 }
-                (QueueItem::Parked(..), None) => {}
+                (QueueItem::Parked(..), None) => debug_assert!(false, "without a database nothing is parked"),
             }
         }
     }

@@ -79,7 +79,12 @@ pub async fn page(
     let sql = "SELECT seq, event, target, record FROM essaim_outbox WHERE lane = $1 ORDER BY seq LIMIT \
                (SELECT CASE WHEN sum(bytes) > $3 THEN 1 + $3 / max(bytes) ELSE $2 END FROM \
                (SELECT length(record) AS bytes FROM essaim_outbox WHERE lane = $1 ORDER BY seq LIMIT $2) AS page)";
-    rows(db, sql, [Value::from(queue), int(most), int(most_bytes)], outgoing).await
+    let page = rows(db, sql, [Value::from(queue), int(most), int(most_bytes)], outgoing).await?;
+    debug_assert!(
+        page.len() <= most as usize && page.is_sorted_by_key(|(seq, _)| *seq),
+        "a page is in order and bounded"
+    );
+    Ok(page)
 }
 
 /// Removes single messages; returns how many were removed.

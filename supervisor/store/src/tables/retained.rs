@@ -57,7 +57,12 @@ pub async fn load(
                (SELECT length(record) AS bytes FROM essaim_kept WHERE lane = $1 AND event = $2 AND seq > $3 \
                ORDER BY seq LIMIT $4) AS page)";
     let values = [Value::from(queue), Value::from(event), int(after_seq), int(most), int(most_bytes)];
-    rows(db, sql, values, |row| Ok((number(row, 0)?, row.try_get_by_index(1)?))).await
+    let page = rows(db, sql, values, |row| Ok((number(row, 0)?, row.try_get_by_index(1)?))).await?;
+    debug_assert!(
+        page.len() <= most as usize && page.is_sorted_by_key(|(seq, _)| *seq),
+        "a page is in order and bounded"
+    );
+    Ok(page)
 }
 
 /// All queues of which events are retained.

@@ -63,7 +63,9 @@ impl Worker {
         if let Some(store) = &self.owner.store {
             store.remembered.fetch_add(1, Ordering::Relaxed);
         }
-        let Some(open) = self.entries.get_mut(&message.position) else { return };
+        let Some(open) = self.entries.get_mut(&message.position) else {
+            return debug_assert!(false, "an entry is open until all its messages are done");
+        };
         open.left -= 1;
         if open.left == 0
             && let Some(open) = self.entries.remove(&message.position)
