@@ -22,14 +22,14 @@ check:
 	@scripts/setup build
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked -p essaim-store -p essaim-core --no-default-features --all-targets -- -D warnings
+	cargo clippy --locked -p essaim-near -p essaim-store -p essaim-core --no-default-features --all-targets -- -D warnings
 	cargo check --locked -p essaim-platform --no-default-features
 
 test:
 	@scripts/setup test
 	scripts/with-servers cargo test --locked --workspace $(ARGS)
 	cargo test --locked -p essaim-base --features loom --lib slot
-	cargo test --locked -p essaim-store -p essaim-core --no-default-features --lib
+	cargo test --locked -p essaim-near -p essaim-store -p essaim-core --no-default-features --lib
 	@scripts/fuzz || [ $$? -eq 77 ]
 
 # For instance ARGS="local remote --rounds 9", or ARGS="--write README.md".

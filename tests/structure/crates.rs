@@ -94,7 +94,7 @@ fn refused(metadata: &Value) -> Vec<String> {
         packages(metadata).filter(|(folder, _)| height(folder).is_some() && height(folder) < height(ABOVE_THE_CORE));
     for (folder, package) in core.filter(|(folder, _)| !folder.starts_with("supervisor/bridges/")) {
         let unwanted = shipped(package).filter(|d| d["optional"] != true).filter_map(|d| d["name"].as_str());
-        let unwanted = unwanted.filter(|name| NOT_IN_THE_CORE.contains(name) && folder != "supervisor/near");
+        let unwanted = unwanted.filter(|name| NOT_IN_THE_CORE.contains(name));
         found.extend(unwanted.map(|name| format!("{folder} cannot do without {name}")));
     }
     found
@@ -121,7 +121,8 @@ fn a_binary_for_one_process_on_sqlite_builds_no_client_of_a_server() {
     let output = cargo(&tree);
     let crates: BTreeSet<&str> = output.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(crates.contains("sqlx-sqlite"), "the tree was not found: {output}");
-    let unwanted = ["redis", "sqlx-postgres", "essaim-bridge-redis"].into_iter().filter(|name| crates.contains(name));
+    let unwanted =
+        ["redis", "sqlx-postgres", "essaim-bridge-redis", "moka"].into_iter().filter(|name| crates.contains(name));
     assert_eq!(unwanted.collect::<Vec<_>>(), [""; 0]);
 }
 

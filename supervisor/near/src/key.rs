@@ -19,6 +19,7 @@ impl Key {
     }
 
     /// Its length in bytes.
+    #[cfg(feature = "cache")]
     pub fn len(&self) -> usize {
         self.both.len()
     }

@@ -23,7 +23,8 @@
 //! # Layout
 //!
 //! - [`Near`]: the cache, within its [`NearBounds`]; [`Bar`]: keeps a key out of it.
-//! - `single_flight.rs`: running loads and generations; `key.rs`: names of entries, and their hashes.
+//! - `entries.rs`: what is cached, with the feature `cache`; without it a value is loaded at each read, and readers that come
+//!   meanwhile still share one load. `single_flight.rs`: running loads and generations; `key.rs`: names of entries, and their hashes.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
@@ -32,11 +33,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use essaim_base::{Env, codec};
+
+#[cfg(feature = "cache")]
+mod entries;
+#[cfg(not(feature = "cache"))]
+#[path = "no_entries.rs"]
+mod entries;
+use entries::Entries;
 
 mod single_flight;
 use single_flight::{Joined, LoadEnd, SingleFlight};
@@ -47,9 +54,6 @@ use key::{Key, Seeded};
 /// The wire name of the invalidation of one key in every node; its body is an [`Invalidation`].
 const INVALIDATE: &str = "essaim.near-invalidate.v1";
 
-/// The weight of an entry beside its key and value, in bytes: the cache's own nodes and links, rounded up.
-const ENTRY_OVERHEAD: usize = 128;
-
 /// This node's cache. Cheap to clone; clones share one cache.
 #[derive(Clone)]
 pub struct Near {
@@ -59,10 +63,9 @@ pub struct Near {
 }
 
 struct Inner {
-    cache: Cache<Key, NearEntry, Seeded>,
+    entries: Entries,
     loads: SingleFlight,
     ttl: Duration,
-    max_bytes: u64,
     env: Env,
     counts: Counts,
     said_undecodable: AtomicBool,
@@ -140,17 +143,10 @@ impl Near {
     /// An empty cache.
     pub fn new(bounds: NearBounds, env: Env) -> Self {
         let seeded = Seeded(env.random());
-        let NearBounds { ttl, max_bytes } = bounds;
-        let mut cache = Cache::builder().max_capacity(max_bytes).weigher(weight);
-        if !env.is_simulated() {
-            // Freshness is judged by `Env`'s clock at each read; moka's own clock only gives memory back sooner.
-            cache = cache.time_to_live(ttl);
-        }
         let inner = Inner {
-            cache: cache.build_with_hasher(seeded),
+            entries: Entries::new(bounds, seeded, &env),
             loads: SingleFlight::new(seeded),
-            ttl,
-            max_bytes,
+            ttl: bounds.ttl,
             env,
             counts: Counts::default(),
             said_undecodable: AtomicBool::new(false),
@@ -241,29 +237,28 @@ impl Near {
         // The count rises first: an entry of a running load is recognized by the old count.
         inner.counts.flushes.fetch_add(1, Ordering::AcqRel);
         inner.loads.outdate_all();
-        inner.cache.invalidate_all();
+        inner.entries.clear();
     }
 
     /// Drops a key in this node and keeps no value of it until the bar is dropped.
     pub fn bar(&self, ns: &str, key: &str) -> Bar {
         let (inner, key) = (self.inner.clone(), Key::new(ns, key));
         inner.counts.invalidations.fetch_add(1, Ordering::Relaxed);
-        inner.loads.bar(&key, || inner.cache.invalidate(&key));
+        inner.loads.bar(&key, || inner.entries.remove(&key));
         Bar { inner, key }
     }
 
     /// The counts of the cache.
     pub fn figures(&self) -> NearFigures {
         let inner = &*self.inner;
-        // moka counts lazily; the counts should not be lower than the truth.
-        inner.cache.run_pending_tasks();
+        let (entries, bytes) = inner.entries.count();
         let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
         NearFigures {
             hits: read(&inner.counts.hits),
             misses: read(&inner.counts.misses),
             loads: read(&inner.counts.loads),
-            entries: inner.cache.entry_count(),
-            bytes: inner.cache.weighted_size(),
+            entries,
+            bytes,
             invalidations: read(&inner.counts.invalidations),
             flushes: read(&inner.counts.flushes),
         }
@@ -297,30 +292,24 @@ impl Inner {
     }
 
     fn fresh(&self, key: &Key) -> Option<Bytes> {
-        let entry = self.cache.get(key)?;
+        let entry = self.entries.get(key)?;
         let fresh = self.env.now().saturating_duration_since(entry.since) < self.ttl
             && entry.flushes == self.counts.flushes.load(Ordering::Acquire);
         fresh.then_some(entry.value)
     }
 
     fn keep(&self, key: Key, entry: NearEntry) {
-        // moka would take an entry that is larger than the whole cache, and drop it some time later.
-        if u64::from(weight(&key, &entry)) <= self.max_bytes && !self.ttl.is_zero() {
-            self.cache.insert(key, entry);
+        if !self.ttl.is_zero() {
+            self.entries.insert(key, entry);
         }
     }
 
     fn forget(&self, ns: &str, key: &str) {
         let key = Key::new(ns, key);
         self.counts.invalidations.fetch_add(1, Ordering::Relaxed);
-        self.loads.outdate(&key, || self.cache.invalidate(&key));
+        self.loads.outdate(&key, || self.entries.remove(&key));
     }
 }
 
-/// The weight of an entry, which counts towards [`NearBounds::max_bytes`].
-fn weight(key: &Key, entry: &NearEntry) -> u32 {
-    u32::try_from(key.len() + entry.value.len() + ENTRY_OVERHEAD).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "cache"))]
 mod tests;

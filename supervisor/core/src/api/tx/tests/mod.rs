@@ -1,4 +1,5 @@
 //! What the author of an actor sees of transactions.
 
 mod effects;
+#[cfg(feature = "near")]
 mod outdates;
