@@ -177,7 +177,7 @@ impl LogMigration {
             Append { to: to.clone(), count: count.clamp(1, most), batch, urgent: true }
         };
         let appends: Vec<_> = found.iter().map(append).collect();
-        log.append(registry.version, u64::MAX, &appends).await.map_err(|e| LogError(e.to_string()))?;
+        log.append(registry.version, u64::MAX, &appends).await.map_err(LogError::from)?;
         Ok(())
     }
 }

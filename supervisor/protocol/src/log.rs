@@ -64,14 +64,45 @@ pub enum AppendError {
     Unknown(String),
 }
 
-/// An error of the log, or of the connection to it.
+/// An error of the log, or of the connection to it. The texts are for people: the cause and, where it is known, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LogError(pub String);
+pub enum LogError {
+    /// The request did not leave this node: nothing was done.
+    #[error("{0}")]
+    NotSent(String),
+    /// The request was sent, and whether it was carried out is not known.
+    #[error("{0}")]
+    Unanswered(String),
+    /// The log refused it.
+    #[error("{0}")]
+    Refused(String),
+    /// The log answered, and too few replicas have what it answered with.
+    #[error("{0}")]
+    NotReplicated(String),
+    /// The memory of the log's server is full.
+    #[error("{0}")]
+    OutOfMemory(String),
+    /// The answer is not of the form that was asked for.
+    #[error("{server} answered {asked} with something else than was asked for; is bridge.namespace used otherwise?")]
+    UnexpectedAnswer { server: &'static str, asked: &'static str },
+    /// The log has lost records, and does nothing until nodes have restored them.
+    #[error("{server} has forgotten where messages go, and nodes are telling it; trying again")]
+    Restoring { server: &'static str },
+    /// Others changed the same record again and again; nothing was done.
+    #[error("{0}")]
+    Contended(&'static str),
+    /// No capability is registered with this partition.
+    #[error("the log has no partition {} of {}: is the capability registered?", .0.number, .0.capability)]
+    UnknownPartition(Partition),
+}
 
 impl From<AppendError> for LogError {
     fn from(error: AppendError) -> Self {
-        Self(error.to_string())
+        match error {
+            AppendError::Stale => Self::Contended("the registry of the log has changed"),
+            AppendError::NotStored(reason) => Self::Refused(reason),
+            AppendError::Unknown(reason) => Self::Unanswered(reason),
+        }
     }
 }
 

@@ -245,5 +245,5 @@ impl Log for EmbeddedLog {
 }
 
 fn not_read(error: DbErr) -> LogError {
-    LogError(format!("the log could not be read: {error}"))
+    LogError::Refused(format!("the log could not be read: {error}"))
 }

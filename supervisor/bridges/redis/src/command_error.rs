@@ -96,7 +96,14 @@ impl CommandError {
 
 impl From<CommandError> for LogError {
     fn from(failed: CommandError) -> Self {
-        Self(failed.message())
+        let message = failed.message();
+        match failed {
+            CommandError::NotSent(_) => Self::NotSent(message),
+            CommandError::Unanswered(_) => Self::Unanswered(message),
+            CommandError::NotReplicated(_) => Self::NotReplicated(message),
+            CommandError::Refused { code, .. } if code == "OOM" => Self::OutOfMemory(message),
+            CommandError::Refused { .. } => Self::Refused(message),
+        }
     }
 }
 

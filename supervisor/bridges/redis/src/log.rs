@@ -165,7 +165,7 @@ impl Log for RedisLog {
         async move {
             match restore::check(self).await? {
                 AppendRoom::Some => Ok(()),
-                AppendRoom::None => Err(LogError(advice("OOM nothing that needs memory is taken"))),
+                AppendRoom::None => Err(LogError::OutOfMemory(advice("OOM nothing that needs memory is taken"))),
             }
         }
         .boxed()

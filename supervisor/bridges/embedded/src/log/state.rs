@@ -169,7 +169,7 @@ impl LogState {
         changes: &mut LogChanges,
     ) -> Result<Acknowledged, LogError> {
         let partition = &acknowledge.partition;
-        let Some(row) = self.rows.get_mut(partition) else { return Err(LogError(unknown_partition(partition))) };
+        let Some(row) = self.rows.get_mut(partition) else { return Err(LogError::UnknownPartition(partition.clone())) };
         if acknowledge.epoch < row.epoch {
             return Ok(Acknowledged::Fenced);
         }
@@ -211,7 +211,7 @@ impl LogState {
             return Err(AppendError::Stale);
         }
         if let Some(append) = appends.iter().find(|append| !self.rows.contains_key(&append.to)) {
-            return Err(AppendError::NotStored(unknown_partition(&append.to)));
+            return Err(AppendError::NotStored(LogError::UnknownPartition(append.to.clone()).to_string()));
         }
         Ok(appends.iter().map(|append| self.append_one(most, append, changes)).collect())
     }
@@ -261,8 +261,4 @@ impl LogChanges {
         }
         Ok(())
     }
-}
-
-fn unknown_partition(partition: &Partition) -> String {
-    format!("the log has no partition {} of {}: is the capability registered?", partition.number, partition.capability)
 }

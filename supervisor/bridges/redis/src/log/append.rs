@@ -6,7 +6,7 @@ use essaim_protocol::log::{Append, AppendError, Appended};
 use redis::Value;
 
 use super::super::command_error::CommandError;
-use super::registry::{PATIENCE, unfinished, waiting};
+use super::registry::{PATIENCE, UNFINISHED, waiting};
 use super::replicas::Replicas;
 use super::scripts::{APPEND, call};
 use super::{RedisLog, parse, restore};
@@ -39,15 +39,15 @@ pub async fn append(
         let wait = match append_once(log, registry, most, appends).await? {
             AppendOutcome::Appended(appended) => return Ok(appended),
             AppendOutcome::Lost(counts) => {
-                restore::recount(log, &counts).await.map_err(|e| AppendError::NotStored(e.0))?;
+                restore::recount(log, &counts).await.map_err(|e| AppendError::NotStored(e.to_string()))?;
                 Duration::ZERO
             }
             AppendOutcome::Restoring(wait) => wait,
         };
-        restore::check(log).await.map_err(|e| AppendError::NotStored(e.0))?;
+        restore::check(log).await.map_err(|e| AppendError::NotStored(e.to_string()))?;
         tokio::time::sleep(wait).await;
     }
-    Err(AppendError::NotStored(unfinished().0))
+    Err(AppendError::NotStored(UNFINISHED.to_string()))
 }
 
 /// The outcome of the script.
@@ -127,7 +127,7 @@ fn appended(answer: &[Value]) -> Option<Appended> {
 }
 
 fn unexpected() -> AppendError {
-    AppendError::Unknown(parse::unexpected("an append").0)
+    AppendError::Unknown(parse::unexpected("an append").to_string())
 }
 
 fn not_appended(failed: CommandError) -> AppendError {

@@ -89,7 +89,7 @@ pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<
         log.known.owns(&heartbeat.capability, &heartbeat.host, &own);
         return Ok(own);
     }
-    Err(LogError("the hosts of the capability change too fast to share its partitions; trying again".into()))
+    Err(LogError::Contended("the hosts of the capability change too fast to share its partitions; trying again"))
 }
 
 async fn send_heartbeat(

@@ -5,11 +5,12 @@ use redis::Value;
 
 use essaim_protocol::log::{Entry, LogError, Position};
 
+/// The server in errors.
+pub const SERVER: &str = "Redis";
+
 /// The error for an answer of a form that is not expected.
-pub fn unexpected(what: &str) -> LogError {
-    LogError(format!(
-        "Redis answered {what} with something else than was asked for; is bridge.namespace used otherwise?"
-    ))
+pub fn unexpected(asked: &'static str) -> LogError {
+    LogError::UnexpectedAnswer { server: SERVER, asked }
 }
 
 pub fn items(value: Value) -> Option<Vec<Value>> {

@@ -205,7 +205,7 @@ pub async fn read(
     }
     // While the server is away the link alone reconnects, and reads wait for it.
     if !log.link.wait(patience).await {
-        return Err(LogError("Redis does not answer; trying again".into()));
+        return Err(LogError::NotSent("Redis does not answer; trying again".into()));
     }
     let most = readers.most.load(Ordering::Relaxed).min(MOST_ENTRIES);
     let answer = match tokio::time::timeout(left(), readers.permits.acquire()).await {

@@ -52,7 +52,7 @@ pub async fn registry(log: &RedisLog) -> Result<Arc<Registry>, LogError> {
         restore::check(log).await?;
         tokio::time::sleep(left).await;
     }
-    Err(unfinished())
+    Err(UNFINISHED)
 }
 
 /// Reads the registry without waiting for a restore.
@@ -72,9 +72,8 @@ fn is_behind(there: &StoredRegistry, known: &StoredRegistry) -> bool {
         }
 }
 
-pub fn unfinished() -> LogError {
-    LogError("Redis has forgotten where messages go, and nodes are telling it; trying again".into())
-}
+/// The error while a restore has not ended.
+pub const UNFINISHED: LogError = LogError::Restoring { server: parse::SERVER };
 
 async fn look(log: &RedisLog) -> Result<RegistryLookup, LogError> {
     let unexpected = || parse::unexpected("a look at the registry");
@@ -152,7 +151,7 @@ pub async fn register(
 ) -> Result<(), LogError> {
     let mut written = BTreeMap::new();
     for (event, subscription) in subscriptions {
-        let subscription = serde_json::to_string(subscription).map_err(|e| LogError(e.to_string()))?;
+        let subscription = serde_json::to_string(subscription).map_err(|e| LogError::NotSent(e.to_string()))?;
         written.insert(event.clone(), subscription);
     }
     for _ in 0..PATIENCE {
@@ -164,7 +163,7 @@ pub async fn register(
         restore::check(log).await?;
         tokio::time::sleep(wait).await;
     }
-    Err(unfinished())
+    Err(UNFINISHED)
 }
 
 /// Registers a capability, unless nodes are telling what they know: then until when.
@@ -209,7 +208,7 @@ pub async fn identity(log: &RedisLog) -> Result<String, LogError> {
         };
         log.link.run_knowing(&IDENTITY, identity).await?;
     }
-    Err(unfinished())
+    Err(UNFINISHED)
 }
 
 pub async fn unsubscribe(log: &RedisLog, event: &str, capability: &str) -> Result<bool, LogError> {
@@ -228,5 +227,5 @@ pub async fn unsubscribe(log: &RedisLog, event: &str, capability: &str) -> Resul
         restore::check(log).await?;
         tokio::time::sleep(wait).await;
     }
-    Err(unfinished())
+    Err(UNFINISHED)
 }

@@ -48,7 +48,7 @@ pub async fn retire(log: &RedisLog, capability: &str) -> Result<Retired, LogErro
             }
         }
     }
-    Err(LogError("the capability is registered and retired again and again; trying no more".into()))
+    Err(LogError::Contended("the capability is registered and retired again and again; trying no more"))
 }
 
 /// The outcome of the script.

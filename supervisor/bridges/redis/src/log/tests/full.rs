@@ -19,7 +19,7 @@ async fn begun(server: &Server) -> (RedisLog, Vec<OwnedPartition>) {
 
 /// Asserts that the log says that its server is full, and nothing else.
 async fn says_full(log: &RedisLog) {
-    let said = log.check().await.unwrap_err().0;
+    let said = log.check().await.unwrap_err().to_string();
     assert!(said.contains("its memory is full"), "{said}");
 }
 

@@ -81,7 +81,7 @@ fn append(number: u32, count: u32, text: &str) -> Append {
 
 /// Appends one entry of one message to a partition, at any version of the registry; its offset.
 async fn store(log: &RedisLog, number: u32, text: &str) -> Result<u64, AppendError> {
-    let version = log.registry().await.map_err(|e| AppendError::NotStored(e.0))?.version;
+    let version = log.registry().await.map_err(|e| AppendError::NotStored(e.to_string()))?.version;
     match log.append(version, u64::MAX, &[append(number, 1, text)]).await?[..] {
         [Appended::Stored { first }] => Ok(first),
         ref other => panic!("{other:?}"),
