@@ -130,7 +130,7 @@ impl Tasks {
     }
 
     /// Runs on this thread a task that the node cannot do without and whose state nothing could rebuild: a panic, or an end with
-    /// a reason, ends the node.
+    /// a reason, ends the node. The reason is a text, since people alone read it: in the log and as the node's last words.
     #[allow(clippy::disallowed_methods)] // The one place that spawns on a thread.
     pub fn vital(&self, name: TaskName, work: impl Future<Output = Result<(), String>> + 'static) {
         tokio::task::spawn_local(Task::begin(self, name).once(work));

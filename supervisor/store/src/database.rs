@@ -23,7 +23,9 @@ use super::outage::DatabaseHealth;
 use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
 use super::tx_tracker::TxTracker;
-use super::{DatabaseKind, DatabaseReport, Reads, Schema, Transaction, TxError, migrate, postgres, sqlite};
+use super::{
+    DatabaseError, DatabaseKind, DatabaseReport, Reads, Schema, Transaction, TxError, migrate, postgres, sqlite,
+};
 
 /// The share of a handler's time that it may wait for a connection, in percent, so that its asker hears that nothing was done
 /// instead of nothing at all.
@@ -52,17 +54,6 @@ pub(super) struct DatabaseInner {
     _lock: Option<HostLock>,
 }
 
-/// Why a database could not be opened or brought to the schema this binary needs; one line without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DatabaseError(pub String);
-
-impl DatabaseError {
-    pub fn new(explanation: impl Into<String>) -> Self {
-        Self(explanation.into())
-    }
-}
-
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Database({})", self.inner.location)
@@ -87,7 +78,7 @@ impl Database {
             DatabaseOpener { capability, settings, schema, env, beside: Some(super::tables::migrations::schema()) };
         match &location {
             DatabaseLocation::Sqlite(path) => opener.sqlite(path, &location).await,
-            DatabaseLocation::Postgres { .. } => opener.postgres(&location).await,
+            DatabaseLocation::Postgres { options, schema } => opener.postgres((options, schema), &location).await,
         }
     }
 
@@ -251,7 +242,7 @@ impl DatabaseOpener<'_> {
         let version = self.migrate(Connector::sqlite(sqlite::migrator(path, config)), location).await?;
         let group =
             GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
-        let unreadable = |e: std::io::Error| DatabaseError::new(format!("{} cannot be looked at: {e}", path.display()));
+        let unreadable = |e: std::io::Error| DatabaseError::Unreadable { path: path.into(), why: e.to_string() };
         let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
         let health = Arc::default();
         let writes = self.pool(Connector::sqlite(sqlite::writer(path, config)), 1, &health).grouping_by(group);
@@ -264,15 +255,16 @@ impl DatabaseOpener<'_> {
             writes
                 .lease(self.env.now() + self.limits().acquire)
                 .await
-                .map_err(|e| DatabaseError::new(e.to_string()))?,
+                .map_err(|e| DatabaseError::Unusable(e.to_string()))?,
         );
         Ok(self.database(location, (reads, writes), version, Some((file, lock))))
     }
 
-    async fn postgres(&self, location: &DatabaseLocation) -> Result<Database, DatabaseError> {
-        let DatabaseLocation::Postgres { options, schema } = location else {
-            return Err(DatabaseError::new("not PostgreSQL"));
-        };
+    async fn postgres(
+        &self,
+        (options, schema): (&postgres::Options, &str),
+        location: &DatabaseLocation,
+    ) -> Result<Database, DatabaseError> {
         let config = self.config();
         let application = format!("essaim/{}/{}", self.settings.node.name, self.capability);
         let migrator = Connector::Postgres(postgres::migrator(options, schema, &application, config));
@@ -304,8 +296,8 @@ impl DatabaseOpener<'_> {
                 tracing::warn!(capability, server, ?durability, "a commit survives less than store.durability says");
                 Ok(())
             }
-            Ok(Err(error)) => Err(DatabaseError::new(connector.explain(&error))),
-            Err(_) => Err(DatabaseError::new(connector.silent())),
+            Ok(Err(error)) => Err(DatabaseError::Unusable(connector.explain(&error))),
+            Err(_) => Err(DatabaseError::Unusable(connector.silent())),
         }
     }
 

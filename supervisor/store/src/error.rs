@@ -2,12 +2,15 @@
 //! `ConnectionTrait` and in [`TxError`](super::TxError).
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sea_orm::sqlx::Error;
 use sea_orm::{DbErr, RuntimeErr};
 
 use super::classify;
+use super::host_lock::held_by;
+use super::schema::SchemaError;
 
 /// Why something asked of a database has no result.
 #[derive(Debug, Clone)]
@@ -24,6 +27,72 @@ pub enum StoreError {
     Refused(Refusal),
     /// A message that a transaction was to remove from the parked ones is not among them any more.
     NotParked,
+}
+
+/// Why a database could not be opened or brought to the schema this binary needs. It displays in one line without secrets, with
+/// what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseError {
+    /// The key of the location has a form that it may not have. The value is not shown, since it may hold a password.
+    #[error("{key} {mistake}")]
+    Location { key: String, mistake: LocationMistake },
+    /// The directory of a file cannot be made.
+    #[error(
+        "cannot make the data directory {}: {why}; make it writable for this user, or choose another with --data-dir \
+         (node.data_dir)",
+        .path.display()
+    )]
+    Directory { path: PathBuf, why: String },
+    /// There is a directory at the path of the file.
+    #[error("the database {} is a directory: name a file", .0.display())]
+    IsDirectory(PathBuf),
+    /// The file was made, and cannot be examined.
+    #[error("{} cannot be looked at: {why}", .path.display())]
+    Unreadable { path: PathBuf, why: String },
+    /// The file of the host lock cannot be made or locked.
+    #[error("cannot lock {}: {why}", .path.display())]
+    Unlockable { path: PathBuf, why: String },
+    /// The file has a host already.
+    #[error("{}", held_by(.path, .holder))]
+    Held { path: PathBuf, holder: String },
+    /// The database does not answer, or refuses connections; in the words of its kind.
+    #[error("{0}")]
+    Unusable(String),
+    /// The schema of the binary and the one of the database do not go together.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The bookkeeping of migrations cannot be read or written.
+    #[error("its schema cannot be brought up to date: {0}")]
+    Bookkeeping(String),
+    /// A migration failed; nothing of it is applied.
+    #[error("migration {version} (`{name}`) failed and was rolled back: {why}")]
+    Migration { version: u32, name: String, why: String },
+    /// The migrations took too long.
+    #[error(
+        "its schema was not up to date within store.migration_limit_ms ({limit_ms} ms): is another node still migrating?"
+    )]
+    MigrationLimit { limit_ms: u128 },
+    /// An error of the runtime's own tables; those of a capability's need no mention.
+    #[error("for the runtime's own tables, {0}")]
+    RuntimeTables(Box<Self>),
+    /// An error of migrations, with the database in which they ran.
+    #[error("the database {location}: {error}")]
+    At { location: String, error: Box<Self> },
+}
+
+/// What is wrong with the configured location of a database, as the rest of a sentence about its key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocationMistake {
+    #[error("is no URL: use postgres://…, sqlite://PATH or nothing")]
+    NoUrl,
+    #[error("begins with `{0}:`: use postgres://…, sqlite://PATH or nothing")]
+    OtherScheme(String),
+    #[error("must be sqlite://PATH with the plain path of a file")]
+    NoPlainPath,
+    #[error("is no usable PostgreSQL URL: {0}")]
+    PostgresUrl(String),
+    #[error("leads to PostgreSQL, for which this binary was not built: build it with the feature `postgres`")]
+    WithoutPostgres,
 }
 
 /// Why the runtime refuses a statement or a commit.

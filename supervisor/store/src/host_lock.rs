@@ -27,12 +27,14 @@ impl HostLock {
     /// If another host holds it (the error names the process if that is known), or the file cannot be made.
     pub fn take(database: &Path) -> Result<Self, DatabaseError> {
         let path = path_of(database);
-        let broken = |e| DatabaseError::new(format!("cannot lock {}: {e}", path.display()));
+        let broken = |e: std::io::Error| DatabaseError::Unlockable { path: path.clone(), why: e.to_string() };
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(broken)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(database, holder(&mut file))),
+            Err(TryLockError::WouldBlock) => {
+                return Err(DatabaseError::Held { path: database.into(), holder: name(holder(&mut file)) });
+            }
             Err(TryLockError::Error(e)) => return Err(broken(e)),
         }
         // The process id is for the message of a host that is refused; the lock holds without it.
@@ -74,10 +76,6 @@ fn name(holder: Option<u32>) -> String {
         Some(pid) => format!("process {pid}"),
         None => "another process".into(),
     }
-}
-
-fn held(database: &Path, holder: Option<u32>) -> DatabaseError {
-    DatabaseError::new(held_by(database, &name(holder)))
 }
 
 /// The message that a database has a host already, and what to do.

@@ -20,7 +20,10 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
 mod database;
-pub use database::{Database, DatabaseError};
+pub use database::Database;
+
+pub mod error;
+pub use error::{DatabaseError, LocationMistake};
 
 mod location;
 pub use location::DatabaseKind;
@@ -32,7 +35,7 @@ mod report;
 pub use report::{DatabaseReport, check, held};
 
 mod schema;
-pub use schema::Schema;
+pub use schema::{Schema, SchemaError};
 
 mod transaction;
 pub use transaction::{Transaction, TxError};
@@ -40,7 +43,6 @@ pub use transaction::{Transaction, TxError};
 pub mod classify;
 mod clock_hold;
 mod connection;
-pub mod error;
 pub mod group;
 mod host_lock;
 mod lease;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use essaim_config::Settings;
 use serde::Serialize;
 
-use super::{DatabaseError, postgres};
+use super::{DatabaseError, LocationMistake, postgres};
 
 /// The kinds of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -56,32 +56,27 @@ impl DatabaseLocation {
     /// If the key is neither of the forms that it may have. The message never repeats the value: it may hold a
     /// password.
     pub fn of(capability: &str, settings: &Settings) -> Result<Self, DatabaseError> {
-        let key = format!("capabilities.{capability}.database");
+        let wrong = |mistake| DatabaseError::Location { key: format!("capabilities.{capability}.database"), mistake };
         let configured = settings.capabilities.get(capability).map_or("", |c| c.database.trim());
         let Some((scheme, rest)) = configured.split_once(':') else {
             if configured.is_empty() {
                 return Ok(Self::Sqlite(settings.node.data_dir.join(format!("{capability}.sqlite3"))));
             }
-            return Err(DatabaseError::new(format!("{key} is no URL: use postgres://…, sqlite://PATH or nothing")));
+            return Err(wrong(LocationMistake::NoUrl));
         };
         match scheme {
             "sqlite" => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
                 if path.is_empty() || path.starts_with(":memory:") || path.contains('?') {
-                    let wrong = format!("{key} must be sqlite://PATH with the plain path of a file");
-                    return Err(DatabaseError::new(wrong));
+                    return Err(wrong(LocationMistake::NoPlainPath));
                 }
                 Ok(Self::Sqlite(PathBuf::from(path)))
             }
             "postgres" | "postgresql" => {
-                let options = postgres::Options::parse(configured);
-                let options = options.map_err(|why| DatabaseError::new(format!("{key} {why}")))?;
+                let options = postgres::Options::parse(configured).map_err(wrong)?;
                 Ok(Self::Postgres { options, schema: capability.to_string() })
             }
-            other => {
-                let wrong = format!("{key} begins with `{other}:`: use postgres://…, sqlite://PATH or nothing");
-                Err(DatabaseError::new(wrong))
-            }
+            other => Err(wrong(LocationMistake::OtherScheme(other.into()))),
         }
     }
 

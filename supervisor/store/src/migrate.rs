@@ -74,7 +74,7 @@ impl Bookkeeping {
     /// An error that says whose tables it is about; a capability's need no mention.
     pub fn of(self, error: DatabaseError) -> DatabaseError {
         match self {
-            Self::Runtime => DatabaseError::new(format!("for the runtime's own tables, {error}")),
+            Self::Runtime => DatabaseError::RuntimeTables(Box::new(error)),
             Self::Capability => error,
         }
     }
@@ -95,9 +95,9 @@ pub async fn migrate(
     env: &Env,
 ) -> Result<u32, DatabaseError> {
     schema.check()?;
-    let here = |e: DatabaseError| DatabaseError::new(format!("the database {location}: {e}"));
+    let here = |error| DatabaseError::At { location: location.to_string(), error: Box::new(error) };
     let work = async {
-        let connection = connect(connector).await.map_err(|e| DatabaseError::new(connector.explain(&e)))?;
+        let connection = connect(connector).await.map_err(|e| DatabaseError::Unusable(connector.explain(&e)))?;
         let connection = &connection;
         let migration = |books, schema| Migration { connection, capability, books, schema, env };
         let first = match own {
@@ -112,12 +112,7 @@ pub async fn migrate(
         let _ = connection.close_by_ref().await;
         result.map_err(here)
     };
-    let too_long = || {
-        here(DatabaseError::new(format!(
-            "its schema was not up to date within store.migration_limit_ms ({} ms): is another node still migrating?",
-            limit.as_millis()
-        )))
-    };
+    let too_long = || here(DatabaseError::MigrationLimit { limit_ms: limit.as_millis() });
     timeout(limit, work).await.unwrap_or_else(|_| Err(too_long()))
 }
 
@@ -211,9 +206,8 @@ impl Migration<'_> {
     async fn apply(&self, tx: DatabaseTransaction, index: usize) -> Result<(), DatabaseError> {
         let (migration, version) = (&self.schema.migrations[index], index as u32 + 1);
         let name = migration.name().to_string();
-        let rolled_back = |why: &dyn Display| {
-            DatabaseError::new(format!("migration {version} (`{name}`) failed and was rolled back: {why}"))
-        };
+        let rolled_back =
+            |why: &dyn Display| DatabaseError::Migration { version, name: name.clone(), why: why.to_string() };
         let broken = |e: DbErr| rolled_back(&e);
         migration.up(&SchemaManager::new(&tx)).await.map_err(broken)?;
         if tx.get_database_backend() == DbBackend::Sqlite {
@@ -257,5 +251,5 @@ async fn run<const N: usize>(tx: &DatabaseTransaction, sql: &str, values: [Value
 }
 
 fn failed(error: DbErr) -> DatabaseError {
-    DatabaseError::new(format!("its schema cannot be brought up to date: {error}"))
+    DatabaseError::Bookkeeping(error.to_string())
 }

@@ -7,6 +7,8 @@ use sea_orm::sqlx::Error;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DatabaseConnection, ExecResult, QueryResult, Statement};
 
+use super::LocationMistake;
+
 /// There are none.
 #[derive(Debug, Clone)]
 pub struct Options(Infallible);
@@ -20,8 +22,8 @@ pub struct ServerError(Infallible);
 impl Options {
     /// # Errors
     /// Always.
-    pub fn parse(_: &str) -> Result<Self, String> {
-        Err("leads to PostgreSQL, for which this binary was not built: build it with the feature `postgres`".into())
+    pub fn parse(_: &str) -> Result<Self, LocationMistake> {
+        Err(LocationMistake::WithoutPostgres)
     }
 
     pub fn location(&self) -> String {

@@ -83,12 +83,12 @@ impl OpenFile {
     ///
     /// # Errors
     /// Why it cannot be copied.
-    pub async fn rescue(&self, damage: FileDamage, writes: &Arc<Pool>) -> Result<PathBuf, String> {
-        make_private(&directory_of(&self.path)).map_err(|e| e.to_string())?;
+    pub async fn rescue(&self, damage: FileDamage, writes: &Arc<Pool>) -> Result<PathBuf, RescueError> {
+        make_private(&directory_of(&self.path))?;
         let copy = (0..).map(|n| beside(&self.path, &format!(".rescued-{n}"))).find(|path| !path.exists());
-        let copy = copy.ok_or("there are too many copies")?;
-        make_private_file(&copy).map_err(|e| e.to_string())?;
-        copy_into(&copy, writes).await.map_err(|error| error.to_string())?;
+        let copy = copy.ok_or(RescueError::TooManyCopies)?;
+        make_private_file(&copy)?;
+        copy_into(&copy, writes).await?;
         if damage != FileDamage::Deleted {
             return Ok(copy);
         }
@@ -102,6 +102,19 @@ impl OpenFile {
             Err(_) => Ok(copy),
         }
     }
+}
+
+/// Why the content of a damaged file could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum RescueError {
+    #[error("there are too many copies")]
+    TooManyCopies,
+    /// The copy or its directory cannot be made.
+    #[error(transparent)]
+    File(#[from] io::Error),
+    /// The database does not give its content.
+    #[error(transparent)]
+    Database(#[from] StoreError),
 }
 
 impl FileDamage {

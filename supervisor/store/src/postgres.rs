@@ -18,6 +18,8 @@ use sea_query_sqlx::SqlxValues;
 
 use essaim_config::{Durability, Settings, StoreConfig};
 
+use super::LocationMistake;
+
 /// PostgreSQL truncates longer names.
 const LONGEST_APPLICATION_NAME: usize = 63;
 
@@ -33,10 +35,10 @@ impl Options {
     ///
     /// # Errors
     /// Why it is no usable one; without the URL, which may hold a password.
-    pub fn parse(url: &str) -> Result<Self, String> {
+    pub fn parse(url: &str) -> Result<Self, LocationMistake> {
         match url.parse() {
             Ok(options) => Ok(Self(Box::new(options))),
-            Err(why) => Err(format!("is no usable PostgreSQL URL: {why}")),
+            Err(why) => Err(LocationMistake::PostgresUrl(why.to_string())),
         }
     }
 

@@ -42,6 +42,9 @@ pub(super) async fn recheck(database: Weak<DatabaseInner>, backoff: Backoff, env
 
 impl DatabaseInner {
     /// Writes on a connection of its own: those in use may have been made before the outage.
+    ///
+    /// # Errors
+    /// The cause of the outage as people are told it; nothing decides by it.
     async fn write_and_empty(&self) -> Result<(), String> {
         // Another file at its path is not the open one.
         if let Some(why) = self.file.as_ref().and_then(|file| file.refusal()) {

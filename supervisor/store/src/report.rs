@@ -95,7 +95,7 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
         Ok(Err(error)) => report.problem = Some(connector.explain(&error)),
         Ok(Ok([runtime, own])) => {
             report.schema_version = own.last().map(|a| a.version);
-            let runtime = migrations::schema().next(&runtime).map_err(|e| Bookkeeping::Runtime.of(e));
+            let runtime = migrations::schema().next(&runtime).map_err(|e| Bookkeeping::Runtime.of(e.into()));
             let next = runtime.and_then(|runtime| Ok([runtime, schema.next(&own)?]));
             match next {
                 Err(error) => report.problem = Some(error.to_string()),

@@ -4,8 +4,6 @@ use std::fmt;
 
 use sea_orm_migration::MigrationTrait;
 
-use super::DatabaseError;
-
 /// A capability's migrations, oldest first. The schema's version is their number.
 pub struct Schema {
     pub migrations: Vec<Box<dyn MigrationTrait>>,
@@ -40,35 +38,25 @@ impl Schema {
     }
 
     /// Finds what is wrong with the schema itself.
-    pub fn check(&self) -> Result<(), DatabaseError> {
+    pub fn check(&self) -> Result<(), SchemaError> {
         let (version, min) = (self.version(), self.min_compatible);
         if version > 0 && !(1..=version).contains(&min) {
-            return Err(DatabaseError::new(format!(
-                "Schema::min_compatible({min}) must be between 1 and the number of migrations ({version})"
-            )));
+            return Err(SchemaError::MinCompatible { min, version });
         }
         match self.migrations.iter().find(|m| m.use_transaction() == Some(false)) {
-            Some(migration) => Err(DatabaseError::new(format!(
-                "migration `{}` refuses to run in a transaction: half of it could be applied",
-                migration.name()
-            ))),
+            Some(migration) => Err(SchemaError::WithoutTransaction { migration: migration.name().into() }),
             None => Ok(()),
         }
     }
 
     /// The next step of a binary with this schema.
-    pub fn next(&self, applied: &[AppliedMigration]) -> Result<NextMigration, DatabaseError> {
+    pub fn next(&self, applied: &[AppliedMigration]) -> Result<NextMigration, SchemaError> {
         self.check()?;
         let version = self.version();
         for (row, (migration, number)) in applied.iter().zip(self.migrations.iter().zip(1..)) {
             if row.version != number || row.name != migration.name() {
-                return Err(DatabaseError::new(format!(
-                    "its migration {} is `{}` and this binary's is `{}`: this is another capability's database, or \
-                     applied migrations were changed",
-                    row.version,
-                    row.name,
-                    migration.name()
-                )));
+                let (known, applied) = (migration.name().into(), row.name.clone());
+                return Err(SchemaError::OtherHistory { version: row.version, applied, known });
             }
         }
         let Some(last) = applied.last() else {
@@ -78,11 +66,8 @@ impl Schema {
             return Ok(NextMigration::Apply(last.version as usize));
         }
         if version < last.min_compatible {
-            return Err(DatabaseError::new(format!(
-                "its schema has version {} and needs a binary that knows at least version {}; this one knows {version}: \
-                 run the newer binary",
-                last.version, last.min_compatible
-            )));
+            let AppliedMigration { version: applied, min_compatible: needed, .. } = *last;
+            return Err(SchemaError::TooNew { applied, needed, known: version });
         }
         if last.version == version && last.min_compatible != self.min_compatible {
             return Ok(NextMigration::Relabel);
@@ -95,6 +80,29 @@ impl Schema {
     pub fn min_compatible_at(&self, version: u32) -> u32 {
         self.min_compatible.min(version)
     }
+}
+
+/// Why a binary with a schema cannot work with a database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// The binary's own schema promises what it cannot hold.
+    #[error("Schema::min_compatible({min}) must be between 1 and the number of migrations ({version})")]
+    MinCompatible { min: u32, version: u32 },
+    /// A migration of the binary has turned its transaction off.
+    #[error("migration `{migration}` refuses to run in a transaction: half of it could be applied")]
+    WithoutTransaction { migration: String },
+    /// Another migration was applied to the database under the same number.
+    #[error(
+        "its migration {version} is `{applied}` and this binary's is `{known}`: this is another capability's database, or \
+         applied migrations were changed"
+    )]
+    OtherHistory { version: u32, applied: String, known: String },
+    /// A newer binary has changed the database so that this one cannot work with it.
+    #[error(
+        "its schema has version {applied} and needs a binary that knows at least version {needed}; this one knows {known}: \
+         run the newer binary"
+    )]
+    TooNew { applied: u32, needed: u32, known: u32 },
 }
 
 /// A migration that was applied to a database.

@@ -75,14 +75,10 @@ pub fn prepare(path: &Path) -> Result<(), DatabaseError> {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "a file is in the way".into(),
             _ => e.to_string(),
         };
-        DatabaseError::new(format!(
-            "cannot make the data directory {}: {why}; make it writable for this user, or choose another with \
-             --data-dir (node.data_dir)",
-            directory.display()
-        ))
+        DatabaseError::Directory { path: directory.clone(), why }
     })?;
     if path.is_dir() {
-        return Err(DatabaseError::new(format!("the database {} is a directory: name a file", path.display())));
+        return Err(DatabaseError::IsDirectory(path.into()));
     }
     // SQLite gives its other files the mode of this one. What keeps it from being made is explained when it is opened.
     let _ = make_private_file(path);

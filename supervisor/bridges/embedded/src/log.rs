@@ -74,7 +74,8 @@ impl EmbeddedLog {
         let (base, readers_view, clock) = (database.clone(), published.clone(), env.clone());
         let new = move || Writer::new(base.clone(), readers_view.clone(), clock.clone());
         let mut writer = new();
-        let unreadable = |e: AppendError| DatabaseError::new(format!("the log {} is unreadable: {e}", path.display()));
+        let unreadable =
+            |e: AppendError| DatabaseError::Unusable(format!("the log {} is unreadable: {e}", path.display()));
         writer.load().await.map_err(unreadable)?;
         // Bounded by `durable.sends_waiting`.
         let (jobs, waiting) = mpsc::channel(settings.durable.sends_waiting.max(1));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use essaim_config::ConfigError;
 use essaim_contract::{Ask, Broadcast, Command, Event, Message, wire_name};
 use essaim_durable::SubscribeOptions;
-use essaim_durable::schedule::{DeclaredSchedule, Schedule, Timetable};
+use essaim_durable::schedule::{DeclaredSchedule, Schedule, ScheduleError, Timetable};
 use essaim_protocol::log::{Beginning, Subscription};
 
 use crate::api::actor::{Actor, Apply, Handle, Hear};
@@ -110,18 +110,17 @@ impl<A: Actor> Handles<A> {
         let capability = <A::Capability as essaim_contract::Capability>::NAME;
         let mut timetables: Vec<Timetable> = Vec::with_capacity(self.declared.len());
         for declared in &self.declared {
-            let wrong = |why: String| {
+            let wrong = |why: ScheduleError| {
                 ConfigError::new(format!("`{capability}` cannot keep the schedule `{}`: {why}", declared.name()))
             };
             if A::schema().is_none() {
-                return Err(wrong("it has no database, which a schedule needs: declare one in `Actor::schema`".into()));
+                return Err(wrong(ScheduleError::NoDatabase));
             }
             if !self.entries.iter().any(|e| **e.name() == *declared.message()) {
-                let message = declared.message();
-                return Err(wrong(format!("it does not apply `{message}`: add `h.command` to `Actor::handles`")));
+                return Err(wrong(ScheduleError::NotApplied(declared.message().into())));
             }
             if timetables.iter().any(|t| t.name() == declared.name()) {
-                return Err(wrong("another one has that name".into()));
+                return Err(wrong(ScheduleError::NameTaken));
             }
             timetables.push(declared.read(capability).map_err(wrong)?);
         }

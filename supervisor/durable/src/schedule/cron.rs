@@ -13,15 +13,25 @@ pub struct CronExpression {
     zone: TimeZone,
 }
 
+/// What of a cron expression cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CronError {
+    #[error("`{cron}` is no cron expression: {why}")]
+    Expression { cron: String, why: String },
+    #[error("`{0}` is no time zone, such as Europe/Paris")]
+    Zone(String),
+}
+
 impl CronExpression {
     /// Reads an expression and the name of a time zone.
     ///
     /// # Errors
     /// Which of them cannot be understood.
-    pub fn parse(cron: &str, zone: &str) -> Result<Self, String> {
+    pub fn parse(cron: &str, zone: &str) -> Result<Self, CronError> {
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
-        let parsed = parser.parse(cron).map_err(|e| format!("`{cron}` is no cron expression: {e}"))?;
-        let zone = TimeZone::get(zone).map_err(|_| format!("`{zone}` is no time zone, such as Europe/Paris"))?;
+        let wrong = |e: croner::errors::CronError| CronError::Expression { cron: cron.into(), why: e.to_string() };
+        let parsed = parser.parse(cron).map_err(wrong)?;
+        let zone = TimeZone::get(zone).map_err(|_| CronError::Zone(zone.into()))?;
         Ok(Self { cron: parsed, zone })
     }
 
@@ -101,10 +111,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_named() {
-        let wrong = CronExpression::parse("61 * * * *", "UTC").unwrap_err();
+        let wrong = CronExpression::parse("61 * * * *", "UTC").unwrap_err().to_string();
         assert!(wrong.starts_with("`61 * * * *` is no cron expression"), "{wrong}");
         assert_eq!(
-            CronExpression::parse("* * * * *", "Paris").unwrap_err(),
+            CronExpression::parse("* * * * *", "Paris").unwrap_err().to_string(),
             "`Paris` is no time zone, such as Europe/Paris"
         );
     }

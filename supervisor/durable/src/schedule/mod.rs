@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use essaim_contract::{Command, MessageId, SendError};
 
-pub use self::cron::CronExpression;
+pub use self::cron::{CronError, CronExpression};
 pub use self::firing::{Firings, firings};
 use crate::send::message::{MessageContext, OutgoingMessage};
 use crate::send::options::SendOptions;
@@ -68,6 +68,23 @@ impl Schedule {
     }
 }
 
+/// Why a capability cannot keep a schedule, as the rest of a sentence about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    #[error("its name must be of a-z, 0-9 and -, and not long")]
+    Name,
+    #[error("another one has that name")]
+    NameTaken,
+    #[error(transparent)]
+    Cron(#[from] CronError),
+    /// The capability could not remember how far the schedule has come.
+    #[error("it has no database, which a schedule needs: declare one in `Actor::schema`")]
+    NoDatabase,
+    /// The capability has no handler for the command of this name.
+    #[error("it does not apply `{0}`: add `h.command` to `Actor::handles`")]
+    NotApplied(String),
+}
+
 /// A schedule that can be kept.
 #[derive(Clone)]
 pub struct Timetable {
@@ -106,11 +123,11 @@ impl DeclaredSchedule {
     ///
     /// # Errors
     /// What of it cannot be understood.
-    pub fn read(&self, capability: &'static str) -> Result<Timetable, String> {
+    pub fn read(&self, capability: &'static str) -> Result<Timetable, ScheduleError> {
         let Schedule { name, cron, zone, .. } = &self.schedule;
         let fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if name.is_empty() || !name.bytes().all(fit) || Timetable::id_of(capability, name, u64::MAX).is_none() {
-            return Err("its name must be of a-z, 0-9 and -, and not long".into());
+            return Err(ScheduleError::Name);
         }
         let expression = CronExpression::parse(cron, zone)?;
         Ok(Timetable { schedule: self.schedule.clone(), expression, capability, write: self.write.clone() })

@@ -75,7 +75,7 @@ impl MigrationTrait for TestMigration {
         let sql = format!("CREATE TABLE t{} (id INTEGER PRIMARY KEY, word TEXT UNIQUE)", self.number);
         manager.get_connection().execute_unprepared(&format!("{sql}; {}", self.more)).await?;
         match self.fails {
-            true => Err(DbErr::Custom("half-way".into())),
+            true => Err(DbErr::Migration("half-way".into())),
             false => Ok(()),
         }
     }
