@@ -6,8 +6,8 @@ use std::fmt::{self, Display};
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 
-use super::ConfigError;
 use super::tree::{Leaf, Tree, Value, ValueSource};
+use super::{ConfigError, Mistake};
 
 /// Reads a type from the tree at `path`.
 pub fn read<T: de::DeserializeOwned>(tree: &Tree, path: &str) -> Result<T, ConfigError> {
@@ -53,24 +53,26 @@ impl From<MisfitKind> for Misfit {
 
 impl From<Misfit> for ConfigError {
     fn from(misfit: Misfit) -> Self {
-        let (path, source) = misfit.place.clone().unwrap_or_default();
-        let source = source.map_or_else(String::new, |s| format!("{s}: "));
-        Self::new(match &misfit.kind {
+        let (path, origin) = misfit.place.unwrap_or_default();
+        let mistake = match misfit.kind {
             MisfitKind::UnknownKey { key, known } => {
                 let section = path.rsplit_once('.').map_or("", |(section, _)| section);
-                let hint = match similar(key, known.iter().copied()) {
+                let hint = match similar(&key, known.iter().copied()) {
                     Some(meant) => format!("did you mean `{section}.{meant}`?"),
                     None if known.is_empty() => format!("`{section}` has no settings"),
                     None => format!("`{section}` has {}", known.join(", ")),
                 };
-                format!("{source}unknown key `{path}`: {hint}")
+                Mistake::Unknown { what: "key", name: path, hint }
             }
-            MisfitKind::WrongType { found, wanted } => format!("{source}`{path}` must be {wanted}, not {found}"),
+            MisfitKind::WrongType { found, wanted } => {
+                Mistake::Unfit { key: path, must: format!("be {wanted}, not {found}") }
+            }
             MisfitKind::NotOneOf { found, known } => {
-                format!("{source}`{path}` must be one of {}, not `{found}`", known.join(", "))
+                Mistake::Unfit { key: path, must: format!("be one of {}, not `{found}`", known.join(", ")) }
             }
-            MisfitKind::Other(text) => format!("{source}`{path}`: {}", one_line(text)),
-        })
+            MisfitKind::Other(text) => Mistake::Refused { key: path, why: one_line(&text) },
+        };
+        Self { origin, mistake }
     }
 }
 

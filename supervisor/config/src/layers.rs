@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::deserialize::{one_line, read, similar};
 use super::tree::{Leaf, Tree, Value, ValueSource};
-use super::{Config, ConfigError, Settings, validate};
+use super::{Config, ConfigError, Mistake, Settings, validate};
 
 /// The prefix of environment variables that set a key: `ESSAIM__SECTION__KEY`.
 const ENVIRONMENT_PREFIX: &str = "ESSAIM__";
@@ -58,7 +58,7 @@ impl<'r> Layers<'r> {
     pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let source = ValueSource::given(path.display().to_string());
         let text = std::fs::read_to_string(path)
-            .map_err(|e| ConfigError::new(format!("{source}: {}", unreadable(&e, "the configuration file"))))?;
+            .map_err(|e| Mistake::Unreadable(unreadable(&e, "the configuration file")).at(Some(&source)))?;
         self.file = Some(source.clone());
         self.merge(Tree::of_toml(parse(&text, &source)?, &source))
     }
@@ -115,7 +115,7 @@ impl<'r> Layers<'r> {
     /// If it is not an assignment, or names a file that cannot be read.
     pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
         let Some((key, value)) = assignment.split_once('=') else {
-            return Err(ConfigError::new(format!("--set {assignment}: write it as section.key=value")));
+            return Err(Mistake::NoAssignment.at(Some(&ValueSource::given(format!("--set {assignment}")))));
         };
         self.assign(&format!("--set {key}"), key.trim(), value)
     }
@@ -152,14 +152,13 @@ impl<'r> Layers<'r> {
     fn no_node(&self, name: &str) -> ConfigError {
         let nodes = self.nodes();
         let source = self.tree.get(["nodes"]).and_then(Tree::source).or(self.file.as_ref());
-        let file = source.map_or_else(|| "the configuration".into(), ToString::to_string);
-        ConfigError::new(match similar(name, nodes.iter().map(String::as_str)) {
-            Some(meant) => format!("{file}: no node is called `{name}`: did you mean `{meant}`?"),
-            None if nodes.is_empty() => {
-                format!("{file} describes no nodes: give a topology with `--config`, such as config/split.toml")
-            }
-            None => format!("{file}: no node is called `{name}`: there are {}", nodes.join(", ")),
-        })
+        let file = source.cloned().unwrap_or_else(|| ValueSource::given("the configuration"));
+        let hint = match similar(name, nodes.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if nodes.is_empty() => return Mistake::NoTopology { file: file.to_string() }.at(None),
+            None => format!("there are {}", nodes.join(", ")),
+        };
+        Mistake::NoSuchNode { name: name.into(), hint }.at(Some(&file))
     }
 
     /// Checks all layers together and gives every value its type.
@@ -187,8 +186,7 @@ impl<'r> Layers<'r> {
         check_capabilities(&runtime, &settings, &self.names)?;
         validate::check_ranges(&settings).map_err(|broken| {
             let source = runtime.get(broken.key.split('.')).and_then(Tree::source);
-            let source = source.map_or_else(String::new, |s| format!("{s}: "));
-            ConfigError::new(format!("{source}`{}` must {}", broken.key, broken.must))
+            Mistake::Unfit { key: broken.key, must: broken.must }.at(source)
         })?;
         let config = Config { settings, sections };
         self.capabilities.check(&config)?;
@@ -200,7 +198,8 @@ fn parse(text: &str, source: &ValueSource) -> Result<toml::Value, ConfigError> {
     let table: Result<toml::Table, toml::de::Error> = toml::from_str(text);
     table.map(toml::Value::Table).map_err(|error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        ConfigError::new(format!("{source}:{line}: this is not TOML: {}", one_line(error.message())))
+        let origin = ValueSource::given(format!("{source}:{line}"));
+        Mistake::NotToml(one_line(error.message())).at(Some(&origin))
     })
 }
 
@@ -229,8 +228,7 @@ fn read_files(tree: &mut Tree, path: &str) -> Result<(), ConfigError> {
         let key = name.trim_end_matches(FILE_SUFFIX).to_string();
         let full = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
         if table.contains_key(&key) {
-            let (source, both) = (&leaf.source, (full(&key), full(&name)));
-            return Err(ConfigError::new(format!("{source}: `{}` and `{}` are both given: keep one", both.0, both.1)));
+            return Err(Mistake::GivenTwice { key: full(&key), file_key: full(&name) }.at(Some(&leaf.source)));
         }
         table.insert(key, file_of(&leaf, &full(&name))?);
     }
@@ -247,7 +245,9 @@ fn file_of(leaf: &Leaf, key: &str) -> Result<Tree, ConfigError> {
     let Leaf { value, source } = leaf;
     let file = match value {
         Value::Text(text) | Value::Typed(toml::Value::String(text)) => text,
-        Value::Typed(_) => return Err(ConfigError::new(format!("{source}: `{key}` must be the path of a file"))),
+        Value::Typed(_) => {
+            return Err(Mistake::Unfit { key: key.into(), must: "be the path of a file".into() }.at(Some(source)));
+        }
     };
     match std::fs::read_to_string(file) {
         Ok(text) => {
@@ -255,8 +255,8 @@ fn file_of(leaf: &Leaf, key: &str) -> Result<Tree, ConfigError> {
             Ok(Tree::text(secret, ValueSource::given(format!("{source} (by way of {file})"))))
         }
         Err(error) => {
-            let reason = unreadable(&error, &format!("the file {file}"));
-            Err(ConfigError::new(format!("{source}: `{key}`: {reason}")))
+            let why = unreadable(&error, &format!("the file {file}"));
+            Err(Mistake::Refused { key: key.into(), why }.at(Some(source)))
         }
     }
 }
@@ -276,13 +276,12 @@ pub fn no_such_capability(name: &str, known: &[&str]) -> String {
 }
 
 fn unknown_section(name: &str, source: Option<&ValueSource>, tree: &Tree, known: &[&str]) -> ConfigError {
-    let source = source.map_or_else(String::new, |s| format!("{s}: "));
     let hint = match similar(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("there are {}", known.join(", ")),
     };
     let what = if matches!(tree, Tree::Table(_)) { "section" } else { "key" };
-    ConfigError::new(format!("{source}unknown {what} `{name}`: {hint}"))
+    Mistake::Unknown { what, name: name.into(), hint }.at(source)
 }
 
 /// The defaults may name capabilities that a smaller binary leaves out.
@@ -294,26 +293,22 @@ fn drop_unknown_defaults(runtime: &mut BTreeMap<String, Tree>, names: &[&str]) {
 
 /// Checks that each name of a capability in the settings is one of this binary.
 fn check_capabilities(tree: &Tree, settings: &Settings, names: &[&str]) -> Result<(), ConfigError> {
-    let wrong = |path: &[&str], what: String| {
-        let source = tree.get(path.iter().copied()).and_then(Tree::source);
-        let source = source.map_or_else(String::new, |s| format!("{s}: "));
-        ConfigError::new(format!("{source}{what}"))
-    };
-    let no_such = |key: &str, name: &str| format!("`{key}`: {}", no_such_capability(name, names));
+    let wrong = |path: &[&str], mistake: Mistake| mistake.at(tree.get(path.iter().copied()).and_then(Tree::source));
+    let no_such = |key: String, name: &str| Mistake::Refused { key, why: no_such_capability(name, names) };
     for name in settings.capabilities.keys() {
         if !names.contains(&name.as_str()) {
             let key = format!("capabilities.{name}");
-            return Err(wrong(&["capabilities", name], no_such(&key, name)));
+            return Err(wrong(&["capabilities", name], no_such(key, name)));
         }
     }
     for (node, topology) in &settings.nodes {
         let key = format!("nodes.{node}.hosts");
         for (place, name) in topology.hosts.iter().enumerate() {
             if !names.contains(&name.as_str()) {
-                return Err(wrong(&["nodes", node, "hosts"], no_such(&key, name)));
+                return Err(wrong(&["nodes", node, "hosts"], no_such(key, name)));
             }
             if topology.hosts[..place].contains(name) {
-                return Err(wrong(&["nodes", node, "hosts"], format!("`{key}` names `{name}` twice")));
+                return Err(wrong(&["nodes", node, "hosts"], Mistake::NamedTwice { key, name: name.clone() }));
             }
         }
     }

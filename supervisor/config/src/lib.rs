@@ -4,6 +4,7 @@
 //!
 //! - [`Settings`] and its sections: the runtime's own settings, with their defaults.
 //! - [`Layers`]: how defaults, file, environment and arguments become one [`Config`], for the [`Capabilities`] of a binary.
+//! - [`ConfigError`]: a [`Mistake`], and where it was made.
 //! - `tree.rs`: values that remember their source; `deserialize.rs`: values into types; `validate.rs`: ranges.
 
 use std::collections::BTreeMap;
@@ -15,6 +16,9 @@ pub use layers::{Capabilities, Layers, no_such_capability, runtime_sections};
 
 mod settings;
 pub use settings::*;
+
+mod error;
+pub use error::{ConfigError, Mistake};
 
 mod deserialize;
 
@@ -42,18 +46,6 @@ pub struct Config {
     pub settings: Settings,
     /// The sections that bear a capability's name.
     sections: BTreeMap<String, tree::Tree>,
-}
-
-/// A mistake in the configuration; one line that names file and key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
-
-impl ConfigError {
-    /// An error with this explanation.
-    pub fn new(explanation: impl Into<String>) -> Self {
-        Self(explanation.into())
-    }
 }
 
 impl Config {
