@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::Mutex;
 
+use essaim_base::lock::Mutex;
 use tokio::sync::oneshot;
 
 use super::*;
@@ -201,14 +201,14 @@ async fn an_invalidation_reaches_another_node_by_its_literal_name() {
     let there = ordinary();
     let here = ordinary().broadcasting({
         let sent = sent.clone();
-        move |name, body| sent.lock().unwrap().push((name.to_string(), body))
+        move |name, body| sent.lock().push((name.to_string(), body))
     });
     for near in [&here, &there] {
         near.put("ns", "k", Bytes::from_static(b"1"));
         near.put("ns", "other", Bytes::from_static(b"1"));
     }
     here.invalidate("ns", "k");
-    let sent = std::mem::take(&mut *sent.lock().unwrap());
+    let sent = std::mem::take(&mut *sent.lock());
     let [(name, body)] = &sent[..] else { panic!("one broadcast: {sent:?}") };
     // MessagePack with named fields: a map of two, `ns` and `key`.
     assert_eq!((name.as_str(), &body[..]), ("essaim.near-invalidate.v1", &b"\x82\xa2ns\xa2ns\xa3key\xa1k"[..]));

@@ -6,9 +6,10 @@
 //! the neighbours of one that comes too late do not notice. SQLite has one host, so a node knows of all copies.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use essaim_base::lock::{Mutex, MutexGuard};
 use essaim_contract::MessageId;
 
 /// The messages of one capability that are under way in this node.
@@ -42,7 +43,7 @@ impl Copies {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, UnderWay>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

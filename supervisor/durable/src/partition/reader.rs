@@ -1,10 +1,11 @@
 //! Reading the log: one task of a node reads for all partitions that it owns, and gives each worker its entries.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_base::Env;
+use essaim_base::lock::{Mutex, MutexGuard};
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::DurableConfig;
 use essaim_protocol::log::{Entry, Log, Partition, Position, Reading};
@@ -128,7 +129,7 @@ impl Reader {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Partition, Subscriber>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.workers.lock()
     }
 }
 

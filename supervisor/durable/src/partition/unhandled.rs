@@ -1,8 +1,8 @@
 //! Messages that this version does not handle, while another version does: their partitions go where they are handled.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use essaim_base::lock::{Mutex, MutexGuard};
 use essaim_protocol::log::OwnedPartition;
 
 /// For each partition the message that its owner found no handler of, if one was.
@@ -49,6 +49,6 @@ impl UnhandledMessages {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, UnhandledMessage>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -1,8 +1,8 @@
 //! How the statements are worked on.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 
+use essaim_base::lock::Mutex;
 use essaim_contract::MessageId;
 use essaim_protocol::log::Tally;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
@@ -24,11 +24,11 @@ struct Recorder<'a> {
 
 impl Recorder<'_> {
     fn note(&self, sql: &str) {
-        self.texts.lock().unwrap().push(sql.to_string());
+        self.texts.lock().push(sql.to_string());
     }
 
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.texts.lock().unwrap())
+        std::mem::take(&mut self.texts.lock())
     }
 }
 
