@@ -8,12 +8,14 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::Settings;
+use essaim_core::node::bus::Bus;
 use essaim_core::node::operators::{JoinedBus, Listener, OperatorListeners};
 use essaim_core::node::readiness::{NOT_JOINED, Readiness};
 use futures_util::TryFutureExt;
@@ -93,8 +95,8 @@ fn route<Q: OperatorRequest + 'static>(config: &mut ServiceConfig) {
 /// Answers an operator. It takes JSON that says that it is JSON and nothing else, so that no page which an operator happens
 /// to visit can have their browser ask: a browser asks first whether it may, and is not told that it may.
 async fn ask<Q: OperatorRequest>(bus: Data<JoinedBus>, request: web::Json<Q>) -> HttpResponse {
-    let Some(bus) = bus.get() else { return not_joined() };
-    match request.into_inner().answer(&Operator::of(bus)).await {
+    let Some(bus) = joined(&bus) else { return not_joined() };
+    match request.into_inner().answer(&Operator::of(&bus)).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
         Err(Refusal::Wrong(why)) => HttpResponse::BadRequest().json(json!({ "error": why })),
         Err(Refusal::Away(why)) => HttpResponse::ServiceUnavailable().json(json!({ "error": why })),
@@ -106,7 +108,7 @@ async fn livez() -> HttpResponse {
 }
 
 async fn readyz(bus: Data<JoinedBus>) -> HttpResponse {
-    let Readiness { is_ready, reasons } = bus.get().map_or_else(Readiness::not_joined, |bus| Readiness::of(bus));
+    let Readiness { is_ready, reasons } = joined(&bus).map_or_else(Readiness::not_joined, |bus| Readiness::of(&bus));
     let mut answer = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     if reasons.is_empty() {
         answer.json(json!({ "ready": is_ready }))
@@ -116,8 +118,12 @@ async fn readyz(bus: Data<JoinedBus>) -> HttpResponse {
 }
 
 async fn status(bus: Data<JoinedBus>) -> HttpResponse {
-    let Some(bus) = bus.get() else { return not_joined() };
-    HttpResponse::Ok().json(NodeStatus::of_bus(bus).await)
+    let Some(bus) = joined(&bus) else { return not_joined() };
+    HttpResponse::Ok().json(NodeStatus::of_bus(&bus).await)
+}
+
+fn joined(bus: &JoinedBus) -> Option<Arc<Bus>> {
+    bus.borrow().clone()
 }
 
 fn not_joined() -> HttpResponse {

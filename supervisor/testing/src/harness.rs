@@ -17,7 +17,8 @@ use essaim_core::api::client::Client;
 use essaim_core::local::admission::AskEnvelope;
 use essaim_core::local::handler::AskEntry;
 use essaim_core::local::host::Host;
-use essaim_core::local::mailbox::{EnvelopeContents, Stub};
+use essaim_core::local::instance::InstanceHandle;
+use essaim_core::local::mailbox::{EnvelopeContents, Mailbox, Stub};
 use essaim_core::local::supervision::Supervision;
 use essaim_core::node::bus::AskResultOf;
 use essaim_core::node::roster::{Roster, name_of};
@@ -129,9 +130,9 @@ impl<A: Actor> Harness<A> {
             Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), watch::channel(None).0);
         supervision.started();
         let entry = Arc::new(AskEntry::<M>::of_type());
-        let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once((0, Arc::default())), u32::MAX);
+        let instance = InstanceHandle::new(0, Arc::default(), Mailbox::stubbed(stub(answer)));
+        let host = Host::new(name, supervision, &[], vec![entry], 0, std::iter::once(instance), u32::MAX);
         host.instances()[0].set_up(true);
-        host.instances()[0].mailbox.stub(stub(answer));
         self.stubs.push(Arc::new(host));
         self
     }

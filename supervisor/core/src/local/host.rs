@@ -16,7 +16,6 @@ use crate::local::admission::Admission;
 use crate::local::handler::{Handler, HandlerKind};
 use crate::local::instance::InstanceHandle;
 use crate::local::supervision::Supervision;
-use crate::local::watchdog::TurnMonitor;
 
 /// Interval at which a draining node polls whether a host is idle.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -53,10 +52,9 @@ impl Host {
         asks: &'static [&'static str],
         entries: Vec<Arc<dyn Handler>>,
         first_label: usize,
-        arbiter_of_instance: impl Iterator<Item = (usize, Arc<TurnMonitor>)>,
+        instances: impl Iterator<Item = InstanceHandle>,
         limit: u32,
     ) -> Self {
-        let instances = arbiter_of_instance.map(InstanceHandle::on).collect();
         let (admission, hooks) = (Admission::of(limit), OnceLock::new());
         Self {
             name,
@@ -66,7 +64,7 @@ impl Host {
             exclusive: false,
             entries,
             first_label,
-            instances,
+            instances: instances.collect(),
             admission,
             hooks,
         }

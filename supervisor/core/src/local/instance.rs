@@ -20,13 +20,13 @@ pub struct InstanceHandle {
 }
 
 impl InstanceHandle {
-    pub fn on((arbiter, monitor): (usize, Arc<TurnMonitor>)) -> Self {
+    pub fn new(arbiter: usize, monitor: Arc<TurnMonitor>, mailbox: Mailbox) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             arbiter,
             monitor,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            mailbox: Mailbox::default(),
+            mailbox,
             up: AtomicU32::new(0),
             sent: AtomicU64::new(0),
             done: AtomicU64::new(0),

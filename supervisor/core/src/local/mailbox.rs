@@ -7,7 +7,7 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use essaim_base::call::Call;
@@ -186,7 +186,7 @@ impl<M, T, E> TypedDispatch<M, T, E> {
 #[derive(Default)]
 pub struct Mailbox {
     state: Mutex<MailboxState>,
-    stub: OnceLock<Stub>,
+    stub: Option<Stub>,
 }
 
 /// Answers in place of an instance, at once and in the asker's own call, so that its panics are the asker's.
@@ -205,14 +205,14 @@ struct MailboxState {
 }
 
 impl Mailbox {
-    /// Answers every message by a stub from now on.
-    pub fn stub(&self, stub: Stub) {
-        let _ = self.stub.set(stub);
+    /// A mailbox whose messages are all answered by a stub.
+    pub fn stubbed(stub: Stub) -> Self {
+        Self { stub: Some(stub), ..Self::default() }
     }
 
     /// Puts a message at the end; a closed mailbox gives it back, and one with a stub too, once it is answered.
     pub fn put(&self, message: QueuedMessage) -> Result<(), QueuedMessage> {
-        if let Some(stub) = self.stub.get() {
+        if let Some(stub) = &self.stub {
             stub(&message);
             return Err(message);
         }

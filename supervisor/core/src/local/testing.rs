@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 use crate::local::handler::AskEntry;
 use crate::local::host::Host;
+use crate::local::instance::InstanceHandle;
+use crate::local::mailbox::Mailbox;
 use crate::local::supervision::Supervision;
 use crate::node::bus::{Bus, BusParts, LocalHandlers};
 use crate::node::near_bounds;
@@ -40,8 +42,8 @@ pub fn host(instances: usize, limit: u32) -> Host {
     let fatal = watch::channel(None).0;
     let supervision = Supervision::new(name.clone(), SupervisionConfig::default(), Env::system(), fatal);
     supervision.started();
-    let monitors = (0..instances).map(|_| (0, Arc::default()));
-    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::of_type())], 0, monitors, limit);
+    let instances = (0..instances).map(|_| InstanceHandle::new(0, Arc::default(), Mailbox::default()));
+    let host = Host::new(name, supervision, &[], vec![Arc::new(AskEntry::<Serve>::of_type())], 0, instances, limit);
     host.instances().iter().for_each(|instance| instance.set_up(true));
     host
 }

@@ -28,6 +28,8 @@ use crate::local::arbiters::Arbiters;
 use crate::local::cell;
 use crate::local::handler::{Handler, HandlerEntry, HandlerKind, TICK, Tick};
 use crate::local::host::{Hooks, Host};
+use crate::local::instance::InstanceHandle;
+use crate::local::mailbox::Mailbox;
 use crate::local::run::InstanceState;
 use crate::local::span::Observer;
 use crate::local::supervision::Supervision;
@@ -128,13 +130,14 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let mailbox = if runtime.mailbox == 0 { DEFAULT_MAILBOX } else { runtime.mailbox };
         let supervision =
             Supervision::new(name.clone(), node.settings.supervision.clone(), node.env.clone(), node.fatal.clone());
+        let instance_on = |arbiter| InstanceHandle::new(arbiter, node.arbiters.monitor(arbiter), Mailbox::default());
         let host = Host::new(
             name.clone(),
             supervision,
             A::ASKS,
             table.iter().map(|e| e.clone() as Arc<dyn Handler>).collect(),
             first_label,
-            (0..instances).map(|i| (i % arbiters, node.arbiters.monitor(i % arbiters))),
+            (0..instances).map(|i| i % arbiters).map(instance_on),
             mailbox,
         );
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");

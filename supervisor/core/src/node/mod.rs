@@ -145,7 +145,7 @@ impl RunningNode {
         let hosted = beside.into_iter().chain(prepared.iter().map(|p| p.host().clone())).collect();
         let local = Arc::new(LocalHandlers::of(hosted, operators.asks.clone()));
         // Probes are answered from here on, while other nodes and the log are waited for.
-        let joined = Arc::default();
+        let (joining, joined) = watch::channel(None);
         let listener = operators.listeners.listen(&settings, &context.tasks, &joined);
         let no_address = |error| NodeError::Admin { address: settings.node.admin_listen.clone(), error };
         let listener = listener.map_err(no_address)?;
@@ -159,7 +159,7 @@ impl RunningNode {
         });
         let bus = assemble(&context, local, connection, durable);
         join(&bus).await?;
-        let _ = joined.set(bus.clone());
+        joining.send_replace(Some(bus.clone()));
         prepared.into_iter().for_each(|capability| capability.begin(&bus));
         let listeners = Mutex::new(listener.into_iter().collect());
         Ok(Self { bus, fatal, listeners, joined, operators, _arbiters: context.arbiters })

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use essaim_base::call::Call;
 use essaim_base::task::Tasks;
@@ -12,6 +12,7 @@ use essaim_contract::NotDelivered;
 use essaim_protocol::frame::RawAnswer;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::node::bus::Bus;
 
@@ -61,7 +62,7 @@ pub trait Listener {
 }
 
 /// The bus, once the node has joined. Until then the node is alive and not ready, and answers no operator.
-pub type JoinedBus = Arc<OnceLock<Arc<Bus>>>;
+pub type JoinedBus = watch::Receiver<Option<Arc<Bus>>>;
 
 /// What a node is handed over for its operators.
 #[derive(Clone)]
