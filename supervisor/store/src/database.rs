@@ -46,7 +46,6 @@ pub(super) struct DatabaseInner {
     reads: Reads,
     pub(super) writes: Arc<Pool>,
     pub(super) health: Arc<DatabaseHealth>,
-    recheck: Backoff,
     version: u32,
     binary: u32,
     pub(super) file: Option<Arc<OpenFile>>,
@@ -62,7 +61,7 @@ impl fmt::Debug for Database {
 
 impl Database {
     /// Opens the database that the settings name for this capability, making what is missing: the directory and file,
-    /// or the schema on the server, and the tables.
+    /// or the schema on the server, and the tables. Once it is open, its outages are reported to the node of these tasks.
     ///
     /// # Errors
     /// What is wrong, and what to do about it.
@@ -71,11 +70,17 @@ impl Database {
         settings: &Settings,
         schema: &Schema,
         env: &Env,
+        tasks: &Tasks,
     ) -> Result<Self, DatabaseError> {
         let location = DatabaseLocation::of(capability, settings)?;
         let _hold = ClockHold::of(env);
-        let opener =
-            DatabaseOpener { capability, settings, schema, env, beside: Some(super::tables::migrations::schema()) };
+        let reports = OutageReports {
+            tasks,
+            recheck: TaskName::of("recheck", &capability.into()),
+            dependency: Dependency::database(capability, !location.kind().has_one_host()),
+        };
+        let beside = Some(super::tables::migrations::schema());
+        let opener = DatabaseOpener { capability, settings, schema, env, beside, reports };
         match &location {
             DatabaseLocation::Sqlite(path) => opener.sqlite(path, &location).await,
             DatabaseLocation::Postgres { options, schema } => opener.postgres((options, schema), &location).await,
@@ -93,19 +98,12 @@ impl Database {
         settings: &Settings,
         schema: &Schema,
         env: &Env,
+        reports: OutageReports<'_>,
     ) -> Result<Self, DatabaseError> {
         let _hold = ClockHold::of(env);
-        DatabaseOpener { capability: name, settings, schema, env, beside: None }
+        DatabaseOpener { capability: name, settings, schema, env, beside: None, reports }
             .sqlite(path, &DatabaseLocation::Sqlite(path.to_path_buf()))
             .await
-    }
-
-    /// Reports outages of the database to the node from now on; `task` checks when one has ended.
-    pub fn tell(&self, tasks: &Tasks, task: TaskName, dependency: Dependency) {
-        let inner = &self.inner;
-        inner.health.tell(tasks.outages().clone(), dependency);
-        let (weak, backoff, env) = (Arc::downgrade(inner), inner.recheck, inner.writes.env.clone());
-        tasks.restarted_anywhere(task, move || recheck(weak.clone(), backoff, env.clone()));
     }
 
     /// Whether an outage of it is known.
@@ -232,6 +230,15 @@ struct DatabaseOpener<'a> {
     env: &'a Env,
     /// The runtime's own tables; absent in a file that belongs to no capability.
     beside: Option<Schema>,
+    reports: OutageReports<'a>,
+}
+
+/// How a node hears of the outages of a database.
+pub struct OutageReports<'a> {
+    pub tasks: &'a Tasks,
+    /// The task that checks when an outage has ended.
+    pub recheck: TaskName,
+    pub dependency: Dependency,
 }
 
 impl DatabaseOpener<'_> {
@@ -244,20 +251,17 @@ impl DatabaseOpener<'_> {
             GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
         let unreadable = |e: std::io::Error| DatabaseError::Unreadable { path: path.into(), why: e.to_string() };
         let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
-        let health = Arc::default();
-        let writes = self.pool(Connector::sqlite(sqlite::writer(path, config)), 1, &health).grouping_by(group);
-        let writes = writes.writing_to(file.clone());
+        let writer = Connector::sqlite(sqlite::writer(path, config));
+        // From here on it is open, even if the file is deleted. What goes wrong before is no outage of it.
+        let first = match timeout(self.limits().acquire, writer.connect()).await {
+            Ok(connected) => connected.map_err(|error| DatabaseError::Unusable(writer.explain(&error)))?,
+            Err(_) => return Err(DatabaseError::Unusable(writer.silent())),
+        };
+        let health = self.health();
+        let writes = self.pool(writer, 1, &health).grouping_by(group).writing_to(file.clone()).with(first);
         let reads =
             self.pool(Connector::sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
-        let (reads, writes) = (Arc::new(reads), Arc::new(writes));
-        // From here on it is open, even if the file is deleted.
-        drop(
-            writes
-                .lease(self.env.now() + self.limits().acquire)
-                .await
-                .map_err(|e| DatabaseError::Unusable(e.to_string()))?,
-        );
-        Ok(self.database(location, (reads, writes), version, Some((file, lock))))
+        Ok(self.database(location, (Arc::new(reads), Arc::new(writes)), version, Some((file, lock))))
     }
 
     async fn postgres(
@@ -271,7 +275,7 @@ impl DatabaseOpener<'_> {
         self.warn_of_weak_durability(&migrator, location).await?;
         let version = self.migrate(migrator, location).await?;
         let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
-        let pool = Arc::new(self.pool(worker, config.postgres_connections, &Arc::default()));
+        let pool = Arc::new(self.pool(worker, config.postgres_connections, &self.health()));
         Ok(self.database(location, (pool.clone(), pool), version, None))
     }
 
@@ -317,14 +321,22 @@ impl DatabaseOpener<'_> {
         let (file, lock) = file.unzip();
         let (capability, location, binary) = (self.capability.into(), location.clone(), self.schema.version());
         let (health, config) = (writes.health.clone(), self.config());
-        let recheck = Backoff {
+        let backoff = Backoff {
             first: Duration::from_millis(config.recheck_first_ms),
             most: Duration::from_millis(config.recheck_most_ms),
         };
         let reads = Reads(reads);
-        let inner =
-            DatabaseInner { capability, location, reads, writes, health, recheck, version, binary, file, _lock: lock };
-        Database { inner: Arc::new(inner) }
+        let inner = DatabaseInner { capability, location, reads, writes, health, version, binary, file, _lock: lock };
+        let inner = Arc::new(inner);
+        let (weak, env) = (Arc::downgrade(&inner), self.env.clone());
+        self.reports
+            .tasks
+            .restarted_anywhere(self.reports.recheck.clone(), move || recheck(weak.clone(), backoff, env.clone()));
+        Database { inner }
+    }
+
+    fn health(&self) -> Arc<DatabaseHealth> {
+        Arc::new(DatabaseHealth::new(self.reports.tasks.outages().clone(), self.reports.dependency.clone()))
     }
 
     fn pool(&self, connector: Connector, size: u32, health: &Arc<DatabaseHealth>) -> Pool {

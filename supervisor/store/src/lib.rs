@@ -20,7 +20,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
 mod database;
-pub use database::Database;
+pub use database::{Database, OutageReports};
 
 pub mod error;
 pub use error::{DatabaseError, LocationMistake};

@@ -3,7 +3,6 @@
 //! An outage begins with the first such error that a user of the database meets, and ends when the database has been written
 //! to again (`recheck`). Meanwhile each request meets the error by itself, and fails as if the database were away.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use essaim_base::outages::{Dependency, Outages};
@@ -48,19 +47,19 @@ pub fn is_locked(error: &Error) -> bool {
 }
 
 /// Whether a database works, as its users find.
-#[derive(Default)]
 pub struct DatabaseHealth {
-    /// Where outages are reported; absent until [`DatabaseHealth::tell`].
-    listener: OnceLock<(Outages, Dependency)>,
+    /// Where outages are reported, and as which dependency.
+    outages: Outages,
+    dependency: Dependency,
     is_out: AtomicBool,
     /// The database is to be looked at.
     pub look: Notify,
 }
 
 impl DatabaseHealth {
-    /// Reports outages from now on.
-    pub fn tell(&self, outages: Outages, dependency: Dependency) {
-        let _ = self.listener.set((outages, dependency));
+    /// A database that works.
+    pub fn new(outages: Outages, dependency: Dependency) -> Self {
+        Self { outages, dependency, is_out: AtomicBool::new(false), look: Notify::new() }
     }
 
     /// Whether it is known not to work.
@@ -70,18 +69,14 @@ impl DatabaseHealth {
 
     /// Records that the database does not work, for this reason.
     pub fn fails(&self, cause: String) {
-        if let Some((outages, dependency)) = self.listener.get() {
-            self.is_out.store(true, Ordering::Relaxed);
-            outages.begin(dependency.clone(), cause);
-            self.look.notify_one();
-        }
+        self.is_out.store(true, Ordering::Relaxed);
+        self.outages.begin(self.dependency.clone(), cause);
+        self.look.notify_one();
     }
 
     /// Records that the database has been written to.
     pub fn works(&self) {
-        if let Some((outages, dependency)) = self.listener.get() {
-            self.is_out.store(false, Ordering::Relaxed);
-            outages.end(dependency);
-        }
+        self.is_out.store(false, Ordering::Relaxed);
+        self.outages.end(&self.dependency);
     }
 }

@@ -127,6 +127,12 @@ impl Pool {
         Self { file: Some(file), ..self }
     }
 
+    /// This pool, with a connection that is made already.
+    pub fn with(self, connection: Connection) -> Self {
+        self.give_back(connection, None, self.lifetime());
+        self
+    }
+
     /// How transactions share commits, if they do.
     pub fn grouping(&self) -> Option<GroupLimits> {
         self.group_limits.filter(|_| !self.refused_group.load(Ordering::Relaxed))

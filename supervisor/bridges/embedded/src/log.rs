@@ -35,7 +35,7 @@ use essaim_protocol::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, DeadLetterPage, FoundEntries, HostHeartbeat, Log,
     LogError, OwnedPartition, Partition, PartitionCount, Reading, Registry, Retired, Subscription,
 };
-use essaim_store::{Database, DatabaseError, held};
+use essaim_store::{Database, DatabaseError, OutageReports, held};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use sea_orm::DbErr;
@@ -67,9 +67,10 @@ impl EmbeddedLog {
     /// The problem and what to do about it, such as that another process has the file.
     pub async fn open(settings: &Settings, env: Env, tasks: &Tasks) -> Result<Self, DatabaseError> {
         let path = settings.node.data_dir.join(FILE);
-        let database = Database::open_file("log", &path, settings, &tables::schema(), &env).await?;
+        let reports =
+            OutageReports { tasks, recheck: TaskName::of_node("log-recheck"), dependency: Dependency::log(false) };
+        let database = Database::open_file("log", &path, settings, &tables::schema(), &env, reports).await?;
         database.watch_file(tasks, Duration::from_millis(settings.store.file_check_ms));
-        database.tell(tasks, TaskName::of_node("log-recheck"), Dependency::log(false));
         let published = Arc::new(Published::default());
         let (base, readers_view, clock) = (database.clone(), published.clone(), env.clone());
         let new = move || Writer::new(base.clone(), readers_view.clone(), clock.clone());

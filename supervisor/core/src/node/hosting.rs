@@ -9,7 +9,6 @@ use essaim_base::Env;
 use essaim_base::call::Call;
 use essaim_base::exit::Fatal;
 use essaim_base::lock::Mutex;
-use essaim_base::outages::Dependency;
 use essaim_base::panic::panic_text;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_base::trace::TraceContext;
@@ -232,8 +231,6 @@ impl<A: Actor> CapabilityStartup<A> {
         let (mut database, mut outbox) = (None, None);
         if let Some(schema) = A::schema() {
             let opened = self.open_database(&schema, bus).await.map_err(StartError::new)?;
-            let dependency = Dependency::database(&self.host.name, !opened.kind().has_one_host());
-            opened.tell(&bus.tasks, TaskName::of("recheck", &self.host.name), dependency);
             if let Some(durable) = bus.durable() {
                 outbox = Some(durable.outbox(&opened).await.map_err(StartError::new)?);
             }
@@ -261,7 +258,7 @@ impl<A: Actor> CapabilityStartup<A> {
     }
 
     async fn open_database(&self, schema: &Schema, bus: &Bus) -> Result<Database, essaim_store::DatabaseError> {
-        let database = Database::open(&self.host.name, &bus.settings, schema, &bus.env).await?;
+        let database = Database::open(&self.host.name, &bus.settings, schema, &bus.env, &bus.tasks).await?;
         database.watch_file(&bus.tasks, Duration::from_millis(bus.settings.store.file_check_ms));
         Ok(database)
     }

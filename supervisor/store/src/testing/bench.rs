@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use essaim_base::Env;
+use essaim_base::task::Tasks;
 use essaim_config::Settings;
 use sea_orm::{ConnectionTrait, ExecResult, Statement};
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ pub struct Bench {
     pub capability: String,
     pub settings: Settings,
     pub env: Env,
+    pub tasks: Tasks,
     pub dir: Directory,
 }
 
@@ -25,7 +27,7 @@ impl Bench {
         let capability = format!("test-{}", env.id());
         let mut settings = Settings::default();
         settings.node.data_dir = dir.path().join("data");
-        Self { capability, settings, env, dir }
+        Self { capability, settings, env, tasks: Tasks::without_node(), dir }
     }
 
     /// `None` where no server is named, or none can be used.
@@ -40,7 +42,7 @@ impl Bench {
     }
 
     pub async fn try_open(&self, schema: &Schema) -> Result<Database, DatabaseError> {
-        Database::open(&self.capability, &self.settings, schema, &self.env).await
+        Database::open(&self.capability, &self.settings, schema, &self.env, &self.tasks).await
     }
 
     pub async fn open(&self, schema: &Schema) -> Database {

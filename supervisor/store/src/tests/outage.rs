@@ -1,10 +1,8 @@
 //! Databases that are there and do not work.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_base::outages::{Dependency, Outages};
-use essaim_base::task::{TaskName, Tasks};
 use essaim_contract::FailureKind;
 use sea_orm::{ConnectionTrait, DbErr, ExecResult};
 use tokio::time::timeout;
@@ -14,12 +12,10 @@ use crate::classify::failure_kind;
 use crate::testing::schema;
 use crate::{Database, Transaction, TxError};
 
-/// The outages of a node that is told of those of this database.
+/// The outages of the node that has opened this database.
 fn told(bench: &Bench, database: &Database) -> (Outages, Dependency) {
-    let (tasks, owner) = (Tasks::without_node(), Arc::<str>::from(bench.capability.as_str()));
     let dependency = Dependency::database(&bench.capability, !database.kind().has_one_host());
-    database.tell(&tasks, TaskName::of("recheck", &owner), dependency.clone());
-    (tasks.outages().clone(), dependency)
+    (bench.tasks.outages().clone(), dependency)
 }
 
 /// Waits until the outage is over, without asking the database for anything.
