@@ -9,14 +9,14 @@
 //! - `partition`: its way out of the log; `dead`: what the log keeps of a message that cannot be applied.
 //! - `schedule`: what a capability sends itself at set times; `housekeeper`: what one host does for all of a capability.
 //! - `ports`: what the rest of the node implements, so that nothing here knows of hosts, buses or other nodes.
-//! - `leaving`: durable work ends before its node does; `log_migration`: what another log still holds.
+//! - `drain`: durable work ends before its node does; `log_migration`: what another log still holds.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
 pub mod dead;
+mod drain;
 mod housekeeper;
-mod leaving;
 pub mod log_migration;
 pub mod outbox;
 pub mod partition;
@@ -34,13 +34,13 @@ use sea_orm::DbErr;
 use tokio::time::timeout;
 
 pub use self::dead::LogDeadLetter;
-use self::leaving::Leaving;
+use self::drain::Drain;
 pub use self::outbox::{Outbox, OutboxQueue};
 pub use self::partition::consumer::{Consumer, Hosted};
 pub use self::partition::delivery::{DeliveryContext, DurableMessage};
 use self::partition::reader::Reader;
 pub use self::ports::{Applied, DurableHandler, Handlers};
-pub use self::send::effects::{HandlerEffects, PendingCommit};
+pub use self::send::handler_effects::{HandlerEffects, PendingCommit};
 pub use self::send::message::{MessageContext, OutgoingMessage};
 pub use self::send::options::{SendOptions, SubscribeOptions};
 use self::send::sender::Sender;
@@ -72,7 +72,7 @@ pub struct Durable {
     pub config: DurableConfig,
     /// This life of this node, as the log knows it.
     pub host: String,
-    pub leaving: Arc<Leaving>,
+    pub drain: Arc<Drain>,
     /// The outboxes of the capabilities that are hosted here.
     outboxes: Mutex<Vec<Arc<Outbox>>>,
     partitions: HashMap<String, u32>,
@@ -95,7 +95,7 @@ impl Durable {
         let sender = Arc::new(Sender::start(log.clone(), &config, partitions.clone(), tasks));
         let reader = Reader::start(log.clone(), &config, env.clone(), tasks);
         let host = format!("{}/{}", settings.node.name, env.id());
-        let (leaving, outboxes) = (Leaving::new(), Mutex::default());
+        let (drain, outboxes) = (Drain::new(), Mutex::default());
         let (env, tasks) = (env.clone(), tasks.clone());
         let (is_bridged, reported_left) = (!settings.bridge.url.is_empty(), AtomicBool::new(false));
         let durable = Arc::new(Self {
@@ -104,7 +104,7 @@ impl Durable {
             reader,
             config,
             host,
-            leaving,
+            drain,
             outboxes,
             partitions,
             is_bridged,

@@ -18,10 +18,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::classify;
+use super::connection_lease::ConnectionLease;
 use super::error::StoreError;
-use super::lease::ConnectionLease;
 use super::pool::Pool;
-use super::tables::effects::TxEffects;
+use super::tables::tx_effects::TxEffects;
 use super::tx_tracker::GroupCommitted;
 
 /// How far a group may grow while others wait; it is committed by the first that reaches a bound.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
+use super::connection_lease::BusyConnection;
 use super::error::{Refusal, StoreError};
-use super::lease::BusyConnection;
 use super::pool::{Pool, TRIES};
 use super::statement_kind::StatementKind;
 

@@ -9,14 +9,14 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::classify;
+use super::connection_lease::{BusyConnection, ConnectionLease};
 use super::error::{Refusal, StoreError};
 use super::group::NotCommitted;
-use super::lease::{BusyConnection, ConnectionLease};
 use super::outcome_guards::{OutcomeGuard, OutcomeGuards};
 use super::pool::Pool;
 use super::statement_kind::StatementKind;
-use super::tables::effects::TxEffects;
 use super::tables::inbox::{self, InboxMark};
+use super::tables::tx_effects::TxEffects;
 use super::tx_tracker::{CommitState, TxTracker};
 
 /// A transaction; rolled back unless it is committed. The runtime's own work with it directly, those of handlers are wrapped

@@ -6,10 +6,10 @@
 
 use tokio::time::Instant;
 
+use super::connection_lease::ConnectionLease;
 use super::error::StoreError;
 use super::group::NotCommitted;
-use super::lease::ConnectionLease;
-use super::tables::effects::{self, AppliedMessage, EffectStatement, MissingRow, TxEffects};
+use super::tables::tx_effects::{self, AppliedMessage, EffectStatement, MissingRow, TxEffects};
 
 impl ConnectionLease {
     /// Writes effects into the open transaction. If that fails, nothing of the transaction may be committed.
@@ -28,7 +28,7 @@ impl ConnectionLease {
             return Err(NotCommitted::Repeated);
         }
         let marks: Vec<_> = contested.iter().map(AppliedMessage::mark).collect();
-        for step in effects::marking(self.pool().connector().backend(), &marks) {
+        for step in tx_effects::marking(self.pool().connector().backend(), &marks) {
             self.step(step, limit).await?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use essaim_durable::{HandlerEffects, PendingCommit};
 use essaim_near::Near;
 use essaim_store::error::StoreError;
 use essaim_store::group::NotCommitted;
-use essaim_store::tables::effects::TxEffects;
+use essaim_store::tables::tx_effects::TxEffects;
 use essaim_store::tx_tracker::{FalseSuccess, LastCommit};
 use essaim_store::{Transaction, TxError};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};

@@ -29,7 +29,7 @@ impl RunningNode {
         let drained = futures_util::future::join_all(hosts.iter().map(|h| h.drain()));
         futures_util::future::join(announced, drained).await;
         if let Some(durable) = self.bus.durable() {
-            durable.leaving.leave().await;
+            durable.drain.run().await;
         }
         for host in hosts {
             host.idle().await;

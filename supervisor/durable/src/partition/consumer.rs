@@ -91,7 +91,7 @@ impl Consumer {
 
     /// Works until the node leaves.
     async fn run(durable: Arc<Durable>, capability: Hosted) {
-        let left = durable.leaving.join();
+        let left = durable.drain.join();
         // Bounded by the capability's partitions.
         let (ended, mut endings) = mpsc::unbounded_channel();
         let (share, reported) = watch::channel(PartitionShare::default());
@@ -119,12 +119,12 @@ impl Consumer {
         tokio::select! {
             () = ready => {}
             // Nothing was begun.
-            () = durable.leaving.begun() => return drop(left),
+            () = durable.drain.begun() => return drop(left),
         }
         consumer.keep(reported);
         let pause = Duration::from_millis(consumer.durable.config.tend_ms);
         loop {
-            let leaving = consumer.durable.leaving.is_leaving();
+            let leaving = consumer.durable.drain.is_draining();
             let able = !leaving && consumer.is_able();
             if !able {
                 consumer.workers.values().for_each(RunningWorker::stop);
@@ -146,7 +146,7 @@ impl Consumer {
                             break;
                         }
                     }
-                    () = consumer.durable.leaving.begun(), if !leaving => break,
+                    () = consumer.durable.drain.begun(), if !leaving => break,
                     () = tokio::time::sleep_until(next) => break,
                 }
             }
@@ -263,7 +263,7 @@ impl Consumer {
             }
             mine
         });
-        if self.durable.leaving.is_leaving() || !self.is_able() {
+        if self.durable.drain.is_draining() || !self.is_able() {
             return;
         }
         for OwnedPartition { number, epoch, wanted } in owned {

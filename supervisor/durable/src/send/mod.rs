@@ -2,10 +2,10 @@
 //!
 //! # Layout
 //! - `message`: an outgoing message, encoded; `options`: what its sender may say about it.
-//! - `effects`: what the runtime writes with a handler's transaction, what the handler sends among it.
+//! - `handler_effects`: what the runtime writes with a handler's transaction, what the handler sends among it.
 //! - `sender`: stores in the log what this node sends, many messages at a time.
 
-pub mod effects;
+pub mod handler_effects;
 pub mod message;
 pub mod options;
 pub mod sender;

@@ -13,13 +13,12 @@
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
 //! - `dead`: messages that are not tried any more.
 //! - `schedules`: how far schedules have come.
-//! - `effects`: what is written with handlers' transactions; `single_statement`: that of one handler, in one statement.
+//! - `tx_effects`: what is written with handlers' transactions; `single_statement`: that of one handler, in one statement.
 //! - `bulk`: many rows in few statements, whose texts repeat.
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
 pub mod dead;
-pub mod effects;
 pub mod fence;
 pub mod inbox;
 pub mod ledger;
@@ -30,6 +29,7 @@ pub mod outbox;
 pub mod parked;
 pub mod retained;
 pub mod schedules;
+pub mod tx_effects;
 
 mod bulk;
 mod single_statement;

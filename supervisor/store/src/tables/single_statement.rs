@@ -8,10 +8,10 @@
 use sea_orm::{DbBackend, Statement, Value};
 
 use super::bulk::{self, Padding};
-use super::effects::{EffectStatement, ExpectedRows};
 use super::inbox::{self, InboxMark};
 use super::int;
 use super::outbox::{self, OutboxRow};
+use super::tx_effects::{EffectStatement, ExpectedRows};
 
 /// The statement for a message that was handled under the epoch of its partition's owner: one from the log, which is
 /// marked in the inbox, or a parked one with that partition and number; and for what is sent through a queue. It returns a

@@ -14,8 +14,8 @@ use sea_orm::{ConnectionTrait, Statement, Value};
 
 use super::bench::{Bench, begin, texts};
 use crate::group::NotCommitted;
-use crate::tables::effects::{AppliedMessage, TxEffects};
 use crate::tables::outbox::OutboxRow;
+use crate::tables::tx_effects::{AppliedMessage, TxEffects};
 use crate::tables::{fence, inbox, ledger};
 use crate::testing::schema;
 use crate::tx_tracker::CommitState;

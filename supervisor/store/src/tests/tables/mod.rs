@@ -1,7 +1,6 @@
 //! The runtime's own tables: what is written comes back, and the reads that happen often use indexes.
 
 mod dead;
-mod effects;
 mod fence;
 mod inbox;
 mod migrations;
@@ -12,6 +11,7 @@ mod plans;
 mod retained;
 mod schedules;
 mod speed;
+mod tx_effects;
 
 use sea_orm::ConnectionTrait;
 

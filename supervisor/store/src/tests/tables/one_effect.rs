@@ -5,7 +5,7 @@ use futures_util::future::{join, join_all};
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::bench::{Bench, begin, words};
-use super::effects::{applying_copy, id, take_two};
+use super::tx_effects::{applying_copy, id, take_two};
 use super::{committed, fences, on_both, schema};
 use crate::group::NotCommitted;
 use crate::tables::inbox::{self, InboxMark};

@@ -11,9 +11,9 @@ use super::bench::{Bench, begin};
 use super::{parked::message, schema};
 use crate::Transaction;
 use crate::tables::dead::Filter;
-use crate::tables::effects::{AppliedMessage, TxEffects};
 use crate::tables::inbox::InboxMark;
 use crate::tables::outbox::OutboxRow;
+use crate::tables::tx_effects::{AppliedMessage, TxEffects};
 use crate::tables::{dead, fence, inbox, ledger, numbers, outbox, parked, retained, schedules};
 
 /// Passes statements on and remembers their texts.

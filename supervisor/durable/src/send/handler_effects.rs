@@ -5,8 +5,8 @@ use std::sync::Arc;
 use essaim_base::Env;
 use essaim_base::lock::Mutex;
 use essaim_contract::{Command, Event, MessageId, SendError};
-use essaim_store::tables::effects::{AppliedMessage, TxEffects};
 use essaim_store::tables::outbox;
+use essaim_store::tables::tx_effects::{AppliedMessage, TxEffects};
 
 use super::message::{MessageContext, OutgoingKind, OutgoingMessage};
 use super::options::SendOptions;

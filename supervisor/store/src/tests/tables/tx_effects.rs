@@ -11,8 +11,8 @@ use super::fence::somebody_waits;
 use super::parked::message;
 use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::group::NotCommitted;
-use crate::tables::effects::{AppliedMessage, MissingRow, TxEffects};
 use crate::tables::outbox::{self, OutboxRow};
+use crate::tables::tx_effects::{AppliedMessage, MissingRow, TxEffects};
 use crate::tables::{fence, inbox, parked};
 use crate::{Database, Transaction, TxError};
 
