@@ -24,8 +24,8 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
     /// The time until which its publisher retains it for later subscribers, in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<u64>,
+    #[serde(rename = "kept", default, skip_serializing_if = "Option::is_none")]
+    pub retained_until: Option<u64>,
     /// The W3C trace context of the span that sent it.
     pub trace: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +120,7 @@ pub fn sample(id: u64, key: Option<&str>) -> Record {
         at: 1,
         not_before: None,
         expires: None,
-        kept: None,
+        retained_until: None,
         trace: String::new(),
         principal: None,
         meta: Metadata::new(),

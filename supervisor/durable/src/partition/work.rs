@@ -97,7 +97,7 @@ pub async fn again(owner: Rc<PartitionOwner>, store: CapabilityStore, place: Par
 async fn unreadable(
     owner: Rc<PartitionOwner>,
     store: CapabilityStore,
-    row: parked::Parked,
+    row: parked::ParkedMessage,
     from: Source,
     why: String,
 ) -> WorkOutcome {
@@ -271,8 +271,8 @@ impl<'a> Work<'a> {
     }
 
     /// The message as it waits in the database; `ordered` if its place is among those of its key already.
-    fn row(&self, seq: u64, ordered: bool, due_ms: u64, tries: Tries, error: Option<String>) -> parked::Parked {
-        parked::Parked {
+    fn row(&self, seq: u64, ordered: bool, due_ms: u64, tries: Tries, error: Option<String>) -> parked::ParkedMessage {
+        parked::ParkedMessage {
             partition: self.owner.number(),
             seq,
             id: self.record.id.to_string(),
@@ -286,7 +286,7 @@ impl<'a> Work<'a> {
     }
 
     /// Puts the message into the database. Of copies that are on their way there one arrives; the others are duplicates.
-    async fn park(&self, from: Source, row: parked::Parked, tries: Tries) -> Result<WorkOutcome, PartitionLost> {
+    async fn park(&self, from: Source, row: parked::ParkedMessage, tries: Tries) -> Result<WorkOutcome, PartitionLost> {
         let park = async |tx: &Transaction| park_once(tx, &row).await;
         let leave = Settlement { effect: true, ..self.leave(from, NONE) };
         match self.transactions().settle(leave, park).await? {
@@ -343,7 +343,7 @@ impl<'a> Work<'a> {
             return self.finish(from, HANDLED).await;
         };
         let held = letter.held;
-        let row = (control == Control::Replay).then(|| parked::Parked {
+        let row = (control == Control::Replay).then(|| parked::ParkedMessage {
             partition: self.owner.number(),
             seq: first.filter(|_| held).unwrap_or_else(|| self.owner.next_seq()),
             id: id.into(),
@@ -395,7 +395,7 @@ impl<'a> Work<'a> {
 }
 
 /// Parks a message, unless it is parked already.
-async fn park_once(tx: &Transaction, row: &parked::Parked) -> Result<StepEnd, DbErr> {
+async fn park_once(tx: &Transaction, row: &parked::ParkedMessage) -> Result<StepEnd, DbErr> {
     let parked = parked::park(tx, std::slice::from_ref(row)).await?;
     Ok(if parked == 1 { StepEnd::Done } else { StepEnd::Repeated })
 }

@@ -97,7 +97,7 @@ impl Scheduler {
         }
         self.progress.clear();
         for timetable in self.timetables.iter() {
-            let same = |s: &&schedules::Schedule| s.name == timetable.name() && is_of(s, timetable);
+            let same = |s: &&schedules::ScheduleRow| s.name == timetable.name() && is_of(s, timetable);
             let last_ms = match known.iter().find(same) {
                 Some(known) => known.planned_ms,
                 None => {
@@ -187,12 +187,12 @@ impl Scheduler {
 }
 
 /// Whether a schedule has come that far by the same expression; from another one nothing was missed.
-fn is_of(known: &schedules::Schedule, timetable: &Timetable) -> bool {
+fn is_of(known: &schedules::ScheduleRow, timetable: &Timetable) -> bool {
     known.expression == timetable.cron() && known.zone == timetable.zone()
 }
 
-fn row(timetable: &Timetable, planned_ms: u64) -> schedules::Schedule {
-    schedules::Schedule {
+fn row(timetable: &Timetable, planned_ms: u64) -> schedules::ScheduleRow {
+    schedules::ScheduleRow {
         name: timetable.name().into(),
         expression: timetable.cron().into(),
         zone: timetable.zone().into(),

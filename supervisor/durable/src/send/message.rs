@@ -113,7 +113,8 @@ impl MessageContext {
             at: now,
             not_before,
             expires: options.time_to_live.map(|time| begins.saturating_add(time.as_millis() as u64)),
-            kept: (retained_hours > 0).then(|| now + Duration::from_hours(retained_hours.into()).as_millis() as u64),
+            retained_until: (retained_hours > 0)
+                .then(|| now + Duration::from_hours(retained_hours.into()).as_millis() as u64),
             trace: self.trace.to_string(),
             principal: self.principal.as_deref().cloned(),
             meta: self.metadata.as_deref().cloned().unwrap_or_default(),
@@ -129,7 +130,7 @@ impl OutgoingMessage {
     /// The message of a record.
     pub fn of(record: &Record, capability: Arc<str>, kind: OutgoingKind) -> Result<Self, codec::EncodeError> {
         let (id, name, order) = (record.id.clone(), record.name.as_str().into(), record.order().into());
-        let (at, retained, urgent) = (record.at, record.kept, record.control.is_some());
+        let (at, retained, urgent) = (record.at, record.retained_until, record.control.is_some());
         Ok(Self { id, capability, kind, name, order, at, retained, urgent, record: record.encode()? })
     }
 
@@ -138,7 +139,7 @@ impl OutgoingMessage {
         let decoded = Record::decode(record)?;
         let capability = decoded.name.split('.').next().unwrap_or_default().into();
         let (name, order) = (decoded.name.as_str().into(), decoded.order().into());
-        let Record { id, at, kept: retained, control, .. } = decoded;
+        let Record { id, at, retained_until: retained, control, .. } = decoded;
         let urgent = control.is_some();
         Ok(Self { id, capability, kind, name, order, at, retained, urgent, record: record.to_vec() })
     }

@@ -10,7 +10,7 @@ use super::{bulk, int, number, rows, run, words};
 
 /// A parked message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parked {
+pub struct ParkedMessage {
     pub partition: u32,
     /// Sequence number in its partition, given by the owner.
     pub seq: u64,
@@ -30,14 +30,14 @@ pub struct Parked {
     pub record: Vec<u8>,
 }
 
-/// The columns, in the order of [`Parked`]'s fields.
+/// The columns, in the order of [`ParkedMessage`]'s fields.
 const INTO: &str = "essaim_parked (partition, seq, id, order_key, ordered, attempts, due_ms, error, held, record)";
 
 /// Parks messages; returns how many. One whose id is parked already is left out.
 ///
 /// # Errors
 /// Also if the number of one of them is taken.
-pub async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Result<u64, DbErr> {
+pub async fn park(db: &impl ConnectionTrait, messages: &[ParkedMessage]) -> Result<u64, DbErr> {
     bulk::insert(db, INTO, messages, "ON CONFLICT (id) DO NOTHING", |m| {
         [
             int(m.partition),
@@ -57,7 +57,12 @@ pub async fn park(db: &impl ConnectionTrait, messages: &[Parked]) -> Result<u64,
 }
 
 /// The parked messages after that number, in order.
-pub async fn load(db: &impl ConnectionTrait, partition: u32, after_seq: u64, most: u32) -> Result<Vec<Parked>, DbErr> {
+pub async fn load(
+    db: &impl ConnectionTrait,
+    partition: u32,
+    after_seq: u64,
+    most: u32,
+) -> Result<Vec<ParkedMessage>, DbErr> {
     let sql = "SELECT partition, seq, id, order_key, ordered, attempts, due_ms, error, record \
                FROM essaim_parked WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3";
     rows(db, sql, [int(partition), int(after_seq), int(most)], parked).await
@@ -95,8 +100,8 @@ pub async fn count(db: &impl ConnectionTrait) -> Result<Vec<(u32, u64)>, DbErr> 
     rows(db, sql, [], |row| Ok((number(row, 0)?, number(row, 1)?))).await
 }
 
-fn parked(row: &QueryResult) -> Result<Parked, DbErr> {
-    Ok(Parked {
+fn parked(row: &QueryResult) -> Result<ParkedMessage, DbErr> {
+    Ok(ParkedMessage {
         partition: number(row, 0)?,
         seq: number(row, 1)?,
         id: row.try_get_by_index(2)?,

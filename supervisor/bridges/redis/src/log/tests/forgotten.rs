@@ -92,7 +92,7 @@ impl Shops {
         }
     }
 
-    async fn kept(&self) -> ServerContents {
+    async fn contents(&self) -> ServerContents {
         let registry = self.shop.registry().await.unwrap();
         let subscribers = |all: &BTreeMap<String, Subscription>| all.keys().cloned().collect();
         let mut counts = Vec::new();
@@ -136,13 +136,13 @@ fn of_stock(number: u32) -> Partition {
 #[tokio::test]
 async fn each_key_that_is_gone_is_there_again_after_the_next_look_and_all_goes_on() {
     let Some(shops) = Shops::open().await else { return };
-    let before = shops.kept().await;
+    let before = shops.contents().await;
     let keys = shops.keys().await;
     assert!(keys.len() >= 14, "{keys:?}");
     for key in &keys {
         shops.forget(key).await;
         shops.check().await;
-        assert_eq!(shops.kept().await, before, "{key} was forgotten");
+        assert_eq!(shops.contents().await, before, "{key} was forgotten");
         // What has no entries needs no key.
         let is_stream = |key: &str| key.rsplit_once(':').is_some_and(|(_, last)| last.parse::<u32>().is_ok());
         let lasting = |keys: &[String]| keys.iter().filter(|key| !is_stream(key)).cloned().collect::<Vec<_>>();
@@ -171,21 +171,21 @@ async fn each_key_that_is_gone_is_there_again_at_its_next_use() {
 #[tokio::test]
 async fn what_is_counted_is_not_what_a_server_has_forgotten_although_no_heartbeat_came_since() {
     let Some(shops) = Shops::open().await else { return };
-    let before = shops.kept().await.counts;
+    let before = shops.contents().await.counts;
     for key in ["shop:0:counts", "stock:0:counts", "registry"] {
         shops.forget(key).await;
-        assert_eq!(shops.kept().await.counts, before, "{key} was forgotten");
+        assert_eq!(shops.contents().await.counts, before, "{key} was forgotten");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_was_flushed_is_told_all_and_all_goes_on() {
     let Some(shops) = Shops::open().await else { return };
-    let before = shops.kept().await;
+    let before = shops.contents().await;
     for command in ["FLUSHALL", "FLUSHDB"] {
         shops.server.command::<()>(command).await;
         shops.check().await;
-        let after = shops.kept().await;
+        let after = shops.contents().await;
         assert_eq!(after, before, "{command}");
     }
     let counts = shops.shop.counts("stock").await.unwrap();
