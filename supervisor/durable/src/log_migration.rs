@@ -100,7 +100,7 @@ impl LogMigration {
             handles: Default::default(),
             leaving: false,
             given_up: Vec::new(),
-            lacks: Vec::new(),
+            unhandled: Vec::new(),
             stale_epochs: Vec::new(),
             lease: LEASE,
         };

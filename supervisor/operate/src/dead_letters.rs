@@ -10,7 +10,7 @@ use essaim_durable::dead::LogDeadLetter;
 use essaim_protocol::log::LogError;
 use essaim_protocol::record::Record;
 use essaim_store::TxError;
-use essaim_store::tables::dead::{self, Cursor, DeadLetter, Filter, Reason};
+use essaim_store::tables::dead::{self, DeadLetter, DeadLetterCursor, DeadLetterFilter, DeadReason};
 use sea_orm::DbErr;
 
 use crate::api::{DeadLetterDetail, DeadLetterSummary, DeadPosition};
@@ -127,9 +127,9 @@ impl HostOperator {
         let mut found = BTreeMap::new();
         let most = wanted.most as usize;
         if let Some(database) = self.host.database() {
-            let filter = Filter {
+            let filter = DeadLetterFilter {
                 capability: wanted.capability.clone(),
-                reason: wanted.reason.as_deref().and_then(Reason::parse),
+                reason: wanted.reason.as_deref().and_then(DeadReason::parse),
                 name: wanted.name.clone(),
                 until_ms: wanted.until_ms,
                 after: wanted.after.as_ref().map(cursor),
@@ -185,8 +185,8 @@ impl HostOperator {
     }
 }
 
-fn cursor(place: &DeadPosition) -> Cursor {
-    Cursor { dead_at_ms: place.dead_at_ms, id: place.id.clone(), capability: place.capability.clone() }
+fn cursor(place: &DeadPosition) -> DeadLetterCursor {
+    DeadLetterCursor { dead_at_ms: place.dead_at_ms, id: place.id.clone(), capability: place.capability.clone() }
 }
 
 fn matches(letter: &DeadLetter, wanted: &DeadFilter) -> bool {
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_letter_of_the_log_is_seen_as_those_of_databases_are() {
         let record = record(7, Some("k"));
-        let bytes = encode_for_log(&record, Reason::Rejected, 2, "no", 99);
+        let bytes = encode_for_log(&record, DeadReason::Rejected, 2, "no", 99);
         let located = of_log("shop", record.id.to_string(), &bytes);
         let seen = located.summary("shop");
         assert_eq!((seen.id.as_str(), seen.key.as_deref(), seen.reason.as_str()), ("test/7", Some("k"), "rejected"));
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_long_error_is_cut_in_a_list_and_shown_whole() {
         let (record, error) = (record(7, None), "é".repeat(LONGEST_ERROR + 1));
-        let located = of_log("shop", "test/7".into(), &encode_for_log(&record, Reason::Rejected, 2, &error, 99));
+        let located = of_log("shop", "test/7".into(), &encode_for_log(&record, DeadReason::Rejected, 2, &error, 99));
         assert_eq!(located.summary("shop").error, Some(format!("{}…", "é".repeat(LONGEST_ERROR))));
         assert_eq!(located.shown("shop").letter.error, Some(error));
     }
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn what_nobody_can_read_is_a_letter_too() {
         let located = of_log("shop", "unreadable/3".into(), &Bytes::from_static(&[0xc1, 1]));
-        assert_eq!((located.letter.reason, located.letter.id.as_str()), (Reason::Unreadable, "unreadable/3"));
+        assert_eq!((located.letter.reason, located.letter.id.as_str()), (DeadReason::Unreadable, "unreadable/3"));
         assert_eq!(located.shown("shop").payload, crate::api::Payload::Hex("c101".into()));
     }
 
@@ -246,7 +246,7 @@ mod tests {
     fn a_filter_applies_to_letters_of_the_log() {
         let record = record(7, None);
         let letter =
-            of_log("shop", record.id.to_string(), &encode_for_log(&record, Reason::Attempts, 1, "no", 99)).letter;
+            of_log("shop", record.id.to_string(), &encode_for_log(&record, DeadReason::Attempts, 1, "no", 99)).letter;
         assert!(matches(&letter, &DeadFilter::default()));
         let place =
             DeadPosition { kept_by: "shop".into(), dead_at_ms: 99, id: "test/7".into(), capability: "shop".into() };

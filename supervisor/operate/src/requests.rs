@@ -12,7 +12,7 @@ use essaim_core::node::bus::{Bus, LocalHandlers};
 use essaim_durable::Durable;
 use essaim_protocol::log::LogError;
 use essaim_remote::{Remote, RemoteAsk};
-use essaim_store::tables::dead::Reason;
+use essaim_store::tables::dead::DeadReason;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
@@ -58,8 +58,8 @@ pub(crate) trait OperatorRequest: ApiRequest {
 
 impl OperatorRequest for ListDead {
     async fn answer(self, operator: &Operator) -> Result<DeadPage, Refusal> {
-        if let Some(reason) = self.reason.as_deref().filter(|reason| Reason::parse(reason).is_none()) {
-            let known: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        if let Some(reason) = self.reason.as_deref().filter(|reason| DeadReason::parse(reason).is_none()) {
+            let known: Vec<_> = DeadReason::ALL.iter().map(|reason| reason.as_str()).collect();
             let wrong = format!("nothing dies of `{reason}`: there are {}", known.join(", "));
             return Err(Refusal::Wrong(wrong));
         }

@@ -165,7 +165,7 @@ pub fn host(name: &str, handles: &str, lease: Duration) -> HostHeartbeat {
         handles: handles.chars().map(String::from).collect(),
         leaving: false,
         given_up: Vec::new(),
-        lacks: Vec::new(),
+        unhandled: Vec::new(),
         stale_epochs: Vec::new(),
         lease,
     }

@@ -215,7 +215,7 @@ pub struct HostHeartbeat {
     pub given_up: Vec<u32>,
     /// Partitions of its own, or just given up, in which a message waits that it does not handle, with the message's name: each
     /// goes to a live host that handles it, if there is one.
-    pub lacks: Vec<(u32, String)>,
+    pub unhandled: Vec<(u32, String)>,
     /// Partitions of its own, each with an epoch of another log that its database has seen and that is not below the owner's:
     /// the owner needs a higher one.
     pub stale_epochs: Vec<(u32, u64)>,

@@ -139,7 +139,7 @@ impl Tx<'_> {
                 pending.end(false);
                 match refused {
                     NotCommitted::Fenced => return Err(fenced),
-                    NotCommitted::Repeated => effects.repeated(),
+                    NotCommitted::Repeated => effects.set_repeated(),
                     NotCommitted::Surely(_) | NotCommitted::Perhaps(_) => {}
                 }
                 Err(refused.into())

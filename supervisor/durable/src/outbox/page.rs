@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use essaim_protocol::log::WhenFull;
 use essaim_protocol::record::Record;
-use essaim_store::tables::dead::{DeadLetter, Reason};
+use essaim_store::tables::dead::{DeadLetter, DeadReason};
 use essaim_store::tables::outbox::OutboxRow;
 use essaim_store::tables::retained::RetainedEvent;
 
@@ -108,7 +108,7 @@ fn refused(subscriber: &str, message: &OutgoingMessage, now: u64) -> DeadLetter 
         ordered,
         capability: subscriber.into(),
         name: message.name.to_string(),
-        reason: Reason::Full,
+        reason: DeadReason::Full,
         attempts: 0,
         error: Some("the subscriber had no room for it".into()),
         trace: record.map(|record| record.trace).unwrap_or_default(),

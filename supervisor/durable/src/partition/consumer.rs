@@ -237,7 +237,7 @@ impl Consumer {
             handles: handles.iter().map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(),
             leaving: gone,
             given_up: self.given_up.clone(),
-            lacks: self.unhandled.list(),
+            unhandled: self.unhandled.list(),
             stale_epochs: self.stale_epochs.clone(),
             lease: Duration::from_millis(self.durable.config.lease_ms),
         };
@@ -249,7 +249,7 @@ impl Consumer {
         };
         self.last_heartbeat = self.durable.env.now();
         self.durable.tasks.outages().end(&Dependency::partitions(self.capability.name()));
-        self.unhandled.answered(&heartbeat.lacks, &owned);
+        self.unhandled.answered(&heartbeat.unhandled, &owned);
         self.given_up.drain(..).for_each(|number| self.unhandled.forget(number));
         self.stale_epochs.clear();
         if gone {

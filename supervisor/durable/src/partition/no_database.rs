@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use essaim_protocol::log::Tally;
-use essaim_store::tables::dead::Reason;
+use essaim_store::tables::dead::DeadReason;
 
 use super::owner::{Attempt, PartitionOwner};
 use super::queue::{LogMessage, Tries};
@@ -34,8 +34,8 @@ pub async fn work(owner: Rc<PartitionOwner>, message: Rc<LogMessage>, tries: Tri
         Attempt::Applied | Attempt::Repeated => return buried(Tally { handled: 1, ..Tally::default() }),
         Attempt::Expired => return buried(Tally { expired: 1, ..Tally::default() }),
         Attempt::Left => return WorkOutcome::Left,
-        Attempt::Rejected(why) => (why, true, Some(Reason::Rejected)),
-        Attempt::Unreadable(why) => (why, true, Some(Reason::Unreadable)),
+        Attempt::Rejected(why) => (why, true, Some(DeadReason::Rejected)),
+        Attempt::Unreadable(why) => (why, true, Some(DeadReason::Unreadable)),
         Attempt::Failed { why, counts } => (why, counts, None),
         Attempt::Doubtful(why) => (why, true, None),
         Attempt::Unsupported(why) => (why, true, None),

@@ -18,7 +18,7 @@ use essaim_contract::{AskError, NotDelivered, Unknown};
 use essaim_protocol::log::{Entry, Partition};
 use essaim_protocol::record::Record;
 use essaim_store::Database;
-use essaim_store::tables::dead::Reason;
+use essaim_store::tables::dead::DeadReason;
 use essaim_store::tables::inbox;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -141,12 +141,12 @@ impl PartitionOwner {
     }
 
     /// Why a message is dead whose attempts are used up.
-    pub fn reason_of(&self, record: &Record) -> Reason {
-        if self.handler_of(record).is_some() { Reason::Attempts } else { Reason::Unsupported }
+    pub fn reason_of(&self, record: &Record) -> DeadReason {
+        if self.handler_of(record).is_some() { DeadReason::Attempts } else { DeadReason::Unsupported }
     }
 
     /// Tells that a message is given up, in words that an operator can act on.
-    pub fn log_death(&self, record: &Record, reason: Reason, attempts: u32, why: &str) {
+    pub fn log_death(&self, record: &Record, reason: DeadReason, attempts: u32, why: &str) {
         let (capability, name, id, key) = (&self.partition.capability, &record.name, &record.id, &record.key);
         let (key, reason, trace) = (key.as_deref().unwrap_or("-"), reason.as_str(), &record.trace);
         tracing::error!(

@@ -11,7 +11,7 @@ use essaim_config::AfterDead;
 use essaim_protocol::log::Tally;
 use essaim_protocol::record::{Control, Record};
 use essaim_store::Transaction;
-use essaim_store::tables::dead::{self, DeadLetter, Reason};
+use essaim_store::tables::dead::{self, DeadLetter, DeadReason};
 use essaim_store::tables::{inbox, parked};
 use sea_orm::DbErr;
 
@@ -181,14 +181,14 @@ impl<'a> Work<'a> {
     }
 
     /// Why the inbox cannot keep copies of the message apart, if it cannot.
-    fn out_of_time(&self) -> Option<(Reason, String)> {
+    fn out_of_time(&self) -> Option<(DeadReason, String)> {
         let (hours, skew_ms) = (self.owner.config.inbox_retention_hours, self.owner.config.clock_skew_ms);
         let (sent, now) = (self.record.id.time_ms(), self.owner.env.wall_ms());
         let retention_ms = Duration::from_hours(hours).as_millis() as u64;
         if sent.saturating_add(retention_ms) < now {
             let forgotten = "it may have been applied and forgotten";
             let why = format!("it is older than durable.inbox_retention_hours ({hours}): {forgotten}");
-            return Some((Reason::TooOld, why));
+            return Some((DeadReason::TooOld, why));
         }
         let ahead_ms = sent.saturating_sub(now);
         let why = || {
@@ -197,7 +197,7 @@ impl<'a> Work<'a> {
                  this host is wrong; replay it if it is wanted"
             )
         };
-        (ahead_ms > skew_ms).then(|| (Reason::TooNew, why()))
+        (ahead_ms > skew_ms).then(|| (DeadReason::TooNew, why()))
     }
 
     /// Nothing is left to be done about the message.
@@ -224,8 +224,8 @@ impl<'a> Work<'a> {
             Attempt::Repeated => return self.finish(from, DUPLICATE).await,
             Attempt::Expired => return self.finish(from, EXPIRED).await,
             Attempt::Left => return Ok(WorkOutcome::Left),
-            Attempt::Rejected(why) => return self.bury(from, Reason::Rejected, tries.attempts + 1, why).await,
-            Attempt::Unreadable(why) => return self.bury(from, Reason::Unreadable, tries.attempts + 1, why).await,
+            Attempt::Rejected(why) => return self.bury(from, DeadReason::Rejected, tries.attempts + 1, why).await,
+            Attempt::Unreadable(why) => return self.bury(from, DeadReason::Unreadable, tries.attempts + 1, why).await,
             Attempt::Failed { why, counts } => (why, counts),
             Attempt::Unsupported(why) => (why, true),
             // The next owner is to try it at once.
@@ -298,7 +298,7 @@ impl<'a> Work<'a> {
     async fn bury(
         &self,
         from: Source,
-        reason: Reason,
+        reason: DeadReason,
         attempts: u32,
         why: String,
     ) -> Result<WorkOutcome, PartitionLost> {

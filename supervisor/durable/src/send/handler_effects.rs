@@ -90,8 +90,8 @@ impl HandlerEffects {
         self.delivery.is_some()
     }
 
-    /// Another copy of the durable message has its effect.
-    pub fn repeated(&self) {
+    /// Records that another copy of the durable message has its effect.
+    pub fn set_repeated(&self) {
         if let Some(delivery) = &self.delivery {
             delivery.set_repeated();
         }

@@ -32,7 +32,7 @@ pub struct Assignment {
 pub fn assign(
     hosts: &BTreeMap<String, LiveHost>,
     owners: &[Option<&str>],
-    lacks: &[(u32, String)],
+    unhandled: &[(u32, String)],
 ) -> Vec<Option<Assignment>> {
     let mut owned: BTreeMap<&str, Vec<usize>> = staying(hosts).map(|(name, _)| (name, Vec::new())).collect();
     for (number, owner) in owners.iter().enumerate() {
@@ -53,7 +53,7 @@ pub fn assign(
     }
     let mut excess: BTreeMap<_, _> =
         targets.into_iter().map(|(host, target)| (host, owned[host].len() as isize - target as isize)).collect();
-    for (number, message) in lacks {
+    for (number, message) in unhandled {
         let handling = |name: &str| hosts[name].handles.contains(message);
         // What a host handles that may have none is handled by one that surpasses it.
         let able = excess.iter_mut().filter(|(name, _)| handling(name)).min_by_key(|(_, excess)| **excess);

@@ -22,7 +22,7 @@ pub struct DeadLetter {
     pub ordered: bool,
     /// The message's wire name; empty if it cannot be read.
     pub name: String,
-    pub reason: Reason,
+    pub reason: DeadReason,
     /// Failed attempts.
     pub attempts: u32,
     /// Why the last attempt failed.
@@ -48,7 +48,7 @@ impl DeadLetter {
             partition: 0,
             ordered: false,
             name: String::new(),
-            reason: Reason::Unreadable,
+            reason: DeadReason::Unreadable,
             attempts: 0,
             error: Some(why),
             trace: String::new(),
@@ -64,7 +64,7 @@ impl DeadLetter {
 /// while there is one of it, and raising `min_compatible` for one would keep it from starting at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum DeadReason {
     /// Its handler said no.
     Rejected,
     /// Its attempts are used up.
@@ -83,7 +83,7 @@ pub enum Reason {
     Full,
 }
 
-impl Reason {
+impl DeadReason {
     pub const ALL: [Self; 8] = [
         Self::Rejected,
         Self::Attempts,
@@ -117,7 +117,7 @@ impl Reason {
 
 /// Where a dead letter is in the list of all: by the time of its death, then by id and capability.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
+pub struct DeadLetterCursor {
     pub dead_at_ms: u64,
     pub id: String,
     pub capability: String,
@@ -125,24 +125,24 @@ pub struct Cursor {
 
 /// Which dead letters are listed.
 #[derive(Debug, Clone, Default)]
-pub struct Filter {
+pub struct DeadLetterFilter {
     /// Whose message it was.
     pub capability: Option<String>,
-    pub reason: Option<Reason>,
+    pub reason: Option<DeadReason>,
     /// The message's wire name.
     pub name: Option<String>,
     /// Those that died at this moment or before.
     pub until_ms: Option<u64>,
     /// Those after this one, whether it is still there or not.
-    pub after: Option<Cursor>,
+    pub after: Option<DeadLetterCursor>,
     /// At most so many.
     pub most: u32,
 }
 
 impl DeadLetter {
     /// Its place in the list.
-    pub fn cursor(&self) -> Cursor {
-        Cursor { dead_at_ms: self.dead_at_ms, id: self.id.clone(), capability: self.capability.clone() }
+    pub fn cursor(&self) -> DeadLetterCursor {
+        DeadLetterCursor { dead_at_ms: self.dead_at_ms, id: self.id.clone(), capability: self.capability.clone() }
     }
 }
 
@@ -187,7 +187,7 @@ pub async fn bury(db: &impl ConnectionTrait, letters: &[DeadLetter]) -> Result<(
 }
 
 /// Dead letters in the order of their deaths, the newest last.
-pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<DeadLetter>, DbErr> {
+pub async fn list(db: &impl ConnectionTrait, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, DbErr> {
     let (mut conditions, mut values) = (String::from("true"), Vec::new());
     let mut add = |condition: &str, value: Option<Value>| {
         let Some(value) = value else { return };
@@ -198,7 +198,7 @@ pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<Dead
     add("reason =", filter.reason.map(|reason| Value::from(reason.as_str())));
     add("name =", filter.name.as_deref().map(Value::from));
     add("dead_at_ms <=", filter.until_ms.map(int));
-    if let Some(Cursor { dead_at_ms, id, capability }) = &filter.after {
+    if let Some(DeadLetterCursor { dead_at_ms, id, capability }) = &filter.after {
         let n = values.len();
         values.extend([int(*dead_at_ms), Value::from(id.as_str()), Value::from(capability.as_str())]);
         conditions.push_str(&format!(" AND (dead_at_ms, id, capability) > (${}, ${}, ${})", n + 1, n + 2, n + 3));
@@ -236,7 +236,7 @@ pub async fn held_keys(db: &impl ConnectionTrait, capability: &str, partition: u
 }
 
 /// How many there are, by reason.
-pub async fn count(db: &impl ConnectionTrait) -> Result<BTreeMap<Reason, u64>, DbErr> {
+pub async fn count(db: &impl ConnectionTrait) -> Result<BTreeMap<DeadReason, u64>, DbErr> {
     let sql = "SELECT reason, count(*) FROM essaim_dead GROUP BY reason";
     let counts = rows(db, sql, [], |row| Ok((reason(row, 0)?, number(row, 1)?))).await?;
     Ok(counts.into_iter().collect())
@@ -261,7 +261,7 @@ fn letter(row: &QueryResult) -> Result<DeadLetter, DbErr> {
     })
 }
 
-fn reason(row: &QueryResult, column: usize) -> Result<Reason, DbErr> {
+fn reason(row: &QueryResult, column: usize) -> Result<DeadReason, DbErr> {
     let word: String = row.try_get_by_index(column)?;
-    Reason::parse(&word).ok_or_else(|| DbErr::Type(format!("`{word}` is no reason that this binary knows")))
+    DeadReason::parse(&word).ok_or_else(|| DbErr::Type(format!("`{word}` is no reason that this binary knows")))
 }

@@ -44,7 +44,7 @@ impl Owners {
             self.leases.insert(host.clone(), now + heartbeat.lease);
         }
         self.forget_the_silent(now);
-        self.grant(&heartbeat.lacks, &mut epoch)
+        self.grant(&heartbeat.unhandled, &mut epoch)
             .into_iter()
             .zip(&self.owners)
             .zip(0..)
@@ -69,9 +69,9 @@ impl Owners {
     }
 
     /// Assigns partitions without an owner, and returns for each partition whether another host should have it.
-    fn grant(&mut self, lacks: &[(u32, String)], epoch: &mut impl FnMut(u32) -> u64) -> Vec<bool> {
+    fn grant(&mut self, unhandled: &[(u32, String)], epoch: &mut impl FnMut(u32) -> u64) -> Vec<bool> {
         let owners: Vec<_> = self.owners.iter().map(|o| o.as_ref().map(|(host, _)| host.as_str())).collect();
-        let assignments = assign(&self.hosts, &owners, lacks);
+        let assignments = assign(&self.hosts, &owners, unhandled);
         let mut wanted = Vec::with_capacity(assignments.len());
         for (number, assignment) in assignments.into_iter().enumerate() {
             wanted.push(assignment.as_ref().is_some_and(|assignment| assignment.wanted));

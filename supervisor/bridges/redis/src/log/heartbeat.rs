@@ -64,7 +64,7 @@ pub async fn heartbeat(log: &RedisLog, heartbeat: &HostHeartbeat) -> Result<Vec<
             );
         }
         let owners: Vec<_> = state.owners.iter().map(|(_, host)| (!host.is_empty()).then_some(&**host)).collect();
-        let mut assignments = assign(&state.hosts, &owners, &heartbeat.lacks);
+        let mut assignments = assign(&state.hosts, &owners, &heartbeat.unhandled);
         if state.is_restoring {
             // Every host keeps its partitions.
             let kept = |host: &Option<&str>| host.map(|host| Assignment { host: host.to_string(), wanted: false });

@@ -93,7 +93,7 @@ async fn store(client: Client, note: Note, options: SendOptions) {
 }
 
 async fn dead(t: &Stage) -> Vec<String> {
-    let filter = tables::dead::Filter { most: 100, ..Default::default() };
+    let filter = tables::dead::DeadLetterFilter { most: 100, ..Default::default() };
     let letters = tables::dead::list(t.database("shop").reads(), &filter).await.unwrap();
     letters.into_iter().map(|letter| letter.id).collect()
 }

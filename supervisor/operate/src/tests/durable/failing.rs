@@ -65,7 +65,7 @@ impl Apply<Touchy> for super::ShopActor {
 
 /// Waits for a dead letter.
 async fn dead(t: &Stage) -> tables::dead::DeadLetter {
-    let filter = tables::dead::Filter { most: 10, ..Default::default() };
+    let filter = tables::dead::DeadLetterFilter { most: 10, ..Default::default() };
     let database = t.database("shop");
     t.run(async {
         loop {
@@ -93,7 +93,7 @@ async fn what_nobody_handles_is_a_dead_letter_that_says_so() {
     t.note("a", "fine").await;
     assert_eq!(t.at_rest("shop").await, (1, 0, 1, 0));
     let dead = dead(&t).await;
-    assert_eq!((dead.reason, dead.attempts), (tables::dead::Reason::Unsupported, 3));
+    assert_eq!((dead.reason, dead.attempts), (tables::dead::DeadReason::Unsupported, 3));
     assert!(dead.error.as_ref().unwrap().contains("no handler of `shop.strange.v9`"), "{dead:?}");
 }
 
@@ -104,7 +104,7 @@ async fn a_panic_while_a_message_is_read_is_a_dead_letter_of_that_message_alone(
     t.note("a", "fine").await;
     assert_eq!(t.at_rest("shop").await, (1, 0, 1, 0));
     let dead = dead(&t).await;
-    assert_eq!(dead.reason, tables::dead::Reason::Unreadable);
+    assert_eq!(dead.reason, tables::dead::DeadReason::Unreadable);
     assert!(dead.error.as_ref().unwrap().contains("do not touch"), "{dead:?}");
 }
 
@@ -116,7 +116,7 @@ async fn too_old_a_message_is_never_applied_and_holds_its_key_if_keys_are_held()
     t.run(t.client().send_with(note("a", "old"), SendOptions::new().id(old))).await.unwrap();
     t.note("a", "waits").await;
     t.note("b", "beside").await;
-    assert_eq!(dead(&t).await.reason, tables::dead::Reason::TooOld);
+    assert_eq!(dead(&t).await.reason, tables::dead::DeadReason::TooOld);
     t.note("b", "last").await;
     assert_eq!(t.words("shop", 2).await, ["beside", "last"], "whatever comes after it in its key waits");
 }
@@ -137,9 +137,9 @@ async fn a_message_from_too_far_ahead_is_a_dead_letter_whose_replay_is_applied_a
     assert_eq!(t.words("shop", 2).await, ["apart", "now"]);
     t.at_rest("shop").await;
     let database = t.database("shop");
-    let all = tables::dead::Filter { most: 9, ..Default::default() };
+    let all = tables::dead::DeadLetterFilter { most: 9, ..Default::default() };
     let letters = t.run(tables::dead::list(database.reads(), &all)).await.unwrap();
-    assert!(letters.iter().all(|letter| letter.reason == tables::dead::Reason::TooNew), "{letters:?}");
+    assert!(letters.iter().all(|letter| letter.reason == tables::dead::DeadReason::TooNew), "{letters:?}");
     assert_eq!((letters.len(), super::effects::replay(&t).await), (2, 2));
     assert_eq!(t.words("shop", 4).await, ["apart", "now", "ahead", "ahead"]);
     t.at_rest("shop").await;

@@ -346,7 +346,7 @@ async fn what_cannot_be_applied_becomes_a_dead_letter_and_its_key_goes_on() {
     assert_eq!(t.words("shop", 1).await, ["fine"]);
     assert_eq!(t.at_rest("shop").await, (1, 0, 3, 0));
     let database = t.database("shop");
-    let filter = tables::dead::Filter { most: 10, ..Default::default() };
+    let filter = tables::dead::DeadLetterFilter { most: 10, ..Default::default() };
     let dead = t.run(tables::dead::list(database.reads(), &filter)).await.unwrap();
     let told: Vec<_> = dead.iter().map(|d| (d.reason.as_str(), d.attempts)).collect();
     assert_eq!(told, [("rejected", 1), ("attempts", 3), ("attempts", 3)]);

@@ -49,7 +49,7 @@ async fn make_room(log: &dyn Log, capability: &str) {
         handles: Default::default(),
         leaving: false,
         given_up: Vec::new(),
-        lacks: Vec::new(),
+        unhandled: Vec::new(),
         stale_epochs: Vec::new(),
         lease: Duration::from_secs(60),
     };
@@ -136,7 +136,7 @@ async fn a_row_that_is_no_message_is_a_dead_letter_and_those_behind_it_go_on() {
         assert_eq!(appended(&*log, "till").await, 2);
         let letters = dead::find(database.reads(), "outbox-p/7/2").await.unwrap();
         let found: Vec<_> = letters.iter().map(|l| (l.capability.as_str(), l.reason, l.record.as_slice())).collect();
-        assert_eq!(found, [("shop", dead::Reason::Unreadable, &[0xc1, 7][..])]);
+        assert_eq!(found, [("shop", dead::DeadReason::Unreadable, &[0xc1, 7][..])]);
     })
     .await;
 }

@@ -55,10 +55,10 @@ impl Life {
     /// Assigns the partitions, checks every promise, and returns those that are wanted.
     fn assign(&mut self) -> BTreeSet<usize> {
         let owners: Vec<_> = self.owners.iter().map(|o| o.as_deref().filter(|owner| self.is_staying(owner))).collect();
-        let lacks: Vec<_> = self.waiting.clone().into_iter().collect();
+        let unhandled: Vec<_> = self.waiting.clone().into_iter().collect();
         let names: Vec<_> = self.owners.iter().map(Option::as_deref).collect();
-        let assignments = assign(&self.hosts, &names, &lacks);
-        assert_eq!(assignments, assign(&self.hosts, &names, &lacks), "those who decide at once decide the same");
+        let assignments = assign(&self.hosts, &names, &unhandled);
+        assert_eq!(assignments, assign(&self.hosts, &names, &unhandled), "those who decide at once decide the same");
         let able = self.able();
         for (number, (assignment, owner)) in assignments.iter().zip(&owners).enumerate() {
             let Some(Assignment { host, wanted }) = assignment else {

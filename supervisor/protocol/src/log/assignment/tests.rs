@@ -16,8 +16,8 @@ fn shared(all: &[(&str, &str)], owners: &str) -> String {
     shared_lacking(all, owners, &[])
 }
 
-fn shared_lacking(all: &[(&str, &str)], owners: &str, lacks: &[(u32, &str)]) -> String {
-    let lacks: Vec<_> = lacks.iter().map(|(number, name)| (*number, name.to_string())).collect();
+fn shared_lacking(all: &[(&str, &str)], owners: &str, unhandled: &[(u32, &str)]) -> String {
+    let unhandled: Vec<_> = unhandled.iter().map(|(number, name)| (*number, name.to_string())).collect();
     let names: Vec<String> = owners.chars().map(String::from).collect();
     let owners: Vec<_> = names.iter().map(|n| (n != "-").then_some(n.as_str())).collect();
     let text = |assignment: Option<Assignment>| match assignment {
@@ -25,7 +25,7 @@ fn shared_lacking(all: &[(&str, &str)], owners: &str, lacks: &[(u32, &str)]) -> 
         Some(Assignment { host, wanted: false }) => host,
         None => "-".into(),
     };
-    assign(&hosts(all), &owners, &lacks).into_iter().map(text).collect()
+    assign(&hosts(all), &owners, &unhandled).into_iter().map(text).collect()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Dead letters.
 
 use super::{AWKWARD, in_a_transaction};
-use crate::tables::dead::{self, DeadLetter, Filter, Reason};
+use crate::tables::dead::{self, DeadLetter, DeadLetterFilter, DeadReason};
 
 fn letter(id: &str, dead_at_ms: u64) -> DeadLetter {
     DeadLetter {
@@ -11,7 +11,7 @@ fn letter(id: &str, dead_at_ms: u64) -> DeadLetter {
         order_key: format!("key of {id}"),
         ordered: true,
         name: "orders.pay.v1".into(),
-        reason: Reason::Attempts,
+        reason: DeadReason::Attempts,
         attempts: 10,
         error: Some("no".into()),
         trace: "00-1-2-01".into(),
@@ -22,8 +22,8 @@ fn letter(id: &str, dead_at_ms: u64) -> DeadLetter {
     }
 }
 
-fn all() -> Filter {
-    Filter { most: 10_000, ..Filter::default() }
+fn all() -> DeadLetterFilter {
+    DeadLetterFilter { most: 10_000, ..DeadLetterFilter::default() }
 }
 
 fn ids(letters: &[DeadLetter]) -> Vec<&str> {
@@ -32,11 +32,11 @@ fn ids(letters: &[DeadLetter]) -> Vec<&str> {
 
 #[test]
 fn a_reason_is_the_same_word_everywhere() {
-    for reason in Reason::ALL {
-        assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+    for reason in DeadReason::ALL {
+        assert_eq!(DeadReason::parse(reason.as_str()), Some(reason));
         assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
     }
-    assert_eq!(Reason::parse("bored"), None);
+    assert_eq!(DeadReason::parse("bored"), None);
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn any_number_of_letters_is_listed_newest_last_in_parts() {
         dead::bury(tx, &many).await.unwrap();
         many.insert(0, letter("first/1", 0));
         many.sort_by(|a, b| (a.dead_at_ms, &a.id).cmp(&(b.dead_at_ms, &b.id)));
-        let (mut listed, mut filter) = (Vec::new(), Filter { most: 333, ..Filter::default() });
+        let (mut listed, mut filter) = (Vec::new(), DeadLetterFilter { most: 333, ..DeadLetterFilter::default() });
         loop {
             let part = dead::list(tx, &filter).await.unwrap();
             let Some(last) = part.last() else { break };
@@ -59,7 +59,7 @@ async fn any_number_of_letters_is_listed_newest_last_in_parts() {
             listed.extend(part);
         }
         assert_eq!(ids(&listed), ids(&many));
-        assert_eq!(dead::count(tx).await.unwrap()[&Reason::Attempts], 1_001 - 4);
+        assert_eq!(dead::count(tx).await.unwrap()[&DeadReason::Attempts], 1_001 - 4);
         let rest: Vec<_> = many.iter().map(|l| (l.id.as_str(), "orders")).collect();
         assert_eq!(dead::remove(tx, &rest).await.unwrap(), 1_001 - 4);
         assert_eq!(dead::remove(tx, &[]).await.unwrap(), 0);
@@ -71,7 +71,7 @@ async fn any_number_of_letters_is_listed_newest_last_in_parts() {
 async fn a_letter_that_dies_again_takes_its_own_place_even_in_one_batch() {
     in_a_transaction(async |tx| {
         dead::bury(tx, &[letter("a/1", 1), letter("b/1", 2)]).await.unwrap();
-        let again = DeadLetter { reason: Reason::Rejected, error: None, record: vec![], ..letter("a/1", 3) };
+        let again = DeadLetter { reason: DeadReason::Rejected, error: None, record: vec![], ..letter("a/1", 3) };
         let other = DeadLetter { dead_at_ms: 9, held: true, ..again.clone() };
         dead::bury(tx, &[other, again.clone()]).await.unwrap();
         assert_eq!(dead::find(tx, "a/1").await.unwrap(), [again]);
@@ -84,7 +84,7 @@ async fn a_letter_that_dies_again_takes_its_own_place_even_in_one_batch() {
 #[tokio::test]
 async fn an_event_may_be_dead_for_each_of_its_subscribers() {
     in_a_transaction(async |tx| {
-        let for_mail = DeadLetter { capability: "mail".into(), reason: Reason::Full, ..letter("a/1", 1) };
+        let for_mail = DeadLetter { capability: "mail".into(), reason: DeadReason::Full, ..letter("a/1", 1) };
         dead::bury(tx, &[letter("a/1", 1), for_mail.clone()]).await.unwrap();
         assert_eq!(dead::find(tx, "a/1").await.unwrap(), [for_mail.clone(), letter("a/1", 1)]);
         assert_eq!(dead::remove(tx, &[("a/1", "orders")]).await.unwrap(), 1);
@@ -98,20 +98,20 @@ async fn letters_are_chosen_by_reason_and_name_and_counted_by_reason() {
     in_a_transaction(async |tx| {
         let with = |id: &str, at, reason, name: &str| DeadLetter { reason, name: name.into(), ..letter(id, at) };
         let letters = [
-            with("a/1", 1, Reason::TooOld, "x.v1"),
-            with("b/1", 2, Reason::TooOld, "y.v1"),
-            with("c/1", 3, Reason::Full, "y.v1"),
-            with("d/1", 4, Reason::TooOld, "y.v1"),
+            with("a/1", 1, DeadReason::TooOld, "x.v1"),
+            with("b/1", 2, DeadReason::TooOld, "y.v1"),
+            with("c/1", 3, DeadReason::Full, "y.v1"),
+            with("d/1", 4, DeadReason::TooOld, "y.v1"),
         ];
         dead::bury(tx, &letters).await.unwrap();
-        let too_old = Filter { reason: Some(Reason::TooOld), ..all() };
+        let too_old = DeadLetterFilter { reason: Some(DeadReason::TooOld), ..all() };
         assert_eq!(ids(&dead::list(tx, &too_old).await.unwrap()), ["a/1", "b/1", "d/1"]);
-        let y = Filter { name: Some("y.v1".into()), ..all() };
+        let y = DeadLetterFilter { name: Some("y.v1".into()), ..all() };
         assert_eq!(ids(&dead::list(tx, &y).await.unwrap()), ["b/1", "c/1", "d/1"]);
-        let both = Filter { name: y.name, after: Some(letters[1].cursor()), ..too_old };
+        let both = DeadLetterFilter { name: y.name, after: Some(letters[1].cursor()), ..too_old };
         assert_eq!(ids(&dead::list(tx, &both).await.unwrap()), ["d/1"]);
         let counts: Vec<_> = dead::count(tx).await.unwrap().into_iter().collect();
-        assert_eq!(counts, [(Reason::TooOld, 3), (Reason::Full, 1)]);
+        assert_eq!(counts, [(DeadReason::TooOld, 3), (DeadReason::Full, 1)]);
     })
     .await;
 }

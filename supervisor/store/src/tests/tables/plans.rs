@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statem
 use super::bench::{Bench, begin};
 use super::{parked::message, schema};
 use crate::Transaction;
-use crate::tables::dead::Filter;
+use crate::tables::dead::DeadLetterFilter;
 use crate::tables::inbox::InboxMark;
 use crate::tables::outbox::OutboxRow;
 use crate::tables::tx_effects::{AppliedMessage, TxEffects};
@@ -133,9 +133,15 @@ async fn lists_follow_an_index_and_what_counts_all_reads_no_records() {
     let database = bench.open(&schema(1)).await;
     let (tx, _) = begin(&database).await;
     let db = Recorder { tx: &tx, texts: Mutex::default() };
-    let after = Some(dead::Cursor { dead_at_ms: 1, id: "a".into(), capability: "orders".into() });
-    for reason in [None, Some(dead::Reason::Full)] {
-        let filter = Filter { reason, after: after.clone(), most: 10, name: Some("a".into()), ..Filter::default() };
+    let after = Some(dead::DeadLetterCursor { dead_at_ms: 1, id: "a".into(), capability: "orders".into() });
+    for reason in [None, Some(dead::DeadReason::Full)] {
+        let filter = DeadLetterFilter {
+            reason,
+            after: after.clone(),
+            most: 10,
+            name: Some("a".into()),
+            ..DeadLetterFilter::default()
+        };
         dead::list(&db, &filter).await.unwrap();
     }
     dead::count(&db).await.unwrap();

@@ -119,7 +119,7 @@ fn heartbeat(host: &str) -> HostHeartbeat {
         handles: ["shop.sell.v1".to_string()].into(),
         leaving: false,
         given_up: Vec::new(),
-        lacks: Vec::new(),
+        unhandled: Vec::new(),
         stale_epochs: Vec::new(),
         lease: LONG,
     }
