@@ -8,14 +8,14 @@
 //! - [`Roster`], [`Node`], [`run`], [`exit`]: which capabilities there are, and a process that runs some of them.
 //! - [`NodeStatus`], [`api`]: how a node is, and what operators ask it.
 //! - [`Harness`]: one actor alone, for its author's tests.
-//! - [`config`], [`store`], [`trace`], [`Near`], [`Env`]: what they stand on.
+//! - [`config`], [`store`], [`trace`], [`lock`], [`Near`], [`Env`]: what they stand on.
 //!
 //! The runtime itself is the crates below this one, each with one idea; what they offer to users is re-exported here.
 
 pub use essaim_base::graph::cycle_in;
 pub use essaim_base::outages::OutageStatus;
 pub use essaim_base::task::{TaskState, TaskStatus};
-pub use essaim_base::{Backoff, Env, exit, trace};
+pub use essaim_base::{Backoff, Env, exit, lock, trace};
 pub use essaim_config as config;
 pub use essaim_contract as contract;
 pub use essaim_core::{

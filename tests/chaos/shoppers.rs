@@ -1,11 +1,12 @@
 //! Customers who order, cancel some of their orders, and repeat each request that was not answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use essaim::lock::Mutex;
 use serde_json::json;
 
 use crate::support::{Answer, Api, eventually};
@@ -80,9 +81,9 @@ impl Shoppers {
         for thread in self.threads.drain(..) {
             thread.join().expect("a customer does not panic");
         }
-        let wrong = lock(&self.shared.wrong);
+        let wrong = self.shared.wrong.lock();
         assert!(wrong.is_empty(), "{wrong:#?}");
-        lock(&self.shared.known).clone()
+        self.shared.known.lock().clone()
     }
 }
 
@@ -109,7 +110,7 @@ impl Shared {
             let (id, status) = (answer["id"].as_str().map(String::from), answer["status"].as_str().map(String::from));
             let Some(id) = id.filter(|_| matches!(answer.status, 200 | 201) && status.as_deref() != Some("rejected"))
             else {
-                lock(&self.wrong).push(format!("{key} was answered with {}: {answer:?}", answer.status));
+                self.wrong.lock().push(format!("{key} was answered with {}: {answer:?}", answer.status));
                 return;
             };
             self.note(key.clone(), Known { id: id.clone(), quantity, cancelled: false });
@@ -117,7 +118,7 @@ impl Shared {
                 let path = format!("/orders/{id}/cancel");
                 let answer = until_answered(&path, || self.api.try_send("POST", &path, None));
                 if answer.status != 200 || answer["status"] != "cancelled" {
-                    lock(&self.wrong).push(format!("{path} was answered with {}: {answer:?}", answer.status));
+                    self.wrong.lock().push(format!("{path} was answered with {}: {answer:?}", answer.status));
                     return;
                 }
                 self.note(key, Known { id, quantity, cancelled: true });
@@ -126,7 +127,7 @@ impl Shared {
     }
 
     fn note(&self, key: String, known: Known) {
-        lock(&self.known).insert(key, known);
+        self.known.lock().insert(key, known);
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -134,8 +135,4 @@ impl Shared {
 /// Sends a request again and again until it has an answer that is no 5xx.
 fn until_answered(what: &str, send: impl Fn() -> Result<Answer, ureq::Error>) -> Answer {
     eventually(&format!("an answer to {what}"), || send().ok().filter(|answer| answer.status < 500))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use essaim::lock::Mutex;
 use essaim::store::Schema;
 use essaim::{Actor, Apply, Cx, Fault, Handles, Schedule, Start, StartError, SubscribeOptions, WhenFull, reject};
 use essaim_contract::{Capability, Command, Event, Message};
@@ -33,14 +34,14 @@ impl Probe {
 
     /// Applied messages with the capability that applied each, in order.
     pub fn applied(&self) -> Vec<String> {
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.applied.lock().clone()
     }
 
     pub fn apply(&self, capability: &str, what: &str) -> Result<(), Fault<String>> {
         if what.starts_with("poison") && self.broken.load(Ordering::SeqCst) {
             return Err(reject(format!("{what} is poison")));
         }
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{capability}: {what}"));
+        self.applied.lock().push(format!("{capability}: {what}"));
         Ok(())
     }
 }

@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use essaim::lock::{Condvar, Mutex, MutexGuard};
 use essaim::{Actor, Apply, Cx, Fault, Handles, Roster, Start, StartError};
 use essaim_contract::{Capability, Command, Message};
 use serde::{Deserialize, Serialize};
@@ -52,16 +53,14 @@ pub struct Laid {
 
 impl Site {
     fn laid(&self) -> MutexGuard<'_, Laid> {
-        self.0.0.lock().expect("nobody panics here")
+        self.0.0.lock()
     }
 
     fn lay(&self, node: &str, number: usize) {
         let mut laid = self.laid();
         if number == 0 && laid.blocks.is_none() {
             laid.blocks = Some(node.into());
-            while !laid.unblocked {
-                laid = self.0.1.wait(laid).expect("nobody panics here");
-            }
+            self.0.1.wait_while(&mut laid, |laid| !laid.unblocked);
         }
         laid.by.push((node.into(), number));
     }

@@ -25,9 +25,10 @@ mod slow;
 mod strings;
 mod tokens;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use crate::support::{Answer, Api, Cluster, Postgres, Raw};
+use essaim::lock::{Mutex, MutexGuard};
 
 /// One process that all tests of hostile HTTP requests share; it must survive all of them.
 struct Site {
@@ -70,7 +71,7 @@ impl Site {
     }
 
     fn cluster(&self) -> MutexGuard<'_, Cluster> {
-        self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cluster.lock()
     }
 
     /// Fails if something inside broke: the process must run, and its log must tell of no panic and no error.

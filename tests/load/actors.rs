@@ -1,9 +1,10 @@
 //! Capabilities that misbehave, and one that does not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use essaim::lock::{Condvar, Mutex};
 use essaim::{Actor, Cx, Fault, Handle, Handles, Start, StartError};
 use essaim_contract::{Ask, Capability, Message, Never};
 use serde::{Deserialize, Serialize};
@@ -212,14 +213,14 @@ impl Tries {
 
     /// When each try began.
     pub fn begun(&self) -> Vec<Instant> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.begun.lock().clone()
     }
 
     async fn attempt(&self, at: Step) -> Result<(), StartError> {
         if at != self.at {
             return Ok(());
         }
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        self.begun.lock().push(Instant::now());
         let number = self.tried.fetch_add(1, Ordering::SeqCst) + 1;
         if number == self.failing {
             self.last.pass().await;
@@ -303,13 +304,12 @@ impl Leave {
 
     /// Frees the threads.
     pub fn unblock(&self) {
-        *self.blocked.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.blocked.0.lock() = true;
         self.blocked.1.notify_all();
     }
 
     fn block(&self) {
-        let free = self.blocked.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.blocked.1.wait_while(free, |free| !*free));
+        self.blocked.1.wait_while(&mut self.blocked.0.lock(), |free| !*free);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Log of the nodes in this process: warnings and errors, of all tests together.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
 
 use crate::support::eventually;
+use essaim::lock::Mutex;
 
 static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
@@ -11,7 +12,7 @@ struct Writer;
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        WRITTEN.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -33,7 +34,7 @@ pub fn keep() {
 #[track_caller]
 pub fn wait_for_line(words: &[&str]) -> String {
     eventually(&format!("a line with {words:?}"), || {
-        let written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = WRITTEN.lock();
         let text = String::from_utf8_lossy(&written);
         text.lines().find(|line| words.iter().all(|w| line.contains(w))).map(String::from)
     })

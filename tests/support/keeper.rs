@@ -7,7 +7,9 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
+
+use essaim::lock::{Mutex, MutexGuard};
 
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
@@ -66,5 +68,5 @@ fn keeper() -> MutexGuard<'static, Keeper> {
         command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Mutex::new(Keeper { shell: command.spawn().expect("a shell can be started") })
     };
-    KEEPER.get_or_init(start).lock().unwrap_or_else(PoisonError::into_inner)
+    KEEPER.get_or_init(start).lock()
 }

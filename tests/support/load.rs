@@ -7,11 +7,12 @@
 //! the end there is exactly one order for each key.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use essaim::lock::{Condvar, Mutex, MutexGuard};
 use serde_json::json;
 
 use super::kept::{Kept, Reply, Request};
@@ -119,8 +120,7 @@ impl Load {
         while !enough(&told) {
             assert!(told.dishonest.is_empty(), "{:#?}", told.dishonest);
             assert!(started.elapsed() < PATIENCE, "the customers are not served any more: {told:#?}");
-            let (next, _) = self.shared.changed.wait_timeout(told, PATIENCE).unwrap_or_else(PoisonError::into_inner);
-            told = next;
+            self.shared.changed.wait_for(&mut told, PATIENCE);
         }
     }
 
@@ -303,12 +303,11 @@ impl Customer {
 
     /// Rests, not longer than the load goes on; whether it is over.
     fn rests(&self, time: Duration) -> bool {
-        let (told, changed) = (self.shared.told(), &self.shared.changed);
+        let mut told = self.shared.told();
         let rested = Instant::now() + time;
-        let mut told = told;
         while !told.stop {
             let Some(left) = rested.checked_duration_since(Instant::now()) else { return false };
-            told = changed.wait_timeout(told, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.changed.wait_for(&mut told, left);
         }
         true
     }
@@ -328,7 +327,7 @@ impl Customer {
 
 impl Shared {
     fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.lock()
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::io::copy;
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+
+use essaim::lock::Mutex;
 
 /// An address of its own, from which each connection is passed on to the server that the name leads to at that moment.
 /// Connections that were made before stay where they are. It ends with the value.
@@ -59,7 +61,7 @@ impl Name {
 
     /// Ends the connections that there are.
     pub fn cut(&self) {
-        let open = std::mem::take(&mut *self.shared.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let open = std::mem::take(&mut *self.shared.open.lock());
         open.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
 }
@@ -75,7 +77,7 @@ impl Shared {
                 let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
             });
         }
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
+        self.open.lock().extend(kept);
         self.made.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,10 +1,11 @@
 //! Output of a process so far, line by line.
 
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::PATIENCE;
+use essaim::lock::{Condvar, Mutex, MutexGuard};
 
 /// The lines of a process. Clones see the same lines.
 #[derive(Clone, Default)]
@@ -60,23 +61,19 @@ impl Output {
             if written.open == 0 {
                 return None;
             }
-            written = self.0.changed.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.0.changed.wait_for(&mut written, left);
         }
     }
 
     /// Waits until every stream has ended: nothing that holds the process's output is alive any more.
     pub fn wait_for_end(&self) -> bool {
-        let written = self.written();
-        let (written, _) = self
-            .0
-            .changed
-            .wait_timeout_while(written, PATIENCE, |w| w.open > 0)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written();
+        self.0.changed.wait_while_for(&mut written, |w| w.open > 0, PATIENCE);
         written.open == 0
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
-        self.0.written.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.written.lock()
     }
 }
 

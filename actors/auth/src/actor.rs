@@ -1,10 +1,11 @@
 //! The actor, and what its instances share.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim::config::ConfigError;
 use essaim::contract::{Capability, Never};
+use essaim::lock::{Mutex, RwLock};
 use essaim::store::Schema;
 use essaim::{Actor, Cx, Env, Fault, Handle, Handles, Start, StartError};
 use essaim_auth_contract::{Auth, Claims, GetKeys, Keys, Login, Logout, Refresh, Register, Secret, Tokens};
@@ -107,7 +108,7 @@ impl AuthActor {
         let tx = cx.begin().await?;
         let ring = keys::keep(&tx, &self.shared.settings, &env).await?;
         tx.commit().await?;
-        *self.shared.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        *self.shared.ring.write() = Arc::new(ring);
         Ok(())
     }
 }
@@ -123,7 +124,7 @@ impl Handle<GetKeys> for AuthActor {
 
 impl AuthShared {
     pub(crate) fn ring(&self) -> Arc<Ring> {
-        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ring.read().clone()
     }
 
     /// The answer to a login or a refresh: a new access token beside this refresh token.

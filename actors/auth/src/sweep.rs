@@ -2,7 +2,6 @@
 //! time.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 
 use essaim::contract::AskError;
 use essaim::{Cx, Fault};
@@ -42,7 +41,7 @@ pub(crate) async fn sweep(shared: &AuthShared, cx: &mut Cx) -> Result<(), Fault>
 /// heard, such as when a database was restored. The time in between protects the passwords from a users database that is
 /// wrong for a while.
 async fn orphans(shared: &AuthShared, cx: &mut Cx, now: i64) -> Result<(), Fault> {
-    let after = shared.swept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let after = shared.swept.lock().clone();
     let some = credentials::users_after(cx.db(), &after, EXISTING_MAX as u64).await?;
     let ids: Vec<String> = some.iter().map(|(id, _)| id.clone()).collect();
     let next = if ids.len() < EXISTING_MAX { String::new() } else { ids.last().cloned().unwrap_or_default() };
@@ -64,6 +63,6 @@ async fn orphans(shared: &AuthShared, cx: &mut Cx, now: i64) -> Result<(), Fault
             tx.commit().await?;
         }
     }
-    *shared.swept.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    *shared.swept.lock() = next;
     Ok(())
 }

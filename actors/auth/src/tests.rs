@@ -9,10 +9,11 @@ mod register;
 mod session;
 mod sweep;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim::contract::{AskError, Unknown};
+use essaim::lock::Mutex;
 use essaim::{Harness, Stage};
 use essaim_auth_contract::*;
 use essaim_users_contract::{
@@ -38,7 +39,7 @@ struct Inner {
 
 impl People {
     fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
-        f(&mut self.0.lock().unwrap())
+        f(&mut self.0.lock())
     }
 
     fn create(&self, m: CreateUser) -> Result<User, AskError<CreateUserError>> {

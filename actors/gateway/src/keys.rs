@@ -5,11 +5,12 @@
 //! then anyway, so a valid token seldom waits.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use essaim::Client;
+use essaim::lock::RwLock;
 use essaim_auth_contract::{GetKeys, Keys};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tokio::sync::Mutex;
@@ -143,7 +144,7 @@ impl KeyRing {
         match self.client.ask(GetKeys {}).await {
             Ok(keys) => {
                 fetching.failed = None;
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(KeySet::of(&keys));
+                *self.current.write() = Arc::new(KeySet::of(&keys));
             }
             Err(error) => {
                 tracing::debug!(%error, "the keys that verify tokens cannot be fetched");
@@ -154,6 +155,6 @@ impl KeyRing {
     }
 
     fn current(&self) -> Arc<KeySet> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().clone()
     }
 }

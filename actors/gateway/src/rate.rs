@@ -1,9 +1,9 @@
 //! How many requests a client may send.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use essaim::lock::Mutex;
 use tokio::time::Instant;
 
 use crate::bounded::Bounded;
@@ -36,7 +36,7 @@ impl RateLimit {
             return Ok(());
         }
         let (client, now) = (one_client(client), now - self.origin);
-        let mut clients = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.full_at.lock();
         let Some(full_at) = clients.get(&client) else {
             clients.insert(client, now + self.period);
             return Ok(());
@@ -53,7 +53,7 @@ impl RateLimit {
 
     /// How many clients are remembered.
     pub fn clients(&self) -> usize {
-        self.full_at.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.full_at.lock().len()
     }
 }
 

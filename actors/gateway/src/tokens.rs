@@ -1,10 +1,11 @@
 //! Who is logged in: access tokens (JWT, RFC 7519, used as RFC 6750 says), verified here and nowhere else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use essaim::Env;
+use essaim::lock::Mutex;
 use essaim_contract::Principal;
 use essaim_http::Problem;
 use jsonwebtoken::{Algorithm, decode, decode_header};
@@ -107,7 +108,7 @@ impl Tokens {
     }
 
     fn remembered(&self, token: &str) -> Option<Arc<Principal>> {
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verified = self.verified.lock();
         let known = verified.get(token)?;
         if self.env.wall_ms() < known.until_ms {
             return Some(known.principal.clone());
@@ -121,7 +122,7 @@ impl Tokens {
         let until_ms = expiry_ms.min(self.env.wall_ms().saturating_add(self.remember_ms));
         let principal = Arc::new(Principal { subject: claims.sub, roles: claims.roles });
         let entry = Verified { principal: principal.clone(), until_ms };
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(token.into(), entry);
+        self.verified.lock().insert(token.into(), entry);
         principal
     }
 }

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use essaim::contract::{AskError, Principal};
+use essaim::lock::Mutex;
 use essaim::{Harness, Stage};
 use essaim_catalog_contract::{PricedLine, Refusal, Release, Reserve, ReserveLine, StockRefused, StockReserved};
 use essaim_orders_contract::*;
@@ -42,11 +43,11 @@ impl Shop {
     }
 
     fn stock(&self, n: u32) -> i64 {
-        self.0.lock().unwrap().products[&id(n)].2
+        self.0.lock().products[&id(n)].2
     }
 
     fn set_price(&self, n: u32, cents: i64) {
-        self.0.lock().unwrap().products.get_mut(&id(n)).unwrap().0 = cents;
+        self.0.lock().products.get_mut(&id(n)).unwrap().0 = cents;
     }
 
     /// Carries out the commands that orders has sent since, and delivers the resulting events.
@@ -56,10 +57,10 @@ impl Shop {
     }
 
     async fn reserve_all(&self, t: &Stage<OrdersActor>) {
-        let done_before = self.0.lock().unwrap().reserved;
+        let done_before = self.0.lock().reserved;
         for m in t.sent::<Reserve>().await.into_iter().skip(done_before) {
-            let (order_id, done) = (m.order_id.clone(), self.0.lock().unwrap().reserve(&m));
-            self.0.lock().unwrap().reserved += 1;
+            let (order_id, done) = (m.order_id.clone(), self.0.lock().reserve(&m));
+            self.0.lock().reserved += 1;
             match done {
                 Ok(lines) => t.deliver(StockReserved { order_id, lines }).await.unwrap(),
                 Err(reason) => t.deliver(StockRefused { order_id, reason }).await.unwrap(),
@@ -68,9 +69,9 @@ impl Shop {
     }
 
     async fn release_all(&self, t: &Stage<OrdersActor>) {
-        let done_before = self.0.lock().unwrap().released;
+        let done_before = self.0.lock().released;
         for m in t.sent::<Release>().await.into_iter().skip(done_before) {
-            let mut state = self.0.lock().unwrap();
+            let mut state = self.0.lock();
             state.release(m.order_id);
             state.released += 1;
         }

@@ -5,10 +5,11 @@
 //! for that, only `orders.waiting_most` may wait at a time; further orders are answered at once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use essaim::lock::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 /// The orders of this node that have waiters.
@@ -72,7 +73,7 @@ impl Waiting {
     }
 
     fn lock(&self) -> MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.orders.lock()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use essaim::config::Config;
+use essaim::lock::Mutex;
 use essaim::store::Schema;
 use essaim::{Actor, Apply, Client, Cx, Env, Fault, Handle, Handles, Node, NodeError, Roster, Start, StartError};
 use essaim_contract::{Ask, Capability, Command, Message, Never};
@@ -65,7 +66,7 @@ messages!(Enter, Entered, Ledger);
 
 /// Notified of each message that is handled, where messages are timed.
 #[derive(Clone)]
-struct Told(Arc<std::sync::Mutex<Option<mpsc::UnboundedSender<()>>>>);
+struct Told(Arc<Mutex<Option<mpsc::UnboundedSender<()>>>>);
 
 /// Handles a command by doing nothing.
 struct TallyActor(Arc<Shared>);
@@ -93,10 +94,8 @@ impl Actor for TallyActor {
 impl Apply<Count> for TallyActor {
     async fn apply(&mut self, _: Count, _: &mut Cx) -> Result<(), Fault<String>> {
         self.0.handled.fetch_add(1, Ordering::Relaxed);
-        if let Some(told) = &self.0.told
-            && let Ok(told) = told.0.lock()
-        {
-            let _ = told.as_ref().map(|told| told.send(()));
+        if let Some(told) = &self.0.told {
+            let _ = told.0.lock().as_ref().map(|told| told.send(()));
         }
         Ok(())
     }
@@ -285,7 +284,7 @@ pub fn latency(url: &str, scratch: &Scratch, percentile: usize) -> Result<f64, E
     essaim::run(async {
         // Bounded by one message at a time.
         let (tell, mut told) = mpsc::unbounded_channel();
-        let teller = Told(Arc::new(std::sync::Mutex::new(Some(tell))));
+        let teller = Told(Arc::new(Mutex::new(Some(tell))));
         let node = node("main", &["tally"], url, scratch.path(), "", Some(teller)).await?;
         let client = node.client();
         let mut times = Vec::with_capacity(TIMED);

@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::process::Command as Program;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use essaim::config::Config;
+use essaim::lock::Mutex;
 use essaim::store::Schema;
 use essaim::{Actor, Apply, Client, Cx, Env, Fault, Handles, Node, NodeError, Roster, Start, StartError};
 use essaim_contract::{Capability, Command, Message};
@@ -199,7 +200,7 @@ impl Ear {
             let mut datagram = [0; 2];
             while socket.recv(&mut datagram).is_ok() {
                 let [host, key] = datagram;
-                lock(&heard).push(Heard { host, key, at: Instant::now() });
+                heard.lock().push(Heard { host, key, at: Instant::now() });
             }
         });
         Ok(ear)
@@ -207,7 +208,7 @@ impl Ear {
 
     /// Reports of one partition, in order.
     fn of(&self, key: &str) -> Vec<Heard> {
-        lock(&self.heard).iter().filter(|heard| key.as_bytes() == [heard.key]).copied().collect()
+        self.heard.lock().iter().filter(|heard| key.as_bytes() == [heard.key]).copied().collect()
     }
 
     /// Waits until each of these hosts was the last to apply something in as many partitions as the others.
@@ -235,8 +236,4 @@ impl Ear {
         };
         KEYS.iter().map(longest).max().unwrap_or_default()
     }
-}
-
-fn lock(heard: &Mutex<Vec<Heard>>) -> MutexGuard<'_, Vec<Heard>> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,11 @@
 //! Who is let in with which token.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::test::TestRequest;
+use essaim::lock::Mutex;
 use essaim::{Actor, Cx, Fault, Handle, Handles, Harness, Start, StartError};
 use essaim_auth_contract::{Auth, GetKeys, Keys};
 use essaim_contract::{AskError, Never, NotDelivered};
@@ -111,11 +112,11 @@ async fn a_key_that_was_published_later_is_fetched_when_a_token_names_it() {
     let now = rotated.clone();
     let gate = gate_with_keys(settings(), move || {
         let (old, new) = (Key::new("k1", 1), Key::new("k2", 2));
-        Ok(if *now.lock().unwrap() { published(&[&new, &old]) } else { published(&[&old]) })
+        Ok(if *now.lock() { published(&[&new, &old]) } else { published(&[&old]) })
     })
     .await;
     assert_eq!(gate.get("/who", &bearer(&Key::new("k1", 1).sign(&claims()))).await.status, 200);
-    *rotated.lock().unwrap() = true;
+    *rotated.lock() = true;
     assert_eq!(gate.get("/who", &bearer(&Key::new("k2", 2).sign(&claims()))).await.status, 200);
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use essaim_base::Env;
+use essaim_base::lock::Mutex;
 use essaim_base::trace::TraceContext;
 use essaim_config::Config;
 use essaim_contract::{Ask, Capability, Message};
@@ -144,7 +145,7 @@ async fn seen_while(level: Level, sampled: bool, work: impl AsyncFnOnce(Client))
         work(node.client().in_trace(trace)).await;
     };
     LocalSet::new().run_until(node).await;
-    std::mem::take(&mut *capture.0.lock().unwrap())
+    std::mem::take(&mut *capture.0.lock())
 }
 
 struct Kitchen;
@@ -283,11 +284,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
         attributes.record(&mut Fields(&mut fields));
         let meta = attributes.metadata();
         let (level, target) = (*meta.level(), meta.target().to_string());
-        self.0.lock().unwrap().spans.push(Thing { id: id.into_u64(), level, target, fields, span: None });
+        self.0.lock().spans.push(Thing { id: id.into_u64(), level, target, fields, span: None });
     }
 
     fn on_record(&self, id: &Id, record: &Record<'_>, _: Context<'_, S>) {
-        let mut seen = self.0.lock().unwrap();
+        let mut seen = self.0.lock();
         // Ids are used again, so the latest span of an id is meant.
         let span = seen.spans.iter_mut().rev().find(|s| s.id == id.into_u64()).unwrap();
         record.record(&mut Fields(&mut span.fields));
@@ -296,7 +297,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = BTreeMap::new();
         event.record(&mut Fields(&mut fields));
-        let mut seen = self.0.lock().unwrap();
+        let mut seen = self.0.lock();
         let inside = context.event_span(event).map(|s| s.id().into_u64());
         let span =
             inside.and_then(|id| seen.spans.iter().rev().find(|s| s.id == id)).map(|s| s.field("span_id").into());

@@ -1,9 +1,10 @@
 //! Messages whose handlers fail: retries, parking, dead letters.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use essaim_base::lock::Mutex;
 use essaim_contract::{Command, Message};
 use essaim_core::{Apply, Cx, Fault, fail};
 use essaim_durable::SendOptions;
@@ -17,12 +18,12 @@ static TRIES: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::defau
 
 /// Whether a word is tried for the first time.
 pub fn is_first(word: &str) -> bool {
-    SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(word.into())
+    SEEN.lock().insert(word.into())
 }
 
 /// For twelve tries what the handler needs is away, then it fails once.
 pub fn outage(word: &str) -> Result<(), Fault<String>> {
-    let mut tries = TRIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tries = TRIES.lock();
     let tries = tries.entry(word.into()).or_default();
     *tries += 1;
     match *tries {

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::lock::Mutex;
 use essaim_contract::{Capability, Command, Message};
 use essaim_core::{Actor, Apply, Cx, Fault, Handles, Start, StartError, fail};
 use essaim_durable::SendOptions;
@@ -40,7 +41,7 @@ pub struct Rung(Arc<Mutex<Vec<String>>>);
 
 impl Rung {
     fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 
@@ -61,7 +62,7 @@ impl Actor for BellActor {
 }
 impl Apply<Ring> for BellActor {
     async fn apply(&mut self, m: Ring, _: &mut Cx) -> Result<(), Fault<String>> {
-        let mut rung = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rung = self.0.0.lock();
         let before = rung.iter().filter(|key| **key == m.key).count() as u32;
         rung.push(m.key);
         if before < m.failures { Err(fail("not yet")) } else { Ok(()) }
