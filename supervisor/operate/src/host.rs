@@ -127,7 +127,8 @@ pub(crate) async fn report(durable: Option<&Arc<Durable>>, host: &Arc<Host>) -> 
         ..DurableReport::default()
     };
     report.dead = durable.log.dead_count(&host.name).await.ok()?;
-    if let Some(reads) = host.database().map(|database| database.reads()) {
+    if let Some(database) = host.database() {
+        let reads = database.reads();
         report.dead += dead::count(reads).await.ok()?.values().sum::<u64>();
         report.outbox = outbox::count(reads, DurableReport::OUTBOX_COUNTED + 1).await.ok()?;
     }

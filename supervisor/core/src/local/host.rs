@@ -2,7 +2,7 @@
 
 mod handlers;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_contract::NotDelivered;
@@ -10,6 +10,7 @@ use essaim_durable::Outbox;
 use essaim_store::Database;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::api::startup::Startup;
 use crate::local::admission::Admission;
@@ -33,12 +34,14 @@ pub struct Host {
     first_label: usize,
     instances: Box<[InstanceHandle]>,
     pub admission: Admission,
-    /// Set once the capability has started: what it does at a drain, and its figures.
-    hooks: OnceLock<Hooks>,
+    started: Started,
 }
 
+/// A capability once it has started. A host takes its place in the node before: it refuses asks then, and others hear of it.
+pub type Started = watch::Receiver<Option<Arc<StartedCapability>>>;
+
 /// Type-erased hooks of the actor, with its database.
-pub struct Hooks {
+pub struct StartedCapability {
     pub drain: Box<dyn Fn() -> LocalBoxFuture<'static, ()> + Send + Sync>,
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
     pub database: Option<Database>,
@@ -55,7 +58,7 @@ impl Host {
         instances: impl Iterator<Item = InstanceHandle>,
         limit: u32,
     ) -> Self {
-        let (admission, hooks) = (Admission::of(limit), OnceLock::new());
+        let (admission, started) = (Admission::of(limit), watch::channel(None).1);
         Self {
             name,
             supervision,
@@ -66,7 +69,7 @@ impl Host {
             first_label,
             instances: instances.collect(),
             admission,
-            hooks,
+            started,
         }
     }
 
@@ -78,6 +81,12 @@ impl Host {
     /// This host, which must be the only live one in the cluster.
     pub fn exclusive(mut self, exclusive: bool) -> Self {
         self.exclusive = exclusive;
+        self
+    }
+
+    /// This host, whose capability starts: without it, it never does.
+    pub fn starting(mut self, started: Started) -> Self {
+        self.started = started;
         self
     }
 
@@ -133,35 +142,33 @@ impl Host {
         self.admission.limit()
     }
 
-    /// The capability has started; once.
-    pub fn set_hooks(&self, hooks: Hooks) {
-        let is_first = self.hooks.set(hooks).is_ok();
-        debug_assert!(is_first, "a capability starts once");
-    }
-
     pub async fn drain(&self) {
-        if let Some(hooks) = self.hooks.get() {
-            (hooks.drain)().await;
+        if let Some(started) = self.started() {
+            (started.drain)().await;
         }
     }
 
     pub fn status(&self) -> Value {
-        self.hooks.get().map_or(Value::Null, |h| (h.status)())
+        self.started().map_or(Value::Null, |started| (started.status)())
     }
 
     /// Its database, once it has been opened.
-    pub fn database(&self) -> Option<&Database> {
-        self.hooks.get().and_then(|h| h.database.as_ref())
+    pub fn database(&self) -> Option<Database> {
+        self.started()?.database.clone()
     }
 
     /// The way out of its database, once that has been opened.
-    pub fn outbox(&self) -> Option<&Arc<Outbox>> {
-        self.hooks.get().and_then(|h| h.outbox.as_ref())
+    pub fn outbox(&self) -> Option<Arc<Outbox>> {
+        self.started()?.outbox.clone()
     }
 
     /// Whether what its instances share has been built once.
     pub fn has_started(&self) -> bool {
-        self.hooks.get().is_some()
+        self.started.borrow().is_some()
+    }
+
+    fn started(&self) -> Option<Arc<StartedCapability>> {
+        self.started.borrow().clone()
     }
 
     /// Why a message is refused whose instance has gone down with its thread.

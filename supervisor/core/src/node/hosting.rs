@@ -26,7 +26,7 @@ use crate::api::start::{Start, StartError};
 use crate::local::arbiters::Arbiters;
 use crate::local::cell;
 use crate::local::handler::{Handler, HandlerEntry, HandlerKind, TICK, Tick};
-use crate::local::host::{Hooks, Host};
+use crate::local::host::{Host, StartedCapability};
 use crate::local::instance::InstanceHandle;
 use crate::local::mailbox::Mailbox;
 use crate::local::run::InstanceState;
@@ -140,9 +140,10 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
             mailbox,
         );
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
-        let host = host.exclusive(on_sqlite).admitting_of_a_key(runtime.mailbox_per_key);
+        let (started, starting) = watch::channel(None);
+        let host = host.exclusive(on_sqlite).admitting_of_a_key(runtime.mailbox_per_key).starting(starting);
         let host = Arc::new(host);
-        Ok(Box::new(CapabilityStartup::<A> { host, table, timetables, settings, node: node.clone() }))
+        Ok(Box::new(CapabilityStartup::<A> { host, started, table, timetables, settings, node: node.clone() }))
     }
 }
 
@@ -156,6 +157,8 @@ fn settings<A: Actor>(config: &Config) -> Result<A::Settings, ConfigError> {
 /// Start-up of one capability.
 struct CapabilityStartup<A: Actor> {
     host: Arc<Host>,
+    /// The host hears here that its capability has started.
+    started: watch::Sender<Option<Arc<StartedCapability>>>,
     table: Arc<[Arc<dyn HandlerEntry<A>>]>,
     timetables: Arc<[Timetable]>,
     settings: A::Settings,
@@ -187,7 +190,7 @@ impl<A: Actor> CapabilityStartup<A> {
             tries += 1;
             tokio::time::sleep(self.host.supervision.start_failed(&error, tries, false)).await;
         };
-        self.host.set_hooks(hooks::<A>(&shared, &context));
+        self.started.send_replace(Some(Arc::new(started::<A>(&shared, &context))));
         let start = start_maker(&context, &timers);
         for (index, instance) in self.host.instances().iter().enumerate() {
             let (table, shared, context) = (self.table.clone(), shared.clone(), context.clone());
@@ -272,9 +275,9 @@ fn start_maker(context: &Arc<CapabilityContext>, timers: &Timers) -> Arc<dyn Fn(
     Arc::new(move || Start::new(context.clone(), timers.clone()))
 }
 
-fn hooks<A: Actor>(shared: &Arc<A::Shared>, context: &CapabilityContext) -> Hooks {
+fn started<A: Actor>(shared: &Arc<A::Shared>, context: &CapabilityContext) -> StartedCapability {
     let (draining, figures) = (shared.clone(), shared.clone());
-    Hooks {
+    StartedCapability {
         drain: Box::new(move || {
             let shared = draining.clone();
             Box::pin(async move { A::drain(&shared).await })

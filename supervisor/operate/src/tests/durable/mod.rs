@@ -219,7 +219,7 @@ impl Stage {
     }
 
     fn database(&self, capability: &str) -> essaim_store::Database {
-        self.node.bus().host(capability).unwrap().database().unwrap().clone()
+        self.node.bus().host(capability).unwrap().database().unwrap()
     }
 
     /// Waits until a capability has written so many words; all of them.

@@ -137,7 +137,7 @@ async fn what_one_sends_that_is_dropped_while_its_commit_goes_on_leaves_by_itsel
     let (database, host) = (t.database("shop"), t.node.bus().host("shop").unwrap());
     let outbox = host.outbox().unwrap();
     t.run(async {
-        let tx = handlers_tx(&database, effects(outbox, None)).await;
+        let tx = handlers_tx(&database, effects(&outbox, None)).await;
         tx.send(note("a", "sent")).await.unwrap();
         let neighbour = begin(&database);
         pin!(neighbour);

@@ -78,7 +78,7 @@ async fn live(env: &Env, directory: &Arc<Directory>, time: Duration) -> Vec<Stri
             let node = Node::start(&roster, &["alarm"], config, env.clone()).await.unwrap();
             node.up().await;
             tokio::time::sleep(time).await;
-            let database = node.bus().host("alarm").unwrap().database().unwrap().clone();
+            let database = node.bus().host("alarm").unwrap().database().unwrap();
             let sql = "SELECT id FROM essaim_inbox ORDER BY id, msg_offset";
             let found = Statement::from_string(database.reads().get_database_backend(), sql);
             let rows = database.reads().query_all_raw(found).await.unwrap();
