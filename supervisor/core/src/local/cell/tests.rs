@@ -193,7 +193,11 @@ async fn after_a_panic_the_state_is_built_anew_and_queued_messages_are_handled_b
 async fn after_a_panic_in_its_askers_turn_the_instance_builds_its_state_by_itself() {
     beside_an_instance(async |instance: Instance| {
         assert_eq!(instance.ask(1, LONG).await, Ok(1));
+        instance.journal();
         assert_eq!(instance.ask(PANICS, LONG).now_or_never(), Some(panicked()), "it is a local call");
+        // Its turn: no message comes that would wake it.
+        yield_now().await;
+        assert_eq!(instance.journal(), ["1000 begins", "1000 ends", "drop", "start"]);
         assert_eq!(instance.ask(2, LONG).await, Ok(1));
     })
     .await;
