@@ -168,6 +168,6 @@ pub(crate) async fn has_admin(db: &impl ConnectionTrait) -> Result<bool, DbErr> 
 }
 
 fn user(row: Model) -> Result<User, DbErr> {
-    let role = Role::of_name(&row.role).ok_or_else(|| DbErr::Custom(format!("`{}` is no role", row.role)))?;
+    let role = Role::of_name(&row.role).ok_or_else(|| DbErr::Type(format!("`{}` is no role", row.role)))?;
     Ok(User { id: row.id, email: row.email, name: row.name, role, created_at_ms: row.created_at })
 }

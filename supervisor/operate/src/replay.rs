@@ -18,7 +18,7 @@ use crate::dead_letters::{LetterLocation, LocatedLetter, failed, unanswered};
 use crate::host::HostOperator;
 use crate::operation::{LetterResults, LetterSelection};
 
-/// What keeps a letter from being dealt with.
+/// What keeps a letter from being dealt with, in words: an operator reads it beside the letter, and nothing decides by it.
 type Why = String;
 
 impl HostOperator {

@@ -229,6 +229,9 @@ impl Operator {
     }
 
     /// Asks the host of a capability, in this node or another.
+    ///
+    /// # Errors
+    /// The reason in words: an operator reads it beside the capability, and nothing decides by it.
     async fn ask_host<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
         let body = codec::encode(operation).map_err(|e| e.to_string())?;
         let call = Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env));

@@ -4,6 +4,8 @@ use redis::{ErrorKind, RedisError};
 
 use essaim_protocol::log::LogError;
 
+use super::log::replicas::TooFewReplicas;
+
 /// The error of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CommandError {
@@ -19,7 +21,7 @@ pub(super) enum CommandError {
     /// The command was sent, and whether it was executed is not known.
     Unanswered(String),
     /// The server answered, and too few replicas have what it answered with.
-    NotReplicated(String),
+    NotReplicated(TooFewReplicas),
 }
 
 /// The codes of a server that does not take writes, or no longer: its name may lead to another server by now.

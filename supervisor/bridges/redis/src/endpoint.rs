@@ -76,7 +76,8 @@ impl Endpoint {
     pub fn at(url: &str, response_timeout: Duration) -> Result<Self, ClaimError> {
         let shown = without_password(url);
         let way = if Sentinels::are_named_by(url) {
-            Sentinels::of(url).map(|sentinels| Way::Sentinels(Box::new(sentinels)))
+            let sentinels = Sentinels::of(url).map_err(|e| e.to_string());
+            sentinels.map(|sentinels| Way::Sentinels(Box::new(sentinels)))
         } else {
             let client = Client::open(speaking_resp3(url)).map_err(|e| e.to_string());
             client.map(|client| Way::Address(Box::new(client)))

@@ -20,7 +20,7 @@ mod measure;
 mod parse;
 mod read;
 mod registry;
-mod replicas;
+pub(super) mod replicas;
 mod restore;
 mod retire;
 mod scripts;

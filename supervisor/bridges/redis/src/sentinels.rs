@@ -45,8 +45,8 @@ impl Sentinels {
     ///
     /// # Errors
     /// The mistake in the URL, without a password.
-    pub fn of(url: &str) -> Result<Self, String> {
-        let (scheme, rest) = url.split_once("+sentinel://").ok_or("it does not name sentinels")?;
+    pub fn of(url: &str) -> Result<Self, SentinelUrlError> {
+        let (scheme, rest) = url.split_once("+sentinel://").ok_or(SentinelUrlError::NoSentinels)?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (credentials, hosts) = match authority.rsplit_once('@') {
@@ -55,17 +55,17 @@ impl Sentinels {
         };
         let (master, database) = path.split_once('/').unwrap_or((path, "0"));
         if master.is_empty() || hosts.is_empty() {
-            return Err(
-                "it must name sentinels and the primary that they watch: redis+sentinel://host:port,host:port/NAME"
-                    .into(),
-            );
+            return Err(SentinelUrlError::Incomplete);
         }
-        let database = database.parse().map_err(|_| format!("`{database}` is no number of a database"))?;
+        let database = database.parse().map_err(|_| SentinelUrlError::Database(database.into()))?;
         let guard = credentials_of_sentinels(query)?;
         let all = hosts.split(',').map(|host| {
             let address = with_port(host);
             let client = Client::open(format!("{scheme}://{guard}{address}/"));
-            client.map(|client| Sentinel { address: address.clone(), client }).map_err(|e| format!("{address}: {e}"))
+            match client {
+                Ok(client) => Ok(Sentinel { address, client }),
+                Err(error) => Err(SentinelUrlError::Address { address, error }),
+            }
         });
         let all = all.collect::<Result<_, _>>()?;
         let (scheme, master) = (scheme.to_string(), master.to_string());
@@ -98,7 +98,7 @@ impl Sentinels {
                         return connection;
                     }
                 },
-                Err(why) => why,
+                Err(why) => why.to_string(),
             };
             said.push(format!("the one at {} {why}", sentinel.address));
         }
@@ -106,17 +106,17 @@ impl Sentinels {
     }
 
     /// The address of the primary, as a sentinel knows it.
-    async fn ask(&self, sentinel: &Sentinel, limit: Duration) -> Result<String, String> {
+    async fn ask(&self, sentinel: &Sentinel, limit: Duration) -> Result<String, SentinelError> {
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(Some(limit));
         let connection = sentinel.client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut connection = connection.map_err(|e| format!("takes no connection ({e})"))?;
+        let mut connection = connection.map_err(SentinelError::NoConnection)?;
         let mut ask = redis::cmd("SENTINEL");
         ask.arg("get-master-addr-by-name").arg(&self.master);
         let named = ask.query_async::<Option<(String, u16)>>(&mut connection).await;
-        match named.map_err(|e| format!("does not answer ({e})"))? {
+        match named.map_err(SentinelError::NoAnswer)? {
             Some((host, port)) if host.contains(':') => Ok(format!("[{host}]:{port}")),
             Some((host, port)) => Ok(format!("{host}:{port}")),
-            None => Err(format!("watches no primary by the name of `{}`", self.master)),
+            None => Err(SentinelError::UnknownPrimary(self.master.clone())),
         }
     }
 
@@ -130,15 +130,41 @@ impl Sentinels {
     }
 }
 
+/// The mistake in a URL that names sentinels. It never shows a password.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SentinelUrlError {
+    #[error("it does not name sentinels")]
+    NoSentinels,
+    #[error("it must name sentinels and the primary that they watch: redis+sentinel://host:port,host:port/NAME")]
+    Incomplete,
+    #[error("`{0}` is no number of a database")]
+    Database(String),
+    #[error("it has `{0}`, where only sentinel_user and sentinel_password can be")]
+    UnknownOption(String),
+    #[error("{address}: {error}")]
+    Address { address: String, error: RedisError },
+}
+
+/// Why a sentinel does not name the primary, as the rest of a sentence about it.
+#[derive(Debug, thiserror::Error)]
+enum SentinelError {
+    #[error("takes no connection ({0})")]
+    NoConnection(RedisError),
+    #[error("does not answer ({0})")]
+    NoAnswer(RedisError),
+    #[error("watches no primary by the name of `{0}`")]
+    UnknownPrimary(String),
+}
+
 /// User and password of the sentinels, in the form of a URL.
-fn credentials_of_sentinels(query: &str) -> Result<String, String> {
+fn credentials_of_sentinels(query: &str) -> Result<String, SentinelUrlError> {
     let (mut user, mut password) = ("", None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=').unwrap_or((pair, "")) {
             ("sentinel_user", value) => user = value,
             ("sentinel_password", value) => password = Some(value),
             ("protocol", _) => {}
-            (key, _) => return Err(format!("it has `{key}`, where only sentinel_user and sentinel_password can be")),
+            (key, _) => return Err(SentinelUrlError::UnknownOption(key.into())),
         }
     }
     Ok(password.map(|password| format!("{user}:{password}@")).unwrap_or_default())
@@ -175,7 +201,7 @@ mod tests {
             ("redis+sentinel://h/shop/x", "`x`"),
             ("redis+sentinel://h/shop?password=secret", "`password`"),
         ] {
-            let said = Sentinels::of(url).err().unwrap();
+            let said = Sentinels::of(url).err().unwrap().to_string();
             assert!(said.contains(word) && !said.contains("secret"), "{said}");
         }
     }

@@ -131,7 +131,7 @@ impl Start {
     }
 
     /// Runs a task that the capability cannot do without, such as a server, on this thread. If it panics, or ends with a
-    /// reason, the node ends.
+    /// reason, which people read as its last words, the node ends.
     pub fn task(&self, name: &'static str, work: impl Future<Output = Result<(), String>> + 'static) {
         self.context.bus.tasks.vital(TaskName::of(name, &self.context.capability), work);
     }

@@ -46,6 +46,10 @@ pub(super) async fn reports(bus: &Bus) -> Vec<MemberStatus> {
     join_all(asked).await
 }
 
+/// The report of another node.
+///
+/// # Errors
+/// The reason in words, which is shown in the place of the report; nothing decides by it.
 async fn report(bus: &Bus, remote: &Remote, peer: &Arc<Peer>, now: Instant) -> Result<Value, String> {
     if peer.is_silent() {
         return Err("it is not heard".into());

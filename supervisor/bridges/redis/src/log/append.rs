@@ -68,7 +68,7 @@ async fn append_once(
     let link = log.replicas.as_ref().map_or(&log.link, Replicas::link);
     let mut connected = link.connected().map_err(not_appended)?;
     if let Some(replicas) = &log.replicas {
-        replicas.ready(&mut connected).await.map_err(AppendError::NotStored)?;
+        replicas.ready(&mut connected).await?;
     }
     let mut keys = vec![log.keys.registry()];
     for append in appends {
@@ -100,7 +100,7 @@ async fn append_once(
             let all: Vec<_> = rest.chunks_exact(2).map(appended).collect::<Option<_>>().ok_or_else(unexpected)?;
             let is_stored = |one: &Appended| matches!(one, Appended::Stored { .. });
             if let Some(replicas) = log.replicas.as_ref().filter(|_| all.iter().any(is_stored)) {
-                replicas.confirm(&mut connected).await.map_err(AppendError::Unknown)?;
+                replicas.confirm(&mut connected).await?;
             }
             for (one, appended) in appends.iter().zip(&all) {
                 if let Appended::Stored { first } = appended {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use essaim_base::lock::Mutex;
 use essaim_base::outages::{Dependency, Outages};
 use essaim_config::Settings;
+use essaim_protocol::log::AppendError;
 
 use redis::Value;
 use redis::aio::MultiplexedConnection;
@@ -56,23 +57,27 @@ impl Replicas {
     /// Waits until enough replicas have all appends of this connection; returns at once if they are known to.
     ///
     /// # Errors
-    /// The reason why nothing may be appended now.
-    pub async fn ready(&self, connected: &mut Connected) -> Result<(), String> {
+    /// Nothing may be appended now.
+    pub async fn ready(&self, connected: &mut Connected) -> Result<(), AppendError> {
         if *self.confirmed.lock() == Some(connected.number) {
             return Ok(());
         }
         self.wait(connected)
             .await
             .map_err(|why| format!("nothing is stored until replicas have what was stored before: {why}"))
+            .map_err(AppendError::NotStored)
     }
 
     /// Waits until enough replicas have the last append of this connection.
     ///
     /// # Errors
-    /// The reason why that is not known. The append may be lost when a replica is promoted.
-    pub async fn confirm(&self, connected: &mut Connected) -> Result<(), String> {
+    /// That is not known. The append may be lost when a replica is promoted.
+    pub async fn confirm(&self, connected: &mut Connected) -> Result<(), AppendError> {
         self.confirmed.lock().take();
-        self.wait(connected).await.map_err(|why| format!("it is stored, and may be lost with Redis' primary: {why}"))
+        self.wait(connected)
+            .await
+            .map_err(|why| format!("it is stored, and may be lost with Redis' primary: {why}"))
+            .map_err(AppendError::Unknown)
     }
 
     /// Waits until enough replicas have all that this connection, which is used for nothing else, has read.
@@ -88,26 +93,49 @@ impl Replicas {
         self.judge(&have).map_err(CommandError::NotReplicated)
     }
 
-    async fn wait(&self, connected: &mut Connected) -> Result<(), String> {
+    async fn wait(&self, connected: &mut Connected) -> Result<(), WaitError> {
         let mut wait = redis::cmd("WAIT");
         let wait = wait.arg(self.wanted).arg(self.timeout.as_millis() as u64);
-        let have = self.link.ask_on(connected, wait).await.map_err(|failed: CommandError| failed.message())?;
+        let have = self.link.ask_on(connected, wait).await?;
         self.judge(&have)?;
         self.confirmed.lock().replace(connected.number);
         Ok(())
     }
 
     /// Whether an answer to WAIT is that enough replicas have all.
-    fn judge(&self, have: &Value) -> Result<(), String> {
-        let (wanted, timeout) = (self.wanted, self.timeout.as_millis());
+    fn judge(&self, have: &Value) -> Result<(), TooFewReplicas> {
         let have = parse::number(have).unwrap_or(0);
-        if have >= wanted.into() {
+        if have >= self.wanted.into() {
             self.outages.end(&Dependency::replicas());
             return Ok(());
         }
-        let why = format!("{have} of durable.replicas = {wanted} replicas have answered within {timeout} ms");
-        self.outages.begin(Dependency::replicas(), &*why);
-        Err(why)
+        let too_few = TooFewReplicas { have, wanted: self.wanted, timeout_ms: self.timeout.as_millis() };
+        self.outages.begin(Dependency::replicas(), too_few.to_string());
+        Err(too_few)
+    }
+}
+
+/// Fewer replicas than are wanted have confirmed in time that they have all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{have} of durable.replicas = {wanted} replicas have answered within {timeout_ms} ms")]
+pub struct TooFewReplicas {
+    have: u64,
+    wanted: u32,
+    timeout_ms: u128,
+}
+
+/// Why it is not known that enough replicas have all.
+#[derive(Debug, thiserror::Error)]
+enum WaitError {
+    #[error(transparent)]
+    TooFew(#[from] TooFewReplicas),
+    #[error("{}", .0.message())]
+    Command(CommandError),
+}
+
+impl From<CommandError> for WaitError {
+    fn from(failed: CommandError) -> Self {
+        Self::Command(failed)
     }
 }
 
