@@ -37,6 +37,7 @@ pub use essaim_testing::{Harness, Stage};
 pub mod store {
     pub use essaim_core::api::tx::Tx;
     pub use essaim_store::{
-        Database, DatabaseError, DatabaseKind, DatabaseReport, Reads, Schema, TxError, check, held, make_private,
+        Database, DatabaseError, DatabaseKind, DatabaseReport, LocationMistake, Reads, Schema, SchemaError, TxError,
+        check, held, make_private,
     };
 }
