@@ -311,5 +311,6 @@ impl Inner {
     }
 }
 
-#[cfg(all(test, feature = "cache"))]
+#[cfg(feature = "cache")]
+#[cfg(test)]
 mod tests;
