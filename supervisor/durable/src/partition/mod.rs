@@ -6,18 +6,21 @@
 //! - `takeover`: what an owner does before it begins; `owner`: what the work on each message needs; `delivery`: what a
 //!   message's handler is told of it.
 //! - `worker`: the loop of one partition; `queue`: which message may be worked on now; `work`: the work on one, in the owner's
-//!   own `transactions`.
+//!   own `transactions`; `retry`, `dead_letter_policy`, `replay`: where a message goes that is not applied.
 //! - `no_database`: the work for a capability without a database; `unhandled`: messages that this version has no handler of;
 //!   `copies`: copies of one message that are under way at once.
 
 pub mod consumer;
 pub mod copies;
+mod dead_letter_policy;
 pub mod delivery;
 mod in_flight;
 mod no_database;
 mod owner;
 mod queue;
 pub mod reader;
+mod replay;
+mod retry;
 mod takeover;
 mod transactions;
 mod unhandled;

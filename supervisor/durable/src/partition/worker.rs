@@ -27,6 +27,7 @@ use super::owner::PartitionOwner;
 use super::queue::{LogMessage, OrderKey, ParkedPlace, Queue, QueueItem, Tries};
 use super::takeover::Ownership;
 use super::work::{self, WorkOutcome};
+use super::{replay, retry};
 
 /// How often it is looked whether the inbox has room again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -280,7 +281,7 @@ impl Worker {
             match (next, owner.store.clone()) {
                 (QueueItem::Fresh(message, _), Some(store)) if message.record.control.is_some() => {
                     let first = self.queue.before(&OrderKey::from(message.record.order()));
-                    self.run(WorkItem::Fresh(message.clone()), work::control(owner, store, message, first));
+                    self.run(WorkItem::Fresh(message.clone()), replay::control(owner, store, message, first));
                 }
                 (QueueItem::Fresh(message, _), Some(store)) => {
                     self.run(WorkItem::Fresh(message.clone()), work::fresh(owner, store, message));
@@ -289,7 +290,7 @@ impl Worker {
                     self.run(WorkItem::Fresh(message.clone()), no_database::work(owner, message, tries));
                 }
                 (QueueItem::Parked(place, tries), Some(store)) => {
-                    self.run(WorkItem::Again(place.clone()), work::again(owner, store, place, tries));
+                    self.run(WorkItem::Again(place.clone()), retry::again(owner, store, place, tries));
                 }
                 (QueueItem::Parked(..), None) => debug_assert!(false, "without a database nothing is parked"),
             }
@@ -304,7 +305,7 @@ impl Worker {
         if due_ms.is_none() {
             self.queue.begin_parking(&place);
         }
-        let work = work::park(owner, store, message.clone(), place.seq, due_ms);
+        let work = retry::park(owner, store, message.clone(), place.seq, due_ms);
         self.run(WorkItem::Parking(message, place, due_ms), work);
     }
 

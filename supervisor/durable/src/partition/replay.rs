@@ -1,0 +1,79 @@
+//! What an operator has asked for about a dead letter: it is tried again, or dropped.
+
+use std::rc::Rc;
+
+use essaim_protocol::record::Control;
+use essaim_store::Transaction;
+use essaim_store::tables::{dead, parked};
+
+use super::owner::{CapabilityStore, PartitionOwner};
+use super::queue::{LogMessage, ParkedPlace};
+use super::retry::park_once;
+use super::transactions::{NONE, PartitionLost, Settlement, Source, StepEnd};
+use super::work::{HANDLED, Work, WorkOutcome};
+
+/// Deals with a dead letter as somebody has asked for. If it holds its key it is tried again under the number `first`,
+/// before what waits for it.
+pub async fn control(
+    owner: Rc<PartitionOwner>,
+    store: CapabilityStore,
+    message: Rc<LogMessage>,
+    first: Option<u64>,
+) -> WorkOutcome {
+    let Some(control) = message.record.control else { return WorkOutcome::Finished };
+    let work = Work::of(owner, store, &message);
+    work.control(Source::Log { offset: message.offset }, control, first).await.unwrap_or(WorkOutcome::Lost)
+}
+
+impl Work<'_> {
+    async fn control(&self, from: Source, control: Control, first: Option<u64>) -> Result<WorkOutcome, PartitionLost> {
+        let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
+        let found =
+            self.transactions().until_answered(async || dead::find(self.store.database.reads(), id).await).await;
+        let Some(letter) = found.into_iter().find(|letter| letter.capability == capability) else {
+            // Somebody else was faster.
+            return self.finish(from, HANDLED).await;
+        };
+        let held = letter.held;
+        let row = (control == Control::Replay).then(|| parked::ParkedMessage {
+            partition: self.owner.number(),
+            seq: first.filter(|_| held).unwrap_or_else(|| self.owner.next_seq()),
+            id: id.into(),
+            order_key: letter.order_key.clone(),
+            ordered: held,
+            attempts: 0,
+            due_ms: 0,
+            error: None,
+            record: letter.record.clone(),
+        });
+        let tally = if row.is_some() { NONE } else { HANDLED };
+        let write = async |tx: &Transaction| {
+            if dead::remove(tx, &[(id, capability)]).await? == 0 {
+                return Ok(StepEnd::Nothing);
+            }
+            match &row {
+                Some(row) => park_once(tx, row).await,
+                None => Ok(StepEnd::Done),
+            }
+        };
+        let leave = Settlement { effect: row.is_some(), ..self.leave(from, tally) };
+        match self.transactions().settle(leave, write).await? {
+            StepEnd::Done | StepEnd::Before => {
+                let waits = row.map(|row| ParkedPlace { order: row.order_key.as_str().into(), seq: row.seq });
+                Ok(WorkOutcome::Released { held, waits })
+            }
+            StepEnd::Nothing => self.finish(from, HANDLED).await,
+            StepEnd::Repeated => {
+                tracing::info!(
+                    capability,
+                    id,
+                    "a dead letter is not tried again: another copy of it was applied, or waits"
+                );
+                let remove =
+                    async |tx: &Transaction| dead::remove(tx, &[(id, capability)]).await.map(|_| StepEnd::Done);
+                self.transactions().settle(self.leave(from, HANDLED), remove).await?;
+                Ok(WorkOutcome::Released { held, waits: None })
+            }
+        }
+    }
+}
