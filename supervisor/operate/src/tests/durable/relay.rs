@@ -31,7 +31,7 @@ async fn insert(database: &Database, queue: &str, records: &[Record]) {
 }
 
 /// Waits until nothing waits in the outbox.
-async fn empty(database: &Database) {
+pub(super) async fn empty(database: &Database) {
     while table::count(database.reads(), 1).await.unwrap() > 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
