@@ -117,7 +117,7 @@ impl HostOperator {
         let queue = outbox.own_queue();
         let tx = database.begin().await?;
         if dead::remove(&tx, &[(&located.letter.id, &located.letter.capability)]).await? == 0 {
-            // Somebody else was faster, and has done with it what was to be done.
+            // Another request has dealt with it already.
             return Ok(());
         }
         let count = again.is_some().into();

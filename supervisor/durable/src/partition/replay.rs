@@ -31,7 +31,7 @@ impl Work<'_> {
         let found =
             self.transactions().until_answered(async || dead::find(self.store.database.reads(), id).await).await;
         let Some(letter) = found.into_iter().find(|letter| letter.capability == capability) else {
-            // Somebody else was faster.
+            // Another request has dealt with it already.
             return self.finish(from, HANDLED).await;
         };
         let held = letter.held;
