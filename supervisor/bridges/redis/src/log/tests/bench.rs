@@ -103,7 +103,8 @@ async fn how_fast() {
     assert!(log.counts("shop").await.unwrap().iter().all(|c| c.waiting == 0));
 }
 
-/// What it costs that a replica on the same machine has each message before it counts as stored. Run with `what_a_replica_costs`.
+/// What it costs that a replica on the same machine has each message before it counts as stored, and before it is read. Run
+/// with `what_a_replica_costs`.
 #[tokio::test]
 #[ignore = "it measures"]
 async fn what_a_replica_costs() {
@@ -118,6 +119,11 @@ async fn what_a_replica_costs() {
             store_at_last(&log, 0, "a").await;
             let version = log.registry().await.unwrap().version;
             println!("{durability:?}, round {round}");
+            let begun = Instant::now();
+            for _ in 0..1_000 {
+                entries(&log, 0, Position::default(), LONG).await;
+            }
+            println!("a read: {:.0} µs", begun.elapsed().as_secs_f64() * 1e3);
             gathered(&log, 1, 1_000, version).await;
             gathered(&log, 256, 200, version).await;
         }
