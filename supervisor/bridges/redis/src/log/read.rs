@@ -133,6 +133,7 @@ impl Readers {
         connection.map_err(|why| CommandError::NotSent(format!("Redis takes no connection ({why})")))
     }
 
+    /// Sends a command on a connection, and waits until replicas have what it has found.
     async fn ask_on(
         &self,
         connection: &mut MultiplexedConnection,

@@ -15,15 +15,15 @@ use essaim_base::outages::{Dependency, Outages};
 use essaim_config::Settings;
 use essaim_protocol::log::AppendError;
 
-use redis::Value;
 use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Value};
 
 use super::super::command_error::CommandError;
 use super::super::connection::Connected;
 use super::link::Link;
 use super::parse;
 
-/// Waits until replicas have confirmed appends.
+/// Waits until replicas have confirmed what is appended, and what is read.
 pub struct Replicas {
     link: Link,
     wanted: u32,
@@ -86,20 +86,22 @@ impl Replicas {
     /// [`CommandError::NotReplicated`], and those of the commands.
     pub async fn confirm_read(&self, connection: &mut MultiplexedConnection) -> Result<(), CommandError> {
         connection.set_response_timeout(self.timeout + self.link.response_timeout());
-        let mut wait = redis::pipe();
-        wait.cmd("PUBLISH").arg(&self.reads).arg("").ignore();
-        wait.cmd("WAIT").arg(self.wanted).arg(self.timeout.as_millis() as u64);
-        let (have,): (Value,) = wait.query_async(connection).await.map_err(|error| CommandError::of(&error))?;
+        let mut write_and_wait = redis::pipe();
+        write_and_wait.cmd("PUBLISH").arg(&self.reads).arg("").ignore().add_command(self.command());
+        let (have,): (Value,) =
+            write_and_wait.query_async(connection).await.map_err(|error| CommandError::of(&error))?;
         self.judge(&have).map_err(CommandError::NotReplicated)
     }
 
     async fn wait(&self, connected: &mut Connected) -> Result<(), WaitError> {
-        let mut wait = redis::cmd("WAIT");
-        let wait = wait.arg(self.wanted).arg(self.timeout.as_millis() as u64);
-        let have = self.link.ask_on(connected, wait).await?;
+        let have = self.link.ask_on(connected, &self.command()).await?;
         self.judge(&have)?;
         self.confirmed.lock().replace(connected.number);
         Ok(())
+    }
+
+    fn command(&self) -> Cmd {
+        redis::cmd("WAIT").arg(self.wanted).arg(self.timeout.as_millis() as u64).take()
     }
 
     /// Whether an answer to WAIT is that enough replicas have all.
