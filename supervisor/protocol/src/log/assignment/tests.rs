@@ -111,3 +111,17 @@ fn a_partition_goes_to_a_host_that_handles_what_waits_in_it() {
         "hosts that are able share several"
     );
 }
+
+#[test]
+fn giving_up_what_is_wanted_ends_in_even_shares() {
+    let all = [("a", "x"), ("b", "x"), ("c", "x")];
+    let mut owners = "aaaaaaab".to_string();
+    let mut moves = 0;
+    while let Some(at) = shared(&all, &owners).find(char::is_uppercase) {
+        owners.replace_range(at..=at, "-");
+        owners = shared(&all, &owners).to_lowercase();
+        moves += 1;
+    }
+    assert_eq!((owners.matches('a').count(), moves), (3, 4), "{owners}");
+    assert_eq!(owners.matches('b').count() - owners.matches('c').count(), 1, "{owners}");
+}
