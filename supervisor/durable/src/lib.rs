@@ -129,7 +129,7 @@ impl Durable {
     pub async fn outbox(&self, database: &Database) -> Result<Arc<Outbox>, DbErr> {
         let own = OutboxQueue::of_node(self.node(), self.life());
         let outbox = Outbox::new(self, database.clone(), own.clone());
-        outbox.open(&own, 0).await?;
+        outbox.open(&own, 0).await?.keep();
         // What earlier lives of this node have left; what other nodes have left is the housekeeper's.
         outbox.adopt(|node| node == self.node()).await?;
         self.outboxes.lock().push(outbox.clone());

@@ -60,8 +60,8 @@ pub enum TxError {
     /// The commit was sent and not answered.
     #[error("the database did not answer the commit: {0}")]
     CommitUnanswered(DbErr),
-    /// The partition of the handler's message has another owner by now; nothing was committed.
-    #[error("the partition of the message has another owner by now")]
+    /// The partition of the handler's message has another owner by now, or its worker here has ended; nothing was committed.
+    #[error("the partition of the message has another owner by now, or is worked on here no longer")]
     Fenced,
     /// Another copy of the handler's durable message has its effect; nothing was committed, and nothing is left to be done.
     #[error(

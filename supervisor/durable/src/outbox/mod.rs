@@ -22,8 +22,8 @@ mod queue;
 mod relay;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use essaim_base::Env;
@@ -61,6 +61,10 @@ pub struct Outbox {
     /// The queue of this node's asks and timers.
     own: OutboxQueue,
     queues: Mutex<HashMap<OutboxQueue, RelayedQueue>>,
+    /// The last numbers of queues that were closed: a handler from before may still commit what it has sent by them.
+    closed: Mutex<HashMap<OutboxQueue, u64>>,
+    /// How often a queue was opened.
+    openings: AtomicU64,
     /// Where messages go, as last heard.
     registry: Mutex<Arc<Registry>>,
     ended: Mutex<EndedSubscriptions>,
@@ -74,13 +78,48 @@ struct RelayedQueue {
     last: AtomicU64,
     /// The numbers up to this one are noted as used up.
     used_up: AtomicU64,
-    /// The ownership that it was opened under.
-    epoch: u64,
+    opening: Opening,
     counters: Arc<QueueCounters>,
     /// Those subscribers that have got what was retained before they came.
     backfilled: Arc<[BackfillSubscriber]>,
     more: Arc<Notify>,
     relay: AbortHandle,
+}
+
+/// Under what a queue is relayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Opening {
+    /// Which opening of a queue of this outbox it is: a partition may be opened twice under one ownership.
+    number: u64,
+    /// The ownership of its partition; 0 where it is a node's.
+    epoch: u64,
+}
+
+/// A queue that its outbox relays, with what overflows from it, until this is dropped. One that was opened again meanwhile stays
+/// open.
+#[must_use = "the queue is closed when this is dropped"]
+pub struct OpenQueue {
+    /// None where it is relayed as long as the outbox lives.
+    outbox: Weak<Outbox>,
+    opening: Opening,
+}
+
+impl OpenQueue {
+    /// Relays the queue as long as its outbox lives.
+    pub fn keep(mut self) {
+        self.outbox = Weak::new();
+    }
+}
+
+impl Drop for OpenQueue {
+    fn drop(&mut self) {
+        if let Some(outbox) = self.outbox.upgrade() {
+            let mut queues = outbox.lock();
+            for (queue, relayed) in queues.extract_if(|_, relayed| relayed.opening == self.opening) {
+                outbox.closed.lock().insert(queue, relayed.last.load(Ordering::Relaxed));
+            }
+        }
+    }
 }
 
 impl Drop for RelayedQueue {
@@ -93,9 +132,23 @@ impl Outbox {
     /// The outbox of a capability's database; `own` is the queue of this node's asks and timers.
     pub fn new(durable: &Durable, database: Database, own: OutboxQueue) -> Arc<Self> {
         let (sender, config) = (durable.sender.clone(), durable.config.clone());
-        let (env, tasks, queues) = (durable.env.clone(), durable.tasks.clone(), Mutex::default());
+        let (env, tasks) = (durable.env.clone(), durable.tasks.clone());
+        let (queues, closed, openings) = Default::default();
         let (registry, ended, backfill) = (Mutex::default(), Mutex::default(), Mutex::new(Arc::default()));
-        Arc::new(Self { database, sender, config, env, tasks, own, queues, registry, ended, backfill })
+        Arc::new(Self {
+            database,
+            sender,
+            config,
+            env,
+            tasks,
+            own,
+            queues,
+            closed,
+            openings,
+            registry,
+            ended,
+            backfill,
+        })
     }
 
     /// The queue of this node's asks and timers.
@@ -118,18 +171,20 @@ impl Outbox {
         own.map(|(_, relayed)| relayed.counters.waiting()).sum()
     }
 
-    /// Begins to relay a queue, with what is in it from before and what overflowed from it, under an ownership of its partition;
-    /// 0 where it is a node's. Must run on an arbiter.
-    pub async fn open(self: &Arc<Self>, queue: &OutboxQueue, epoch: u64) -> Result<(), DbErr> {
+    /// Relays a queue, with what is in it from before and what overflowed from it, under an ownership of its partition; 0 where
+    /// it is a node's. Must run on an arbiter.
+    pub async fn open(self: &Arc<Self>, queue: &OutboxQueue, epoch: u64) -> Result<OpenQueue, DbErr> {
         let reads = self.database.reads();
+        let opening = self.opening(epoch);
+        let open = OpenQueue { outbox: Arc::downgrade(self), opening };
         // What overflowed goes first, or a new message could overtake it.
         let found = parsed(table::queues(reads).await?);
         for overflow in found.into_iter().filter(|found| found.is_overflow() && found.origin() == queue) {
             let extent = self.extent(reads, &overflow, epoch).await?;
-            self.relay(overflow, epoch, extent);
+            self.relay(overflow, opening, extent);
         }
-        self.relay(queue.clone(), epoch, self.extent(reads, queue, epoch).await?);
-        Ok(())
+        self.relay(queue.clone(), opening, self.extent(reads, queue, epoch).await?);
+        Ok(open)
     }
 
     /// Relays what nodes have left that are gone, and what is retained of them to the subscribers that want that: the queues of
@@ -147,7 +202,7 @@ impl Outbox {
         for (name, queue) in left.map(|queue| (queue.as_str(), queue)).collect::<BTreeMap<_, _>>() {
             if !self.lock().contains_key(queue) {
                 tracing::info!(lane = name, "relaying what a node left in its outbox");
-                self.open(queue, 0).await?;
+                self.open(queue, 0).await?.keep();
                 continue;
             }
             // Its node was not gone yet when it was adopted, or had a commit under way.
@@ -155,17 +210,11 @@ impl Outbox {
                 let is_relayed = self.lock().contains_key(more);
                 match is_relayed {
                     true => self.committed(more, 0),
-                    false => self.relay(more.clone(), 0, self.extent(reads, more, 0).await?),
+                    false => self.relay(more.clone(), self.opening(0), self.extent(reads, more, 0).await?),
                 }
             }
         }
         Ok(())
-    }
-
-    /// Relays a queue no longer: it has another owner, or its owner leaves. One that was opened again meanwhile, with another
-    /// epoch, stays open.
-    pub fn close(&self, queue: &OutboxQueue, epoch: u64) {
-        self.lock().retain(|open, relayed| relayed.epoch != epoch || open.origin() != queue.origin());
     }
 
     /// Messages of a queue may have been committed.
@@ -203,7 +252,11 @@ impl Outbox {
         }
     }
 
-    fn relay(self: &Arc<Self>, queue: OutboxQueue, epoch: u64, extent: QueueExtent) {
+    fn opening(&self, epoch: u64) -> Opening {
+        Opening { number: self.openings.fetch_add(1, Ordering::Relaxed), epoch }
+    }
+
+    fn relay(self: &Arc<Self>, queue: OutboxQueue, opening: Opening, extent: QueueExtent) {
         let QueueExtent { last, used_up, messages } = extent;
         let more = Arc::new(Notify::new());
         let task = TaskName::of("relay", &self.database.capability().into()).which(&queue);
@@ -213,9 +266,12 @@ impl Outbox {
             wake.notify_one();
             relay(outbox.clone(), relayed.clone(), wake.clone())
         });
-        let (last, used_up) = (AtomicU64::new(last), AtomicU64::new(used_up));
+        let mut queues = self.lock();
+        let before = queues.remove(&queue).map(|relayed| relayed.last.load(Ordering::Relaxed));
+        let before = before.max(self.closed.lock().remove(&queue)).unwrap_or(0);
+        let (last, used_up) = (AtomicU64::new(last.max(before)), AtomicU64::new(used_up));
         let (counters, backfilled) = (Arc::new(QueueCounters::new(messages)), Arc::default());
-        self.lock().insert(queue, RelayedQueue { last, used_up, epoch, counters, backfilled, more, relay });
+        queues.insert(queue, RelayedQueue { last, used_up, opening, counters, backfilled, more, relay });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OutboxQueue, RelayedQueue>> {

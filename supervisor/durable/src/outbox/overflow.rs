@@ -31,10 +31,11 @@ impl Outbox {
         queue: &OutboxQueue,
     ) -> Result<OutboxQueue, DbErr> {
         let overflow = queue.overflow(subscriber);
-        let epoch = self.lock().get(queue).map_or(0, |relayed| relayed.epoch);
+        let opening = self.lock().get(queue).map(|relayed| relayed.opening);
         if !self.lock().contains_key(&overflow) {
-            let extent = self.extent(db, &overflow, epoch).await?;
-            self.relay(overflow.clone(), epoch, extent);
+            let opening = opening.unwrap_or_else(|| self.opening(0));
+            let extent = self.extent(db, &overflow, opening.epoch).await?;
+            self.relay(overflow.clone(), opening, extent);
         }
         Ok(overflow)
     }

@@ -39,7 +39,7 @@ pub struct Consumer {
     stale_epochs: Vec<(u32, u64)>,
     /// When the log last took note of this host.
     last_heartbeat: Instant,
-    ended: mpsc::UnboundedSender<(u32, u64, WorkerEnd)>,
+    ended: mpsc::UnboundedSender<(u32, WorkerEnd)>,
     /// What the keeper is told of this host's share.
     share: watch::Sender<PartitionShare>,
     /// Ids in the inbox, as the keeper counts them and with what this node has added since.
@@ -50,6 +50,8 @@ pub struct Consumer {
 
 struct RunningWorker {
     epoch: u64,
+    /// The log has said that the partition is not this host's under that epoch: the worker ends, and gives nothing up.
+    is_lost: bool,
     stop: watch::Sender<bool>,
     task: AbortHandle,
 }
@@ -138,8 +140,8 @@ impl Consumer {
             let next = Instant::now() + pause;
             loop {
                 tokio::select! {
-                    Some((number, epoch, how)) = endings.recv() => {
-                        consumer.record_end(number, epoch, how);
+                    Some((number, how)) = endings.recv() => {
+                        consumer.record_end(number, how);
                         // A partition that is free, or an end that is waited for, waits no longer; one that was lost is
                         // looked after in time, or the cause of the loss could keep this busy.
                         if how == WorkerEnd::Stopped {
@@ -176,22 +178,23 @@ impl Consumer {
 
     /// Tells the keeper what this host works on.
     fn report_share(&self, leaving: bool) {
-        let share = match self.workers.get(&0) {
-            _ if leaving || self.workers.is_empty() => PartitionShare::Nothing,
+        let owned = |worker: &&RunningWorker| !worker.is_lost;
+        let share = match self.workers.get(&0).filter(owned) {
+            _ if leaving || !self.workers.values().any(|worker| owned(&worker)) => PartitionShare::Nothing,
             Some(first) => PartitionShare::First { epoch: first.epoch },
             None => PartitionShare::Some,
         };
         self.share.send_if_modified(|reported| std::mem::replace(reported, share) != share);
     }
 
-    fn record_end(&mut self, number: u32, epoch: u64, how: WorkerEnd) {
-        if self.workers.get(&number).is_some_and(|w| w.epoch == epoch) {
-            self.workers.remove(&number);
-            match how {
-                WorkerEnd::Stopped => self.given_up.push(number),
-                WorkerEnd::StaleEpoch(seen) => self.stale_epochs.push((number, seen)),
-                WorkerEnd::Lost => {}
-            }
+    fn record_end(&mut self, number: u32, how: WorkerEnd) {
+        let worker = self.workers.remove(&number);
+        match how {
+            // What is owned now, if it is, is owned anew.
+            _ if worker.is_none_or(|worker| worker.is_lost) => {}
+            WorkerEnd::Stopped => self.given_up.push(number),
+            WorkerEnd::StaleEpoch(seen) => self.stale_epochs.push((number, seen)),
+            WorkerEnd::Lost => {}
         }
     }
 
@@ -255,14 +258,15 @@ impl Consumer {
         if gone {
             return;
         }
-        // A partition that has another owner, or that this one got anew meanwhile: its worker finds the fence closed.
-        self.workers.retain(|number, worker| {
-            let mine = owned.iter().any(|o| o.number == *number && o.epoch == worker.epoch);
-            if !mine {
+        // A partition that has another owner, or that this one got anew: its worker finds the fence closed. The fence does not part
+        // it from another under the same epoch, as where a log has lost its records of owners and then restored them: no other
+        // begins before it has ended.
+        for (number, worker) in &mut self.workers {
+            if !owned.iter().any(|o| o.number == *number && o.epoch == worker.epoch) {
+                worker.is_lost = true;
                 worker.stop();
             }
-            mine
-        });
+        }
         if self.durable.drain.is_draining() || !self.is_able() {
             return;
         }
@@ -306,10 +310,10 @@ impl Consumer {
             let (stopped, ended) = (stopped.clone(), ended.clone());
             async move {
                 let how = work(durable, (partition, epoch), handlers, store, unhandled, stopped).await;
-                let _ = ended.send((number, epoch, how));
+                let _ = ended.send((number, how));
             }
         });
-        self.workers.insert(number, RunningWorker { epoch, stop, task });
+        self.workers.insert(number, RunningWorker { epoch, is_lost: false, stop, task });
     }
 }
 
@@ -317,17 +321,6 @@ impl Drop for Consumer {
     fn drop(&mut self) {
         // After a panic: the restarted consumer begins with workers of its own.
         self.workers.values().for_each(|worker| worker.task.abort());
-    }
-}
-
-/// Relays what a worker's messages have sent as long as it works.
-struct Relaying(Option<CapabilityStore>, u64);
-
-impl Drop for Relaying {
-    fn drop(&mut self) {
-        if let Self(Some(store), epoch) = self {
-            store.outbox.close(&store.queue, *epoch);
-        }
     }
 }
 
@@ -339,9 +332,8 @@ async fn work(
     unhandled: Arc<UnhandledMessages>,
     mut stop: watch::Receiver<bool>,
 ) -> WorkerEnd {
-    let _relaying = Relaying(store.clone(), epoch);
     let mut tries = 0;
-    let ownership = loop {
+    let mut ownership = loop {
         if *stop.borrow() {
             return WorkerEnd::Stopped;
         }
@@ -365,6 +357,7 @@ async fn work(
         let _ = timeout(durable.pause(tries), stop.wait_for(|s| *s)).await;
     };
     tracing::debug!(capability = %partition.capability, partition = partition.number, epoch, "owns a partition");
+    let _relaying = ownership.outbox_queue.take();
     ownership.left.iter().for_each(|log| durable.log_left_behind(log));
     durable.log.accounted(&partition, ownership.known);
     let (_subscription, entries, in_flight) = durable.reader.subscribe(&partition);

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::owner::{CapabilityStore, PartitionOwner};
 use super::queue::{OrderKey, ParkedPlace, Queue, Tries};
 use super::unhandled::UnhandledMessages;
+use crate::outbox::OpenQueue;
 use crate::ports::Handlers;
 
 /// Parked messages that are read at a time.
@@ -23,6 +24,8 @@ const PAGE: u32 = 500;
 pub struct Ownership {
     pub owner: PartitionOwner,
     pub queue: Queue,
+    /// Relays what its messages send as long as this is kept.
+    pub outbox_queue: Option<OpenQueue>,
     /// The log that the partition's messages came from until now, if it was another one.
     pub left: Option<String>,
     /// Messages of the present log whose fate is known.
@@ -53,7 +56,7 @@ impl Ownership {
         let (number, last_seq) = (PartitionOwner::log(&log), Cell::new(0));
         let owner =
             PartitionOwner { partition, epoch, handlers, config, env, store, log: number, last_seq, unhandled, stop };
-        let (mut queue, mut left, mut known) = (Queue::default(), None, 0);
+        let (mut queue, mut outbox_queue, mut left, mut known) = (Queue::default(), None, None, 0);
         if let Some(store) = owner.store.clone() {
             let tx = store.database.begin().await?;
             let before = match fence::take(&tx, owner.number(), epoch).await? {
@@ -67,10 +70,10 @@ impl Ownership {
             left = (!before.is_empty() && before != log).then_some(before);
             crash::point("takeover.after-fence");
             owner.find(&store, &mut queue).await?;
-            store.outbox.open(&store.queue, epoch).await?;
+            outbox_queue = Some(store.outbox.open(&store.queue, epoch).await?);
             known = logs::known(store.database.reads(), owner.number()).await?;
         }
-        Ok(Takeover::Done(Box::new(Self { owner, queue, left, known })))
+        Ok(Takeover::Done(Box::new(Self { owner, queue, outbox_queue, left, known })))
     }
 }
 

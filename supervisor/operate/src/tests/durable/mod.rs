@@ -9,6 +9,7 @@ mod logs;
 mod no_database;
 mod outbox_queues;
 mod overflow;
+mod ownership;
 mod relay;
 mod schedules;
 
@@ -134,7 +135,10 @@ actor!(ShopActor, Shop, |h| {
 });
 impl Apply<Note> for ShopActor {
     async fn apply(&mut self, m: Note, cx: &mut Cx) -> Result<(), Fault<String>> {
-        if m.word == "slow" {
+        if m.word == ownership::LONG {
+            ownership::RUNS.fetch_add(1, Ordering::Relaxed);
+        }
+        if m.word == "slow" || m.word == ownership::LONG {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let tx = cx.begin().await?;

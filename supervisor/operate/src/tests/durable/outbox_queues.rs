@@ -37,14 +37,19 @@ async fn the_outbox_of_a_partition_that_is_taken_anew_goes_on_and_uses_no_number
     let (database, queue) = (t.database("shop"), OutboxQueue::of_partition(7));
     let outbox = Outbox::new(&durable, database, OutboxQueue::of_node("test", "1"));
     t.run(async {
-        outbox.open(&queue, 1).await.unwrap();
+        let before = outbox.open(&queue, 1).await.unwrap();
         let first = outbox.reserve_numbers(&queue, 3).unwrap();
         // It was lost and is this host's again before the end of the work under the first ownership.
-        outbox.open(&queue, 2).await.unwrap();
-        outbox.close(&queue, 1);
+        let after = outbox.open(&queue, 2).await.unwrap();
+        drop(before);
         let second = outbox.reserve_numbers(&queue, 1).unwrap();
         assert!(first > Outbox::floor(1) && second > Outbox::floor(2), "{first} {second}");
-        outbox.close(&queue, 2);
+        // As before, under the same ownership.
+        let again = outbox.open(&queue, 2).await.unwrap();
+        drop(after);
+        let third = outbox.reserve_numbers(&queue, 1).expect("what was opened since is not closed");
+        assert!(third > second, "{third} {second}");
+        drop(again);
         assert_eq!(outbox.reserve_numbers(&queue, 1), None, "a queue that is closed has no numbers");
     })
     .await;
@@ -67,7 +72,7 @@ async fn the_numbers_of_a_queue_rise_whatever_clocks_say_and_however_short_an_ow
         for epoch in epochs.into_iter().flat_map(|epoch| epoch..epoch + 3) {
             let outbox = Outbox::new(&durable, database.clone(), OutboxQueue::of_node("test", "1"));
             t.run(async {
-                outbox.open(&queue, epoch).await.unwrap();
+                let open = outbox.open(&queue, epoch).await.unwrap();
                 let first = outbox.reserve_numbers(&queue, 5_000).unwrap();
                 assert!(first > last, "{queue} under {epoch}: {first} after {last}");
                 last = first + 4_999;
@@ -80,7 +85,7 @@ async fn the_numbers_of_a_queue_rise_whatever_clocks_say_and_however_short_an_ow
                 while tables::outbox::count(database.reads(), 1).await.unwrap() > 0 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                outbox.close(&queue, epoch);
+                drop(open);
             })
             .await;
         }
@@ -97,9 +102,8 @@ async fn what_is_sent_under_a_queue_that_is_closed_is_refused_and_overtakes_noth
         let tx = begin(&database).await;
         tables::fence::take(&tx, 7, 1).await.unwrap();
         tx.commit().await.unwrap();
-        outbox.open(&queue, 1).await.unwrap();
         // The log has given the partition away, and the database does not know it yet.
-        outbox.close(&queue, 1);
+        drop(outbox.open(&queue, 1).await.unwrap());
         let waits = tables::outbox::OutboxRow { event: false, target: None, record: vec![1] };
         let tx = begin(&database).await;
         tables::outbox::insert(&tx, &queue, Outbox::floor(1) + 1, std::slice::from_ref(&waits)).await.unwrap();

@@ -81,7 +81,7 @@ async fn a_receiver_without_room_does_not_have_the_others_flooded() {
         assert!(durable.sender.send_all(filling).await.iter().all(|sent| sent.error.is_none()));
         let (first, others) = (command("full", ROOM), (1..256).map(|number| command("roomy", number)));
         insert(&database, &queue, &[first].into_iter().chain(others).collect::<Vec<_>>()).await;
-        outbox.open(&queue, 0).await.unwrap();
+        outbox.open(&queue, 0).await.unwrap().keep();
         while appended(&*log, "roomy").await < 255 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -130,7 +130,7 @@ async fn a_row_that_is_no_message_is_a_dead_letter_and_those_behind_it_go_on() {
         let tx = database.begin().await.unwrap();
         table::insert(&tx, &queue, 1, &rows).await.unwrap();
         tx.commit().await.unwrap();
-        outbox.open(&queue, 0).await.unwrap();
+        outbox.open(&queue, 0).await.unwrap().keep();
         let relayed = tokio::time::timeout(Duration::from_secs(2), empty(&database)).await;
         relayed.expect("the row stops the others");
         assert_eq!(appended(&*log, "till").await, 2);
