@@ -8,6 +8,7 @@
 //!   codes with which a process ends.
 //! - [`call`], [`trace`], [`slot`]: what travels with a message, its trace, and its answer.
 //! - [`codec`]: message bodies as bytes.
+//! - [`measure`]: outcomes and times of handled messages, for metrics.
 //! - [`lock`], [`sync`]: the locks that all parts use, and those that the model checker replaces.
 //! - [`graph`], [`rendezvous`], [`idhash`]: cycles of a graph, rendezvous hashing, a hasher for ids.
 //! - [`crash`]: fail points for tests.
@@ -28,6 +29,7 @@ pub mod exit;
 pub mod graph;
 pub mod idhash;
 pub mod lock;
+pub mod measure;
 pub mod outages;
 pub mod panic;
 pub mod rendezvous;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use essaim_base::call::Call;
 use essaim_base::codec;
+use essaim_base::measure::HandlerMeasures;
 use essaim_contract::{Ask, AskError, Broadcast, Message, NotDelivered, Unknown, wire_name};
 use essaim_durable::{Applied, DeliveryContext, DurableMessage};
 use essaim_protocol::frame::RawAnswer;
@@ -81,12 +82,14 @@ pub struct HandlerInfo {
     /// The type that its envelopes hold.
     pub message_type: TypeId,
     pub kind: HandlerKind,
+    /// How its messages ended in this host, and how long they took.
+    pub measures: HandlerMeasures,
 }
 
 impl HandlerInfo {
     /// A message type whose envelopes hold `M`.
     fn of<M: 'static>(name: String, kind: HandlerKind) -> Self {
-        Self { name: name.into(), message_type: TypeId::of::<M>(), kind }
+        Self { name: name.into(), message_type: TypeId::of::<M>(), kind, measures: HandlerMeasures::default() }
     }
 }
 
