@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     fn trace(span_id: u64) -> TraceContext {
-        TraceContext { trace_id: 7, span_id, sampled: true }
+        TraceContext { trace_id: 7, span_id, sampled: true, random: false }
     }
 
     #[test]

@@ -1,6 +1,19 @@
 //! The trace context that joins the spans of one request across processes.
 //!
-//! The form is W3C Trace Context (<https://www.w3.org/TR/trace-context/>): `00-<trace id>-<span id>-<flags>`.
+//! The form is W3C Trace Context, level 2 (<https://www.w3.org/TR/trace-context-2/>): `00-<trace id>-<span id>-<flags>`,
+//! and beside it the `tracestate` of those who trace outside.
+//!
+//! # Layout
+//!
+//! - [`TraceContext`]: the ids and flags of one `traceparent`.
+//! - [`TraceState`]: what goes along for others, a `tracestate`.
+//! - [`TraceHeaders`]: both, as an HTTP request carries them.
+
+mod headers;
+mod state;
+
+pub use self::headers::{TRACEPARENT, TRACESTATE, TraceHeaders};
+pub use self::state::{InvalidTraceState, TraceState};
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,15 +29,19 @@ pub struct TraceContext {
     pub span_id: u64,
     /// Whether somebody upstream records this trace.
     pub sampled: bool,
+    /// Whether the node that began the trace drew at least the last 7 bytes of its id at random, each value as likely as any
+    /// other: a sampler downstream may decide by them. It holds for the whole trace, as the id does.
+    pub random: bool,
 }
 
 impl TraceContext {
-    /// A new trace.
+    /// A new trace, which nobody records so far.
     #[inline]
     pub fn root(env: &Env) -> Self {
         let [high, low, span] = env.randoms();
-        let trace_id = (u128::from(high) << 64) | u128::from(low | 1);
-        Self { trace_id, span_id: span | 1, sampled: false }
+        // What keeps the id from being 0 is in its first half: the second one is what `random` speaks of.
+        let trace_id = (u128::from(high | 1) << 64) | u128::from(low);
+        Self { trace_id, span_id: span | 1, sampled: false, random: true }
     }
 
     /// Another span of the same trace, caused by this one.
@@ -33,6 +50,10 @@ impl TraceContext {
         Self { span_id: env.random() | 1, ..*self }
     }
 }
+
+/// The flags that version 00 knows; all others are sent as 0.
+const SAMPLED: u8 = 0x01;
+const RANDOM: u8 = 0x02;
 
 /// The length of a `traceparent`.
 const TEXT_BYTES: usize = 55;
@@ -56,7 +77,8 @@ impl TraceContext {
         to_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
         to_hex(self.trace_id as u64, &mut text[19..35]);
         to_hex(self.span_id, &mut text[36..52]);
-        text[54] += u8::from(self.sampled);
+        // Both flags together make one digit.
+        text[54] += u8::from(self.sampled) * SAMPLED + u8::from(self.random) * RANDOM;
         TraceText(text)
     }
 }
@@ -98,50 +120,42 @@ fn from_hex(digits: &[u8]) -> Result<u64, InvalidTraceContext> {
 
 /// The text is no valid `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a W3C traceparent of version 00")]
+#[error("not a W3C traceparent")]
 pub struct InvalidTraceContext;
+
+impl TraceContext {
+    /// Reads a `traceparent`. Of a version later than 00 it reads what it shares with that one.
+    ///
+    /// # Errors
+    /// If it is none: the trace cannot be joined, and what belongs to it begins a new one.
+    pub fn read(text: &[u8]) -> Result<Self, InvalidTraceContext> {
+        let Some((text, rest)) = text.split_first_chunk::<TEXT_BYTES>() else { return Err(InvalidTraceContext) };
+        let version = from_hex(&text[..2])?;
+        let ends_well = match version {
+            0x00 => rest.is_empty(),
+            0xff => false,
+            _ => rest.first().is_none_or(|next| *next == b'-'),
+        };
+        if !ends_well || text[2] != b'-' || text[35] != b'-' || text[52] != b'-' {
+            return Err(InvalidTraceContext);
+        }
+        let (high, low) = (from_hex(&text[3..19])?, from_hex(&text[19..35])?);
+        let (span_id, flags) = (from_hex(&text[36..52])?, from_hex(&text[53..])? as u8);
+        let trace_id = (u128::from(high) << 64) | u128::from(low);
+        if trace_id == 0 || span_id == 0 {
+            return Err(InvalidTraceContext);
+        }
+        Ok(Self { trace_id, span_id, sampled: flags & SAMPLED != 0, random: flags & RANDOM != 0 })
+    }
+}
 
 impl FromStr for TraceContext {
     type Err = InvalidTraceContext;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text: &[u8; TEXT_BYTES] = text.as_bytes().try_into().map_err(|_| InvalidTraceContext)?;
-        if !text.starts_with(b"00-") || text[35] != b'-' || text[52] != b'-' {
-            return Err(InvalidTraceContext);
-        }
-        let (high, low) = (from_hex(&text[3..19])?, from_hex(&text[19..35])?);
-        let (span_id, flags) = (from_hex(&text[36..52])?, from_hex(&text[53..])?);
-        let trace_id = (u128::from(high) << 64) | u128::from(low);
-        if trace_id == 0 || span_id == 0 {
-            return Err(InvalidTraceContext);
-        }
-        Ok(Self { trace_id, span_id, sampled: flags & 1 == 1 })
+        Self::read(text.as_bytes())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_traceparent_survives_the_round_trip() {
-        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(text.parse::<TraceContext>().unwrap().to_string(), text);
-    }
-
-    #[test]
-    fn malformed_contexts_are_refused() {
-        for text in [
-            "",
-            "00",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        ] {
-            assert_eq!(text.parse::<TraceContext>(), Err(InvalidTraceContext), "{text}");
-        }
-    }
-}
+mod tests;
