@@ -24,7 +24,7 @@ const WINGS: &[&[&str]] = &[
 const ABOVE_THE_CORE: &str = "supervisor/operate";
 
 /// Crates that the core must be able to do without, so that a binary which does not want them does not build them.
-const NOT_IN_THE_CORE: &[&str] = &["redis", "actix-web", "moka", "rdkafka", "lapin", "wasmtime"];
+const NOT_IN_THE_CORE: &[&str] = &["redis", "actix-web", "prometheus-client", "moka", "rdkafka", "lapin", "wasmtime"];
 
 /// What Cargo prints.
 fn cargo(arguments: &[&str]) -> String {

@@ -19,47 +19,54 @@ pub struct Dependency {
     what: &'static str,
     capability: Option<Arc<str>>,
     is_shared: bool,
+    /// Its name in metrics.
+    label: &'static str,
 }
 
 impl Dependency {
     /// The connection that carries frames between nodes.
     pub fn wire() -> Self {
-        Self { what: "the wire", capability: None, is_shared: true }
+        Self { what: "the wire", capability: None, is_shared: true, label: "wire" }
     }
 
     /// The node's own inbox on the wire.
     pub fn inbox() -> Self {
-        Self { what: "the inbox", capability: None, is_shared: true }
+        Self { what: "the inbox", capability: None, is_shared: true, label: "inbox" }
     }
 
     /// The claims by which the node has its name and its capabilities to itself.
     pub fn lease() -> Self {
-        Self { what: "the lease", capability: None, is_shared: true }
+        Self { what: "the lease", capability: None, is_shared: true, label: "lease" }
     }
 
     /// The log of durable messages: of a bridge, which all nodes share, or a file of this node.
     pub fn log(is_bridged: bool) -> Self {
-        Self { what: "the log", capability: None, is_shared: is_bridged }
+        Self { what: "the log", capability: None, is_shared: is_bridged, label: "log" }
     }
 
     /// A capability's partitions of the log.
     pub fn partitions(capability: &str) -> Self {
-        Self { what: "the work on the partitions", capability: Some(capability.into()), is_shared: true }
+        Self {
+            what: "the work on the partitions",
+            capability: Some(capability.into()),
+            is_shared: true,
+            label: "partitions",
+        }
     }
 
     /// The log's connection for appends that wait for replicas.
     pub fn appends() -> Self {
-        Self { what: "storing in the log", capability: None, is_shared: true }
+        Self { what: "storing in the log", capability: None, is_shared: true, label: "appends" }
     }
 
     /// The replicas of the log's server that have to confirm what is stored.
     pub fn replicas() -> Self {
-        Self { what: "the replication of the log", capability: None, is_shared: true }
+        Self { what: "the replication of the log", capability: None, is_shared: true, label: "replicas" }
     }
 
     /// The database of a capability: on a server, which its other hosts share, or a file of this node.
     pub fn database(capability: &str, is_server: bool) -> Self {
-        Self { what: "the database", capability: Some(capability.into()), is_shared: is_server }
+        Self { what: "the database", capability: Some(capability.into()), is_shared: is_server, label: "database" }
     }
 }
 
@@ -98,6 +105,12 @@ pub struct OutageStatus {
     pub since_ms: u64,
     /// Whether other nodes depend on it too.
     pub shared: bool,
+    /// The kind of dependency, as metrics name it.
+    #[serde(skip)]
+    pub label: &'static str,
+    /// The capability that it belongs to, if it belongs to one.
+    #[serde(skip)]
+    pub capability: Option<Arc<str>>,
 }
 
 impl Outages {
@@ -139,6 +152,8 @@ impl Outages {
             cause: current.cause.clone(),
             since_ms: now.saturating_duration_since(current.since).as_millis() as u64,
             shared: dependency.is_shared,
+            label: dependency.label,
+            capability: dependency.capability.clone(),
         };
         self.current().iter().map(status).collect()
     }

@@ -1,5 +1,5 @@
-//! The admin listener of a node: `/livez`, `/readyz` and `/status`, since most nodes have no gateway, and what operators ask
-//! about durable messages and have done about them.
+//! The admin listener of a node: `/livez`, `/readyz` and `/status`, since most nodes have no gateway, `/metrics`, and what
+//! operators ask about durable messages and have done about them.
 //!
 //! It has no authentication: let it listen where only operators and probes can reach it. The same is served at a socket in
 //! the data directory, which only the node's own user may open.
@@ -11,8 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::header::ACCEPT;
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::Settings;
 use essaim_core::node::bus::Bus;
@@ -24,13 +25,17 @@ use serde_json::json;
 
 use crate::NodeStatus;
 use crate::api::{AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, ReplayDead, Retire, ShowDead};
+use crate::metrics::{Metrics, MetricsFormat};
 use crate::requests::{Operator, OperatorRequest, Refusal};
 
 /// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
 const LARGEST_QUESTION: usize = 128 << 10;
 
 /// The admin listener of the configuration, and the one at a socket.
-pub(crate) struct AdminListeners;
+#[derive(Default)]
+pub(crate) struct AdminListeners {
+    metrics: Metrics,
+}
 
 impl OperatorListeners for AdminListeners {
     fn listen(&self, settings: &Settings, tasks: &Tasks, bus: &JoinedBus) -> io::Result<Option<Box<dyn Listener>>> {
@@ -38,13 +43,13 @@ impl OperatorListeners for AdminListeners {
         if address.is_empty() {
             return Ok(None);
         }
-        let routes = routes(bus);
+        let routes = routes(bus, &self.metrics);
         let server = HttpServer::new(move || App::new().configure(routes.clone()));
         Ok(Some(serve(tasks, server.workers(1).disable_signals().bind(address)?.run())))
     }
 
     fn listen_at_socket(&self, tasks: &Tasks, bus: &JoinedBus, path: &Path) -> io::Result<Box<dyn Listener>> {
-        let routes = routes(bus);
+        let routes = routes(bus, &self.metrics);
         let server = HttpServer::new(move || App::new().configure(routes.clone()));
         // A file of that name is left by a process that has ended: the name and the data directory are this one's.
         let server = server.workers(1).disable_signals().bind_uds(path)?;
@@ -68,15 +73,17 @@ fn serve(tasks: &Tasks, server: Server) -> Box<dyn Listener> {
     Box::new(AdminListener(handle))
 }
 
-fn routes(bus: &JoinedBus) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
-    let data = Data::new(bus.clone());
+fn routes(bus: &JoinedBus, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
+    let (data, metrics) = (Data::new(bus.clone()), Data::new(metrics.clone()));
     move |config| {
         config
             .app_data(data)
+            .app_data(metrics)
             .app_data(JsonConfig::default().limit(LARGEST_QUESTION))
             .route("/livez", web::get().to(livez))
             .route("/readyz", web::get().to(readyz))
-            .route("/status", web::get().to(status));
+            .route("/status", web::get().to(status))
+            .route("/metrics", web::get().to(answer_metrics));
         route::<ListDead>(config);
         route::<ShowDead>(config);
         route::<ReplayDead>(config);
@@ -120,6 +127,15 @@ async fn readyz(bus: Data<JoinedBus>) -> HttpResponse {
 async fn status(bus: Data<JoinedBus>) -> HttpResponse {
     let Some(bus) = joined(&bus) else { return not_joined() };
     HttpResponse::Ok().json(NodeStatus::of_bus(&bus).await)
+}
+
+/// Answers a scrape; also before the node has joined the others.
+async fn answer_metrics(bus: Data<JoinedBus>, metrics: Data<Metrics>, request: HttpRequest) -> HttpResponse {
+    let format = MetricsFormat::accepted(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()));
+    match metrics.text(joined(&bus).as_deref(), format).await {
+        Ok(text) => HttpResponse::Ok().content_type(format.content_type()).body(text),
+        Err(error) => HttpResponse::InternalServerError().json(json!({ "error": error.to_string() })),
+    }
 }
 
 fn joined(bus: &JoinedBus) -> Option<Arc<Bus>> {

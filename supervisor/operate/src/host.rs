@@ -87,15 +87,24 @@ async fn lines(durable: &Durable, host: &Host) -> Result<Vec<LedgerLine>, Failur
         Some(database) => ledger::read(database.reads()).await.map_err(failed)?,
         None => Vec::new(),
     };
-    let of_database: BTreeMap<_, _> = lines.iter().map(|line| (line.fence.partition, line)).collect();
     let counts = durable.log.counts(&host.name).await.map_err(unanswered)?;
+    Ok(ledger_lines(&host.name, &lines, &counts))
+}
+
+/// The ledger of a capability, from what its database and the log have counted.
+pub(crate) fn ledger_lines(
+    capability: &str,
+    lines: &[ledger::LedgerLine],
+    counts: &[PartitionCount],
+) -> Vec<LedgerLine> {
+    let of_database: BTreeMap<_, _> = lines.iter().map(|line| (line.fence.partition, line)).collect();
     let line = |count: &PartitionCount| {
         let known = of_database.get(&count.number);
         let mut tally: Tally = count.tally;
         tally.add(known.map_or_else(Tally::default, |line| line.fence.tally));
         let Tally { handled, duplicates, dead, expired } = tally;
         LedgerLine {
-            capability: host.name.to_string(),
+            capability: capability.to_string(),
             partition: count.number,
             appended: count.appended,
             handled,
@@ -108,7 +117,7 @@ async fn lines(durable: &Durable, host: &Host) -> Result<Vec<LedgerLine>, Failur
             owner: count.owner.as_ref().map(|(host, _)| host.clone()),
         }
     };
-    Ok(counts.iter().map(line).collect())
+    counts.iter().map(line).collect()
 }
 
 /// How much of a capability's durable messages is where; `None` where it has none, or nobody says.

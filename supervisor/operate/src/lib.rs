@@ -11,7 +11,7 @@
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
 //! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
-//! - `status`: how nodes and their capabilities are.
+//! - `status`: how nodes and their capabilities are; `metrics`: what they count, for Prometheus.
 //! - `tests`: a whole node, above all its durable messages from end to end.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
@@ -20,6 +20,7 @@ mod admin;
 pub mod api;
 mod dead_letters;
 mod host;
+mod metrics;
 mod node;
 mod operation;
 mod payload;

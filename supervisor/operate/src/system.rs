@@ -18,7 +18,7 @@ use crate::{host, operation};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
-    Operators { asks: Arc::new(OwnAsks), listeners: Arc::new(AdminListeners) }
+    Operators { asks: Arc::new(OwnAsks), listeners: Arc::new(AdminListeners::default()) }
 }
 
 struct OwnAsks;

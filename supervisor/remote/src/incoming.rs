@@ -89,6 +89,7 @@ impl InboxReader {
 
     fn read_frame(&mut self, bytes: &[u8]) {
         let remote = self.remote.clone();
+        remote.traffic.received.count(bytes.len());
         let read = frame::decode(bytes, |header, message| {
             if self.is_for_this_node(header, &message) {
                 self.on_message(header, message);

@@ -13,6 +13,7 @@
 //! - [`ports`]: what the rest of the node implements.
 //! - Membership: `members`, `ask_graph` (nodes that are refused), `heartbeat`, `node_lease`, `wire_health` and `ping` (whether this
 //!   node is deaf), `join`, `drain`.
+//! - `figures`: what is counted of all this, for metrics.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
@@ -27,6 +28,9 @@ mod broadcasts;
 mod deadline_on_wire;
 mod drain;
 mod duplicate_asks;
+mod figures;
+pub use figures::WireFigures;
+
 mod frame_batching;
 mod heartbeat;
 mod incoming;
@@ -66,6 +70,7 @@ use tokio::time::Instant;
 
 use self::answering::LateAnswer;
 use self::ask_graph::declared_asks;
+use self::figures::{CountedWire, WireTraffic};
 use self::link::PeerLink;
 use self::members::OwnNode;
 use self::pending::PendingAsks;
@@ -99,6 +104,7 @@ pub struct Remote {
     tasks: Tasks,
     /// Frames that could not be read.
     unreadable: AtomicU64,
+    traffic: Arc<WireTraffic>,
     /// Bounded by [`broadcasts::MAX_QUEUED`].
     broadcasts: mpsc::Sender<Bytes>,
     /// The turn of the thread that gets the next frame's asks.
@@ -135,6 +141,8 @@ impl Remote {
             asks: declared_asks(&reports),
             max_refused_nodes: settings.members.refused_nodes as usize,
         };
+        let traffic = Arc::<WireTraffic>::default();
+        let wire: Arc<dyn Wire> = Arc::new(CountedWire { wire, traffic: traffic.clone() });
         let remote = Arc::new(Self {
             me: Arc::new(me),
             clock_origin: env.now(),
@@ -155,6 +163,7 @@ impl Remote {
             cycle_fatal,
             tasks: tasks.clone(),
             unreadable: AtomicU64::new(0),
+            traffic,
             broadcasts,
             next_turn: AtomicUsize::new(0),
             late_answers,

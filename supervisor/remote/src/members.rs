@@ -157,6 +157,11 @@ impl Members {
         nodes.peers.len() + nodes.refused.len()
     }
 
+    /// Number of refused nodes.
+    pub(crate) fn refused(&self) -> usize {
+        self.read().refused.len()
+    }
+
     /// The cycle that this node closes with the nodes that came before it and were heard within `silent`, if it does.
     pub(crate) fn refusal(&self, now: Instant, silent: Duration) -> Option<Vec<String>> {
         let all = self.all_heard();

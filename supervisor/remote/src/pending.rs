@@ -46,6 +46,11 @@ impl PendingAsks {
         PendingAskGuard { pending: self, id }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.asks.lock().len()
+    }
+
     /// Answers the ask of this id, if it is still pending and was sent to that node.
     pub fn answer(&self, id: u64, node: &str, answer: RawAnswer) {
         let slot = {

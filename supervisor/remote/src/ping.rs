@@ -53,7 +53,9 @@ pub(super) fn on_own_ping(remote: &Remote) {
     let now = remote.env.now();
     {
         let mut health = remote.health.lock();
-        health.pinged_at = None;
+        if let Some(pinged_at) = health.pinged_at.take() {
+            health.round_trip = Some(now.saturating_duration_since(pinged_at));
+        }
         health.well_since.get_or_insert(now);
     }
     remote.tasks.outages().end(&Dependency::inbox());

@@ -17,6 +17,8 @@ pub(super) struct WireHealthState {
     pub well_since: Option<Instant>,
     /// When the ping was sent that has not come back yet.
     pub pinged_at: Option<Instant>,
+    /// How long the last ping that came back was under way.
+    pub round_trip: Option<Duration>,
     pub lease_renewed_at: Instant,
     /// How long a renewal holds.
     lease: Duration,
@@ -29,6 +31,7 @@ impl WireHealth {
         let state = WireHealthState {
             well_since: None,
             pinged_at: None,
+            round_trip: None,
             lease_renewed_at: now,
             lease: Duration::MAX,
             is_lost: false,

@@ -24,7 +24,8 @@ use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
 use super::tx_tracker::TxTracker;
 use super::{
-    DatabaseError, DatabaseKind, DatabaseReport, Reads, Schema, Transaction, TxError, migrate, postgres, sqlite,
+    DatabaseError, DatabaseKind, DatabaseReport, PoolFigures, Reads, Schema, Transaction, TxError, migrate, postgres,
+    sqlite,
 };
 
 /// The share of a handler's time that it may wait for a connection, in percent, so that its asker hears that nothing was done
@@ -191,6 +192,12 @@ impl Database {
     #[cfg(any(test, feature = "testing"))]
     pub fn awaiting(&self) -> usize {
         self.inner.writes.awaiting()
+    }
+
+    /// What is counted of its connections: of those that write, and of those that only read, where these are others.
+    pub fn pools(&self) -> (PoolFigures, Option<PoolFigures>) {
+        let (writes, reads) = (&self.inner.writes, &self.inner.reads.0);
+        (writes.figures(), (!Arc::ptr_eq(writes, reads)).then(|| reads.figures()))
     }
 
     /// The state of the database now; asks it one question, and changes nothing.

@@ -186,7 +186,10 @@ impl ConnectionLease {
             return Err(refused);
         }
         match self.work(limit, |mut c| async move { c.commit().await }).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.pool().record_commit();
+                Ok(())
+            }
             Err(error) => {
                 self.discard();
                 Err(not_committed(error))
@@ -204,7 +207,7 @@ impl ConnectionLease {
             group.stage = GroupStage::Committing;
         }
         let done = self.work(limit, |mut c| async move { c.commit().await }).await;
-        done.map_err(|error| {
+        done.inspect(|()| self.pool().record_commit()).map_err(|error| {
             self.pool().note_refusal(&error);
             not_committed(error)
         })

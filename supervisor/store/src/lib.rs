@@ -51,6 +51,8 @@ mod open_file;
 mod outage;
 mod outcome_guards;
 mod pool;
+pub use pool::PoolFigures;
+
 #[cfg_attr(not(feature = "postgres"), path = "no_postgres.rs")]
 mod postgres;
 pub mod recheck;

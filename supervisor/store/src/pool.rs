@@ -38,6 +38,21 @@ pub struct PoolLimits {
     pub life: Duration,
 }
 
+/// What is counted of a pool, for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolFigures {
+    /// Connections at work.
+    pub in_use: usize,
+    /// Connections that it has at most.
+    pub size: usize,
+    /// Users that wait for one.
+    pub waiting: usize,
+    /// Transactions that have begun.
+    pub transactions: u64,
+    /// COMMITs that succeeded; transactions may share one.
+    pub commits: u64,
+}
+
 /// Which generation a connection is of, and when its life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLifetime {
@@ -58,6 +73,10 @@ pub struct Pool {
     size: usize,
     /// How many wait for a connection to begin with.
     waiting: AtomicUsize,
+    /// Transactions that have begun.
+    begun: AtomicU64,
+    /// COMMITs that succeeded; transactions may share one.
+    committed: AtomicU64,
     /// Absent where each transaction commits by itself.
     group_limits: Option<GroupLimits>,
     /// An outer COMMIT failed by a constraint of one of its members.
@@ -89,6 +108,8 @@ impl Pool {
             permits: Arc::new(Semaphore::new(size)),
             size,
             waiting: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
             group_limits: None,
             refused_group: AtomicBool::new(false),
             file: None,
@@ -174,6 +195,22 @@ impl Pool {
         self.size - available
     }
 
+    /// Records a COMMIT that succeeded.
+    pub fn record_commit(&self) {
+        self.committed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is counted of it.
+    pub fn figures(&self) -> PoolFigures {
+        PoolFigures {
+            in_use: self.in_use(),
+            size: self.size,
+            waiting: self.awaiting(),
+            transactions: self.begun.load(Ordering::Relaxed),
+            commits: self.committed.load(Ordering::Relaxed),
+        }
+    }
+
     /// Lends a connection; waits for one until `patience` ends.
     pub async fn lease(self: &Arc<Self>, patience: Instant) -> Result<ConnectionLease, StoreError> {
         let permit = match self.permits.clone().try_acquire_owned() {
@@ -236,11 +273,13 @@ impl Pool {
             let mut lease = self.lease(patience).await?;
             if lease.group.is_some() {
                 lease.join();
+                self.begun.fetch_add(1, Ordering::Relaxed);
                 return Ok(lease);
             }
             match self.begin_on(&mut lease, patience).await {
                 Ok(()) => {
                     self.unresolved.resolve();
+                    self.begun.fetch_add(1, Ordering::Relaxed);
                     return Ok(lease);
                 }
                 Err(error) if lease.is_stale(&error) => {}

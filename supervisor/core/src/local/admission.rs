@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use essaim_base::call::Call;
@@ -32,12 +32,37 @@ pub struct Admission {
     admitted: AtomicU32,
     limit: u32,
     keys: Arc<Keys>,
+    refused: [AtomicU64; RefusalCause::ALL.len()],
+}
+
+/// Why a message was not admitted, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalCause {
+    /// Its capability does not run.
+    NotRunning,
+    /// The mailboxes hold as many messages as they may.
+    MailboxFull,
+    /// Its key has its share of them.
+    KeyFull,
+}
+
+impl RefusalCause {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::NotRunning, Self::MailboxFull, Self::KeyFull];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRunning => "not_running",
+            Self::MailboxFull => "mailbox_full",
+            Self::KeyFull => "key_full",
+        }
+    }
 }
 
 impl Admission {
     /// At most so many messages, of which one key has at most half.
     pub fn of(limit: u32) -> Self {
-        Self { admitted: AtomicU32::new(0), limit, keys: Keys::of(limit.div_ceil(2)) }
+        Self { admitted: AtomicU32::new(0), limit, keys: Keys::of(limit.div_ceil(2)), refused: Default::default() }
     }
 
     /// The same with another limit for one key; 0: half of all.
@@ -52,6 +77,15 @@ impl Admission {
 
     pub fn limit(&self) -> u32 {
         self.limit
+    }
+
+    /// Messages that were refused for this cause.
+    pub fn refused(&self, cause: RefusalCause) -> u64 {
+        self.refused[cause as usize].load(Ordering::Relaxed)
+    }
+
+    fn record_refusal(&self, cause: RefusalCause) {
+        self.refused[cause as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn take(&self) -> bool {
@@ -71,8 +105,9 @@ impl Admission {
 impl Host {
     /// Admits one message: to the key's instance as a rule, without a key to an idle or the least busy one.
     pub fn admit(&self, key: Option<&str>) -> Result<Permit<'_>, NotDelivered> {
-        self.supervision.admits()?;
+        self.supervision.admits().inspect_err(|_| self.admission.record_refusal(RefusalCause::NotRunning))?;
         if !self.admission.take() {
+            self.admission.record_refusal(RefusalCause::MailboxFull);
             let bound = format!("capabilities.{}.mailbox = {} messages", self.name, self.admission.limit);
             return Err(NotDelivered::Overloaded { capability: self.name.to_string(), bound });
         }
@@ -84,6 +119,7 @@ impl Host {
         };
         let (key, instance) = placed.map_err(|most| {
             self.admission.give_back();
+            self.admission.record_refusal(RefusalCause::KeyFull);
             let bound = format!("capabilities.{}.mailbox_per_key = {most} messages of one key", self.name);
             NotDelivered::Overloaded { capability: self.name.to_string(), bound }
         })?;

@@ -35,6 +35,7 @@ async fn at_the_limit_an_ask_is_refused_and_takes_nothing() {
     let (_one, two) = (host.admit(None).ok(), host.admit(None).ok());
     let refused = host.admit(None).err();
     assert!(matches!(refused, Some(NotDelivered::Overloaded { bound, .. }) if bound.contains("mailbox = 2")));
+    assert_eq!(RefusalCause::ALL.map(|cause| host.admission.refused(cause)), [0, 1, 0]);
     assert_eq!(host.admitted(), 2);
     drop(two);
     assert!(host.admit(None).is_ok());
@@ -46,6 +47,7 @@ async fn one_key_has_a_share_of_the_mailbox_and_its_refusal_returns_the_permit()
     let _held: Vec<_> = (0..2).map(|_| host.admit(Some("a")).ok().unwrap()).collect();
     let refused = host.admit(Some("a")).err();
     assert!(matches!(refused, Some(NotDelivered::Overloaded { bound, .. }) if bound.contains("mailbox_per_key = 2")));
+    assert_eq!(RefusalCause::ALL.map(|cause| host.admission.refused(cause)), [0, 0, 1]);
     assert_eq!(host.admitted(), 2);
     assert!(host.admit(Some("b")).is_ok());
 }
