@@ -5,7 +5,7 @@ use std::sync::Arc;
 use essaim_contract::{Metadata, NotDelivered, Principal};
 use tokio::time::Instant;
 
-use crate::trace::TraceContext;
+use crate::trace::{TraceContext, TraceHeaders, TraceState};
 
 /// What travels with one ask. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Call {
     pub deadline: Instant,
     /// The trace and the span that sent the message.
     pub trace: TraceContext,
+    /// What those who trace outside send along with the trace.
+    pub trace_state: TraceState,
     /// The capabilities whose handlers wait for the answer.
     pub chain: Chain,
     /// The user or service on whose behalf the message is sent.
@@ -25,7 +27,13 @@ pub struct Call {
 impl Call {
     /// The call of a message that the runtime itself sends: on nobody's behalf, and with nobody waiting before it.
     pub fn of_the_runtime(deadline: Instant, trace: TraceContext) -> Self {
-        Self { deadline, trace, chain: Chain::default(), principal: None, metadata: None }
+        let trace_state = TraceState::default();
+        Self { deadline, trace, trace_state, chain: Chain::default(), principal: None, metadata: None }
+    }
+
+    /// The trace as headers of a request that is sent because of the message.
+    pub fn trace_headers(&self) -> TraceHeaders {
+        TraceHeaders { context: self.trace, state: self.trace_state.clone() }
     }
 }
 
@@ -80,6 +88,11 @@ impl<S: AsRef<str>> FromIterator<S> for Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_travels_with_every_ask_stays_small() {
+        assert_eq!(size_of::<Call>(), 80, "it is moved several times on the way of a local ask");
+    }
 
     #[test]
     fn a_chain_knows_who_waits() {

@@ -95,6 +95,9 @@ pub struct AskMessage<'a> {
     pub sent_at_us: u64,
     /// W3C trace context.
     pub trace: &'a str,
+    /// W3C `tracestate`; empty if there is none.
+    #[serde(rename = "state", default, skip_serializing_if = "str::is_empty")]
+    pub trace_state: &'a str,
     /// The capabilities that wait for the answer, first asker first.
     #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<&'a str>,
@@ -116,6 +119,9 @@ pub struct BroadcastMessage<'a> {
     pub name: &'a str,
     /// W3C trace context.
     pub trace: &'a str,
+    /// W3C `tracestate`; empty if there is none.
+    #[serde(rename = "state", default, skip_serializing_if = "str::is_empty")]
+    pub trace_state: &'a str,
     /// The encoded message.
     #[serde(borrow)]
     pub body: &'a serde_bytes::Bytes,
@@ -233,6 +239,7 @@ mod tests {
                 time_left_ms: 1_000,
                 sent_at_us: 5,
                 trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                trace_state: "rojo=1",
                 chain: vec!["gateway"],
                 principal: Some(Principal::new("u1", ["admin"])),
                 meta: Metadata::new(),
@@ -261,7 +268,8 @@ mod tests {
 
     #[test]
     fn the_kinds_on_the_wire_are_those_of_the_protocol() {
-        let broadcast = BroadcastMessage { name: "a.b.v1", trace: "", body: serde_bytes::Bytes::new(&[]) };
+        let broadcast =
+            BroadcastMessage { name: "a.b.v1", trace: "", trace_state: "", body: serde_bytes::Bytes::new(&[]) };
         let heartbeat = Heartbeat {
             hello: false,
             state: NodeState::Ready,
@@ -284,6 +292,28 @@ mod tests {
         let head = decode(&frame, |_, m| read.push(m)).unwrap();
         assert_eq!(head, header(8));
         assert_eq!(read, sent);
+    }
+
+    #[test]
+    fn a_tracestate_is_a_field_that_others_may_not_know() {
+        /// An ask as versions before the field read it.
+        #[derive(Deserialize)]
+        struct EarlierAsk<'a> {
+            name: &'a str,
+            trace: &'a str,
+            chain: Vec<&'a str>,
+        }
+        let [FrameMessage::Ask(ask), ..] = &messages()[..] else { panic!("the first is an ask") };
+        let encoded = codec::encode(ask).unwrap();
+        let earlier: EarlierAsk<'_> = rmp_serde::from_slice(&encoded).unwrap();
+        assert_eq!((earlier.name, earlier.trace, earlier.chain), (ask.name, ask.trace, vec!["gateway"]));
+        // Without one it is encoded as before the field, and read as none.
+        let bare = AskMessage { trace_state: "", ..ask.clone() };
+        let bytes = codec::encode(&bare).unwrap();
+        assert_eq!((bytes[0], bytes.len()), (encoded[0] - 1, encoded.len() - "_state_rojo=1".len()));
+        assert_eq!(rmp_serde::from_slice::<AskMessage<'_>>(&bytes).unwrap(), bare);
+        let broadcast = BroadcastMessage { name: "n", trace: "t", trace_state: "", body: serde_bytes::Bytes::new(&[]) };
+        assert_eq!(codec::encode(&broadcast).unwrap(), b"\x83\xa4name\xa1n\xa5trace\xa1t\xa4body\xc4\x00");
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub struct Record {
     pub retained_until: Option<u64>,
     /// The W3C trace context of the span that sent it.
     pub trace: String,
+    /// The W3C `tracestate` that goes along; empty if there is none.
+    #[serde(rename = "state", default, skip_serializing_if = "String::is_empty")]
+    pub trace_state: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
@@ -122,6 +125,7 @@ pub fn sample(id: u64, key: Option<&str>) -> Record {
         expires: None,
         retained_until: None,
         trace: String::new(),
+        trace_state: String::new(),
         principal: None,
         meta: Metadata::new(),
         control: None,
@@ -140,6 +144,19 @@ mod tests {
         let records = [record(1, None), record(2, Some("a"))];
         records.iter().for_each(|r| batch.push(&r.encode().unwrap()));
         assert_eq!(Batch::read(&batch.bytes, 2), (records.to_vec(), None));
+    }
+
+    #[test]
+    fn a_tracestate_is_a_field_of_a_record_only_where_there_is_one() {
+        let bare = record(1, None).encode().unwrap();
+        let traced = Record { trace_state: "rojo=1".into(), ..record(1, None) };
+        let encoded = traced.encode().unwrap();
+        assert_eq!(
+            (bare[0], bare.len()),
+            (encoded[0] - 1, encoded.len() - "_state_rojo=1".len()),
+            "as before the field"
+        );
+        assert_eq!([bare, encoded].map(|bytes| Record::decode(&bytes).unwrap()), [record(1, None), traced]);
     }
 
     #[test]

@@ -169,6 +169,7 @@ impl Remote {
             time_left_ms: call.deadline.saturating_duration_since(now).as_millis() as u64,
             sent_at_us: self.clock_us(now),
             trace: trace.as_str(),
+            trace_state: call.trace_state.as_str(),
             chain: chain.iter().map(String::as_str).collect(),
             principal: call.principal.as_deref().cloned(),
             meta: call.metadata.as_deref().cloned().unwrap_or_default(),

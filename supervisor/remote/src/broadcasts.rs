@@ -34,8 +34,8 @@ async fn send_queued(remote: Arc<Remote>, queue: Arc<Mutex<mpsc::Receiver<Bytes>
 
 impl Remote {
     /// Broadcasts an encoded message to every node.
-    pub fn broadcast(&self, name: &str, body: &[u8], trace: &str) {
-        let message = frame::BroadcastMessage { name, trace, body: serde_bytes::Bytes::new(body) };
+    pub fn broadcast(&self, name: &str, body: &[u8], trace: &str, trace_state: &str) {
+        let message = frame::BroadcastMessage { name, trace, trace_state, body: serde_bytes::Bytes::new(body) };
         self.enqueue_broadcast(&FrameMessage::Broadcast(message));
     }
 

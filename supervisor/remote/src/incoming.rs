@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use essaim_base::call::{Call, Chain};
 use essaim_base::panic::panic_text;
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::TraceHeaders;
 use essaim_contract::NotDelivered;
 use essaim_protocol::frame::{self, AskMessage, BroadcastMessage, FrameHeader, FrameMessage, Heartbeat, NodeState};
 use essaim_protocol::wire::{WireEvent, WireEvents};
@@ -163,9 +163,11 @@ impl InboxReader {
                 if remote.is_draining() { NotDelivered::Draining { node } } else { NotDelivered::Unreachable { node } };
             return answering::refuse(remote, &link, ask.id, why);
         }
+        let trace = TraceHeaders::of_message(ask.trace, ask.trace_state, &remote.env);
         let call = Call {
             deadline: now + time_left.saturating_sub(margin),
-            trace: ask.trace.parse().unwrap_or_else(|_| TraceContext::root(&remote.env)),
+            trace: trace.context,
+            trace_state: trace.state,
             chain: ask.chain.iter().collect::<Chain>(),
             principal: ask.principal.map(Arc::new),
             metadata: (!ask.meta.is_empty()).then(|| Arc::new(ask.meta)),
@@ -175,7 +177,7 @@ impl InboxReader {
 
     fn on_broadcast(&self, broadcast: &BroadcastMessage<'_>) {
         if let Some(inbound) = self.remote.ports.inbound.upgrade() {
-            let trace = broadcast.trace.parse().unwrap_or_else(|_| TraceContext::root(&self.remote.env));
+            let trace = TraceHeaders::of_message(broadcast.trace, broadcast.trace_state, &self.remote.env);
             inbound.on_broadcast(broadcast.name, broadcast.body, trace);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use essaim_base::call::Call;
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::TraceHeaders;
 use essaim_contract::NotDelivered;
 use essaim_protocol::frame::{HostReport, RawAnswer};
 use futures_util::future::LocalBoxFuture;
@@ -30,7 +30,7 @@ pub trait Inbound: Send + Sync {
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered>;
 
     /// Delivers a broadcast.
-    fn on_broadcast(&self, name: &str, body: &[u8], trace: TraceContext);
+    fn on_broadcast(&self, name: &str, body: &[u8], trace: TraceHeaders);
 
     /// The wire was lost for a while: broadcasts, such as the invalidations of caches, may have been missed.
     fn on_missed_broadcasts(&self);

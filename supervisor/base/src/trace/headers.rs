@@ -2,6 +2,7 @@
 
 use super::state::trim;
 use super::{TraceContext, TraceState};
+use crate::Env;
 
 /// The name of the header with the ids and flags.
 pub const TRACEPARENT: &str = "traceparent";
@@ -28,6 +29,14 @@ impl TraceHeaders {
         let (Some(parent), None) = (parents.next(), parents.next()) else { return None };
         let context = TraceContext::read(trim(parent)).ok()?;
         Some(Self { context, state: TraceState::read(states).unwrap_or_default() })
+    }
+
+    /// The trace of a message that another node has sent, or that is stored; a new one if it says none that can be read.
+    pub fn of_message(trace: &str, state: &str, env: &Env) -> Self {
+        match trace.parse() {
+            Ok(context) => Self { context, state: state.parse().unwrap_or_default() },
+            Err(_) => Self { context: TraceContext::root(env), state: TraceState::default() },
+        }
     }
 
     /// The names and values to set on a request that is sent within the trace.

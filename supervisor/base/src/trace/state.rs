@@ -97,7 +97,7 @@ impl FromStr for TraceState {
     type Err = InvalidTraceState;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::read((!text.is_empty()).then_some(text.as_bytes()))
+        if text.is_empty() { Ok(Self::default()) } else { Self::read([text.as_bytes()]) }
     }
 }
 

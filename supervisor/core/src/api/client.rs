@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::call::{Call, Chain};
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::{TraceContext, TraceState};
 use essaim_contract::{Ask, Broadcast, Capability, Command, Event, MessageId, Metadata, Principal, SendError};
 use essaim_durable::SendOptions;
 use essaim_durable::{MessageContext, OutgoingMessage};
@@ -22,6 +22,8 @@ pub struct Client {
     principal: Option<Arc<Principal>>,
     metadata: Option<Arc<Metadata>>,
     trace: Option<TraceContext>,
+    /// Empty without a trace.
+    trace_state: TraceState,
     limit: Option<Duration>,
     /// The actor that was given it: it asks as its handlers may.
     actor: Option<AskingActor>,
@@ -35,7 +37,8 @@ struct AskingActor {
 
 impl Client {
     pub(crate) fn new(bus: Arc<Bus>) -> Self {
-        Self { bus, principal: None, metadata: None, trace: None, limit: None, actor: None }
+        let trace_state = TraceState::default();
+        Self { bus, principal: None, metadata: None, trace: None, trace_state, limit: None, actor: None }
     }
 
     /// A client of an actor. It asks only capabilities that the actor declares in `ASKS`, so that the ask graph stays
@@ -57,8 +60,13 @@ impl Client {
     }
 
     /// This client, sending within a trace. Its span id is the caller's own span, and what is sent has it as parent.
-    pub fn in_trace(mut self, trace: TraceContext) -> Self {
-        self.trace = Some(trace);
+    pub fn in_trace(self, trace: TraceContext) -> Self {
+        self.in_trace_with_state(trace, TraceState::default())
+    }
+
+    /// As [`Client::in_trace`], with the `tracestate` that came with the trace.
+    pub fn in_trace_with_state(mut self, trace: TraceContext, state: TraceState) -> Self {
+        (self.trace, self.trace_state) = (Some(trace), state);
         self
     }
 
@@ -76,6 +84,11 @@ impl Client {
     /// The trace that this client sends within.
     pub fn trace(&self) -> Option<TraceContext> {
         self.trace
+    }
+
+    /// The `tracestate` that this client sends along with it.
+    pub fn trace_state(&self) -> &TraceState {
+        &self.trace_state
     }
 
     /// Asks a capability, wherever it is hosted, and waits for the answer.
@@ -136,6 +149,7 @@ impl Client {
     fn message_context(&self) -> MessageContext {
         MessageContext {
             trace: self.trace.unwrap_or_else(|| TraceContext::root(self.env())),
+            trace_state: self.trace_state.clone(),
             principal: self.principal.clone(),
             metadata: self.metadata.clone(),
             most_bytes: self.bus.settings.wire.max_message_bytes,
@@ -187,6 +201,7 @@ impl Client {
         Call {
             deadline: env.now() + limit,
             trace: self.trace.unwrap_or_else(|| TraceContext::root(env)),
+            trace_state: self.trace_state.clone(),
             chain: self.actor.as_ref().map_or_else(Chain::default, |a| Chain::default().then(&a.capability)),
             principal: self.principal.clone(),
             metadata: self.metadata.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::call::Call;
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::{TraceContext, TraceHeaders, TraceState};
 use essaim_contract::{Ask, AskError, Broadcast, Command, Event, MessageId, Metadata, Principal, SendError};
 use essaim_durable::DeliveryContext;
 use essaim_durable::HandlerEffects;
@@ -112,6 +112,7 @@ impl Cx {
         let call = Call {
             deadline: self.call.deadline.min(bus.env.now() + limit),
             trace: self.call.trace,
+            trace_state: self.call.trace_state.clone(),
             chain: self.call.chain.then(&self.context.capability),
             principal: self.call.principal.clone(),
             metadata: self.call.metadata.clone(),
@@ -215,6 +216,7 @@ impl Cx {
     fn message_context(&self) -> MessageContext {
         MessageContext {
             trace: self.call.trace,
+            trace_state: self.call.trace_state.clone(),
             principal: self.call.principal.clone(),
             metadata: self.call.metadata.clone(),
             most_bytes: self.context.bus.settings.wire.max_message_bytes,
@@ -259,6 +261,16 @@ impl Cx {
     /// The trace the message belongs to; its span id is that of this handler.
     pub fn trace(&self) -> TraceContext {
         self.call.trace
+    }
+
+    /// The `tracestate` of those who trace outside, which goes on with everything that the handler sends.
+    pub fn trace_state(&self) -> &TraceState {
+        &self.call.trace_state
+    }
+
+    /// The trace as headers of a request that the handler sends to somebody outside; its parent is this handler's span.
+    pub fn trace_headers(&self) -> TraceHeaders {
+        self.call.trace_headers()
     }
 
     /// The clock, ids and randomness.

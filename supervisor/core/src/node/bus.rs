@@ -171,7 +171,10 @@ impl Bus {
     pub fn broadcast<S: Broadcast>(&self, message: S, call: &Call) {
         if let Some(remote) = &self.remote {
             match codec::encode(&message) {
-                Ok(body) => remote.broadcast(&wire_name::<S>(), &body, call.trace.text().as_str()),
+                Ok(body) => {
+                    let (trace, state) = (call.trace.text(), call.trace_state.as_str());
+                    remote.broadcast(&wire_name::<S>(), &body, trace.as_str(), state);
+                }
                 Err(error) => tracing::error!(name = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
             }
         }

@@ -242,7 +242,7 @@ fn assemble(
             let (env, others) = (node.env.clone(), Arc::downgrade(remote));
             near = near.broadcasting(move |name, body| {
                 if let Some(remote) = others.upgrade() {
-                    remote.broadcast(name, &body, TraceContext::root(&env).text().as_str());
+                    remote.broadcast(name, &body, TraceContext::root(&env).text().as_str(), "");
                 }
             });
         }

@@ -12,7 +12,7 @@ use essaim_base::Env;
 use essaim_base::backoff::Backoff;
 use essaim_base::call::{Call, Chain};
 use essaim_base::panic::panic_text;
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::TraceHeaders;
 use essaim_config::DurableConfig;
 use essaim_contract::{AskError, NotDelivered, Unknown};
 use essaim_protocol::log::{Entry, Partition};
@@ -242,9 +242,11 @@ impl PartitionOwner {
         let Some(handler) = self.handler_of(record) else {
             return Err(AskError::NotDelivered(NotDelivered::Unsupported { message: record.name.clone() }));
         };
+        let trace = TraceHeaders::of_message(&record.trace, &record.trace_state, &self.env);
         let call = Call {
             deadline: self.env.now() + Duration::from_millis(self.config.handler_timeout_ms),
-            trace: record.trace.parse().unwrap_or_else(|_| TraceContext::root(&self.env)),
+            trace: trace.context,
+            trace_state: trace.state,
             chain: Chain::default(),
             principal: record.principal.clone().map(Arc::new),
             metadata: (!record.meta.is_empty()).then(|| Arc::new(record.meta.clone())),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::panic::panic_text;
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::{TraceContext, TraceState};
 use essaim_contract::SendError;
 use essaim_protocol::log::Tally;
 use essaim_store::tables::outbox::{self as table, OutboxRow};
@@ -165,6 +165,7 @@ impl Scheduler {
         for planned in &due.planned_ms {
             let head = MessageContext {
                 trace: TraceContext::root(env),
+                trace_state: TraceState::default(),
                 principal: None,
                 metadata: None,
                 most_bytes: self.most_bytes,

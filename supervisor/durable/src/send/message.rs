@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::{TraceContext, TraceState};
 use essaim_base::{Env, codec};
 use essaim_contract::{Capability, Command, Event, Message, MessageId, Metadata, Principal, SendError, wire_name};
 use essaim_protocol::record::Record;
@@ -52,6 +52,7 @@ pub enum OutgoingKind {
 #[derive(Debug, Clone)]
 pub struct MessageContext {
     pub trace: TraceContext,
+    pub trace_state: TraceState,
     pub principal: Option<Arc<Principal>>,
     pub metadata: Option<Arc<Metadata>>,
     /// The largest message, in bytes (`wire.max_message_bytes`).
@@ -116,6 +117,7 @@ impl MessageContext {
             retained_until: (retained_hours > 0)
                 .then(|| now + Duration::from_hours(retained_hours.into()).as_millis() as u64),
             trace: self.trace.to_string(),
+            trace_state: self.trace_state.to_string(),
             principal: self.principal.as_deref().cloned(),
             meta: self.metadata.as_deref().cloned().unwrap_or_default(),
             control: None,

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use essaim_contract::{AskError, NotDelivered, Unknown};
+use essaim_protocol::frame::BroadcastMessage;
 use futures_util::FutureExt;
 
 use super::*;
@@ -19,6 +20,25 @@ fn an_ask_is_answered_to_the_inbox_of_its_asker() {
         assert_eq!(stage.answer().await, (ASKER_INBOX.into(), 1, Ok(b"one".to_vec())));
         let unsupported = NotDelivered::Unsupported { message: "shop.never.v1".into() };
         assert_eq!(stage.answer().await, (ASKER_INBOX.into(), 2, Err(AskError::NotDelivered(unsupported))));
+    });
+}
+
+#[test]
+fn a_tracestate_of_another_node_is_checked_and_reaches_the_handler() {
+    staged(async |mut stage| {
+        let cases =
+            [(TRACE, "rojo=1,congo=2", "rojo=1,congo=2"), (TRACE, "", ""), (TRACE, "Rojo", ""), ("", "rojo=1", "")];
+        for (id, (trace, given, taken)) in (1..).zip(cases) {
+            stage.hear(ASKER, FrameMessage::Ask(ask_in((trace, given), id, "shop.now.v1", b"")));
+            assert_eq!(stage.answer().await.1, id);
+            let body = serde_bytes::Bytes::new(b"");
+            let broadcast = BroadcastMessage { name: "shop.changed.v1", trace, trace_state: given, body };
+            stage.hear(ASKER, FrameMessage::Broadcast(broadcast));
+            stage.settle().await;
+            let seen = std::mem::take(&mut *stage.node.traces.lock());
+            let joined: Vec<_> = seen.iter().map(|t| (t.context.to_string() == trace, t.state.as_str())).collect();
+            assert_eq!(joined, [(!trace.is_empty(), taken); 2], "{trace} {given}");
+        }
     });
 }
 

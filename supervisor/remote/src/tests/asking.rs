@@ -1,6 +1,6 @@
 //! Asks to other nodes: which errors they end with, and which of them are tried again elsewhere.
 
-use essaim_base::call::{Call, Chain};
+use essaim_base::call::Call;
 use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, NotDelivered, Unknown};
 use futures_util::FutureExt;
@@ -10,13 +10,7 @@ use super::super::asking::RemoteAsk;
 use super::*;
 
 fn stock_ask(idempotent: bool) -> RemoteAsk {
-    let call = Call {
-        deadline: Instant::now() + Duration::from_secs(5),
-        trace: TraceContext::root(&Env::system()),
-        chain: Chain::default(),
-        principal: None,
-        metadata: None,
-    };
+    let call = Call::of_the_runtime(Instant::now() + Duration::from_secs(5), TraceContext::root(&Env::system()));
     RemoteAsk {
         capability: "stock".into(),
         name: "stock.do.v1".into(),
@@ -56,6 +50,20 @@ fn the_reply_of_another_node_is_the_answer() {
         stage.hear(("a", 1), FrameMessage::Reply { id, body: serde_bytes::Bytes::new(&[2]) });
         assert_eq!(answer.await, Ok(vec![2]));
         assert_eq!(stage.remote.members().get("a").unwrap().outstanding.load(std::sync::atomic::Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn a_tracestate_goes_with_the_ask_to_another_node() {
+    staged(async |mut stage| {
+        stage.joined_by(&["a"]).await;
+        let mut ask = stock_ask(false);
+        ask.call.trace_state = "rojo=1".parse().unwrap();
+        let mut answer = std::pin::pin!(stage.remote.ask(ask));
+        assert!((&mut answer).now_or_never().is_none(), "another node is asked");
+        let sent = stage.sent.recv();
+        let state = timeout(PATIENCE, sent).await.unwrap();
+        assert!(matches!(&state, Some(Sent::Ask { trace_state, .. }) if trace_state == "rojo=1"), "{state:?}");
     });
 }
 

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use bytes::Bytes;
 use essaim_base::call::Call;
 use essaim_base::lock::Mutex;
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::TraceHeaders;
 use essaim_contract::NotDelivered;
-use essaim_protocol::frame::{self, FrameMessage, Heartbeat, HostReport, RawAnswer};
+use essaim_protocol::frame::{self, AskMessage, FrameMessage, Heartbeat, HostReport, RawAnswer};
 use essaim_protocol::wire::{PublishError, Renewal, Wire};
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
@@ -21,7 +21,7 @@ use super::super::ports::{AnswerThreads, AskBatch, Hosts, Inbound};
 /// A message that the node under test has sent.
 #[derive(Debug)]
 pub enum Sent {
-    Ask { inbox: String, id: u64 },
+    Ask { inbox: String, id: u64, trace_state: String },
     Answer { inbox: String, id: u64, answer: RawAnswer },
     Heartbeat(Heartbeat),
     Leave,
@@ -61,7 +61,9 @@ impl TestWire {
         let recorded = frame::decode(frame, |_, message| {
             let inbox = inbox.clone();
             let sent = match message {
-                FrameMessage::Ask(ask) => Sent::Ask { inbox, id: ask.id },
+                FrameMessage::Ask(AskMessage { id, trace_state, .. }) => {
+                    Sent::Ask { inbox, id, trace_state: trace_state.into() }
+                }
                 FrameMessage::Reply { id, body } => Sent::Answer { inbox, id, answer: Ok(body.to_vec()) },
                 FrameMessage::Error { id, error } => Sent::Answer { inbox, id, answer: Err(error) },
                 FrameMessage::Heartbeat(heartbeat) => Sent::Heartbeat(heartbeat),
@@ -112,6 +114,8 @@ impl Wire for TestWire {
 pub struct TestNode {
     /// The names of the asks that came.
     pub asked: Mutex<Vec<String>>,
+    /// The traces that came with asks and broadcasts.
+    pub traces: Mutex<Vec<TraceHeaders>>,
     pub broadcasts: Mutex<Vec<String>>,
     pub missed_broadcasts: AtomicU32,
     /// Lets one handler of `shop.later.v1` go on.
@@ -132,9 +136,10 @@ impl Inbound for TestNode {
         self: Arc<Self>,
         name: &str,
         body: &[u8],
-        _: Call,
+        call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
         self.asked.lock().push(name.to_string());
+        self.traces.lock().push(call.trace_headers());
         let (reply, goes_on) = (Ok(body.to_vec()), self.goes_on.clone());
         match name {
             "shop.now.v1" | "essaim.status.v1" => Ok(future::ready(reply).boxed_local()),
@@ -146,7 +151,8 @@ impl Inbound for TestNode {
         }
     }
 
-    fn on_broadcast(&self, name: &str, _: &[u8], _: TraceContext) {
+    fn on_broadcast(&self, name: &str, _: &[u8], trace: TraceHeaders) {
+        self.traces.lock().push(trace);
         self.broadcasts.lock().push(name.to_string());
     }
 

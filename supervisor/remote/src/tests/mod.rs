@@ -108,7 +108,7 @@ impl Stage {
     /// The next ask that the node sends: to which inbox, and its id.
     async fn ask_sent(&mut self) -> (String, u64) {
         self.sent(|sent| match sent {
-            Sent::Ask { inbox, id } => Some((inbox, id)),
+            Sent::Ask { inbox, id, .. } => Some((inbox, id)),
             _ => None,
         })
         .await
@@ -131,17 +131,26 @@ impl Stage {
 
 /// An ask of another node.
 fn ask<'a>(id: u64, name: &'a str, body: &'a [u8]) -> FrameMessage<'a> {
-    FrameMessage::Ask(AskMessage {
+    FrameMessage::Ask(ask_in((TRACE, ""), id, name, body))
+}
+
+/// The trace of asks that tests make.
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// An ask of another node in a trace, with its state.
+fn ask_in<'a>((trace, trace_state): (&'a str, &'a str), id: u64, name: &'a str, body: &'a [u8]) -> AskMessage<'a> {
+    AskMessage {
         id,
         name,
         time_left_ms: 5_000,
         sent_at_us: 0,
-        trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        trace,
+        trace_state,
         chain: Vec::new(),
         principal: None,
         meta: Default::default(),
         body: serde_bytes::Bytes::new(body),
-    })
+    }
 }
 
 /// A heartbeat of a node that hosts one capability, which may ask others.

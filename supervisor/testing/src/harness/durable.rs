@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_base::codec;
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::{TraceContext, TraceState};
 use essaim_contract::{Capability, Command, Event, Message, Principal, wire_name};
 use essaim_core::api::actor::{Actor, Apply};
 use essaim_core::local::host::Host;
@@ -99,6 +99,7 @@ impl<A: Actor> Stage<A> {
         let bus = self.node.bus();
         let message_context = MessageContext {
             trace: TraceContext::root(&bus.env),
+            trace_state: TraceState::default(),
             principal: principal.map(Arc::new),
             metadata: None,
             most_bytes: bus.settings.wire.max_message_bytes,

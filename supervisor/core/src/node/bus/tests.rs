@@ -15,7 +15,7 @@ fn desk() -> Arc<Host> {
 
 fn call(bus: &Bus, chain: Chain) -> Call {
     let deadline = bus.env.now() + Duration::from_millis(20);
-    Call { deadline, trace: TraceContext::root(&bus.env), chain, principal: None, metadata: None }
+    Call { chain, ..Call::of_the_runtime(deadline, TraceContext::root(&bus.env)) }
 }
 
 async fn ask(bus: &Bus, origin: Origin<'_>, chain: Chain) -> Result<u32, AskError<Never>> {
@@ -59,6 +59,7 @@ async fn without_a_log_nothing_is_stored_and_the_error_says_so() {
     let bus = bus(Vec::new());
     let context = essaim_durable::MessageContext {
         trace: TraceContext::root(&bus.env),
+        trace_state: Default::default(),
         principal: None,
         metadata: None,
         most_bytes: 1 << 20,

@@ -93,13 +93,22 @@ async fn store(client: Client, note: Note, options: SendOptions) {
 }
 
 async fn dead(t: &Stage) -> Vec<String> {
+    dead_of(t, "shop").await
+}
+
+async fn dead_of(t: &Stage, capability: &str) -> Vec<String> {
     let filter = tables::dead::DeadLetterFilter { most: 100, ..Default::default() };
-    let letters = tables::dead::list(t.database("shop").reads(), &filter).await.unwrap();
+    let letters = tables::dead::list(t.database(capability).reads(), &filter).await.unwrap();
     letters.into_iter().map(|letter| letter.id).collect()
 }
 
 pub async fn replay(t: &Stage) -> usize {
-    let ids = t.run(dead(t)).await;
+    replay_of(t, "shop").await
+}
+
+/// Replays all dead letters of a capability; how many there are.
+pub async fn replay_of(t: &Stage, capability: &str) -> usize {
+    let ids = t.run(dead_of(t, capability)).await;
     let count = ids.len();
     t.run(t.operate(ReplayDead { ids, capability: None })).await;
     count

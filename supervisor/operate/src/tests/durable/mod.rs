@@ -12,6 +12,7 @@ mod overflow;
 mod ownership;
 mod relay;
 mod schedules;
+mod trace_state;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -199,6 +200,7 @@ impl Stage {
         let roster = roster.host::<backfill::PressActor>().host::<backfill::ArchiveActor>();
         let roster = roster.host::<no_database::BellActor>().provide(rung.clone());
         let roster = roster.host::<overflow::DeskActor>().host::<overflow::ClerkActor>();
+        let roster = roster.host::<trace_state::DepotActor>().host::<trace_state::ShelfActor>();
         let local = LocalSet::new();
         let node = local
             .run_until(async {

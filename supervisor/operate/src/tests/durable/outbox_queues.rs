@@ -1,6 +1,6 @@
 //! The outbox's queues: their numbers, and when their relays look.
 
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::{TraceContext, TraceState};
 use essaim_config::NearConfig;
 use essaim_core::api::tx::Tx;
 use essaim_core::node::near_bounds;
@@ -15,8 +15,13 @@ use super::*;
 /// What goes with a transaction that sends through this outbox.
 fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEffects {
     let env = Env::system();
-    let message_context =
-        MessageContext { trace: TraceContext::root(&env), principal: None, metadata: None, most_bytes: 10_000 };
+    let message_context = MessageContext {
+        trace: TraceContext::root(&env),
+        trace_state: TraceState::default(),
+        principal: None,
+        metadata: None,
+        most_bytes: 10_000,
+    };
     HandlerEffects::new(delivery.map(Arc::new), Some(outbox.clone()), message_context, Vec::new(), env)
 }
 
