@@ -10,7 +10,7 @@ use essaim_http::Problem;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, idempotency-key, traceparent, x-request-id");
+    HeaderValue::from_static("authorization, content-type, idempotency-key, traceparent, tracestate, x-request-id");
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static("location, retry-after, traceparent, x-request-id");
 /// How long a browser may remember the answer to a preflight.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("600");

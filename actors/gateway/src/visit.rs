@@ -7,7 +7,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use essaim::Env;
-use essaim::trace::TraceContext;
+use essaim::trace::{self, TraceContext, TraceHeaders, TraceState};
 use essaim_contract::Principal;
 use essaim_http::{Edge, Problem};
 use tokio::time::Instant;
@@ -17,7 +17,8 @@ use crate::cors::Allowed;
 use crate::front::Front;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static(trace::TRACEPARENT);
+const TRACESTATE: HeaderName = HeaderName::from_static(trace::TRACESTATE);
 const LONGEST_REQUEST_ID: usize = 128;
 
 /// One request on its way through the gateway.
@@ -26,6 +27,8 @@ pub(crate) struct Visit {
     pub uri: Uri,
     /// The request's own span.
     pub trace: TraceContext,
+    /// What the client sends along with its trace.
+    trace_state: TraceState,
     /// The client's span, if it is in a trace.
     parent: Option<u64>,
     pub request_id: HeaderValue,
@@ -39,11 +42,13 @@ impl Visit {
         let headers = req.headers();
         let peer = req.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
         front.counts.begin();
-        let (trace, parent) = trace_of(headers, &front.env, front.settings.trace_sample);
+        let (trace, client) = trace_of(headers, &front.env, front.settings.trace_sample);
+        let (parent, trace_state) = client.map(|client| (client.context.span_id, client.state)).unzip();
         Self {
             method: req.method().clone(),
             uri: req.uri().clone(),
             trace,
+            trace_state: trace_state.unwrap_or_default(),
             parent,
             request_id: request_id_of(headers, &front.env),
             address: front.proxies.client(peer, headers),
@@ -82,7 +87,8 @@ impl Visit {
     pub fn edge(&self, front: &Front, principal: Result<Option<Arc<Principal>>, Problem>) -> Edge {
         // Request ids are visible ASCII, or they would not have been accepted.
         let request_id = self.request_id.to_str().unwrap_or_default().into();
-        Edge { client: front.client.clone(), trace: self.trace, principal, request_id, address: self.address }
+        let (client, trace_state) = (front.client.clone(), self.trace_state.clone());
+        Edge { client, trace: self.trace, trace_state, principal, request_id, address: self.address }
     }
 
     /// How long the request has taken, in milliseconds.
@@ -92,13 +98,13 @@ impl Visit {
     }
 }
 
-/// A span of the trace that the client is in, and the client's span; or of a new trace. A client that is in a trace
-/// decides whether it is sampled.
-fn trace_of(headers: &HeaderMap, env: &Env, share: f64) -> (TraceContext, Option<u64>) {
-    let mut given = headers.get_all(TRACEPARENT);
-    match (given.next().and_then(|v| v.to_str().ok()?.parse::<TraceContext>().ok()), given.next()) {
-        (Some(trace), None) => (trace.child(env), Some(trace.span_id)),
-        _ => (TraceContext { sampled: share >= 1.0 || env.fraction() < share, ..TraceContext::root(env) }, None),
+/// A span of the trace that the client is in, and what the client says of that; or of a new trace. A client that is in a
+/// trace decides whether it is sampled.
+fn trace_of(headers: &HeaderMap, env: &Env, share: f64) -> (TraceContext, Option<TraceHeaders>) {
+    let fields = |name| headers.get_all(name).map(HeaderValue::as_bytes);
+    match TraceHeaders::read(fields(TRACEPARENT), fields(TRACESTATE)) {
+        Some(client) => (client.context.child(env), Some(client)),
+        None => (TraceContext { sampled: share >= 1.0 || env.fraction() < share, ..TraceContext::root(env) }, None),
     }
 }
 

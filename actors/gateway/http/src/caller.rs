@@ -9,7 +9,7 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use essaim::Client;
-use essaim::trace::TraceContext;
+use essaim::trace::{TraceContext, TraceState};
 use essaim_contract::{Metadata, Principal};
 
 use crate::Problem;
@@ -22,6 +22,8 @@ pub struct Edge {
     pub client: Client,
     /// The trace of the request.
     pub trace: TraceContext,
+    /// The `tracestate` that came with the request.
+    pub trace_state: TraceState,
     /// On whose behalf, when a token came with the request; or why it is not accepted, which only a route that needs
     /// to know who calls tells the client.
     pub principal: Result<Option<Arc<Principal>>, Problem>,
@@ -77,7 +79,8 @@ impl Caller {
 impl From<&Edge> for Caller {
     fn from(edge: &Edge) -> Self {
         let metadata = Metadata::from([(Edge::REQUEST_ID.to_string(), edge.request_id.to_string())]);
-        let mut client = edge.client.clone().in_trace(edge.trace).with_metadata(metadata);
+        let client = edge.client.clone().in_trace_with_state(edge.trace, edge.trace_state.clone());
+        let mut client = client.with_metadata(metadata);
         if let Ok(Some(principal)) = &edge.principal {
             client = client.on_behalf_of(Principal::clone(principal));
         }

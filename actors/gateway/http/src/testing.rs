@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, HttpMessage};
-use essaim::trace::TraceContext;
+use essaim::trace::{TraceContext, TraceState};
 use essaim::{Actor, Stage};
 use essaim_contract::Principal;
 use serde_json::Value;
@@ -49,6 +49,7 @@ pub async fn send<A: Actor>(stage: &Stage<A>, routes: Routes, who: Option<Princi
             let client = stage.client();
             let edge = Edge {
                 trace: TraceContext::root(client.env()),
+                trace_state: TraceState::default(),
                 client,
                 principal: Ok(who.map(Arc::new)),
                 request_id: "r".into(),

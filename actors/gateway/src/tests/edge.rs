@@ -28,6 +28,38 @@ async fn a_request_joins_the_trace_of_its_client_and_keeps_its_id() {
 }
 
 #[tokio::test]
+async fn the_tracestate_of_all_fields_goes_on_with_a_trace_that_is_joined() {
+    let gate = gate(settings()).await;
+    let (ids, states) =
+        ("4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7", "TraceState: foo=1 ,bar=2\r\ntracestate:\t, baz=3 \r\n");
+    let seen = async |lines: String| {
+        let reply = gate.get("/who", &lines).await;
+        let out = reply.header("traceparent").unwrap().to_string();
+        let state = reply.json()["trace_state"].as_str().unwrap().to_string();
+        assert_eq!(reply.header("tracestate"), None, "it is the client's own");
+        (out.contains(&ids[..32]).then(|| out[..2].to_string() + &out[52..]), state)
+    };
+    let joined = |out: &str, state: &str| (Some(out.to_string()), state.to_string());
+    for (name, version) in [("traceparent", "00"), ("TRACEPARENT", "cc"), ("TrAcEpArEnT", "01")] {
+        let lines = format!("{name}:\t {version}-{ids}-03 \t\r\n{states}");
+        assert_eq!(seen(lines).await, joined("00-03", "foo=1,bar=2,baz=3"), "{name}");
+    }
+    let parent = format!("traceparent: 00-{ids}-00\r\n");
+    assert_eq!(seen(parent.clone()).await, joined("00-00", ""));
+    assert_eq!(
+        seen(format!("{parent}{states}tracestate: A=1\r\n")).await,
+        joined("00-00", ""),
+        "all of it is discarded"
+    );
+    assert_eq!(seen(format!("{parent}trace-state: foo=1\r\n")).await, joined("00-00", ""));
+    for no in
+        [states.to_string(), format!("{parent}{parent}{states}"), format!("trace-parent: 00-{ids}-01\r\n{states}")]
+    {
+        assert_eq!(seen(no.clone()).await, (None, String::new()), "{no}");
+    }
+}
+
+#[tokio::test]
 async fn every_response_has_the_headers_that_keep_browsers_careful() {
     let gate = gate(settings()).await;
     for path in ["/who", "/nowhere", "/panic", "/livez"] {

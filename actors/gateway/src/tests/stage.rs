@@ -135,6 +135,7 @@ async fn who(caller: Caller) -> Json<Value> {
         "subject": client.principal().map(|p| p.subject.clone()),
         "address": caller.address(),
         "trace": client.trace().map(|t| t.to_string()),
+        "trace_state": client.trace_state().as_str(),
     }))
 }
 
