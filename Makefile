@@ -7,7 +7,7 @@ help:
 	@echo 'make up      three processes over Redis (config/split.toml); needs a running redis-server'
 	@echo 'make check   form and lints'
 	@echo 'make bench   Essaim beside what it is built on and beside its peers, as ratios (about 10 minutes once it is built)'
-	@echo 'make test    all tests; installs redis-server and postgresql if they are missing (Debian)'
+	@echo 'make test    all tests; installs redis-server, postgresql and prometheus if they are missing (Debian)'
 
 # A debug build starts soonest on a fresh clone; for figures use `cargo run --release -- run`.
 run:

@@ -16,6 +16,7 @@
 //! - [`durable`]: dead letters, ledger, subscriptions and schedules, as operators see them.
 //! - [`golden`]: bytes that other nodes rely on.
 //! - [`load`]: capabilities that misbehave, and more work than there is room for.
+//! - [`metrics`]: what `/metrics` tells, and the dashboard and alerts over it.
 //! - [`store`]: a capability on a server that restarts, disappears or falls silent.
 //! - [`structure`]: rules of the source.
 
@@ -30,6 +31,7 @@ mod faults;
 mod golden;
 mod hostile;
 mod load;
+mod metrics;
 mod platform;
 mod scenario;
 mod store;

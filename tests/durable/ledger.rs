@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::probe::{Probe, Sell};
 use super::stage::Stage;
+use crate::support::eventually;
 
 /// The exit code of a ledger that does not balance.
 const DATA: i32 = 65;
@@ -82,6 +83,12 @@ fn status_tells_what_became_of_all_messages() {
     stage.sql("shop", "UPDATE essaim_fence SET handled = handled - 1 WHERE handled > 0");
     let forged = stage.json(&["status"])["capabilities"]["shop"]["durable"]["ledger"].clone();
     assert!(forged["balances"] == false && forged["difference"].as_i64() < Some(0), "{forged}");
+    // A scrape may have what was asked for a few seconds ago.
+    eventually("the metrics to tell that messages are missing", || {
+        let text = stage.admin().get("/metrics").is(200).text;
+        let differs = |line: &str| line.starts_with("essaim_ledger_difference_messages{") && line.contains("} -");
+        text.lines().any(differs).then_some(())
+    });
 }
 
 #[test]
