@@ -32,8 +32,11 @@ use self::samples::Samples;
 const REUSED_FOR: Duration = Duration::from_secs(3);
 
 /// The metrics of one node. Cheap to clone; clones share what was asked for.
-#[derive(Clone, Default)]
-pub(crate) struct Metrics(Arc<Mutex<Option<Asked>>>);
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    last: Arc<Mutex<Option<Asked>>>,
+    reused_for: Duration,
+}
 
 /// What databases and the log told last.
 struct Asked {
@@ -41,7 +44,18 @@ struct Asked {
     figures: Arc<Vec<DurableFigures>>,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::reusing_for(REUSED_FOR)
+    }
+}
+
 impl Metrics {
+    /// Metrics that serve again for so long what was asked for.
+    pub fn reusing_for(reused_for: Duration) -> Self {
+        Self { last: Arc::default(), reused_for }
+    }
+
     /// The metrics now; without a bus those of a node that has not joined the others yet.
     ///
     /// # Errors
@@ -63,9 +77,9 @@ impl Metrics {
 
     /// What databases and the log tell, asked for by one scraper at a time.
     async fn asked(&self, bus: &Bus) -> Arc<Vec<DurableFigures>> {
-        let mut last = self.0.lock().await;
+        let mut last = self.last.lock().await;
         let now = bus.env.now();
-        if let Some(asked) = last.as_ref().filter(|asked| now.saturating_duration_since(asked.at) < REUSED_FOR) {
+        if let Some(asked) = last.as_ref().filter(|asked| now.saturating_duration_since(asked.at) < self.reused_for) {
             return asked.figures.clone();
         }
         let figures = Arc::new(durable::ask(bus).await);

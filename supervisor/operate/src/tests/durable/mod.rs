@@ -6,6 +6,7 @@ mod copies;
 mod effects;
 mod failing;
 mod logs;
+mod metrics;
 mod no_database;
 mod outbox_queues;
 mod overflow;
