@@ -8,6 +8,7 @@
 //! - [`support`]: servers, processes and clients that tests start and wait for.
 //! - [`scenario`]: one story, told alike by one process, several, and replicas.
 //! - [`platform`]: the platform from outside: document, traces, figures, first start.
+//! - [`records`]: message records and traces, as operators read them.
 //! - [`cli`]: the command line: output and exit codes.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
 //! - [`faults`]: nodes and Redis that go away and come back.
@@ -33,6 +34,7 @@ mod hostile;
 mod load;
 mod metrics;
 mod platform;
+mod records;
 mod scenario;
 mod store;
 mod structure;

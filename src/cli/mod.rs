@@ -11,6 +11,7 @@ pub mod retire;
 pub mod signals;
 pub mod status;
 pub mod subscriptions;
+pub mod trace;
 pub mod up;
 
 #[cfg(test)]
@@ -107,6 +108,8 @@ pub enum Command {
     Subscriptions(subscriptions::SubscriptionsArgs),
     /// Shows what became of all durable messages, partition by partition
     Ledger(ledger::LedgerArgs),
+    /// Lists messages as they end, or shows what belongs to a request, a message or a key
+    Trace(trace::TraceArgs),
     /// Forgets a capability that is gone for good, with its subscriptions and what waits for it
     Retire(retire::RetireArgs),
 }

@@ -33,8 +33,13 @@ pub struct At {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operator {
     Socket(PathBuf),
-    /// Scheme, host and port.
-    Listener(String),
+    /// An admin listener.
+    Listener {
+        /// Scheme, host and port.
+        base: String,
+        /// What it is to be shown where it does not answer everybody; empty: nothing.
+        token: String,
+    },
 }
 
 /// The socket of a node.
@@ -48,12 +53,13 @@ impl Operator {
     /// # Errors
     /// If the configuration is wrong, or no node of it runs here.
     pub fn find(roster: &Roster, global: &Global, at: &At) -> Result<Self, Fatal> {
+        let all = global.layers(roster, None, None)?.resolve().map_err(wrong)?;
         if let Some(url) = &at.url {
             let url = url.trim_end_matches('/');
             let has_scheme = url.contains("://");
-            return Ok(Self::Listener(if has_scheme { url.into() } else { format!("http://{url}") }));
+            let base = if has_scheme { url.into() } else { format!("http://{url}") };
+            return Ok(Self::Listener { base, token: all.settings.node.operator_token });
         }
-        let all = global.layers(roster, None, None)?.resolve().map_err(wrong)?;
         let names: Vec<&String> = all.settings.nodes.keys().collect();
         let mut nodes = if names.is_empty() { vec![all.settings.node.clone()] } else { Vec::new() };
         for name in names {
@@ -64,7 +70,8 @@ impl Operator {
             return Ok(Self::Socket(live.clone()));
         }
         if let Some(node) = nodes.iter().find(|node| !node.admin_listen.is_empty()) {
-            return Ok(Self::Listener(format!("http://{}", node.admin_listen)));
+            let (base, token) = (format!("http://{}", node.admin_listen), node.operator_token.clone());
+            return Ok(Self::Listener { base, token });
         }
         let tried: Vec<String> = sockets.iter().map(|path| path.display().to_string()).collect();
         let what =
@@ -81,7 +88,9 @@ impl Operator {
         let body = serde_json::to_string(request).map_err(|e| away(e.to_string()))?;
         let (status, text) = match self {
             Self::Socket(path) => at_socket(path, Q::PATH, &body).map_err(|e| away(e.to_string()))?,
-            Self::Listener(base) => at_listener(base, Q::PATH, &body).map_err(|e| away(e.to_string()))?,
+            Self::Listener { base, token } => {
+                at_listener((base, token), Q::PATH, &body).map_err(|e| away(e.to_string()))?
+            }
         };
         if status == 200 {
             return serde_json::from_str(&text).map_err(|e| away(format!("its answer cannot be read: {e}")));
@@ -90,7 +99,7 @@ impl Operator {
             .ok()
             .and_then(|value: serde_json::Value| value["error"].as_str().map(String::from));
         match (status, told) {
-            (400, Some(why)) => Err(Fatal::new(exit::USAGE, why)),
+            (400 | 403, Some(why)) => Err(Fatal::new(exit::USAGE, why)),
             (_, Some(why)) => Err(Fatal::new(exit::UNAVAILABLE, why)),
             _ => Err(away(format!("it says {status}; is this an admin listener?"))),
         }
@@ -99,7 +108,7 @@ impl Operator {
     fn name(&self) -> String {
         match self {
             Self::Socket(path) => path.display().to_string(),
-            Self::Listener(base) => base.clone(),
+            Self::Listener { base, .. } => base.clone(),
         }
     }
 }
@@ -116,10 +125,14 @@ pub fn not_known(what: &str) -> Fatal {
     Fatal::new(exit::UNAVAILABLE, format!("not every capability answered: {what} is not known"))
 }
 
-fn at_listener(base: &str, path: &str, body: &str) -> Result<(u16, String), ureq::Error> {
+fn at_listener((base, token): (&str, &str), path: &str, body: &str) -> Result<(u16, String), ureq::Error> {
     let config = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build();
     let agent: ureq::Agent = config.into();
-    let mut answer = agent.post(format!("{base}{path}")).content_type("application/json").send(body)?;
+    let mut request = agent.post(format!("{base}{path}")).content_type("application/json");
+    if !token.is_empty() {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut answer = request.send(body)?;
     let text = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_to_string()?;
     Ok((answer.status().as_u16(), text))
 }
@@ -164,7 +177,8 @@ mod tests {
         let roster = Roster::new();
         let global = <super::super::Cli as clap::Parser>::parse_from(["essaim", "run"]).global;
         let at = |url: &str| Operator::find(&roster, &global, &At { url: Some(url.into()) }).unwrap();
-        assert_eq!(at("127.0.0.1:9101"), Operator::Listener("http://127.0.0.1:9101".into()));
-        assert_eq!(at("https://ops.example/"), Operator::Listener("https://ops.example".into()));
+        let listener = |base: &str| Operator::Listener { base: base.into(), token: String::new() };
+        assert_eq!(at("127.0.0.1:9101"), listener("http://127.0.0.1:9101"));
+        assert_eq!(at("https://ops.example/"), listener("https://ops.example"));
     }
 }

@@ -22,6 +22,12 @@ pub fn page(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Writes a part of an endless page; whether anybody still reads.
+pub fn was_read(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
 /// Writes a value as JSON to stdout.
 pub fn json<T: Serialize>(value: &T) {
     page(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()));

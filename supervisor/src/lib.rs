@@ -15,7 +15,7 @@
 pub use essaim_base::graph::cycle_in;
 pub use essaim_base::outages::OutageStatus;
 pub use essaim_base::task::{TaskState, TaskStatus};
-pub use essaim_base::{Backoff, Env, exit, lock, trace};
+pub use essaim_base::{Backoff, Env, exit, lock};
 pub use essaim_config as config;
 pub use essaim_contract as contract;
 pub use essaim_core::{
@@ -32,6 +32,13 @@ pub use essaim_protocol::fuzz;
 pub use essaim_protocol::log::WhenFull;
 pub use essaim_protocol::wire::ClaimError;
 pub use essaim_testing::{Harness, Stage};
+
+/// Traces: what joins the messages of one request, and what nodes know of each message.
+pub mod trace {
+    pub use essaim_base::measure::Outcome;
+    pub use essaim_base::trace::*;
+    pub use essaim_trace::*;
+}
 
 /// Databases: a capability's own, its migrations, and the transactions of its handlers.
 pub mod store {

@@ -12,6 +12,7 @@ const WINGS: &[&[&str]] = &[
     &["supervisor/contract"],
     &["supervisor/base"],
     &["supervisor/config", "supervisor/protocol", "supervisor/near"],
+    &["supervisor/trace"],
     &["supervisor/store", "supervisor/remote"],
     &["supervisor/durable", "supervisor/bridges/embedded", "supervisor/bridges/redis"],
     &["supervisor/core"],

@@ -9,9 +9,9 @@ use essaim::trace::TraceContext;
 use essaim_http::Problem;
 
 use crate::front::Front;
-use crate::pages;
 use crate::unmatched;
 use crate::visit::{REQUEST_ID, TRACEPARENT, Visit, request_id};
+use crate::{pages, record};
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const DENY: HeaderValue = HeaderValue::from_static("DENY");
@@ -115,6 +115,7 @@ fn note(visit: &Visit, problem: &Problem) {
 pub(crate) fn abandoned(front: &Front, visit: &Visit) {
     front.counts.abandon();
     log_access(front, visit, CUT_OFF);
+    record::write(front, visit, None);
 }
 
 fn log_access(front: &Front, visit: &Visit, status: u16) {
@@ -135,6 +136,7 @@ fn dress(front: &Front, visit: &Visit, response: &mut HttpResponse) {
     let status = response.status();
     front.counts.end(status);
     log_access(front, visit, status.as_u16());
+    record::write(front, visit, Some(status.as_u16()));
     if front.is_draining() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }

@@ -32,6 +32,7 @@ mod gate;
 mod keys;
 mod pages;
 mod rate;
+mod record;
 mod refusal;
 mod server;
 mod stream;

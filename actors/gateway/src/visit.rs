@@ -8,7 +8,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use essaim::Env;
 use essaim::trace::{self, TraceContext, TraceHeaders, TraceState};
-use essaim_contract::Principal;
+use essaim_contract::{Metadata, Principal};
 use essaim_http::{Edge, Problem};
 use tokio::time::Instant;
 use tracing::{Level, Span};
@@ -30,11 +30,11 @@ pub(crate) struct Visit {
     /// What the client sends along with its trace.
     trace_state: TraceState,
     /// The client's span, if it is in a trace.
-    parent: Option<u64>,
+    pub parent: Option<u64>,
     pub request_id: HeaderValue,
     pub address: IpAddr,
     pub cors: Allowed,
-    begun: Instant,
+    pub begun: Instant,
 }
 
 impl Visit {
@@ -44,6 +44,7 @@ impl Visit {
         front.counts.begin();
         let (trace, client) = trace_of(headers, &front.env, front.settings.trace_sample);
         let (parent, trace_state) = client.map(|client| (client.context.span_id, client.state)).unzip();
+        let trace = front.client.recorder().decide(trace);
         Self {
             method: req.method().clone(),
             uri: req.uri().clone(),
@@ -81,6 +82,12 @@ impl Visit {
     /// The id of the trace, as operators look for it.
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace.trace_id)
+    }
+
+    /// What its record tells beside the rest.
+    pub fn attributes(&self) -> Option<Arc<Metadata>> {
+        let request_id = self.request_id.to_str().ok()?;
+        Some(Arc::new(Metadata::from([(Edge::REQUEST_ID.to_string(), request_id.to_string())])))
     }
 
     /// What routes are told.

@@ -22,13 +22,35 @@ pub struct Call {
     pub principal: Option<Arc<Principal>>,
     /// Small values of the sender's that go along.
     pub metadata: Option<Arc<Metadata>>,
+    /// How it came, if it crossed the wire and its record is kept.
+    pub origin: Option<Arc<WireOrigin>>,
+}
+
+/// How a message came that crossed the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireOrigin {
+    /// The node that sent it.
+    pub node: Arc<str>,
+    /// What both nodes' records of it have in common.
+    pub link: u64,
+    /// Its encoded size.
+    pub bytes: u32,
+}
+
+impl WireOrigin {
+    /// What joins the records of an ask: the same for both nodes, and unlikely to be that of another ask.
+    pub fn link_of(epoch: u64, ask: u64) -> u64 {
+        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+        (epoch.wrapping_mul(MIX).rotate_left(32) ^ ask.wrapping_mul(MIX)).max(1)
+    }
 }
 
 impl Call {
     /// The call of a message that the runtime itself sends: on nobody's behalf, and with nobody waiting before it.
     pub fn of_the_runtime(deadline: Instant, trace: TraceContext) -> Self {
         let trace_state = TraceState::default();
-        Self { deadline, trace, trace_state, chain: Chain::default(), principal: None, metadata: None }
+        let (chain, principal, metadata, origin) = Default::default();
+        Self { deadline, trace, trace_state, chain, principal, metadata, origin }
     }
 
     /// The trace as headers of a request that is sent because of the message.
@@ -52,6 +74,12 @@ impl Chain {
     #[inline]
     pub fn then(&self, capability: &Arc<str>) -> Self {
         Self(Some(Arc::new(ChainLink { capability: capability.clone(), before: self.clone() })))
+    }
+
+    /// The last one: whose handler sends the message.
+    #[inline]
+    pub fn last(&self) -> Option<&Arc<str>> {
+        self.0.as_deref().map(|link| &link.capability)
     }
 
     /// Whether the capability is waiting somewhere in the chain.
@@ -91,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_travels_with_every_ask_stays_small() {
-        assert_eq!(size_of::<Call>(), 80, "it is moved several times on the way of a local ask");
+        assert_eq!(size_of::<Call>(), 88, "it is moved several times on the way of a local ask");
     }
 
     #[test]

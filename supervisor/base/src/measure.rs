@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use essaim_contract::{AskError, Failure, FailureKind, Unknown};
 use serde::{Deserialize, Serialize};
 
 use crate::lock::Mutex;
@@ -36,6 +37,18 @@ impl Outcome {
     /// All outcomes, in the order of their numbers.
     pub const ALL: [Self; 7] =
         [Self::Ok, Self::Rejected, Self::Failed, Self::Panicked, Self::TimedOut, Self::NotDelivered, Self::Unknown];
+
+    /// The outcome that an error tells.
+    pub fn of<E>(error: &AskError<E>) -> Self {
+        match error {
+            AskError::Rejected(_) => Self::Rejected,
+            AskError::Failed(Failure { kind: FailureKind::Panicked, .. }) => Self::Panicked,
+            AskError::Failed(_) => Self::Failed,
+            AskError::NotDelivered(_) => Self::NotDelivered,
+            AskError::Unknown(Unknown::TimedOut { .. }) => Self::TimedOut,
+            AskError::Unknown(_) => Self::Unknown,
+        }
+    }
 
     /// Its name in metrics, records and logs.
     pub fn as_str(self) -> &'static str {
@@ -194,7 +207,7 @@ mod tests {
     use super::*;
 
     fn trace(span_id: u64) -> TraceContext {
-        TraceContext { trace_id: 7, span_id, sampled: true, random: false }
+        TraceContext { trace_id: 7, span_id, sampled: true, random: false, kept: true }
     }
 
     #[test]

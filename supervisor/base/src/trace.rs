@@ -32,6 +32,8 @@ pub struct TraceContext {
     /// Whether the node that began the trace drew at least the last 7 bytes of its id at random, each value as likely as any
     /// other: a sampler downstream may decide by them. It holds for the whole trace, as the id does.
     pub random: bool,
+    /// Whether the records of its messages are kept. It is decided where the trace begins, and is no part of the W3C form.
+    pub kept: bool,
 }
 
 impl TraceContext {
@@ -41,7 +43,7 @@ impl TraceContext {
         let [high, low, span] = env.randoms();
         // What keeps the id from being 0 is in its first half: the second one is what `random` speaks of.
         let trace_id = (u128::from(high | 1) << 64) | u128::from(low);
-        Self { trace_id, span_id: span | 1, sampled: false, random: true }
+        Self { trace_id, span_id: span | 1, sampled: false, random: true, kept: false }
     }
 
     /// Another span of the same trace, caused by this one.
@@ -145,7 +147,7 @@ impl TraceContext {
         if trace_id == 0 || span_id == 0 {
             return Err(InvalidTraceContext);
         }
-        Ok(Self { trace_id, span_id, sampled: flags & SAMPLED != 0, random: flags & RANDOM != 0 })
+        Ok(Self { trace_id, span_id, sampled: flags & SAMPLED != 0, random: flags & RANDOM != 0, kept: false })
     }
 }
 

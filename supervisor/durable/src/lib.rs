@@ -45,6 +45,7 @@ pub use self::send::message::{MessageContext, OutgoingMessage};
 pub use self::send::options::{SendOptions, SubscribeOptions};
 use self::send::sender::Sender;
 pub use self::send::sender::partition_of;
+pub use self::send::sent_record::SentRecords;
 use essaim_base::Env;
 use essaim_base::backoff::Backoff;
 use essaim_base::lock::Mutex;
@@ -53,6 +54,7 @@ use essaim_base::task::{TaskName, Tasks};
 use essaim_config::{DurableConfig, Settings};
 use essaim_protocol::log::Log;
 use essaim_store::Database;
+use essaim_trace::Recorder;
 
 /// What the durable half of a node is made of.
 pub struct DurableParts<'a> {
@@ -60,6 +62,7 @@ pub struct DurableParts<'a> {
     pub settings: &'a Settings,
     pub env: &'a Env,
     pub tasks: &'a Tasks,
+    pub recorder: Arc<Recorder>,
     /// How the identities of logs begin whose messages are migrated to the bridge's log.
     pub migrated_kind: &'static str,
 }
@@ -83,12 +86,13 @@ pub struct Durable {
     reported_left: AtomicBool,
     env: Env,
     pub tasks: Tasks,
+    pub recorder: Arc<Recorder>,
 }
 
 impl Durable {
     /// Begins to send and to read; on the node's own thread.
     pub fn start(parts: DurableParts<'_>) -> Arc<Self> {
-        let DurableParts { log, settings, env, tasks, migrated_kind } = parts;
+        let DurableParts { log, settings, env, tasks, recorder, migrated_kind } = parts;
         let config = settings.durable.clone();
         let own = settings.capabilities.iter().filter(|(_, c)| c.partitions > 0);
         let partitions: HashMap<_, _> = own.map(|(name, c)| (name.clone(), c.partitions)).collect();
@@ -113,6 +117,7 @@ impl Durable {
             reported_left,
             env,
             tasks: tasks.clone(),
+            recorder,
         });
         // A log of this process alone has lost nothing while nobody looked, and whether its file works is looked at there.
         if durable.is_bridged {

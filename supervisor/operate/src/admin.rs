@@ -1,8 +1,9 @@
 //! The admin listener of a node: `/livez`, `/readyz` and `/status`, since most nodes have no gateway, `/metrics`, and what
 //! operators ask about durable messages and have done about them.
 //!
-//! It has no authentication: let it listen where only operators and probes can reach it. The same is served at a socket in
-//! the data directory, which only the node's own user may open.
+//! It has no authentication, except for what may tell personal data: that needs `node.operator_token`. Let it listen where only
+//! operators and probes can reach it. The same is served at a socket in the data directory, which only the node's own user
+//! may open, and who may is asked for no token.
 
 use std::fs::Permissions;
 use std::io;
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::http::header::ACCEPT;
+use actix_web::http::header::{ACCEPT, AUTHORIZATION};
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use essaim_base::task::{TaskName, Tasks};
@@ -24,7 +25,10 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 
 use crate::NodeStatus;
-use crate::api::{AskLedger, DropDead, DropSubscription, ListDead, ListSubscriptions, ReplayDead, Retire, ShowDead};
+use crate::api::{
+    AskLedger, DropDead, DropSubscription, FindRecords, ListDead, ListSubscriptions, ReplayDead, Retire, ShowDead,
+    ShowTrace,
+};
 use crate::metrics::{Metrics, MetricsFormat};
 use crate::requests::{Operator, OperatorRequest, Refusal};
 
@@ -92,6 +96,8 @@ fn routes(bus: &JoinedBus, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig)
         route::<ListSubscriptions>(config);
         route::<DropSubscription>(config);
         route::<Retire>(config);
+        route::<FindRecords>(config);
+        route::<ShowTrace>(config);
     }
 }
 
@@ -101,13 +107,46 @@ fn route<Q: OperatorRequest + 'static>(config: &mut ServiceConfig) {
 
 /// Answers an operator. It takes JSON that says that it is JSON and nothing else, so that no page which an operator happens
 /// to visit can have their browser ask: a browser asks first whether it may, and is not told that it may.
-async fn ask<Q: OperatorRequest>(bus: Data<JoinedBus>, request: web::Json<Q>) -> HttpResponse {
+async fn ask<Q: OperatorRequest>(bus: Data<JoinedBus>, http: HttpRequest, request: web::Json<Q>) -> HttpResponse {
     let Some(bus) = joined(&bus) else { return not_joined() };
-    match request.into_inner().answer(&Operator::of(&bus)).await {
+    let request = request.into_inner();
+    if Q::IS_PERSONAL {
+        let reader = match reader_of(&http, &bus.settings.node.operator_token) {
+            Ok(reader) => reader,
+            Err(why) => return HttpResponse::Forbidden().json(json!({ "error": why })),
+        };
+        if let Some(reads) = request.reads() {
+            tracing::info!(target: "essaim::audit", reader, reads, "an operator reads message records");
+        }
+    }
+    match request.answer(&Operator::of(&bus)).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
         Err(Refusal::Wrong(why)) => HttpResponse::BadRequest().json(json!({ "error": why })),
         Err(Refusal::Away(why)) => HttpResponse::ServiceUnavailable().json(json!({ "error": why })),
     }
+}
+
+/// Who asks for what may be personal: the node's own user, at its socket, or one who has the token.
+///
+/// # Errors
+/// Why it is refused, and what would be right.
+fn reader_of(http: &HttpRequest, token: &str) -> Result<String, &'static str> {
+    // A socket in the file system has no address.
+    let Some(address) = http.peer_addr() else { return Ok("socket".into()) };
+    if token.is_empty() {
+        return Err("records of messages may be personal: ask at the node's socket, or set node.operator_token");
+    }
+    let given = http.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    match given {
+        Some(given) if is_same(given, token) => Ok(address.ip().to_string()),
+        _ => Err("records of messages may be personal: send node.operator_token as a bearer token"),
+    }
+}
+
+/// Compares in a time that tells nothing of where they differ.
+fn is_same(given: &str, token: &str) -> bool {
+    let differing = given.bytes().zip(token.bytes()).fold(0, |differing, (a, b)| differing | (a ^ b));
+    given.len() == token.len() && differing == 0
 }
 
 async fn livez() -> HttpResponse {

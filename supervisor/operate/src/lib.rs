@@ -11,6 +11,7 @@
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
 //! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
+//! - `records`: message records of all nodes, and traces.
 //! - `status`: how nodes and their capabilities are; `metrics`: what they count, for Prometheus.
 //! - `tests`: a whole node, above all its durable messages from end to end.
 
@@ -24,6 +25,7 @@ mod metrics;
 mod node;
 mod operation;
 mod payload;
+mod records;
 mod replay;
 mod requests;
 mod retire;

@@ -13,6 +13,7 @@ use essaim_durable::Durable;
 use essaim_protocol::log::LogError;
 use essaim_remote::{Remote, RemoteAsk};
 use essaim_store::tables::dead::DeadReason;
+use essaim_trace::Recorder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
@@ -37,6 +38,7 @@ pub(crate) struct Operator {
     /// The other nodes; `None` without a wire.
     pub remote: Option<Arc<Remote>>,
     pub local: Arc<LocalHandlers>,
+    pub recorder: Arc<Recorder>,
     /// The largest message, in bytes (`wire.max_message_bytes`).
     pub most_bytes: u64,
 }
@@ -190,6 +192,7 @@ impl Operator {
             durable: bus.durable().cloned(),
             remote: bus.remote().cloned(),
             local: bus.local().clone(),
+            recorder: bus.recorder.clone(),
             most_bytes: bus.settings.wire.max_message_bytes,
         }
     }

@@ -98,6 +98,9 @@ pub struct AskMessage<'a> {
     /// W3C `tracestate`; empty if there is none.
     #[serde(rename = "state", default, skip_serializing_if = "str::is_empty")]
     pub trace_state: &'a str,
+    /// Whether the records of the trace's messages are kept.
+    #[serde(rename = "keep", default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     /// The capabilities that wait for the answer, first asker first.
     #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<&'a str>,
@@ -122,6 +125,9 @@ pub struct BroadcastMessage<'a> {
     /// W3C `tracestate`; empty if there is none.
     #[serde(rename = "state", default, skip_serializing_if = "str::is_empty")]
     pub trace_state: &'a str,
+    /// Whether the records of the trace's messages are kept.
+    #[serde(rename = "keep", default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     /// The encoded message.
     #[serde(borrow)]
     pub body: &'a serde_bytes::Bytes,
@@ -240,6 +246,7 @@ mod tests {
                 sent_at_us: 5,
                 trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                 trace_state: "rojo=1",
+                kept: true,
                 chain: vec!["gateway"],
                 principal: Some(Principal::new("u1", ["admin"])),
                 meta: Metadata::new(),
@@ -268,8 +275,13 @@ mod tests {
 
     #[test]
     fn the_kinds_on_the_wire_are_those_of_the_protocol() {
-        let broadcast =
-            BroadcastMessage { name: "a.b.v1", trace: "", trace_state: "", body: serde_bytes::Bytes::new(&[]) };
+        let broadcast = BroadcastMessage {
+            name: "a.b.v1",
+            trace: "",
+            trace_state: "",
+            kept: false,
+            body: serde_bytes::Bytes::new(&[]),
+        };
         let heartbeat = Heartbeat {
             hello: false,
             state: NodeState::Ready,
@@ -308,11 +320,17 @@ mod tests {
         let earlier: EarlierAsk<'_> = rmp_serde::from_slice(&encoded).unwrap();
         assert_eq!((earlier.name, earlier.trace, earlier.chain), (ask.name, ask.trace, vec!["gateway"]));
         // Without one it is encoded as before the field, and read as none.
-        let bare = AskMessage { trace_state: "", ..ask.clone() };
+        let bare = AskMessage { trace_state: "", kept: false, ..ask.clone() };
         let bytes = codec::encode(&bare).unwrap();
         assert_eq!((bytes[0], bytes.len()), (encoded[0] - 1, encoded.len() - "_state_rojo=1".len()));
         assert_eq!(rmp_serde::from_slice::<AskMessage<'_>>(&bytes).unwrap(), bare);
-        let broadcast = BroadcastMessage { name: "n", trace: "t", trace_state: "", body: serde_bytes::Bytes::new(&[]) };
+        let broadcast = BroadcastMessage {
+            name: "n",
+            trace: "t",
+            trace_state: "",
+            kept: false,
+            body: serde_bytes::Bytes::new(&[]),
+        };
         assert_eq!(codec::encode(&broadcast).unwrap(), b"\x83\xa4name\xa1n\xa5trace\xa1t\xa4body\xc4\x00");
     }
 

@@ -31,6 +31,9 @@ pub struct Record {
     /// The W3C `tracestate` that goes along; empty if there is none.
     #[serde(rename = "state", default, skip_serializing_if = "String::is_empty")]
     pub trace_state: String,
+    /// Whether the records of the trace's messages are kept.
+    #[serde(rename = "keep", default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
@@ -126,6 +129,7 @@ pub fn sample(id: u64, key: Option<&str>) -> Record {
         retained_until: None,
         trace: String::new(),
         trace_state: String::new(),
+        kept: false,
         principal: None,
         meta: Metadata::new(),
         control: None,

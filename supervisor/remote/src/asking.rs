@@ -14,6 +14,7 @@ use serde_bytes::ByteBuf;
 use tokio::time::timeout_at;
 
 use super::Remote;
+use super::ask_record::AskAttempt;
 use super::attempts::{may_retry, outcome_of_attempts};
 use super::link::NotQueued;
 use super::members::Peer;
@@ -74,10 +75,15 @@ impl Remote {
             let peer = match self.members.choose(&query) {
                 Ok(peer) => peer,
                 Err(why) => {
+                    let is_first = rounds == 0 && excluded.is_empty();
                     let hopeless = excluded.is_empty() && !self.may_come_back(&why);
                     // The error of an attempt says more than that there is no other host.
                     let error = last.clone().unwrap_or(AskError::NotDelivered(why));
                     if hopeless || !self.next_round(&error, &ask, rounds).await {
+                        if is_first {
+                            let attempt = AskAttempt { peer: None, id: 0, began: self.env.now() };
+                            self.record_ask(&ask, &attempt, &Err(error.clone()));
+                        }
                         return Err(outcome_of_attempts(error, first_unknown));
                     }
                     excluded.clear();
@@ -132,6 +138,13 @@ impl Remote {
     /// Asks one node, once.
     pub async fn ask_node(&self, peer: &Arc<Peer>, ask: &RemoteAsk) -> RawAnswer {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let began = self.env.now();
+        let answer = self.attempt(peer, id, ask).await;
+        self.record_ask(ask, &AskAttempt { peer: Some(&peer.name), id, began }, &answer);
+        answer
+    }
+
+    async fn attempt(&self, peer: &Arc<Peer>, id: u64, ask: &RemoteAsk) -> RawAnswer {
         let slot = Arc::new(Slot::new());
         let bytes = self.encode_ask(id, ask).map_err(AskError::NotDelivered)?;
         let idempotent_for = ask.idempotent.then(|| ask.capability.clone());
@@ -170,6 +183,7 @@ impl Remote {
             sent_at_us: self.clock_us(now),
             trace: trace.as_str(),
             trace_state: call.trace_state.as_str(),
+            kept: call.trace.kept,
             chain: chain.iter().map(String::as_str).collect(),
             principal: call.principal.as_deref().cloned(),
             meta: call.metadata.as_deref().cloned().unwrap_or_default(),

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use essaim_base::task::TaskName;
+use essaim_base::trace::{TraceContext, TraceState};
 use essaim_protocol::frame::{self, FrameMessage};
 use tokio::sync::{Mutex, mpsc};
 
@@ -34,8 +35,10 @@ async fn send_queued(remote: Arc<Remote>, queue: Arc<Mutex<mpsc::Receiver<Bytes>
 
 impl Remote {
     /// Broadcasts an encoded message to every node.
-    pub fn broadcast(&self, name: &str, body: &[u8], trace: &str, trace_state: &str) {
-        let message = frame::BroadcastMessage { name, trace, trace_state, body: serde_bytes::Bytes::new(body) };
+    pub fn broadcast(&self, name: &str, body: &[u8], trace: &TraceContext, state: &TraceState) {
+        let (text, trace_state, kept) = (trace.text(), state.as_str(), trace.kept);
+        let (trace, body) = (text.as_str(), serde_bytes::Bytes::new(body));
+        let message = frame::BroadcastMessage { name, trace, trace_state, kept, body };
         self.enqueue_broadcast(&FrameMessage::Broadcast(message));
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use essaim_base::call::{Call, Chain};
+use essaim_base::call::{Call, Chain, WireOrigin};
 use essaim_base::panic::panic_text;
 use essaim_base::trace::TraceHeaders;
 use essaim_contract::NotDelivered;
@@ -163,7 +163,11 @@ impl InboxReader {
                 if remote.is_draining() { NotDelivered::Draining { node } } else { NotDelivered::Unreachable { node } };
             return answering::refuse(remote, &link, ask.id, why);
         }
-        let trace = TraceHeaders::of_message(ask.trace, ask.trace_state, &remote.env);
+        let trace = TraceHeaders::of_message(ask.trace, ask.trace_state, ask.kept, &remote.env);
+        let origin = trace.context.kept.then(|| {
+            let (node, link) = (header.from.into(), WireOrigin::link_of(header.epoch, ask.id));
+            Arc::new(WireOrigin { node, link, bytes: ask.body.len() as u32 })
+        });
         let call = Call {
             deadline: now + time_left.saturating_sub(margin),
             trace: trace.context,
@@ -171,13 +175,15 @@ impl InboxReader {
             chain: ask.chain.iter().collect::<Chain>(),
             principal: ask.principal.map(Arc::new),
             metadata: (!ask.meta.is_empty()).then(|| Arc::new(ask.meta)),
+            origin,
         };
         self.asks.push(IncomingAsk::new(remote, link, (ask.id, ask.name, ask.body), call));
     }
 
     fn on_broadcast(&self, broadcast: &BroadcastMessage<'_>) {
         if let Some(inbound) = self.remote.ports.inbound.upgrade() {
-            let trace = TraceHeaders::of_message(broadcast.trace, broadcast.trace_state, &self.remote.env);
+            let trace =
+                TraceHeaders::of_message(broadcast.trace, broadcast.trace_state, broadcast.kept, &self.remote.env);
             inbound.on_broadcast(broadcast.name, broadcast.body, trace);
         }
     }

@@ -20,6 +20,7 @@
 
 mod answering;
 mod ask_graph;
+mod ask_record;
 mod asking;
 pub use asking::RemoteAsk;
 
@@ -64,6 +65,7 @@ use essaim_base::task::{TaskName, Tasks};
 use essaim_config::Settings;
 use essaim_protocol::frame::{self, FrameMessage, NodeState};
 use essaim_protocol::wire::{Identity, Wire, WireEvents};
+use essaim_trace::Recorder;
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -102,6 +104,7 @@ pub struct Remote {
     inbox_closed: AtomicBool,
     cycle_fatal: fn(String) -> Fatal,
     tasks: Tasks,
+    recorder: Arc<Recorder>,
     /// Frames that could not be read.
     unreadable: AtomicU64,
     traffic: Arc<WireTraffic>,
@@ -123,6 +126,7 @@ pub struct RemoteParts {
     pub env: Env,
     pub settings: Arc<Settings>,
     pub tasks: Tasks,
+    pub recorder: Arc<Recorder>,
     /// How the node ends that would close this cycle in the ask graph.
     pub cycle_fatal: fn(String) -> Fatal,
 }
@@ -130,7 +134,7 @@ pub struct RemoteParts {
 impl Remote {
     /// Starts to read the inbox, to send heartbeats and to ping. Must run on the node's own thread.
     pub fn start(parts: RemoteParts) -> Arc<Self> {
-        let RemoteParts { wire, me, events, ports, env, settings, tasks, cycle_fatal } = parts;
+        let RemoteParts { wire, me, events, ports, env, settings, tasks, recorder, cycle_fatal } = parts;
         let (broadcasts, queued_broadcasts) = mpsc::channel(broadcasts::MAX_QUEUED);
         // Bounded by the windows that the node grants.
         let (late_answers, queued_late_answers) = mpsc::unbounded_channel();
@@ -162,6 +166,7 @@ impl Remote {
             inbox_closed: AtomicBool::new(false),
             cycle_fatal,
             tasks: tasks.clone(),
+            recorder,
             unreadable: AtomicU64::new(0),
             traffic,
             broadcasts,

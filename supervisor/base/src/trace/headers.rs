@@ -32,9 +32,11 @@ impl TraceHeaders {
     }
 
     /// The trace of a message that another node has sent, or that is stored; a new one if it says none that can be read.
-    pub fn of_message(trace: &str, state: &str, env: &Env) -> Self {
-        match trace.parse() {
-            Ok(context) => Self { context, state: state.parse().unwrap_or_default() },
+    ///
+    /// Whether its records are kept was decided where it began.
+    pub fn of_message(trace: &str, state: &str, kept: bool, env: &Env) -> Self {
+        match trace.parse::<TraceContext>() {
+            Ok(context) => Self { context: TraceContext { kept, ..context }, state: state.parse().unwrap_or_default() },
             Err(_) => Self { context: TraceContext::root(env), state: TraceState::default() },
         }
     }

@@ -14,7 +14,7 @@ mod cluster;
 pub use cluster::{AskConfig, BridgeConfig, MembersConfig, ParityConfig, WireConfig};
 
 mod process;
-pub use process::{DrainConfig, LogConfig, LogFormat, NodeConfig, SupervisionConfig};
+pub use process::{DrainConfig, LogConfig, LogFormat, NodeConfig, SupervisionConfig, TraceConfig};
 
 /// The runtime's own settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ pub struct Settings {
     pub parity: ParityConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Message records.
+    pub trace: TraceConfig,
     /// The runtime's settings of each capability, by name.
     pub capabilities: BTreeMap<String, CapabilityConfig>,
     /// The nodes of a topology, by name.

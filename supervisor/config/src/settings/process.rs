@@ -17,6 +17,8 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// The address of the admin listener; empty: none.
     pub admin_listen: String,
+    /// Who sends it as a bearer token may ask the admin listener for what is personal; empty: nobody, there.
+    pub operator_token: String,
     /// Whether `/readyz` stays 200 during an outage of a dependency that other nodes share.
     pub ready_in_outage: bool,
     /// Threads that run actors; 0: one a core.
@@ -35,6 +37,7 @@ impl Default for NodeConfig {
             name: "main".into(),
             data_dir: "data".into(),
             admin_listen: String::new(),
+            operator_token: String::new(),
             ready_in_outage: false,
             arbiters: 0,
             control_thread: true,
@@ -115,6 +118,24 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { filter: "info".into(), format: LogFormat::Pretty, slow_ms: 3_000 }
+    }
+}
+
+/// `[trace]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TraceConfig {
+    /// Memory for message records, in bytes for each arbiter; 0: none are kept.
+    pub ring_bytes: u64,
+    /// How far the records of a busy node should reach back, in seconds: fewer traces are kept where all would not.
+    pub ring_seconds: u64,
+    /// The record of a handler that runs for this many milliseconds is kept in any case; 0: of none.
+    pub slow_ms: u64,
+}
+
+impl Default for TraceConfig {
+    fn default() -> Self {
+        Self { ring_bytes: 4 << 20, ring_seconds: 60, slow_ms: 1_000 }
     }
 }
 

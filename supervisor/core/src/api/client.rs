@@ -8,8 +8,9 @@ use essaim_base::call::{Call, Chain};
 use essaim_base::trace::{TraceContext, TraceState};
 use essaim_contract::{Ask, Broadcast, Capability, Command, Event, MessageId, Metadata, Principal, SendError};
 use essaim_durable::SendOptions;
-use essaim_durable::{MessageContext, OutgoingMessage};
+use essaim_durable::{MessageContext, OutgoingMessage, SentRecords};
 use essaim_near::Near;
+use essaim_trace::Recorder;
 use serde_json::Value;
 
 use crate::node::bus::{AskResultOf, Bus, Origin};
@@ -120,7 +121,8 @@ impl Client {
     /// # Errors
     /// See [`SendError`].
     pub async fn send_with<M: Command>(&self, message: M, options: SendOptions) -> Result<MessageId, SendError> {
-        self.post(self.message_context().command(self.env(), &message, options)?).await
+        let context = self.message_context();
+        self.post(&context, context.command(self.env(), &message, options)?).await
     }
 
     /// Publishes an event to every capability that subscribes: returns once it is stored for all of them. A client has no
@@ -138,18 +140,22 @@ impl Client {
     /// # Errors
     /// As for [`Client::publish`].
     pub async fn publish_with<E: Event>(&self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
-        self.post(self.message_context().event(self.env(), &event, options)?).await
+        let context = self.message_context();
+        self.post(&context, context.event(self.env(), &event, options)?).await
     }
 
-    async fn post(&self, message: OutgoingMessage) -> Result<MessageId, SendError> {
+    async fn post(&self, context: &MessageContext, message: OutgoingMessage) -> Result<MessageId, SendError> {
         let id = message.id.clone();
-        self.bus.send(message).await.map(|()| id)
+        self.bus.send_in(context, message).await.map(|()| id)
     }
 
     fn message_context(&self) -> MessageContext {
+        let trace = self.trace.unwrap_or_else(|| self.bus.recorder.root());
+        let sender = self.actor.as_ref().map(|actor| &actor.capability);
         MessageContext {
-            trace: self.trace.unwrap_or_else(|| TraceContext::root(self.env())),
+            trace,
             trace_state: self.trace_state.clone(),
+            records: SentRecords::of(&self.bus.recorder, &trace, sender),
             principal: self.principal.clone(),
             metadata: self.metadata.clone(),
             most_bytes: self.bus.settings.wire.max_message_bytes,
@@ -180,6 +186,11 @@ impl Client {
         self.bus.status().await
     }
 
+    /// This node's message records.
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.bus.recorder
+    }
+
     /// What the crates above look into.
     pub fn bus(&self) -> &Arc<Bus> {
         &self.bus
@@ -200,11 +211,12 @@ impl Client {
         let limit = self.limit.unwrap_or(Duration::from_millis(self.bus.settings.ask.timeout_ms));
         Call {
             deadline: env.now() + limit,
-            trace: self.trace.unwrap_or_else(|| TraceContext::root(env)),
+            trace: self.trace.unwrap_or_else(|| self.bus.recorder.root()),
             trace_state: self.trace_state.clone(),
             chain: self.actor.as_ref().map_or_else(Chain::default, |a| Chain::default().then(&a.capability)),
             principal: self.principal.clone(),
             metadata: self.metadata.clone(),
+            origin: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use essaim_contract::{Ask, AskError, Broadcast, Command, Event, MessageId, Metad
 use essaim_durable::DeliveryContext;
 use essaim_durable::HandlerEffects;
 use essaim_durable::SendOptions;
-use essaim_durable::{MessageContext, OutgoingMessage};
+use essaim_durable::{MessageContext, OutgoingMessage, SentRecords};
 use essaim_near::Near;
 use essaim_store::error::StoreError;
 use essaim_store::tx_tracker::{CommitState, TxTracker};
@@ -58,6 +58,16 @@ impl Cx {
     /// The message is a durable one.
     pub(crate) fn enlist(&mut self, delivery: Arc<DeliveryContext>) {
         self.delivery = Some(delivery);
+    }
+
+    /// What came with the message.
+    pub(crate) fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The durable message that the handler applies, if it is one.
+    pub(crate) fn delivery(&self) -> Option<&DeliveryContext> {
+        self.delivery.as_deref()
     }
 
     /// Notes that the durable message is applied, unless its handler's transaction has done so.
@@ -116,6 +126,7 @@ impl Cx {
             chain: self.call.chain.then(&self.context.capability),
             principal: self.call.principal.clone(),
             metadata: self.call.metadata.clone(),
+            origin: None,
         };
         bus.ask(message, origin, call).await
     }
@@ -208,7 +219,7 @@ impl Cx {
             }
             self.messages.push(message);
         } else {
-            self.context.bus.send(message).await?;
+            self.context.bus.send_in(&self.message_context(), message).await?;
         }
         Ok(id)
     }
@@ -216,6 +227,7 @@ impl Cx {
     fn message_context(&self) -> MessageContext {
         MessageContext {
             trace: self.call.trace,
+            records: SentRecords::of(&self.context.bus.recorder, &self.call.trace, Some(&self.context.capability)),
             trace_state: self.call.trace_state.clone(),
             principal: self.call.principal.clone(),
             metadata: self.call.metadata.clone(),

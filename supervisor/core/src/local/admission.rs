@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use essaim_base::call::Call;
 use essaim_base::slot::{GivenUp, Slot};
+use essaim_base::trace::TraceContext;
 use essaim_contract::{Ask, AskError, Never, NotDelivered, Unknown};
+use essaim_trace::Text;
 use tokio::time::{Instant, sleep_until};
 
 use crate::local::host::Host;
 use crate::local::keys::{self, KeyPermit, Keys};
 use crate::local::local_call;
 use crate::local::mailbox::{Envelope, EnvelopeContents, LocalEnvelope, QueuedMessage};
-use crate::local::span::is_observed;
+use crate::local::span::Observed;
 
 /// Permit for one message in an instance's mailbox; dropped unused, it is returned.
 pub struct Permit<'a> {
@@ -23,6 +25,8 @@ pub struct Permit<'a> {
     instance: usize,
     ticket: u64,
     key: Option<KeyPermit>,
+    /// The message's key as its record shows it.
+    shown_key: Option<Text>,
     /// How long its asker waits for an instance whose arbiter makes no turn; else until the deadline.
     patience: Option<Duration>,
 }
@@ -124,7 +128,7 @@ impl Host {
             NotDelivered::Overloaded { capability: self.name.to_string(), bound }
         })?;
         let ticket = self.instances()[instance].admit();
-        Ok(Permit { host: self, instance, ticket, key, patience: None })
+        Ok(Permit { host: self, instance, ticket, key, shown_key: None, patience: None })
     }
 }
 
@@ -148,9 +152,9 @@ async fn until_answered<T, W>(slot: &Slot<T, W>) -> T {
 /// The envelope of an ask.
 pub type AskEnvelope<M> = Envelope<M, <M as Ask>::Reply, <M as Ask>::Error>;
 
-fn contents<M>(message: M, call: Call, key: Option<KeyPermit>) -> EnvelopeContents<M> {
-    let queued = is_observed(&call.trace).then(Instant::now);
-    EnvelopeContents { message, call, queued, key }
+fn contents<M>(message: M, call: Call, key: Option<KeyPermit>, shown_key: Option<Text>) -> EnvelopeContents<M> {
+    let observed = Observed::of(&call.trace, shown_key);
+    EnvelopeContents { message, call, observed, key }
 }
 
 /// Guard: an asker that is dropped takes its message back if it has not begun.
@@ -169,10 +173,19 @@ impl Permit<'_> {
         self
     }
 
+    /// Has the message's record show its key, if the record is kept.
+    pub fn showing(mut self, key: Option<&str>, trace: &TraceContext) -> Self {
+        if trace.kept {
+            self.shown_key = key.map(Text::from);
+        }
+        self
+    }
+
     /// Puts a message that nobody waits for into the mailbox.
     pub fn deliver<M: Send + 'static>(mut self, entry: usize, message: M, call: Call) {
         let deadline = call.deadline;
-        let envelope = Envelope::<M, (), Never>::holding(contents(message, call, self.key.take()));
+        let envelope =
+            Envelope::<M, (), Never>::holding(contents(message, call, self.key.take(), self.shown_key.take()));
         self.put(QueuedMessage { entry, envelope: Arc::new(envelope), deadline });
     }
 
@@ -236,14 +249,20 @@ impl Permit<'_> {
         let local_call = local_call::find(instance.id);
         match local_call.as_ref().filter(|local_call| instance.waiting() == 1 && local_call.is_free()) {
             Some(local_call) => {
-                let envelope = Rc::new(LocalEnvelope::holding(contents(message, call, self.key.take())));
+                let envelope =
+                    Rc::new(LocalEnvelope::holding(contents(message, call, self.key.take(), self.shown_key.take())));
                 std::mem::forget(self);
                 local_call.run_now(entry, envelope.clone());
                 envelope.answered().map_or_else(AskStage::Running, AskStage::Answered)
             }
             None => {
                 let deadline = call.deadline;
-                let envelope = Arc::new(Envelope::<M, T, E>::holding(contents(message, call, self.key.take())));
+                let envelope = Arc::new(Envelope::<M, T, E>::holding(contents(
+                    message,
+                    call,
+                    self.key.take(),
+                    self.shown_key.take(),
+                )));
                 self.put(QueuedMessage { entry, envelope: envelope.clone(), deadline });
                 if local_call.is_some() {
                     AskStage::WaitingHere(envelope)

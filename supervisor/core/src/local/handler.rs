@@ -144,7 +144,11 @@ impl<M: Ask> Handler for AskEntry<M> {
         let message: M = decoded(body)?;
         Ok(Box::pin(async move {
             let permit = host.admit(message.key().as_deref()).map_err(AskError::NotDelivered)?;
-            match permit.ask::<M, M::Reply, M::Error>(entry, message, call).await {
+            match permit
+                .showing(message.key().as_deref(), &call.trace)
+                .ask::<M, M::Reply, M::Error>(entry, message, call)
+                .await
+            {
                 Ok(reply) => codec::encode(&reply).map_err(|e| AskError::Unknown(unencodable(e))),
                 Err(AskError::Rejected(e)) => Err(match codec::encode(&e) {
                     Ok(bytes) => AskError::Rejected(ByteBuf::from(bytes)),
@@ -233,7 +237,8 @@ impl<M: Message> Handler for DurableEntry<M> {
             // this message.
             let permit = host.admit(None).map_err(AskError::NotDelivered)?;
             let patience = delivery.patience;
-            permit.with_patience(patience).ask(entry, DurableMessage { message, delivery }, call).await
+            let permit = permit.with_patience(patience).showing(message.key().as_deref(), &call.trace);
+            permit.ask(entry, DurableMessage { message, delivery }, call).await
         }))
     }
 }

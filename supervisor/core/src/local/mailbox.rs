@@ -17,6 +17,7 @@ use essaim_contract::{AskError, NotDelivered};
 use tokio::time::Instant;
 
 use crate::local::keys::KeyPermit;
+use crate::local::span::Observed;
 
 /// A message in an instance's mailbox.
 pub struct QueuedMessage {
@@ -34,8 +35,8 @@ pub type Envelope<M, T, E> = Slot<Result<T, AskError<E>>, EnvelopeContents<M>>;
 pub struct EnvelopeContents<M> {
     pub message: M,
     pub call: Call,
-    /// When it entered the mailbox, if its trace is observed.
-    pub queued: Option<Instant>,
+    /// What is noted of it, if anybody looks.
+    pub observed: Option<Box<Observed>>,
     /// Its share of its key's limit.
     pub key: Option<KeyPermit>,
 }

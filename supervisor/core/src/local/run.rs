@@ -189,10 +189,10 @@ async fn messages<A, M, T, E>(
             continue;
         };
         let owed = OwedAnswer { dispatched: &dispatched, instance: &instance };
-        let EnvelopeContents { message, mut call, queued, key } = contents;
+        let EnvelopeContents { message, mut call, observed, key } = contents;
         let deadline = call.deadline;
-        let message_span =
-            MessageSpan::begin(&instance.context.observer, instance.table[entry].name(), &mut call, queued);
+        let (observer, info) = (&instance.context.observer, instance.table[entry].info());
+        let message_span = MessageSpan::begin(observer, info, instance.index, &mut call, observed);
         let cx = Cx::renewed(&mut contexts, &instance.context, call);
         let end = {
             let work = pin!(Some(handler(&mut actor, message, cx)));
@@ -245,13 +245,13 @@ fn conclude<A: Actor, T, E: Display>(
     match end {
         GuardedEnd::Done(Ok(reply)) => {
             supervision.succeeded();
-            message_span.answered::<E>(None);
+            message_span.answered::<E>(cx, None);
             (true, Ok(reply))
         }
         GuardedEnd::Done(Err(fault)) => {
             supervision.succeeded();
             let error = truth(fault, commit_state);
-            message_span.answered(Some(&error));
+            message_span.answered(cx, Some(&error));
             // A commit that failed, or was forgotten, may have left the state ahead of the database.
             let ahead =
                 commit_state == CommitState::Committing || cx.is_ahead() || matches!(error, AskError::Unknown(_));
@@ -259,13 +259,13 @@ fn conclude<A: Actor, T, E: Display>(
         }
         GuardedEnd::Panicked(what) => {
             supervision.panicked(&what);
-            message_span.panicked(&what);
+            message_span.panicked(cx, &what);
             let failed = Fault::Failed(Failure { kind: FailureKind::Panicked, detail: what });
             (false, Err(truth(failed, commit_state)))
         }
         GuardedEnd::TimedOut { running_ms } => {
             supervision.missed_deadline(&instance.missed_in_a_row, Duration::from_millis(running_ms));
-            message_span.timed_out(running_ms);
+            message_span.timed_out(cx, running_ms);
             (false, Err(AskError::Unknown(Unknown::TimedOut { running_ms })))
         }
     }

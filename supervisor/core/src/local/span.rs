@@ -1,8 +1,9 @@
-//! Message spans: the tracing span of one handled message, and the log line at its end.
+//! Message spans: the tracing span of one handled message, the log line at its end, its measures and its record.
 //!
 //! Every handler has a span id of its own; what it sends carries that id, and the spans of what it sends name it as
 //! their parent. So the ids join across processes even where no subscriber is. The span itself exists only while a
-//! subscriber enables it: at level `info` for messages of sampled traces, `debug` for the others. For an unobserved message
+//! subscriber enables it: at level `info` for messages of sampled traces, `debug` for the others. The record is written if
+//! the trace is kept, and in any case if the handler failed or was slow. For a message that is neither looked at nor kept
 //! no clock is read and nothing is allocated, unless its handler waits, which costs more than both.
 
 use std::cell::Cell;
@@ -10,20 +11,38 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::Env;
+use essaim_base::call::Call;
+use essaim_base::measure::Outcome;
+use essaim_base::trace::TraceContext;
 use essaim_contract::AskError;
+use essaim_trace::{Half, MessageKind, MessageRecord, Recorder, Text, TraceId};
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Level, Span};
 
-use essaim_base::Env;
-use essaim_base::call::Call;
-use essaim_base::trace::TraceContext;
+use crate::Cx;
+use crate::local::handler::{HandlerInfo, HandlerKind};
 
 /// The target of message spans and of the lines that end them, for filters such as `info,essaim::message=debug`.
 pub const TARGET: &str = "essaim::message";
 
+/// What is noted of a message in a mailbox if somebody looks at its trace, or it is kept.
+pub struct Observed {
+    /// When it entered the mailbox.
+    pub queued: Instant,
+    pub key: Option<Text>,
+}
+
+impl Observed {
+    /// What is noted of a message that enters a mailbox now.
+    pub fn of(trace: &TraceContext, key: Option<Text>) -> Option<Box<Self>> {
+        (trace.kept || is_observed(trace)).then(|| Box::new(Self { queued: Instant::now(), key }))
+    }
+}
+
 /// Whether a subscriber enables the spans of this trace.
-pub fn is_observed(trace: &TraceContext) -> bool {
+fn is_observed(trace: &TraceContext) -> bool {
     if trace.sampled {
         tracing::span_enabled!(target: TARGET, Level::INFO)
     } else {
@@ -38,28 +57,42 @@ pub struct Observer {
     pub capability: Arc<str>,
     /// A handler that runs for as long is logged (`log.slow_ms`); 0: none is.
     pub slow_ms: u64,
+    pub recorder: Arc<Recorder>,
 }
 
 /// One message in its handler.
 pub struct MessageSpan<'a> {
     observer: &'a Observer,
-    message: &'a str,
+    handler: &'a HandlerInfo,
+    instance: usize,
     trace: TraceContext,
+    parent_id: u64,
+    observed: Option<Box<Observed>>,
     span: Span,
     began: Cell<Option<Instant>>,
 }
 
 impl<'a> MessageSpan<'a> {
-    /// A message about to be handled, which entered the mailbox at `queued` if it is observed. From here on
-    /// the call is the handler's: what is sent with it has the handler's span as its parent.
-    pub fn begin(observer: &'a Observer, message: &'a str, call: &mut Call, queued: Option<Instant>) -> Self {
+    /// A message about to be handled by an instance. From here on the call is the handler's: what is sent with it has the
+    /// handler's span as its parent.
+    pub fn begin(
+        observer: &'a Observer,
+        handler: &'a HandlerInfo,
+        instance: usize,
+        call: &mut Call,
+        observed: Option<Box<Observed>>,
+    ) -> Self {
         let env = &observer.env;
         let parent = call.trace;
         call.trace = parent.child(env);
-        let began = queued.map(|_| env.now());
-        let waited = queued.zip(began).map(|(queued, began)| began.saturating_duration_since(queued));
-        let span = waited.map_or_else(Span::none, |waited| span(observer, message, parent, call.trace, waited));
-        Self { observer, message, trace: call.trace, span, began: Cell::new(began) }
+        let began = observed.as_ref().map(|_| env.now());
+        let waited = observed.as_ref().zip(began).map(|(observed, began)| began - observed.queued);
+        let span = match waited {
+            Some(waited) if is_observed(&parent) => span(observer, &handler.name, parent, call.trace, waited),
+            _ => Span::none(),
+        };
+        let (trace, parent_id, began) = (call.trace, parent.span_id, Cell::new(began));
+        Self { observer, handler, instance, trace, parent_id, observed, span, began }
     }
 
     /// The handler's span; disabled if the message is not observed.
@@ -75,43 +108,48 @@ impl<'a> MessageSpan<'a> {
     }
 
     /// The handler has its answer.
-    pub fn answered<E: Display>(&self, error: Option<&AskError<E>>) {
+    pub fn answered<E: Display>(&self, cx: &Cx, error: Option<&AskError<E>>) {
         let ran = self.ran();
         let ran_ms = ran.map(ms);
-        let outcome = match error {
-            None => "ok",
-            Some(AskError::Rejected(_)) => "rejected",
-            Some(error) => {
-                let _entered = self.record("failed", ran_ms);
-                let (handler, trace) = (self.message, &self.trace);
-                tracing::warn!(target: TARGET, handler, %trace, ran_ms, %error, "a handler failed");
-                return;
-            }
+        let (handler, trace) = (&*self.handler.name, &self.trace);
+        let (outcome, failed) = match error {
+            None => (Outcome::Ok, false),
+            Some(AskError::Rejected(_)) => (Outcome::Rejected, false),
+            Some(AskError::Unknown(_)) => (Outcome::Unknown, true),
+            Some(_) => (Outcome::Failed, true),
         };
-        let _entered = self.record(outcome, ran_ms);
-        if ran.is_some_and(|ran| self.is_slow(ran)) {
-            let (handler, trace) = (self.message, &self.trace);
-            tracing::info!(target: TARGET, handler, %trace, ran_ms, outcome, "a handler was slow");
-        } else {
-            tracing::debug!(target: TARGET, handler = self.message, ran_ms, outcome, "handled");
+        self.ended(cx, outcome, ran, error.map(|error| error as &dyn Display));
+        let _entered = self.enter_ended(if failed { "failed" } else { outcome.as_str() }, ran_ms);
+        match error {
+            Some(error) if failed => {
+                tracing::warn!(target: TARGET, handler, %trace, ran_ms, %error, "a handler failed");
+            }
+            _ if ran.is_some_and(|ran| self.is_slow(ran)) => {
+                let outcome = outcome.as_str();
+                tracing::info!(target: TARGET, handler, %trace, ran_ms, outcome, "a handler was slow");
+            }
+            _ => tracing::debug!(target: TARGET, handler, ran_ms, outcome = outcome.as_str(), "handled"),
         }
     }
 
     /// The handler panicked.
-    pub fn panicked(&self, panic: &str) {
-        let ran_ms = self.ran().map(ms);
-        let _entered = self.record("panicked", ran_ms);
-        let (handler, trace) = (self.message, &self.trace);
+    pub fn panicked(&self, cx: &Cx, panic: &str) {
+        let ran = self.ran();
+        let ran_ms = ran.map(ms);
+        self.ended(cx, Outcome::Panicked, ran, Some(&panic));
+        let _entered = self.enter_ended("panicked", ran_ms);
+        let (handler, trace) = (&*self.handler.name, &self.trace);
         tracing::error!(
             target: TARGET, handler, %trace, ran_ms, panic, "a handler panicked; the instance starts anew"
         );
     }
 
     /// The handler was dropped at its deadline.
-    pub fn timed_out(&self, running_ms: u64) {
-        let ran_ms = self.ran().map(ms);
-        let _entered = self.record("timed_out", ran_ms);
-        let (handler, trace) = (self.message, &self.trace);
+    pub fn timed_out(&self, cx: &Cx, running_ms: u64) {
+        let ran = self.ran();
+        self.ended(cx, Outcome::TimedOut, ran, Some(&"it was dropped at its deadline"));
+        let _entered = self.enter_ended("timed_out", ran.map(ms));
+        let (handler, trace) = (&*self.handler.name, &self.trace);
         tracing::warn!(target: TARGET, handler, %trace, running_ms, "a handler was dropped at its deadline");
     }
 
@@ -125,10 +163,72 @@ impl<'a> MessageSpan<'a> {
         limit_ms > 0 && ran.as_millis() >= u128::from(limit_ms)
     }
 
-    fn record(&self, outcome: &str, ran_ms: Option<f64>) -> tracing::span::Entered<'_> {
+    fn enter_ended(&self, outcome: &str, ran_ms: Option<f64>) -> tracing::span::Entered<'_> {
         self.span.record("outcome", outcome);
         self.span.record("ran_ms", ran_ms);
         self.span.enter()
+    }
+
+    /// Counts the message, and writes its record if that is to be kept.
+    fn ended(&self, cx: &Cx, outcome: Outcome, ran: Option<Duration>, error: Option<&dyn Display>) {
+        let (recorder, kept) = (&self.observer.recorder, self.trace.kept);
+        let waited = self.waited();
+        self.handler.measures.ended(outcome, waited, ran, kept.then_some(&self.trace));
+        let is_well = matches!(outcome, Outcome::Ok | Outcome::Rejected);
+        if (kept || !is_well || ran.is_some_and(|ran| recorder.is_slow(ran))) && recorder.is_on() {
+            recorder.write(self.record(cx, outcome, ran, error));
+        }
+    }
+
+    fn waited(&self) -> Option<Duration> {
+        self.observed.as_ref().zip(self.began.get()).map(|(observed, began)| began - observed.queued)
+    }
+
+    #[cold]
+    fn record(&self, cx: &Cx, outcome: Outcome, ran: Option<Duration>, error: Option<&dyn Display>) -> MessageRecord {
+        let (recorder, call, delivery) = (&self.observer.recorder, cx.call(), cx.delivery());
+        let waited = self.waited().unwrap_or_default();
+        let ran = ran.unwrap_or_default();
+        let admitted = self.began.get().map_or_else(|| self.observer.env.now(), |began| began - waited);
+        MessageRecord {
+            trace_id: TraceId(self.trace.trace_id),
+            half: Half::Handled,
+            kind: kind_of(
+                self.handler.kind,
+                delivery.is_some_and(|delivery| delivery.is_scheduled(&self.observer.capability)),
+            ),
+            span_id: self.trace.span_id,
+            parent_id: self.parent_id,
+            name: (&self.handler.name).into(),
+            node: recorder.node().clone(),
+            capability: (&self.observer.capability).into(),
+            sender: call.chain.last().map(Text::from),
+            peer: call.origin.as_ref().map(|origin| Text::from(&origin.node)),
+            link: call.origin.as_ref().map_or(0, |origin| origin.link),
+            message_id: delivery.map(|delivery| delivery.id.as_str().into()),
+            key: self.observed.as_ref().and_then(|observed| observed.key.clone()),
+            instance: Some(self.instance as u32),
+            at_us: recorder.us(admitted),
+            waited_us: waited.as_micros() as u64,
+            ran_us: ran.as_micros() as u64,
+            database_us: 0,
+            attempt: delivery.map_or(0, |delivery| delivery.attempt),
+            bytes: call.origin.as_ref().map_or(0, |origin| origin.bytes),
+            outcome,
+            error: error.map(|error| error.to_string().into()),
+            attributes: call.metadata.clone(),
+        }
+    }
+}
+
+fn kind_of(kind: HandlerKind, is_scheduled: bool) -> MessageKind {
+    match kind {
+        HandlerKind::Ask => MessageKind::Ask,
+        HandlerKind::Broadcast => MessageKind::Broadcast,
+        HandlerKind::Durable(Some(_)) => MessageKind::Event,
+        HandlerKind::Durable(None) if is_scheduled => MessageKind::Schedule,
+        HandlerKind::Durable(None) => MessageKind::Command,
+        HandlerKind::Tick => MessageKind::Timer,
     }
 }
 

@@ -7,6 +7,7 @@ use essaim_base::task::Tasks;
 use essaim_config::{Settings, SupervisionConfig};
 use essaim_contract::{Ask, Capability, Message, Never};
 use essaim_near::Near;
+use essaim_trace::Recorder;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -55,5 +56,7 @@ pub fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
     let near = Near::new(near_bounds(&settings.near), env.clone());
     let local = Arc::new(LocalHandlers::of(hosts, Arc::new(NoAsks)));
     let watchdog = Arc::default();
-    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote: None, durable: None }))
+    let recorder = Recorder::new("n", &settings.trace, &env, 1);
+    let (remote, durable) = (None, None);
+    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, recorder, local, remote, durable }))
 }

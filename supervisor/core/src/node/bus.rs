@@ -22,9 +22,10 @@ use essaim_base::task::Tasks;
 use essaim_config::Settings;
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
 use essaim_durable::Durable;
-use essaim_durable::OutgoingMessage;
+use essaim_durable::{MessageContext, OutgoingMessage};
 use essaim_near::Near;
 use essaim_remote::{Remote, RemoteAsk};
+use essaim_trace::Recorder;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -40,6 +41,7 @@ pub struct Bus {
     pub near: Near,
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
+    pub recorder: Arc<Recorder>,
     pub started: Instant,
     names: WireNames,
     draining: AtomicBool,
@@ -55,6 +57,7 @@ pub struct BusParts {
     pub near: Near,
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
+    pub recorder: Arc<Recorder>,
     pub local: Arc<LocalHandlers>,
     /// The other nodes; `None` without a wire.
     pub remote: Option<Arc<Remote>>,
@@ -73,9 +76,9 @@ pub enum Origin<'a> {
 
 impl Bus {
     pub fn new(parts: BusParts) -> Self {
-        let BusParts { env, settings, near, watchdog, tasks, local, remote, durable } = parts;
+        let BusParts { env, settings, near, watchdog, tasks, recorder, local, remote, durable } = parts;
         let (started, names, draining) = (env.now(), WireNames::default(), AtomicBool::new(false));
-        Self { env, settings, near, watchdog, tasks, started, names, draining, local, remote, durable }
+        Self { env, settings, near, watchdog, tasks, recorder, started, names, draining, local, remote, durable }
     }
 
     /// The node has begun to leave.
@@ -89,6 +92,14 @@ impl Bus {
 
     pub fn durable(&self) -> Option<&Arc<Durable>> {
         self.durable.as_ref()
+    }
+
+    /// Stores a durable message, and writes the record of that.
+    pub async fn send_in(&self, context: &MessageContext, message: OutgoingMessage) -> Result<(), SendError> {
+        let recorded = context.records.is_some().then(|| message.clone());
+        self.send(message).await?;
+        recorded.iter().for_each(|message| context.record_sent(message));
+        Ok(())
     }
 
     /// Stores a durable message.
@@ -145,7 +156,10 @@ impl Bus {
             // admission, so that a waiting ask holds no permit.
             tokio::task::coop::consume_budget().await;
             match handler.host.admit(message.key().as_deref()) {
-                Ok(permit) => return permit.ask(handler.entry, message, call).await,
+                Ok(permit) => {
+                    let permit = permit.showing(message.key().as_deref(), &call.trace);
+                    return permit.ask(handler.entry, message, call).await;
+                }
                 Err(reason) => refused = Some(reason),
             }
         }
@@ -172,8 +186,7 @@ impl Bus {
         if let Some(remote) = &self.remote {
             match codec::encode(&message) {
                 Ok(body) => {
-                    let (trace, state) = (call.trace.text(), call.trace_state.as_str());
-                    remote.broadcast(&wire_name::<S>(), &body, trace.as_str(), state);
+                    remote.broadcast(&wire_name::<S>(), &body, &call.trace, &call.trace_state);
                 }
                 Err(error) => tracing::error!(name = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
             }

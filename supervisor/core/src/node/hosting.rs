@@ -11,12 +11,12 @@ use essaim_base::exit::Fatal;
 use essaim_base::lock::Mutex;
 use essaim_base::panic::panic_text;
 use essaim_base::task::{TaskName, Tasks};
-use essaim_base::trace::TraceContext;
 use essaim_config::{Config, ConfigError, Settings};
 use essaim_durable::ports::Peers;
 use essaim_durable::schedule::Timetable;
 use essaim_durable::{Consumer, Hosted};
 use essaim_store::{Database, Schema};
+use essaim_trace::Recorder;
 use futures_util::FutureExt;
 use tokio::sync::{oneshot, watch};
 
@@ -50,6 +50,7 @@ pub struct NodeContext {
     /// The sections of the capabilities.
     pub config: Arc<Config>,
     pub tasks: Tasks,
+    pub recorder: Arc<Recorder>,
     pub arbiters: Arc<Arbiters>,
     pub watchdog: Arc<Watchdog>,
     pub blocking: Blocking,
@@ -208,7 +209,8 @@ impl<A: Actor> CapabilityStartup<A> {
         let timers = std::mem::take(&mut *timers.lock());
         for (timer, period) in timers {
             let (host, env, task) = (self.host.clone(), bus.env.clone(), TaskName::of("timer", &self.host.name));
-            let ticks = move || run_timer(host.clone(), env.clone(), timer, period);
+            let recorder = bus.recorder.clone();
+            let ticks = move || run_timer(host.clone(), (env.clone(), recorder.clone()), timer, period);
             bus.tasks.restarted(task.which(timer), ticks);
         }
     }
@@ -245,6 +247,7 @@ impl<A: Actor> CapabilityStartup<A> {
             node: bus.settings.node.name.as_str().into(),
             capability: self.host.name.clone(),
             slow_ms: bus.settings.log.slow_ms,
+            recorder: bus.recorder.clone(),
         };
         Ok(CapabilityContext {
             capability: self.host.name.clone(),
@@ -289,13 +292,13 @@ fn started<A: Actor>(shared: &Arc<A::Shared>, context: &CapabilityContext) -> St
 }
 
 /// Ticks now and then every `period`; a tick that takes longer is waited for.
-async fn run_timer(host: Arc<Host>, env: Env, timer: &'static str, period: Duration) {
+async fn run_timer(host: Arc<Host>, (env, recorder): (Env, Arc<Recorder>), timer: &'static str, period: Duration) {
     loop {
         host.supervision.running().await;
         let due = env.now() + period;
         if let Ok(permit) = host.admit(None) {
             let (done, ended) = oneshot::channel();
-            let call = Call::of_the_runtime(env.now() + period.max(SHORTEST_TICK_LIMIT), TraceContext::root(&env));
+            let call = Call::of_the_runtime(env.now() + period.max(SHORTEST_TICK_LIMIT), recorder.root());
             permit.deliver(TICK, Tick { timer, done }, call);
             let _ = ended.await;
         }

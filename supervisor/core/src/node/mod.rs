@@ -18,7 +18,7 @@ use essaim_base::exit::{self, Fatal};
 use essaim_base::graph::cycle_in;
 use essaim_base::lock::Mutex;
 use essaim_base::task::Tasks;
-use essaim_base::trace::TraceContext;
+use essaim_base::trace::{TraceContext, TraceState};
 use essaim_bridge_embedded::EmbeddedLog;
 use essaim_config::{Config, ConfigError, NearConfig};
 use essaim_durable::{Durable, DurableParts, log_migration};
@@ -27,6 +27,7 @@ use essaim_protocol::wire::ClaimError;
 use essaim_remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
 use essaim_remote::{Remote, RemoteParts};
 use essaim_store::DatabaseError;
+use essaim_trace::Recorder;
 use tokio::sync::watch;
 
 use crate::api::client::Client;
@@ -126,8 +127,11 @@ impl RunningNode {
         if !limit.is_zero() {
             watchdog.watch(env.clone(), limit, &tasks);
         }
+        let recorder = Recorder::new(&settings.node.name, &settings.trace, &env, arbiters.count() + 1);
+        recorder.start(&tasks);
         let context = NodeContext {
             env,
+            recorder,
             settings: settings.clone(),
             config: Arc::new(config),
             tasks,
@@ -155,7 +159,8 @@ impl RunningNode {
         let log = open_log(&context, connection.as_ref(), keeps).await?;
         let durable = log.map(|log| {
             let (env, tasks, migrated_kind) = (&context.env, &context.tasks, EmbeddedLog::KIND);
-            Durable::start(DurableParts { log, settings: &settings, env, tasks, migrated_kind })
+            let recorder = context.recorder.clone();
+            Durable::start(DurableParts { log, settings: &settings, env, tasks, recorder, migrated_kind })
         });
         let bus = assemble(&context, local, connection, durable);
         join(&bus).await?;
@@ -234,6 +239,7 @@ fn assemble(
                 env: node.env.clone(),
                 settings: node.settings.clone(),
                 tasks: node.tasks.clone(),
+                recorder: node.recorder.clone(),
                 cycle_fatal: |cycle| NodeError::Cycle(cycle).into_fatal(),
             })
         });
@@ -242,13 +248,13 @@ fn assemble(
             let (env, others) = (node.env.clone(), Arc::downgrade(remote));
             near = near.broadcasting(move |name, body| {
                 if let Some(remote) = others.upgrade() {
-                    remote.broadcast(name, &body, TraceContext::root(&env).text().as_str(), "");
+                    remote.broadcast(name, &body, &TraceContext::root(&env), &TraceState::default());
                 }
             });
         }
         let (env, settings) = (node.env.clone(), node.settings.clone());
-        let (tasks, watchdog) = (node.tasks.clone(), node.watchdog.clone());
-        Bus::new(BusParts { env, settings, near, watchdog, tasks, local, remote, durable })
+        let (tasks, watchdog, recorder) = (node.tasks.clone(), node.watchdog.clone(), node.recorder.clone());
+        Bus::new(BusParts { env, settings, near, watchdog, tasks, recorder, local, remote, durable })
     })
 }
 

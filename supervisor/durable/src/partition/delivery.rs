@@ -26,11 +26,19 @@ pub struct DeliveryContext {
     pub patience: Duration,
     /// It, among copies of its message; absent where it is parked or nothing is remembered.
     pub copy: Option<Arc<OneCopy>>,
+    /// Which attempt it is, from 1 on.
+    pub attempt: u32,
     /// Whether its effect was found to be there already.
     pub repeated: AtomicBool,
 }
 
 impl DeliveryContext {
+    /// Whether its capability has sent it to itself at a set time: it has the id of a schedule's firing then.
+    pub fn is_scheduled(&self, capability: &str) -> bool {
+        let rest = self.id.as_str().strip_prefix(capability);
+        rest.is_some_and(|rest| rest.starts_with('.') && rest.contains('/'))
+    }
+
     /// Whether another copy of the message may have its effect.
     #[inline]
     pub fn is_contested(&self) -> bool {

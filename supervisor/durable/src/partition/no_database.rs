@@ -29,7 +29,7 @@ impl LogReport {
 pub async fn work(owner: Rc<PartitionOwner>, message: Rc<LogMessage>, tries: Tries) -> WorkOutcome {
     let record = &message.record;
     let buried = |tally: Tally| WorkOutcome::Reported(LogReport { tally, dead: Vec::new() });
-    let delivery = owner.delivery(record, message.offset, None, None);
+    let delivery = owner.delivery(record, message.offset, (None, tries), None);
     let (why, counts, mut reason) = match owner.attempt(record, &delivery).await {
         Attempt::Applied | Attempt::Repeated => return buried(Tally { handled: 1, ..Tally::default() }),
         Attempt::Expired => return buried(Tally { expired: 1, ..Tally::default() }),

@@ -222,7 +222,7 @@ impl PartitionOwner {
         &self,
         record: &Record,
         offset: u64,
-        parked: Option<u64>,
+        (parked, tries): (Option<u64>, Tries),
         copy: Option<Arc<OneCopy>>,
     ) -> Arc<DeliveryContext> {
         Arc::new(DeliveryContext {
@@ -234,6 +234,7 @@ impl PartitionOwner {
             queue: self.store.as_ref().map(|store| store.queue.clone()),
             patience: Duration::from_millis(self.config.lease_ms),
             copy,
+            attempt: tries.tries.saturating_add(1),
             repeated: AtomicBool::default(),
         })
     }
@@ -242,7 +243,7 @@ impl PartitionOwner {
         let Some(handler) = self.handler_of(record) else {
             return Err(AskError::NotDelivered(NotDelivered::Unsupported { message: record.name.clone() }));
         };
-        let trace = TraceHeaders::of_message(&record.trace, &record.trace_state, &self.env);
+        let trace = TraceHeaders::of_message(&record.trace, &record.trace_state, record.kept, &self.env);
         let call = Call {
             deadline: self.env.now() + Duration::from_millis(self.config.handler_timeout_ms),
             trace: trace.context,
@@ -250,6 +251,7 @@ impl PartitionOwner {
             chain: Chain::default(),
             principal: record.principal.clone().map(Arc::new),
             metadata: (!record.meta.is_empty()).then(|| Arc::new(record.meta.clone())),
+            origin: None,
         };
         // Reading the message runs code that is not ours.
         let begun = || self.handlers.clone().apply(handler, &record.body, call, delivery.clone());

@@ -108,7 +108,7 @@ impl<'a> Work<'a> {
             Source::Log { offset } => (offset, None, Tries::default()),
             Source::Parked { seq, tries } => (0, Some(seq), tries),
         };
-        let delivery = self.owner.delivery(self.record, offset, parked, self.copy.clone());
+        let delivery = self.owner.delivery(self.record, offset, (parked, tries), self.copy.clone());
         let (why, counts) = match self.owner.attempt(self.record, &delivery).await {
             Attempt::Applied => return Ok(WorkOutcome::Finished),
             Attempt::Repeated => return self.finish(from, DUPLICATE).await,

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::panic::panic_text;
-use essaim_base::trace::{TraceContext, TraceState};
+use essaim_base::trace::TraceState;
 use essaim_contract::SendError;
 use essaim_protocol::log::Tally;
 use essaim_store::tables::outbox::{self as table, OutboxRow};
 use essaim_store::tables::{fence, schedules};
 use essaim_store::{Database, TxError};
+use essaim_trace::Recorder;
 
 use super::{Firings, Timetable, firings};
 use crate::Durable;
@@ -29,6 +30,7 @@ pub struct Scheduler {
     capability: Arc<str>,
     timetables: Arc<[Timetable]>,
     most_bytes: u64,
+    recorder: Arc<Recorder>,
     retention_ms: u64,
     /// The epoch of the ownership that the rest is known from.
     epoch: u64,
@@ -51,6 +53,7 @@ impl Scheduler {
             capability: hosted.handlers.capability().clone(),
             timetables: hosted.timetables.clone(),
             most_bytes: durable.most_bytes,
+            recorder: durable.recorder.clone(),
             retention_ms: retention.as_millis() as u64,
             epoch: 0,
             progress: HashMap::new(),
@@ -164,7 +167,8 @@ impl Scheduler {
         let mut rows = Vec::with_capacity(due.planned_ms.len());
         for planned in &due.planned_ms {
             let head = MessageContext {
-                trace: TraceContext::root(env),
+                trace: self.recorder.root(),
+                records: None,
                 trace_state: TraceState::default(),
                 principal: None,
                 metadata: None,

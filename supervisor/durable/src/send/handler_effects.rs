@@ -103,6 +103,11 @@ impl HandlerEffects {
         self.outbox.as_ref().filter(|_| count > 0).map(|outbox| (outbox, count))
     }
 
+    /// Writes the records of what it has sent.
+    fn record_sent(&self) {
+        self.messages.lock().iter().for_each(|message| self.message_context.record_sent(message));
+    }
+
     /// The crash point before its commit.
     pub fn before_commit(&self) -> &'static str {
         if self.delivery.is_some() { "apply.before-commit" } else { "ask.before-commit" }
@@ -136,6 +141,9 @@ impl<'a> PendingCommit<'a> {
     /// It is over: surely committed, or surely not.
     pub fn end(mut self, committed: bool) {
         self.has_ended = true;
+        if committed {
+            self.effects.record_sent();
+        }
         if let Some((outbox, count)) = self.effects.sent().filter(|_| committed) {
             outbox.committed(self.effects.queue(outbox), count);
         }

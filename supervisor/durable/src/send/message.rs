@@ -10,6 +10,7 @@ use essaim_protocol::record::Record;
 use serde_bytes::ByteBuf;
 
 use super::options::{SendOptions, When};
+use super::sent_record::SentRecords;
 use crate::outbox::BackfillSubscriber;
 
 /// The longest key, in bytes: databases index it.
@@ -53,6 +54,8 @@ pub enum OutgoingKind {
 pub struct MessageContext {
     pub trace: TraceContext,
     pub trace_state: TraceState,
+    /// Where the records of what is sent go, if they are kept.
+    pub records: Option<SentRecords>,
     pub principal: Option<Arc<Principal>>,
     pub metadata: Option<Arc<Metadata>>,
     /// The largest message, in bytes (`wire.max_message_bytes`).
@@ -118,6 +121,7 @@ impl MessageContext {
                 .then(|| now + Duration::from_hours(retained_hours.into()).as_millis() as u64),
             trace: self.trace.to_string(),
             trace_state: self.trace_state.to_string(),
+            kept: self.trace.kept,
             principal: self.principal.as_deref().cloned(),
             meta: self.metadata.as_deref().cloned().unwrap_or_default(),
             control: None,

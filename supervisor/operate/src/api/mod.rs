@@ -2,10 +2,11 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters; `ledger`: the fate of all messages; `subscriptions`: who gets which event, and the end of a
+//! - here: dead letters; `ledger`: the fate of all messages; `records`: traces of messages; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
 mod ledger;
+mod records;
 mod subscriptions;
 
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
+pub use self::records::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, ShowTrace, ShownTrace};
 pub use self::subscriptions::{
     DropSubscription, DroppedSubscription, ListSubscriptions, Retire, Retirement, SubscriptionLine, Subscriptions,
 };
@@ -21,8 +23,16 @@ pub use self::subscriptions::{
 pub trait ApiRequest: Serialize + DeserializeOwned {
     /// Where the admin listener takes it.
     const PATH: &'static str;
+    /// Whether the answer may tell what is personal, such as keys: then only the owner of the node's socket may ask, or
+    /// one who has `node.operator_token`.
+    const IS_PERSONAL: bool = false;
     /// What it is answered with.
     type Answer: Serialize + DeserializeOwned;
+
+    /// What is read, for the audit; `None` if this goes on with what was audited.
+    fn reads(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Most dead letters that one question lists, replays or drops.

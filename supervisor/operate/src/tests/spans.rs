@@ -140,7 +140,7 @@ async fn seen_while(level: Level, sampled: bool, work: impl AsyncFnOnce(Client))
         let env = Env::simulated(1, Duration::from_secs(1_800_000_000));
         let node = Node::start(&roster, &["kitchen", "pantry"], config, env).await.unwrap();
         node.up().await;
-        let trace = TraceContext { trace_id: TRACE, span_id: CALLER, sampled, random: false };
+        let trace = TraceContext { trace_id: TRACE, span_id: CALLER, sampled, random: false, kept: false };
         tracing::callsite::rebuild_interest_cache();
         work(node.client().in_trace(trace)).await;
     };

@@ -17,6 +17,7 @@ use essaim_base::task::Tasks;
 use essaim_config::Settings;
 use essaim_protocol::frame::{self, AskMessage, FrameHeader, FrameMessage, Heartbeat, NodeState, RawAnswer};
 use essaim_protocol::wire::{Identity, WireEvent};
+use essaim_trace::Recorder;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
@@ -60,6 +61,7 @@ impl Stage {
                 hosts: Arc::downgrade(&node) as Weak<dyn Hosts>,
                 threads: Arc::downgrade(&node) as Weak<dyn AnswerThreads>,
             },
+            recorder: Recorder::new("me", &settings.trace, &env, 1),
             tasks: Tasks::new(env.clone(), Backoff { first: PATIENCE, most: PATIENCE }, fatal_tx),
             env,
             settings,
@@ -146,6 +148,7 @@ fn ask_in<'a>((trace, trace_state): (&'a str, &'a str), id: u64, name: &'a str, 
         sent_at_us: 0,
         trace,
         trace_state,
+        kept: false,
         chain: Vec::new(),
         principal: None,
         meta: Default::default(),

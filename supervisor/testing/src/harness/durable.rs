@@ -100,6 +100,7 @@ impl<A: Actor> Stage<A> {
         let message_context = MessageContext {
             trace: TraceContext::root(&bus.env),
             trace_state: TraceState::default(),
+            records: None,
             principal: principal.map(Arc::new),
             metadata: None,
             most_bytes: bus.settings.wire.max_message_bytes,

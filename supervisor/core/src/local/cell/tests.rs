@@ -112,7 +112,8 @@ impl Instance {
     fn start() -> Self {
         let (host, journal) = (Arc::new(host(1, 8)), Arc::<Journal>::default());
         let bus = bus(vec![host.clone()]);
-        let observer = Observer { env: bus.env.clone(), node: "n".into(), capability: host.name.clone(), slow_ms: 0 };
+        let (env, recorder) = (bus.env.clone(), bus.recorder.clone());
+        let observer = Observer { env, node: "n".into(), capability: host.name.clone(), slow_ms: 0, recorder };
         let context = Arc::new(CapabilityContext {
             capability: host.name.clone(),
             asks: &[],

@@ -20,7 +20,7 @@ impl Wake for Woken {
 
 fn message(due: Instant) -> QueuedMessage {
     let call = Call::of_the_runtime(due, essaim_base::trace::TraceContext::root(&essaim_base::Env::system()));
-    let contents = EnvelopeContents { message: 1, call, queued: None, key: None };
+    let contents = EnvelopeContents { message: 1, call, observed: None, key: None };
     QueuedMessage { entry: 0, envelope: Arc::new(Envelope32::holding(contents)), deadline: due }
 }
 

@@ -60,6 +60,7 @@ async fn without_a_log_nothing_is_stored_and_the_error_says_so() {
     let context = essaim_durable::MessageContext {
         trace: TraceContext::root(&bus.env),
         trace_state: Default::default(),
+        records: None,
         principal: None,
         metadata: None,
         most_bytes: 1 << 20,

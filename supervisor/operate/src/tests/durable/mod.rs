@@ -11,6 +11,7 @@ mod no_database;
 mod outbox_queues;
 mod overflow;
 mod ownership;
+mod records;
 mod relay;
 mod schedules;
 mod trace_state;

@@ -18,6 +18,7 @@ fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEf
     let message_context = MessageContext {
         trace: TraceContext::root(&env),
         trace_state: TraceState::default(),
+        records: None,
         principal: None,
         metadata: None,
         most_bytes: 10_000,
@@ -126,6 +127,7 @@ async fn what_is_sent_under_a_queue_that_is_closed_is_refused_and_overtakes_noth
             queue: Some(queue.clone()),
             patience,
             copy,
+            attempt: 1,
             repeated,
         };
         let tx = handlers_tx(&database, effects(&outbox, Some(delivery))).await;

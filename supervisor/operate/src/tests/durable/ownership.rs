@@ -135,6 +135,7 @@ async fn forgetful_host(t: &Stage) -> (Arc<Durable>, Arc<ForgetfulLog>) {
                 settings: &bus.settings,
                 env,
                 tasks: &bus.tasks,
+                recorder: bus.recorder.clone(),
                 migrated_kind,
             });
             let (host, database) = (bus.host("shop").unwrap(), t.database("shop"));

@@ -29,11 +29,18 @@ async fn applying(bench: &Bench, database: &Database, epoch: u64, offset: u64) -
         queue: Some(OutboxQueue::of_partition(0)),
         patience: std::time::Duration::MAX,
         copy: None,
+        attempt: 1,
         repeated: AtomicBool::default(),
     });
     let trace = TraceContext::root(&env);
-    let message_context =
-        MessageContext { trace, trace_state: Default::default(), principal: None, metadata: None, most_bytes: 1_000 };
+    let message_context = MessageContext {
+        trace,
+        trace_state: Default::default(),
+        records: None,
+        principal: None,
+        metadata: None,
+        most_bytes: 1_000,
+    };
     let near = Near::new(near_bounds(&NearConfig::default()), env.clone());
     let effects = HandlerEffects::new(Some(delivery.clone()), None, message_context, Vec::new(), env);
     (Tx::new(begin(database).await.0, Some(effects), &near), delivery)

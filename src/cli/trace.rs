@@ -1,0 +1,103 @@
+//! `essaim trace`: messages as they end, in all nodes; or one trace as a waterfall, a sequence diagram or Mermaid text.
+//!
+//! # Layout
+//! - here: the command; `tail`: records as they are written; `waterfall`, `sequence`: one trace as text for people;
+//!   `steps`: what happens in a sequence diagram; `mermaid`: the diagram for a ticket.
+
+mod mermaid;
+mod sequence;
+mod steps;
+mod tail;
+mod waterfall;
+
+use clap::Args;
+use essaim::Roster;
+use essaim::api::{AwayNode, ShowTrace};
+use essaim::exit::{self, Fatal};
+use essaim::trace::{Filter, TraceTree};
+
+use self::tail::tail;
+use super::operator::{At, Operator};
+use super::{Global, print};
+
+/// `essaim trace`
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// A trace's id, a message's id or a key, whose traces are shown; or conditions on the messages that are listed as they end,
+    /// such as capability=orders outcome!=ok ran>=100ms error~text key=ID attr.request_id=ID at>5m
+    #[arg(value_name = "ID or CONDITION")]
+    what: Vec<String>,
+    /// Lists what is known already, and ends
+    #[arg(long)]
+    once: bool,
+    /// Shows the trace as a sequence diagram
+    #[arg(long, conflicts_with_all = ["mermaid", "json", "once"])]
+    sequence: bool,
+    /// Prints the trace as a sequence diagram in the language of Mermaid
+    #[arg(long, conflicts_with_all = ["json", "once"])]
+    mermaid: bool,
+    /// Prints JSON: the trees of traces, or one record a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+/// Shows traces, or lists messages as they end.
+///
+/// # Errors
+/// If no node answers, or there is no such trace.
+pub fn run(roster: &Roster, global: &Global, args: &TraceArgs) -> Result<(), Fatal> {
+    let operator = Operator::find(roster, global, &args.at)?;
+    match &args.what[..] {
+        [id] if !Filter::is_condition(id) => show(&operator, args, id),
+        conditions => {
+            if args.sequence || args.mermaid {
+                return Err(Fatal::new(exit::USAGE, "a diagram is of one trace: give its id, a message's or a key"));
+            }
+            let filter = Filter::of(conditions).map_err(|e| Fatal::new(exit::USAGE, e.to_string()))?;
+            tail(&operator, filter, args.once, args.json)
+        }
+    }
+}
+
+fn show(operator: &Operator, args: &TraceArgs, id: &str) -> Result<(), Fatal> {
+    let shown = operator.ask(&ShowTrace { id: id.into() })?;
+    if args.json {
+        print::json(&shown.traces);
+    } else {
+        let pages: Vec<String> = shown.traces.iter().map(|tree| page(args, tree)).collect();
+        print::page(&pages.join("\n"));
+    }
+    tell_away(&shown.away);
+    if shown.traces.is_empty() {
+        let why = "its messages may be older than the records reach back (trace.ring_seconds), or not have been kept";
+        return Err(Fatal::new(exit::DATA, format!("there is no record of `{id}`: {why}")));
+    }
+    Ok(())
+}
+
+fn page(args: &TraceArgs, tree: &TraceTree) -> String {
+    match () {
+        () if args.mermaid => mermaid::text(tree),
+        () if args.sequence => sequence::text(tree),
+        () => waterfall::text(tree),
+    }
+}
+
+/// Prints which nodes did not answer.
+fn tell_away(away: &[AwayNode]) {
+    for AwayNode { node, why } in away {
+        print::line(&format!("node `{node}` did not answer: {why}"));
+    }
+}
+
+/// A duration with a unit that suits it.
+fn duration(us: u64) -> String {
+    match us {
+        0 => "-".into(),
+        1..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{}.{:01} ms", us / 1_000, us % 1_000 / 100),
+        _ => format!("{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000),
+    }
+}

@@ -1,0 +1,91 @@
+//! Message records: those that a filter takes, and the traces that they belong to.
+
+use std::collections::BTreeMap;
+
+use essaim_trace::{Cursor, Filter, MessageRecord, TraceTree};
+use serde::{Deserialize, Serialize};
+
+use super::ApiRequest;
+
+/// Most records that one question gets from each node.
+pub const MOST_RECORDS: u32 = 500;
+
+/// The records of all nodes that a filter takes, page by page.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FindRecords {
+    /// Conditions such as `capability=orders` or `ran>=100ms`, all of which hold.
+    pub filter: Filter,
+    /// Where each node's page begins; a node that is not named begins with what it has.
+    pub after: BTreeMap<String, Cursor>,
+    /// Only where the nodes have come to, and no records: what is written from now on is behind it.
+    pub from_now: bool,
+    /// At most so many of each node; 0 and too many: [`MOST_RECORDS`].
+    pub most: u32,
+}
+
+impl ApiRequest for FindRecords {
+    const PATH: &'static str = "/trace/records";
+    const IS_PERSONAL: bool = true;
+    type Answer = FoundRecords;
+
+    fn reads(&self) -> Option<String> {
+        // A reader is audited once, however many pages it reads.
+        let conditions = Vec::<String>::from(self.filter.clone()).join(" ");
+        self.after.is_empty().then(|| format!("records {conditions}").trim_end().to_string())
+    }
+}
+
+/// Some records of all nodes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FoundRecords {
+    /// In the order of their moments, as far as clocks agree.
+    pub records: Vec<MessageRecord>,
+    /// Where the next page of each node begins.
+    pub next: BTreeMap<String, Cursor>,
+    /// Whether a node has more than went into this page.
+    pub more: bool,
+    /// Records that were gone before they were read.
+    pub missed: u64,
+    /// Nodes that did not answer.
+    pub away: Vec<AwayNode>,
+}
+
+/// A node that did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwayNode {
+    /// Its name.
+    pub node: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The traces that something belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShowTrace {
+    /// A trace's id, a message's, or a key.
+    pub id: String,
+}
+
+impl ApiRequest for ShowTrace {
+    const PATH: &'static str = "/trace/show";
+    const IS_PERSONAL: bool = true;
+    type Answer = ShownTrace;
+
+    fn reads(&self) -> Option<String> {
+        Some(format!("trace {}", self.id))
+    }
+}
+
+/// Traces, the latest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShownTrace {
+    /// At most [`MOST_TRACES`].
+    pub traces: Vec<TraceTree>,
+    /// Nodes that did not answer.
+    pub away: Vec<AwayNode>,
+}
+
+/// Most traces that one question shows.
+pub const MOST_TRACES: usize = 10;

@@ -1,0 +1,214 @@
+//! Message records of all nodes: an ask of the runtime's own, which each node answers from its rings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use essaim_base::call::Call;
+use essaim_base::codec;
+use essaim_base::trace::TraceContext;
+use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
+use essaim_protocol::frame::RawAnswer;
+use essaim_remote::{Peer, Remote, RemoteAsk};
+use essaim_trace::{Cursor, Filter, MessageRecord, Page, Recorder, TraceId, TraceTree};
+use futures_util::future::{LocalBoxFuture, join_all, ready};
+use serde::{Deserialize, Serialize};
+
+use crate::api::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, ShowTrace, ShownTrace};
+use crate::requests::{Operator, OperatorRequest, Refusal};
+
+/// The wire name of the ask for a node's records.
+pub(crate) const NAME: &str = "essaim.records.v1";
+
+/// The longest wait for one node.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Pages that are read of one node for one trace, at most.
+const MOST_PAGES: usize = 100;
+
+/// What a node is asked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Question {
+    filter: Filter,
+    after: Cursor,
+    from_now: bool,
+    most: u32,
+}
+
+impl Question {
+    fn page(&self, recorder: &Recorder) -> Page {
+        if self.from_now {
+            return Page { next: recorder.end(), ..Page::default() };
+        }
+        recorder.page(&self.after, &self.filter, self.most.min(MOST_RECORDS) as usize)
+    }
+}
+
+/// This node's records, for another that asks.
+pub(crate) fn answer(
+    recorder: &Recorder,
+    body: &[u8],
+    most_bytes: u64,
+) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+    let unreadable = |e: codec::DecodeError| NotDelivered::Undecodable { message: NAME.into(), detail: e.to_string() };
+    let question: Question = codec::decode(body).map_err(unreadable)?;
+    Ok(Box::pin(ready(encoded(&question, recorder, most_bytes))))
+}
+
+/// As many records as go into one answer.
+fn encoded(question: &Question, recorder: &Recorder, most_bytes: u64) -> RawAnswer {
+    let mut question = question.clone();
+    loop {
+        let answer = codec::encode(&question.page(recorder)).map_err(|e| {
+            let detail = e.to_string();
+            AskError::Failed(Failure { kind: FailureKind::Error, detail })
+        })?;
+        if answer.len() as u64 <= most_bytes || question.most <= 1 {
+            return Ok(answer);
+        }
+        question.most /= 2;
+    }
+}
+
+impl OperatorRequest for FindRecords {
+    async fn answer(self, operator: &Operator) -> Result<FoundRecords, Refusal> {
+        let most = if self.most == 0 { MOST_RECORDS } else { self.most.min(MOST_RECORDS) };
+        let question = |node: &str| Question {
+            filter: self.filter.clone(),
+            after: self.after.get(node).cloned().unwrap_or_default(),
+            from_now: self.from_now,
+            most,
+        };
+        let mut found = FoundRecords::default();
+        for (node, page) in operator.ask_nodes(question).await {
+            match page {
+                Ok(page) => {
+                    found.more |= page.records.len() as u32 >= most;
+                    found.missed += page.missed;
+                    found.records.extend(page.records);
+                    found.next.insert(node, page.next);
+                }
+                Err(why) => {
+                    // Where it was is where it goes on.
+                    if let Some(after) = self.after.get(&node) {
+                        found.next.insert(node.clone(), after.clone());
+                    }
+                    found.away.push(AwayNode { node, why });
+                }
+            }
+        }
+        found.records.sort_by_key(|record| record.at_us);
+        Ok(found)
+    }
+}
+
+impl OperatorRequest for ShowTrace {
+    async fn answer(self, operator: &Operator) -> Result<ShownTrace, Refusal> {
+        let mut away = BTreeMap::new();
+        let ids = match TraceId::parse(&self.id) {
+            Some(id) => vec![id],
+            None => operator.traces_of(&self.id, &mut away).await?,
+        };
+        let mut shown = ShownTrace::default();
+        for id in ids {
+            let filter = filter_of(&[format!("trace={id}")])?;
+            let tree = TraceTree::of(operator.all_records(&filter, &mut away).await);
+            shown.traces.extend((!tree.spans.is_empty()).then_some(tree));
+        }
+        shown.traces.sort_by_key(|tree| std::cmp::Reverse(tree.begin_us()));
+        shown.away = away.into_iter().map(|(node, why)| AwayNode { node, why }).collect();
+        Ok(shown)
+    }
+}
+
+fn filter_of(conditions: &[String]) -> Result<Filter, Refusal> {
+    Filter::of(conditions).map_err(|e| Refusal::Wrong(e.to_string()))
+}
+
+/// Nodes that did not answer, and why.
+type AwayNodes = BTreeMap<String, String>;
+
+impl Operator {
+    /// The latest traces of a message with this id, or of messages with this key.
+    async fn traces_of(&self, id: &str, away: &mut AwayNodes) -> Result<Vec<TraceId>, Refusal> {
+        let mut latest = BTreeMap::<TraceId, u64>::new();
+        for field in ["id", "key"] {
+            for record in self.all_records(&filter_of(&[format!("{field}={id}")])?, away).await {
+                let at_us = latest.entry(record.trace_id).or_default();
+                *at_us = record.at_us.max(*at_us);
+            }
+        }
+        let mut traces: Vec<_> = latest.into_iter().collect();
+        traces.sort_by_key(|(_, at_us)| std::cmp::Reverse(*at_us));
+        Ok(traces.into_iter().take(MOST_TRACES).map(|(id, _)| id).collect())
+    }
+
+    /// All records of all nodes that a filter takes.
+    async fn all_records(&self, filter: &Filter, away: &mut AwayNodes) -> Vec<MessageRecord> {
+        let mut records = Vec::new();
+        let mut after = BTreeMap::<String, Cursor>::new();
+        let mut done = BTreeSet::new();
+        for _ in 0..MOST_PAGES {
+            let question = |node: &str| Question {
+                filter: filter.clone(),
+                after: after.get(node).cloned().unwrap_or_default(),
+                from_now: false,
+                most: MOST_RECORDS,
+            };
+            let pages = self.ask_nodes(question).await;
+            for (node, page) in pages {
+                if done.contains(&node) {
+                    continue;
+                }
+                match page {
+                    Ok(page) if page.records.is_empty() => drop(done.insert(node)),
+                    Ok(page) => {
+                        records.extend(page.records);
+                        after.insert(node, page.next);
+                    }
+                    Err(why) => {
+                        away.insert(node.clone(), why);
+                        done.insert(node);
+                    }
+                }
+            }
+            if after.keys().all(|node| done.contains(node)) {
+                break;
+            }
+        }
+        records
+    }
+
+    /// Asks this node and all others; each answer by the node's name.
+    ///
+    /// # Errors
+    /// The reason in words: an operator reads it beside the node, and nothing decides by it.
+    async fn ask_nodes(&self, question: impl Fn(&str) -> Question) -> Vec<(String, Result<Page, String>)> {
+        let mut pages = vec![(self.node.clone(), Ok(question(&self.node).page(&self.recorder)))];
+        let Some(remote) = &self.remote else { return pages };
+        let members = remote.members().all();
+        let asked = members.iter().map(async |peer| {
+            let question = question(&peer.name);
+            (peer.name.to_string(), self.ask_node(remote, peer, &question).await)
+        });
+        pages.extend(join_all(asked).await);
+        pages
+    }
+
+    async fn ask_node(&self, remote: &Remote, peer: &Arc<Peer>, question: &Question) -> Result<Page, String> {
+        if peer.is_silent() {
+            return Err("it is not heard".into());
+        }
+        let ask = RemoteAsk {
+            capability: "essaim".into(),
+            name: NAME.into(),
+            body: codec::encode(question).map_err(|e| e.to_string())?,
+            key: None,
+            idempotent: true,
+            call: Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env)),
+            refused: None,
+        };
+        let answer = remote.ask_node(peer, &ask).await;
+        let answer = answer.map_err(|error| error.map_rejected(|_| String::new()).to_string())?;
+        codec::decode(&answer).map_err(|e| format!("its answer cannot be read: {e}"))
+    }
+}

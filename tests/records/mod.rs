@@ -1,0 +1,3 @@
+//! Message records of real nodes: what operators read of them at the command line.
+
+mod trace;
