@@ -6,6 +6,9 @@ use crate::support::{Cluster, ClusterNode, Redis, eventually};
 /// How many orders are placed.
 const ORDERS: usize = 5;
 
+/// The trace in which they are placed.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
 /// Asserts that the capability's messages are accounted for at rest, partition by partition.
 #[track_caller]
 fn balances(scrape: &Scrape, capability: &str) {
@@ -39,7 +42,8 @@ fn at_rest(node: &ClusterNode, capabilities: &[(&str, usize)], form: Form) -> Sc
 
 /// Places orders, each of which is a flow of commands and events between orders and the catalogue.
 fn place_orders(cluster: &Cluster) {
-    let admin = cluster.admin();
+    // A trace whose sender keeps it.
+    let admin = cluster.admin().with("traceparent", &format!("00-{TRACE}-00f067aa0ba902b7-01"));
     let product = admin.product("TEA", 450, 100);
     for _ in 0..ORDERS {
         admin.order(&product, 1).is(201);
@@ -61,6 +65,12 @@ fn served_numbers_account_for_all_messages_in_one_process() {
         assert!(scrape.value("process_resident_memory_bytes", &[]) > 1e6);
         assert!(scrape.value("process_start_time_seconds", &[]) > 1.6e9);
         assert!(scrape.value("essaim_database_transactions_total", &[("capability", "orders")]) >= ORDERS as f64);
+        let placed = [("message", "orders.place.v1"), ("outcome", "ok")];
+        assert_eq!(scrape.value("essaim_messages_total", &placed), ORDERS as f64);
+        let timed = scrape.all("essaim_message_run_seconds_bucket", &placed[..1]);
+        let has_exemplar =
+            timed.filter(|bucket| bucket.exemplar.get("trace_id").is_some_and(|id| id == TRACE)).count() > 0;
+        assert_eq!(has_exemplar, form == Form::Open, "only OpenMetrics has exemplars");
         let down = scrape.all("essaim_capability_running", &[]).find(|sample| sample.value != 1.0);
         assert_eq!(down, None);
     }

@@ -16,7 +16,8 @@ if sys.argv[1] == "open":
 else:
     from prometheus_client.parser import text_string_to_metric_families as parse
 def vars_of(s):
-    return {"name": s.name, "labels": s.labels, "value": s.value}
+    exemplar = s.exemplar.labels if s.exemplar else {}
+    return {"name": s.name, "labels": s.labels, "value": s.value, "exemplar": exemplar}
 families = [[f.name, f.type, [vars_of(s) for s in f.samples]] for f in parse(sys.stdin.read())]
 json.dump(families, sys.stdout)
 "#;
@@ -43,6 +44,8 @@ pub struct Sample {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub value: f64,
+    /// The labels of its exemplar, if it has one.
+    pub exemplar: BTreeMap<String, String>,
 }
 
 impl Scrape {
