@@ -72,7 +72,7 @@ fn a_message_that_waits_too_long_surely_did_not_run(way: Way) {
     let _running = stage.ask_aside(Do(Deed::Wait));
     stage.wait_until_running(1);
     let ended = stage.ask(SHORT, Do(Deed::Answer));
-    assert_eq!(ended, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1 })));
+    assert!(matches!(&ended, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1, .. }))), "{ended:?}");
 }
 
 fn an_overload_is_refused_at_once(way: Way) {

@@ -195,7 +195,7 @@ pub fn asks(record: &mut Record) {
         NotDelivered::Draining { node: node() },
         NotDelivered::Cycle { chain: vec![capability(), "catalog".into(), capability()] },
         NotDelivered::Unsupported { message: "orders.place.v9".into() },
-        NotDelivered::Expired { queued_behind: 3 },
+        NotDelivered::Expired { queued_behind: 3, queued_ms: 0, behind: String::new() },
         NotDelivered::Failed { capability: capability(), reason: "why".into() },
         NotDelivered::Starting { capability: capability(), reason: "why".into() },
         NotDelivered::TooLarge { bytes: 9_000_000, limit: 4_194_304 },
@@ -203,7 +203,7 @@ pub fn asks(record: &mut Record) {
         NotDelivered::Unreachable { node: node() },
     ];
     let unknown = [
-        Unknown::TimedOut { running_ms: 250 },
+        Unknown::TimedOut { running_ms: 250, doing: String::new() },
         Unknown::NoAnswer { node: node() },
         Unknown::NodeLost { node: node() },
         Unknown::WireLost { node: node() },

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_travels_with_every_ask_stays_small() {
-        assert_eq!(size_of::<Call>(), 88, "it is moved several times on the way of a local ask");
+        assert_eq!(size_of::<Call>(), 96, "it is moved several times on the way of a local ask");
     }
 
     #[test]

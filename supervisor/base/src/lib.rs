@@ -8,6 +8,7 @@
 //!   codes with which a process ends.
 //! - [`call`], [`trace`], [`slot`]: what travels with a message, its trace, and its answer.
 //! - [`codec`]: message bodies as bytes.
+//! - [`activity`]: what a handler does at the moment.
 //! - [`measure`]: outcomes and times of handled messages, for metrics.
 //! - [`lock`], [`sync`]: the locks that all parts use, and those that the model checker replaces.
 //! - [`graph`], [`rendezvous`], [`idhash`]: cycles of a graph, rendezvous hashing, a hasher for ids.
@@ -16,6 +17,7 @@
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
+pub mod activity;
 pub mod backoff;
 pub use backoff::Backoff;
 

@@ -102,6 +102,12 @@ pub enum NotDelivered {
     Expired {
         /// How many messages were admitted before it and not yet done.
         queued_behind: u32,
+        /// For how long it was queued, in milliseconds; 0 if that is not known.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        queued_ms: u64,
+        /// What the first of them was doing, in words; empty if that is not known.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        behind: String,
     },
     /// The capability gave up restarting; see its node's log.
     Failed {
@@ -146,6 +152,9 @@ pub enum Unknown {
     TimedOut {
         /// How long it had been running, in milliseconds.
         running_ms: u64,
+        /// What it was doing, in words; empty if it computed, or waited for something of its own.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        doing: String,
     },
     /// Nothing was heard from the node until the deadline.
     NoAnswer {
@@ -216,8 +225,12 @@ impl fmt::Display for NotDelivered {
                 write!(f, "the ask is not declared or would close a cycle: {}", chain.join(" -> "))
             }
             Self::Unsupported { message } => write!(f, "the node does not know `{message}`"),
-            Self::Expired { queued_behind } => {
-                write!(f, "the deadline passed while it was queued behind {queued_behind}")
+            Self::Expired { queued_behind, queued_ms, behind } => {
+                write!(f, "the deadline passed while it was queued behind {queued_behind}")?;
+                if *queued_ms > 0 {
+                    write!(f, " for {queued_ms} ms")?;
+                }
+                if behind.is_empty() { Ok(()) } else { write!(f, ": {behind}") }
             }
             Self::Failed { capability, reason } => write!(f, "`{capability}` has failed: {reason}"),
             Self::Starting { capability, reason } => write!(f, "`{capability}` has not started: {reason}"),
@@ -233,7 +246,10 @@ impl fmt::Display for NotDelivered {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut { running_ms } => write!(f, "the deadline passed after running for {running_ms} ms"),
+            Self::TimedOut { running_ms, doing } => {
+                write!(f, "the deadline passed after running for {running_ms} ms")?;
+                if doing.is_empty() { Ok(()) } else { write!(f, ", {doing}") }
+            }
             Self::NoAnswer { node } => write!(f, "node `{node}` did not answer before the deadline"),
             Self::NodeLost { node } => write!(f, "node `{node}` was lost while it had the message"),
             Self::WireLost { node } => write!(f, "the wire to node `{node}` was lost"),
@@ -243,6 +259,11 @@ impl fmt::Display for Unknown {
             Self::UndecodableAnswer { detail } => write!(f, "the answer cannot be read: {detail}"),
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde asks.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl std::error::Error for Failure {}

@@ -47,7 +47,7 @@ pub(crate) fn answer(
             Ok(answer) => answer.map_err(AskError::Failed),
             Err(_) => {
                 let running_ms = env.now().saturating_duration_since(began).as_millis() as u64;
-                Err(AskError::Unknown(Unknown::TimedOut { running_ms }))
+                Err(AskError::Unknown(Unknown::TimedOut { running_ms, doing: String::new() }))
             }
         }
     }))

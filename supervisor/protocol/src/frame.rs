@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracestate_is_a_field_that_others_may_not_know() {
+    fn a_tracestate_and_what_is_kept_are_fields_that_others_may_not_know() {
         /// An ask as versions before the field read it.
         #[derive(Deserialize)]
         struct EarlierAsk<'a> {
@@ -319,10 +319,10 @@ mod tests {
         let encoded = codec::encode(ask).unwrap();
         let earlier: EarlierAsk<'_> = rmp_serde::from_slice(&encoded).unwrap();
         assert_eq!((earlier.name, earlier.trace, earlier.chain), (ask.name, ask.trace, vec!["gateway"]));
-        // Without one it is encoded as before the field, and read as none.
+        // Without them it is encoded as before the fields, and read as none.
         let bare = AskMessage { trace_state: "", kept: false, ..ask.clone() };
         let bytes = codec::encode(&bare).unwrap();
-        assert_eq!((bytes[0], bytes.len()), (encoded[0] - 1, encoded.len() - "_state_rojo=1".len()));
+        assert_eq!((bytes[0], bytes.len()), (encoded[0] - 2, encoded.len() - "_state_rojo=1_keep_".len()));
         assert_eq!(rmp_serde::from_slice::<AskMessage<'_>>(&bytes).unwrap(), bare);
         let broadcast = BroadcastMessage {
             name: "n",

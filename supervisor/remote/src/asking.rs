@@ -11,7 +11,7 @@ use essaim_base::slot::{GivenUp, Slot};
 use essaim_contract::{AskError, NotDelivered, Unknown};
 use essaim_protocol::frame::{self, FrameMessage, RawAnswer};
 use serde_bytes::ByteBuf;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::Remote;
 use super::ask_record::AskAttempt;
@@ -139,12 +139,12 @@ impl Remote {
     pub async fn ask_node(&self, peer: &Arc<Peer>, ask: &RemoteAsk) -> RawAnswer {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let began = self.env.now();
-        let answer = self.attempt(peer, id, ask).await;
+        let answer = self.attempt(peer, (id, began), ask).await;
         self.record_ask(ask, &AskAttempt { peer: Some(&peer.name), id, began }, &answer);
         answer
     }
 
-    async fn attempt(&self, peer: &Arc<Peer>, id: u64, ask: &RemoteAsk) -> RawAnswer {
+    async fn attempt(&self, peer: &Arc<Peer>, (id, began): (u64, Instant), ask: &RemoteAsk) -> RawAnswer {
         let slot = Arc::new(Slot::new());
         let bytes = self.encode_ask(id, ask).map_err(AskError::NotDelivered)?;
         let idempotent_for = ask.idempotent.then(|| ask.capability.clone());
@@ -166,7 +166,9 @@ impl Remote {
                 GivenUp::Answered(answer) => answer,
                 GivenUp::TakenBack => {
                     let queued_behind = peer.link.queue_len() as u32;
-                    Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind }))
+                    let queued_ms = self.env.now().saturating_duration_since(began).as_millis() as u64;
+                    let behind = format!("it never left this node, where messages wait for node `{}`", peer.name);
+                    Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind, queued_ms, behind }))
                 }
                 GivenUp::Running(_) => Err(AskError::Unknown(Unknown::NoAnswer { node: peer.name.to_string() })),
             },

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use essaim_base::activity::{Wait, waiting};
 use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
@@ -36,9 +37,9 @@ impl Reads {
         loop {
             tries += 1;
             let now = pool.env.now();
-            let mut lease = pool.lease(now + pool.limits.acquire).await?;
+            let mut lease = waiting(|| Wait::Connection, pool.lease(now + pool.limits.acquire)).await?;
             let limit = pool.env.now() + pool.limits.transaction;
-            match lease.work(limit, &work).await {
+            match waiting(|| Wait::Database, lease.work(limit, &work)).await {
                 Err(error) if tries < TRIES && lease.is_stale(&error) => {}
                 Err(StoreError::Driver(error)) if pool.is_refusal(&error) => return Err(Refusal::OnlyReads.into()),
                 done => return done,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use essaim_base::activity::{Wait, waiting};
 use essaim_contract::{Failure, FailureKind};
 use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
@@ -81,7 +82,7 @@ impl Transaction {
         due: Option<Instant>,
         tracker: TxTracker,
     ) -> Result<Self, StoreError> {
-        let lease = pool.begin(patience).await?;
+        let lease = waiting(|| Wait::Connection, pool.begin(patience)).await?;
         let limit = pool.env.now() + pool.limits.transaction;
         let state = Mutex::new(TxState { lease: Some(lease), failed: None });
         let (guards, pool) = (OutcomeGuards::new(pool), pool.clone());
@@ -143,7 +144,7 @@ impl Transaction {
         let before = self.tracker.commit_state();
         self.tracker.set_commit_state(CommitState::Committing);
         self.guards.set_unresolved(true);
-        let committed = lease.commit(effects, self.limit).await;
+        let committed = waiting(|| Wait::Commit, lease.commit(effects, self.limit)).await;
         self.guards.set_unresolved(matches!(committed, Err(NotCommitted::Perhaps(_))));
         match &committed {
             Ok(()) => self.tracker.set_commit_state(CommitState::Committed),
@@ -213,7 +214,7 @@ impl Transaction {
             return Err(Refusal::TooOld.into());
         }
         let Some(lease) = &mut state.lease else { return Err(Refusal::Ended.into()) };
-        let mut result = lease.work(self.limit, work).await;
+        let mut result = waiting(|| Wait::Database, lease.work(self.limit, work)).await;
         if result.is_ok() && lease.is_undone() {
             // A text of several statements can hide one that undoes everything; what came next would be committed at once.
             result = Err(Refusal::Undone.into());

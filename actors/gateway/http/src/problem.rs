@@ -9,7 +9,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, SendError};
+use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, SendError, Unknown};
 use serde::Serialize;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -27,6 +27,7 @@ struct Inner {
     slug: &'static str,
     title: &'static str,
     detail: Option<String>,
+    stage: Option<&'static str>,
     trace_id: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
@@ -49,6 +50,10 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     detail: Option<&'a str>,
+    /// How far the request came inside: `not_delivered`, `refused`, `queued`, `running`, `committing` or `unanswered`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    stage: Option<&'a str>,
     /// The trace in which operators find what happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -61,8 +66,8 @@ impl Problem {
 
     /// A problem of the type `urn:essaim:problem:<slug>`. The title is the same for every problem of the type.
     pub fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
-        let (detail, trace_id, cause) = (None, None, None);
-        Self(Box::new(Inner { status, slug, title, detail, trace_id, headers: Vec::new(), cause }))
+        let (detail, stage, trace_id, cause) = (None, None, None, None);
+        Self(Box::new(Inner { status, slug, title, detail, stage, trace_id, headers: Vec::new(), cause }))
     }
 
     /// This problem, with what is wrong with this very request.
@@ -85,6 +90,12 @@ impl Problem {
     /// This problem, with what operators should know about it; it is logged, never sent.
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
         self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// This problem, with how far the request came inside.
+    pub fn stage(mut self, stage: &'static str) -> Self {
+        self.0.stage = Some(stage);
         self
     }
 
@@ -169,11 +180,28 @@ impl Problem {
                     .detail("Nothing was changed. Try again later.")
                     .retry_after(RETRY_AFTER_SECONDS)
                     .cause(format!("`{capability}` is overloaded: {bound}"))
+                    .stage("refused")
             }
-            AskError::NotDelivered(reason) => Self::unavailable(reason.to_string()),
+            AskError::NotDelivered(reason) => {
+                let stage = match reason {
+                    NotDelivered::Expired { .. } => "queued",
+                    NotDelivered::Cycle { .. } | NotDelivered::TooLarge { .. } => "refused",
+                    _ => "not_delivered",
+                };
+                Self::unavailable(reason.to_string()).stage(stage)
+            }
             AskError::Failed(Failure { kind: FailureKind::Unavailable, detail }) => Self::unavailable(detail),
             AskError::Failed(failure) => Self::internal(failure.to_string()),
-            AskError::Unknown(reason) => Self::outcome_unknown(reason.to_string()),
+            AskError::Unknown(reason) => {
+                let stage = match reason {
+                    Unknown::TimedOut { .. } | Unknown::FailedAfterCommit { .. } | Unknown::Downstream { .. } => {
+                        "running"
+                    }
+                    Unknown::CommitUnanswered => "committing",
+                    _ => "unanswered",
+                };
+                Self::outcome_unknown(reason.to_string()).stage(stage)
+            }
         }
     }
 
@@ -215,6 +243,7 @@ impl Problem {
             title: inner.title,
             status: inner.status.as_u16(),
             detail: inner.detail.as_deref(),
+            stage: inner.stage,
             trace_id: trace_id.or(inner.trace_id.as_deref()),
         });
         response.body(body.unwrap_or_default())
@@ -259,7 +288,6 @@ impl ToSchema for Problem {
 #[cfg(test)]
 mod tests {
     use actix_web::body::MessageBody;
-    use essaim_contract::Unknown;
     use serde_json::{Value, json};
 
     use super::*;
@@ -323,5 +351,29 @@ mod tests {
     fn unauthorized_names_the_scheme() {
         let response = Problem::unauthorized("Log in first.").error_response();
         assert_eq!(response.headers().get(header::WWW_AUTHENTICATE).unwrap(), "Bearer");
+    }
+
+    #[test]
+    fn a_client_is_told_how_far_its_request_came_and_nothing_of_the_inside() {
+        let stage = |error: AskError<essaim_contract::Never>| {
+            let response = Problem::from_ask(error, |never| match never {}).response_in(None);
+            let body = response.into_body().try_into_bytes().expect("a problem is no stream");
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
+            assert!(!body.to_string().contains("shop"), "{body}");
+            body["stage"].as_str().map(str::to_string)
+        };
+        let (behind, doing) = ("`shop.sell.v1`".to_string(), "waiting for the answer to `shop.sell.v1`".to_string());
+        let expired = NotDelivered::Expired { queued_behind: 1, queued_ms: 5, behind };
+        let chain = vec!["shop".to_string()];
+        for (error, expected) in [
+            (AskError::NotDelivered(expired), Some("queued")),
+            (AskError::NotDelivered(NotDelivered::Cycle { chain }), Some("refused")),
+            (AskError::NotDelivered(NotDelivered::NoHost { capability: "shop".into() }), Some("not_delivered")),
+            (AskError::Unknown(Unknown::TimedOut { running_ms: 1, doing }), Some("running")),
+            (AskError::Unknown(Unknown::NoAnswer { node: "shop".into() }), Some("unanswered")),
+            (AskError::Unknown(Unknown::CommitUnanswered), Some("committing")),
+        ] {
+            assert_eq!(stage(error).as_deref(), expected);
+        }
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_base::Env;
+use essaim_base::activity::{Wait, waiting};
 use essaim_base::call::Call;
 use essaim_base::trace::{TraceContext, TraceHeaders, TraceState};
-use essaim_contract::{Ask, AskError, Broadcast, Command, Event, MessageId, Metadata, Principal, SendError};
+use essaim_contract::{Ask, AskError, Broadcast, Command, Event, MessageId, Metadata, Principal, SendError, wire_name};
 use essaim_durable::DeliveryContext;
 use essaim_durable::HandlerEffects;
 use essaim_durable::SendOptions;
@@ -82,7 +83,7 @@ impl Cx {
     /// have read what others had not committed yet. Success with writes that are lost is a failure.
     pub(crate) async fn certain<T, E>(&self, result: Result<T, Fault<E>>) -> Result<T, Fault<E>> {
         let Some(tracker) = &self.tracker else { return result };
-        tracker.reads_committed().await.map_err(StoreError::into_exec_error)?;
+        waiting(|| Wait::Commit, tracker.reads_committed()).await.map_err(StoreError::into_exec_error)?;
         let reply = result?;
         tracker.confirm()?;
         Ok(reply)
@@ -128,7 +129,7 @@ impl Cx {
             metadata: self.call.metadata.clone(),
             origin: None,
         };
-        bus.ask(message, origin, call).await
+        waiting(|| Wait::Answer(wire_name::<M>().into()), bus.ask(message, origin, call)).await
     }
 
     /// Tells every node, now, with best effort.
@@ -219,7 +220,8 @@ impl Cx {
             }
             self.messages.push(message);
         } else {
-            self.context.bus.send_in(&self.message_context(), message).await?;
+            let context = self.message_context();
+            waiting(|| Wait::Log, self.context.bus.send_in(&context, message)).await?;
         }
         Ok(id)
     }
@@ -251,7 +253,7 @@ impl Cx {
     where
         T: Send + 'static,
     {
-        self.context.blocking.run(work).await
+        waiting(|| Wait::Computation, self.context.blocking.run(work)).await
     }
 
     /// On whose behalf the message was sent.

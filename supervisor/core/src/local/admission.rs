@@ -207,7 +207,7 @@ impl Permit<'_> {
             AskStage::Running(slot) => until_answered(&slot).await,
             AskStage::WaitingHere(envelope) => until_answered(&envelope).await,
             AskStage::WaitingElsewhere(envelope) => {
-                let guard = AskerGuard(&envelope);
+                let (guard, queued) = (AskerGuard(&envelope), Instant::now());
                 let blocked = async {
                     match patience {
                         Some(patience) => instance.monitor.until_blocked(patience).await,
@@ -227,11 +227,12 @@ impl Permit<'_> {
                     GivenUp::Answered(answer) => answer,
                     GivenUp::TakenBack => {
                         let ahead = ticket.saturating_sub(instance.done());
-                        Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: ahead as u32 }))
+                        let queued_ms = queued.elapsed().as_millis() as u64;
+                        Err(AskError::NotDelivered(instance.expired(ahead as u32, queued_ms)))
                     }
                     GivenUp::Running(since) => {
                         let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
-                        Err(AskError::Unknown(Unknown::TimedOut { running_ms }))
+                        Err(AskError::Unknown(Unknown::TimedOut { running_ms, doing: instance.doing() }))
                     }
                 }
             }

@@ -19,7 +19,6 @@ use actix::{AsyncContext, Context as ActixContext};
 use essaim_base::crash;
 use essaim_base::panic::panic_text;
 use essaim_base::task::TaskName;
-use essaim_contract::NotDelivered;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, Sleep, sleep};
@@ -192,7 +191,7 @@ impl<A: Actor> InstanceLoop<A> {
                 // The handler before it may have held the thread past this deadline.
                 Some(late) if late.deadline <= Instant::now() => {
                     self.instance.ended();
-                    late.envelope.refuse(NotDelivered::Expired { queued_behind: 0 });
+                    late.envelope.refuse(self.instance.handle().expired(0, 0));
                 }
                 Some(queued) => break queued,
                 None => self.earliest = ready!(self.instance.handle().mailbox.poll_take(&mut self.taken, task)),
@@ -234,7 +233,7 @@ impl<A: Actor> InstanceLoop<A> {
                 let late = queued.deadline <= now;
                 if late {
                     self.instance.ended();
-                    queued.envelope.refuse(NotDelivered::Expired { queued_behind: ahead });
+                    queued.envelope.refuse(self.instance.handle().expired(ahead, 0));
                 } else {
                     self.earliest = earlier(self.earliest, Some(queued.deadline));
                 }

@@ -3,8 +3,10 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 
+use essaim_base::activity::Activity;
 use essaim_base::panic::{dismantle, panic_text};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
@@ -15,7 +17,11 @@ use crate::local::watchdog::TurnMonitor;
 pub enum GuardedEnd<T> {
     Done(T),
     Panicked(String),
-    TimedOut { running_ms: u64 },
+    TimedOut {
+        running_ms: u64,
+        /// What it was doing, in words.
+        doing: String,
+    },
 }
 
 /// Polls `work` until it is done, panics or passes the deadline; then it is dropped, and its transaction with it.
@@ -25,8 +31,8 @@ pub enum GuardedEnd<T> {
 pub async fn guarded<F: Future>(
     mut work: Pin<&mut Option<F>>,
     deadline: Instant,
-    monitor: &TurnMonitor,
-    label: usize,
+    (monitor, label): (&TurnMonitor, usize),
+    activity: &Rc<Activity>,
     span: &Span,
     first_pending: impl FnOnce(Instant),
 ) -> GuardedEnd<F::Output> {
@@ -35,7 +41,7 @@ pub async fn guarded<F: Future>(
     let mut timer: Pin<&mut Option<Sleep>> = pin!(None);
     poll_fn(move |cx| {
         let polled = {
-            let (_polling, _entered) = (monitor.polling(label), span.enter());
+            let (_polling, _entered, _active) = (monitor.polling(label), span.enter(), activity.enter());
             catch_unwind(AssertUnwindSafe(|| work.as_mut().as_pin_mut().map(|w| w.poll(cx))))
         };
         match polled {
@@ -57,10 +63,11 @@ pub async fn guarded<F: Future>(
         if let Some(sleep) = timer.as_mut().as_pin_mut()
             && sleep.poll(cx).is_ready()
         {
-            let _entered = span.enter();
+            let (_entered, _active) = (span.enter(), activity.enter());
+            let doing = activity.report(Instant::now()).map(|report| report.doing()).unwrap_or_default();
             dismantle(|| work.set(None));
             let running_ms = since.map_or(0, |s: Instant| s.elapsed().as_millis() as u64);
-            return Poll::Ready(GuardedEnd::TimedOut { running_ms });
+            return Poll::Ready(GuardedEnd::TimedOut { running_ms, doing });
         }
         Poll::Pending
     })

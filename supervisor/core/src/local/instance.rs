@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use essaim_base::activity::VisibleActivity;
+use essaim_contract::NotDelivered;
+use tokio::time::Instant;
+
 use crate::local::mailbox::Mailbox;
 use crate::local::watchdog::TurnMonitor;
 
@@ -13,6 +17,8 @@ pub struct InstanceHandle {
     /// Unique in this process.
     pub id: u64,
     pub mailbox: Mailbox,
+    /// What its handler does, if it has waited.
+    pub activity: Arc<VisibleActivity>,
     /// 1 while the instance has its state, or is about to build it for the first time in a row.
     up: AtomicU32,
     sent: AtomicU64,
@@ -27,10 +33,22 @@ impl InstanceHandle {
             monitor,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             mailbox,
+            activity: Arc::default(),
             up: AtomicU32::new(0),
             sent: AtomicU64::new(0),
             done: AtomicU64::new(0),
         }
+    }
+
+    /// What its handler waits for, in words; empty if that is not known.
+    pub fn doing(&self) -> String {
+        self.activity.report(Instant::now()).map(|report| report.doing()).unwrap_or_default()
+    }
+
+    /// Why a message was not begun that was queued behind so many for so long.
+    pub fn expired(&self, queued_behind: u32, queued_ms: u64) -> NotDelivered {
+        let behind = self.activity.report(Instant::now()).map(|report| report.to_string()).unwrap_or_default();
+        NotDelivered::Expired { queued_behind, queued_ms, behind }
     }
 
     pub fn set_up(&self, up: bool) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use essaim_base::activity::Activity;
 use essaim_base::panic::dismantle;
 use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Message, Never, NotDelivered, Unknown};
 use essaim_durable::DurableMessage;
@@ -42,6 +43,8 @@ pub struct InstanceState<A: Actor> {
     /// Which instance of the host it is, and the deadlines that it has missed.
     index: usize,
     missed_in_a_row: MissedDeadlines,
+    /// What its handler does.
+    activity: Rc<Activity>,
     /// The message that is to be run next, with the state.
     job: Cell<Option<(Box<A>, ErasedDispatch)>>,
     /// The state after it; inside, none if it is lost.
@@ -58,7 +61,8 @@ impl<A: Actor> InstanceState<A> {
         index: usize,
     ) -> Self {
         let (missed_in_a_row, job, done) = (MissedDeadlines::default(), Cell::new(None), Cell::new(None));
-        Self { table, shared, context, host, monitor, index, missed_in_a_row, job, done }
+        let activity = Activity::of(host.instances()[index].activity.clone());
+        Self { table, shared, context, host, monitor, index, missed_in_a_row, activity, job, done }
     }
 
     /// The instance, as others see it.
@@ -198,10 +202,10 @@ async fn messages<A, M, T, E>(
             let work = pin!(Some(handler(&mut actor, message, cx)));
             let first_pending = |now| {
                 dispatched.running_since(now);
-                message_span.first_pending(now);
+                message_span.first_pending(now, &instance.activity);
             };
-            guarded(work, deadline, &instance.monitor, instance.host.label(entry), message_span.span(), first_pending)
-                .await
+            let place = (&*instance.monitor, instance.host.label(entry));
+            guarded(work, deadline, place, &instance.activity, message_span.span(), first_pending).await
         };
         let (kept, answer) = conclude(&instance, &message_span, cx, end);
         let state = keep(kept, actor);
@@ -263,10 +267,10 @@ fn conclude<A: Actor, T, E: Display>(
             let failed = Fault::Failed(Failure { kind: FailureKind::Panicked, detail: what });
             (false, Err(truth(failed, commit_state)))
         }
-        GuardedEnd::TimedOut { running_ms } => {
+        GuardedEnd::TimedOut { running_ms, doing } => {
             supervision.missed_deadline(&instance.missed_in_a_row, Duration::from_millis(running_ms));
-            message_span.timed_out(cx, running_ms);
-            (false, Err(AskError::Unknown(Unknown::TimedOut { running_ms })))
+            message_span.timed_out(cx, running_ms, &doing);
+            (false, Err(AskError::Unknown(Unknown::TimedOut { running_ms, doing })))
         }
     }
 }

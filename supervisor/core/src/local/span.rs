@@ -8,10 +8,12 @@
 
 use std::cell::Cell;
 use std::fmt::Display;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_base::Env;
+use essaim_base::activity::Activity;
 use essaim_base::call::Call;
 use essaim_base::measure::Outcome;
 use essaim_base::trace::TraceContext;
@@ -70,6 +72,8 @@ pub struct MessageSpan<'a> {
     observed: Option<Box<Observed>>,
     span: Span,
     began: Cell<Option<Instant>>,
+    /// The activity of its handler, once that has waited.
+    waited: Cell<Option<Rc<Activity>>>,
 }
 
 impl<'a> MessageSpan<'a> {
@@ -91,8 +95,8 @@ impl<'a> MessageSpan<'a> {
             Some(waited) if is_observed(&parent) => span(observer, &handler.name, parent, call.trace, waited),
             _ => Span::none(),
         };
-        let (trace, parent_id, began) = (call.trace, parent.span_id, Cell::new(began));
-        Self { observer, handler, instance, trace, parent_id, observed, span, began }
+        let (trace, parent_id, began, waited) = (call.trace, parent.span_id, Cell::new(began), Cell::default());
+        Self { observer, handler, instance, trace, parent_id, observed, span, began, waited }
     }
 
     /// The handler's span; disabled if the message is not observed.
@@ -101,10 +105,17 @@ impl<'a> MessageSpan<'a> {
     }
 
     /// The handler's first `Pending` was at `now`; the running time of an unobserved handler counts from here.
-    pub fn first_pending(&self, now: Instant) {
+    pub fn first_pending(&self, now: Instant, activity: &Rc<Activity>) {
         if self.began.get().is_none() {
             self.began.set(Some(now));
         }
+        activity.first_pending(&self.handler.name, self.trace, now);
+        self.waited.set(Some(activity.clone()));
+    }
+
+    /// How long the handler has waited for the database, now that it has ended.
+    fn database(&self) -> Duration {
+        self.waited.take().map(|activity| activity.ended()).unwrap_or_default()
     }
 
     /// The handler has its answer.
@@ -145,12 +156,13 @@ impl<'a> MessageSpan<'a> {
     }
 
     /// The handler was dropped at its deadline.
-    pub fn timed_out(&self, cx: &Cx, running_ms: u64) {
+    pub fn timed_out(&self, cx: &Cx, running_ms: u64, doing: &str) {
         let ran = self.ran();
-        self.ended(cx, Outcome::TimedOut, ran, Some(&"it was dropped at its deadline"));
+        let doing = if doing.is_empty() { "computing, or waiting for something of its own" } else { doing };
+        self.ended(cx, Outcome::TimedOut, ran, Some(&format_args!("it was dropped at its deadline, {doing}")));
         let _entered = self.enter_ended("timed_out", ran.map(ms));
         let (handler, trace) = (&*self.handler.name, &self.trace);
-        tracing::warn!(target: TARGET, handler, %trace, running_ms, "a handler was dropped at its deadline");
+        tracing::warn!(target: TARGET, handler, %trace, running_ms, doing, "a handler was dropped at its deadline");
     }
 
     /// For how long the handler has been running, if that is known.
@@ -172,22 +184,29 @@ impl<'a> MessageSpan<'a> {
     /// Counts the message, and writes its record if that is to be kept.
     fn ended(&self, cx: &Cx, outcome: Outcome, ran: Option<Duration>, error: Option<&dyn Display>) {
         let (recorder, kept) = (&self.observer.recorder, self.trace.kept);
-        let waited = self.waited();
+        let (waited, database) = (self.queued(), self.database());
         self.handler.measures.ended(outcome, waited, ran, kept.then_some(&self.trace));
         let is_well = matches!(outcome, Outcome::Ok | Outcome::Rejected);
         if (kept || !is_well || ran.is_some_and(|ran| recorder.is_slow(ran))) && recorder.is_on() {
-            recorder.write(self.record(cx, outcome, ran, error));
+            recorder.write(self.record(cx, outcome, (ran, database), error));
         }
     }
 
-    fn waited(&self) -> Option<Duration> {
+    /// How long the message was queued, if that is known.
+    fn queued(&self) -> Option<Duration> {
         self.observed.as_ref().zip(self.began.get()).map(|(observed, began)| began - observed.queued)
     }
 
     #[cold]
-    fn record(&self, cx: &Cx, outcome: Outcome, ran: Option<Duration>, error: Option<&dyn Display>) -> MessageRecord {
+    fn record(
+        &self,
+        cx: &Cx,
+        outcome: Outcome,
+        (ran, database): (Option<Duration>, Duration),
+        error: Option<&dyn Display>,
+    ) -> MessageRecord {
         let (recorder, call, delivery) = (&self.observer.recorder, cx.call(), cx.delivery());
-        let waited = self.waited().unwrap_or_default();
+        let waited = self.queued().unwrap_or_default();
         let ran = ran.unwrap_or_default();
         let admitted = self.began.get().map_or_else(|| self.observer.env.now(), |began| began - waited);
         MessageRecord {
@@ -211,7 +230,7 @@ impl<'a> MessageSpan<'a> {
             at_us: recorder.us(admitted),
             waited_us: waited.as_micros() as u64,
             ran_us: ran.as_micros() as u64,
-            database_us: 0,
+            database_us: database.as_micros() as u64,
             attempt: delivery.map_or(0, |delivery| delivery.attempt),
             bytes: call.origin.as_ref().map_or(0, |origin| origin.bytes),
             outcome,

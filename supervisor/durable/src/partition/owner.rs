@@ -172,8 +172,9 @@ impl PartitionOwner {
                     let counts = failure.kind != essaim_contract::FailureKind::Unavailable;
                     return Attempt::Failed { why: failure.to_string(), counts };
                 }
-                Err(AskError::Unknown(Unknown::TimedOut { running_ms })) => {
-                    return Attempt::Doubtful(format!("it was still running after {running_ms} ms"));
+                Err(AskError::Unknown(Unknown::TimedOut { running_ms, doing })) => {
+                    let doing = if doing.is_empty() { doing } else { format!(", {doing}") };
+                    return Attempt::Doubtful(format!("it was still running after {running_ms} ms{doing}"));
                 }
                 Err(AskError::Unknown(unknown)) => return Attempt::Doubtful(unknown.to_string()),
                 Err(AskError::NotDelivered(NotDelivered::Undecodable { detail, .. })) => {

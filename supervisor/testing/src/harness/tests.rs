@@ -141,7 +141,10 @@ async fn a_deadline_tells_running_from_waiting_and_drops_the_state() {
             })
         })
         .await;
-    assert_eq!(waiting, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1 })));
+    assert!(
+        matches!(&waiting, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1, .. }))),
+        "{waiting:?}"
+    );
     assert!(matches!(running, Err(AskError::Unknown(Unknown::TimedOut { .. }))), "{running:?}");
     t.run(tokio::time::sleep(Duration::from_millis(1))).await; // The handler's own timer drops it.
     assert_eq!(t.ask(Add::Number(1)).await, Ok(1), "the state of a dropped handler is built anew");
@@ -170,7 +173,7 @@ async fn whoever_waits_too_long_gives_its_place_free_while_a_handler_runs() {
     let (slept, late, later) =
         t.run(async { tokio::join!(client.ask(Add::Sleep(100)), brief.ask(Add::Number(1)), ask_later) }).await;
     assert_eq!((slept, later), (Ok(0), Ok(1)), "the mailbox of 2 has room for the third once the second is late");
-    assert_eq!(late, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1 })));
+    assert!(matches!(&late, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1, .. }))), "{late:?}");
 }
 
 #[tokio::test(start_paused = true)]

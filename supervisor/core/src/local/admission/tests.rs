@@ -74,7 +74,10 @@ async fn at_the_deadline_a_message_that_waits_is_taken_back() {
     let host = host(1, 4);
     let _ahead = host.admit(None).ok().unwrap();
     let answer = ask(host.admit(None).ok().unwrap(), Duration::from_secs(1)).await;
-    assert!(matches!(answer, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1 }))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(AskError::NotDelivered(NotDelivered::Expired { queued_behind: 1, .. }))),
+        "{answer:?}"
+    );
     assert!(queued(&host, 0).begin().is_none());
 }
 
@@ -88,7 +91,7 @@ async fn at_the_deadline_a_message_that_runs_has_an_unknown_outcome() {
     envelope.running_since(Instant::now());
     let answer = asking.await;
     let running_ms = match answer {
-        Err(AskError::Unknown(Unknown::TimedOut { running_ms })) => running_ms,
+        Err(AskError::Unknown(Unknown::TimedOut { running_ms, .. })) => running_ms,
         other => panic!("{other:?}"),
     };
     assert!((1_000..1_100).contains(&running_ms), "{running_ms}");

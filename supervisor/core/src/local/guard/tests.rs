@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::future::{pending, ready};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -19,7 +20,15 @@ async fn guard<F: Future>(work: F) -> (GuardedEnd<F::Output>, u32) {
     let (monitor, reports) = (TurnMonitor::default(), Cell::new(0));
     let work = pin!(Some(work));
     let report = |_| reports.set(reports.get() + 1);
-    let end = guarded(work, Instant::now() + Duration::from_secs(1), &monitor, 0, &Span::none(), report).await;
+    let end = guarded(
+        work,
+        Instant::now() + Duration::from_secs(1),
+        (&monitor, 0),
+        &Activity::of(Arc::default()),
+        &Span::none(),
+        report,
+    )
+    .await;
     (end, reports.get())
 }
 
@@ -66,7 +75,7 @@ async fn a_missed_deadline_drops_the_work_and_says_for_how_long_it_ran() {
         pending::<()>().await;
     })
     .await;
-    assert!(matches!(end, GuardedEnd::TimedOut { running_ms } if running_ms >= 1_000));
+    assert!(matches!(end, GuardedEnd::TimedOut { running_ms, .. } if running_ms >= 1_000));
     assert_eq!(reports, 1);
     assert!(dropped.get());
 }

@@ -1,0 +1,282 @@
+//! What a handler does at the moment: since when it runs, and what it waits for. Others may look at any time, so that an ask that
+//! is slow or stuck can say where it is.
+//!
+//! Nothing is noted of a handler that never waits.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::lock::Mutex;
+use crate::trace::TraceContext;
+
+/// What a handler waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// A connection of the pool, or its turn as the one that writes.
+    Connection,
+    /// The database's answer to a statement.
+    Database,
+    /// The commit of its transaction, or of one whose writes it has read.
+    Commit,
+    /// The answer to an ask of this wire name.
+    Answer(Arc<str>),
+    /// The log, which is to store a message.
+    Log,
+    /// A long computation, or a place for it.
+    Computation,
+}
+
+impl Wait {
+    /// Whether it is the database that is waited for.
+    fn is_database(&self) -> bool {
+        matches!(self, Self::Connection | Self::Database | Self::Commit)
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection => f.write_str("a database connection"),
+            Self::Database => f.write_str("the database"),
+            Self::Commit => f.write_str("a commit"),
+            Self::Answer(name) => write!(f, "the answer to `{name}`"),
+            Self::Log => f.write_str("the log to store a message"),
+            Self::Computation => f.write_str("a long computation or a place for it (node.blocking_threads)"),
+        }
+    }
+}
+
+/// The activity of one instance's handler, for its own thread. What is on the way of every message costs no atomic operation.
+#[derive(Debug, Default)]
+pub struct Activity(Arc<VisibleActivity>);
+
+/// The activity of one instance's handler, for everybody.
+#[derive(Debug, Default)]
+pub struct VisibleActivity(Mutex<ActivityState>);
+
+#[derive(Debug, Default)]
+struct ActivityState {
+    running: Option<RunningHandler>,
+    /// What it waits for, the first first. Bounded by what the handler awaits at the same time.
+    waits: Vec<(u64, Wait, Instant)>,
+    /// The number of the next wait.
+    next: u64,
+    /// How long it has waited for the database in all.
+    database: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct RunningHandler {
+    message: Arc<str>,
+    trace: TraceContext,
+    since: Instant,
+}
+
+/// What a handler does at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActivityReport {
+    /// The message's wire name.
+    pub message: Arc<str>,
+    /// The handler's span.
+    pub trace: TraceContext,
+    pub running: Duration,
+    /// What it has waited for longest, and for how long; none if it computes, or waits for something of its own.
+    pub waits: Option<(Wait, Duration)>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Activity>>> = const { RefCell::new(None) };
+}
+
+/// An activity is that of the code that runs on this thread, until this is dropped.
+pub struct Entered(Option<Rc<Activity>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.replace(self.0.take());
+    }
+}
+
+impl Activity {
+    /// Of an instance whose activity others see there.
+    pub fn of(visible: Arc<VisibleActivity>) -> Rc<Self> {
+        Rc::new(Self(visible))
+    }
+
+    /// What is polled until the answer is dropped is this handler's.
+    pub fn enter(self: &Rc<Self>) -> Entered {
+        Entered(CURRENT.replace(Some(self.clone())))
+    }
+
+    /// The handler has waited for the first time.
+    pub fn first_pending(&self, message: &Arc<str>, trace: TraceContext, since: Instant) {
+        self.0.0.lock().running = Some(RunningHandler { message: message.clone(), trace, since });
+    }
+
+    /// The handler has ended, having waited: how long for the database.
+    pub fn ended(&self) -> Duration {
+        std::mem::take(&mut *self.0.0.lock()).database
+    }
+
+    /// What it does now.
+    pub fn report(&self, now: Instant) -> Option<ActivityReport> {
+        self.0.report(now)
+    }
+}
+
+impl VisibleActivity {
+    /// What the handler does now; none if none runs that has waited.
+    pub fn report(&self, now: Instant) -> Option<ActivityReport> {
+        let state = self.0.lock();
+        let RunningHandler { message, trace, since } = state.running.clone()?;
+        let waits = state.waits.first().map(|(_, wait, since)| (wait.clone(), now.saturating_duration_since(*since)));
+        Some(ActivityReport { message, trace, running: now.saturating_duration_since(since), waits })
+    }
+
+    fn wait(&self, wait: Wait, since: Instant) -> u64 {
+        let mut state = self.0.lock();
+        let number = state.next;
+        state.next += 1;
+        state.waits.push((number, wait, since));
+        number
+    }
+
+    fn end_wait(&self, wait: &BegunWait) {
+        let mut state = self.0.lock();
+        state.waits.retain(|(number, ..)| *number != wait.number);
+        if wait.is_database {
+            state.database += wait.since.elapsed();
+        }
+    }
+}
+
+impl ActivityReport {
+    /// What it waits for, in words; empty if that is not known.
+    pub fn doing(&self) -> String {
+        self.waits
+            .as_ref()
+            .map(|(wait, since)| format!("waiting for {wait} for {} ms", since.as_millis()))
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ActivityReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`, running for {} ms", self.message, self.running.as_millis())?;
+        match self.doing() {
+            doing if doing.is_empty() => Ok(()),
+            doing => write!(f, " and {doing}"),
+        }
+    }
+}
+
+/// One wait that has begun; it ends when this is dropped.
+struct BegunWait {
+    activity: Arc<VisibleActivity>,
+    number: u64,
+    since: Instant,
+    is_database: bool,
+}
+
+impl Drop for BegunWait {
+    fn drop(&mut self) {
+        self.activity.end_wait(self);
+    }
+}
+
+/// Awaits `work`, and lets it be seen that the handler which does so waits for that. Outside of handlers nothing is noted.
+pub async fn waiting<F: Future>(wait: impl FnOnce() -> Wait, work: F) -> F::Output {
+    let mut work = pin!(work);
+    let (mut wait, mut begun) = (Some(wait), None);
+    poll_fn(|cx| {
+        let polled = work.as_mut().poll(cx);
+        match (&polled, wait.take()) {
+            (Poll::Pending, Some(wait)) => begun = begin(wait()),
+            (Poll::Ready(_), _) => drop(begun.take()),
+            (Poll::Pending, None) => {}
+        }
+        polled
+    })
+    .await
+}
+
+fn begin(wait: Wait) -> Option<BegunWait> {
+    let activity = CURRENT.with_borrow(|current| current.as_ref().map(|activity| activity.0.clone()))?;
+    let (since, is_database) = (Instant::now(), wait.is_database());
+    let number = activity.wait(wait, since);
+    Some(BegunWait { activity, number, since, is_database })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::Env;
+
+    fn poll<F: Future + Unpin>(activity: &Rc<Activity>, work: &mut F) -> Poll<F::Output> {
+        let _entered = activity.enter();
+        work.poll_unpin(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_see_what_a_handler_waits_for_and_the_database_is_added_up() {
+        let visible = Arc::<VisibleActivity>::default();
+        let activity = Activity::of(visible.clone());
+        let second = || tokio::time::sleep(Duration::from_secs(1));
+        let mut work = Box::pin(async {
+            waiting(|| Wait::Connection, second()).await;
+            waiting(|| Wait::Answer("shop.sell.v1".into()), second()).await;
+            waiting(|| Wait::Commit, second()).await;
+        });
+        let (since, trace) = (Instant::now(), TraceContext::root(&Env::system()));
+        let mut said = Vec::new();
+        while poll(&activity, &mut work).is_pending() {
+            activity.first_pending(&"desk.serve.v1".into(), trace, since);
+            tokio::time::advance(Duration::from_millis(500)).await;
+            said.push(visible.report(Instant::now()).expect("it runs").to_string());
+        }
+        said.dedup();
+        assert_eq!(
+            said.iter().step_by(2).map(String::as_str).collect::<Vec<_>>(),
+            [
+                "`desk.serve.v1`, running for 500 ms and waiting for a database connection for 500 ms",
+                "`desk.serve.v1`, running for 1500 ms and waiting for the answer to `shop.sell.v1` for 500 ms",
+                "`desk.serve.v1`, running for 2500 ms and waiting for a commit for 500 ms",
+            ]
+        );
+        assert_eq!(activity.ended(), Duration::from_secs(2));
+        assert_eq!(visible.report(Instant::now()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_waits_the_first_that_goes_on_is_seen_and_one_that_is_dropped_is_not() {
+        let activity = Activity::of(Arc::default());
+        let forever = |wait: Wait| Box::pin(waiting(move || wait, std::future::pending::<()>()));
+        let (mut first, mut other) = (forever(Wait::Log), forever(Wait::Database));
+        assert!(poll(&activity, &mut first).is_pending() && poll(&activity, &mut other).is_pending());
+        activity.first_pending(&"a.b.v1".into(), TraceContext::root(&Env::system()), Instant::now());
+        let waits = || activity.report(Instant::now()).and_then(|report| report.waits).map(|(wait, _)| wait);
+        assert_eq!(waits(), Some(Wait::Log));
+        drop(first);
+        assert_eq!(waits(), Some(Wait::Database));
+        drop(other);
+        assert_eq!(waits(), None);
+    }
+
+    #[tokio::test]
+    async fn outside_of_handlers_nothing_is_noted() {
+        waiting(|| panic!("nobody looks"), async {}).await;
+        waiting(|| Wait::Log, tokio::task::yield_now()).await;
+    }
+}
