@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use essaim::exit::Fatal;
 
-use crate::cli::{Cli, Command, check, dead, ledger, print, retire, status, subscriptions, trace, up};
+use crate::cli::{Cli, Command, check, dead, ledger, parked, print, retire, status, subscriptions, trace, up, why};
 use crate::serve::{Part, serve};
 
 fn main() -> ExitCode {
@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         Command::Dead(dead) => dead::run(&roster, &cli.global, &dead.command),
         Command::Subscriptions(subscriptions) => subscriptions::run(&roster, &cli.global, &subscriptions.command),
         Command::Ledger(ledger) => ledger::run(&roster, &cli.global, ledger),
+        Command::Why(why) => why::run(&roster, &cli.global, why),
+        Command::Parked(parked) => parked::run(&roster, &cli.global, &parked.command),
         Command::Trace(trace) => trace::run(&roster, &cli.global, trace),
         Command::Retire(retire) => retire::run(&roster, &cli.global, retire),
     };

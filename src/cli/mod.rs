@@ -6,6 +6,7 @@ pub mod data_dir;
 pub mod dead;
 pub mod ledger;
 pub mod operator;
+pub mod parked;
 pub mod print;
 pub mod retire;
 pub mod signals;
@@ -13,6 +14,7 @@ pub mod status;
 pub mod subscriptions;
 pub mod trace;
 pub mod up;
+pub mod why;
 
 #[cfg(test)]
 mod tests;
@@ -110,6 +112,10 @@ pub enum Command {
     Ledger(ledger::LedgerArgs),
     /// Lists messages as they end, or shows what belongs to a request, a message or a key
     Trace(trace::TraceArgs),
+    /// Says in sentences why a request, a message or what is about a key is slow or stuck
+    Why(why::WhyArgs),
+    /// Lists messages that wait for another attempt, and has them tried now
+    Parked(parked::ParkedArgs),
     /// Forgets a capability that is gone for good, with its subscriptions and what waits for it
     Retire(retire::RetireArgs),
 }

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 /// What `essaim` says to these arguments, asked of a node at its socket.
-fn said_at(node: &ClusterNode, arguments: &[&str]) -> Output {
+pub fn said_at(node: &ClusterNode, arguments: &[&str]) -> Output {
     let data = node.data().display().to_string();
     let name = format!("node.name={}", node.name());
     essaim().args(arguments).args(["--data-dir", &data, "--set", &name]).output().expect("essaim runs")
 }
 
-fn text_at(node: &ClusterNode, arguments: &[&str]) -> String {
+pub fn text_at(node: &ClusterNode, arguments: &[&str]) -> String {
     let output = said_at(node, arguments);
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {errors}");

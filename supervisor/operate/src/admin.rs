@@ -26,8 +26,8 @@ use serde_json::json;
 
 use crate::NodeStatus;
 use crate::api::{
-    AskLedger, DropDead, DropSubscription, FindRecords, ListDead, ListSubscriptions, ReplayDead, Retire, ShowDead,
-    ShowTrace,
+    AskLedger, DropDead, DropSubscription, ExplainMessage, FindRecords, ListDead, ListParked, ListSubscriptions,
+    ReplayDead, Retire, RetryParked, ShowDead, ShowTrace,
 };
 use crate::metrics::{Metrics, MetricsFormat};
 use crate::requests::{Operator, OperatorRequest, Refusal};
@@ -96,6 +96,9 @@ fn routes(bus: &JoinedBus, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig)
         route::<ListSubscriptions>(config);
         route::<DropSubscription>(config);
         route::<Retire>(config);
+        route::<ListParked>(config);
+        route::<RetryParked>(config);
+        route::<ExplainMessage>(config);
         route::<FindRecords>(config);
         route::<ShowTrace>(config);
     }

@@ -76,6 +76,9 @@ impl HostOperator {
             Operation::Replay(selection) => encoded(&self.deal_with(&selection, Control::Replay).await?),
             Operation::Drop(selection) => encoded(&self.deal_with(&selection, Control::Drop).await?),
             Operation::Ledger => encoded(&lines(&self.durable, &self.host).await?),
+            Operation::ListParked(page) => encoded(&self.list_parked(&page).await?),
+            Operation::RetryParked(ids) => encoded(&self.retry_parked(&ids).await?),
+            Operation::Locate(id_or_key) => encoded(&self.locate(&id_or_key).await?),
         }
     }
 }

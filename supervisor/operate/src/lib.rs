@@ -11,7 +11,9 @@
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
 //! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
-//! - `records`: message records of all nodes, and traces.
+//! - `records`: message records of all nodes, and traces; `running`: what handlers do at the moment; `why`: why something is slow or
+//!   stuck, in sentences.
+//! - `parked`: messages that wait for another attempt.
 //! - `status`: how nodes and their capabilities are; `metrics`: what they count, for Prometheus.
 //! - `tests`: a whole node, above all its durable messages from end to end.
 
@@ -24,15 +26,18 @@ mod host;
 mod metrics;
 mod node;
 mod operation;
+mod parked;
 mod payload;
 mod records;
 mod replay;
 mod requests;
 mod retire;
+mod running;
 mod status;
 mod system;
 #[cfg(test)]
 mod tests;
+mod why;
 
 pub use self::node::Node;
 pub use self::status::{CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};

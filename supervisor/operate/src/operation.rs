@@ -1,9 +1,11 @@
 //! What goes between the node that is asked and a capability's host. It is an ask of the runtime's own: the same routing,
 //! deadlines and frames, but no permit of the actor's, since it is the runtime that answers, however busy the actor is.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::api::{DeadLetterSummary, DeadPosition, Refused};
+use crate::api::{DeadLetterSummary, DeadPosition, ParkedLine, Refused};
 
 /// What follows a capability's name in the wire name of the runtime's own ask.
 const OWN: &str = ".essaim-durable.v1";
@@ -33,6 +35,12 @@ pub(crate) enum Operation {
     Drop(LetterSelection),
     /// Answered with `LedgerLine`s.
     Ledger,
+    /// Its parked messages; answered with [`ParkedLine`]s in the order of partitions and places.
+    ListParked(ParkedPage),
+    /// Tries these parked messages now; answered with their ids.
+    RetryParked(Vec<String>),
+    /// Where the messages of this id, or with this key, are; answered with a `MessagePlaces`.
+    Locate(String),
 }
 
 /// Which dead letters are listed.
@@ -44,6 +52,26 @@ pub(crate) struct DeadFilter {
     pub until_ms: Option<u64>,
     pub after: Option<DeadPosition>,
     pub most: u32,
+}
+
+/// Which parked messages are listed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ParkedPage {
+    pub after: (u32, u64),
+    pub most: u32,
+}
+
+/// Where a host's database has messages of an id, or with a key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MessagePlaces {
+    pub parked: Vec<ParkedLine>,
+    pub dead: Vec<DeadLetterSummary>,
+    /// Whether a message of that id was applied, or settled otherwise.
+    pub settled: bool,
+    /// Events that wait on disk for a subscriber that has no room, by subscriber.
+    pub overflows: BTreeMap<String, u64>,
+    /// Messages in the outbox.
+    pub outbox: u64,
 }
 
 /// Which dead letters something is done about.

@@ -203,7 +203,7 @@ impl Operator {
     }
 
     /// The capabilities that the log knows: all that have durable messages, or a database where some could be.
-    async fn capabilities(&self) -> Result<BTreeSet<String>, Refusal> {
+    pub async fn capabilities(&self) -> Result<BTreeSet<String>, Refusal> {
         let Some(durable) = &self.durable else { return Ok(BTreeSet::new()) };
         let registry = durable.log.registry().await.map_err(|e| silent(&e))?;
         Ok(registry.partitions.keys().cloned().collect())
@@ -235,7 +235,7 @@ impl Operator {
     ///
     /// # Errors
     /// The reason in words: an operator reads it beside the capability, and nothing decides by it.
-    async fn ask_host<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
+    pub async fn ask_host<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
         let body = codec::encode(operation).map_err(|e| e.to_string())?;
         let call = Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env));
         let answered = match (self.local.host(capability), &self.remote) {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::admin::AdminListeners;
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
-use crate::{host, operation, records};
+use crate::{host, operation, records, running};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
@@ -29,7 +29,10 @@ impl SystemAsks for OwnAsks {
     }
 
     fn takes(&self, name: &str) -> bool {
-        name == others::NAME || name == records::NAME || operation::capability_of(name).is_some()
+        name == others::NAME
+            || name == records::NAME
+            || name == running::NAME
+            || operation::capability_of(name).is_some()
     }
 
     fn answer(
@@ -39,6 +42,9 @@ impl SystemAsks for OwnAsks {
         body: &[u8],
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+        if name == running::NAME {
+            return running::answer(&bus.settings.node.name, bus.local(), body, bus.env.now());
+        }
         if name == records::NAME {
             return records::answer(&bus.recorder, body, bus.settings.wire.max_message_bytes / 2);
         }

@@ -255,6 +255,16 @@ impl Queue {
         behind
     }
 
+    /// A message that waits in the database is due now, if it is the first of its order.
+    pub fn hurry(&mut self, place: &ParkedPlace) {
+        if let Some(KeyState::Parked(parked)) = self.orders.get_mut(&place.order)
+            && let Some(row) = parked.rows.get_mut(&place.seq)
+        {
+            row.due_ms = 0;
+        }
+        self.schedule(&place.order);
+    }
+
     /// The number before all that waits in an order, if it is free: see [`PartitionOwner::next_seq`](super::owner::PartitionOwner::next_seq).
     pub fn before(&self, order: &OrderKey) -> Option<u64> {
         let Some(KeyState::Parked(parked)) = self.orders.get(order) else { return None };

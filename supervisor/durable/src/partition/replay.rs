@@ -1,4 +1,5 @@
-//! What an operator has asked for about a dead letter: it is tried again, or dropped.
+//! What an operator has asked for about a dead letter: it is tried again, or dropped. A message that has failed and waits for its
+//! next attempt is tried now.
 
 use std::rc::Rc;
 
@@ -26,13 +27,27 @@ pub async fn control(
 }
 
 impl Work<'_> {
+    /// Has a message tried now that has failed and waits for its next attempt, if there is one.
+    async fn hurry(&self, from: Source, id: &str) -> Result<WorkOutcome, PartitionLost> {
+        let find = async || parked::find(self.store.database.reads(), id, 1).await;
+        let found = self.transactions().until_answered(find).await;
+        let is_own = |row: &parked::ParkedMessage| row.id == id && row.partition == self.owner.number();
+        let Some(row) = found.into_iter().find(is_own) else { return self.finish(from, HANDLED).await };
+        let write = async |tx: &Transaction| parked::hurry(tx, row.partition, row.seq).await.map(|_| StepEnd::Done);
+        self.transactions().settle(self.leave(from, HANDLED), write).await?;
+        Ok(WorkOutcome::Hurried(ParkedPlace { order: row.order_key.as_str().into(), seq: row.seq }))
+    }
+
     async fn control(&self, from: Source, control: Control, first: Option<u64>) -> Result<WorkOutcome, PartitionLost> {
         let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
         let found =
             self.transactions().until_answered(async || dead::find(self.store.database.reads(), id).await).await;
         let Some(letter) = found.into_iter().find(|letter| letter.capability == capability) else {
-            // Another request has dealt with it already.
-            return self.finish(from, HANDLED).await;
+            // Another request has dealt with it already, or it is no dead letter and waits for its next attempt.
+            return match control {
+                Control::Replay => self.hurry(from, id).await,
+                Control::Drop => self.finish(from, HANDLED).await,
+            };
         };
         let held = letter.held;
         let row = (control == Control::Replay).then(|| parked::ParkedMessage {

@@ -33,6 +33,8 @@ pub enum WorkOutcome {
     Held,
     /// A dead letter was dealt with: if it held its key, that may go on; if it is tried again, it waits there.
     Released { held: bool, waits: Option<ParkedPlace> },
+    /// A message that has failed and waits for its next attempt is to be tried now.
+    Hurried(ParkedPlace),
     /// The work stops, and nothing was changed.
     Left,
     /// The partition has another owner.

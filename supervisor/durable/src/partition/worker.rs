@@ -379,6 +379,7 @@ impl Worker {
                         }
                     }
                     WorkOutcome::Released { held, waits } => self.release(&message, held, waits),
+                    WorkOutcome::Hurried(place) => self.queue.hurry(&place),
                     _ => {}
                 }
                 self.queue.finished(&message.order)

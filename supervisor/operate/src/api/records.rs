@@ -87,5 +87,32 @@ pub struct ShownTrace {
     pub away: Vec<AwayNode>,
 }
 
+/// Why something is slow or stuck.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainMessage {
+    /// A trace's id, a message's, or a key.
+    pub id: String,
+}
+
+impl ApiRequest for ExplainMessage {
+    const PATH: &'static str = "/trace/why";
+    const IS_PERSONAL: bool = true;
+    type Answer = Explanation;
+
+    fn reads(&self) -> Option<String> {
+        Some(format!("why {}", self.id))
+    }
+}
+
+/// What is known of something that is slow or stuck, the most telling first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Whole sentences; none if nothing is known of it.
+    pub sentences: Vec<String>,
+    /// Nodes that did not answer.
+    pub away: Vec<AwayNode>,
+}
+
 /// Most traces that one question shows.
 pub const MOST_TRACES: usize = 10;

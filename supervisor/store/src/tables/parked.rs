@@ -68,6 +68,26 @@ pub async fn load(
     rows(db, sql, [int(partition), int(after_seq), int(most)], parked).await
 }
 
+/// The parked messages with this id, or of this key, in order.
+pub async fn find(db: &impl ConnectionTrait, id_or_key: &str, most: u32) -> Result<Vec<ParkedMessage>, DbErr> {
+    let sql = "SELECT partition, seq, id, order_key, ordered, attempts, due_ms, error, record \
+               FROM essaim_parked WHERE id = $1 OR order_key = $1 ORDER BY partition, seq LIMIT $2";
+    rows(db, sql, [Value::from(id_or_key), int(most)], parked).await
+}
+
+/// All parked messages behind a partition and a number, in order.
+pub async fn list(db: &impl ConnectionTrait, after: (u32, u64), most: u32) -> Result<Vec<ParkedMessage>, DbErr> {
+    let sql = "SELECT partition, seq, id, order_key, ordered, attempts, due_ms, error, record \
+               FROM essaim_parked WHERE (partition, seq) > ($1, $2) ORDER BY partition, seq LIMIT $3";
+    rows(db, sql, [int(after.0), int(after.1), int(most)], parked).await
+}
+
+/// A message that has failed is due now.
+pub async fn hurry(db: &impl ConnectionTrait, partition: u32, seq: u64) -> Result<bool, DbErr> {
+    let sql = "UPDATE essaim_parked SET due_ms = 0 WHERE partition = $1 AND seq = $2";
+    Ok(run(db, sql, [int(partition), int(seq)]).await? == 1)
+}
+
 /// Records a failed attempt; `false` if the message is not parked.
 pub async fn failed(
     db: &impl ConnectionTrait,

@@ -15,6 +15,7 @@ mod records;
 mod relay;
 mod schedules;
 mod trace_state;
+mod why;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
