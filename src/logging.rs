@@ -4,18 +4,20 @@ use std::io::IsTerminal;
 
 use essaim::config::{LogConfig, LogFormat};
 use essaim::exit::{self, Fatal};
+use essaim::logs::{Bearing, log_panics};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format;
 
 /// Levels of libraries that log too much at `info`; `log.filter` can raise them by name. actix-http logs bad requests
 /// of clients as errors, and the access log has these already.
 const TAMED: &str = "sqlx=warn,sea_orm=warn,sea_orm_migration=warn,actix_server=warn,actix_http=off,actix_web=warn,\
                      redis=warn,rustls=warn,ureq=warn,mio=warn";
 
-/// Starts logging. `RUST_LOG` wins over `log.filter`.
+/// Starts logging for this node. `RUST_LOG` wins over `log.filter`.
 ///
 /// # Errors
 /// If the filter is none.
-pub fn start(config: &LogConfig) -> Result<(), Fatal> {
+pub fn start(config: &LogConfig, node: &str) -> Result<(), Fatal> {
     let (name, wanted) = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.trim().is_empty() => ("RUST_LOG", filter),
         _ => ("log.filter", config.filter.clone()),
@@ -27,9 +29,16 @@ pub fn start(config: &LogConfig) -> Result<(), Fatal> {
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match config.format {
-        LogFormat::Pretty => lines.with_ansi(colours()).with_target(false).init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+        LogFormat::Pretty => {
+            let format = format().with_ansi(colours()).with_target(false);
+            lines.with_ansi(colours()).event_format(Bearing::pretty(format, node, colours())).init();
+        }
+        LogFormat::Json => {
+            let format = format().json().flatten_event(true).with_current_span(true).with_span_list(false);
+            lines.json().event_format(Bearing::json(format, node)).init();
+        }
     }
+    log_panics();
     Ok(())
 }
 

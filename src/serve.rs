@@ -51,7 +51,7 @@ pub fn wrong(error: ConfigError) -> Fatal {
 /// Runs the node until a signal or a fatal error ends it.
 pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
     let Part { config, hosts, until_stdin_closes } = part;
-    logging::start(&config.settings.log)?;
+    logging::start(&config.settings.log, &config.settings.node.name)?;
     data_dir::claim(roster, &config.settings, &hosts)?;
     let mut places = print::Places::of(&config, &hosts);
     run(async {

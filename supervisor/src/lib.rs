@@ -8,7 +8,7 @@
 //! - [`Roster`], [`Node`], [`run`], [`exit`]: which capabilities there are, and a process that runs some of them.
 //! - [`NodeStatus`], [`api`]: how a node is, and what operators ask it.
 //! - [`Harness`]: one actor alone, for its author's tests.
-//! - [`config`], [`store`], [`trace`], [`lock`], [`Near`], [`Env`]: what they stand on.
+//! - [`config`], [`store`], [`trace`], [`logs`], [`lock`], [`Near`], [`Env`]: what they stand on.
 //!
 //! The runtime itself is the crates below this one, each with one idea; what they offer to users is re-exported here.
 
@@ -32,6 +32,13 @@ pub use essaim_protocol::fuzz;
 pub use essaim_protocol::log::WhenFull;
 pub use essaim_protocol::wire::ClaimError;
 pub use essaim_testing::{Harness, Stage};
+
+/// Log lines: what each of them bears, for a subscriber of one's own.
+pub mod logs {
+    pub use essaim_base::activity::{CurrentMessage, current};
+    pub use essaim_base::panic::log_panics;
+    pub use essaim_logs::*;
+}
 
 /// Traces: what joins the messages of one request, and what nodes know of each message.
 pub mod trace {

@@ -13,7 +13,7 @@ const WINGS: &[&[&str]] = &[
     &["supervisor/base"],
     &["supervisor/config", "supervisor/protocol", "supervisor/near"],
     &["supervisor/trace"],
-    &["supervisor/store", "supervisor/remote"],
+    &["supervisor/store", "supervisor/remote", "supervisor/logs"],
     &["supervisor/durable", "supervisor/bridges/embedded", "supervisor/bridges/redis"],
     &["supervisor/core"],
     &["supervisor/operate"],

@@ -3,7 +3,7 @@
 //!
 //! Nothing is noted of a handler that never waits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -56,7 +56,42 @@ impl fmt::Display for Wait {
 
 /// The activity of one instance's handler, for its own thread. What is on the way of every message costs no atomic operation.
 #[derive(Debug, Default)]
-pub struct Activity(Arc<VisibleActivity>);
+pub struct Activity {
+    visible: Arc<VisibleActivity>,
+    place: HandlerPlace,
+    /// The message that is handled: its entry among the place's messages, and its handler's span.
+    message: Cell<Option<(usize, TraceContext)>>,
+}
+
+/// What an instance's messages have in common, for log lines.
+#[derive(Debug, Clone, Default)]
+pub struct HandlerPlace {
+    pub node: Arc<str>,
+    pub capability: Arc<str>,
+    /// Wire names by entry of the handlers' table.
+    pub messages: Vec<Arc<str>>,
+}
+
+/// The message whose handler this thread runs, as log lines tell it.
+#[derive(Debug, Clone)]
+pub struct CurrentMessage {
+    pub node: Arc<str>,
+    pub capability: Arc<str>,
+    /// The wire name.
+    pub message: Arc<str>,
+    /// The handler's span.
+    pub trace: TraceContext,
+}
+
+impl CurrentMessage {
+    /// What this thread does until the answer is dropped is done for this message: for computations away from its arbiter.
+    pub fn enter(self) -> Entered {
+        let place = HandlerPlace { node: self.node, capability: self.capability, messages: vec![self.message] };
+        let activity = Activity::at(Arc::default(), place);
+        activity.begin(0, self.trace);
+        activity.enter()
+    }
+}
 
 /// The activity of one instance's handler, for everybody.
 #[derive(Debug, Default)]
@@ -108,7 +143,18 @@ impl Drop for Entered {
 impl Activity {
     /// Of an instance whose activity others see there.
     pub fn of(visible: Arc<VisibleActivity>) -> Rc<Self> {
-        Rc::new(Self(visible))
+        Self::at(visible, HandlerPlace::default())
+    }
+
+    /// As [`Activity::of`], of an instance whose log lines tell where it is.
+    pub fn at(visible: Arc<VisibleActivity>, place: HandlerPlace) -> Rc<Self> {
+        Rc::new(Self { visible, place, message: Cell::default() })
+    }
+
+    /// The message of this entry is handled from now on, in this span.
+    #[inline]
+    pub fn begin(&self, entry: usize, trace: TraceContext) {
+        self.message.set(Some((entry, trace)));
     }
 
     /// What is polled until the answer is dropped is this handler's.
@@ -118,17 +164,24 @@ impl Activity {
 
     /// The handler has waited for the first time.
     pub fn first_pending(&self, message: &Arc<str>, trace: TraceContext, since: Instant) {
-        self.0.0.lock().running = Some(RunningHandler { message: message.clone(), trace, since });
+        self.visible.0.lock().running = Some(RunningHandler { message: message.clone(), trace, since });
     }
 
     /// The handler has ended, having waited: how long for the database.
     pub fn ended(&self) -> Duration {
-        std::mem::take(&mut *self.0.0.lock()).database
+        std::mem::take(&mut *self.visible.0.lock()).database
+    }
+
+    fn current(&self) -> Option<CurrentMessage> {
+        let (entry, trace) = self.message.get()?;
+        let HandlerPlace { node, capability, messages } = &self.place;
+        let message = messages.get(entry)?.clone();
+        Some(CurrentMessage { node: node.clone(), capability: capability.clone(), message, trace })
     }
 
     /// What it does now.
     pub fn report(&self, now: Instant) -> Option<ActivityReport> {
-        self.0.report(now)
+        self.visible.report(now)
     }
 }
 
@@ -178,6 +231,11 @@ impl fmt::Display for ActivityReport {
     }
 }
 
+/// The message whose handler this thread runs now; none outside of handlers, and where no activity can be looked at.
+pub fn current() -> Option<CurrentMessage> {
+    CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref()?.current()).ok()?
+}
+
 /// One wait that has begun; it ends when this is dropped.
 struct BegunWait {
     activity: Arc<VisibleActivity>,
@@ -209,7 +267,7 @@ pub async fn waiting<F: Future>(wait: impl FnOnce() -> Wait, work: F) -> F::Outp
 }
 
 fn begin(wait: Wait) -> Option<BegunWait> {
-    let activity = CURRENT.with_borrow(|current| current.as_ref().map(|activity| activity.0.clone()))?;
+    let activity = CURRENT.with_borrow(|current| current.as_ref().map(|activity| activity.visible.clone()))?;
     let (since, is_database) = (Instant::now(), wait.is_database());
     let number = activity.wait(wait, since);
     Some(BegunWait { activity, number, since, is_database })
@@ -272,6 +330,25 @@ mod tests {
         assert_eq!(waits(), Some(Wait::Database));
         drop(other);
         assert_eq!(waits(), None);
+    }
+
+    #[test]
+    fn the_current_message_is_that_of_the_innermost_activity() {
+        let messages = vec!["tick".into(), "shop.sell.v1".into()];
+        let place = HandlerPlace { node: "a".into(), capability: "shop".into(), messages };
+        let activity = Activity::at(Arc::default(), place);
+        let _entered = activity.enter();
+        assert!(current().is_none(), "it has no message yet");
+        activity.begin(1, TraceContext::root(&Env::system()));
+        let told = || current().map(|current| current.message.to_string());
+        assert_eq!(told().as_deref(), Some("shop.sell.v1"));
+        let computation = CurrentMessage { message: "shop.count.v1".into(), ..current().expect("it has one") };
+        {
+            let _computing = computation.enter();
+            assert_eq!(told().as_deref(), Some("shop.count.v1"));
+        }
+        assert_eq!(told().as_deref(), Some("shop.sell.v1"));
+        assert_eq!(std::thread::spawn(|| current().is_none()).join().ok(), Some(true));
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use essaim_base::activity::Activity;
+use essaim_base::activity::{Activity, HandlerPlace};
 use essaim_base::panic::dismantle;
 use essaim_contract::{Ask, AskError, Broadcast, Failure, FailureKind, Message, Never, NotDelivered, Unknown};
 use essaim_durable::DurableMessage;
@@ -61,7 +61,10 @@ impl<A: Actor> InstanceState<A> {
         index: usize,
     ) -> Self {
         let (missed_in_a_row, job, done) = (MissedDeadlines::default(), Cell::new(None), Cell::new(None));
-        let activity = Activity::of(host.instances()[index].activity.clone());
+        let messages = table.iter().map(|entry| entry.name().clone()).collect();
+        let (node, capability) = (context.observer.node.clone(), context.observer.capability.clone());
+        let place = HandlerPlace { node, capability, messages };
+        let activity = Activity::at(host.instances()[index].activity.clone(), place);
         Self { table, shared, context, host, monitor, index, missed_in_a_row, activity, job, done }
     }
 
@@ -197,6 +200,7 @@ async fn messages<A, M, T, E>(
         let deadline = call.deadline;
         let (observer, info) = (&instance.context.observer, instance.table[entry].info());
         let message_span = MessageSpan::begin(observer, info, instance.index, &mut call, observed);
+        instance.activity.begin(entry, call.trace);
         let cx = Cx::renewed(&mut contexts, &instance.context, call);
         let end = {
             let work = pin!(Some(handler(&mut actor, message, cx)));
@@ -246,6 +250,8 @@ fn conclude<A: Actor, T, E: Display>(
     end: GuardedEnd<Result<T, Fault<E>>>,
 ) -> (bool, Result<T, AskError<E>>) {
     let (supervision, commit_state) = (&instance.host.supervision, cx.commit_state());
+    // What is logged here is about the message.
+    let _active = instance.activity.enter();
     match end {
         GuardedEnd::Done(Ok(reply)) => {
             supervision.succeeded();

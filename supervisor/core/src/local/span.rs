@@ -16,6 +16,7 @@ use essaim_base::Env;
 use essaim_base::activity::Activity;
 use essaim_base::call::Call;
 use essaim_base::measure::Outcome;
+use essaim_base::panic::panic_location;
 use essaim_base::trace::TraceContext;
 use essaim_contract::AskError;
 use essaim_trace::{Half, MessageKind, MessageRecord, Recorder, Text, TraceId};
@@ -149,9 +150,9 @@ impl<'a> MessageSpan<'a> {
         let ran_ms = ran.map(ms);
         self.ended(cx, Outcome::Panicked, ran, Some(&panic));
         let _entered = self.enter_ended("panicked", ran_ms);
-        let (handler, trace) = (&*self.handler.name, &self.trace);
+        let (handler, trace, location) = (&*self.handler.name, &self.trace, panic_location(panic));
         tracing::error!(
-            target: TARGET, handler, %trace, ran_ms, panic, "a handler panicked; the instance starts anew"
+            target: TARGET, handler, %trace, ran_ms, panic, location, "a handler panicked; the instance starts anew"
         );
     }
 

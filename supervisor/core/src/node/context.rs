@@ -63,9 +63,10 @@ impl Blocking {
     #[allow(clippy::disallowed_methods)] // This is the bound that the rule asks for.
     pub async fn run<T: Send + 'static, E>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault<E>> {
         let permit = self.0.clone().acquire_owned().await.map_err(crate::fail)?;
-        let span = tracing::Span::current();
+        let (span, message) = (tracing::Span::current(), essaim_base::activity::current());
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
+            let _entered = message.map(|message| message.enter());
             span.in_scope(work)
         });
         task.await.map_err(|error| match error.try_into_panic() {

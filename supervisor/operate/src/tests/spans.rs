@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use essaim_base::Env;
+use essaim_base::activity::{self, CurrentMessage};
 use essaim_base::lock::Mutex;
 use essaim_base::trace::TraceContext;
 use essaim_config::Config;
@@ -72,7 +73,13 @@ async fn of_an_unsampled_message_nothing_is_created_at_the_level_info() {
     assert!(seen.spans.is_empty(), "{seen:?}");
     let lines: Vec<_> = seen.lines.iter().filter(|l| l.target == TARGET).collect();
     assert!(lines.is_empty(), "{lines:?}");
-    assert_eq!(seen.line("fetching").expect("handlers log all the same").span, None);
+    for said in ["fetching", "computing"] {
+        let line = seen.line(said).expect("handlers log all the same");
+        assert_eq!(line.span, None);
+        let CurrentMessage { node, capability, message, trace } = line.current.clone().expect("its message is known");
+        assert_eq!((&*node, &*capability, &*message), ("here", "pantry", "pantry.fetch.v1"));
+        assert_eq!(trace.trace_id, TRACE);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,6 +121,7 @@ async fn a_failed_handler_is_told_with_its_trace_though_that_is_not_sampled() {
         assert!(line.level <= Level::WARN);
         assert_eq!(line.field(name), "kitchen.order.v1");
         assert!(line.field("trace").contains(&format!("{TRACE:032x}")), "{line:?}");
+        assert_eq!(line.current.as_ref().map(|current| &*current.message), Some("kitchen.order.v1"));
     }
 }
 
@@ -253,6 +261,8 @@ struct Thing {
     fields: BTreeMap<&'static str, String>,
     /// Of a line: the `span_id` of the message span it stands in.
     span: Option<String>,
+    /// The message whose handler wrote it.
+    current: Option<CurrentMessage>,
 }
 
 impl Seen {
@@ -284,7 +294,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
         attributes.record(&mut Fields(&mut fields));
         let meta = attributes.metadata();
         let (level, target) = (*meta.level(), meta.target().to_string());
-        self.0.lock().spans.push(Thing { id: id.into_u64(), level, target, fields, span: None });
+        self.0.lock().spans.push(Thing { id: id.into_u64(), level, target, fields, span: None, current: None });
     }
 
     fn on_record(&self, id: &Id, record: &Record<'_>, _: Context<'_, S>) {
@@ -302,6 +312,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
         let span =
             inside.and_then(|id| seen.spans.iter().rev().find(|s| s.id == id)).map(|s| s.field("span_id").into());
         let (level, target) = (*event.metadata().level(), event.metadata().target().to_string());
-        seen.lines.push(Thing { id: 0, level, target, fields, span });
+        seen.lines.push(Thing { id: 0, level, target, fields, span, current: activity::current() });
     }
 }
