@@ -5,6 +5,8 @@ use essaim::{Actor, Cx, Env, Fault, Handle, Handles, Node, NodeError, Roster, St
 use essaim_contract::{Capability, Message, Never};
 use serde::{Deserialize, Serialize};
 
+use crate::records;
+
 /// What every system under test sends, and gets back with the next id. Its text is allocated for each message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Payload {
@@ -77,6 +79,7 @@ pub async fn node(name: &str, hosts: &[&str], bridge: Option<&str>) -> Result<No
     let mut config = Config::default();
     config.settings.node.name = name.into();
     config.settings.node.arbiters = 1;
+    config.settings.trace = records::config();
     // Who asks in the same process does so from the thread of the echo.
     config.settings.node.control_thread = bridge.is_some();
     config.settings.bridge.url = bridge.unwrap_or_default().into();

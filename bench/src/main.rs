@@ -8,6 +8,7 @@
 //!
 //! - [`compare`]: rounds, medians and the table; [`suites`]: what is compared, and what is aimed at.
 //! - [`local`], [`remote`], [`durable`], [`requests`], [`start`]: one measurement each.
+//! - [`records`]: any of them, with more or fewer message records kept.
 //! - [`echo`]: the capability that is asked; [`server`], [`postgres`]: child processes.
 
 // It measures by the machine's own clock.
@@ -18,6 +19,7 @@ mod durable;
 mod echo;
 mod local;
 mod postgres;
+mod records;
 mod remote;
 mod requests;
 mod server;
@@ -65,6 +67,7 @@ fn measure(case: &[&str]) -> Result<f64, Error> {
         ["durable", system, what] => durable::run(system, what),
         ["requests", system, route] => requests::run(system, route),
         ["start", what] => start::run(what),
+        ["records", kept, ref case @ ..] => records::run(kept, case),
         _ => Err(format!("no case {case:?}").into()),
     }
 }

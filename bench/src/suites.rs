@@ -4,13 +4,13 @@ use crate::Error;
 use crate::compare::{Aim, Comparison, Measure, table};
 use crate::server::Redis;
 
-pub const NAMES: &[&str] = &["local", "remote", "durable", "requests", "start"];
+pub const NAMES: &[&str] = &["local", "remote", "durable", "requests", "start", "records"];
 
 /// The table of these suites, or of all if none is named.
 pub fn run(names: &[String], rounds: usize) -> Result<String, Error> {
     let wanted = |name: &&&str| names.is_empty() || names.iter().any(|n| n == **name);
     let suites: Vec<_> = NAMES.iter().filter(wanted).collect();
-    let redis = suites.contains(&&"remote").then(Redis::start).transpose()?;
+    let redis = suites.iter().any(|suite| matches!(**suite, "remote" | "records")).then(Redis::start).transpose()?;
     let mut comparisons = Vec::new();
     let mut measures = Vec::new();
     for suite in suites {
@@ -22,6 +22,7 @@ pub fn run(names: &[String], rounds: usize) -> Result<String, Error> {
                 measures.extend(HANDOVER);
             }
             "requests" => comparisons.extend(REQUESTS),
+            "records" => comparisons.extend(RECORDS),
             _ => measures.extend(START),
         }
     }
@@ -152,6 +153,59 @@ const REQUESTS: [Comparison; 2] = [
         with: "bare actix-web and sea-orm, one row",
         theirs: &["requests", "bare", "post"],
         aim: Aim::AtLeast(0.3),
+    },
+];
+
+const OFF: &str = "no records";
+
+const RECORDS: [Comparison; 6] = [
+    Comparison {
+        what: "ask in one thread, records by default",
+        unit: MILLIONS,
+        ours: &["records", "default", "local", "essaim"],
+        with: OFF,
+        theirs: &["records", "off", "local", "essaim"],
+        aim: Aim::AtLeast(0.9),
+    },
+    Comparison {
+        what: "ask in one thread, every record kept",
+        unit: MILLIONS,
+        ours: &["records", "all", "local", "essaim"],
+        with: OFF,
+        theirs: &["records", "off", "local", "essaim"],
+        aim: Aim::Open,
+    },
+    Comparison {
+        what: "ask over Redis, 256 in flight, records by default",
+        unit: "k asks/s",
+        ours: &["records", "default", "remote", "essaim", "256"],
+        with: OFF,
+        theirs: &["records", "off", "remote", "essaim", "256"],
+        aim: Aim::AtLeast(0.9),
+    },
+    Comparison {
+        what: "ask over Redis, 256 in flight, every record kept",
+        unit: "k asks/s",
+        ours: &["records", "all", "remote", "essaim", "256"],
+        with: OFF,
+        theirs: &["records", "off", "remote", "essaim", "256"],
+        aim: Aim::Open,
+    },
+    Comparison {
+        what: "durable command over Redis, empty handler, records by default",
+        unit: THOUSANDS,
+        ours: &["records", "default", "durable", "essaim", "everysec"],
+        with: OFF,
+        theirs: &["records", "off", "durable", "essaim", "everysec"],
+        aim: Aim::AtLeast(0.9),
+    },
+    Comparison {
+        what: "durable command over Redis, empty handler, every record kept",
+        unit: THOUSANDS,
+        ours: &["records", "all", "durable", "essaim", "everysec"],
+        with: OFF,
+        theirs: &["records", "off", "durable", "essaim", "everysec"],
+        aim: Aim::Open,
     },
 ];
 

@@ -37,6 +37,7 @@ pub(crate) fn write(front: &Front, visit: &Visit, status: Option<u16>) {
         link: 0,
         message_id: None,
         key: None,
+        payload: None,
         instance: None,
         at_us: recorder.us(visit.begun),
         waited_us: 0,

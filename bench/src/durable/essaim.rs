@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{MESSAGES, TIMED, WARM_UP, at_percentile};
 use crate::Error;
+use crate::records;
 use crate::server::{Scratch, redis_url};
 
 /// With the rest of a record about as many bytes as a message of the bare client.
@@ -171,6 +172,7 @@ async fn node(
     tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
     let mut config = Config::default();
     let settings = &mut config.settings;
+    settings.trace = records::config();
     (settings.node.name, settings.node.arbiters, settings.bridge.url) = (name.into(), 1, url.into());
     settings.node.data_dir = data.join(name);
     if database.starts_with("postgres:") {

@@ -23,6 +23,10 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     const NAME: &'static str;
     /// The version of the message's form, from 1.
     const VERSION: u16;
+    /// Whether the key tells who somebody is, such as an e-mail address: records of messages show a hash of it.
+    const PERSONAL_KEY: bool = false;
+    /// Fields of the encoded message, however deep, that records of messages never show, such as `password`.
+    const SECRETS: &'static [&'static str] = &[];
 
     /// The message's key, such as an order's id, if messages about one thing belong together.
     ///

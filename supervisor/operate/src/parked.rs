@@ -1,6 +1,6 @@
 //! Parked messages of a host: they are listed, tried now, and found by id or key.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use essaim_contract::Failure;
 use essaim_durable::OutboxQueue;
@@ -8,7 +8,7 @@ use essaim_durable::outbox::QueueKind;
 use essaim_durable::send::message::{OutgoingKind, OutgoingMessage};
 use essaim_protocol::record::{Control, Record};
 use essaim_store::tables::parked::{self, ParkedMessage};
-use essaim_store::tables::{inbox, outbox};
+use essaim_store::tables::{dead, inbox, outbox};
 use serde_bytes::ByteBuf;
 
 use crate::api::*;
@@ -64,7 +64,7 @@ impl HostOperator {
     pub async fn list_parked(&self, page: &ParkedPage) -> Result<Vec<ParkedLine>, Failure> {
         let Some(database) = self.host.database() else { return Ok(Vec::new()) };
         let rows = parked::list(database.reads(), page.after, page.most.min(MOST_PARKED + 1)).await.map_err(failed)?;
-        Ok(self.lines(&rows))
+        self.lines(&rows).await
     }
 
     /// Asks the owners of these parked messages to try them now; which there are.
@@ -110,7 +110,7 @@ impl HostOperator {
             }
         }
         Ok(MessagePlaces {
-            parked: self.lines(&rows).into_iter().filter(is_wanted).collect(),
+            parked: self.lines(&rows).await?.into_iter().filter(is_wanted).collect(),
             dead: dead.iter().map(|located| located.summary(&self.host.name)).collect(),
             settled: inbox::seen(reads, &[id_or_key]).await.map_err(failed)?.contains_key(id_or_key),
             overflows,
@@ -118,7 +118,14 @@ impl HostOperator {
         })
     }
 
-    fn lines(&self, rows: &[ParkedMessage]) -> Vec<ParkedLine> {
+    async fn lines(&self, rows: &[ParkedMessage]) -> Result<Vec<ParkedLine>, Failure> {
+        let mut held = HashSet::new();
+        if let Some(database) = self.host.database() {
+            for partition in rows.iter().map(|row| row.partition).collect::<BTreeSet<_>>() {
+                let keys = dead::held_keys(database.reads(), &self.host.name, partition).await.map_err(failed)?;
+                held.extend(keys.into_iter().map(|key| (partition, key)));
+            }
+        }
         let mut first = HashMap::<(u32, &str), &str>::new();
         let line = |row: &ParkedMessage, behind: Option<&str>| ParkedLine {
             id: row.id.clone(),
@@ -131,8 +138,10 @@ impl HostOperator {
             due_ms: row.due_ms,
             error: row.error.clone(),
             behind: behind.map(Into::into),
+            held: row.ordered && held.contains(&(row.partition, row.order_key.clone())),
         };
-        rows.iter()
+        Ok(rows
+            .iter()
             .map(|row| {
                 let behind = match row.ordered {
                     true => first.insert((row.partition, &row.order_key), &row.id),
@@ -140,6 +149,6 @@ impl HostOperator {
                 };
                 line(row, behind)
             })
-            .collect()
+            .collect())
     }
 }

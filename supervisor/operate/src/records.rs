@@ -10,7 +10,7 @@ use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
 use essaim_protocol::frame::RawAnswer;
 use essaim_remote::{Peer, Remote, RemoteAsk};
-use essaim_trace::{Cursor, Filter, MessageRecord, Page, Recorder, TraceId, TraceTree};
+use essaim_trace::{Cursor, Filter, MessageRecord, Page, Recorder, TraceId, TraceTree, shown_key};
 use futures_util::future::{LocalBoxFuture, join_all, ready};
 use serde::{Deserialize, Serialize};
 
@@ -131,8 +131,9 @@ impl Operator {
     /// The latest traces of a message with this id, or of messages with this key.
     async fn traces_of(&self, id: &str, away: &mut AwayNodes) -> Result<Vec<TraceId>, Refusal> {
         let mut latest = BTreeMap::<TraceId, u64>::new();
-        for field in ["id", "key"] {
-            for record in self.all_records(&filter_of(&[format!("{field}={id}")])?, away).await {
+        let hashed = shown_key(id, true);
+        for condition in [format!("id={id}"), format!("key={id}"), format!("key={hashed}")] {
+            for record in self.all_records(&filter_of(&[condition])?, away).await {
                 let at_us = latest.entry(record.trace_id).or_default();
                 *at_us = record.at_us.max(*at_us);
             }
@@ -203,6 +204,7 @@ impl Operator {
             name: NAME.into(),
             body: codec::encode(question).map_err(|e| e.to_string())?,
             key: None,
+            personal_key: false,
             idempotent: true,
             call: Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env)),
             refused: None,

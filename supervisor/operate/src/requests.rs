@@ -249,6 +249,7 @@ impl Operator {
                     name: name_of(capability).into(),
                     body,
                     key: None,
+                    personal_key: false,
                     // A second attempt finds nothing more to do.
                     idempotent: true,
                     call,

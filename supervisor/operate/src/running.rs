@@ -86,6 +86,7 @@ impl Operator {
             name: NAME.into(),
             body: codec::encode(&traces).ok()?,
             key: None,
+            personal_key: false,
             idempotent: true,
             call: Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env)),
             refused: None,

@@ -148,7 +148,8 @@ impl Stored {
         for capability in capabilities {
             match operator.ask_host::<MessagePlaces>(capability, &Operation::Locate(id.into())).await {
                 Ok(places) => {
-                    self.of_places(operator, capability, &places, sent.filter(|_| receivers.contains(capability))).await
+                    let is_receiver = receivers.contains(capability);
+                    self.of_places(operator, (capability, is_receiver), &places, sent).await;
                 }
                 Err(why) if receivers.contains(capability) => {
                     let name = sent.map_or("a message", |sent| &*sent.name);
@@ -160,18 +161,19 @@ impl Stored {
         }
     }
 
-    /// What a capability's database says of a message; `sent` if it should have it.
+    /// What a capability's database says of a message, and if it should have it, why it has not.
     async fn of_places(
         &mut self,
         operator: &Operator,
-        capability: &str,
+        (capability, is_receiver): (&str, bool),
         places: &MessagePlaces,
         sent: Option<&MessageRecord>,
     ) {
         let now_ms = operator.env.wall_ms();
         self.sentences.extend(places.parked.iter().map(|line| of_parked(line, now_ms)));
         self.sentences.extend(places.dead.iter().map(of_dead));
-        let Some(sent) = sent else { return };
+        self.sentences.extend(of_overflows(capability, places, sent));
+        let Some(sent) = sent.filter(|_| is_receiver) else { return };
         if !places.parked.is_empty() || !places.dead.is_empty() || places.settled {
             return;
         }
@@ -185,6 +187,11 @@ fn of_parked(line: &ParkedLine, now_ms: u64) -> String {
     if let Some(behind) = behind {
         return format!("{head}: it waits behind {behind}, another message of its key `{key}`.");
     }
+    if line.held {
+        return format!(
+            "{head}: its key `{key}` is on hold until a dead letter of it is replayed or dropped (`essaim dead list`)."
+        );
+    }
     let next = match due_ms.saturating_sub(now_ms) {
         0 => "it is tried now".to_string(),
         ms => format!("it is tried again in {}", duration(ms.saturating_mul(1_000))),
@@ -197,6 +204,16 @@ fn of_parked(line: &ParkedLine, now_ms: u64) -> String {
         }
         None => format!("{head}: its time has not come, or those before it were not done; {next}."),
     }
+}
+
+/// Of an event's publisher: which subscribers have no room for it.
+fn of_overflows(publisher: &str, places: &MessagePlaces, sent: Option<&MessageRecord>) -> Vec<String> {
+    let is_published = sent.is_some_and(|sent| sent.kind == MessageKind::Event && &*sent.capability == publisher);
+    let full = places.overflows.iter().filter(|(_, waiting)| is_published && **waiting > 0);
+    let sentence = |(subscriber, waiting): (&String, &u64)| {
+        format!("`{subscriber}` has no room: {waiting} events wait for it in the outbox of `{publisher}`.")
+    };
+    full.map(sentence).collect()
 }
 
 fn of_dead(letter: &DeadLetterSummary) -> String {

@@ -4,7 +4,7 @@ use essaim_base::call::WireOrigin;
 use essaim_base::measure::Outcome;
 use essaim_contract::AskError;
 use essaim_protocol::frame::RawAnswer;
-use essaim_trace::{Half, MessageKind, MessageRecord, Text, TraceId};
+use essaim_trace::{Half, MessageKind, MessageRecord, Text, TraceId, shown_key};
 use tokio::time::Instant;
 
 use super::Remote;
@@ -47,7 +47,8 @@ impl Remote {
             peer: attempt.peer.map(Text::from),
             link: attempt.peer.map_or(0, |_| WireOrigin::link_of(self.me.epoch, attempt.id)),
             message_id: None,
-            key: ask.key.as_deref().map(Text::from),
+            key: ask.key.as_deref().map(|key| shown_key(key, ask.personal_key)),
+            payload: None,
             instance: None,
             at_us: self.recorder.us(attempt.began),
             waited_us: 0,

@@ -26,6 +26,8 @@ pub struct RemoteAsk {
     pub name: Arc<str>,
     pub body: Vec<u8>,
     pub key: Option<String>,
+    /// Whether records show a hash of the key.
+    pub personal_key: bool,
     pub idempotent: bool,
     pub call: Call,
     /// Why this node did not take it, if it hosts the capability.

@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //! - `record`: one record. `ring`: the memory that keeps them. `recorder`: a node's rings, and which traces are kept in them.
-//! - `text`: a text that many of them share. `sampler`: the share of new traces that is kept. `clock`: moments as records tell them.
+//! - `shown`: what records show of a message itself. `text`: a text that many of them share. `sampler`: the share of new traces that is kept. `clock`: moments as records tell them.
 //! - `filter`: conditions on the fields of records. `tree`: the records of a trace, joined; `skew`: clocks that differ.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
@@ -17,6 +17,7 @@ mod record;
 mod recorder;
 mod ring;
 mod sampler;
+mod shown;
 mod skew;
 mod text;
 mod tree;
@@ -24,5 +25,6 @@ mod tree;
 pub use self::filter::{Filter, FilterError};
 pub use self::record::{Half, MessageKind, MessageRecord, TraceId};
 pub use self::recorder::{Cursor, Page, Recorder};
+pub use self::shown::{Shown, shown_key};
 pub use self::text::Text;
 pub use self::tree::{Span, TraceTree};

@@ -130,6 +130,9 @@ pub struct MessageRecord {
     pub message_id: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Text>,
+    /// The message as JSON without its secrets, if payloads are captured (`trace.payload_bytes`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Text>,
     /// Which instance of the capability handled it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<u32>,
@@ -162,7 +165,7 @@ impl MessageRecord {
     pub fn footprint(&self) -> usize {
         // Names are shared by all records, a counted text of its own costs two counters more.
         const COUNTED: usize = 16;
-        let own = [&self.message_id, &self.key, &self.error];
+        let own = [&self.message_id, &self.key, &self.payload, &self.error];
         let texts: usize = own.into_iter().flatten().map(|text| text.len() + COUNTED).sum();
         size_of::<Self>() + texts
     }
@@ -233,6 +236,7 @@ pub fn sample(span_id: u64) -> MessageRecord {
         link: 0,
         message_id: None,
         key: None,
+        payload: None,
         instance: None,
         at_us: 1_000_000,
         waited_us: 0,

@@ -35,6 +35,7 @@ macro_rules! ask {
             type To = Auth;
             const NAME: &'static str = $name;
             const VERSION: u16 = 1;
+            const SECRETS: &'static [&'static str] = &["password", "refresh_token", "access_token"];
         }
         impl Ask for $message {
             type Reply = $reply;

@@ -131,11 +131,13 @@ pub struct TraceConfig {
     pub ring_seconds: u64,
     /// The record of a handler that runs for this many milliseconds is kept in any case; 0: of none.
     pub slow_ms: u64,
+    /// Bytes of a message's payload that its record shows; 0: nothing of it.
+    pub payload_bytes: u64,
 }
 
 impl Default for TraceConfig {
     fn default() -> Self {
-        Self { ring_bytes: 4 << 20, ring_seconds: 60, slow_ms: 1_000 }
+        Self { ring_bytes: 4 << 20, ring_seconds: 60, slow_ms: 1_000, payload_bytes: 0 }
     }
 }
 

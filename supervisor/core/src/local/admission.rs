@@ -9,8 +9,8 @@ use std::time::Duration;
 use essaim_base::call::Call;
 use essaim_base::slot::{GivenUp, Slot};
 use essaim_base::trace::TraceContext;
-use essaim_contract::{Ask, AskError, Never, NotDelivered, Unknown};
-use essaim_trace::Text;
+use essaim_contract::{Ask, AskError, Message, Never, NotDelivered, Unknown};
+use essaim_trace::Shown;
 use tokio::time::{Instant, sleep_until};
 
 use crate::local::host::Host;
@@ -25,8 +25,8 @@ pub struct Permit<'a> {
     instance: usize,
     ticket: u64,
     key: Option<KeyPermit>,
-    /// The message's key as its record shows it.
-    shown_key: Option<Text>,
+    /// What its record shows of the message.
+    shown: Shown,
     /// How long its asker waits for an instance whose arbiter makes no turn; else until the deadline.
     patience: Option<Duration>,
 }
@@ -128,7 +128,7 @@ impl Host {
             NotDelivered::Overloaded { capability: self.name.to_string(), bound }
         })?;
         let ticket = self.instances()[instance].admit();
-        Ok(Permit { host: self, instance, ticket, key, shown_key: None, patience: None })
+        Ok(Permit { host: self, instance, ticket, key, shown: Shown::default(), patience: None })
     }
 }
 
@@ -152,8 +152,8 @@ async fn until_answered<T, W>(slot: &Slot<T, W>) -> T {
 /// The envelope of an ask.
 pub type AskEnvelope<M> = Envelope<M, <M as Ask>::Reply, <M as Ask>::Error>;
 
-fn contents<M>(message: M, call: Call, key: Option<KeyPermit>, shown_key: Option<Text>) -> EnvelopeContents<M> {
-    let observed = Observed::of(&call.trace, shown_key);
+fn contents<M>(message: M, call: Call, key: Option<KeyPermit>, shown: Shown) -> EnvelopeContents<M> {
+    let observed = Observed::of(&call.trace, shown);
     EnvelopeContents { message, call, observed, key }
 }
 
@@ -173,10 +173,10 @@ impl Permit<'_> {
         self
     }
 
-    /// Has the message's record show its key, if the record is kept.
-    pub fn showing(mut self, key: Option<&str>, trace: &TraceContext) -> Self {
+    /// Has the message's record show its key, and its payload if that is captured, if the record is kept.
+    pub fn showing<M: Message>(mut self, message: &M, trace: &TraceContext) -> Self {
         if trace.kept {
-            self.shown_key = key.map(Text::from);
+            self.shown = Shown::of(message, self.host.payload_bytes);
         }
         self
     }
@@ -184,8 +184,12 @@ impl Permit<'_> {
     /// Puts a message that nobody waits for into the mailbox.
     pub fn deliver<M: Send + 'static>(mut self, entry: usize, message: M, call: Call) {
         let deadline = call.deadline;
-        let envelope =
-            Envelope::<M, (), Never>::holding(contents(message, call, self.key.take(), self.shown_key.take()));
+        let envelope = Envelope::<M, (), Never>::holding(contents(
+            message,
+            call,
+            self.key.take(),
+            std::mem::take(&mut self.shown),
+        ));
         self.put(QueuedMessage { entry, envelope: Arc::new(envelope), deadline });
     }
 
@@ -250,8 +254,12 @@ impl Permit<'_> {
         let local_call = local_call::find(instance.id);
         match local_call.as_ref().filter(|local_call| instance.waiting() == 1 && local_call.is_free()) {
             Some(local_call) => {
-                let envelope =
-                    Rc::new(LocalEnvelope::holding(contents(message, call, self.key.take(), self.shown_key.take())));
+                let envelope = Rc::new(LocalEnvelope::holding(contents(
+                    message,
+                    call,
+                    self.key.take(),
+                    std::mem::take(&mut self.shown),
+                )));
                 std::mem::forget(self);
                 local_call.run_now(entry, envelope.clone());
                 envelope.answered().map_or_else(AskStage::Running, AskStage::Answered)
@@ -262,7 +270,7 @@ impl Permit<'_> {
                     message,
                     call,
                     self.key.take(),
-                    self.shown_key.take(),
+                    std::mem::take(&mut self.shown),
                 )));
                 self.put(QueuedMessage { entry, envelope: envelope.clone(), deadline });
                 if local_call.is_some() {

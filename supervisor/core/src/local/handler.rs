@@ -144,11 +144,7 @@ impl<M: Ask> Handler for AskEntry<M> {
         let message: M = decoded(body)?;
         Ok(Box::pin(async move {
             let permit = host.admit(message.key().as_deref()).map_err(AskError::NotDelivered)?;
-            match permit
-                .showing(message.key().as_deref(), &call.trace)
-                .ask::<M, M::Reply, M::Error>(entry, message, call)
-                .await
-            {
+            match permit.showing(&message, &call.trace).ask::<M, M::Reply, M::Error>(entry, message, call).await {
                 Ok(reply) => codec::encode(&reply).map_err(|e| AskError::Unknown(unencodable(e))),
                 Err(AskError::Rejected(e)) => Err(match codec::encode(&e) {
                     Ok(bytes) => AskError::Rejected(ByteBuf::from(bytes)),
@@ -237,7 +233,7 @@ impl<M: Message> Handler for DurableEntry<M> {
             // this message.
             let permit = host.admit(None).map_err(AskError::NotDelivered)?;
             let patience = delivery.patience;
-            let permit = permit.with_patience(patience).showing(message.key().as_deref(), &call.trace);
+            let permit = permit.with_patience(patience).showing(&message, &call.trace);
             permit.ask(entry, DurableMessage { message, delivery }, call).await
         }))
     }

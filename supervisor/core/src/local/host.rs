@@ -34,6 +34,8 @@ pub struct Host {
     first_label: usize,
     instances: Box<[InstanceHandle]>,
     pub admission: Admission,
+    /// How much of a message's payload its record shows.
+    pub payload_bytes: u64,
     started: Started,
 }
 
@@ -69,6 +71,7 @@ impl Host {
             first_label,
             instances: instances.collect(),
             admission,
+            payload_bytes: 0,
             started,
         }
     }
@@ -93,6 +96,12 @@ impl Host {
     /// This host, which admits so many messages of one key at a time; 0: half of all.
     pub fn admitting_of_a_key(mut self, most: u32) -> Self {
         self.admission = self.admission.per_key(most);
+        self
+    }
+
+    /// This host, whose messages' records show so much of their payloads.
+    pub fn capturing(mut self, payload_bytes: u64) -> Self {
+        self.payload_bytes = payload_bytes;
         self
     }
 

@@ -19,7 +19,7 @@ use essaim_base::measure::Outcome;
 use essaim_base::panic::panic_location;
 use essaim_base::trace::TraceContext;
 use essaim_contract::AskError;
-use essaim_trace::{Half, MessageKind, MessageRecord, Recorder, Text, TraceId};
+use essaim_trace::{Half, MessageKind, MessageRecord, Recorder, Shown, Text, TraceId};
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Level, Span};
@@ -34,13 +34,13 @@ pub const TARGET: &str = "essaim::message";
 pub struct Observed {
     /// When it entered the mailbox.
     pub queued: Instant,
-    pub key: Option<Text>,
+    pub shown: Shown,
 }
 
 impl Observed {
     /// What is noted of a message that enters a mailbox now.
-    pub fn of(trace: &TraceContext, key: Option<Text>) -> Option<Box<Self>> {
-        (trace.kept || is_observed(trace)).then(|| Box::new(Self { queued: Instant::now(), key }))
+    pub fn of(trace: &TraceContext, shown: Shown) -> Option<Box<Self>> {
+        (trace.kept || is_observed(trace)).then(|| Box::new(Self { queued: Instant::now(), shown }))
     }
 }
 
@@ -210,6 +210,7 @@ impl<'a> MessageSpan<'a> {
         let waited = self.queued().unwrap_or_default();
         let ran = ran.unwrap_or_default();
         let admitted = self.began.get().map_or_else(|| self.observer.env.now(), |began| began - waited);
+        let shown = self.observed.as_ref().map(|observed| observed.shown.clone()).unwrap_or_default();
         MessageRecord {
             trace_id: TraceId(self.trace.trace_id),
             half: Half::Handled,
@@ -226,7 +227,8 @@ impl<'a> MessageSpan<'a> {
             peer: call.origin.as_ref().map(|origin| Text::from(&origin.node)),
             link: call.origin.as_ref().map_or(0, |origin| origin.link),
             message_id: delivery.map(|delivery| delivery.id.as_str().into()),
-            key: self.observed.as_ref().and_then(|observed| observed.key.clone()),
+            key: shown.key,
+            payload: shown.payload,
             instance: Some(self.instance as u32),
             at_us: recorder.us(admitted),
             waited_us: waited.as_micros() as u64,

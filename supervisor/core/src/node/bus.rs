@@ -3,6 +3,7 @@
 mod inbound;
 mod local;
 mod peers;
+mod refused;
 
 pub use self::local::{HandlerRef, LocalHandlers};
 
@@ -25,7 +26,7 @@ use essaim_durable::Durable;
 use essaim_durable::{MessageContext, OutgoingMessage};
 use essaim_near::Near;
 use essaim_remote::{Remote, RemoteAsk};
-use essaim_trace::Recorder;
+use essaim_trace::{Recorder, Shown};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -148,7 +149,9 @@ impl Bus {
         if let Origin::Handler { asks } = origin
             && (!asks.contains(&to) || call.chain.holds(to))
         {
-            return Err(AskError::NotDelivered(call.chain.cycle_to(to)));
+            let why = call.chain.cycle_to(to);
+            self.record_refused::<M>(self.shown(&message), &call.trace, &why);
+            return Err(AskError::NotDelivered(why));
         }
         let mut refused = None;
         if let Some(handler) = self.local_handler::<M>(to, || message.key().map(Cow::into_owned)) {
@@ -157,8 +160,12 @@ impl Bus {
             tokio::task::coop::consume_budget().await;
             match handler.host.admit(message.key().as_deref()) {
                 Ok(permit) => {
-                    let permit = permit.showing(message.key().as_deref(), &call.trace);
-                    return permit.ask(handler.entry, message, call).await;
+                    let (permit, trace) = (permit.showing(&message, &call.trace), call.trace);
+                    let answer = permit.ask(handler.entry, message, call).await;
+                    if let Err(AskError::NotDelivered(why)) = &answer {
+                        self.record_refused::<M>(Shown::default(), &trace, why);
+                    }
+                    return answer;
                 }
                 Err(reason) => refused = Some(reason),
             }
@@ -167,9 +174,15 @@ impl Bus {
             Some(remote) => Box::pin(ask_remote(remote, self.names.of::<M>(), message, call, refused)).await,
             None => {
                 let no_host = || NotDelivered::NoHost { capability: to.to_string() };
-                Err(AskError::NotDelivered(refused.unwrap_or_else(no_host)))
+                let why = refused.unwrap_or_else(no_host);
+                self.record_refused::<M>(self.shown(&message), &call.trace, &why);
+                Err(AskError::NotDelivered(why))
             }
         }
+    }
+
+    fn shown<M: Ask>(&self, message: &M) -> Shown {
+        Shown::of(message, self.settings.trace.payload_bytes)
     }
 
     /// The handler of a message in this node, if the ask should be answered locally.
@@ -231,6 +244,7 @@ async fn ask_remote<M: Ask>(
         name,
         body,
         key,
+        personal_key: M::PERSONAL_KEY,
         idempotent: M::IDEMPOTENT,
         call,
         refused,

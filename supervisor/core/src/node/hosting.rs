@@ -143,6 +143,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
         let (started, starting) = watch::channel(None);
         let host = host.exclusive(on_sqlite).admitting_of_a_key(runtime.mailbox_per_key).starting(starting);
+        let host = host.capturing(node.settings.trace.payload_bytes);
         let host = Arc::new(host);
         Ok(Box::new(CapabilityStartup::<A> { host, started, table, timetables, settings, node: node.clone() }))
     }

@@ -33,6 +33,8 @@ pub struct OutgoingMessage {
     pub retained: Option<u64>,
     /// It is stored even if its partition is full: it says what is to be done about a dead letter, which makes room.
     pub urgent: bool,
+    /// Whether records show a hash of the key.
+    pub personal_key: bool,
     /// The encoded [`Record`].
     pub record: Vec<u8>,
 }
@@ -127,8 +129,9 @@ impl MessageContext {
             control: None,
             body: ByteBuf::from(body),
         };
-        OutgoingMessage::of(&record, <M::To as Capability>::NAME.into(), kind)
-            .map_err(|e| invalid(format!("it cannot be encoded: {e}")))
+        let message = OutgoingMessage::of(&record, <M::To as Capability>::NAME.into(), kind)
+            .map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
+        Ok(OutgoingMessage { personal_key: M::PERSONAL_KEY, ..message })
     }
 }
 
@@ -137,7 +140,18 @@ impl OutgoingMessage {
     pub fn of(record: &Record, capability: Arc<str>, kind: OutgoingKind) -> Result<Self, codec::EncodeError> {
         let (id, name, order) = (record.id.clone(), record.name.as_str().into(), record.order().into());
         let (at, retained, urgent) = (record.at, record.retained_until, record.control.is_some());
-        Ok(Self { id, capability, kind, name, order, at, retained, urgent, record: record.encode()? })
+        Ok(Self {
+            id,
+            capability,
+            kind,
+            name,
+            order,
+            at,
+            retained,
+            urgent,
+            personal_key: false,
+            record: record.encode()?,
+        })
     }
 
     /// Reads a message that is stored as its record.
@@ -147,6 +161,17 @@ impl OutgoingMessage {
         let (name, order) = (decoded.name.as_str().into(), decoded.order().into());
         let Record { id, at, retained_until: retained, control, .. } = decoded;
         let urgent = control.is_some();
-        Ok(Self { id, capability, kind, name, order, at, retained, urgent, record: record.to_vec() })
+        Ok(Self {
+            id,
+            capability,
+            kind,
+            name,
+            order,
+            at,
+            retained,
+            urgent,
+            personal_key: false,
+            record: record.to_vec(),
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use essaim_base::measure::Outcome;
 use essaim_base::trace::TraceContext;
 use essaim_contract::Metadata;
-use essaim_trace::{Half, MessageKind, MessageRecord, Recorder, Text, TraceId};
+use essaim_trace::{Half, MessageKind, MessageRecord, Recorder, Text, TraceId, shown_key};
 
 use super::message::{MessageContext, OutgoingKind, OutgoingMessage};
 
@@ -39,7 +39,7 @@ impl MessageContext {
             OutgoingKind::Command => MessageKind::Command,
             OutgoingKind::Event { .. } | OutgoingKind::EventFor(_) => MessageKind::Event,
         };
-        let key = (*message.order != *message.id.as_str()).then(|| Text::from(&*message.order));
+        let key = (*message.order != *message.id.as_str()).then(|| shown_key(&message.order, message.personal_key));
         let attributes: Option<Arc<Metadata>> = self.metadata.clone();
         recorder.write(MessageRecord {
             trace_id: TraceId(self.trace.trace_id),
@@ -55,6 +55,7 @@ impl MessageContext {
             link: 0,
             message_id: Some(message.id.as_str().into()),
             key,
+            payload: None,
             instance: None,
             at_us: recorder.us(recorder.now()),
             waited_us: 0,

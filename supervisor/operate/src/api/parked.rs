@@ -58,6 +58,9 @@ pub struct ParkedLine {
     pub error: Option<String>,
     /// The id of the message of its key that it waits for.
     pub behind: Option<String>,
+    /// Whether its key is on hold until a dead letter of it is replayed or dropped.
+    #[serde(default)]
+    pub held: bool,
 }
 
 /// Parked messages are to be tried now.

@@ -59,6 +59,7 @@ async fn report(bus: &Bus, remote: &Remote, peer: &Arc<Peer>, now: Instant) -> R
         name: NAME.into(),
         body: Vec::new(),
         key: None,
+        personal_key: false,
         idempotent: true,
         call: Call::of_the_runtime(now + REPORT_LIMIT * LIMITS, TraceContext::root(&bus.env)),
         refused: None,

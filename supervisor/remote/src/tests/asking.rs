@@ -16,6 +16,7 @@ fn stock_ask(idempotent: bool) -> RemoteAsk {
         name: "stock.do.v1".into(),
         body: vec![1],
         key: None,
+        personal_key: false,
         idempotent,
         call,
         refused: None,

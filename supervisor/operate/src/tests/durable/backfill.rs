@@ -33,8 +33,8 @@ impl Command for Print {}
 
 /// The same, by an ask.
 #[derive(Serialize, Deserialize)]
-struct PrintNow {
-    word: String,
+pub(super) struct PrintNow {
+    pub(super) word: String,
 }
 impl Message for PrintNow {
     type To = Press;

@@ -150,6 +150,22 @@ async fn without_the_clerk(change: fn(&mut Settings)) -> Stage {
     Stage::again(t.end().await, &["desk"], change).await
 }
 
+#[tokio::test]
+async fn an_event_whose_subscriber_has_no_room_says_so() {
+    let t = without_the_clerk(few).await;
+    for number in 0..5 {
+        t.run(t.client().ask(SayNow(told(number)))).await.unwrap();
+    }
+    wait_for(&t, "one to overflow", |(own, overflowing)| own == 0 && overflowing == 1).await;
+    let trace = t.node.bus().recorder.root();
+    t.run(t.client().in_trace(trace).send(told(6))).await.unwrap();
+    wait_for(&t, "another one to overflow", |(own, overflowing)| own == 0 && overflowing == 2).await;
+    let id = essaim_trace::TraceId(trace.trace_id).to_string();
+    let why = t.run(t.operate(crate::api::ExplainMessage { id })).await.sentences.join("\n");
+    assert!(why.contains("`clerk` has no room: 2 events wait for it in the outbox of `desk`"), "{why}");
+    assert!(why.contains("no live node hosts `clerk`"), "{why}");
+}
+
 /// How many messages wait in the desk's outbox, in lanes of their own and in those of what overflows.
 async fn waiting(t: &Stage) -> (u64, u64) {
     let database = t.database("desk");

@@ -79,3 +79,27 @@ async fn an_event_of_a_subscriber_that_nobody_hosts_says_so() {
     assert!(waits.contains("`shop.noted.v1`") && waits.contains("no live node hosts `till`"), "{waits}");
     assert_eq!(why(&t, "nothing-has-this-id").await, "");
 }
+
+#[tokio::test]
+async fn a_key_on_hold_says_that_a_dead_letter_holds_it() {
+    let t = Stage::start(&["shop"], |s| {
+        s.durable.after_dead = AfterDead::Hold;
+        s.durable.attempts = 1;
+    })
+    .await;
+    t.note("a", "fail").await;
+    let behind = t.note("a", "next").await;
+    let held = said(&t, behind.as_str(), "is on hold").await;
+    assert!(held.contains("its key `a` is on hold until a dead letter of it is replayed or dropped"), "{held}");
+}
+
+#[tokio::test]
+async fn an_ask_that_nobody_takes_leaves_a_record_that_says_so() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    let trace = t.node.bus().recorder.root();
+    let client = t.client().in_trace(trace);
+    let asking = client.ask(backfill::PrintNow { word: "one".into() });
+    assert!(t.run(asking).await.is_err());
+    let sentences = why(&t, &essaim_trace::TraceId(trace.trace_id).to_string()).await;
+    assert!(sentences.contains("ended as not_delivered: no live node hosts `press`"), "{sentences}");
+}
