@@ -8,7 +8,7 @@ use std::time::Duration;
 use essaim::config::{Config, Settings};
 use essaim::exit::{self, Fatal};
 use essaim::store::{self, DatabaseKind};
-use essaim::{ClaimError, Roster, check_bridge, cycle_in, run as run_here};
+use essaim::{ClaimError, Roster, check_bridge, check_export, cycle_in, run as run_here};
 
 use super::{CheckArgs, Global};
 use crate::serve::wrong;
@@ -60,6 +60,7 @@ pub fn run(roster: &Roster, global: &Global, check: &CheckArgs) -> Result<(), Fa
     run_here(async {
         bridges(&nodes, &mut page).await;
         databases(roster, &nodes, &mut page).await;
+        exports(&nodes, &mut page);
     });
     finish(page)
 }
@@ -186,6 +187,16 @@ fn asks(roster: &Roster, nodes: &[Planned], page: &mut Page) {
 }
 
 /// Whether the nodes can reach each other.
+/// Whether records can be exported as configured; the receiver itself is not asked, since a node starts without it.
+fn exports(nodes: &[Planned], page: &mut Page) {
+    for node in nodes {
+        if let Err(error) = check_export(&node.config.settings.trace.otlp) {
+            page.problem(exit::CONFIG, error.to_string());
+        }
+    }
+    page.problems.dedup();
+}
+
 async fn bridges(nodes: &[Planned], page: &mut Page) {
     page.title("Bridge");
     let mut seen: BTreeMap<(&str, &str), &Planned> = BTreeMap::new();

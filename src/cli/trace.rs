@@ -2,9 +2,12 @@
 //!
 //! # Layout
 //! - here: the command; `tail`: records as they are written; `waterfall`, `sequence`: one trace as text for people;
-//!   `steps`: what happens in a sequence diagram; `mermaid`: the diagram for a ticket.
+//!   `steps`: what happens in a sequence diagram; `mermaid`: the diagram for a ticket; `otlp`: the
+//!   spans for other tools.
 
 mod mermaid;
+#[cfg_attr(not(feature = "otlp"), path = "trace/without_otlp.rs")]
+mod otlp;
 mod sequence;
 mod steps;
 mod tail;
@@ -31,14 +34,17 @@ pub struct TraceArgs {
     #[arg(long)]
     once: bool,
     /// Shows the trace as a sequence diagram
-    #[arg(long, conflicts_with_all = ["mermaid", "json", "once"])]
+    #[arg(long, conflicts_with_all = ["mermaid", "json", "otlp", "once"])]
     sequence: bool,
     /// Prints the trace as a sequence diagram in the language of Mermaid
-    #[arg(long, conflicts_with_all = ["json", "once"])]
+    #[arg(long, conflicts_with_all = ["json", "otlp", "once"])]
     mermaid: bool,
     /// Prints JSON: the trees of traces, or one record a line
     #[arg(long)]
     json: bool,
+    /// Prints the trace as JSON of OpenTelemetry (OTLP), with the resource attributes of trace.otlp
+    #[arg(long, conflicts_with_all = ["json", "once"])]
+    otlp: bool,
     #[command(flatten)]
     at: At,
 }
@@ -50,10 +56,11 @@ pub struct TraceArgs {
 pub fn run(roster: &Roster, global: &Global, args: &TraceArgs) -> Result<(), Fatal> {
     let operator = Operator::find(roster, global, &args.at)?;
     match &args.what[..] {
-        [id] if !Filter::is_condition(id) => show(&operator, args, id),
+        [id] if !Filter::is_condition(id) => show(roster, global, &operator, args, id),
         conditions => {
-            if args.sequence || args.mermaid {
-                return Err(Fatal::new(exit::USAGE, "a diagram is of one trace: give its id, a message's or a key"));
+            if args.sequence || args.mermaid || args.otlp {
+                let why = "a diagram is of one trace, as is --otlp: give its id, a message's or a key";
+                return Err(Fatal::new(exit::USAGE, why));
             }
             let filter = Filter::of(conditions).map_err(|e| Fatal::new(exit::USAGE, e.to_string()))?;
             tail(&operator, filter, args.once, args.json)
@@ -61,9 +68,11 @@ pub fn run(roster: &Roster, global: &Global, args: &TraceArgs) -> Result<(), Fat
     }
 }
 
-fn show(operator: &Operator, args: &TraceArgs, id: &str) -> Result<(), Fatal> {
+fn show(roster: &Roster, global: &Global, operator: &Operator, args: &TraceArgs, id: &str) -> Result<(), Fatal> {
     let shown = operator.ask(&ShowTrace { id: id.into() })?;
-    if args.json {
+    if args.otlp {
+        otlp::print(roster, global, &shown.traces)?;
+    } else if args.json {
         print::json(&shown.traces);
     } else {
         let pages: Vec<String> = shown.traces.iter().map(|tree| page(args, tree)).collect();

@@ -8,7 +8,7 @@
 //! - [`Roster`], [`Node`], [`run`], [`exit`]: which capabilities there are, and a process that runs some of them.
 //! - [`NodeStatus`], [`api`]: how a node is, and what operators ask it.
 //! - [`Harness`]: one actor alone, for its author's tests.
-//! - [`config`], [`store`], [`trace`], [`logs`], [`lock`], [`Near`], [`Env`]: what they stand on.
+//! - [`config`], [`store`], [`trace`], `otlp`, [`logs`], [`lock`], [`Near`], [`Env`]: what they stand on.
 //!
 //! The runtime itself is the crates below this one, each with one idea; what they offer to users is re-exported here.
 
@@ -20,7 +20,7 @@ pub use essaim_config as config;
 pub use essaim_contract as contract;
 pub use essaim_core::{
     Actor, Apply, Client, Cx, Fault, Handle, Handles, Health, Hear, NodeError, Roster, RunningNode, Start, StartError,
-    StartupWork, check_bridge, fail, reject, run,
+    StartupWork, check_bridge, check_export, fail, reject, run,
 };
 pub use essaim_durable::schedule::{Missed, Schedule};
 pub use essaim_durable::{SendOptions, SubscribeOptions};
@@ -45,6 +45,12 @@ pub mod trace {
     pub use essaim_base::measure::Outcome;
     pub use essaim_base::trace::*;
     pub use essaim_trace::*;
+}
+
+/// Message records as spans of OpenTelemetry.
+#[cfg(feature = "otlp")]
+pub mod otlp {
+    pub use essaim_otlp::of_trees;
 }
 
 /// Databases: a capability's own, its migrations, and the transactions of its handlers.

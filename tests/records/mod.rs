@@ -1,4 +1,6 @@
-//! Message records of real nodes: what operators read of them at the command line.
+//! Message records of real nodes: what operators read of them at the command line, and what receivers of traces are sent.
 
+mod export;
+mod receiver;
 mod trace;
 mod why;

@@ -103,6 +103,7 @@ fn messages_are_listed_as_they_end_and_what_cannot_be_understood_is_explained() 
         (&["trace", "ran>5"], 2, "no duration"),
         (&["trace", "nothing-has-this-id"], 65, "there is no record"),
         (&["trace", "--mermaid"], 2, "a diagram is of one trace"),
+        (&["trace", "--otlp", "kind=ask"], 2, "as is --otlp"),
     ] {
         let output = said_at(main, wrong);
         let error = String::from_utf8_lossy(&output.stderr);

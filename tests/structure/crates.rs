@@ -13,7 +13,7 @@ const WINGS: &[&[&str]] = &[
     &["supervisor/base"],
     &["supervisor/config", "supervisor/protocol", "supervisor/near"],
     &["supervisor/trace"],
-    &["supervisor/store", "supervisor/remote", "supervisor/logs"],
+    &["supervisor/store", "supervisor/remote", "supervisor/logs", "supervisor/otlp"],
     &["supervisor/durable", "supervisor/bridges/embedded", "supervisor/bridges/redis"],
     &["supervisor/core"],
     &["supervisor/operate"],
@@ -122,8 +122,9 @@ fn a_binary_for_one_process_on_sqlite_builds_no_client_of_a_server() {
     let output = cargo(&tree);
     let crates: BTreeSet<&str> = output.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(crates.contains("sqlx-sqlite"), "the tree was not found: {output}");
-    let unwanted =
-        ["redis", "sqlx-postgres", "essaim-bridge-redis", "moka"].into_iter().filter(|name| crates.contains(name));
+    let unwanted = ["redis", "sqlx-postgres", "essaim-bridge-redis", "moka", "tonic", "hyper"]
+        .into_iter()
+        .filter(|name| crates.contains(name));
     assert_eq!(unwanted.collect::<Vec<_>>(), [""; 0]);
 }
 

@@ -32,6 +32,12 @@ const GUARDED: &[Guarded] = &[
     },
     // What writes the text of metrics; everything else counts with atomics of its own.
     Guarded { name: "prometheus_client", may: |p| p.starts_with("supervisor/operate/src/metrics/") },
+    // What speaks OTLP, and the receivers of tests.
+    Guarded {
+        name: "opentelemetry_proto",
+        may: |p| p.starts_with("supervisor/otlp/") || p.starts_with("tests/records/"),
+    },
+    Guarded { name: "tonic", may: |p| p.starts_with("supervisor/otlp/") || p.starts_with("tests/records/") },
     Guarded { name: "actix_http", may: |p| p.starts_with("actors/gateway/") },
     Guarded {
         name: "redis",

@@ -34,6 +34,11 @@ impl Dependency {
         Self { what: "the inbox", capability: None, is_shared: true, label: "inbox" }
     }
 
+    /// The receiver of exported message records, without which a node works as well.
+    pub fn span_receiver() -> Self {
+        Self { what: "the receiver of message records", capability: None, is_shared: true, label: "records" }
+    }
+
     /// The claims by which the node has its name and its capabilities to itself.
     pub fn lease() -> Self {
         Self { what: "the lease", capability: None, is_shared: true, label: "lease" }
@@ -67,6 +72,11 @@ impl Dependency {
     /// The database of a capability: on a server, which its other hosts share, or a file of this node.
     pub fn database(capability: &str, is_server: bool) -> Self {
         Self { what: "the database", capability: Some(capability.into()), is_shared: is_server, label: "database" }
+    }
+
+    /// Whether a node does not work as it should without it.
+    fn is_needed(&self) -> bool {
+        *self != Self::span_receiver()
     }
 }
 
@@ -105,6 +115,9 @@ pub struct OutageStatus {
     pub since_ms: u64,
     /// Whether other nodes depend on it too.
     pub shared: bool,
+    /// Whether the node is not ready without it.
+    #[serde(skip)]
+    pub is_needed: bool,
     /// The kind of dependency, as metrics name it.
     #[serde(skip)]
     pub label: &'static str,
@@ -152,6 +165,7 @@ impl Outages {
             cause: current.cause.clone(),
             since_ms: now.saturating_duration_since(current.since).as_millis() as u64,
             shared: dependency.is_shared,
+            is_needed: dependency.is_needed(),
             label: dependency.label,
             capability: dependency.capability.clone(),
         };

@@ -1,6 +1,7 @@
 //! The ranges of settings, which types cannot express.
 
 use super::Settings;
+use super::settings::{NoPairs, pairs};
 
 /// The most instances of one capability in one node.
 const MOST_INSTANCES: usize = 4_096;
@@ -14,6 +15,8 @@ const MOST_THREADS: usize = 1_024;
 const MOST_CONNECTIONS: u32 = 1_000;
 /// The longest name of a node, in bytes: it is part of every channel and lease.
 const LONGEST_NAME: usize = 64;
+/// The most spans of one export: receivers take requests of 4 MiB.
+const MOST_BATCH_SPANS: u32 = 4_096;
 /// Frames and messages smaller than this could not hold their own header.
 const SMALLEST_BYTES: u64 = 1_024;
 
@@ -31,6 +34,7 @@ pub fn check_ranges(s: &Settings) -> Result<(), BrokenRule> {
     links(s)?;
     data(s)?;
     durable(s)?;
+    otlp(s)?;
     capabilities(s)
 }
 
@@ -168,6 +172,30 @@ fn durable(s: &Settings) -> Result<(), BrokenRule> {
     ordered(("durable.tend_ms", d.tend_ms), ("durable.lease_ms", d.lease_ms), false)?;
     let first = ("durable.backoff_first_ms", d.backoff_first_ms);
     ordered(first, ("durable.backoff_most_ms", d.backoff_most_ms), true)
+}
+
+fn otlp(s: &Settings) -> Result<(), BrokenRule> {
+    let o = &s.trace.otlp;
+    let is_url = ["http://", "https://"].iter().any(|scheme| o.endpoint.starts_with(scheme));
+    rule(o.endpoint.is_empty() || is_url, "trace.otlp.endpoint", || {
+        "begin with http:// or https://, or be empty where nothing is exported".into()
+    })?;
+    rule(!o.endpoint.contains('@'), "trace.otlp.endpoint", || {
+        "tell no password: give it as `trace.otlp.headers`, or as `trace.otlp.headers_file`".into()
+    })?;
+    rule(!o.is_on() || s.trace.ring_bytes > 0, "trace.otlp.endpoint", || {
+        "be empty where no records are kept (`trace.ring_bytes` is 0)".into()
+    })?;
+    rule(!o.service_name.is_empty(), "trace.otlp.service_name", || "be a name, not empty".into())?;
+    for (key, text) in [("trace.otlp.headers", &o.headers), ("trace.otlp.attributes", &o.attributes)] {
+        rule(pairs(text).is_ok(), key, || NoPairs.to_string())?;
+    }
+    at_least_1("trace.otlp.interval_ms", o.interval_ms)?;
+    at_least_1("trace.otlp.batch_spans", o.batch_spans.into())?;
+    at_most("trace.otlp.batch_spans", o.batch_spans.into(), MOST_BATCH_SPANS.into())?;
+    at_least_1("trace.otlp.timeout_ms", o.timeout_ms)?;
+    let interval = ("trace.otlp.interval_ms", o.interval_ms);
+    ordered(interval, ("trace.otlp.backoff_most_ms", o.backoff_most_ms), true)
 }
 
 fn capabilities(s: &Settings) -> Result<(), BrokenRule> {

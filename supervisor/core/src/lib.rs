@@ -25,5 +25,6 @@ pub use api::startup::StartupWork;
 pub use local::arbiters::run;
 pub use local::supervision::Health;
 pub use node::connection::check_bridge;
+pub use node::export::check as check_export;
 pub use node::roster::Roster;
 pub use node::{NodeError, RunningNode};

@@ -6,12 +6,14 @@
 //!
 //! # Layout
 //! - `record`: one record. `ring`: the memory that keeps them. `recorder`: a node's rings, and which traces are kept in them.
-//! - `shown`: what records show of a message itself. `text`: a text that many of them share. `sampler`: the share of new traces that is kept. `clock`: moments as records tell them.
+//! - `shown`: what records show of a message itself. `text`: a text that many of them share. `sampler`: the share of new traces
+//!   that is kept. `clock`: moments as records tell them. `export`: what is counted of their export.
 //! - `filter`: conditions on the fields of records. `tree`: the records of a trace, joined; `skew`: clocks that differ.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
 
 mod clock;
+mod export;
 mod filter;
 mod record;
 mod recorder;
@@ -22,6 +24,7 @@ mod skew;
 mod text;
 mod tree;
 
+pub use self::export::{ExportCounts, ExportFigures};
 pub use self::filter::{Filter, FilterError};
 pub use self::record::{Half, MessageKind, MessageRecord, TraceId};
 pub use self::recorder::{Cursor, Page, Recorder};

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::export::ExportCounts;
 use crate::filter::Filter;
 use crate::record::{MessageRecord, TraceId};
 use crate::ring::Ring;
@@ -36,6 +37,7 @@ pub struct Recorder {
     rings: Box<[Mutex<WrittenRing>]>,
     /// Tells this life of the node from its others, whose positions mean nothing here.
     life: String,
+    exports: ExportCounts,
 }
 
 struct WrittenRing {
@@ -91,6 +93,7 @@ impl Recorder {
             sampler: Sampler::new(config.ring_bytes > 0),
             rings: (0..threads.max(1)).map(|_| ring()).collect(),
             life: env.id().to_string(),
+            exports: ExportCounts::default(),
         })
     }
 
@@ -204,6 +207,11 @@ impl Recorder {
     pub fn end(&self) -> Cursor {
         let positions = self.rings.iter().map(|ring| ring.lock().ring.end()).collect();
         Cursor { life: self.life.clone(), positions }
+    }
+
+    /// What is counted of the export of records.
+    pub fn exports(&self) -> &ExportCounts {
+        &self.exports
     }
 
     /// Bytes that the rings take now.

@@ -13,6 +13,9 @@ pub use durable::{AfterDead, DurableConfig};
 mod cluster;
 pub use cluster::{AskConfig, BridgeConfig, MembersConfig, ParityConfig, WireConfig};
 
+mod otlp;
+pub use otlp::{NoPairs, OtlpConfig, OtlpProtocol, pairs};
+
 mod process;
 pub use process::{DrainConfig, LogConfig, LogFormat, NodeConfig, SupervisionConfig, TraceConfig};
 

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use essaim_base::Backoff;
 
+use super::OtlpConfig;
+
 /// `[node]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -133,11 +135,14 @@ pub struct TraceConfig {
     pub slow_ms: u64,
     /// Bytes of a message's payload that its record shows; 0: nothing of it.
     pub payload_bytes: u64,
+    /// The export of records.
+    pub otlp: OtlpConfig,
 }
 
 impl Default for TraceConfig {
     fn default() -> Self {
-        Self { ring_bytes: 4 << 20, ring_seconds: 60, slow_ms: 1_000, payload_bytes: 0 }
+        let otlp = OtlpConfig::default();
+        Self { ring_bytes: 4 << 20, ring_seconds: 60, slow_ms: 1_000, payload_bytes: 0, otlp }
     }
 }
 

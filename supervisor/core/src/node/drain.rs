@@ -1,5 +1,5 @@
 //! Drain: how a node leaves. It announces, refuses late asks, finishes its handlers, relays what they have sent, answers what
-//! came until its inbox was closed, and goes.
+//! came until its inbox was closed, exports what was recorded of all this, and goes.
 
 use std::time::Duration;
 
@@ -40,6 +40,9 @@ impl RunningNode {
         if let Some(remote) = self.bus.remote() {
             remote.finish_answers().await;
             remote.close().await;
+        }
+        if let Some(exporter) = &self.exporter {
+            exporter.flush().await;
         }
         let listeners = std::mem::take(&mut *self.listeners.lock());
         for listener in listeners {

@@ -4,6 +4,8 @@ pub mod bus;
 pub mod connection;
 pub mod context;
 pub mod drain;
+#[cfg_attr(not(feature = "otlp"), path = "export/without_otlp.rs")]
+pub mod export;
 pub mod hosting;
 pub mod operators;
 pub mod readiness;
@@ -37,6 +39,7 @@ use crate::local::watchdog::Watchdog;
 use crate::node::bus::{Bus, BusParts, LocalHandlers};
 use crate::node::connection::{Connection, open_log};
 use crate::node::context::Blocking;
+use crate::node::export::{ExportError, Exporter};
 use crate::node::hosting::NodeContext;
 use crate::node::operators::{JoinedBus, Listener, Operators};
 use crate::node::roster::Roster;
@@ -48,6 +51,7 @@ pub struct RunningNode {
     listeners: Mutex<Vec<Box<dyn Listener>>>,
     joined: JoinedBus,
     operators: Operators,
+    exporter: Option<Arc<Exporter>>,
     _arbiters: Arc<Arbiters>,
 }
 
@@ -78,6 +82,9 @@ pub enum NodeError {
     /// The embedded log cannot be used.
     #[error(transparent)]
     Log(#[from] DatabaseError),
+    /// Message records cannot be exported as configured.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The admin listener has no address.
     #[error(
         "cannot listen at node.admin_listen = {address}: {error}; choose another address, or end who listens there"
@@ -94,7 +101,8 @@ impl NodeError {
     /// How the process must end.
     pub fn into_fatal(self) -> Fatal {
         let code = match self {
-            Self::Config(_) | Self::Cycle(_) | Self::Bridge(ClaimError::Unsupported { .. }) => exit::CONFIG,
+            Self::Config(_) | Self::Cycle(_) | Self::Export(_) => exit::CONFIG,
+            Self::Bridge(ClaimError::Unsupported { .. }) => exit::CONFIG,
             Self::Bridge(ClaimError::Unreachable { .. }) => exit::BRIDGE,
             Self::Bridge(ClaimError::Taken(_)) => exit::TAKEN,
             Self::Log(_) => exit::DATA_DIR,
@@ -129,6 +137,7 @@ impl RunningNode {
         }
         let recorder = Recorder::new(&settings.node.name, &settings.trace, &env, arbiters.count() + 1);
         recorder.start(&tasks);
+        let exporter = export::start(&settings.trace.otlp, &env, &recorder, &tasks)?;
         let context = NodeContext {
             env,
             recorder,
@@ -167,7 +176,7 @@ impl RunningNode {
         joining.send_replace(Some(bus.clone()));
         prepared.into_iter().for_each(|capability| capability.begin(&bus));
         let listeners = Mutex::new(listener.into_iter().collect());
-        Ok(Self { bus, fatal, listeners, joined, operators, _arbiters: context.arbiters })
+        Ok(Self { bus, fatal, listeners, joined, operators, exporter, _arbiters: context.arbiters })
     }
 
     /// This node's name and epoch on the wire; `None` without a bridge.

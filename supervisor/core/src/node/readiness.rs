@@ -32,7 +32,8 @@ impl Readiness {
 
     /// The readiness of the node itself: its tasks, and what it depends on.
     pub fn without_hosts(bus: &Bus) -> Self {
-        let outages = bus.tasks.outages().status();
+        let mut outages = bus.tasks.outages().status();
+        outages.retain(|outage| outage.is_needed);
         let mut reasons = bus.tasks.not_ready();
         let may_go_on = |shared: bool| shared && bus.settings.node.ready_in_outage;
         let is_ready = reasons.is_empty() && outages.iter().all(|outage| may_go_on(outage.shared));

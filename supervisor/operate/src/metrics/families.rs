@@ -88,6 +88,11 @@ families! {
     TASK_DOWN: Gauge "essaim_task_down", "1 while such a task has panicked and is not back";
     TASK_RESTARTS: Counter "essaim_task_restarts", "Restarts of such tasks after a panic";
 
+    EXPORTED: Counter "essaim_records_exported", "Message records that the receiver of traces has taken";
+    EXPORT_MISSED: Counter "essaim_records_missed", "Message records that were gone before they were exported";
+    EXPORT_REFUSED: Counter "essaim_records_refused", "Message records that the receiver has refused for good";
+    EXPORT_FAILURES: Counter "essaim_records_export_failures", "Exports of message records that failed";
+
     NEAR_HITS: Counter "essaim_near_hits", "Reads of the near cache that found a value";
     NEAR_MISSES: Counter "essaim_near_misses", "Reads of the near cache that found none";
     NEAR_LOADS: Counter "essaim_near_loads", "Loads that ran; several misses may wait for one";

@@ -38,6 +38,12 @@ pub fn add(samples: &mut Samples, bus: &Bus) {
         samples.add(TASK_RESTARTS, labels, task.restarts);
     }
     add_near(samples, bus);
+    if let Some(exports) = bus.recorder.exports().figures() {
+        samples.add(EXPORTED, [], exports.exported);
+        samples.add(EXPORT_MISSED, [], exports.missed);
+        samples.add(EXPORT_REFUSED, [], exports.refused);
+        samples.add(EXPORT_FAILURES, [], exports.failures);
+    }
     if let Some(remote) = bus.remote() {
         add_wire(samples, remote);
     }
