@@ -142,3 +142,41 @@ impl Exporter {
         sent.map(|_| spans as usize == most)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use essaim_config::{OtlpProtocol, TraceConfig};
+    use essaim_trace::{ExportFigures, MessageKind};
+
+    use super::*;
+    use crate::span::tests::handled;
+
+    #[tokio::test]
+    async fn what_is_overwritten_while_the_receiver_is_away_is_missed_once() {
+        let record = || handled(MessageKind::Ask);
+        let ring_bytes = 10 * record().footprint() as u64;
+        let (env, tasks) = (Env::system(), Tasks::without_node());
+        let recorder = Recorder::new("a", &TraceConfig { ring_bytes, ..TraceConfig::default() }, &env, 1);
+        recorder.write(record());
+        // Nobody listens at port 1; the task's own first export would come after the test.
+        let config = OtlpConfig {
+            endpoint: "http://127.0.0.1:1".into(),
+            protocol: OtlpProtocol::Http,
+            interval_ms: 600_000,
+            ..OtlpConfig::default()
+        };
+        let started = async { Exporter::start(&config, &env, &recorder, &tasks) };
+        let here = tokio::task::LocalSet::new();
+        let exporter = here.run_until(started).await.expect("there may be such a receiver");
+        assert!(exporter.export().await, "what was recorded before is not its affair");
+        (0..15).for_each(|_| recorder.write(record()));
+        assert!(!exporter.export().await && !exporter.export().await);
+        (0..3).for_each(|_| recorder.write(record()));
+        assert!(!exporter.export().await);
+        let expected = ExportFigures { exported: 0, missed: 8, refused: 0, failures: 3 };
+        assert_eq!(recorder.exports().figures(), Some(expected));
+        let outages = tasks.outages().status();
+        assert!(outages.len() == 1 && !outages[0].is_needed, "{outages:?}");
+        assert!(outages[0].cause.contains("127.0.0.1:1") && outages[0].cause.contains("refused"), "{outages:?}");
+    }
+}

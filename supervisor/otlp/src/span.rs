@@ -147,4 +147,4 @@ fn status(record: &MessageRecord) -> Status {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

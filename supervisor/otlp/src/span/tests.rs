@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use super::*;
 
 /// What its handler writes of a message that crossed the wire.
-fn handled(kind: MessageKind) -> MessageRecord {
+pub fn handled(kind: MessageKind) -> MessageRecord {
     MessageRecord {
         trace_id: TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736),
         half: Half::Handled,
