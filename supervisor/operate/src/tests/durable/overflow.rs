@@ -153,10 +153,7 @@ async fn without_the_clerk(change: fn(&mut Settings)) -> Stage {
 #[tokio::test]
 async fn an_event_whose_subscriber_has_no_room_says_so() {
     let t = without_the_clerk(few).await;
-    for number in 0..12 {
-        t.run(t.client().ask(SayNow(told(number)))).await.unwrap();
-    }
-    wait_for(&t, "some to overflow", |(own, overflowing)| own == 0 && overflowing > 0).await;
+    say_by_asks(&t, 0..12).await;
     let before = waiting(&t).await.1;
     let trace = t.node.bus().recorder.root();
     t.run(t.client().in_trace(trace).send(told(6))).await.unwrap();
