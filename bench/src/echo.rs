@@ -80,6 +80,8 @@ pub async fn node(name: &str, hosts: &[&str], bridge: Option<&str>) -> Result<No
     config.settings.node.name = name.into();
     config.settings.node.arbiters = 1;
     config.settings.trace = records::config();
+    // It has no directory of its own.
+    config.settings.trace.store_bytes = 0;
     // Who asks in the same process does so from the thread of the echo.
     config.settings.node.control_thread = bridge.is_some();
     config.settings.bridge.url = bridge.unwrap_or_default().into();

@@ -80,7 +80,7 @@ fn show(roster: &Roster, global: &Global, operator: &Operator, args: &TraceArgs,
     }
     tell_away(&shown.away);
     if shown.traces.is_empty() {
-        let why = "its messages may be older than the records reach back (trace.ring_seconds), or not have been kept";
+        let why = "its messages may be older than the records reach back (trace.store_hours, trace.ring_seconds), or not have been kept";
         return Err(Fatal::new(exit::DATA, format!("there is no record of `{id}`: {why}")));
     }
     Ok(())

@@ -175,6 +175,7 @@ pub fn config(name: &str, url: Option<&str>) -> Config {
     config.settings.node.name = name.into();
     // A node that keeps nothing.
     config.settings.node.data_dir = "/nowhere".into();
+    config.settings.trace.store_bytes = 0;
     config.settings.node.arbiters = 1;
     config.settings.bridge.url = url.unwrap_or_default().into();
     // On a busy machine the probe's node needs a while to say that the deadline has passed.

@@ -2,5 +2,6 @@
 
 mod export;
 mod receiver;
+mod store;
 mod trace;
 mod why;

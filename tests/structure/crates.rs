@@ -14,7 +14,7 @@ const WINGS: &[&[&str]] = &[
     &["supervisor/config", "supervisor/protocol", "supervisor/near"],
     &["supervisor/trace"],
     &["supervisor/store", "supervisor/remote", "supervisor/logs", "supervisor/otlp"],
-    &["supervisor/durable", "supervisor/bridges/embedded", "supervisor/bridges/redis"],
+    &["supervisor/durable", "supervisor/gather", "supervisor/bridges/embedded", "supervisor/bridges/redis"],
     &["supervisor/core"],
     &["supervisor/operate"],
     &["supervisor/testing", "supervisor/cli"],

@@ -39,6 +39,11 @@ impl Dependency {
         Self { what: "the receiver of message records", capability: None, is_shared: true, label: "records" }
     }
 
+    /// The file of gathered message records, which only operators read.
+    pub fn records() -> Self {
+        Self { what: "the store of message records", capability: None, is_shared: false, label: "stored_records" }
+    }
+
     /// The claims by which the node has its name and its capabilities to itself.
     pub fn lease() -> Self {
         Self { what: "the lease", capability: None, is_shared: true, label: "lease" }
@@ -76,7 +81,7 @@ impl Dependency {
 
     /// Whether a node does not work as it should without it.
     fn is_needed(&self) -> bool {
-        *self != Self::span_receiver()
+        *self != Self::span_receiver() && *self != Self::records()
     }
 }
 

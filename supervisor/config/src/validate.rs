@@ -17,6 +17,8 @@ const MOST_CONNECTIONS: u32 = 1_000;
 const LONGEST_NAME: usize = 64;
 /// The most spans of one export: receivers take requests of 4 MiB.
 const MOST_BATCH_SPANS: u32 = 4_096;
+/// A smaller store of records would be emptied by each page that is added.
+const SMALLEST_STORE_BYTES: u64 = 8 << 20;
 /// Frames and messages smaller than this could not hold their own header.
 const SMALLEST_BYTES: u64 = 1_024;
 
@@ -35,6 +37,7 @@ pub fn check_ranges(s: &Settings) -> Result<(), BrokenRule> {
     data(s)?;
     durable(s)?;
     otlp(s)?;
+    records(s)?;
     capabilities(s)
 }
 
@@ -196,6 +199,21 @@ fn otlp(s: &Settings) -> Result<(), BrokenRule> {
     at_least_1("trace.otlp.timeout_ms", o.timeout_ms)?;
     let interval = ("trace.otlp.interval_ms", o.interval_ms);
     ordered(interval, ("trace.otlp.backoff_most_ms", o.backoff_most_ms), true)
+}
+
+fn records(s: &Settings) -> Result<(), BrokenRule> {
+    let (t, named) = (&s.trace, &s.trace.store_node);
+    let is_known = named.is_empty() || s.nodes.is_empty() || s.nodes.contains_key(named);
+    rule(is_known, "trace.store_node", || {
+        let nodes: Vec<_> = s.nodes.keys().map(String::as_str).collect();
+        format!("name a node of the topology ({}), not \"{named}\"", nodes.join(", "))
+    })?;
+    rule(t.store_bytes == 0 || t.store_bytes >= SMALLEST_STORE_BYTES, "trace.store_bytes", || {
+        format!("be {SMALLEST_STORE_BYTES} or more, or 0, not {}", t.store_bytes)
+    })?;
+    at_least_1("trace.store_hours", t.store_hours)?;
+    at_least_1("trace.store_records_per_second", t.store_records_per_second.into())?;
+    at_least_1("trace.store_interval_ms", t.store_interval_ms)
 }
 
 fn capabilities(s: &Settings) -> Result<(), BrokenRule> {

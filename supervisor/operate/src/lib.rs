@@ -22,6 +22,7 @@
 mod admin;
 pub mod api;
 mod dead_letters;
+mod gathering;
 mod host;
 mod metrics;
 mod node;
@@ -34,6 +35,7 @@ mod requests;
 mod retire;
 mod running;
 mod status;
+mod stored;
 mod system;
 #[cfg(test)]
 mod tests;

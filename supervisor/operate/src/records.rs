@@ -1,6 +1,7 @@
-//! Message records of all nodes: an ask of the runtime's own, which each node answers from its rings.
+//! Message records of all nodes: an ask of the runtime's own, which each node answers from its rings, beside what is stored of
+//! them (`stored`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
 use essaim_protocol::frame::RawAnswer;
 use essaim_remote::{Peer, Remote, RemoteAsk};
-use essaim_trace::{Cursor, Filter, MessageRecord, Page, Recorder, TraceId, TraceTree, shown_key};
+use essaim_trace::{Cursor, Filter, Half, MessageRecord, Page, Recorder, Text, TraceId, TraceTree, shown_key};
 use futures_util::future::{LocalBoxFuture, join_all, ready};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, ShowTrace, ShownTrace};
@@ -23,15 +25,15 @@ pub(crate) const NAME: &str = "essaim.records.v1";
 /// The longest wait for one node.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Pages that are read of one node for one trace, at most.
-const MOST_PAGES: usize = 100;
+pub(crate) const MOST_PAGES: usize = 100;
 
 /// What a node is asked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Question {
-    filter: Filter,
-    after: Cursor,
-    from_now: bool,
-    most: u32,
+pub(crate) struct Question {
+    pub filter: Filter,
+    pub after: Cursor,
+    pub from_now: bool,
+    pub most: u32,
 }
 
 impl Question {
@@ -72,25 +74,30 @@ fn encoded(question: &Question, recorder: &Recorder, most_bytes: u64) -> RawAnsw
 impl OperatorRequest for FindRecords {
     async fn answer(self, operator: &Operator) -> Result<FoundRecords, Refusal> {
         let most = if self.most == 0 { MOST_RECORDS } else { self.most.min(MOST_RECORDS) };
+        let mut found = FoundRecords::default();
+        let after = if self.from_now { BTreeMap::new() } else { operator.find_stored(&self, most, &mut found).await };
+        // What nodes still have comes behind all that is stored.
+        if found.more || found.next.stored.is_some() {
+            return Ok(found);
+        }
         let question = |node: &str| Question {
             filter: self.filter.clone(),
-            after: self.after.get(node).cloned().unwrap_or_default(),
+            after: after.get(node).cloned().unwrap_or_default(),
             from_now: self.from_now,
             most,
         };
-        let mut found = FoundRecords::default();
         for (node, page) in operator.ask_nodes(question).await {
             match page {
                 Ok(page) => {
                     found.more |= page.records.len() as u32 >= most;
                     found.missed += page.missed;
                     found.records.extend(page.records);
-                    found.next.insert(node, page.next);
+                    found.next.nodes.insert(node, page.next);
                 }
                 Err(why) => {
                     // Where it was is where it goes on.
-                    if let Some(after) = self.after.get(&node) {
-                        found.next.insert(node.clone(), after.clone());
+                    if let Some(after) = after.get(&node) {
+                        found.next.nodes.insert(node.clone(), after.clone());
                     }
                     found.away.push(AwayNode { node, why });
                 }
@@ -120,12 +127,18 @@ impl OperatorRequest for ShowTrace {
     }
 }
 
+/// What tells records apart: a node writes no two of one span, or of one sent message, at one moment.
+fn identity(record: &MessageRecord) -> (TraceId, u64, u64, u64, u64, Half, Option<&Text>, &Text) {
+    let MessageRecord { trace_id, span_id, parent_id, link, at_us, half, message_id, node, .. } = record;
+    (*trace_id, *span_id, *parent_id, *link, *at_us, *half, message_id.as_ref(), node)
+}
+
 fn filter_of(conditions: &[String]) -> Result<Filter, Refusal> {
     Filter::of(conditions).map_err(|e| Refusal::Wrong(e.to_string()))
 }
 
 /// Nodes that did not answer, and why.
-type AwayNodes = BTreeMap<String, String>;
+pub(crate) type AwayNodes = BTreeMap<String, String>;
 
 impl Operator {
     /// The latest traces of a message with this id, or of messages with this key.
@@ -143,8 +156,19 @@ impl Operator {
         Ok(traces.into_iter().take(MOST_TRACES).map(|(id, _)| id).collect())
     }
 
-    /// All records of all nodes that a filter takes.
+    /// All records that a filter takes: those that are stored, and those that nodes still have; of one that is both, one.
     async fn all_records(&self, filter: &Filter, away: &mut AwayNodes) -> Vec<MessageRecord> {
+        // In this order: what is gathered in between is in both, and not in none if its node ends.
+        let mut live = self.all_live(filter, away).await;
+        let mut records = self.all_stored(filter, away).await;
+        let known: HashSet<_> = records.iter().map(identity).collect();
+        live.retain(|record| !known.contains(&identity(record)));
+        records.extend(live);
+        records
+    }
+
+    /// All records of all nodes that a filter takes, from their memory.
+    async fn all_live(&self, filter: &Filter, away: &mut AwayNodes) -> Vec<MessageRecord> {
         let mut records = Vec::new();
         let mut after = BTreeMap::<String, Cursor>::new();
         let mut done = BTreeSet::new();
@@ -183,7 +207,7 @@ impl Operator {
     ///
     /// # Errors
     /// The reason in words: an operator reads it beside the node, and nothing decides by it.
-    async fn ask_nodes(&self, question: impl Fn(&str) -> Question) -> Vec<(String, Result<Page, String>)> {
+    pub(crate) async fn ask_nodes(&self, question: impl Fn(&str) -> Question) -> Vec<(String, Result<Page, String>)> {
         let mut pages = vec![(self.node.clone(), Ok(question(&self.node).page(&self.recorder)))];
         let Some(remote) = &self.remote else { return pages };
         let members = remote.members().all();
@@ -196,12 +220,26 @@ impl Operator {
     }
 
     async fn ask_node(&self, remote: &Remote, peer: &Arc<Peer>, question: &Question) -> Result<Page, String> {
+        self.ask_own(remote, peer, NAME, question).await
+    }
+
+    /// Asks a node something of the runtime's own.
+    ///
+    /// # Errors
+    /// The reason in words, as for [`Operator::ask_nodes`].
+    pub(crate) async fn ask_own<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        remote: &Remote,
+        peer: &Arc<Peer>,
+        name: &'static str,
+        question: &Q,
+    ) -> Result<A, String> {
         if peer.is_silent() {
             return Err("it is not heard".into());
         }
         let ask = RemoteAsk {
             capability: "essaim".into(),
-            name: NAME.into(),
+            name: name.into(),
             body: codec::encode(question).map_err(|e| e.to_string())?,
             key: None,
             personal_key: false,

@@ -10,6 +10,7 @@ use essaim_base::{Env, codec};
 use essaim_contract::{AskError, NotDelivered};
 use essaim_core::node::bus::{Bus, LocalHandlers};
 use essaim_durable::Durable;
+use essaim_gather::GatheredStore;
 use essaim_protocol::log::LogError;
 use essaim_remote::{Remote, RemoteAsk};
 use essaim_store::tables::dead::DeadReason;
@@ -39,6 +40,10 @@ pub(crate) struct Operator {
     pub remote: Option<Arc<Remote>>,
     pub local: Arc<LocalHandlers>,
     pub recorder: Arc<Recorder>,
+    /// The gathered records of all nodes, if they are stored here.
+    pub gathered: Option<Arc<GatheredStore>>,
+    /// The node that stores them; `None` if none does.
+    pub store_node: Option<String>,
     /// The largest message, in bytes (`wire.max_message_bytes`).
     pub most_bytes: u64,
 }
@@ -193,6 +198,8 @@ impl Operator {
             remote: bus.remote().cloned(),
             local: bus.local().clone(),
             recorder: bus.recorder.clone(),
+            gathered: bus.gathered.clone(),
+            store_node: bus.settings.store_node().map(Into::into),
             most_bytes: bus.settings.wire.max_message_bytes,
         }
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::admin::AdminListeners;
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
-use crate::{host, operation, records, running};
+use crate::{gathering, host, operation, records, running, stored};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
@@ -32,6 +32,7 @@ impl SystemAsks for OwnAsks {
         name == others::NAME
             || name == records::NAME
             || name == running::NAME
+            || name == stored::NAME
             || operation::capability_of(name).is_some()
     }
 
@@ -45,6 +46,9 @@ impl SystemAsks for OwnAsks {
         if name == running::NAME {
             return running::answer(&bus.settings.node.name, bus.local(), body, bus.env.now());
         }
+        if name == stored::NAME {
+            return stored::answer(&bus, body);
+        }
         if name == records::NAME {
             return records::answer(&bus.recorder, body, bus.settings.wire.max_message_bytes / 2);
         }
@@ -53,6 +57,10 @@ impl SystemAsks for OwnAsks {
             return Err(NotDelivered::NoHost { capability: capability.to_string() });
         };
         host::answer(&Operator::of(&bus), host, body, call)
+    }
+
+    fn begin(&self, bus: &Arc<Bus>) {
+        gathering::begin(bus);
     }
 
     fn status(&self, bus: Arc<Bus>) -> LocalBoxFuture<'static, Value> {

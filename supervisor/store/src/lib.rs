@@ -42,10 +42,12 @@ pub use transaction::{Transaction, TxError};
 
 pub mod classify;
 mod clock_hold;
+pub use clock_hold::ClockHold;
 mod connection;
 mod connection_lease;
 pub mod group;
 mod host_lock;
+pub use host_lock::HostLock;
 mod migrate;
 mod open_file;
 mod outage;
@@ -62,7 +64,7 @@ pub mod tables;
 pub mod tx_tracker;
 mod write_effects;
 
-mod sqlite;
+pub mod sqlite;
 pub use sqlite::make_private;
 
 #[cfg(any(test, feature = "testing"))]

@@ -73,6 +73,7 @@ impl<A: Actor> Harness<A> {
         // On one thread, whose time can be paused.
         (config.settings.node.arbiters, config.settings.node.control_thread) = (1, false);
         config.settings.node.watchdog_ms = 0;
+        config.settings.trace.store_bytes = 0;
         Self {
             roster: Roster::new().host::<A>(),
             config,

@@ -118,6 +118,28 @@ impl Filter {
         conditions.into_iter().map(|text| text.as_ref().parse()).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The text that a field must equal; `None` without such a condition.
+    pub fn wanted(&self, field: &str) -> Option<&str> {
+        self.0.iter().find_map(|condition| match &condition.value {
+            Value::Text(wanted) if condition.operator == Operator::Equal && condition.name() == field => {
+                Some(wanted.as_str())
+            }
+            _ => None,
+        })
+    }
+
+    /// The earliest moment of the records that it takes now, in microseconds since 1970; 0: it takes them from any.
+    pub fn since_us(&self, now_us: u64) -> u64 {
+        let is_since = |condition: &&Condition| matches!(condition.operator, Operator::More | Operator::AtLeast);
+        let moments = self.0.iter().filter(is_since).filter(|condition| matches!(condition.field, Field::At));
+        let since = moments.map(|condition| match &condition.value {
+            Value::Number(us) => *us,
+            Value::Ago(ago) => now_us.saturating_sub(*ago),
+            Value::Text(_) => 0,
+        });
+        since.max().unwrap_or(0)
+    }
+
     /// Whether a text is meant as a condition.
     pub fn is_condition(text: &str) -> bool {
         text.contains(['=', '<', '>', '~'])
@@ -156,6 +178,11 @@ impl FromStr for Condition {
 }
 
 impl Condition {
+    /// The field, as it was written.
+    fn name(&self) -> &str {
+        self.text.split(['=', '!', '<', '>', '~']).next().unwrap_or_default().trim()
+    }
+
     fn holds(&self, record: &MessageRecord, now_us: u64) -> bool {
         let (text, number) = match &self.field {
             Field::Text(of) => (of(record), None),

@@ -174,6 +174,7 @@ impl Recorder {
     /// The records behind a cursor that a filter takes, at most so many: the oldest of each ring first.
     pub fn page(&self, after: &Cursor, filter: &Filter, most: usize) -> Page {
         let known: &[u64] = if after.life == self.life { &after.positions } else { &[] };
+        let now_us = self.us(self.now());
         let mut page = Page { next: Cursor { life: self.life.clone(), positions: Vec::new() }, ..Page::default() };
         for (index, ring) in self.rings.iter().enumerate() {
             let ring = &ring.lock().ring;
@@ -186,7 +187,7 @@ impl Recorder {
                     position = begin + offset as u64;
                     break;
                 }
-                if filter.takes(record) {
+                if filter.takes_at(record, now_us) {
                     page.records.push(record.clone());
                 }
             }

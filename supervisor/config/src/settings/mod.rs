@@ -55,6 +55,15 @@ pub struct Settings {
     pub nodes: BTreeMap<String, TopologyNode>,
 }
 
+impl Settings {
+    /// The node that stores the message records of all nodes; `None` if none does.
+    pub fn store_node(&self) -> Option<&str> {
+        let is_alone = self.bridge.url.is_empty();
+        let named = Some(&*self.trace.store_node).filter(|node| !node.is_empty());
+        named.or_else(|| is_alone.then_some(&*self.node.name)).filter(|_| self.trace.store_bytes > 0)
+    }
+}
+
 /// `[capabilities.NAME]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

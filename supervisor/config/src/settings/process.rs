@@ -135,14 +135,34 @@ pub struct TraceConfig {
     pub slow_ms: u64,
     /// Bytes of a message's payload that its record shows; 0: nothing of it.
     pub payload_bytes: u64,
+    /// The node that stores the records of all nodes; empty: a single process its own, and of several nodes none.
+    pub store_node: String,
+    /// The largest size of the stored records, in bytes, beyond which the oldest go; 0: none are stored.
+    pub store_bytes: u64,
+    /// How long records are stored, in hours.
+    pub store_hours: u64,
+    /// Records of each node that are stored in a second, at most.
+    pub store_records_per_second: u32,
+    /// The pause between two turns of gathering, in milliseconds.
+    pub store_interval_ms: u64,
     /// The export of records.
     pub otlp: OtlpConfig,
 }
 
 impl Default for TraceConfig {
     fn default() -> Self {
-        let otlp = OtlpConfig::default();
-        Self { ring_bytes: 4 << 20, ring_seconds: 60, slow_ms: 1_000, payload_bytes: 0, otlp }
+        Self {
+            ring_bytes: 4 << 20,
+            ring_seconds: 60,
+            slow_ms: 1_000,
+            payload_bytes: 0,
+            otlp: OtlpConfig::default(),
+            store_node: String::new(),
+            store_bytes: 256 << 20,
+            store_hours: 24,
+            store_records_per_second: 1_000,
+            store_interval_ms: 1_000,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use essaim_config::Settings;
 use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
 use essaim_durable::Durable;
 use essaim_durable::{MessageContext, OutgoingMessage};
+use essaim_gather::GatheredStore;
 use essaim_near::Near;
 use essaim_remote::{Remote, RemoteAsk};
 use essaim_trace::{Recorder, Shown};
@@ -43,6 +44,8 @@ pub struct Bus {
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
     pub recorder: Arc<Recorder>,
+    /// The gathered records of all nodes, if they are stored here.
+    pub gathered: Option<Arc<GatheredStore>>,
     pub started: Instant,
     names: WireNames,
     draining: AtomicBool,
@@ -79,7 +82,22 @@ impl Bus {
     pub fn new(parts: BusParts) -> Self {
         let BusParts { env, settings, near, watchdog, tasks, recorder, local, remote, durable } = parts;
         let (started, names, draining) = (env.now(), WireNames::default(), AtomicBool::new(false));
-        Self { env, settings, near, watchdog, tasks, recorder, started, names, draining, local, remote, durable }
+        let gathered = GatheredStore::of(&settings, &env, tasks.outages());
+        Self {
+            env,
+            settings,
+            near,
+            watchdog,
+            tasks,
+            recorder,
+            gathered,
+            started,
+            names,
+            draining,
+            local,
+            remote,
+            durable,
+        }
     }
 
     /// The node has begun to leave.

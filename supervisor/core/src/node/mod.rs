@@ -174,6 +174,7 @@ impl RunningNode {
         let bus = assemble(&context, local, connection, durable);
         join(&bus).await?;
         joining.send_replace(Some(bus.clone()));
+        operators.asks.begin(&bus);
         prepared.into_iter().for_each(|capability| capability.begin(&bus));
         let listeners = Mutex::new(listener.into_iter().collect());
         Ok(Self { bus, fatal, listeners, joined, operators, exporter, _arbiters: context.arbiters })

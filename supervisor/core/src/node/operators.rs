@@ -36,6 +36,9 @@ pub trait SystemAsks: Send + Sync {
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered>;
 
+    /// Begins what the node does for operators as long as it lives, once it has joined the others.
+    fn begin(&self, bus: &Arc<Bus>);
+
     /// How the node is, and how it hears the others, as `/status` shows it.
     fn status(&self, bus: Arc<Bus>) -> LocalBoxFuture<'static, Value>;
 }
@@ -94,6 +97,8 @@ impl SystemAsks for NoAsks {
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
         Err(NotDelivered::Unsupported { message: name.to_string() })
     }
+
+    fn begin(&self, _bus: &Arc<Bus>) {}
 
     fn status(&self, _bus: Arc<Bus>) -> LocalBoxFuture<'static, Value> {
         Box::pin(async { Value::Null })

@@ -17,7 +17,8 @@ use serde_json::Value;
 pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
 pub use self::parked::{ListParked, MOST_PARKED, ParkedLine, ParkedMessages, RetriedParked, RetryParked};
 pub use self::records::{
-    AwayNode, ExplainMessage, Explanation, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, ShowTrace, ShownTrace,
+    AwayNode, ExplainMessage, Explanation, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, RecordsPlace,
+    ShowTrace, ShownTrace,
 };
 pub use self::subscriptions::{
     DropSubscription, DroppedSubscription, ListSubscriptions, Retire, Retirement, SubscriptionLine, Subscriptions,

@@ -10,14 +10,15 @@ use super::ApiRequest;
 /// Most records that one question gets from each node.
 pub const MOST_RECORDS: u32 = 500;
 
-/// The records of all nodes that a filter takes, page by page.
+/// The records of all nodes that a filter takes, page by page: those that are stored, in the order in which they were gathered,
+/// then those that were not gathered yet, so that none comes twice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FindRecords {
     /// Conditions such as `capability=orders` or `ran>=100ms`, all of which hold.
     pub filter: Filter,
-    /// Where each node's page begins; a node that is not named begins with what it has.
-    pub after: BTreeMap<String, Cursor>,
+    /// Where the page begins: where the last one ended. The default is the beginning of all that is known.
+    pub after: RecordsPlace,
     /// Only where the nodes have come to, and no records: what is written from now on is behind it.
     pub from_now: bool,
     /// At most so many of each node; 0 and too many: [`MOST_RECORDS`].
@@ -32,7 +33,26 @@ impl ApiRequest for FindRecords {
     fn reads(&self) -> Option<String> {
         // A reader is audited once, however many pages it reads.
         let conditions = Vec::<String>::from(self.filter.clone()).join(" ");
-        self.after.is_empty().then(|| format!("records {conditions}").trim_end().to_string())
+        self.after.is_begin().then(|| format!("records {conditions}").trim_end().to_string())
+    }
+}
+
+/// Where a reader of records has come to: first through what is stored, then through what nodes still have in memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordsPlace {
+    /// The place in the store, as long as it has not been read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored: Option<u64>,
+    /// The place in each node's memory; a node that is not named begins with what it has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<String, Cursor>,
+}
+
+impl RecordsPlace {
+    /// Whether it is the beginning.
+    pub fn is_begin(&self) -> bool {
+        self.stored.is_none() && self.nodes.is_empty()
     }
 }
 
@@ -41,9 +61,9 @@ impl ApiRequest for FindRecords {
 pub struct FoundRecords {
     /// In the order of their moments, as far as clocks agree.
     pub records: Vec<MessageRecord>,
-    /// Where the next page of each node begins.
-    pub next: BTreeMap<String, Cursor>,
-    /// Whether a node has more than went into this page.
+    /// Where the next page begins.
+    pub next: RecordsPlace,
+    /// Whether there is more than went into this page.
     pub more: bool,
     /// Records that were gone before they were read.
     pub missed: u64,

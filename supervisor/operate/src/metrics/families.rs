@@ -101,6 +101,11 @@ families! {
     NEAR_INVALIDATIONS: Counter "essaim_near_invalidations", "Invalidations, from this node and others";
     NEAR_FLUSHES: Counter "essaim_near_flushes", "Times that all entries were dropped";
 
+    RECORDS_GATHERED: Counter "essaim_records_gathered", "Message records of all nodes that were stored here";
+    RECORDS_DROPPED: Counter "essaim_records_dropped", "Records that were not stored, since their node wrote too many in a second";
+    GATHERING_MISSED: Counter "essaim_records_gathering_missed", "Records that were gone from their node before they were read";
+    RECORDS_STORED: Gauge "essaim_records_stored_bytes", "Size of the file of stored records with its journal";
+
     PROCESS_CPU: Counter "process_cpu_seconds", "Processor time of the process, in user and system mode";
     PROCESS_RESIDENT: Gauge "process_resident_memory_bytes", "Resident memory of the process";
     PROCESS_VIRTUAL: Gauge "process_virtual_memory_bytes", "Virtual memory of the process";

@@ -44,6 +44,13 @@ pub fn add(samples: &mut Samples, bus: &Bus) {
         samples.add(EXPORT_REFUSED, [], exports.refused);
         samples.add(EXPORT_FAILURES, [], exports.failures);
     }
+    if let Some(gathered) = &bus.gathered {
+        let figures = gathered.figures();
+        samples.add(RECORDS_GATHERED, [], figures.gathered);
+        samples.add(RECORDS_DROPPED, [], figures.dropped);
+        samples.add(GATHERING_MISSED, [], figures.missed);
+        samples.add(RECORDS_STORED, [], figures.bytes);
+    }
     if let Some(remote) = bus.remote() {
         add_wire(samples, remote);
     }

@@ -143,6 +143,7 @@ async fn seen_while(level: Level, sampled: bool, work: impl AsyncFnOnce(Client))
     config.settings.node.name = "here".into();
     (config.settings.node.arbiters, config.settings.node.control_thread) = (1, false);
     config.settings.node.watchdog_ms = 0;
+    config.settings.trace.store_bytes = 0;
     let node = async {
         let roster = Roster::new().host::<KitchenActor>().host::<PantryActor>();
         let env = Env::simulated(1, Duration::from_secs(1_800_000_000));

@@ -197,6 +197,7 @@ impl Stage {
         settings.node.data_dir = directory.path().to_path_buf();
         (settings.durable.attempts, settings.durable.backoff_first_ms, settings.durable.backoff_most_ms) = (3, 1, 10);
         settings.durable.partitions = 2;
+        settings.trace.store_bytes = 0;
         change(settings);
         let roster = Roster::new().host::<ShopActor>().host::<TillActor>();
         let rung = no_database::Rung::default();

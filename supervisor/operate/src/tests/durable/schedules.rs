@@ -71,6 +71,7 @@ async fn live(env: &Env, directory: &Arc<Directory>, time: Duration) -> Vec<Stri
     let settings = &mut config.settings;
     (settings.node.arbiters, settings.node.watchdog_ms, settings.node.control_thread) = (1, 0, false);
     settings.node.data_dir = directory.path().to_path_buf();
+    settings.trace.store_bytes = 0;
     let local = LocalSet::new();
     let (ids, held) = local
         .run_until(async {

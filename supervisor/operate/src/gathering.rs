@@ -1,0 +1,71 @@
+//! Gathering: the node that stores message records reads the rings of all nodes, again and again.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use essaim_base::backoff::Backoff;
+use essaim_base::task::TaskName;
+use essaim_core::node::bus::Bus;
+use essaim_gather::{GatherError, GatheredStore, NodePage};
+use essaim_trace::Filter;
+
+use crate::api::MOST_RECORDS;
+use crate::records::Question;
+use crate::requests::Operator;
+
+/// Pages of each node in one turn, at most: what a storm leaves behind waits for the next one.
+const PAGES_AT_ONCE: usize = 10;
+/// A page with fewer records is the last one of a turn. One that is cut to fit into a message may be shorter than was asked for.
+const FULL_PAGE: usize = MOST_RECORDS as usize / 4;
+/// The pauses while the file does not work.
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
+
+/// Begins to gather, if this node stores. All that the task knows is in the file.
+pub(crate) fn begin(bus: &Arc<Bus>) {
+    if bus.gathered.is_none() {
+        return;
+    }
+    let weak = Arc::downgrade(bus);
+    bus.tasks.restarted(TaskName::of_node("gather"), move || gather(weak.clone()));
+}
+
+async fn gather(bus: Weak<Bus>) {
+    let mut failures = 0;
+    loop {
+        let pause = {
+            let Some(bus) = bus.upgrade() else { return };
+            let Some(gathered) = bus.gathered.clone() else { return };
+            failures = turn(&Operator::of(&bus), &gathered).await.map_or(failures + 1, |()| 0);
+            let interval = Duration::from_millis(bus.settings.trace.store_interval_ms);
+            if failures == 0 { interval } else { BACKOFF.delay(failures, &bus.env).max(interval) }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Reads what nodes have written since the last turn. A node that does not answer keeps its records, and is asked again.
+async fn turn(operator: &Operator, gathered: &GatheredStore) -> Result<(), GatherError> {
+    let mut after = gathered.prepare().await?;
+    for _ in 0..PAGES_AT_ONCE {
+        let question = |node: &str| Question {
+            filter: Filter::default(),
+            after: after.get(node).cloned().unwrap_or_default(),
+            from_now: false,
+            most: MOST_RECORDS,
+        };
+        let mut more = false;
+        for (node, page) in operator.ask_nodes(question).await {
+            let Ok(page) = page else { continue };
+            if after.get(&node) == Some(&page.next) {
+                continue;
+            }
+            more |= page.records.len() >= FULL_PAGE;
+            after.insert(node.clone(), page.next.clone());
+            gathered.add(NodePage { node, records: page.records, missed: page.missed, next: page.next }).await?;
+        }
+        if !more {
+            break;
+        }
+    }
+    Ok(())
+}
