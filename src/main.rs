@@ -16,7 +16,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use essaim::exit::Fatal;
 
-use crate::cli::{Cli, Command, check, dead, ledger, parked, print, retire, status, subscriptions, trace, up, why};
+use crate::cli::{
+    Cli, Command, check, dead, ledger, logs, parked, print, retire, status, subscriptions, trace, up, why,
+};
 use crate::serve::{Part, serve};
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Ledger(ledger) => ledger::run(&roster, &cli.global, ledger),
         Command::Why(why) => why::run(&roster, &cli.global, why),
         Command::Parked(parked) => parked::run(&roster, &cli.global, &parked.command),
+        Command::Logs(logs) => logs::run(&roster, &cli.global, logs),
         Command::Trace(trace) => trace::run(&roster, &cli.global, trace),
         Command::Retire(retire) => retire::run(&roster, &cli.global, retire),
     };

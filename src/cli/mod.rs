@@ -5,6 +5,7 @@ pub mod confirm;
 pub mod data_dir;
 pub mod dead;
 pub mod ledger;
+pub mod logs;
 pub mod operator;
 pub mod parked;
 pub mod print;
@@ -110,6 +111,8 @@ pub enum Command {
     Subscriptions(subscriptions::SubscriptionsArgs),
     /// Shows what became of all durable messages, partition by partition
     Ledger(ledger::LedgerArgs),
+    /// Shows the last log lines of all nodes, or follows them
+    Logs(logs::LogsArgs),
     /// Lists messages as they end, or shows what belongs to a request, a message or a key
     Trace(trace::TraceArgs),
     /// Says in sentences why a request, a message or what is about a key is slow or stuck

@@ -15,13 +15,14 @@ mod waterfall;
 
 use clap::Args;
 use essaim::Roster;
-use essaim::api::{AwayNode, ShowTrace};
+use essaim::api::{AwayNode, FindLogs, MOST_LINES, ShowTrace};
 use essaim::exit::{self, Fatal};
-use essaim::trace::{Filter, TraceTree};
+use essaim::trace::{Conditions, Filter, TraceTree};
 
 use self::tail::tail;
+pub use self::tail::time_of_day;
 use super::operator::{At, Operator};
-use super::{Global, print};
+use super::{Global, logs, print};
 
 /// `essaim trace`
 #[derive(Debug, Args)]
@@ -45,6 +46,9 @@ pub struct TraceArgs {
     /// Prints the trace as JSON of OpenTelemetry (OTLP), with the resource attributes of trace.otlp
     #[arg(long, conflicts_with_all = ["json", "once"])]
     otlp: bool,
+    /// Shows the log lines of the trace under it
+    #[arg(long, conflicts_with_all = ["mermaid", "json", "once"])]
+    logs: bool,
     #[command(flatten)]
     at: At,
 }
@@ -75,7 +79,8 @@ fn show(roster: &Roster, global: &Global, operator: &Operator, args: &TraceArgs,
     } else if args.json {
         print::json(&shown.traces);
     } else {
-        let pages: Vec<String> = shown.traces.iter().map(|tree| page(args, tree)).collect();
+        let page = |tree| Ok(page(args, tree) + &log_lines(operator, args, tree)?);
+        let pages: Vec<String> = shown.traces.iter().map(page).collect::<Result<_, Fatal>>()?;
         print::page(&pages.join("\n"));
     }
     tell_away(&shown.away);
@@ -84,6 +89,17 @@ fn show(roster: &Roster, global: &Global, operator: &Operator, args: &TraceArgs,
         return Err(Fatal::new(exit::DATA, format!("there is no record of `{id}`: {why}")));
     }
     Ok(())
+}
+
+/// What the log says of a trace, if that is wanted.
+fn log_lines(operator: &Operator, args: &TraceArgs, tree: &TraceTree) -> Result<String, Fatal> {
+    let Some(id) = tree.spans.first().map(|span| span.record().trace_id).filter(|_| args.logs) else {
+        return Ok(String::new());
+    };
+    let filter = Conditions::of([format!("trace={id}")]).map_err(|e| Fatal::new(exit::USAGE, e.to_string()))?;
+    let found = operator.ask(&FindLogs { filter, last: MOST_LINES, ..FindLogs::default() })?;
+    let lines: String = found.lines.iter().map(|line| logs::text(line, false)).collect();
+    Ok(if lines.is_empty() { "\nno log lines\n".into() } else { format!("\n{lines}") })
 }
 
 fn page(args: &TraceArgs, tree: &TraceTree) -> String {
@@ -95,7 +111,7 @@ fn page(args: &TraceArgs, tree: &TraceTree) -> String {
 }
 
 /// Prints which nodes did not answer.
-fn tell_away(away: &[AwayNode]) {
+pub fn tell_away(away: &[AwayNode]) {
     for AwayNode { node, why } in away {
         print::line(&format!("node `{node}` did not answer: {why}"));
     }

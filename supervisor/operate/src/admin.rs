@@ -26,8 +26,8 @@ use serde_json::json;
 
 use crate::NodeStatus;
 use crate::api::{
-    AskLedger, DropDead, DropSubscription, ExplainMessage, FindRecords, ListDead, ListParked, ListSubscriptions,
-    ReplayDead, Retire, RetryParked, ShowDead, ShowTrace,
+    AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, ListDead, ListParked,
+    ListSubscriptions, ReplayDead, Retire, RetryParked, ShowDead, ShowTrace,
 };
 use crate::metrics::{Metrics, MetricsFormat};
 use crate::requests::{Operator, OperatorRequest, Refusal};
@@ -100,6 +100,7 @@ fn routes(bus: &JoinedBus, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig)
         route::<RetryParked>(config);
         route::<ExplainMessage>(config);
         route::<FindRecords>(config);
+        route::<FindLogs>(config);
         route::<ShowTrace>(config);
     }
 }
@@ -119,7 +120,7 @@ async fn ask<Q: OperatorRequest>(bus: Data<JoinedBus>, http: HttpRequest, reques
             Err(why) => return HttpResponse::Forbidden().json(json!({ "error": why })),
         };
         if let Some(reads) = request.reads() {
-            tracing::info!(target: "essaim::audit", reader, reads, "an operator reads message records");
+            tracing::info!(target: "essaim::audit", reader, reads, "an operator reads message records or log lines");
         }
     }
     match request.answer(&Operator::of(&bus)).await {
@@ -137,12 +138,14 @@ fn reader_of(http: &HttpRequest, token: &str) -> Result<String, &'static str> {
     // A socket in the file system has no address.
     let Some(address) = http.peer_addr() else { return Ok("socket".into()) };
     if token.is_empty() {
-        return Err("records of messages may be personal: ask at the node's socket, or set node.operator_token");
+        return Err(
+            "records of messages and log lines may be personal: ask at the node's socket, or set node.operator_token",
+        );
     }
     let given = http.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     match given {
         Some(given) if is_same(given, token) => Ok(address.ip().to_string()),
-        _ => Err("records of messages may be personal: send node.operator_token as a bearer token"),
+        _ => Err("records of messages and log lines may be personal: send node.operator_token as a bearer token"),
     }
 }
 

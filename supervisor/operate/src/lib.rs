@@ -11,7 +11,7 @@
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
 //! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
-//! - `records`: message records of all nodes, and traces; `running`: what handlers do at the moment; `why`: why something is slow or
+//! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `running`: what handlers do at the moment; `why`: why something is slow or
 //!   stuck, in sentences.
 //! - `parked`: messages that wait for another attempt.
 //! - `status`: how nodes and their capabilities are; `metrics`: what they count, for Prometheus.
@@ -24,6 +24,7 @@ pub mod api;
 mod dead_letters;
 mod gathering;
 mod host;
+mod logs;
 mod metrics;
 mod node;
 mod operation;

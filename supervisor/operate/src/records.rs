@@ -20,12 +20,25 @@ use crate::api::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES,
 use crate::requests::{Operator, OperatorRequest, Refusal};
 
 /// The wire name of the ask for a node's records.
-pub(crate) const NAME: &str = "essaim.records.v1";
+const NAME: &str = "essaim.records.v1";
 
 /// The longest wait for one node.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Pages that are read of one node for one trace, at most.
 pub(crate) const MOST_PAGES: usize = 100;
+
+/// A question that every node answers for itself.
+pub(crate) trait NodeQuestion: Clone + Serialize + DeserializeOwned {
+    /// The wire name of its ask.
+    const NAME: &'static str;
+    type Page: Serialize + DeserializeOwned;
+
+    /// This node's answer.
+    fn here(&self, recorder: &Recorder) -> Self::Page;
+
+    /// How much is wanted at most, where an answer is too long for a frame.
+    fn most(&mut self) -> &mut u32;
+}
 
 /// What a node is asked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -36,38 +49,46 @@ pub(crate) struct Question {
     pub most: u32,
 }
 
-impl Question {
-    fn page(&self, recorder: &Recorder) -> Page {
+impl NodeQuestion for Question {
+    const NAME: &'static str = NAME;
+    type Page = Page;
+
+    fn here(&self, recorder: &Recorder) -> Page {
         if self.from_now {
             return Page { next: recorder.end(), ..Page::default() };
         }
         recorder.page(&self.after, &self.filter, self.most.min(MOST_RECORDS) as usize)
     }
+
+    fn most(&mut self) -> &mut u32 {
+        &mut self.most
+    }
 }
 
-/// This node's records, for another that asks.
-pub(crate) fn answer(
+/// This node's answer, for another that asks.
+pub(crate) fn answer<Q: NodeQuestion>(
     recorder: &Recorder,
     body: &[u8],
     most_bytes: u64,
 ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-    let unreadable = |e: codec::DecodeError| NotDelivered::Undecodable { message: NAME.into(), detail: e.to_string() };
-    let question: Question = codec::decode(body).map_err(unreadable)?;
+    let unreadable =
+        |e: codec::DecodeError| NotDelivered::Undecodable { message: Q::NAME.into(), detail: e.to_string() };
+    let question: Q = codec::decode(body).map_err(unreadable)?;
     Ok(Box::pin(ready(encoded(&question, recorder, most_bytes))))
 }
 
-/// As many records as go into one answer.
-fn encoded(question: &Question, recorder: &Recorder, most_bytes: u64) -> RawAnswer {
+/// As much as goes into one answer.
+fn encoded<Q: NodeQuestion>(question: &Q, recorder: &Recorder, most_bytes: u64) -> RawAnswer {
     let mut question = question.clone();
     loop {
-        let answer = codec::encode(&question.page(recorder)).map_err(|e| {
+        let answer = codec::encode(&question.here(recorder)).map_err(|e| {
             let detail = e.to_string();
             AskError::Failed(Failure { kind: FailureKind::Error, detail })
         })?;
-        if answer.len() as u64 <= most_bytes || question.most <= 1 {
+        if answer.len() as u64 <= most_bytes || *question.most() <= 1 {
             return Ok(answer);
         }
-        question.most /= 2;
+        *question.most() /= 2;
     }
 }
 
@@ -207,8 +228,11 @@ impl Operator {
     ///
     /// # Errors
     /// The reason in words: an operator reads it beside the node, and nothing decides by it.
-    pub(crate) async fn ask_nodes(&self, question: impl Fn(&str) -> Question) -> Vec<(String, Result<Page, String>)> {
-        let mut pages = vec![(self.node.clone(), Ok(question(&self.node).page(&self.recorder)))];
+    pub(crate) async fn ask_nodes<Q: NodeQuestion>(
+        &self,
+        question: impl Fn(&str) -> Q,
+    ) -> Vec<(String, Result<Q::Page, String>)> {
+        let mut pages = vec![(self.node.clone(), Ok(question(&self.node).here(&self.recorder)))];
         let Some(remote) = &self.remote else { return pages };
         let members = remote.members().all();
         let asked = members.iter().map(async |peer| {
@@ -219,8 +243,13 @@ impl Operator {
         pages
     }
 
-    async fn ask_node(&self, remote: &Remote, peer: &Arc<Peer>, question: &Question) -> Result<Page, String> {
-        self.ask_own(remote, peer, NAME, question).await
+    async fn ask_node<Q: NodeQuestion>(
+        &self,
+        remote: &Remote,
+        peer: &Arc<Peer>,
+        question: &Q,
+    ) -> Result<Q::Page, String> {
+        self.ask_own(remote, peer, Q::NAME, question).await
     }
 
     /// Asks a node something of the runtime's own.

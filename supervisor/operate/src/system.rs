@@ -12,9 +12,10 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 
 use crate::admin::AdminListeners;
+use crate::records::NodeQuestion;
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
-use crate::{gathering, host, operation, records, running, stored};
+use crate::{gathering, host, logs, operation, records, running, stored};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
@@ -30,7 +31,8 @@ impl SystemAsks for OwnAsks {
 
     fn takes(&self, name: &str) -> bool {
         name == others::NAME
-            || name == records::NAME
+            || name == records::Question::NAME
+            || name == logs::Question::NAME
             || name == running::NAME
             || name == stored::NAME
             || operation::capability_of(name).is_some()
@@ -49,8 +51,12 @@ impl SystemAsks for OwnAsks {
         if name == stored::NAME {
             return stored::answer(&bus, body);
         }
-        if name == records::NAME {
-            return records::answer(&bus.recorder, body, bus.settings.wire.max_message_bytes / 2);
+        let most_bytes = bus.settings.wire.max_message_bytes / 2;
+        if name == records::Question::NAME {
+            return records::answer::<records::Question>(&bus.recorder, body, most_bytes);
+        }
+        if name == logs::Question::NAME {
+            return records::answer::<logs::Question>(&bus.recorder, body, most_bytes);
         }
         let Some(capability) = operation::capability_of(name) else { return Ok(others::answer(bus)) };
         let Some(host) = bus.host(capability) else {

@@ -1,55 +1,80 @@
-//! Conditions on the fields of records, such as `capability=orders`, `outcome!=ok`, `ran>=100ms` or `error~no host`: every
-//! operator for every field.
+//! Conditions on fields, such as `capability=orders`, `outcome!=ok`, `ran>=100ms` or `error~no host`: every operator for every
+//! field. What has fields says which (`fields`: those of message records).
+
+mod fields;
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::record::MessageRecord;
-use crate::text::Text;
 
-/// Records that fulfil all of some conditions. The default takes all records.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
-pub struct Filter(Vec<Condition>);
+/// What conditions are about.
+pub trait Filterable: Sized + 'static {
+    /// What it is called where a condition is refused, in the plural.
+    const CALLED: &'static str;
+    /// The names of its fields.
+    const FIELDS: &'static [&'static str];
+
+    /// The field of this name.
+    fn field(name: &str) -> Option<Field<Self>>;
+
+    /// When it was, in microseconds since 1970.
+    fn at_us(&self) -> u64;
+}
+
+/// A field of what conditions are about.
+pub enum Field<R> {
+    /// A text; none equals the empty one.
+    Text(fn(&R) -> Option<String>),
+    /// A text with a name of its own.
+    Named(String, fn(&R, &str) -> Option<String>),
+    /// A time, in microseconds.
+    Duration(fn(&R) -> u64),
+    Number(fn(&R) -> u64),
+    /// One of some words, by its place in their order.
+    Word(&'static [&'static str], fn(&R) -> usize),
+    /// The moment.
+    At,
+}
+
+/// Those of some things that fulfil all of some conditions. The default takes all.
+#[derive(Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>", bound = "")]
+pub struct Conditions<R: Filterable>(Arc<[Condition<R>]>);
+
+/// Message records that fulfil all of some conditions.
+pub type Filter = Conditions<MessageRecord>;
 
 /// A condition cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     #[error(
-        "`{0}` is no condition: write FIELD OPERATOR VALUE, such as ran>=100ms; the operators are =, !=, <, <=, >, >=, ~ and !~"
+        "`{0}` is no condition: write FIELD OPERATOR VALUE, such as node=front; the operators are =, !=, <, <=, >, >=, ~ and !~"
     )]
     NoOperator(String),
-    #[error("records have no field `{0}`: there are {fields} and attr.NAME", fields = FIELDS.join(", "))]
-    NoField(String),
+    #[error("{called} have no field `{name}`: there are {}", fields.join(", "))]
+    NoField { name: String, called: &'static str, fields: &'static [&'static str] },
     #[error("`{0}` is no duration: write a number with us, ms, s, m or h")]
     NoDuration(String),
     #[error("`{0}` is no number")]
     NoNumber(String),
+    #[error("`{word}` is none of {}", words.join(", "))]
+    NoWord { word: String, words: &'static [&'static str] },
     #[error("`{0}` is no moment: write how long ago, such as 5m, or milliseconds since 1970")]
     NoMoment(String),
 }
 
 /// One condition, as it was written, and as it is checked.
-#[derive(Debug, Clone)]
-struct Condition {
+struct Condition<R> {
     text: String,
-    field: Field,
+    field: Field<R>,
     operator: Operator,
     value: Value,
 }
-
-#[derive(Debug, Clone)]
-enum Field {
-    Text(TextField),
-    Attribute(String),
-    Duration(fn(&MessageRecord) -> u64),
-    Number(fn(&MessageRecord) -> u64),
-    At,
-}
-
-type TextField = fn(&MessageRecord) -> Option<String>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operator {
@@ -71,32 +96,6 @@ enum Value {
     Ago(u64),
 }
 
-/// The fields, but for `attr.NAME`.
-const FIELDS: &[&str] = &[
-    "trace",
-    "span",
-    "parent",
-    "id",
-    "name",
-    "kind",
-    "half",
-    "node",
-    "capability",
-    "sender",
-    "peer",
-    "key",
-    "outcome",
-    "error",
-    "at",
-    "waited",
-    "ran",
-    "database",
-    "took",
-    "attempt",
-    "bytes",
-    "instance",
-];
-
 /// The operators; those of two characters come first, since others begin as they do.
 const OPERATORS: &[(&str, Operator)] = &[
     ("!=", Operator::NotEqual),
@@ -109,7 +108,7 @@ const OPERATORS: &[(&str, Operator)] = &[
     ("~", Operator::Contains),
 ];
 
-impl Filter {
+impl<R: Filterable> Conditions<R> {
     /// The filter of these conditions.
     ///
     /// # Errors
@@ -130,7 +129,7 @@ impl Filter {
 
     /// The earliest moment of the records that it takes now, in microseconds since 1970; 0: it takes them from any.
     pub fn since_us(&self, now_us: u64) -> u64 {
-        let is_since = |condition: &&Condition| matches!(condition.operator, Operator::More | Operator::AtLeast);
+        let is_since = |condition: &&Condition<R>| matches!(condition.operator, Operator::More | Operator::AtLeast);
         let moments = self.0.iter().filter(is_since).filter(|condition| matches!(condition.field, Field::At));
         let since = moments.map(|condition| match &condition.value {
             Value::Number(us) => *us,
@@ -140,29 +139,55 @@ impl Filter {
         since.max().unwrap_or(0)
     }
 
+    fn texts(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|condition| &condition.text)
+    }
+}
+
+impl Filter {
     /// Whether a text is meant as a condition.
     pub fn is_condition(text: &str) -> bool {
         text.contains(['=', '<', '>', '~'])
     }
 
-    /// Whether it takes a record now, in microseconds since 1970.
-    pub fn takes_at(&self, record: &MessageRecord, now_us: u64) -> bool {
-        self.0.iter().all(|condition| condition.holds(record, now_us))
-    }
-
-    /// As [`Filter::takes_at`], where how long ago something was does not matter.
+    /// As [`Conditions::takes_at`], where how long ago something was does not matter.
     pub fn takes(&self, record: &MessageRecord) -> bool {
         self.takes_at(record, record.ended_us())
     }
 }
 
-impl PartialEq for Condition {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+impl<R: Filterable> Conditions<R> {
+    /// Whether it takes this now, in microseconds since 1970.
+    pub fn takes_at(&self, record: &R, now_us: u64) -> bool {
+        self.0.iter().all(|condition| condition.holds(record, now_us))
     }
 }
 
-impl FromStr for Condition {
+impl<R: Filterable> Clone for Conditions<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R: Filterable> Default for Conditions<R> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<R: Filterable> fmt::Debug for Conditions<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.texts()).finish()
+    }
+}
+
+impl<R: Filterable> PartialEq for Conditions<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts().eq(other.texts())
+    }
+}
+
+impl<R: Filterable> FromStr for Condition<R> {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -171,26 +196,26 @@ impl FromStr for Condition {
             Some((&text[..at], operator, &text[at + sign.len()..]))
         });
         let (name, operator, value) = found.ok_or_else(|| FilterError::NoOperator(text.into()))?;
-        let field = Field::of(name.trim())?;
+        let no_field = |name: &str| FilterError::NoField { name: name.into(), called: R::CALLED, fields: R::FIELDS };
+        let field = R::field(name.trim()).ok_or_else(|| no_field(name.trim()))?;
         let value = field.value(value.trim(), operator)?;
         Ok(Self { text: text.into(), field, operator, value })
     }
 }
 
-impl Condition {
+impl<R: Filterable> Condition<R> {
     /// The field, as it was written.
     fn name(&self) -> &str {
         self.text.split(['=', '!', '<', '>', '~']).next().unwrap_or_default().trim()
     }
 
-    fn holds(&self, record: &MessageRecord, now_us: u64) -> bool {
+    fn holds(&self, record: &R, now_us: u64) -> bool {
         let (text, number) = match &self.field {
             Field::Text(of) => (of(record), None),
-            Field::Attribute(name) => {
-                (record.attributes.as_ref().and_then(|attributes| attributes.get(name).cloned()), None)
-            }
+            Field::Named(name, of) => (of(record, name), None),
             Field::Duration(of) | Field::Number(of) => (None, Some(of(record))),
-            Field::At => (None, Some(record.at_us)),
+            Field::Word(words, of) => (words.get(of(record)).map(ToString::to_string), Some(of(record) as u64)),
+            Field::At => (None, Some(record.at_us())),
         };
         match (&self.value, number) {
             (Value::Number(wanted), Some(number)) => self.operator.holds(Some(number.cmp(wanted)), None),
@@ -198,7 +223,7 @@ impl Condition {
                 self.operator.holds(Some(number.cmp(&now_us.saturating_sub(*ago))), None)
             }
             (Value::Text(wanted), Some(number)) => {
-                let text = number.to_string();
+                let text = text.unwrap_or_else(|| number.to_string());
                 self.operator.holds(Some(text.as_str().cmp(wanted)), Some(contains(&text, wanted)))
             }
             // What a record does not say equals the empty text.
@@ -234,45 +259,18 @@ impl Operator {
     }
 }
 
-impl Field {
-    fn of(name: &str) -> Result<Self, FilterError> {
-        let text = |of: TextField| Ok(Self::Text(of));
-        match name {
-            "trace" => text(|r| Some(r.trace_id.to_string())),
-            "span" => text(|r| id(r.span_id)),
-            "parent" => text(|r| id(r.parent_id)),
-            "id" => text(|r| own(&r.message_id)),
-            "name" => text(|r| Some(r.name.to_string())),
-            "kind" => text(|r| Some(r.kind.as_str().into())),
-            "half" => text(|r| Some(r.half.as_str().into())),
-            "node" => text(|r| Some(r.node.to_string())),
-            "capability" => text(|r| Some(r.capability.to_string())),
-            "sender" => text(|r| own(&r.sender)),
-            "peer" => text(|r| own(&r.peer)),
-            "key" => text(|r| own(&r.key)),
-            "outcome" => text(|r| Some(r.outcome.as_str().into())),
-            "error" => text(|r| own(&r.error)),
-            "at" => Ok(Self::At),
-            "waited" => Ok(Self::Duration(|r| r.waited_us)),
-            "ran" => Ok(Self::Duration(|r| r.ran_us)),
-            "database" => Ok(Self::Duration(|r| r.database_us)),
-            "took" => Ok(Self::Duration(|r| r.waited_us + r.ran_us)),
-            "attempt" => Ok(Self::Number(|r| r.attempt.into())),
-            "bytes" => Ok(Self::Number(|r| r.bytes.into())),
-            "instance" => text(|r| r.instance.map(|instance| instance.to_string())),
-            other => match other.strip_prefix("attr.") {
-                Some(attribute) if !attribute.is_empty() => Ok(Self::Attribute(attribute.into())),
-                _ => Err(FilterError::NoField(other.into())),
-            },
-        }
-    }
-
+impl<R> Field<R> {
     fn value(&self, text: &str, operator: Operator) -> Result<Value, FilterError> {
         if operator.is_about_text() {
             return Ok(Value::Text(text.into()));
         }
         match self {
-            Self::Text(_) | Self::Attribute(_) => Ok(Value::Text(text.into())),
+            Self::Text(_) | Self::Named(..) => Ok(Value::Text(text.into())),
+            Self::Word(words, _) => words
+                .iter()
+                .position(|word| word.eq_ignore_ascii_case(text))
+                .map(|place| Value::Number(place as u64))
+                .ok_or_else(|| FilterError::NoWord { word: text.into(), words }),
             Self::Number(_) => text.parse().map(Value::Number).map_err(|_| FilterError::NoNumber(text.into())),
             Self::Duration(_) => {
                 duration_us(text).map(Value::Number).ok_or_else(|| FilterError::NoDuration(text.into()))
@@ -283,14 +281,6 @@ impl Field {
             },
         }
     }
-}
-
-fn id(id: u64) -> Option<String> {
-    (id != 0).then(|| format!("{id:016x}"))
-}
-
-fn own(text: &Option<Text>) -> Option<String> {
-    text.as_ref().map(ToString::to_string)
 }
 
 /// Microseconds of a text such as `1.5s`.
@@ -308,7 +298,7 @@ fn duration_us(text: &str) -> Option<u64> {
     Some((number * unit) as u64)
 }
 
-impl TryFrom<Vec<String>> for Filter {
+impl<R: Filterable> TryFrom<Vec<String>> for Conditions<R> {
     type Error = FilterError;
 
     fn try_from(conditions: Vec<String>) -> Result<Self, Self::Error> {
@@ -316,9 +306,9 @@ impl TryFrom<Vec<String>> for Filter {
     }
 }
 
-impl From<Filter> for Vec<String> {
-    fn from(filter: Filter) -> Self {
-        filter.0.into_iter().map(|condition| condition.text).collect()
+impl<R: Filterable> From<Conditions<R>> for Vec<String> {
+    fn from(filter: Conditions<R>) -> Self {
+        filter.texts().cloned().collect()
     }
 }
 

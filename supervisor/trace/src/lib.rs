@@ -25,9 +25,10 @@ mod text;
 mod tree;
 
 pub use self::export::{ExportCounts, ExportFigures};
-pub use self::filter::{Filter, FilterError};
+pub use self::filter::{Conditions, Field, Filter, FilterError, Filterable};
 pub use self::record::{Half, MessageKind, MessageRecord, TraceId};
 pub use self::recorder::{Cursor, Page, Recorder};
+pub use self::ring::{Footprint, Ring};
 pub use self::shown::{Shown, shown_key};
 pub use self::text::Text;
 pub use self::tree::{Span, TraceTree};

@@ -57,6 +57,18 @@ pub struct Cursor {
     positions: Vec<u64>,
 }
 
+impl Cursor {
+    /// At these positions, in this life of a node.
+    pub fn at(life: &str, positions: Vec<u64>) -> Self {
+        Self { life: life.into(), positions }
+    }
+
+    /// The positions, if they are of this life.
+    pub fn positions_of(&self, life: &str) -> &[u64] {
+        if self.life == life { &self.positions } else { &[] }
+    }
+}
+
 /// Some records of a node, and where the next ones begin.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -173,7 +185,7 @@ impl Recorder {
 
     /// The records behind a cursor that a filter takes, at most so many: the oldest of each ring first.
     pub fn page(&self, after: &Cursor, filter: &Filter, most: usize) -> Page {
-        let known: &[u64] = if after.life == self.life { &after.positions } else { &[] };
+        let known = after.positions_of(&self.life);
         let now_us = self.us(self.now());
         let mut page = Page { next: Cursor { life: self.life.clone(), positions: Vec::new() }, ..Page::default() };
         for (index, ring) in self.rings.iter().enumerate() {

@@ -1,25 +1,37 @@
-//! The memory of one thread's records: so many bytes, of which the oldest go first.
+//! The memory of one thread's records, or of a node's log lines: so many bytes, of which the oldest go first.
 
 use std::collections::VecDeque;
 
 use crate::record::MessageRecord;
 
+/// What takes memory.
+pub trait Footprint {
+    /// About how many bytes.
+    fn footprint(&self) -> usize;
+}
+
+impl Footprint for MessageRecord {
+    fn footprint(&self) -> usize {
+        MessageRecord::footprint(self)
+    }
+}
+
 /// Records in the order in which they were written.
-pub struct Ring {
-    records: VecDeque<MessageRecord>,
+pub struct Ring<R = MessageRecord> {
+    records: VecDeque<R>,
     /// The position of the first one; positions only rise.
     first: u64,
     bytes: usize,
     most_bytes: usize,
 }
 
-impl Ring {
+impl<R: Footprint> Ring<R> {
     pub fn of(most_bytes: usize) -> Self {
         Self { records: VecDeque::new(), first: 0, bytes: 0, most_bytes }
     }
 
     /// Adds a record, in the place of the oldest ones if there is no other.
-    pub fn push(&mut self, record: MessageRecord) {
+    pub fn push(&mut self, record: R) {
         let bytes = record.footprint();
         if bytes > self.most_bytes {
             // It is passed over, as its position says.
@@ -53,7 +65,7 @@ impl Ring {
     }
 
     /// The records from a position on.
-    pub fn since(&self, position: u64) -> impl DoubleEndedIterator<Item = &MessageRecord> {
+    pub fn since(&self, position: u64) -> impl DoubleEndedIterator<Item = &R> {
         let known = position.saturating_sub(self.first).min(self.records.len() as u64) as usize;
         self.records.range(known..)
     }

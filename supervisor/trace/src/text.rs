@@ -19,6 +19,12 @@ impl Deref for Text {
     }
 }
 
+impl Default for Text {
+    fn default() -> Self {
+        "".into()
+    }
+}
+
 impl Borrow<str> for Text {
     fn borrow(&self) -> &str {
         self

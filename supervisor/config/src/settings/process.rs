@@ -115,11 +115,13 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// A handler that runs for this many milliseconds is logged at the level `info`; 0: none is.
     pub slow_ms: u64,
+    /// Memory for the last lines of a node, in bytes; 0: none are kept.
+    pub ring_bytes: u64,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Pretty, slow_ms: 3_000 }
+        Self { filter: "info".into(), format: LogFormat::Pretty, slow_ms: 3_000, ring_bytes: 1 << 20 }
     }
 }
 
