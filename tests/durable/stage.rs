@@ -213,6 +213,10 @@ impl Stage {
     pub fn end(self) -> Scratch {
         let Self { nodes, data, redis, .. } = self;
         drop((nodes, redis));
+        // The threads of an admin listener let go of their node a moment after it has ended.
+        let mut settings = Settings::default();
+        settings.node.data_dir = data.path().to_path_buf();
+        eventually("the log to be let go of", || essaim::store::held("log", &settings).is_none().then_some(()));
         data
     }
 }
