@@ -156,9 +156,11 @@ impl Bus {
         self.host(capability).is_some_and(holds) && !self.is_draining()
     }
 
-    /// Whether a live node, this one or another, takes asks for a capability now.
+    /// Whether a live node, this one or another, takes asks for a capability now. With `parity.enabled` asks of this node come to
+    /// it over the wire: it takes them once its own heartbeat has come back.
     pub fn reaches(&self, capability: &str) -> bool {
-        self.local.reaches(capability) || self.remote.as_ref().is_some_and(|r| r.members().reach(capability))
+        let reaches_here = !self.settings.parity.enabled && self.local.reaches(capability);
+        reaches_here || self.remote.as_ref().is_some_and(|r| r.members().reach(capability))
     }
 
     /// Asks: here if the capability is hosted here, elsewhere if it is not or surely did not take the message.

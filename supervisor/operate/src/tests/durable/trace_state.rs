@@ -140,17 +140,26 @@ impl Apply<Packed> for ShelfActor {
 
 /// A node in which every message goes through frames, a client in a trace that somebody outside has begun, and that trace.
 async fn traced() -> (Stage, Client, TraceHeaders) {
-    let t = Stage::start(&["depot", "shelf"], |s| (s.parity.enabled, s.durable.attempts) = (true, 2)).await;
-    let other_nodes_know_both = async {
-        while t.client().ask(Store).await.is_err() {
+    let t = Stage::start(&["depot", "shelf"], |s| {
+        (s.parity.enabled, s.parity.delay_ms, s.durable.attempts) = (true, 20, 2);
+    })
+    .await;
+    let both_are_reached = async {
+        while !["depot", "shelf"].iter().all(|capability| t.client().reaches(capability)) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    t.run(other_nodes_know_both).await;
+    t.run(both_are_reached).await;
     let context = TraceContext { sampled: true, ..TraceContext::root(t.client().env()) };
     let state: TraceState = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE".parse().unwrap();
     let client = t.client().in_trace_with_state(context, state.clone());
     (t, client, TraceHeaders { context, state })
+}
+
+#[tokio::test]
+async fn what_is_reached_takes_asks_over_frames_that_are_late() {
+    let (t, client, _) = traced().await;
+    t.run(client.ask(Store)).await.expect("the node takes asks for what it says it reaches");
 }
 
 #[tokio::test]
