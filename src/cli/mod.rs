@@ -13,6 +13,7 @@ pub mod retire;
 pub mod signals;
 pub mod status;
 pub mod subscriptions;
+pub mod top;
 pub mod trace;
 pub mod up;
 pub mod why;
@@ -107,6 +108,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Lists, shows, replays and drops dead letters: messages that nobody could apply
     Dead(dead::DeadArgs),
+    /// Shows the capabilities of all nodes as a live table: load, speed, errors and what waits
+    Top(top::TopArgs),
     /// Lists and drops subscriptions to events
     Subscriptions(subscriptions::SubscriptionsArgs),
     /// Shows what became of all durable messages, partition by partition

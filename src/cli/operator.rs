@@ -11,6 +11,7 @@ use essaim::Roster;
 use essaim::api::{ApiRequest, Away};
 use essaim::config::NodeConfig;
 use essaim::exit::{self, Fatal};
+use serde::de::DeserializeOwned;
 
 use super::{Global, print};
 use crate::serve::wrong;
@@ -86,10 +87,24 @@ impl Operator {
     pub fn ask<Q: ApiRequest>(&self, request: &Q) -> Result<Q::Answer, Fatal> {
         let away = |why: String| Fatal::new(exit::UNAVAILABLE, format!("{} does not answer: {why}", self.name()));
         let body = serde_json::to_string(request).map_err(|e| away(e.to_string()))?;
+        self.answer(Q::PATH, Some(&body))
+    }
+
+    /// What a node tells of itself, at a path such as `/status`.
+    ///
+    /// # Errors
+    /// If the node does not answer, or not as it should.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fatal> {
+        self.answer(path, None)
+    }
+
+    /// The answer to a POST of this body, or to a GET.
+    fn answer<T: DeserializeOwned>(&self, path: &str, body: Option<&str>) -> Result<T, Fatal> {
+        let away = |why: String| Fatal::new(exit::UNAVAILABLE, format!("{} does not answer: {why}", self.name()));
         let (status, text) = match self {
-            Self::Socket(path) => at_socket(path, Q::PATH, &body).map_err(|e| away(e.to_string()))?,
+            Self::Socket(socket) => at_socket(socket, path, body).map_err(|e| away(e.to_string()))?,
             Self::Listener { base, token } => {
-                at_listener((base, token), Q::PATH, &body).map_err(|e| away(e.to_string()))?
+                at_listener((base, token), path, body).map_err(|e| away(e.to_string()))?
             }
         };
         if status == 200 {
@@ -125,26 +140,32 @@ pub fn not_known(what: &str) -> Fatal {
     Fatal::new(exit::UNAVAILABLE, format!("not every capability answered: {what} is not known"))
 }
 
-fn at_listener((base, token): (&str, &str), path: &str, body: &str) -> Result<(u16, String), ureq::Error> {
+fn at_listener((base, token): (&str, &str), path: &str, body: Option<&str>) -> Result<(u16, String), ureq::Error> {
     let config = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build();
     let agent: ureq::Agent = config.into();
-    let mut request = agent.post(format!("{base}{path}")).content_type("application/json");
+    let url = format!("{base}{path}");
+    let Some(body) = body else { return read_answer(agent.get(url).call()?) };
+    let mut request = agent.post(url).content_type("application/json");
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let mut answer = request.send(body)?;
+    read_answer(request.send(body)?)
+}
+
+fn read_answer(mut answer: ureq::http::Response<ureq::Body>) -> Result<(u16, String), ureq::Error> {
     let text = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_to_string()?;
     Ok((answer.status().as_u16(), text))
 }
 
 /// One request of HTTP/1.1 over a socket, which the node closes after its answer.
-fn at_socket(path: &Path, request: &str, body: &str) -> std::io::Result<(u16, String)> {
+fn at_socket(path: &Path, request: &str, body: Option<&str>) -> std::io::Result<(u16, String)> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(LIMIT))?;
+    let (method, body) = body.map_or(("GET", ""), |body| ("POST", body));
     let length = body.len();
     write!(
         stream,
-        "POST {request} HTTP/1.1\r\nHost: essaim\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+        "{method} {request} HTTP/1.1\r\nHost: essaim\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
          Connection: close\r\n\r\n{body}"
     )?;
     let mut answer = Vec::new();

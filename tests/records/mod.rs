@@ -4,5 +4,6 @@ mod export;
 mod logs;
 mod receiver;
 mod store;
+mod top;
 mod trace;
 mod why;

@@ -25,7 +25,7 @@ use futures_util::future::{join, join_all};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::api::DurableReport;
+use crate::api::{DurableReport, MessageCounts};
 use crate::host::report;
 
 /// A database that does not answer for this long is shown without a report.
@@ -84,6 +84,8 @@ pub struct CapabilityStatus {
     pub panics: u64,
     /// Handlers that were dropped at their deadline.
     pub missed_deadlines: u64,
+    /// Outcomes and times of its messages in this node.
+    pub messages: MessageCounts,
     /// Where its durable messages are; `null` if it has none, or nobody says.
     pub durable: Option<DurableReport>,
     /// Its database; `null` if it has none, or none that answers.
@@ -145,6 +147,7 @@ async fn capability(bus: &Bus, host: &Arc<Host>) -> CapabilityStatus {
         restarts: host.supervision.restarts(),
         panics: host.supervision.panics(),
         missed_deadlines: host.supervision.missed_deadlines(),
+        messages: MessageCounts::of(host.entries().iter().map(|entry| &entry.info().measures)),
         durable,
         database,
         figures: host.status(),

@@ -2,11 +2,13 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters; `ledger`: the fate of all messages; `logs`: log lines; `parked`: those that wait for another attempt; `records`: traces of messages; `subscriptions`: who gets which event, and the end of a
+//! - here: dead letters; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
+//!   those that wait for another attempt; `records`: traces of messages; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
 mod ledger;
 mod logs;
+mod messages;
 mod parked;
 mod records;
 mod subscriptions;
@@ -17,6 +19,7 @@ use serde_json::Value;
 
 pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
 pub use self::logs::{FindLogs, FoundLogs, MOST_LINES};
+pub use self::messages::{MessageCounts, MessageTimes};
 pub use self::parked::{ListParked, MOST_PARKED, ParkedLine, ParkedMessages, RetriedParked, RetryParked};
 pub use self::records::{
     AwayNode, ExplainMessage, Explanation, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, RecordsPlace,
