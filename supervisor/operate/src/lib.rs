@@ -6,13 +6,13 @@
 //! through the log wherever its partition's owner has to do it.
 //!
 //! # Layout
-//! - `node`: a node with all of this; `admin`: its listeners; `system`: the runtime's own asks, which other nodes send.
+//! - `node`: a node with all of this; `admin`: its listeners; `system`: the runtime's own asks, which other nodes send by `own_ask`.
 //! - `api`: requests and answers, as the admin listener takes and gives them.
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
 //! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
-//! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `running`: what handlers do at the moment; `why`: why something is slow or
-//!   stuck, in sentences.
+//! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `running`: what handlers do at the
+//!   moment; `why`: why something is slow or stuck, in sentences.
 //! - `parked`: messages that wait for another attempt.
 //! - `status`: how nodes and their capabilities are; `metrics`: what they count, for Prometheus.
 //! - `tests`: a whole node, above all its durable messages from end to end.
@@ -28,6 +28,7 @@ mod logs;
 mod metrics;
 mod node;
 mod operation;
+mod own_ask;
 mod parked;
 mod payload;
 mod records;

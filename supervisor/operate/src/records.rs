@@ -2,28 +2,25 @@
 //! them (`stored`).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_base::call::Call;
 use essaim_base::codec;
-use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
 use essaim_protocol::frame::RawAnswer;
-use essaim_remote::{Peer, Remote, RemoteAsk};
 use essaim_trace::{Cursor, Filter, Half, MessageRecord, Page, Recorder, Text, TraceId, TraceTree, shown_key};
 use futures_util::future::{LocalBoxFuture, join_all, ready};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, ShowTrace, ShownTrace};
+use crate::own_ask::ask_own;
 use crate::requests::{Operator, OperatorRequest, Refusal};
 
 /// The wire name of the ask for a node's records.
 const NAME: &str = "essaim.records.v1";
 
 /// The longest wait for one node.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 /// Pages that are read of one node for one trace, at most.
 pub(crate) const MOST_PAGES: usize = 100;
 
@@ -237,47 +234,9 @@ impl Operator {
         let members = remote.members().all();
         let asked = members.iter().map(async |peer| {
             let question = question(&peer.name);
-            (peer.name.to_string(), self.ask_node(remote, peer, &question).await)
+            (peer.name.to_string(), ask_own(&self.env, (remote, peer), (Q::NAME, &question), LIMIT).await)
         });
         pages.extend(join_all(asked).await);
         pages
-    }
-
-    async fn ask_node<Q: NodeQuestion>(
-        &self,
-        remote: &Remote,
-        peer: &Arc<Peer>,
-        question: &Q,
-    ) -> Result<Q::Page, String> {
-        self.ask_own(remote, peer, Q::NAME, question).await
-    }
-
-    /// Asks a node something of the runtime's own.
-    ///
-    /// # Errors
-    /// The reason in words, as for [`Operator::ask_nodes`].
-    pub(crate) async fn ask_own<Q: Serialize, A: DeserializeOwned>(
-        &self,
-        remote: &Remote,
-        peer: &Arc<Peer>,
-        name: &'static str,
-        question: &Q,
-    ) -> Result<A, String> {
-        if peer.is_silent() {
-            return Err("it is not heard".into());
-        }
-        let ask = RemoteAsk {
-            capability: "essaim".into(),
-            name: name.into(),
-            body: codec::encode(question).map_err(|e| e.to_string())?,
-            key: None,
-            personal_key: false,
-            idempotent: true,
-            call: Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env)),
-            refused: None,
-        };
-        let answer = remote.ask_node(peer, &ask).await;
-        let answer = answer.map_err(|error| error.map_rejected(|_| String::new()).to_string())?;
-        codec::decode(&answer).map_err(|e| format!("its answer cannot be read: {e}"))
     }
 }

@@ -1,20 +1,17 @@
 //! What handlers do at the moment, in all nodes: an ask of the runtime's own, which each node answers however busy its actors are.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_base::call::Call;
 use essaim_base::codec;
-use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
 use essaim_core::node::bus::LocalHandlers;
 use essaim_protocol::frame::RawAnswer;
-use essaim_remote::{Peer, Remote, RemoteAsk};
 use essaim_trace::TraceId;
 use futures_util::future::{LocalBoxFuture, join_all, ready};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::own_ask::ask_own;
 use crate::requests::Operator;
 
 /// The wire name of the ask for what a node's handlers do.
@@ -71,26 +68,10 @@ impl Operator {
         let mut running = here(&self.node, &self.local, traces, self.env.now());
         if let Some(remote) = &self.remote {
             let members = remote.members().all();
-            let asked = members.iter().map(|peer| self.running_at(remote, peer, traces));
-            running.extend(join_all(asked).await.into_iter().flatten().flatten());
+            let asked = members.iter().map(|peer| ask_own(&self.env, (remote, peer), (NAME, &traces), LIMIT));
+            let answers: Vec<Result<Vec<RunningMessage>, String>> = join_all(asked).await;
+            running.extend(answers.into_iter().flatten().flatten());
         }
         running
-    }
-
-    async fn running_at(&self, remote: &Remote, peer: &Arc<Peer>, traces: &[TraceId]) -> Option<Vec<RunningMessage>> {
-        if peer.is_silent() {
-            return None;
-        }
-        let ask = RemoteAsk {
-            capability: "essaim".into(),
-            name: NAME.into(),
-            body: codec::encode(&traces).ok()?,
-            key: None,
-            personal_key: false,
-            idempotent: true,
-            call: Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env)),
-            refused: None,
-        };
-        codec::decode(&remote.ask_node(peer, &ask).await.ok()?).ok()
     }
 }

@@ -12,7 +12,8 @@ use essaim_trace::{Cursor, Filter, MessageRecord};
 use futures_util::future::LocalBoxFuture;
 
 use crate::api::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS};
-use crate::records::{AwayNodes, MOST_PAGES};
+use crate::own_ask::ask_own;
+use crate::records::{AwayNodes, LIMIT, MOST_PAGES};
 use crate::requests::Operator;
 
 /// The wire name of the ask for stored records.
@@ -90,7 +91,7 @@ impl Operator {
         let remote = self.remote.as_ref().ok_or_else(unheard)?;
         let members = remote.members().all();
         let peer = members.iter().find(|peer| *peer.name == *node).ok_or_else(unheard)?;
-        let answer = self.ask_own(remote, peer, NAME, question).await;
+        let answer = ask_own(&self.env, (remote, peer), (NAME, question), LIMIT).await;
         answer.map_err(|why| format!("{why}; it stores the records of all nodes"))
     }
 

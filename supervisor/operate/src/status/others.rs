@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use essaim_base::call::Call;
 use essaim_base::codec;
-use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, Failure, FailureKind};
 use essaim_core::node::bus::Bus;
 use essaim_protocol::frame::RawAnswer;
-use essaim_remote::{Peer, Remote, RemoteAsk};
 use futures_util::future::{LocalBoxFuture, join_all};
-use serde_json::Value;
-use tokio::time::Instant;
+
+use crate::own_ask::ask_own;
 
 use super::{MemberStatus, NodeStatus, REPORT_LIMIT};
 
@@ -37,34 +34,11 @@ pub(super) async fn reports(bus: &Bus) -> Vec<MemberStatus> {
     let members = remote.members().all();
     let asked = members.iter().map(async |peer| {
         let mut member = MemberStatus::of(peer, now);
-        match report(bus, remote, peer, now).await {
+        match ask_own(&bus.env, (remote, peer), (NAME, &()), REPORT_LIMIT * LIMITS).await {
             Ok(report) => member.report = Some(report),
             Err(why) => member.problem = Some(why),
         }
         member
     });
     join_all(asked).await
-}
-
-/// The report of another node.
-///
-/// # Errors
-/// The reason in words, which is shown in the place of the report; nothing decides by it.
-async fn report(bus: &Bus, remote: &Remote, peer: &Arc<Peer>, now: Instant) -> Result<Value, String> {
-    if peer.is_silent() {
-        return Err("it is not heard".into());
-    }
-    let ask = RemoteAsk {
-        capability: "essaim".into(),
-        name: NAME.into(),
-        body: Vec::new(),
-        key: None,
-        personal_key: false,
-        idempotent: true,
-        call: Call::of_the_runtime(now + REPORT_LIMIT * LIMITS, TraceContext::root(&bus.env)),
-        refused: None,
-    };
-    let answer = remote.ask_node(peer, &ask).await;
-    let answer = answer.map_err(|error| error.map_rejected(|_| String::new()).to_string())?;
-    codec::decode(&answer).map_err(|e| format!("its report cannot be read: {e}"))
 }
