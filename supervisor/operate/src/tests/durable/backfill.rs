@@ -125,6 +125,19 @@ fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|number| format!("{number:04}")).collect()
 }
 
+impl Stage {
+    /// Waits until the log knows of a subscription to an event.
+    pub(super) async fn subscribed(&self, event: &str) {
+        let log = self.node.bus().durable().unwrap().log.clone();
+        let subscribed = async {
+            while !log.registry().await.unwrap().subscriptions.contains_key(event) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        self.run(subscribed).await;
+    }
+}
+
 #[tokio::test]
 async fn a_late_subscriber_gets_what_was_kept_in_its_order_and_then_what_is_new() {
     let t = Stage::start(&["press"], |_| {}).await;
@@ -194,14 +207,7 @@ async fn a_subscription_that_was_ended_and_begins_anew_misses_nothing_and_repeat
 async fn events_that_have_waited_for_too_long_expire_in_the_log_and_are_dropped_from_the_publishers_disk() {
     let few = |s: &mut Settings| (s.durable.partition_messages, s.durable.partitions) = (4, 1);
     let t = Stage::start(&["shop", "archive"], few).await;
-    let log = t.node.bus().durable().unwrap().log.clone();
-    let subscribed = async {
-        while !log.registry().await.unwrap().subscriptions.contains_key("shop.noted.v1") {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    t.run(subscribed).await;
-    drop(log);
+    t.subscribed("shop.noted.v1").await;
     let t = Stage::again(t.end().await, &["shop"], few).await;
     for number in 0..12 {
         while t.run(t.client().send(note("a", &format!("{number:02}")))).await.is_err() {

@@ -139,14 +139,7 @@ fn words_of(numbers: std::ops::Range<u32>) -> Vec<String> {
 /// The desk alone, to whose news the clerk subscribes.
 async fn without_the_clerk(change: fn(&mut Settings)) -> Stage {
     let t = Stage::start(&["desk", "clerk"], change).await;
-    let log = t.node.bus().durable().unwrap().log.clone();
-    let subscribed = async {
-        while !log.registry().await.unwrap().subscriptions.contains_key("desk.news.v1") {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    t.run(subscribed).await;
-    drop(log);
+    t.subscribed("desk.news.v1").await;
     Stage::again(t.end().await, &["desk"], change).await
 }
 

@@ -72,8 +72,8 @@ async fn a_handler_that_runs_says_since_when_and_afterwards_where_the_time_went(
 #[tokio::test]
 async fn an_event_of_a_subscriber_that_nobody_hosts_says_so() {
     let t = Stage::start(&["shop", "till"], |_| {}).await;
-    let directory = t.end().await;
-    let t = Stage::again(directory, &["shop"], |_| {}).await;
+    t.subscribed("shop.noted.v1").await;
+    let t = Stage::again(t.end().await, &["shop"], |_| {}).await;
     let id = t.note("a", "one").await;
     let waits = said(&t, id.as_str(), "waits in the log for `till`").await;
     assert!(waits.contains("`shop.noted.v1`") && waits.contains("no live node hosts `till`"), "{waits}");
