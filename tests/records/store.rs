@@ -120,6 +120,19 @@ fn a_single_process_finds_a_trace_by_the_key_of_its_order_after_a_restart() {
 }
 
 #[test]
+fn what_was_recorded_right_before_a_stop_is_there_after_a_restart() {
+    let mut cluster = Cluster::single().set("trace.store_interval_ms", 3_600_000).start();
+    let admin = cluster.admin();
+    let product = admin.product("TEA", 450, 5);
+    let order = admin.order(&product, 2).is(201).id();
+    let main = cluster.node("main");
+    main.stop();
+    main.restart();
+    assert!(spans(main, &order).len() > 3, "{:?}", spans(main, &order));
+    cluster.stop();
+}
+
+#[test]
 fn under_load_the_file_stays_within_its_bound_and_old_traces_go() {
     const MOST: u64 = 8 << 20;
     const REQUESTS: usize = 500;
@@ -139,8 +152,10 @@ fn under_load_the_file_stays_within_its_bound_and_old_traces_go() {
     eventually("the first request to be stored", || is_listed(main).then_some(()));
     let api = cluster.api();
     let main = cluster.node("main");
+    // Its record is as long.
+    let long = format!("/{}", "long".repeat(400));
     eventually("the oldest trace to go", || {
-        (0..REQUESTS).for_each(|_| drop(api.get("/products").is(200)));
+        (0..REQUESTS).for_each(|_| drop(api.get(&long).is(404)));
         let size = std::fs::metadata(file_of(main)).map_or(0, |metadata| metadata.len());
         assert!(size <= MOST, "{size} bytes");
         (!is_listed(main)).then_some(())

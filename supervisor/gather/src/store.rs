@@ -13,7 +13,7 @@ use essaim_config::Settings;
 use essaim_store::ClockHold;
 use essaim_trace::{Cursor, MessageRecord};
 use sea_orm::sqlx::{Error, SqliteConnection};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 use tokio::time::timeout;
 
 use crate::file::{FILE, GatherError, Writer, open_reader};
@@ -33,6 +33,8 @@ pub struct GatheredStore {
     life: Duration,
     /// The one that writes; a connection whose work did not end well is dropped, and the file is opened anew.
     writer: AsyncMutex<Option<Writer>>,
+    /// Held for a turn of gathering.
+    turn: AsyncMutex<()>,
     reader: AsyncMutex<Option<SqliteConnection>>,
     rates: Mutex<Rates>,
     /// The last page could not be added: only one that can be ends the outage.
@@ -78,6 +80,7 @@ impl GatheredStore {
                 most_bytes: i64::try_from(trace.store_bytes).unwrap_or(i64::MAX),
                 life: Duration::from_secs(trace.store_hours.saturating_mul(3_600)),
                 writer: AsyncMutex::default(),
+                turn: AsyncMutex::default(),
                 reader: AsyncMutex::default(),
                 rates: Mutex::new(Rates::new(trace.store_records_per_second, trace.slow_ms)),
                 has_failed: AtomicBool::default(),
@@ -86,6 +89,11 @@ impl GatheredStore {
                 missed: AtomicU64::default(),
             })
         })
+    }
+
+    /// Waits until no turn of gathering is under way: two at once would store what each of them has read.
+    pub async fn turn(&self) -> AsyncMutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Makes the file ready for a turn of gathering: opens it if it is not open, and removes what is too old. Returns where each

@@ -8,6 +8,7 @@ use essaim_base::task::TaskName;
 use essaim_core::node::bus::Bus;
 use essaim_gather::{GatherError, GatheredStore, NodePage};
 use essaim_trace::Filter;
+use tokio::time::timeout;
 
 use crate::api::MOST_RECORDS;
 use crate::records::Question;
@@ -17,6 +18,8 @@ use crate::requests::Operator;
 const PAGES_AT_ONCE: usize = 10;
 /// A page with fewer records is the last one of a turn. One that is cut to fit into a message may be shorter than was asked for.
 const FULL_PAGE: usize = MOST_RECORDS as usize / 4;
+/// How long the end of a node waits for its last records to be stored.
+const LAST_TURN: Duration = Duration::from_secs(3);
 /// The pauses while the file does not work.
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
@@ -43,8 +46,26 @@ async fn gather(bus: Weak<Bus>) {
     }
 }
 
+/// Stores what this node has recorded since the last turn, its end included: nobody can ask it afterwards.
+pub(crate) async fn store_last(bus: &Bus) {
+    let Some(gathered) = &bus.gathered else { return };
+    let store = async {
+        let _turn = gathered.turn().await;
+        let node = bus.settings.node.name.clone();
+        let after = gathered.prepare().await?.remove(&node).unwrap_or_default();
+        let page = bus.recorder.page(&after, &Filter::default(), usize::MAX);
+        gathered.add(NodePage { node, records: page.records, missed: page.missed, next: page.next }).await
+    };
+    // A file that does not work is an outage, which the log has told.
+    if timeout(LAST_TURN, store).await.is_err() {
+        let limit_ms = LAST_TURN.as_millis() as u64;
+        tracing::warn!(limit_ms, "the last message records were not stored in time");
+    }
+}
+
 /// Reads what nodes have written since the last turn. A node that does not answer keeps its records, and is asked again.
 async fn turn(operator: &Operator, gathered: &GatheredStore) -> Result<(), GatherError> {
+    let _turn = gathered.turn().await;
     let mut after = gathered.prepare().await?;
     for _ in 0..PAGES_AT_ONCE {
         let question = |node: &str| Question {

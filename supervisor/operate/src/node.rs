@@ -7,6 +7,7 @@ use essaim_config::Config;
 use essaim_core::node::roster::Roster;
 use essaim_core::node::{NodeError, NodeParts, RunningNode};
 
+use crate::gathering::store_last;
 use crate::{NodeStatus, operators};
 
 /// A running node.
@@ -21,6 +22,12 @@ impl Node {
     pub async fn start(roster: &Roster, hosts: &[&str], config: Config, env: Env) -> Result<Self, NodeError> {
         let parts = NodeParts { roster, hosts, config, env, beside: Vec::new(), operators: operators() };
         RunningNode::start(parts).await.map(Self)
+    }
+
+    /// Leaves: [`RunningNode::drain`]; and stores what was recorded until then, if message records are stored here.
+    pub async fn drain(&self) {
+        self.0.drain().await;
+        store_last(self.bus()).await;
     }
 
     /// How this node is, and how it hears the others.
