@@ -1,6 +1,6 @@
 //! The record of a request: the root of what it causes.
 
-use essaim::trace::{Half, MessageKind, MessageRecord, Outcome, TraceId};
+use essaim::trace::{MessageKind, MessageRecord, Outcome};
 
 use crate::front::Front;
 use crate::visit::Visit;
@@ -22,31 +22,14 @@ pub(crate) fn write(front: &Front, visit: &Visit, status: Option<u16>) {
     if !recorder.is_on() || PROBES.contains(&path) || !(visit.trace.kept || outcome == Outcome::Failed) {
         return;
     }
+    // Never the query string: it may hold what nobody else should read.
+    let name = format!("{} {path}", visit.method);
+    let span = (&visit.trace, visit.parent.unwrap_or(0));
     recorder.write(MessageRecord {
-        trace_id: TraceId(visit.trace.trace_id),
-        half: Half::Handled,
-        kind: MessageKind::Request,
-        span_id: visit.trace.span_id,
-        parent_id: visit.parent.unwrap_or(0),
-        // Never the query string: it may hold what nobody else should read.
-        name: format!("{} {path}", visit.method).into(),
-        node: recorder.node().clone(),
-        capability: "gateway".into(),
-        sender: None,
-        peer: None,
-        link: 0,
-        message_id: None,
-        key: None,
-        payload: None,
-        instance: None,
-        at_us: recorder.us(visit.begun),
-        waited_us: 0,
         ran_us: front.env.now().saturating_duration_since(visit.begun).as_micros() as u64,
-        database_us: 0,
-        attempt: 0,
-        bytes: 0,
         outcome,
         error,
         attributes: visit.attributes(),
+        ..recorder.handled(MessageKind::Request, span, name, "gateway", visit.begun)
     });
 }

@@ -150,7 +150,7 @@ impl LogMigration {
             let capability = &partition.capability;
             for record in records {
                 let message =
-                    OutgoingMessage::of(&record, capability.clone(), OutgoingKind::EventFor(capability.clone()));
+                    OutgoingMessage::of(record, capability.clone(), OutgoingKind::EventFor(capability.clone()));
                 messages.push(message.map_err(|e| Stopped::Unreadable(e.to_string()))?);
             }
         }

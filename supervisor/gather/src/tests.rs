@@ -42,31 +42,16 @@ impl Bench {
 }
 
 fn record(span_id: u64) -> MessageRecord {
+    let trace_id = TraceId((u128::from(span_id) / 10).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834));
     MessageRecord {
-        trace_id: TraceId((u128::from(span_id) / 10).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)),
-        half: Half::Handled,
-        kind: MessageKind::Command,
         span_id,
-        parent_id: 0,
-        name: "orders.place.v1".into(),
-        node: "shop".into(),
-        capability: "orders".into(),
-        sender: None,
-        peer: None,
-        link: 0,
         message_id: Some(format!("message-{span_id}").into()),
         key: Some(format!("key-{}", span_id / 10).into()),
-        instance: None,
         at_us: Env::system().wall().as_micros() as u64,
-        waited_us: 0,
         ran_us: 10,
-        database_us: 0,
         attempt: 1,
         bytes: 100,
-        outcome: Outcome::Ok,
-        payload: None,
-        error: None,
-        attributes: None,
+        ..MessageRecord::of(Half::Handled, MessageKind::Command, trace_id, "orders.place.v1", "orders", "shop")
     }
 }
 

@@ -79,7 +79,7 @@ impl HostOperator {
             };
             let (control, at) = (Some(Control::Replay), self.env.wall_ms());
             let record = Record { control, at, not_before: None, expires: None, body: ByteBuf::new(), ..record };
-            let sent = OutgoingMessage::of(&record, self.host.name.clone(), OutgoingKind::Command);
+            let sent = OutgoingMessage::of(record, self.host.name.clone(), OutgoingKind::Command);
             if let Ok(message) = sent {
                 sending.push(message);
                 found.push(id.clone());

@@ -79,7 +79,7 @@ impl HostOperator {
                 Record { control: Some(control), at: self.env.wall_ms(), not_before, expires, body, ..record }
             }
         };
-        OutgoingMessage::of(&record, self.host.name.clone(), OutgoingKind::Command).map_err(|e| e.to_string())
+        OutgoingMessage::of(record, self.host.name.clone(), OutgoingKind::Command).map_err(|e| e.to_string())
     }
 
     /// Has the log forget a letter; whether it was still there as it was read.

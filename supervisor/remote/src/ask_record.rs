@@ -4,7 +4,7 @@ use essaim_base::call::WireOrigin;
 use essaim_base::measure::Outcome;
 use essaim_contract::AskError;
 use essaim_protocol::frame::RawAnswer;
-use essaim_trace::{Half, MessageKind, MessageRecord, Text, TraceId, shown_key};
+use essaim_trace::{MessageKind, MessageRecord, Text, shown_key};
 use tokio::time::Instant;
 
 use super::Remote;
@@ -35,30 +35,16 @@ impl Remote {
         // A rejection's own text is the handler's.
         let text = error.map(|error| error.clone().map_rejected(|_| "").to_string().into());
         self.recorder.write(MessageRecord {
-            trace_id: TraceId(trace.trace_id),
-            half: Half::Sent,
-            kind: MessageKind::Ask,
-            span_id: 0,
-            parent_id: trace.span_id,
-            name: (&ask.name).into(),
-            node: self.recorder.node().clone(),
-            capability: (&*ask.capability).into(),
             sender: ask.call.chain.last().map(Text::from),
             peer: attempt.peer.map(Text::from),
             link: attempt.peer.map_or(0, |_| WireOrigin::link_of(self.me.epoch, attempt.id)),
-            message_id: None,
             key: ask.key.as_deref().map(|key| shown_key(key, ask.personal_key)),
-            payload: None,
-            instance: None,
-            at_us: self.recorder.us(attempt.began),
-            waited_us: 0,
             ran_us: took.as_micros() as u64,
-            database_us: 0,
-            attempt: 0,
             bytes: ask.body.len() as u32,
             outcome,
             error: text,
             attributes: ask.call.metadata.clone(),
+            ..self.recorder.sent(MessageKind::Ask, trace, &ask.name, &*ask.capability, attempt.began)
         });
     }
 

@@ -147,10 +147,10 @@ pub struct MessageRecord {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub database_us: u64,
     /// Which attempt it was; 0 where there is one only.
-    #[serde(default, skip_serializing_if = "is_zero_u32")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub attempt: u32,
     /// Its encoded size; 0 where it was not encoded.
-    #[serde(default, skip_serializing_if = "is_zero_u32")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub bytes: u32,
     pub outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +161,44 @@ pub struct MessageRecord {
 }
 
 impl MessageRecord {
+    /// A record that tells of a message what every one tells: a message that went well, since nothing else is known of it. A node
+    /// writes its own with [`Recorder::sent`](crate::Recorder::sent) and [`Recorder::handled`](crate::Recorder::handled).
+    pub fn of(
+        half: Half,
+        kind: MessageKind,
+        trace_id: TraceId,
+        name: impl Into<Text>,
+        capability: impl Into<Text>,
+        node: impl Into<Text>,
+    ) -> Self {
+        Self {
+            trace_id,
+            half,
+            kind,
+            span_id: 0,
+            parent_id: 0,
+            name: name.into(),
+            node: node.into(),
+            capability: capability.into(),
+            sender: None,
+            peer: None,
+            link: 0,
+            message_id: None,
+            key: None,
+            payload: None,
+            instance: None,
+            at_us: 0,
+            waited_us: 0,
+            ran_us: 0,
+            database_us: 0,
+            attempt: 0,
+            bytes: 0,
+            outcome: Outcome::Ok,
+            error: None,
+            attributes: None,
+        }
+    }
+
     /// Memory that it takes, about, in bytes.
     pub fn footprint(&self) -> usize {
         // Names are shared by all records, a counted text of its own costs two counters more.
@@ -181,12 +219,8 @@ impl MessageRecord {
     }
 }
 
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-fn is_zero_u32(number: &u32) -> bool {
-    *number == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// Numbers that are ids: as text, since readers in JavaScript round them.
@@ -222,32 +256,8 @@ mod attributes {
 /// A handler's half for tests.
 #[cfg(test)]
 pub fn sample(span_id: u64) -> MessageRecord {
-    MessageRecord {
-        trace_id: TraceId(7),
-        half: Half::Handled,
-        kind: MessageKind::Ask,
-        span_id,
-        parent_id: 0,
-        name: "orders.place.v1".into(),
-        node: "a".into(),
-        capability: "orders".into(),
-        sender: None,
-        peer: None,
-        link: 0,
-        message_id: None,
-        key: None,
-        payload: None,
-        instance: None,
-        at_us: 1_000_000,
-        waited_us: 0,
-        ran_us: 10,
-        database_us: 0,
-        attempt: 0,
-        bytes: 0,
-        outcome: Outcome::Ok,
-        error: None,
-        attributes: None,
-    }
+    let record = MessageRecord::of(Half::Handled, MessageKind::Ask, TraceId(7), "orders.place.v1", "orders", "a");
+    MessageRecord { span_id, at_us: 1_000_000, ran_us: 10, ..record }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::export::ExportCounts;
 use crate::filter::Filter;
-use crate::record::{MessageRecord, TraceId};
+use crate::record::{Half, MessageKind, MessageRecord, TraceId};
 use crate::ring::Ring;
 use crate::sampler::Sampler;
 use crate::text::Text;
@@ -165,6 +165,35 @@ impl Recorder {
     /// A moment, in microseconds since 1970.
     pub fn us(&self, at: Instant) -> u64 {
         self.clock.us(at)
+    }
+
+    /// The half of a message's sender, with what all of them tell: when it was sent, and within which trace.
+    pub fn sent(
+        &self,
+        kind: MessageKind,
+        trace: &TraceContext,
+        name: impl Into<Text>,
+        capability: impl Into<Text>,
+        at: Instant,
+    ) -> MessageRecord {
+        let (trace_id, node) = (TraceId(trace.trace_id), self.node.clone());
+        let record = MessageRecord::of(Half::Sent, kind, trace_id, name, capability, node);
+        MessageRecord { parent_id: trace.span_id, at_us: self.us(at), ..record }
+    }
+
+    /// The half of a message's handler, with what all of them tell: its own span with the one that sent the message, and when that was
+    /// admitted.
+    pub fn handled(
+        &self,
+        kind: MessageKind,
+        (trace, parent_id): (&TraceContext, u64),
+        name: impl Into<Text>,
+        capability: impl Into<Text>,
+        at: Instant,
+    ) -> MessageRecord {
+        let (trace_id, node) = (TraceId(trace.trace_id), self.node.clone());
+        let record = MessageRecord::of(Half::Handled, kind, trace_id, name, capability, node);
+        MessageRecord { span_id: trace.span_id, parent_id, at_us: self.us(at), ..record }
     }
 
     /// Keeps a record.

@@ -19,7 +19,7 @@ use essaim_base::measure::Outcome;
 use essaim_base::panic::panic_location;
 use essaim_base::trace::TraceContext;
 use essaim_contract::AskError;
-use essaim_trace::{Half, MessageKind, MessageRecord, Recorder, Shown, Text, TraceId};
+use essaim_trace::{MessageKind, MessageRecord, Recorder, Shown, Text};
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Level, Span};
@@ -211,18 +211,9 @@ impl<'a> MessageSpan<'a> {
         let ran = ran.unwrap_or_default();
         let admitted = self.began.get().map_or_else(|| self.observer.env.now(), |began| began - waited);
         let shown = self.observed.as_ref().map(|observed| observed.shown.clone()).unwrap_or_default();
+        let is_scheduled = delivery.is_some_and(|delivery| delivery.is_scheduled(&self.observer.capability));
+        let (kind, span) = (kind_of(self.handler.kind, is_scheduled), (&self.trace, self.parent_id));
         MessageRecord {
-            trace_id: TraceId(self.trace.trace_id),
-            half: Half::Handled,
-            kind: kind_of(
-                self.handler.kind,
-                delivery.is_some_and(|delivery| delivery.is_scheduled(&self.observer.capability)),
-            ),
-            span_id: self.trace.span_id,
-            parent_id: self.parent_id,
-            name: (&self.handler.name).into(),
-            node: recorder.node().clone(),
-            capability: (&self.observer.capability).into(),
             sender: call.chain.last().map(Text::from),
             peer: call.origin.as_ref().map(|origin| Text::from(&origin.node)),
             link: call.origin.as_ref().map_or(0, |origin| origin.link),
@@ -230,7 +221,6 @@ impl<'a> MessageSpan<'a> {
             key: shown.key,
             payload: shown.payload,
             instance: Some(self.instance as u32),
-            at_us: recorder.us(admitted),
             waited_us: waited.as_micros() as u64,
             ran_us: ran.as_micros() as u64,
             database_us: database.as_micros() as u64,
@@ -239,6 +229,7 @@ impl<'a> MessageSpan<'a> {
             outcome,
             error: error.map(|error| error.to_string().into()),
             attributes: call.metadata.clone(),
+            ..recorder.handled(kind, span, &self.handler.name, &self.observer.capability, admitted)
         }
     }
 }

@@ -129,7 +129,7 @@ impl MessageContext {
             control: None,
             body: ByteBuf::from(body),
         };
-        let message = OutgoingMessage::of(&record, <M::To as Capability>::NAME.into(), kind)
+        let message = OutgoingMessage::of(record, <M::To as Capability>::NAME.into(), kind)
             .map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
         Ok(OutgoingMessage { personal_key: M::PERSONAL_KEY, ..message })
     }
@@ -137,41 +137,30 @@ impl MessageContext {
 
 impl OutgoingMessage {
     /// The message of a record.
-    pub fn of(record: &Record, capability: Arc<str>, kind: OutgoingKind) -> Result<Self, codec::EncodeError> {
-        let (id, name, order) = (record.id.clone(), record.name.as_str().into(), record.order().into());
-        let (at, retained, urgent) = (record.at, record.retained_until, record.control.is_some());
-        Ok(Self {
-            id,
-            capability,
-            kind,
-            name,
-            order,
-            at,
-            retained,
-            urgent,
-            personal_key: false,
-            record: record.encode()?,
-        })
+    pub fn of(record: Record, capability: Arc<str>, kind: OutgoingKind) -> Result<Self, codec::EncodeError> {
+        let encoded = record.encode()?;
+        Ok(Self::encoded(record, encoded, capability, kind))
     }
 
     /// Reads a message that is stored as its record.
-    pub fn read(record: &[u8], kind: OutgoingKind) -> Result<Self, codec::DecodeError> {
-        let decoded = Record::decode(record)?;
-        let capability = decoded.name.split('.').next().unwrap_or_default().into();
-        let (name, order) = (decoded.name.as_str().into(), decoded.order().into());
-        let Record { id, at, retained_until: retained, control, .. } = decoded;
-        let urgent = control.is_some();
-        Ok(Self {
-            id,
+    pub fn read(encoded: &[u8], kind: OutgoingKind) -> Result<Self, codec::DecodeError> {
+        let record = Record::decode(encoded)?;
+        let capability = record.name.split('.').next().unwrap_or_default().into();
+        Ok(Self::encoded(record, encoded.to_vec(), capability, kind))
+    }
+
+    fn encoded(record: Record, encoded: Vec<u8>, capability: Arc<str>, kind: OutgoingKind) -> Self {
+        Self {
+            order: record.order().into(),
+            id: record.id,
             capability,
             kind,
-            name,
-            order,
-            at,
-            retained,
-            urgent,
+            name: record.name.into(),
+            at: record.at,
+            retained: record.retained_until,
+            urgent: record.control.is_some(),
             personal_key: false,
-            record: record.to_vec(),
-        })
+            record: encoded,
+        }
     }
 }

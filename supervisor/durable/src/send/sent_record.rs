@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use essaim_base::measure::Outcome;
 use essaim_base::trace::TraceContext;
-use essaim_contract::Metadata;
-use essaim_trace::{Half, MessageKind, MessageRecord, Recorder, Text, TraceId, shown_key};
+use essaim_trace::{MessageKind, MessageRecord, Recorder, Text, shown_key};
 
 use super::message::{MessageContext, OutgoingKind, OutgoingMessage};
 
@@ -40,32 +38,13 @@ impl MessageContext {
             OutgoingKind::Event { .. } | OutgoingKind::EventFor(_) => MessageKind::Event,
         };
         let key = (*message.order != *message.id.as_str()).then(|| shown_key(&message.order, message.personal_key));
-        let attributes: Option<Arc<Metadata>> = self.metadata.clone();
         recorder.write(MessageRecord {
-            trace_id: TraceId(self.trace.trace_id),
-            half: Half::Sent,
-            kind,
-            span_id: 0,
-            parent_id: self.trace.span_id,
-            name: (&message.name).into(),
-            node: recorder.node().clone(),
-            capability: (&message.capability).into(),
             sender: sender.as_ref().map(Text::from),
-            peer: None,
-            link: 0,
             message_id: Some(message.id.as_str().into()),
             key,
-            payload: None,
-            instance: None,
-            at_us: recorder.us(recorder.now()),
-            waited_us: 0,
-            ran_us: 0,
-            database_us: 0,
-            attempt: 0,
             bytes: message.record.len() as u32,
-            outcome: Outcome::Ok,
-            error: None,
-            attributes,
+            attributes: self.metadata.clone(),
+            ..recorder.sent(kind, &self.trace, &message.name, &message.capability, recorder.now())
         });
     }
 }

@@ -8,19 +8,13 @@ use super::*;
 
 /// What its handler writes of a message that crossed the wire.
 pub fn handled(kind: MessageKind) -> MessageRecord {
+    let trace_id = TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
     MessageRecord {
-        trace_id: TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736),
-        half: Half::Handled,
-        kind,
         span_id: 0xab,
         parent_id: 0xcd,
-        name: "orders.place.v1".into(),
-        node: "shop".into(),
-        capability: "orders".into(),
         sender: Some("gateway".into()),
         peer: Some("front".into()),
         link: 9,
-        message_id: None,
         key: Some("order-7".into()),
         payload: Some("{}".into()),
         instance: Some(3),
@@ -28,11 +22,9 @@ pub fn handled(kind: MessageKind) -> MessageRecord {
         waited_us: 2_000,
         ran_us: 30_000,
         database_us: 4_000,
-        attempt: 0,
         bytes: 20,
-        outcome: Outcome::Ok,
-        error: None,
         attributes: Some(Arc::new([("request_id".to_string(), "r1".to_string())].into())),
+        ..MessageRecord::of(Half::Handled, kind, trace_id, "orders.place.v1", "orders", "shop")
     }
 }
 

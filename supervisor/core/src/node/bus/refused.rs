@@ -3,7 +3,7 @@
 use essaim_base::measure::Outcome;
 use essaim_base::trace::TraceContext;
 use essaim_contract::{Ask, Capability, NotDelivered};
-use essaim_trace::{Half, MessageKind, MessageRecord, Shown, TraceId};
+use essaim_trace::{MessageKind, MessageRecord, Shown};
 
 use super::Bus;
 
@@ -15,32 +15,14 @@ impl Bus {
         if !recorder.is_on() {
             return;
         }
+        let (name, capability) = (self.names.of::<M>(), <M::To as Capability>::NAME);
+        // Its parent's record says whose handler sent it.
         recorder.write(MessageRecord {
-            trace_id: TraceId(trace.trace_id),
-            half: Half::Sent,
-            kind: MessageKind::Ask,
-            span_id: 0,
-            parent_id: trace.span_id,
-            name: self.names.of::<M>().into(),
-            node: recorder.node().clone(),
-            capability: <M::To as Capability>::NAME.into(),
-            // Its parent's record says whose handler it was.
-            sender: None,
-            peer: None,
-            link: 0,
-            message_id: None,
             key: shown.key,
             payload: shown.payload,
-            instance: None,
-            at_us: recorder.us(recorder.now()),
-            waited_us: 0,
-            ran_us: 0,
-            database_us: 0,
-            attempt: 0,
-            bytes: 0,
             outcome: Outcome::NotDelivered,
             error: Some(why.to_string().into()),
-            attributes: None,
+            ..recorder.sent(MessageKind::Ask, trace, name, capability, recorder.now())
         });
     }
 }
