@@ -53,7 +53,9 @@ async fn a_parked_message_says_what_it_waits_for_and_is_tried_now_when_that_is_a
 async fn a_dead_letter_says_of_what_it_died_and_a_failed_attempt_what_it_met() {
     let t = Stage::start(&["shop"], |_| {}).await;
     let id = t.note("a", "fail").await;
-    let dead = said(&t, id.as_str(), "is a dead letter").await;
+    said(&t, id.as_str(), "is a dead letter").await;
+    // Records are read before the database: now both know of its last attempt.
+    let dead = why(&t, id.as_str()).await;
     for part in ["(attempts)", "as it was told to", "essaim dead show", "ended as failed at attempt 2"] {
         assert!(dead.contains(part), "{part}: {dead}");
     }
