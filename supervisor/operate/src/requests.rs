@@ -4,24 +4,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_base::call::Call;
-use essaim_base::trace::TraceContext;
 use essaim_base::{Env, codec};
 use essaim_contract::{AskError, NotDelivered};
 use essaim_core::node::bus::{Bus, LocalHandlers};
 use essaim_durable::Durable;
 use essaim_gather::GatheredStore;
 use essaim_protocol::log::LogError;
-use essaim_remote::{Remote, RemoteAsk};
+use essaim_remote::Remote;
 use essaim_store::tables::dead::DeadReason;
 use essaim_trace::Recorder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_bytes::ByteBuf;
 
 use crate::api::*;
 use crate::host;
 use crate::operation::{DeadFilter, LetterResults, LetterSelection, Operation, name_of};
+use crate::own_ask;
 
 /// Versions of a registry over Redis are moments, in microseconds since 1970; this one is in 2001. Those of a file are a count
 /// that never comes so far.
@@ -162,7 +160,7 @@ impl OperatorRequest for ListSubscriptions {
                     from: word(subscription.from),
                     retention_ms: subscription.retention_ms,
                     since_ms: (subscription.since >= FIRST_MOMENT).then_some(subscription.since / 1_000),
-                    live: operator.reaches(capability),
+                    live: operator.has_live_host(capability),
                 });
             }
         }
@@ -174,7 +172,7 @@ impl OperatorRequest for DropSubscription {
     async fn answer(self, operator: &Operator) -> Result<DroppedSubscription, Refusal> {
         let Some(durable) = &operator.durable else { return Ok(DroppedSubscription::default()) };
         let dropped = durable.log.unsubscribe(&self.event, &self.capability).await.map_err(|e| silent(&e))?;
-        Ok(DroppedSubscription { dropped, live: operator.reaches(&self.capability) })
+        Ok(DroppedSubscription { dropped, live: operator.has_live_host(&self.capability) })
     }
 }
 
@@ -204,8 +202,9 @@ impl Operator {
         }
     }
 
-    /// Whether a live node, this one or another, takes asks for a capability now.
-    fn reaches(&self, capability: &str) -> bool {
+    /// Whether a host of a capability takes messages now, in this node or another. It does not matter how asks of this node would
+    /// come to it, as for `Bus::reaches`.
+    fn has_live_host(&self, capability: &str) -> bool {
         self.local.reaches(capability) || self.remote.as_ref().is_some_and(|remote| remote.members().reach(capability))
     }
 
@@ -244,29 +243,18 @@ impl Operator {
     /// The reason in words: an operator reads it beside the capability, and nothing decides by it.
     pub async fn ask_host<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
         let body = codec::encode(operation).map_err(|e| e.to_string())?;
-        let call = Call::of_the_runtime(self.env.now() + LIMIT, TraceContext::root(&self.env));
+        let call = own_ask::call(&self.env, LIMIT);
         let answered = match (self.local.host(capability), &self.remote) {
             (Some(host), _) => match host::answer(self, host, &body, call) {
                 Ok(answering) => answering.await,
                 Err(why) => Err(AskError::NotDelivered(why)),
             },
             (None, Some(remote)) => {
-                let ask = RemoteAsk {
-                    capability: capability.to_string().into(),
-                    name: name_of(capability).into(),
-                    body,
-                    key: None,
-                    personal_key: false,
-                    // A second attempt finds nothing more to do.
-                    idempotent: true,
-                    call,
-                    refused: None,
-                };
-                remote.ask(ask).await
+                let (name, capability) = (name_of(capability), capability.to_string());
+                remote.ask(own_ask::remote_ask(capability.into(), name.into(), body, call)).await
             }
             (None, None) => Err(AskError::NotDelivered(NotDelivered::NoHost { capability: capability.to_string() })),
         };
-        let words = |error: AskError<ByteBuf>| error.map_rejected(|_| String::new()).to_string();
-        codec::decode(&answered.map_err(words)?).map_err(|e| format!("its answer cannot be read: {e}"))
+        own_ask::read(answered)
     }
 }

@@ -148,7 +148,7 @@ impl Remote {
 
     async fn attempt(&self, peer: &Arc<Peer>, (id, began): (u64, Instant), ask: &RemoteAsk) -> RawAnswer {
         let slot = Arc::new(Slot::new());
-        let bytes = self.encode_ask(id, ask).map_err(AskError::NotDelivered)?;
+        let bytes = self.encode_ask((id, began), ask).map_err(AskError::NotDelivered)?;
         let idempotent_for = ask.idempotent.then(|| ask.capability.clone());
         let _pending = self.pending.add(id, (&peer.name, peer.epoch), idempotent_for, slot.clone());
         let _outstanding = OutstandingAsk::at(peer);
@@ -177,9 +177,9 @@ impl Remote {
         }
     }
 
-    fn encode_ask(&self, id: u64, ask: &RemoteAsk) -> Result<Vec<u8>, NotDelivered> {
+    fn encode_ask(&self, (id, now): (u64, Instant), ask: &RemoteAsk) -> Result<Vec<u8>, NotDelivered> {
         let call = &ask.call;
-        let (chain, trace, now) = (call.chain.names(), call.trace.text(), self.env.now());
+        let (chain, trace) = (call.chain.names(), call.trace.text());
         let message = frame::AskMessage {
             id,
             name: &ask.name,
