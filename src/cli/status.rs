@@ -7,10 +7,10 @@ mod table;
 
 use std::time::Duration;
 
-use essaim::Roster;
 use essaim::exit::{self, Fatal};
+use essaim::{NodeStatus, Roster};
 
-use self::table::{Node, table};
+use self::table::table;
 use super::{Global, StatusArgs, print};
 use crate::serve::wrong;
 
@@ -28,11 +28,16 @@ pub fn run(roster: &Roster, global: &Global, status: &StatusArgs) -> Result<(), 
         print::page(&format!("{}\n", text.trim_end()));
         return Ok(());
     }
-    let node: Node = serde_json::from_str(&text).map_err(|e| {
-        Fatal::new(exit::UNAVAILABLE, format!("{url} is no status of Essaim ({e}); is the address right?"))
-    })?;
-    print::page(&table(&node));
+    print::page(&table(&read(&url, &text)?));
     Ok(())
+}
+
+fn read(url: &str, text: &str) -> Result<NodeStatus, Fatal> {
+    let wrong = |why: &str| {
+        Fatal::new(exit::UNAVAILABLE, format!("{url} is no status of Essaim ({why}); is the address right?"))
+    };
+    let node: NodeStatus = serde_json::from_str(text).map_err(|e| wrong(&e.to_string()))?;
+    if node.node.is_empty() { Err(wrong("no node is named")) } else { Ok(node) }
 }
 
 /// The address of this configuration's gateway, as somebody on this machine reaches it.
@@ -66,6 +71,19 @@ fn fetch(url: &str) -> Result<String, Fatal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_of_another_version_is_read_and_something_else_is_not() {
+        let node = read("front", r#"{"node":"front","planet":"earth","capabilities":{"users":{"state":"failed"}}}"#);
+        let node = node.expect("it is a status");
+        assert!(
+            (node.node == "front") && node.capabilities["users"].health == essaim::Health::Failed { reason: "".into() }
+        );
+        for other in ["{}", "[]", "<html>", r#"{"node":""}"#] {
+            let error = read("front", other).expect_err(other);
+            assert!(error.to_string().contains("front is no status of Essaim"), "{error}");
+        }
+    }
 
     #[test]
     fn an_address_alone_means_its_status() {

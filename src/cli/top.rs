@@ -11,10 +11,10 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
-use essaim::Roster;
 use essaim::exit::Fatal;
+use essaim::{NodeStatus, Roster};
 
-use self::figures::{Report, Sample};
+use self::figures::Sample;
 use self::table::{Column, View};
 use super::operator::{At, Operator};
 use super::{Global, print};
@@ -45,7 +45,7 @@ pub struct TopArgs {
 pub fn run(roster: &Roster, global: &Global, args: &TopArgs) -> Result<(), Fatal> {
     let operator = Operator::find(roster, global, &args.at)?;
     let view = View::by(args.sort, &args.filter);
-    let look = move || operator.get::<Report>("/status");
+    let look = move || operator.get::<NodeStatus>("/status");
     if args.once || !std::io::stdout().is_terminal() {
         print::page(&table::text(&Sample::of(look()?, None), &view));
         return Ok(());

@@ -3,113 +3,13 @@
 use std::collections::BTreeMap;
 
 use essaim::api::DurableReport;
-use serde::Deserialize;
+use essaim::store::DatabaseReport;
+use essaim::{CapabilityStatus, Health, MemberCapability, MemberStatus, NodeState, NodeStatus, TaskState, TaskStatus};
 
 use super::super::print::{columns, short, span};
 
-/// What the table shows of the node that answers.
-#[derive(Deserialize)]
-pub struct Node {
-    node: String,
-    epoch: Option<u64>,
-    version: String,
-    uptime_ms: u64,
-    draining: bool,
-    /// Why it is not well. A gateway tells admins alone.
-    #[serde(default)]
-    reasons: Vec<String>,
-    capabilities: BTreeMap<String, Capability>,
-    /// A node of an earlier version does not tell.
-    #[serde(default)]
-    tasks: Vec<Task>,
-    #[serde(default)]
-    members: Vec<Member>,
-}
-
-#[derive(Deserialize)]
-struct Task {
-    name: String,
-    owner: String,
-    state: String,
-    restarts: u64,
-    /// A gateway tells admins alone.
-    #[serde(default)]
-    last_panic: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Capability {
-    state: String,
-    #[serde(default)]
-    reason: String,
-    instances: u64,
-    up: u64,
-    admitted: u64,
-    limit: u64,
-    restarts: u64,
-    panics: u64,
-    /// A node of an earlier version does not tell.
-    missed_deadlines: Option<u64>,
-    durable: Option<Durable>,
-    /// A gateway tells admins alone.
-    database: Option<Database>,
-}
-
-#[derive(Deserialize)]
-struct Durable {
-    waiting: u64,
-    parked: u64,
-    dead: u64,
-    outbox: u64,
-    /// A node of an earlier version does not tell.
-    ledger: Option<Ledger>,
-}
-
-#[derive(Deserialize)]
-struct Ledger {
-    appended: u64,
-    handled: u64,
-    duplicates: u64,
-    died: u64,
-    expired: u64,
-    in_flight: u64,
-    difference: i64,
-    balances: bool,
-    approximate: bool,
-}
-
-#[derive(Deserialize)]
-struct Database {
-    place: String,
-    problem: Option<String>,
-}
-
-/// Another node: as the one that answers hears it, and its own report.
-#[derive(Deserialize)]
-struct Member {
-    node: String,
-    epoch: u64,
-    version: String,
-    state: String,
-    heard_ms_ago: u64,
-    capabilities: BTreeMap<String, MemberCapability>,
-    report: Option<Node>,
-    /// Why there is no report. A node of an earlier version does not tell.
-    problem: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct MemberCapability {
-    running: bool,
-    load: u64,
-    limit: u64,
-    instances: u64,
-    up: u64,
-    restarts: u64,
-}
-
 /// The cluster as a table.
-pub fn table(node: &Node) -> String {
+pub fn table(node: &NodeStatus) -> String {
     let epoch = node.epoch.map_or("-".into(), |e| e.to_string());
     let seen = format!("up {}", span(node.uptime_ms));
     let mut nodes = vec![[node.node.clone(), epoch, node.version.clone(), state(node).into(), seen]];
@@ -117,9 +17,13 @@ pub fn table(node: &Node) -> String {
     for member in &node.members {
         let seen = format!("heard {} ago", span(member.heard_ms_ago));
         let (name, epoch) = (member.node.clone(), member.epoch.to_string());
-        let as_heard = if member.problem.is_some() { "no report" } else { &member.state };
-        let own = member.report.as_ref().map_or(as_heard.to_string(), |report| state(report).into());
-        nodes.push([name, epoch, member.version.clone(), own, seen]);
+        let own = match (&member.report, &member.problem, member.state) {
+            (Some(report), ..) => state(report),
+            (None, Some(_), _) => "no report",
+            (None, None, NodeState::Ready) => "ready",
+            (None, None, NodeState::Draining) => "draining",
+        };
+        nodes.push([name, epoch, member.version.clone(), own.into(), seen]);
         match &member.report {
             Some(report) => capabilities.extend(rows(report)),
             None => capabilities.extend(rows_as_heard(member)),
@@ -146,14 +50,9 @@ pub fn table(node: &Node) -> String {
     format!("{nodes}\n{capabilities}{}{}{}", reasons(node), messages(node), tasks(node))
 }
 
-/// The reports of all nodes that give one.
-fn reports(node: &Node) -> impl Iterator<Item = &Node> {
-    std::iter::once(node).chain(node.members.iter().filter_map(|member| member.report.as_ref()))
-}
-
-fn state(node: &Node) -> &'static str {
-    let is_up = node.capabilities.values().all(|c| c.state == "running");
-    let is_down = |task: &Task| task.state == "panicked";
+fn state(node: &NodeStatus) -> &'static str {
+    let is_up = node.capabilities.values().all(|c| c.health == Health::Running);
+    let is_down = |task: &TaskStatus| task.state == TaskState::Panicked;
     match () {
         () if node.draining => "draining",
         () if is_up && node.reasons.is_empty() && !node.tasks.iter().any(is_down) => "ready",
@@ -162,17 +61,17 @@ fn state(node: &Node) -> &'static str {
 }
 
 /// The capabilities of a node that tells of itself.
-fn rows(node: &Node) -> Vec<[String; 11]> {
-    let row = |(name, c): (&String, &Capability)| {
+fn rows(node: &NodeStatus) -> Vec<[String; 11]> {
+    let row = |(name, c): (&String, &CapabilityStatus)| {
         [
             name.clone(),
             node.node.clone(),
-            if c.reason.is_empty() { c.state.clone() } else { format!("{}: {}", c.state, short(&c.reason)) },
+            health(&c.health),
             format!("{}/{}", c.up, c.instances),
             format!("{}/{}", c.admitted, c.limit),
             c.restarts.to_string(),
             c.panics.to_string(),
-            c.missed_deadlines.map_or("?".into(), |missed| missed.to_string()),
+            c.missed_deadlines.to_string(),
             c.durable.as_ref().map_or("-".into(), waiting),
             c.durable.as_ref().map_or("-".into(), |d| d.dead.to_string()),
             c.database.as_ref().map_or("-".into(), database),
@@ -181,8 +80,18 @@ fn rows(node: &Node) -> Vec<[String; 11]> {
     node.capabilities.iter().map(row).collect()
 }
 
+fn health(health: &Health) -> String {
+    match health {
+        Health::Running => "running".into(),
+        Health::Starting { reason } if reason.is_empty() => "starting".into(),
+        Health::Starting { reason } => format!("starting: {}", short(reason)),
+        Health::Failed { reason } if reason.is_empty() => "failed".into(),
+        Health::Failed { reason } => format!("failed: {}", short(reason)),
+    }
+}
+
 /// The capabilities of a node that gives no report: its heartbeats do not tell the rest.
-fn rows_as_heard(member: &Member) -> Vec<[String; 11]> {
+fn rows_as_heard(member: &MemberStatus) -> Vec<[String; 11]> {
     let row = |(name, c): (&String, &MemberCapability)| {
         let state = if c.running { "running" } else { "not running" };
         let (instances, busy) = (format!("{}/{}", c.up, c.instances), format!("{}/{}", c.load, c.limit));
@@ -194,12 +103,12 @@ fn rows_as_heard(member: &Member) -> Vec<[String; 11]> {
 }
 
 /// Why nodes are not well, where any is not.
-fn reasons(node: &Node) -> String {
+fn reasons(node: &NodeStatus) -> String {
     let mut rows = vec![["NOT WELL", "WHY"].map(String::from)];
-    let own = |node: &Node| node.reasons.iter().map(|why| [node.node.clone(), why.clone()]).collect::<Vec<_>>();
+    let own = |node: &NodeStatus| node.reasons.iter().map(|why| [node.node.clone(), why.clone()]).collect::<Vec<_>>();
     rows.extend(own(node));
     for member in &node.members {
-        rows.extend(member.report.iter().flat_map(own));
+        rows.extend(member.report.as_deref().into_iter().flat_map(own));
         let silent = |why: &String| [member.node.clone(), format!("gives no report: {why}")];
         rows.extend(member.problem.iter().map(silent));
     }
@@ -207,23 +116,28 @@ fn reasons(node: &Node) -> String {
 }
 
 /// The tasks of the runtime that have panicked, if any have.
-fn tasks(node: &Node) -> String {
+fn tasks(node: &NodeStatus) -> String {
     let mut rows = vec![["TASK", "OF", "STATE", "RESTARTS", "LAST PANIC"].map(String::from)];
-    for task in reports(node).flat_map(|node| &node.tasks).filter(|task| task.restarts > 0 || task.state == "panicked")
-    {
+    let is_told = |task: &&TaskStatus| task.restarts > 0 || task.state == TaskState::Panicked;
+    for task in node.reports().flat_map(|node| &node.tasks).filter(is_told) {
+        let state = match task.state {
+            TaskState::Running => "running",
+            TaskState::Ended => "ended",
+            TaskState::Panicked => "panicked",
+        };
         let panic = task.last_panic.iter().flat_map(|panic| panic.lines()).next().map(short).unwrap_or_default();
-        rows.push([task.name.clone(), task.owner.clone(), task.state.clone(), task.restarts.to_string(), panic]);
+        rows.push([task.name.clone(), task.owner.clone(), state.into(), task.restarts.to_string(), panic]);
     }
     if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
 }
 
 /// Table of durable messages by capability, where any were ever sent; apart, since one table for all would be too wide.
-fn messages(node: &Node) -> String {
+fn messages(node: &NodeStatus) -> String {
     let heading = ["MESSAGES OF", "APPENDED", "HANDLED", "DUPLICATES", "DIED", "EXPIRED", "IN FLIGHT", "DIFFERENCE"];
     let mut rows = vec![heading.map(String::from)];
     // Each host of a capability counts all messages of the capability, so one report for each is enough.
-    let of_all = reports(node).flat_map(|node| &node.capabilities);
-    let ledgers = of_all.filter_map(|(name, capability)| Some((name, capability.durable.as_ref()?.ledger.as_ref()?)));
+    let of_all = node.reports().flat_map(|node| &node.capabilities);
+    let ledgers = of_all.filter_map(|(name, capability)| Some((name, &capability.durable.as_ref()?.ledger)));
     for (name, ledger) in ledgers.collect::<BTreeMap<_, _>>() {
         if ledger.appended == 0 && ledger.balances {
             continue;
@@ -247,16 +161,16 @@ fn messages(node: &Node) -> String {
     if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
 }
 
-fn database(database: &Database) -> String {
+fn database(database: &DatabaseReport) -> String {
     match &database.problem {
-        Some(problem) => format!("{}: {}", database.place, short(problem)),
-        None => database.place.clone(),
+        Some(problem) => format!("{}: {}", database.location, short(problem)),
+        None => database.location.clone(),
     }
 }
 
 /// How many messages of a capability wait, in the log and in its database; a node counts an outbox only up to a bound.
-fn waiting(durable: &Durable) -> String {
-    let Durable { waiting, parked, outbox, .. } = durable;
+fn waiting(durable: &DurableReport) -> String {
+    let DurableReport { waiting, parked, outbox, .. } = durable;
     let more = if *outbox > DurableReport::OUTBOX_COUNTED { "+" } else { "" };
     format!("{}{more}", waiting + parked + outbox)
 }
@@ -302,12 +216,12 @@ users        31        20       2           3     1        5          about 0
     fn another_nodes_own_report_says_what_it_is_and_why() {
         let report = r#""heard_ms_ago":120,"report":{"node":"back","epoch":2,"version":"0.1.0","uptime_ms":7000,"draining":false,
             "reasons":["the database of `orders` does not work: connection refused"],"capabilities":{"orders":{"state":"running",
-            "instances":32,"up":32,"admitted":3,"limit":1024,"restarts":0,"panics":5,"durable":{"waiting":2,"parked":0,"dead":7,
-            "outbox":0,"ledger":null},"database":{"place":"shop","problem":"refused"}}}}"#;
+            "instances":32,"up":32,"admitted":3,"limit":1024,"restarts":0,"panics":5,"missed_deadlines":8,"durable":{"waiting":2,"parked":0,"dead":7,
+            "outbox":0},"database":{"place":"shop","problem":"refused"}}}}"#;
         let shown = table(&serde_json::from_str(&NODE.replace(r#""heard_ms_ago":120"#, report)).unwrap());
         for expected in [
             "back   2      0.1.0    not ready  heard 120 ms ago\n",
-            "orders      back   running                32/32      3/1024  0         5       ?     2        7     shop: refused\n",
+            "orders      back   running                32/32      3/1024  0         5       8     2        7     shop: refused\n",
             "\nNOT WELL  WHY\nback      the database of `orders` does not work: connection refused\n",
         ] {
             assert!(shown.contains(expected), "{shown}");

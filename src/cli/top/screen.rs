@@ -3,6 +3,7 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use essaim::NodeStatus;
 use essaim::exit::{self, Fatal};
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -11,7 +12,7 @@ use ratatui::style::{Style, Stylize};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Row as TableRow, Table};
 
-use super::figures::{Report, Sample};
+use super::figures::Sample;
 use super::table::{Column, View};
 
 /// Most troubles that are shown above the table.
@@ -34,7 +35,7 @@ struct Screen {
 
 /// Shows the table, and looks again and again, until it is left.
 pub fn show(
-    look: impl Fn() -> Result<Report, Fatal> + Send + 'static,
+    look: impl Fn() -> Result<NodeStatus, Fatal> + Send + 'static,
     view: View,
     every: Duration,
 ) -> Result<(), Fatal> {
@@ -60,13 +61,13 @@ pub fn show(
 
 /// Looks at all nodes on a thread of its own: keys are taken although a node is awaited that does not answer.
 struct Looks {
-    found: mpsc::Receiver<Result<Report, Fatal>>,
+    found: mpsc::Receiver<Result<NodeStatus, Fatal>>,
     /// Ends the thread when it is dropped.
     _left: mpsc::SyncSender<()>,
 }
 
 impl Looks {
-    fn begin(look: impl Fn() -> Result<Report, Fatal> + Send + 'static, every: Duration) -> std::io::Result<Self> {
+    fn begin(look: impl Fn() -> Result<NodeStatus, Fatal> + Send + 'static, every: Duration) -> std::io::Result<Self> {
         // Bounded by one: the next look waits until the one before is taken.
         let (finding, found) = mpsc::sync_channel(1);
         let (_left, left) = mpsc::sync_channel(0);
@@ -84,7 +85,7 @@ impl Looks {
 }
 
 impl Screen {
-    fn take(&mut self, looked: Result<Report, Fatal>) {
+    fn take(&mut self, looked: Result<NodeStatus, Fatal>) {
         match looked {
             Ok(report) => {
                 self.sample = Sample::of(report, Some(&self.sample));
@@ -144,7 +145,7 @@ impl Screen {
             if column == self.view.sort { format!("{}{arrow}", column.heading()) } else { column.heading().into() }
         });
         let style = |row: &&super::figures::Row| match () {
-            () if row.up < row.instances || row.errors.is_some_and(|rate| rate > 0.0) => Style::new().yellow(),
+            () if row.up < row.instances || row.errors > 0.0 => Style::new().yellow(),
             () => Style::new(),
         };
         let rows = cells.iter().zip(&rows).map(|(cells, row)| TableRow::new(cells.clone()).style(style(row)));

@@ -82,7 +82,7 @@ impl Column {
     }
 
     pub fn cell(self, row: &Row) -> String {
-        let rate = |rate: Option<f64>| rate.map_or("?".into(), |rate| format!("{rate:.1}"));
+        let rate = |rate: f64| format!("{rate:.1}");
         let count = |count: Option<u64>| count.map_or("-".into(), |count| count.to_string());
         match self {
             Self::Capability => row.capability.clone(),
@@ -108,8 +108,8 @@ impl Column {
             Self::Capability | Self::Node => 0.0,
             Self::Up => row.instances as f64 - row.up as f64,
             Self::Busy => row.admitted as f64,
-            Self::Rate => row.rate.unwrap_or(0.0),
-            Self::Errors => row.errors.unwrap_or(0.0),
+            Self::Rate => row.rate,
+            Self::Errors => row.errors,
             Self::Wait50 => row.waited_p50.unwrap_or(0) as f64,
             Self::Wait99 => row.waited_p99.unwrap_or(0) as f64,
             Self::Run50 => row.ran_p50.unwrap_or(0) as f64,
@@ -201,12 +201,12 @@ orders      front  3/4  7/1024  10.0   1.0    -         -         17 Âµs    24 Â
         let row = |capability: &str, node: &str, rate| Row {
             capability: capability.into(),
             node: node.into(),
-            rate: Some(rate),
+            rate,
             ..Row::default()
         };
         let rows = vec![row("users", "a", 1.0), row("orders", "b", 9.0), row("orders", "a", 3.0)];
         let sample = Sample { rows, ..Sample::default() };
-        let shown = |view: &View| view.rows(&sample).iter().map(|row| row.rate.unwrap()).collect::<Vec<_>>();
+        let shown = |view: &View| view.rows(&sample).iter().map(|row| row.rate).collect::<Vec<_>>();
         let mut view = View::by(Column::Capability, "");
         assert_eq!(shown(&view), [3.0, 9.0, 1.0]);
         view.sort = Column::Rate;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::Env;
@@ -110,7 +110,8 @@ struct OngoingOutage {
 }
 
 /// A dependency that does not work now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct OutageStatus {
     /// Its name, such as ``the database of `orders` ``.
     pub dependency: String,

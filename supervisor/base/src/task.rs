@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -84,7 +84,8 @@ impl TaskName {
 }
 
 /// The tasks of one kind and owner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskStatus {
     /// Their name, such as `relay`.
     pub name: String,
@@ -105,10 +106,11 @@ pub struct TaskStatus {
 }
 
 /// The state of the tasks of one kind and owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
     /// All run.
+    #[default]
     Running,
     /// All have ended as they should.
     Ended,

@@ -106,6 +106,7 @@ struct Counts {
 
 /// The counts of the near cache of one node since the process began, for `/status`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NearFigures {
     /// Reads that found a value.
     pub hits: u64,

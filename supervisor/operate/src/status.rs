@@ -1,5 +1,8 @@
 //! Status: what `/status` of the admin listener and of the gateway show of a node, and of the others as they see themselves.
 //!
+//! All of it is read as well as written: nodes read each other's, and commands a node's. That may be of another version, or a
+//! gateway's, which hides a part: what is not known is ignored, and what is missing is as if there were none.
+//!
 //! # Layout
 //! - `member`: the other nodes as their heartbeats show them; `others`: what they report of themselves.
 
@@ -22,7 +25,7 @@ use essaim_core::node::readiness::Readiness;
 use essaim_near::NearFigures;
 use essaim_store::DatabaseReport;
 use futures_util::future::{join, join_all};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::api::{DurableReport, MessageCounts};
@@ -32,7 +35,8 @@ use crate::host::report;
 const REPORT_LIMIT: Duration = Duration::from_secs(1);
 
 /// One node, as it sees itself and hears the others.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NodeStatus {
     /// Its name.
     pub node: String,
@@ -41,7 +45,7 @@ pub struct NodeStatus {
     /// The identity of its cluster; `null` without a bridge.
     pub cluster: Option<String>,
     /// The version of its binary.
-    pub version: &'static str,
+    pub version: String,
     /// Milliseconds since it started.
     pub uptime_ms: u64,
     /// Whether it has begun to leave.
@@ -65,7 +69,8 @@ pub struct NodeStatus {
 }
 
 /// One capability of this node.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CapabilityStatus {
     /// `starting`, `running` or `failed`, and why.
     #[serde(flatten)]
@@ -106,6 +111,11 @@ impl NodeStatus {
         own
     }
 
+    /// This node's own report, and those of the other nodes that give one.
+    pub fn reports(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.members.iter().filter_map(|member| member.report.as_deref()))
+    }
+
     /// This node's status without the others.
     async fn own(bus: &Bus) -> Self {
         let now = bus.env.now();
@@ -117,7 +127,7 @@ impl NodeStatus {
             node: bus.settings.node.name.clone(),
             epoch: remote.map(|r| r.identity().epoch),
             cluster: remote.map(|r| r.identity().cluster.clone()).filter(|cluster| !cluster.is_empty()),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             uptime_ms: now.saturating_duration_since(bus.started).as_millis() as u64,
             draining: bus.is_draining(),
             reasons: Readiness::of(bus).reasons,
@@ -151,5 +161,54 @@ async fn capability(bus: &Bus, host: &Arc<Host>) -> CapabilityStatus {
         durable,
         database,
         figures: host.status(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use essaim_base::codec;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_as_it_was_written_on_the_wire_and_as_json() {
+        let failed = Health::Failed { reason: "no database".into() };
+        let capabilities = [failed, Health::Running, Health::default()].map(|health| CapabilityStatus {
+            health,
+            durable: Some(DurableReport { partitions: vec![3], ..DurableReport::default() }),
+            database: Some(DatabaseReport { location: "shop".into(), ..DatabaseReport::default() }),
+            figures: json!({ "keys": [1, 2.5, null] }),
+            ..CapabilityStatus::default()
+        });
+        let capabilities = ["a", "b", "c"].map(String::from).into_iter().zip(capabilities).collect();
+        let outages = vec![OutageStatus { cause: "refused".into(), shared: true, ..OutageStatus::default() }];
+        let shop = NodeStatus { node: "shop".into(), epoch: Some(7), capabilities, outages, ..NodeStatus::default() };
+        let report = Some(Box::new(shop));
+        let members = vec![MemberStatus { node: "shop".into(), report, ..MemberStatus::default() }];
+        let front = NodeStatus { node: "front".into(), members, ..NodeStatus::default() };
+        let written = json!(front);
+        assert_eq!(written["members"][0]["report"]["capabilities"]["a"]["reason"], "no database");
+        let of_json: NodeStatus = serde_json::from_value(written.clone()).unwrap();
+        let of_wire: NodeStatus = codec::decode(&codec::encode(&front).unwrap()).unwrap();
+        assert_eq!((json!(of_json), json!(of_wire)), (written.clone(), written.clone()));
+        // As nodes wrote it that made JSON of it first.
+        let of_value: NodeStatus = codec::decode(&codec::encode(&written).unwrap()).unwrap();
+        assert_eq!(json!(of_value), written);
+    }
+
+    #[test]
+    fn what_another_version_writes_more_or_less_of_does_not_hinder() {
+        let mut written = json!(NodeStatus { node: "front".into(), ..NodeStatus::default() });
+        written["members"] = json!([{ "node": "shop", "planet": "earth" }]);
+        written["capabilities"] = json!({ "users": { "state": "failed", "durable": {}, "database": {} } });
+        let fields = written.as_object_mut().unwrap();
+        fields.retain(|name, _| ["node", "members", "capabilities"].contains(&&**name));
+        fields.insert("planet".into(), Value::Null);
+        let status: NodeStatus = serde_json::from_value(written).unwrap();
+        assert_eq!((&*status.node, &*status.members[0].node), ("front", "shop"));
+        let users = &status.capabilities["users"];
+        assert_eq!(users.health, Health::Failed { reason: String::new() });
+        assert!(users.durable.as_ref().is_some_and(|durable| durable.ledger.balances));
     }
 }

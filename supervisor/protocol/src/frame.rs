@@ -154,10 +154,11 @@ pub struct Heartbeat {
 }
 
 /// Whether a node takes asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// It takes asks.
+    #[default]
     Ready,
     /// It is leaving.
     Draining,

@@ -4,15 +4,16 @@ use std::fmt;
 use std::path::PathBuf;
 
 use essaim_config::Settings;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{DatabaseError, LocationMistake, postgres};
 
 /// The kinds of database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DatabaseKind {
     /// A file of this machine; it has exactly one live host.
+    #[default]
     Sqlite,
     /// A server that many nodes share.
     Postgres,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use essaim_config::Settings;
 use sea_orm::sqlx::Error;
 use sea_orm::{DbErr, RuntimeErr, Statement};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::connection::Connector;
@@ -19,7 +19,8 @@ use super::tables::migrations;
 use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
 
 /// The state of a capability's database. It displays as one line without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DatabaseReport {
     /// The capability that owns it.
     pub capability: String,

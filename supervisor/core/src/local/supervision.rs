@@ -23,19 +23,20 @@ use essaim_base::exit::{self, Fatal};
 use essaim_base::lock::Mutex;
 use essaim_config::SupervisionConfig;
 use essaim_contract::NotDelivered;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::StartError;
 
 /// How a capability of this node is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Health {
     /// No instance has started yet, or none is left; the reason says what it waits for.
     Starting {
-        /// Why the last start failed, or empty.
+        /// Why the last start failed, or empty. A gateway tells admins alone.
+        #[serde(default)]
         reason: String,
     },
     /// At least one instance is up.
@@ -43,8 +44,15 @@ pub enum Health {
     /// It has been given up until the next try.
     Failed {
         /// What stopped it.
+        #[serde(default)]
         reason: String,
     },
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::Starting { reason: String::new() }
+    }
 }
 
 /// The supervision of one capability in one node.
@@ -80,7 +88,7 @@ impl Supervision {
             config,
             env,
             state: AtomicU8::new(0),
-            health: watch::Sender::new(Health::Starting { reason: String::new() }),
+            health: watch::Sender::new(Health::default()),
             failures: AtomicU32::new(0),
             rests_until: Mutex::new(None),
             restarts: AtomicU64::new(0),

@@ -67,6 +67,7 @@ impl LedgerLine {
 
 /// How much of a capability's durable messages is where, for `/status`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DurableReport {
     /// In the log, not acknowledged.
     pub waiting: u64,
@@ -88,7 +89,8 @@ impl DurableReport {
 }
 
 /// The fate of a capability's messages, summed over its partitions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LedgerSum {
     /// Messages that were ever appended, by whichever log.
     pub appended: u64,
@@ -110,10 +112,27 @@ pub struct LedgerSum {
     pub approximate: bool,
 }
 
+/// Of no messages.
+impl Default for LedgerSum {
+    fn default() -> Self {
+        Self {
+            appended: 0,
+            handled: 0,
+            duplicates: 0,
+            died: 0,
+            expired: 0,
+            in_flight: 0,
+            difference: 0,
+            balances: true,
+            approximate: false,
+        }
+    }
+}
+
 impl LedgerSum {
     /// The sum of the lines of one capability.
     pub fn of(lines: &[LedgerLine]) -> Self {
-        let mut sum = Self { balances: true, ..Self::default() };
+        let mut sum = Self::default();
         for line in lines {
             sum.appended += line.appended.saturating_add_signed(line.before);
             sum.handled += line.handled;

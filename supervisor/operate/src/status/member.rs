@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use essaim_protocol::frame::{HostReport, NodeState};
 use essaim_remote::Peer;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::NodeStatus;
+
 /// A node as `/status` shows it.
-#[derive(Debug, Clone, Serialize, PartialEq)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MemberStatus {
     /// The node's name.
     pub node: String,
@@ -24,13 +26,14 @@ pub struct MemberStatus {
     /// The capabilities that it hosts, as its heartbeats report them.
     pub capabilities: BTreeMap<String, MemberCapability>,
     /// The node's own report, on request: the same as its `/status`, without its members.
-    pub report: Option<Value>,
+    pub report: Option<Box<NodeStatus>>,
     /// Why there is no report.
     pub problem: Option<String>,
 }
 
 /// A capability of another node as `/status` shows it.
-#[derive(Debug, Clone, Serialize, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MemberCapability {
     /// Whether it takes asks.
     pub running: bool,

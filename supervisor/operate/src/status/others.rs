@@ -21,9 +21,8 @@ const LIMITS: u32 = 2;
 /// This node's own report, for another that asks.
 pub(crate) fn answer(bus: Arc<Bus>) -> LocalBoxFuture<'static, RawAnswer> {
     Box::pin(async move {
-        let report = serde_json::to_value(NodeStatus::own(&bus).await).map_err(|e| e.to_string());
-        let encoded = report.and_then(|report| codec::encode(&report).map_err(|e| e.to_string()));
-        encoded.map_err(|detail| AskError::Failed(Failure { kind: FailureKind::Error, detail }))
+        let encoded = codec::encode(&NodeStatus::own(&bus).await);
+        encoded.map_err(|e| AskError::Failed(Failure { kind: FailureKind::Error, detail: e.to_string() }))
     })
 }
 
