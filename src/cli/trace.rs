@@ -117,12 +117,7 @@ pub fn tell_away(away: &[AwayNode]) {
     }
 }
 
-/// A duration with a unit that suits it.
+/// A duration, or that there was none.
 fn duration(us: u64) -> String {
-    match us {
-        0 => "-".into(),
-        1..1_000 => format!("{us} µs"),
-        1_000..1_000_000 => format!("{}.{:01} ms", us / 1_000, us % 1_000 / 100),
-        _ => format!("{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000),
-    }
+    if us == 0 { "-".into() } else { essaim::trace::duration(us) }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use clap::ValueEnum;
+use essaim::trace::duration;
 
 use super::super::print::columns;
 use super::figures::{Row, Sample};
@@ -83,6 +84,7 @@ impl Column {
 
     pub fn cell(self, row: &Row) -> String {
         let rate = |rate: f64| format!("{rate:.1}");
+        let time = |us: Option<u64>| us.map_or("-".into(), duration);
         let count = |count: Option<u64>| count.map_or("-".into(), |count| count.to_string());
         match self {
             Self::Capability => row.capability.clone(),
@@ -168,16 +170,6 @@ pub fn text(sample: &Sample, view: &View) -> String {
     let rows: Vec<_> = heading.chain(view.rows(sample).iter().map(cells)).collect();
     text += &columns(&rows);
     text
-}
-
-/// A time with a unit that suits it.
-fn time(us: Option<u64>) -> String {
-    match us {
-        None => "-".into(),
-        Some(us @ 0..1_000) => format!("{us} µs"),
-        Some(us @ 1_000..1_000_000) => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
-        Some(us) => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
-    }
 }
 
 #[cfg(test)]

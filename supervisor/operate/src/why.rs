@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use essaim_trace::{MessageKind, MessageRecord, Span, TraceId, TraceTree};
+use essaim_trace::{MessageKind, MessageRecord, Span, TraceId, TraceTree, duration};
 
 use crate::api::*;
 use crate::operation::{MessagePlaces, Operation};
@@ -89,14 +89,6 @@ fn is_awaited(span: &Span) -> bool {
 
 fn place_of(record: &MessageRecord) -> String {
     format!("{}@{}", record.capability, record.peer.as_deref().filter(|_| record.span_id == 0).unwrap_or(&record.node))
-}
-
-fn duration(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} µs"),
-        1_000..10_000_000 => format!("{} ms", us / 1_000),
-        _ => format!("{} s", us / 1_000_000),
-    }
 }
 
 /// What is known of stored messages.

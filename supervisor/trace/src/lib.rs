@@ -9,10 +9,12 @@
 //! - `shown`: what records show of a message itself. `text`: a text that many of them share. `sampler`: the share of new traces
 //!   that is kept. `clock`: moments as records tell them. `export`: what is counted of their export.
 //! - `filter`: conditions on the fields of records. `tree`: the records of a trace, joined; `skew`: clocks that differ.
+//! - `duration`: times as people read them.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
 
 mod clock;
+mod duration;
 mod export;
 mod filter;
 mod record;
@@ -24,6 +26,7 @@ mod skew;
 mod text;
 mod tree;
 
+pub use self::duration::duration;
 pub use self::export::{ExportCounts, ExportFigures};
 pub use self::filter::{Conditions, Field, Filter, FilterError, Filterable};
 pub use self::record::{Half, MessageKind, MessageRecord, TraceId};
