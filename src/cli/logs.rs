@@ -1,21 +1,16 @@
 //! `essaim logs`: the last log lines of all nodes, or those to come.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use clap::Args;
 use essaim::Roster;
-use essaim::api::{FindLogs, MOST_LINES};
+use essaim::api::{FindLogs, FoundLogs, MOST_LINES};
 use essaim::exit::{self, Fatal};
 use essaim::logs::LogLine;
 use essaim::trace::Conditions;
 
+use super::Global;
+use super::follow::{self, Extent};
 use super::operator::{At, Operator};
-use super::trace::{tell_away, time_of_day};
-use super::{Global, print};
-
-/// How often nodes are asked for more.
-const PAUSE: Duration = Duration::from_millis(300);
+use super::trace::time_of_day;
 
 /// `essaim logs`
 #[derive(Debug, Args)]
@@ -43,34 +38,11 @@ pub struct LogsArgs {
 pub fn run(roster: &Roster, global: &Global, args: &LogsArgs) -> Result<(), Fatal> {
     let filter = Conditions::of(&args.conditions).map_err(|e| Fatal::new(exit::USAGE, e.to_string()))?;
     let operator = Operator::find(roster, global, &args.at)?;
-    let mut request = FindLogs { filter, last: args.last, ..FindLogs::default() };
-    let mut away = BTreeSet::new();
-    loop {
-        let found = operator.ask(&request)?;
-        let lines: String = found.lines.iter().map(|line| text(line, args.json)).collect();
-        if !print::was_read(&lines) {
-            return Ok(());
-        }
-        if found.missed > 0 {
-            print::line(&format!("{} lines were gone before they could be read (log.ring_bytes)", found.missed));
-        }
-        // Once each, and again when it has answered in between.
-        let silent: BTreeSet<_> = found.away.iter().map(|away| away.node.clone()).collect();
-        tell_away(&found.away.into_iter().filter(|node| !away.contains(&node.node)).collect::<Vec<_>>());
-        away = silent;
-        if !args.follow {
-            return Ok(());
-        }
-        request.after = found.next;
-        if !found.more {
-            pause();
-        }
-    }
-}
-
-#[allow(clippy::disallowed_methods)] // A command has no arbiter.
-fn pause() {
-    std::thread::sleep(PAUSE);
+    let request = FindLogs { filter, last: args.last, ..FindLogs::default() };
+    let extent = if args.follow { Extent::Coming } else { Extent::Known };
+    let lines = |found: &FoundLogs| found.lines.iter().map(|line| text(line, args.json)).collect();
+    let gone = |missed| format!("{missed} lines were gone before they could be read (log.ring_bytes)");
+    follow::pages(&operator, request, extent, lines, gone)
 }
 
 /// One line for people, or for programs.

@@ -4,6 +4,7 @@ pub mod check;
 pub mod confirm;
 pub mod data_dir;
 pub mod dead;
+pub mod follow;
 pub mod ledger;
 pub mod logs;
 pub mod operator;

@@ -1,18 +1,24 @@
 //! How the commands for operators reach a running node: at the socket in its data directory, which only the node's own
 //! user may open, or at an admin listener.
 
-use std::io::{Read, Write};
+mod unix;
+
+use std::fmt::Display;
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use essaim::Roster;
-use essaim::api::{ApiRequest, Away};
+use essaim::api::{ApiRequest, Away, Followed};
 use essaim::config::NodeConfig;
 use essaim::exit::{self, Fatal};
 use serde::de::DeserializeOwned;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::{Agent, Body, RequestBuilder};
 
+use self::unix::UnixConnector;
 use super::{Global, print};
 use crate::serve::wrong;
 
@@ -20,6 +26,9 @@ use crate::serve::wrong;
 const LIMIT: Duration = Duration::from_secs(60);
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: u64 = 64 << 20;
+const JSON: &str = "application/json";
+
+type Answer = ureq::http::Response<Body>;
 
 /// Which node is asked.
 #[derive(Debug, Args)]
@@ -85,9 +94,24 @@ impl Operator {
     /// # Errors
     /// If the node does not answer, or not as it should.
     pub fn ask<Q: ApiRequest>(&self, request: &Q) -> Result<Q::Answer, Fatal> {
-        let away = |why: String| Fatal::new(exit::UNAVAILABLE, format!("{} does not answer: {why}", self.name()));
-        let body = serde_json::to_string(request).map_err(|e| away(e.to_string()))?;
-        self.answer(Q::PATH, Some(&body))
+        self.read(self.post(request, JSON, Some(LIMIT))?)
+    }
+
+    /// Asks for all that comes, and hands over each page until `take` has enough.
+    ///
+    /// # Errors
+    /// If the node does not answer, not as it should, or not any more.
+    pub fn follow<Q: Followed>(&self, request: &Q, mut take: impl FnMut(Q::Answer) -> bool) -> Result<(), Fatal> {
+        let answer = self.post(request, "text/event-stream", None)?;
+        for line in BufReader::new(answer.into_body().into_reader()).lines() {
+            let line = line.map_err(|e| self.away(e))?;
+            let Some(page) = line.strip_prefix("data: ") else { continue };
+            let page = serde_json::from_str(page).map_err(|e| self.away(format!("its answer cannot be read: {e}")))?;
+            if !take(page) {
+                return Ok(());
+            }
+        }
+        Err(self.away("it has ended"))
     }
 
     /// What a node tells of itself, at a path such as `/status`.
@@ -95,36 +119,73 @@ impl Operator {
     /// # Errors
     /// If the node does not answer, or not as it should.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fatal> {
-        self.answer(path, None)
+        let answer = self.identified(self.agent(Some(LIMIT)).get(self.url(path))).call();
+        self.read(self.checked(answer)?)
     }
 
-    /// The answer to a POST of this body, or to a GET.
-    fn answer<T: DeserializeOwned>(&self, path: &str, body: Option<&str>) -> Result<T, Fatal> {
-        let away = |why: String| Fatal::new(exit::UNAVAILABLE, format!("{} does not answer: {why}", self.name()));
-        let (status, text) = match self {
-            Self::Socket(socket) => at_socket(socket, path, body).map_err(|e| away(e.to_string()))?,
-            Self::Listener { base, token } => {
-                at_listener((base, token), path, body).map_err(|e| away(e.to_string()))?
+    fn post<Q: ApiRequest>(&self, request: &Q, accept: &str, limit: Option<Duration>) -> Result<Answer, Fatal> {
+        let body = serde_json::to_string(request).map_err(|e| self.away(e))?;
+        let post = self.agent(limit).post(self.url(Q::PATH)).content_type(JSON).header("accept", accept);
+        self.checked(self.identified(post).send(body))
+    }
+
+    /// What asks; a whole answer may take so long.
+    fn agent(&self, limit: Option<Duration>) -> Agent {
+        let config = Agent::config_builder().timeout_global(limit).http_status_as_error(false);
+        match self {
+            Self::Socket(path) => {
+                let config = config.proxy(None).build();
+                Agent::with_parts(config, UnixConnector(path.clone()), DefaultResolver::default())
             }
-        };
-        if status == 200 {
-            return serde_json::from_str(&text).map_err(|e| away(format!("its answer cannot be read: {e}")));
+            Self::Listener { .. } => config.build().into(),
         }
-        let told = serde_json::from_str(&text)
-            .ok()
-            .and_then(|value: serde_json::Value| value["error"].as_str().map(String::from));
+    }
+
+    fn url(&self, path: &str) -> String {
+        match self {
+            // Nothing is sent there: the socket is connected to.
+            Self::Socket(_) => format!("http://127.0.0.1{path}"),
+            Self::Listener { base, .. } => format!("{base}{path}"),
+        }
+    }
+
+    /// A request that shows who asks.
+    fn identified<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match self {
+            Self::Listener { token, .. } if !token.is_empty() => {
+                request.header("authorization", format!("Bearer {token}"))
+            }
+            _ => request,
+        }
+    }
+
+    /// The answer if it is one; of anything else what it says.
+    fn checked(&self, answer: Result<Answer, ureq::Error>) -> Result<Answer, Fatal> {
+        let answer = answer.map_err(|e| self.away(e))?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let told =
+            self.read(answer).ok().and_then(|value: serde_json::Value| value["error"].as_str().map(String::from));
         match (status, told) {
             (400 | 403, Some(why)) => Err(Fatal::new(exit::USAGE, why)),
             (_, Some(why)) => Err(Fatal::new(exit::UNAVAILABLE, why)),
-            _ => Err(away(format!("it says {status}; is this an admin listener?"))),
+            _ => Err(self.away(format!("it says {status}; is this an admin listener?"))),
         }
     }
 
-    fn name(&self) -> String {
-        match self {
+    fn read<T: DeserializeOwned>(&self, mut answer: Answer) -> Result<T, Fatal> {
+        let read = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_json();
+        read.map_err(|e| self.away(format!("its answer cannot be read: {e}")))
+    }
+
+    fn away(&self, why: impl Display) -> Fatal {
+        let name = match self {
             Self::Socket(path) => path.display().to_string(),
             Self::Listener { base, .. } => base.clone(),
-        }
+        };
+        Fatal::new(exit::UNAVAILABLE, format!("{name} does not answer: {why}"))
     }
 }
 
@@ -140,58 +201,9 @@ pub fn not_known(what: &str) -> Fatal {
     Fatal::new(exit::UNAVAILABLE, format!("not every capability answered: {what} is not known"))
 }
 
-fn at_listener((base, token): (&str, &str), path: &str, body: Option<&str>) -> Result<(u16, String), ureq::Error> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build();
-    let agent: ureq::Agent = config.into();
-    let url = format!("{base}{path}");
-    let Some(body) = body else { return read_answer(agent.get(url).call()?) };
-    let mut request = agent.post(url).content_type("application/json");
-    if !token.is_empty() {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
-    read_answer(request.send(body)?)
-}
-
-fn read_answer(mut answer: ureq::http::Response<ureq::Body>) -> Result<(u16, String), ureq::Error> {
-    let text = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_to_string()?;
-    Ok((answer.status().as_u16(), text))
-}
-
-/// One request of HTTP/1.1 over a socket, which the node closes after its answer.
-fn at_socket(path: &Path, request: &str, body: Option<&str>) -> std::io::Result<(u16, String)> {
-    let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    let (method, body) = body.map_or(("GET", ""), |body| ("POST", body));
-    let length = body.len();
-    write!(
-        stream,
-        "{method} {request} HTTP/1.1\r\nHost: essaim\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{body}"
-    )?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
-    read(&answer).ok_or_else(|| std::io::Error::other("it is no answer of HTTP"))
-}
-
-/// The status and the body of an answer.
-fn read(answer: &[u8]) -> Option<(u16, String)> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.lines().next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some((status, body.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_answer_is_its_status_and_its_body() {
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-        assert_eq!(read(answer), Some((200, "{}".to_string())));
-        assert_eq!(read(b"SSH-2.0"), None);
-        assert_eq!(read(b"HTTP/1.1 2\r\n\r\n"), None);
-    }
 
     #[test]
     fn a_host_and_port_alone_are_http() {

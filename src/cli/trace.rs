@@ -15,12 +15,13 @@ mod waterfall;
 
 use clap::Args;
 use essaim::Roster;
-use essaim::api::{AwayNode, FindLogs, MOST_LINES, ShowTrace};
+use essaim::api::{FindLogs, MOST_LINES, ShowTrace};
 use essaim::exit::{self, Fatal};
 use essaim::trace::{Conditions, Filter, TraceTree};
 
 use self::tail::tail;
 pub use self::tail::time_of_day;
+use super::follow::tell_away;
 use super::operator::{At, Operator};
 use super::{Global, logs, print};
 
@@ -83,7 +84,7 @@ fn show(roster: &Roster, global: &Global, operator: &Operator, args: &TraceArgs,
         let pages: Vec<String> = shown.traces.iter().map(page).collect::<Result<_, Fatal>>()?;
         print::page(&pages.join("\n"));
     }
-    tell_away(&shown.away);
+    shown.away.iter().for_each(tell_away);
     if shown.traces.is_empty() {
         let why = "its messages may be older than the records reach back (trace.store_hours, trace.ring_seconds), or not have been kept";
         return Err(Fatal::new(exit::DATA, format!("there is no record of `{id}`: {why}")));
@@ -107,13 +108,6 @@ fn page(args: &TraceArgs, tree: &TraceTree) -> String {
         () if args.mermaid => mermaid::text(tree),
         () if args.sequence => sequence::text(tree),
         () => waterfall::text(tree),
-    }
-}
-
-/// Prints which nodes did not answer.
-pub fn tell_away(away: &[AwayNode]) {
-    for AwayNode { node, why } in away {
-        print::line(&format!("node `{node}` did not answer: {why}"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Message records of real nodes: what operators read of them at the command line, and what receivers of traces are sent.
 
 mod export;
+mod follow;
 mod logs;
 mod receiver;
 mod store;

@@ -1,51 +1,24 @@
 //! Records of all nodes, as they are written.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use essaim::api::FindRecords;
+use essaim::api::{FindRecords, FoundRecords};
 use essaim::exit::Fatal;
 use essaim::trace::{Filter, Half, MessageRecord};
 
+use super::super::follow::{self, Extent};
 use super::super::operator::Operator;
 use super::super::print;
-use super::{duration, tell_away};
+use super::duration;
 
-/// How often nodes are asked for more.
-const PAUSE: Duration = Duration::from_millis(300);
-
-/// Lists records that the filter takes, as long as there are readers; or those that are known, once.
+/// Lists records that the filter takes as they are written; or those that are known, once.
 pub fn tail(operator: &Operator, filter: Filter, once: bool, json: bool) -> Result<(), Fatal> {
-    let mut request = FindRecords { filter, from_now: !once, ..FindRecords::default() };
+    let request = FindRecords { filter, from_now: !once, ..FindRecords::default() };
     if !json {
         print::page(&head());
     }
-    let mut away = BTreeSet::new();
-    loop {
-        let found = operator.ask(&request)?;
-        let lines: String = found.records.iter().map(|record| line(record, json)).collect();
-        if !print::was_read(&lines) {
-            return Ok(());
-        }
-        if found.missed > 0 {
-            print::line(&format!("{} records were gone before they could be read: narrow the filter", found.missed));
-        }
-        // Once each, and again when it has answered in between.
-        let silent: BTreeSet<_> = found.away.iter().map(|away| away.node.clone()).collect();
-        tell_away(&found.away.into_iter().filter(|node| !away.contains(&node.node)).collect::<Vec<_>>());
-        away = silent;
-        (request.after, request.from_now) = (found.next, false);
-        match (found.more, once) {
-            (true, _) => {}
-            (false, true) => return Ok(()),
-            (false, false) => pause(),
-        }
-    }
-}
-
-#[allow(clippy::disallowed_methods)] // A command has no arbiter.
-fn pause() {
-    std::thread::sleep(PAUSE);
+    let extent = if once { Extent::Known } else { Extent::Coming };
+    let lines = |found: &FoundRecords| found.records.iter().map(|record| line(record, json)).collect();
+    let gone = |missed| format!("{missed} records were gone before they could be read: narrow the filter");
+    follow::pages(operator, request, extent, lines, gone)
 }
 
 fn head() -> String {

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::header::{ACCEPT, AUTHORIZATION};
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
@@ -23,22 +24,27 @@ use essaim_core::node::readiness::{NOT_JOINED, Readiness};
 use futures_util::TryFutureExt;
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::NodeStatus;
 use crate::api::{
-    AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, ListDead, ListParked,
-    ListSubscriptions, ReplayDead, Retire, RetryParked, ShowDead, ShowTrace,
+    ApiRequest, AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, Followed, ListDead,
+    ListParked, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowDead, ShowTrace,
 };
+use crate::follow::{MOST_READERS, Readers};
 use crate::metrics::{Metrics, MetricsFormat};
 use crate::requests::{Operator, OperatorRequest, Refusal};
 
 /// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
 const LARGEST_QUESTION: usize = 128 << 10;
+/// What is accepted by who wants all that comes, and not a page.
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// The admin listener of the configuration, and the one at a socket.
 #[derive(Default)]
 pub(crate) struct AdminListeners {
     metrics: Metrics,
+    readers: Readers,
 }
 
 impl OperatorListeners for AdminListeners {
@@ -47,66 +53,90 @@ impl OperatorListeners for AdminListeners {
         if address.is_empty() {
             return Ok(None);
         }
-        let routes = routes(bus, &self.metrics);
+        let (ends, routes) = self.routes(bus);
         let server = HttpServer::new(move || App::new().configure(routes.clone()));
-        Ok(Some(serve(tasks, server.workers(1).disable_signals().bind(address)?.run())))
+        Ok(Some(serve(tasks, server.workers(1).disable_signals().bind(address)?.run(), ends)))
     }
 
     fn listen_at_socket(&self, tasks: &Tasks, bus: &JoinedBus, path: &Path) -> io::Result<Box<dyn Listener>> {
-        let routes = routes(bus, &self.metrics);
+        let (ends, routes) = self.routes(bus);
         let server = HttpServer::new(move || App::new().configure(routes.clone()));
         // A file of that name is left by a process that has ended: the name and the data directory are this one's.
         let server = server.workers(1).disable_signals().bind_uds(path)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        Ok(serve(tasks, server.run()))
+        Ok(serve(tasks, server.run(), ends))
+    }
+}
+
+impl AdminListeners {
+    /// What a listener answers, and what tells its readers of endless answers that they end.
+    fn routes(&self, bus: &JoinedBus) -> (watch::Sender<bool>, impl FnOnce(&mut ServiceConfig) + Clone + Send + use<>) {
+        let (ends, ending) = watch::channel(false);
+        let (bus, ending) = (Data::new(bus.clone()), Data::new(ending));
+        let (metrics, readers) = (Data::new(self.metrics.clone()), Data::new(self.readers.clone()));
+        let routes = move |config: &mut ServiceConfig| {
+            config.app_data(bus).app_data(ending).app_data(metrics).app_data(readers);
+            routes(config);
+        };
+        (ends, routes)
     }
 }
 
 /// A server that is running.
-struct AdminListener(ServerHandle);
+struct AdminListener {
+    server: ServerHandle,
+    ends: watch::Sender<bool>,
+}
 
 impl Listener for AdminListener {
     fn stop(&self) -> LocalBoxFuture<'static, ()> {
-        Box::pin(self.0.stop(true))
+        // The server waits for the end of every answer.
+        self.ends.send_replace(true);
+        Box::pin(self.server.stop(true))
     }
 }
 
-fn serve(tasks: &Tasks, server: Server) -> Box<dyn Listener> {
-    let handle = server.handle();
-    tasks.vital(TaskName::of_node("admin"), server.map_err(|error| error.to_string()));
-    Box::new(AdminListener(handle))
+fn serve(tasks: &Tasks, running: Server, ends: watch::Sender<bool>) -> Box<dyn Listener> {
+    let server = running.handle();
+    tasks.vital(TaskName::of_node("admin"), running.map_err(|error| error.to_string()));
+    Box::new(AdminListener { server, ends })
 }
 
-fn routes(bus: &JoinedBus, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static {
-    let (data, metrics) = (Data::new(bus.clone()), Data::new(metrics.clone()));
-    move |config| {
-        config
-            .app_data(data)
-            .app_data(metrics)
-            .app_data(JsonConfig::default().limit(LARGEST_QUESTION))
-            .route("/livez", web::get().to(livez))
-            .route("/readyz", web::get().to(readyz))
-            .route("/status", web::get().to(status))
-            .route("/metrics", web::get().to(answer_metrics));
-        route::<ListDead>(config);
-        route::<ShowDead>(config);
-        route::<ReplayDead>(config);
-        route::<DropDead>(config);
-        route::<AskLedger>(config);
-        route::<ListSubscriptions>(config);
-        route::<DropSubscription>(config);
-        route::<Retire>(config);
-        route::<ListParked>(config);
-        route::<RetryParked>(config);
-        route::<ExplainMessage>(config);
-        route::<FindRecords>(config);
-        route::<FindLogs>(config);
-        route::<ShowTrace>(config);
-    }
+fn routes(config: &mut ServiceConfig) {
+    config
+        .app_data(JsonConfig::default().limit(LARGEST_QUESTION))
+        .route("/livez", web::get().to(livez))
+        .route("/readyz", web::get().to(readyz))
+        .route("/status", web::get().to(status))
+        .route("/metrics", web::get().to(answer_metrics));
+    route_followed::<FindRecords>(config);
+    route_followed::<FindLogs>(config);
+    route::<ListDead>(config);
+    route::<ShowDead>(config);
+    route::<ReplayDead>(config);
+    route::<DropDead>(config);
+    route::<AskLedger>(config);
+    route::<ListSubscriptions>(config);
+    route::<DropSubscription>(config);
+    route::<Retire>(config);
+    route::<ListParked>(config);
+    route::<RetryParked>(config);
+    route::<ExplainMessage>(config);
+    route::<ShowTrace>(config);
 }
 
 fn route<Q: OperatorRequest + 'static>(config: &mut ServiceConfig) {
     config.route(Q::PATH, web::post().to(ask::<Q>));
+}
+
+/// Answered with a page, or with all that come, as the reader accepts.
+fn route_followed<Q: OperatorRequest + Followed + Clone + 'static>(config: &mut ServiceConfig) {
+    let follows = |http: &GuardContext<'_>| {
+        let accepted = http.head().headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
+        accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().eq_ignore_ascii_case(EVENT_STREAM))
+    };
+    config.route(Q::PATH, web::post().guard(fn_guard(follows)).to(follow::<Q>));
+    route::<Q>(config);
 }
 
 /// Answers an operator. It takes JSON that says that it is JSON and nothing else, so that no page which an operator happens
@@ -114,20 +144,51 @@ fn route<Q: OperatorRequest + 'static>(config: &mut ServiceConfig) {
 async fn ask<Q: OperatorRequest>(bus: Data<JoinedBus>, http: HttpRequest, request: web::Json<Q>) -> HttpResponse {
     let Some(bus) = joined(&bus) else { return not_joined() };
     let request = request.into_inner();
-    if Q::IS_PERSONAL {
-        let reader = match reader_of(&http, &bus.settings.node.operator_token) {
-            Ok(reader) => reader,
-            Err(why) => return HttpResponse::Forbidden().json(json!({ "error": why })),
-        };
-        if let Some(reads) = request.reads() {
-            tracing::info!(target: "essaim::audit", reader, reads, "an operator reads message records or log lines");
-        }
+    if let Err(why) = may_ask(&bus, &http, &request) {
+        return forbidden(why);
     }
     match request.answer(&Operator::of(&bus)).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
         Err(Refusal::Wrong(why)) => HttpResponse::BadRequest().json(json!({ "error": why })),
         Err(Refusal::Away(why)) => HttpResponse::ServiceUnavailable().json(json!({ "error": why })),
     }
+}
+
+/// Answers an operator with what comes, as it comes.
+async fn follow<Q: OperatorRequest + Followed + Clone + 'static>(
+    bus: Data<JoinedBus>,
+    (readers, ending): (Data<Readers>, Data<watch::Receiver<bool>>),
+    http: HttpRequest,
+    request: web::Json<Q>,
+) -> HttpResponse {
+    let Some(node) = joined(&bus) else { return not_joined() };
+    let request = request.into_inner();
+    if let Err(why) = may_ask(&node, &http, &request) {
+        return forbidden(why);
+    }
+    match readers.events(request, bus.get_ref().clone(), ending.get_ref().clone()) {
+        Some(events) => HttpResponse::Ok().content_type(EVENT_STREAM).streaming(events),
+        None => {
+            let why = format!("{MOST_READERS} readers follow already at this node: end one, or ask another node");
+            HttpResponse::ServiceUnavailable().json(json!({ "error": why }))
+        }
+    }
+}
+
+/// Whether this reader may ask this; one who reads what may be personal is audited.
+fn may_ask<Q: ApiRequest>(bus: &Bus, http: &HttpRequest, request: &Q) -> Result<(), &'static str> {
+    if !Q::IS_PERSONAL {
+        return Ok(());
+    }
+    let reader = reader_of(http, &bus.settings.node.operator_token)?;
+    if let Some(reads) = request.reads() {
+        tracing::info!(target: "essaim::audit", reader, reads, "an operator reads message records or log lines");
+    }
+    Ok(())
+}
+
+fn forbidden(why: &str) -> HttpResponse {
+    HttpResponse::Forbidden().json(json!({ "error": why }))
 }
 
 /// Who asks for what may be personal: the node's own user, at its socket, or one who has the token.

@@ -11,6 +11,7 @@
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
 //! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
+//! - `follow`: what is written from now on, as it is written.
 //! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `running`: what handlers do at the
 //!   moment; `why`: why something is slow or stuck, in sentences.
 //! - `parked`: messages that wait for another attempt.
@@ -22,6 +23,7 @@
 mod admin;
 pub mod api;
 mod dead_letters;
+mod follow;
 mod gathering;
 mod host;
 mod logs;

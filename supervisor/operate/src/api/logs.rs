@@ -6,7 +6,7 @@ use essaim_logs::LogLine;
 use essaim_trace::{Conditions, Cursor};
 use serde::{Deserialize, Serialize};
 
-use super::{ApiRequest, AwayNode};
+use super::{ApiRequest, AwayNode, Followed, FollowedPage};
 
 /// Most log lines that one question gets from each node.
 pub const MOST_LINES: u32 = 500;
@@ -49,4 +49,28 @@ pub struct FoundLogs {
     pub missed: u64,
     /// Nodes that did not answer.
     pub away: Vec<AwayNode>,
+}
+
+impl Followed for FindLogs {
+    fn after(self, page: &FoundLogs) -> Self {
+        Self { after: page.next.clone(), ..self }
+    }
+}
+
+impl FollowedPage for FoundLogs {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn has_more(&self) -> bool {
+        self.more
+    }
+
+    fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    fn away(&self) -> &[AwayNode] {
+        &self.away
+    }
 }

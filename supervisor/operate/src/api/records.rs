@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use essaim_trace::{Cursor, Filter, MessageRecord, TraceTree};
 use serde::{Deserialize, Serialize};
 
-use super::ApiRequest;
+use super::{ApiRequest, Followed, FollowedPage};
 
 /// Most records that one question gets from each node.
 pub const MOST_RECORDS: u32 = 500;
@@ -69,6 +69,30 @@ pub struct FoundRecords {
     pub missed: u64,
     /// Nodes that did not answer.
     pub away: Vec<AwayNode>,
+}
+
+impl Followed for FindRecords {
+    fn after(self, page: &FoundRecords) -> Self {
+        Self { after: page.next.clone(), from_now: false, ..self }
+    }
+}
+
+impl FollowedPage for FoundRecords {
+    fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    fn has_more(&self) -> bool {
+        self.more
+    }
+
+    fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    fn away(&self) -> &[AwayNode] {
+        &self.away
+    }
 }
 
 /// A node that did not answer.
