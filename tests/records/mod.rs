@@ -3,6 +3,7 @@
 mod export;
 mod follow;
 mod logs;
+mod outages;
 mod receiver;
 mod store;
 mod top;
