@@ -2,3 +2,4 @@
 
 mod durable;
 mod spans;
+mod storm;
