@@ -133,6 +133,29 @@ fn what_was_recorded_right_before_a_stop_is_there_after_a_restart() {
 }
 
 #[test]
+fn what_a_node_recorded_right_before_it_left_is_stored_by_another() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml")
+        .over(&redis)
+        .set("trace.store_node", "front")
+        .set("trace.store_interval_ms", 3_600_000)
+        .start();
+    let admin = cluster.admin();
+    let product = admin.product("TEA", 450, 5);
+    let order = admin.order(&product, 2).is(201).id();
+    let front = cluster.node("front");
+    let before = eventually("the order's trace", || {
+        let trace = spans(front, &order);
+        trace.iter().any(|(_, name)| name == "catalog.stock_reserved.v1").then_some(trace)
+    });
+    cluster.node("shop").stop();
+    let after = spans(cluster.node("front"), &order);
+    assert!(before.iter().all(|span| after.contains(span)), "{after:?} lacks some of {before:?}");
+    cluster.node("shop").restart();
+    cluster.stop();
+}
+
+#[test]
 fn under_load_the_file_stays_within_its_bound_and_old_traces_go() {
     const MOST: u64 = 8 << 20;
     const REQUESTS: usize = 500;

@@ -12,8 +12,9 @@
 //!   between the two.
 //! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
 //! - `follow`: what is written from now on, as it is written.
-//! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `running`: what handlers do at the
-//!   moment; `why`: why something is slow or stuck, in sentences.
+//! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `gathering`: their storage, `last_records`:
+//!   that of a node that leaves, `stored`: how they are read; `running`: what handlers do at the moment; `why`: why something is slow
+//!   or stuck, in sentences.
 //! - `parked`: messages that wait for another attempt.
 //! - `status`: how nodes and their capabilities are; `metrics`: what they count, for Prometheus.
 //! - `tests`: a whole node, above all its durable messages from end to end.
@@ -26,6 +27,7 @@ mod dead_letters;
 mod follow;
 mod gathering;
 mod host;
+mod last_records;
 mod logs;
 mod metrics;
 mod node;

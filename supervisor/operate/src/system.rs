@@ -15,7 +15,7 @@ use crate::admin::AdminListeners;
 use crate::records::NodeQuestion;
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
-use crate::{gathering, host, logs, operation, records, running, stored};
+use crate::{gathering, host, last_records, logs, operation, records, running, stored};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
@@ -35,6 +35,7 @@ impl SystemAsks for OwnAsks {
             || name == logs::Question::NAME
             || name == running::NAME
             || name == stored::NAME
+            || name == last_records::NAME
             || operation::capability_of(name).is_some()
     }
 
@@ -50,6 +51,9 @@ impl SystemAsks for OwnAsks {
         }
         if name == stored::NAME {
             return stored::answer(&bus, body);
+        }
+        if name == last_records::NAME {
+            return last_records::answer(bus, body);
         }
         let most_bytes = bus.settings.wire.max_message_bytes / 2;
         if name == records::Question::NAME {
@@ -67,6 +71,10 @@ impl SystemAsks for OwnAsks {
 
     fn begin(&self, bus: &Arc<Bus>) {
         gathering::begin(bus);
+    }
+
+    fn leave<'a>(&'a self, bus: &'a Bus) -> LocalBoxFuture<'a, ()> {
+        Box::pin(last_records::send(bus))
     }
 
     fn status(&self, bus: Arc<Bus>) -> LocalBoxFuture<'static, Value> {

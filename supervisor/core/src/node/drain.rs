@@ -1,5 +1,5 @@
 //! Drain: how a node leaves. It announces, refuses late asks, finishes its handlers, relays what they have sent, answers what
-//! came until its inbox was closed, exports what was recorded of all this, and goes.
+//! came until its inbox was closed, exports and has stored what was recorded of all this, and goes.
 
 use std::time::Duration;
 
@@ -39,6 +39,7 @@ impl RunningNode {
         }
         if let Some(remote) = self.bus.remote() {
             remote.finish_answers().await;
+            self.operators.asks.leave(&self.bus).await;
             remote.close().await;
         }
         if let Some(exporter) = &self.exporter {

@@ -39,6 +39,9 @@ pub trait SystemAsks: Send + Sync {
     /// Begins what the node does for operators as long as it lives, once it has joined the others.
     fn begin(&self, bus: &Arc<Bus>);
 
+    /// Ends it while others can still be asked: all asks of theirs are answered, and they will not be heard any more.
+    fn leave<'a>(&'a self, bus: &'a Bus) -> LocalBoxFuture<'a, ()>;
+
     /// How the node is, and how it hears the others, as `/status` shows it.
     fn status(&self, bus: Arc<Bus>) -> LocalBoxFuture<'static, Value>;
 }
@@ -99,6 +102,10 @@ impl SystemAsks for NoAsks {
     }
 
     fn begin(&self, _bus: &Arc<Bus>) {}
+
+    fn leave<'a>(&'a self, _bus: &'a Bus) -> LocalBoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
 
     fn status(&self, _bus: Arc<Bus>) -> LocalBoxFuture<'static, Value> {
         Box::pin(async { Value::Null })
