@@ -47,8 +47,9 @@ fn row(span: &Span, begin: u64, took: u64) -> [String; 9] {
     };
     let mut outcome = record.outcome.as_str().to_string();
     if span.handled.is_none() && record.half == Half::Sent && record.is_well() {
-        // Nobody may want an event.
-        outcome = if record.kind == MessageKind::Event { "sent" } else { "sent, not handled yet" }.into();
+        // Nobody may want an event or a broadcast.
+        let is_for_anybody = matches!(record.kind, MessageKind::Event | MessageKind::Broadcast);
+        outcome = if is_for_anybody { "sent" } else { "sent, not handled yet" }.into();
     }
     if record.attempt > 1 {
         outcome += &format!(", attempt {}", record.attempt);

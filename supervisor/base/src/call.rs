@@ -22,26 +22,26 @@ pub struct Call {
     pub principal: Option<Arc<Principal>>,
     /// Small values of the sender's that go along.
     pub metadata: Option<Arc<Metadata>>,
-    /// How it came, if it crossed the wire and its record is kept.
+    /// Where it came from, if its sender writes a record of it too, and both are kept.
     pub origin: Option<Arc<WireOrigin>>,
 }
 
-/// How a message came that crossed the wire.
+/// Where a message came from that crossed the wire, or a broadcast that did for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireOrigin {
-    /// The node that sent it.
-    pub node: Arc<str>,
-    /// What both nodes' records of it have in common.
+    /// The node that sent it; none if it is this one, whose own handlers hear its broadcasts at once.
+    pub node: Option<Arc<str>>,
+    /// What all records of it have in common.
     pub link: u64,
     /// Its encoded size.
     pub bytes: u32,
 }
 
 impl WireOrigin {
-    /// What joins the records of an ask: the same for both nodes, and unlikely to be that of another ask.
-    pub fn link_of(epoch: u64, ask: u64) -> u64 {
+    /// What joins the records of an ask or a broadcast: the same for all nodes, and unlikely to be that of another one.
+    pub fn link_of(epoch: u64, id: u64) -> u64 {
         const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-        (epoch.wrapping_mul(MIX).rotate_left(32) ^ ask.wrapping_mul(MIX)).max(1)
+        (epoch.wrapping_mul(MIX).rotate_left(32) ^ id.wrapping_mul(MIX)).max(1)
     }
 }
 

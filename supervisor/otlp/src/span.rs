@@ -37,7 +37,7 @@ pub fn span_id(record: &MessageRecord) -> u64 {
 }
 
 /// The span of a message's sender. Records of senders have no id, so it is made of what both halves of the message tell: its id
-/// if it is stored, else the link of an ask. So the handler's node knows it, and whoever exports a record names the same span.
+/// if it is stored, else the link of an ask or a broadcast. So the handler's node knows it, and whoever exports a record names the same span.
 fn sender_span_id(record: &MessageRecord) -> u64 {
     let mut hash = Fnv::default();
     hash.add(&record.trace_id.0.to_be_bytes());

@@ -83,7 +83,7 @@ pub enum FrameMessage<'a> {
 /// An ask on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskMessage<'a> {
-    /// Unique among the asks of the sender's epoch.
+    /// Unique among the asks and broadcasts of the sender's epoch.
     pub id: u64,
     /// The wire name, such as `orders.place.v1`.
     pub name: &'a str,
@@ -118,6 +118,9 @@ pub struct AskMessage<'a> {
 /// A broadcast on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BroadcastMessage<'a> {
+    /// Unique among the asks and broadcasts of the sender's epoch, if its records are kept; else 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub id: u64,
     /// The wire name.
     pub name: &'a str,
     /// W3C trace context.
@@ -131,6 +134,10 @@ pub struct BroadcastMessage<'a> {
     /// The encoded message.
     #[serde(borrow)]
     pub body: &'a serde_bytes::Bytes,
+}
+
+fn is_zero(id: &u64) -> bool {
+    *id == 0
 }
 
 /// A node's periodic sign of life: its identity and what it can do now.
@@ -277,6 +284,7 @@ mod tests {
     #[test]
     fn the_kinds_on_the_wire_are_those_of_the_protocol() {
         let broadcast = BroadcastMessage {
+            id: 0,
             name: "a.b.v1",
             trace: "",
             trace_state: "",
@@ -325,14 +333,11 @@ mod tests {
         let bytes = codec::encode(&bare).unwrap();
         assert_eq!((bytes[0], bytes.len()), (encoded[0] - 2, encoded.len() - "_state_rojo=1_keep_".len()));
         assert_eq!(rmp_serde::from_slice::<AskMessage<'_>>(&bytes).unwrap(), bare);
-        let broadcast = BroadcastMessage {
-            name: "n",
-            trace: "t",
-            trace_state: "",
-            kept: false,
-            body: serde_bytes::Bytes::new(&[]),
-        };
+        let body = serde_bytes::Bytes::new(&[]);
+        let broadcast = BroadcastMessage { id: 0, name: "n", trace: "t", trace_state: "", kept: false, body };
         assert_eq!(codec::encode(&broadcast).unwrap(), b"\x83\xa4name\xa1n\xa5trace\xa1t\xa4body\xc4\x00");
+        let kept = BroadcastMessage { id: 7, kept: true, ..broadcast };
+        assert_eq!(rmp_serde::from_slice::<BroadcastMessage<'_>>(&codec::encode(&kept).unwrap()).unwrap(), kept);
     }
 
     #[test]

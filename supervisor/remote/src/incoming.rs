@@ -126,7 +126,7 @@ impl InboxReader {
             FrameMessage::Ask(ask) => self.on_ask(header, ask),
             FrameMessage::Reply { id, body } => remote.pending.answer(id, header.from, Ok(body.to_vec())),
             FrameMessage::Error { id, error } => remote.pending.answer(id, header.from, Err(error)),
-            FrameMessage::Broadcast(broadcast) => self.on_broadcast(&broadcast),
+            FrameMessage::Broadcast(broadcast) => self.on_broadcast(header, &broadcast),
             FrameMessage::Heartbeat(heartbeat) => self.on_heartbeat(header, heartbeat),
             FrameMessage::DrainAck => {
                 if let Some(peer) = remote.members.get(header.from) {
@@ -164,10 +164,7 @@ impl InboxReader {
             return answering::refuse(remote, &link, ask.id, why);
         }
         let trace = TraceHeaders::of_message(ask.trace, ask.trace_state, ask.kept, &remote.env);
-        let origin = trace.context.kept.then(|| {
-            let (node, link) = (header.from.into(), WireOrigin::link_of(header.epoch, ask.id));
-            Arc::new(WireOrigin { node, link, bytes: ask.body.len() as u32 })
-        });
+        let origin = trace.context.kept.then(|| origin(header, ask.id, ask.body));
         let call = Call {
             deadline: now + time_left.saturating_sub(margin),
             trace: trace.context,
@@ -180,11 +177,12 @@ impl InboxReader {
         self.asks.push(IncomingAsk::new(remote, link, (ask.id, ask.name, ask.body), call));
     }
 
-    fn on_broadcast(&self, broadcast: &BroadcastMessage<'_>) {
+    fn on_broadcast(&self, header: &FrameHeader<'_>, broadcast: &BroadcastMessage<'_>) {
         if let Some(inbound) = self.remote.ports.inbound.upgrade() {
-            let trace =
-                TraceHeaders::of_message(broadcast.trace, broadcast.trace_state, broadcast.kept, &self.remote.env);
-            inbound.on_broadcast(broadcast.name, broadcast.body, trace);
+            let BroadcastMessage { id, name, trace, trace_state, kept, body } = *broadcast;
+            let trace = TraceHeaders::of_message(trace, trace_state, kept, &self.remote.env);
+            let origin = (trace.context.kept && id != 0).then(|| origin(header, id, body));
+            inbound.on_broadcast(name, body, trace, origin);
         }
     }
 
@@ -268,4 +266,10 @@ impl InboxReader {
             self.senders.forget_older_than(age, now);
         }
     }
+}
+
+/// Where a message of this id came from.
+fn origin(header: &FrameHeader<'_>, id: u64, body: &[u8]) -> Arc<WireOrigin> {
+    let link = WireOrigin::link_of(header.epoch, id);
+    Arc::new(WireOrigin { node: Some(header.from.into()), link, bytes: body.len() as u32 })
 }

@@ -26,6 +26,8 @@ pub use asking::RemoteAsk;
 
 mod attempts;
 mod broadcasts;
+pub use broadcasts::RemoteBroadcast;
+
 mod deadline_on_wire;
 mod drain;
 mod duplicate_asks;
@@ -72,6 +74,7 @@ use tokio::time::Instant;
 
 use self::answering::LateAnswer;
 use self::ask_graph::declared_asks;
+use self::broadcasts::QueuedBroadcast;
 use self::figures::{CountedWire, WireTraffic};
 use self::link::PeerLink;
 use self::members::OwnNode;
@@ -109,7 +112,7 @@ pub struct Remote {
     unreadable: AtomicU64,
     traffic: Arc<WireTraffic>,
     /// Bounded by [`broadcasts::MAX_QUEUED`].
-    broadcasts: mpsc::Sender<Bytes>,
+    broadcasts: mpsc::Sender<QueuedBroadcast>,
     /// The turn of the thread that gets the next frame's asks.
     next_turn: AtomicUsize,
     /// Answers whose links were closed. Bounded by the windows that the node grants.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use essaim_base::call::Call;
+use essaim_base::call::{Call, WireOrigin};
 use essaim_base::trace::TraceHeaders;
 use essaim_contract::NotDelivered;
 use essaim_protocol::frame::{HostReport, RawAnswer};
@@ -29,8 +29,8 @@ pub trait Inbound: Send + Sync {
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered>;
 
-    /// Delivers a broadcast.
-    fn on_broadcast(&self, name: &str, body: &[u8], trace: TraceHeaders);
+    /// Delivers a broadcast; where it came from, if its record is kept.
+    fn on_broadcast(&self, name: &str, body: &[u8], trace: TraceHeaders, origin: Option<Arc<WireOrigin>>);
 
     /// The wire was lost for a while: broadcasts, such as the invalidations of caches, may have been missed.
     fn on_missed_broadcasts(&self);

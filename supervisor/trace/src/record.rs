@@ -122,7 +122,7 @@ pub struct MessageRecord {
     /// The other node, if the message crossed the wire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Text>,
-    /// What joins the two halves of an ask that crossed the wire; 0: nothing.
+    /// What joins the halves of an ask or a broadcast that crossed the wire; 0: nothing.
     #[serde(with = "hex", default, skip_serializing_if = "is_zero")]
     pub link: u64,
     /// The id of a stored message.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::record::MessageRecord;
+use crate::record::{MessageKind, MessageRecord};
 use crate::text::Text;
 
 /// How far another node's clock is ahead of one's own, as far as it is known, in microseconds.
@@ -50,7 +50,7 @@ impl Skews {
             pairs.entry((sent.node.clone(), handled.node.clone())).or_default().at_most(forward);
             pairs.entry((handled.node.clone(), sent.node.clone())).or_default().at_least(-forward);
             // Only an ask is answered, and only an answer that came says anything.
-            if sent.link != 0 && sent.is_well() {
+            if sent.kind == MessageKind::Ask && sent.is_well() {
                 let backward = sent.ended_us() as i64 - handled.ended_us() as i64;
                 pairs.entry((sent.node.clone(), handled.node.clone())).or_default().at_least(-backward);
                 pairs.entry((handled.node.clone(), sent.node.clone())).or_default().at_most(backward);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_stored_message_is_not_handled_before_it_was_sent() {
-        let sent = |node: &str, at_us| MessageRecord { link: 0, ..half(Half::Sent, node, at_us, 0) };
+        let sent = |node: &str, at_us| MessageRecord { kind: MessageKind::Command, ..half(Half::Sent, node, at_us, 0) };
         let handled = |node: &str, at_us| half(Half::Handled, node, at_us, 10);
         // 3 s behind, and an ordinary delay: only the first cannot be.
         let behind = (sent("a", 10_000_000), handled("b", 7_000_000));

@@ -47,8 +47,8 @@ impl Span {
     /// How long it was on its way between nodes, there and back, in microseconds; `None` if it was not, or is not known.
     pub fn wire_us(&self) -> Option<u64> {
         let (sent, handled) = (self.sent.as_ref()?, self.handled.as_ref()?);
-        let is_ask = sent.link != 0 && sent.node != handled.node;
-        is_ask.then(|| sent.ran_us.saturating_sub(handled.waited_us + handled.ran_us))
+        let is_remote_ask = sent.kind == MessageKind::Ask && sent.link != 0 && sent.node != handled.node;
+        is_remote_ask.then(|| sent.ran_us.saturating_sub(handled.waited_us + handled.ran_us))
     }
 }
 
@@ -134,8 +134,8 @@ impl TraceTree {
 
 type Halves = (Option<MessageRecord>, Option<MessageRecord>);
 
-/// Each message's halves: by the link of an ask, or by the id of a stored message. A message that several capabilities or attempts
-/// have handled is one span for each.
+/// Each message's halves: by the link of an ask or a broadcast, or by the id of a stored message. A message that several nodes,
+/// capabilities or attempts have handled is one span for each.
 fn join(records: Vec<MessageRecord>) -> Vec<Halves> {
     let mut sent = HashMap::<JoinKey, MessageRecord>::new();
     let (mut handled, mut alone) = (Vec::new(), Vec::new());

@@ -105,7 +105,7 @@ impl Client {
 
     /// Tells every node, now, with best effort.
     pub fn broadcast<S: Broadcast>(&self, message: S) {
-        self.bus.broadcast(message, &self.call());
+        self.bus.broadcast(message, self.call());
     }
 
     /// Sends a command to a capability, whether or not it is up: returns once it is stored.

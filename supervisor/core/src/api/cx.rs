@@ -120,21 +120,28 @@ impl Cx {
     pub async fn ask_within<M: Ask>(&self, message: M, limit: Duration) -> AskResultOf<M> {
         let bus = &self.context.bus;
         let origin = Origin::Handler { asks: self.context.asks };
-        let call = Call {
-            deadline: self.call.deadline.min(bus.env.now() + limit),
+        let call = self.outgoing(self.call.deadline.min(bus.env.now() + limit));
+        waiting(|| Wait::Answer(wire_name::<M>().into()), bus.ask(message, origin, call)).await
+    }
+
+    /// Tells every node, now, with best effort.
+    pub fn broadcast<S: Broadcast>(&self, message: S) {
+        let bus = &self.context.bus;
+        let deadline = bus.env.now() + Duration::from_millis(bus.settings.ask.timeout_ms);
+        bus.broadcast(message, self.outgoing(deadline));
+    }
+
+    /// The call of a message that the handler sends.
+    fn outgoing(&self, deadline: Instant) -> Call {
+        Call {
+            deadline,
             trace: self.call.trace,
             trace_state: self.call.trace_state.clone(),
             chain: self.call.chain.then(&self.context.capability),
             principal: self.call.principal.clone(),
             metadata: self.call.metadata.clone(),
             origin: None,
-        };
-        waiting(|| Wait::Answer(wire_name::<M>().into()), bus.ask(message, origin, call)).await
-    }
-
-    /// Tells every node, now, with best effort.
-    pub fn broadcast<S: Broadcast>(&self, message: S) {
-        self.context.bus.broadcast(message, &self.call);
+        }
     }
 
     /// Begins a transaction of the capability's database. It borrows the context, so what the handler must wait

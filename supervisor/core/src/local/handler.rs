@@ -185,7 +185,7 @@ impl<S: Broadcast> Handler for BroadcastEntry<S> {
 
     fn hear(&self, host: &Host, entry: usize, body: &[u8], call: Call) -> Result<(), NotDelivered> {
         let message: S = decoded(body)?;
-        host.admit(None)?.deliver(entry, message, call);
+        host.admit(None)?.showing(&message, &call.trace).deliver(entry, message, call);
         Ok(())
     }
 }

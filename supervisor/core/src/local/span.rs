@@ -215,7 +215,7 @@ impl<'a> MessageSpan<'a> {
         let (kind, span) = (kind_of(self.handler.kind, is_scheduled), (&self.trace, self.parent_id));
         MessageRecord {
             sender: call.chain.last().map(Text::from),
-            peer: call.origin.as_ref().map(|origin| Text::from(&origin.node)),
+            peer: call.origin.as_ref().and_then(|origin| origin.node.as_ref()).map(Text::from),
             link: call.origin.as_ref().map_or(0, |origin| origin.link),
             message_id: delivery.map(|delivery| delivery.id.as_str().into()),
             key: shown.key,

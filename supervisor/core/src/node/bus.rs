@@ -15,18 +15,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use essaim_base::Env;
-use essaim_base::call::Call;
+use essaim_base::call::{Call, Chain, WireOrigin};
 use essaim_base::codec;
 use essaim_base::idhash::IdHasher;
 use essaim_base::lock::RwLock;
 use essaim_base::task::Tasks;
 use essaim_config::Settings;
-use essaim_contract::{Ask, AskError, Broadcast, Capability, NotDelivered, SendError, Unknown, wire_name};
+use essaim_contract::{Ask, AskError, Broadcast, Capability, Message, NotDelivered, SendError, Unknown, wire_name};
 use essaim_durable::Durable;
 use essaim_durable::{MessageContext, OutgoingMessage};
 use essaim_gather::GatheredStore;
 use essaim_near::Near;
-use essaim_remote::{Remote, RemoteAsk};
+use essaim_remote::{Remote, RemoteAsk, RemoteBroadcast};
 use essaim_trace::{Recorder, Shown};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -201,7 +201,7 @@ impl Bus {
         }
     }
 
-    fn shown<M: Ask>(&self, message: &M) -> Shown {
+    fn shown<M: Message>(&self, message: &M) -> Shown {
         Shown::of(message, self.settings.trace.payload_bytes)
     }
 
@@ -215,19 +215,29 @@ impl Bus {
     }
 
     /// Broadcasts to this node and all others.
-    pub fn broadcast<S: Broadcast>(&self, message: S, call: &Call) {
-        if let Some(remote) = &self.remote {
-            match codec::encode(&message) {
-                Ok(body) => {
-                    remote.broadcast(&wire_name::<S>(), &body, &call.trace, &call.trace_state);
-                }
-                Err(error) => tracing::error!(name = wire_name::<S>(), %error, "a broadcast cannot be encoded"),
+    pub fn broadcast<S: Broadcast>(&self, message: S, call: Call) {
+        let origin = self.remote.as_ref().and_then(|remote| self.broadcast_to_others(remote, &message, &call));
+        if let Some(handler) = self.local.by_type(TypeId::of::<S>()) {
+            // Nobody waits for those who hear it.
+            let call = Call { chain: Chain::default(), origin, ..call };
+            match handler.host.admit(None) {
+                Ok(permit) => permit.showing(&message, &call.trace).deliver(handler.entry, message, call),
+                Err(reason) => tracing::debug!(name = wire_name::<S>(), %reason, "a broadcast was missed"),
             }
         }
-        if let Some(handler) = self.local.by_type(TypeId::of::<S>()) {
-            match handler.host.admit(None) {
-                Ok(permit) => permit.deliver(handler.entry, message, call.clone()),
-                Err(reason) => tracing::debug!(name = wire_name::<S>(), %reason, "a broadcast was missed"),
+    }
+
+    fn broadcast_to_others<S: Broadcast>(&self, remote: &Remote, message: &S, call: &Call) -> Option<Arc<WireOrigin>> {
+        let name = self.names.of::<S>();
+        match codec::encode(message) {
+            Ok(body) => {
+                let shown = if call.trace.kept { self.shown(message) } else { Shown::default() };
+                let capability = <S::To as Capability>::NAME;
+                remote.broadcast(RemoteBroadcast { capability, name, body, shown, call })
+            }
+            Err(error) => {
+                tracing::error!(%name, %error, "a broadcast cannot be encoded");
+                None
             }
         }
     }
@@ -238,7 +248,7 @@ impl Bus {
 struct WireNames(RwLock<HashMap<TypeId, Arc<str>, BuildHasherDefault<IdHasher>>>);
 
 impl WireNames {
-    fn of<M: Ask>(&self) -> Arc<str> {
+    fn of<M: Message>(&self) -> Arc<str> {
         let known = self.0.read().get(&TypeId::of::<M>()).cloned();
         known.unwrap_or_else(|| {
             let name: Arc<str> = wire_name::<M>().into();

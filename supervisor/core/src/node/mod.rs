@@ -20,7 +20,7 @@ use essaim_base::exit::{self, Fatal};
 use essaim_base::graph::cycle_in;
 use essaim_base::lock::Mutex;
 use essaim_base::task::Tasks;
-use essaim_base::trace::{TraceContext, TraceState};
+use essaim_base::trace::TraceContext;
 use essaim_bridge_embedded::EmbeddedLog;
 use essaim_config::{Config, ConfigError, NearConfig};
 use essaim_durable::{Durable, DurableParts, log_migration};
@@ -258,7 +258,7 @@ fn assemble(
             let (env, others) = (node.env.clone(), Arc::downgrade(remote));
             near = near.broadcasting(move |name, body| {
                 if let Some(remote) = others.upgrade() {
-                    remote.broadcast(name, &body, &TraceContext::root(&env), &TraceState::default());
+                    remote.broadcast_own(name, &body, &TraceContext::root(&env));
                 }
             });
         }

@@ -86,6 +86,7 @@ fn both_halves_know_the_span_of_the_sender_and_the_handlers_is_linked_to_it() {
     for (sent, handled) in [
         (sent(MessageKind::Ask), handled(MessageKind::Ask)),
         (stored(sent(MessageKind::Command)), stored(handled(MessageKind::Command))),
+        (sent(MessageKind::Broadcast), handled(MessageKind::Broadcast)),
     ] {
         let (sent, handled) = (span(&sent), span(&handled));
         assert_eq!(handled.links.len(), 1);
@@ -114,6 +115,7 @@ fn kinds_tell_who_waits_for_whom() {
         (local, SpanKind::Internal, "orders.place.v1"),
         (stored(sent(MessageKind::Event)), SpanKind::Producer, "send orders.place.v1"),
         (stored(handled(MessageKind::Event)), SpanKind::Consumer, "process orders.place.v1"),
+        (sent(MessageKind::Broadcast), SpanKind::Producer, "send orders.place.v1"),
         (handled(MessageKind::Broadcast), SpanKind::Consumer, "process orders.place.v1"),
         (stored(handled(MessageKind::Schedule)), SpanKind::Consumer, "process orders.place.v1"),
         (handled(MessageKind::Timer), SpanKind::Internal, "orders.place.v1"),

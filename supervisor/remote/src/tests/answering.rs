@@ -32,7 +32,8 @@ fn a_tracestate_of_another_node_is_checked_and_reaches_the_handler() {
             stage.hear(ASKER, FrameMessage::Ask(ask_in((trace, given), id, "shop.now.v1", b"")));
             assert_eq!(stage.answer().await.1, id);
             let body = serde_bytes::Bytes::new(b"");
-            let broadcast = BroadcastMessage { name: "shop.changed.v1", trace, trace_state: given, kept: false, body };
+            let broadcast =
+                BroadcastMessage { id: 0, name: "shop.changed.v1", trace, trace_state: given, kept: false, body };
             stage.hear(ASKER, FrameMessage::Broadcast(broadcast));
             stage.settle().await;
             let seen = std::mem::take(&mut *stage.node.traces.lock());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
-use essaim_base::call::Call;
+use essaim_base::call::{Call, WireOrigin};
 use essaim_base::lock::Mutex;
 use essaim_base::trace::TraceHeaders;
 use essaim_contract::NotDelivered;
@@ -27,6 +27,7 @@ pub enum Sent {
     Leave,
     DrainAck { inbox: String },
     Ping,
+    Broadcast { id: u64 },
     Other,
 }
 
@@ -40,6 +41,8 @@ pub struct TestWire {
     pub closed_inbox: Notify,
     /// Nodes that hear a broadcast, this one included.
     pub audience: AtomicU32,
+    /// Why it does not take broadcasts; what it has not taken it records all the same.
+    pub refuses: Mutex<Option<PublishError>>,
 }
 
 impl TestWire {
@@ -52,6 +55,7 @@ impl TestWire {
             resets: AtomicU32::new(0),
             closed_inbox: Notify::new(),
             audience: AtomicU32::new(1),
+            refuses: Mutex::default(),
         };
         (Arc::new(wire), recorded)
     }
@@ -70,7 +74,8 @@ impl TestWire {
                 FrameMessage::Leave => Sent::Leave,
                 FrameMessage::DrainAck => Sent::DrainAck { inbox },
                 FrameMessage::Ping(_) => Sent::Ping,
-                FrameMessage::Broadcast(_) | FrameMessage::CreditRequest => Sent::Other,
+                FrameMessage::Broadcast(broadcast) => Sent::Broadcast { id: broadcast.id },
+                FrameMessage::CreditRequest => Sent::Other,
             };
             let _ = self.sent.send(sent);
         });
@@ -87,7 +92,8 @@ impl Wire for TestWire {
 
     fn broadcast(&self, frame: Bytes) -> BoxFuture<'_, Result<u64, PublishError>> {
         self.record("", &frame);
-        future::ready(Ok(u64::from(self.audience.load(Ordering::Relaxed)))).boxed()
+        let heard = u64::from(self.audience.load(Ordering::Relaxed));
+        future::ready(self.refuses.lock().clone().map_or(Ok(heard), Err)).boxed()
     }
 
     fn renew(&self) -> BoxFuture<'_, Renewal> {
@@ -117,6 +123,7 @@ pub struct TestNode {
     /// The traces that came with asks and broadcasts.
     pub traces: Mutex<Vec<TraceHeaders>>,
     pub broadcasts: Mutex<Vec<String>>,
+    pub origins: Mutex<Vec<Option<Arc<WireOrigin>>>>,
     pub missed_broadcasts: AtomicU32,
     /// Lets one handler of `shop.later.v1` go on.
     pub goes_on: Arc<Notify>,
@@ -151,7 +158,8 @@ impl Inbound for TestNode {
         }
     }
 
-    fn on_broadcast(&self, name: &str, _: &[u8], trace: TraceHeaders) {
+    fn on_broadcast(&self, name: &str, _: &[u8], trace: TraceHeaders, origin: Option<Arc<WireOrigin>>) {
+        self.origins.lock().push(origin);
         self.traces.lock().push(trace);
         self.broadcasts.lock().push(name.to_string());
     }

@@ -3,6 +3,7 @@
 
 mod answering;
 mod asking;
+mod broadcasts;
 mod doubles;
 mod membership;
 

@@ -71,6 +71,26 @@ fn the_order_in_which_records_come_does_not_matter_nor_do_repeats() {
 }
 
 #[test]
+fn a_broadcast_is_one_sending_that_several_nodes_have_handled() {
+    let broadcast = |record| MessageRecord { kind: MessageKind::Broadcast, link: 7, ..record };
+    // The clock of `b` is 5 s ahead; that of `c` says that it was heard before it was sent.
+    let tree = TraceTree::of(vec![
+        handled("a", 1, 0, 10_000_000, 900),
+        broadcast(sent("a", 1, 10_000_500, 2_000)),
+        broadcast(handled("a", 2, 1, 10_000_510, 10)),
+        broadcast(MessageRecord { peer: Some("a".into()), ..handled("b", 3, 1, 15_001_000, 10) }),
+        broadcast(MessageRecord { peer: Some("a".into()), ..handled("c", 4, 1, 9_000_000, 10) }),
+    ]);
+    let told = |span: &Span| (span.sent.as_ref().map(|sent| sent.link), span.wire_us());
+    assert_eq!(shape(&tree)[0], (0, 1));
+    assert_eq!(tree.spans[1..].iter().map(told).collect::<Vec<_>>(), [(Some(7), None); 3], "nobody answers it");
+    let begin = |id| tree.span(id).map(|span| (span.begin_us, span.handler_us));
+    assert_eq!(begin(2), Some((10_000_500, 10_000_510)));
+    // Only what cannot be is corrected: nothing came back that would tell how long the way was.
+    assert_eq!((begin(3), begin(4)), (Some((10_000_500, 15_001_000)), Some((10_000_500, 10_000_500))));
+}
+
+#[test]
 fn what_was_sent_and_not_handled_is_there() {
     let lost = MessageRecord { outcome: Outcome::NotDelivered, error: Some("no host".into()), ..sent("a", 1, 30, 5) };
     let waits = MessageRecord { message_id: Some("m2".into()), kind: MessageKind::Event, ..sent("a", 1, 40, 0) };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_base::call::Call;
+use essaim_base::call::{Call, WireOrigin};
 use essaim_base::trace::TraceHeaders;
 use essaim_contract::NotDelivered;
 use essaim_protocol::frame::RawAnswer;
@@ -37,14 +37,14 @@ impl Inbound for Bus {
         host.entries()[*entry].answer(host.clone(), *entry, body, call)
     }
 
-    fn on_broadcast(&self, name: &str, body: &[u8], trace: TraceHeaders) {
+    fn on_broadcast(&self, name: &str, body: &[u8], trace: TraceHeaders, origin: Option<Arc<WireOrigin>>) {
         if self.near.hear(name, body) {
             return;
         }
         let handler = self.local.by_name(name);
         let Some(HandlerRef { host, entry }) = handler else { return };
         let deadline = self.env.now() + Duration::from_millis(self.settings.ask.timeout_ms);
-        let call = Call { trace_state: trace.state, ..Call::of_the_runtime(deadline, trace.context) };
+        let call = Call { trace_state: trace.state, origin, ..Call::of_the_runtime(deadline, trace.context) };
         if let Err(reason) = host.entries()[*entry].hear(host, *entry, body, call) {
             tracing::debug!(name, %reason, "a broadcast was missed");
         }
