@@ -2,14 +2,11 @@
 //!
 //! # Layout
 //! - here: the command; `tail`: records as they are written; `waterfall`, `sequence`: one trace as text for people;
-//!   `steps`: what happens in a sequence diagram; `mermaid`: the diagram for a ticket; `otlp`: the
-//!   spans for other tools.
+//!   `otlp`: the spans for other tools.
 
-mod mermaid;
 #[cfg_attr(not(feature = "otlp"), path = "trace/without_otlp.rs")]
 mod otlp;
 mod sequence;
-mod steps;
 mod tail;
 mod waterfall;
 
@@ -17,7 +14,7 @@ use clap::Args;
 use essaim::Roster;
 use essaim::api::{FindLogs, MOST_LINES, ShowTrace};
 use essaim::exit::{self, Fatal};
-use essaim::trace::{Conditions, Filter, TraceTree};
+use essaim::trace::{Conditions, Filter, Steps, TraceTree, mermaid};
 
 use self::tail::tail;
 pub use self::tail::time_of_day;
@@ -105,7 +102,7 @@ fn log_lines(operator: &Operator, args: &TraceArgs, tree: &TraceTree) -> Result<
 
 fn page(args: &TraceArgs, tree: &TraceTree) -> String {
     match () {
-        () if args.mermaid => mermaid::text(tree),
+        () if args.mermaid => mermaid(&Steps::of(tree)),
         () if args.sequence => sequence::text(tree),
         () => waterfall::text(tree),
     }

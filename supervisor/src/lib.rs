@@ -33,6 +33,12 @@ pub use essaim_protocol::log::WhenFull;
 pub use essaim_protocol::wire::ClaimError;
 pub use essaim_testing::{Harness, Stage};
 
+/// Operators' requests at a server of a capability's own.
+pub mod operators {
+    pub use essaim_operate::api::Act;
+    pub use essaim_operate::{Access, Ends, OperatorRoutes};
+}
+
 /// Log lines: what each of them bears, for a subscriber of one's own.
 pub mod logs {
     pub use essaim_base::activity::{CurrentMessage, current};

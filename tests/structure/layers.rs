@@ -20,12 +20,13 @@ const GUARDED: &[Guarded] = &[
                 || is_benchmark(p)
         },
     },
-    // What speaks HTTP: the gateway with its shared crate, the admin listener, each capability's routes.
+    // What speaks HTTP: the gateway with its shared crate, the console, operators' requests, each capability's routes.
     Guarded {
         name: "actix_web",
         may: |p| {
             p.starts_with("actors/gateway/")
-                || p == "supervisor/operate/src/admin.rs"
+                || p.starts_with("actors/console/")
+                || ["admin", "access", "routes"].iter().any(|file| p == format!("supervisor/operate/src/{file}.rs"))
                 || is_routes(p)
                 || is_benchmark(p)
         },
@@ -84,7 +85,7 @@ fn actix_actix_web_redis_and_prometheus_stay_where_they_belong() {
     keep(
         crates_stay_behind_their_file,
         "capabilities must not know what runs or carries them: actix stays in the cell and the arbiters, actix-web in \
-         the gateway, the admin listener and the http.rs files, redis in the bridge, and prometheus-client where the metrics \
+         the gateway, the console, operators' requests and the http.rs files, redis in the bridge, and prometheus-client where the metrics \
          are written",
     );
 }

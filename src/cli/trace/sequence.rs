@@ -1,8 +1,6 @@
 //! A trace as a sequence diagram for a terminal.
 
-use essaim::trace::TraceTree;
-
-use super::steps::{Step, Steps};
+use essaim::trace::{Step, Steps, TraceTree};
 
 /// Room between two lifelines, at least.
 const GAP: usize = 26;

@@ -6,7 +6,7 @@
 //! through the log wherever its partition's owner has to do it.
 //!
 //! # Layout
-//! - `node`: a node with all of this; `admin`: its listeners; `system`: the runtime's own asks, which other nodes send by `own_ask`.
+//! - `node`: a node with all of this; `admin`: its listeners; `routes`: operators' requests at any listener, `access`: who may ask; `system`: the runtime's own asks, which other nodes send by `own_ask`.
 //! - `api`: requests and answers, as the admin listener takes and gives them.
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
@@ -21,12 +21,14 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
+mod access;
 mod admin;
 pub mod api;
 mod dead_letters;
 mod follow;
 mod gathering;
 mod host;
+
 mod last_records;
 mod logs;
 mod metrics;
@@ -39,6 +41,7 @@ mod records;
 mod replay;
 mod requests;
 mod retire;
+mod routes;
 mod running;
 mod status;
 mod stored;
@@ -47,6 +50,8 @@ mod system;
 mod tests;
 mod why;
 
+pub use self::access::Access;
 pub use self::node::Node;
+pub use self::routes::{Ends, OperatorRoutes};
 pub use self::status::{CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
 pub use self::system::operators;

@@ -41,10 +41,26 @@ pub trait ApiRequest: Serialize + DeserializeOwned {
     /// What it is answered with.
     type Answer: Serialize + DeserializeOwned;
 
-    /// What is read, for the audit; `None` if this goes on with what was audited.
-    fn reads(&self) -> Option<String> {
+    /// What the audit says of it; `None` if nothing, or if this goes on with what was audited.
+    fn act(&self) -> Option<Act> {
         None
     }
+}
+
+/// What an operator does, as the audit tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Reads what may be personal.
+    Reads(String),
+    /// Changes something.
+    Changes(String),
+}
+
+/// A list in words, as long as it is short.
+fn listed(ids: &[String]) -> String {
+    const TOLD: usize = 20;
+    let told = ids[..ids.len().min(TOLD)].join(" ");
+    if ids.len() > TOLD { format!("{told} and {} more", ids.len() - TOLD) } else { told }
 }
 
 /// Most dead letters that one question lists, replays or drops.
@@ -215,6 +231,10 @@ pub struct ReplayDead {
 impl ApiRequest for ReplayDead {
     const PATH: &'static str = "/durable/dead/replay";
     type Answer = Changed;
+
+    fn act(&self) -> Option<Act> {
+        Some(Act::Changes(format!("replays dead letters {}", listed(&self.ids))))
+    }
 }
 
 /// Dead letters are to be forgotten.
@@ -230,6 +250,10 @@ pub struct DropDead {
 impl ApiRequest for DropDead {
     const PATH: &'static str = "/durable/dead/drop";
     type Answer = Changed;
+
+    fn act(&self) -> Option<Act> {
+        Some(Act::Changes(format!("drops dead letters {}", listed(&self.ids))))
+    }
 }
 
 /// The outcome for dead letters. Those of a capability's own partitions are dealt with by the partition's owner: soon after

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ApiRequest;
+use super::{Act, ApiRequest};
 
 /// Who gets which event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,10 @@ pub struct DropSubscription {
 impl ApiRequest for DropSubscription {
     const PATH: &'static str = "/durable/subscriptions/drop";
     type Answer = DroppedSubscription;
+
+    fn act(&self) -> Option<Act> {
+        Some(Act::Changes(format!("ends the subscription of {} to {}", self.capability, self.event)))
+    }
 }
 
 /// The outcome for a subscription.
@@ -80,6 +84,10 @@ pub struct Retire {
 impl ApiRequest for Retire {
     const PATH: &'static str = "/durable/retire";
     type Answer = Retirement;
+
+    fn act(&self) -> Option<Act> {
+        (!self.rehearse).then(|| Act::Changes(format!("retires {}", self.capability)))
+    }
 }
 
 /// The outcome for a capability, as it was done or would be.

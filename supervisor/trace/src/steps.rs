@@ -1,30 +1,40 @@
 //! What happens in a sequence diagram of a trace: who takes part, and who sends what to whom, in order.
 
-use essaim::trace::{MessageKind, Span, TraceTree};
+use serde::Serialize;
+
+use crate::record::MessageKind;
+use crate::tree::{Span, TraceTree};
 
 /// One arrow.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    at_us: u64,
+    /// When, by the clock of the trace's first node, in microseconds since 1970.
+    pub at_us: u64,
+    /// Who sends it: a place in the list of who takes part.
     pub from: usize,
+    /// Who gets it.
     pub to: usize,
+    /// The message, or how it ended.
     pub text: String,
     /// An answer, or an end that is none.
     pub is_answer: bool,
     /// Whether the sender waits for an answer.
     pub is_asked: bool,
+    /// Whether nothing went wrong.
     pub is_well: bool,
 }
 
 /// A sequence diagram.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Steps {
     /// Capabilities, each with its node; `client` for the edge.
     pub participants: Vec<String>,
+    /// In the order of their moments.
     pub steps: Vec<Step>,
 }
 
 impl Steps {
+    /// The diagram of a trace.
     pub fn of(tree: &TraceTree) -> Self {
         let mut all = Self::default();
         for span in &tree.spans {

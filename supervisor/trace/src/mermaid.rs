@@ -1,16 +1,15 @@
 //! A trace as a sequence diagram in the language of Mermaid (<https://mermaid.js.org>), for a ticket.
 
-use essaim::trace::TraceTree;
+use crate::steps::{Step, Steps};
 
-use super::steps::{Step, Steps};
-
-pub fn text(tree: &TraceTree) -> String {
-    let Steps { participants, steps } = Steps::of(tree);
+/// The text of a diagram.
+pub fn mermaid(steps: &Steps) -> String {
+    let Steps { participants, steps } = steps;
     let mut text = "sequenceDiagram\n".to_string();
     for (number, name) in participants.iter().enumerate() {
         text += &format!("    participant p{number} as {}\n", escaped(name));
     }
-    for step in &steps {
+    for step in steps {
         let arrow = match step {
             Step { is_answer: true, is_well: false, .. } => "--x",
             Step { is_answer: true, .. } => "-->>",

@@ -1,0 +1,156 @@
+//! The requests of operators over HTTP, for every listener that takes them: each is a POST of its JSON to its path.
+
+use std::sync::Arc;
+
+use actix_web::guard::{GuardContext, fn_guard};
+use actix_web::http::StatusCode;
+use actix_web::http::header::ACCEPT;
+use actix_web::web::{self, Data, Json, JsonConfig, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use essaim_core::api::client::Client;
+use essaim_core::node::bus::Bus;
+use essaim_core::node::operators::JoinedBus;
+use essaim_core::node::readiness::NOT_JOINED;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::NodeStatus;
+use crate::access::Access;
+use crate::api::{
+    ApiRequest, AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, Followed, ListDead,
+    ListParked, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowDead, ShowTrace,
+};
+use crate::follow::{MOST_READERS, Readers};
+use crate::requests::{Operator, OperatorRequest, Refusal};
+
+/// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
+const LARGEST_QUESTION: usize = 128 << 10;
+/// What is accepted by who wants all that comes, and not a page.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// The routes of one listener.
+#[derive(Clone)]
+pub struct OperatorRoutes(Data<Routes>);
+
+struct Routes {
+    bus: JoinedBus,
+    access: Arc<dyn Access>,
+    readers: Readers,
+    ends: watch::Receiver<bool>,
+}
+
+/// Ends what readers follow, when it is told to or dropped: a server that stops waits for the end of every answer.
+pub struct Ends(watch::Sender<bool>);
+
+impl Ends {
+    /// Nothing comes any more.
+    pub fn end(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl OperatorRoutes {
+    /// Routes for a server of a capability's own, which asks as its node does.
+    pub fn of(client: &Client, access: Arc<dyn Access>) -> (Self, Ends) {
+        Self::new(watch::channel(Some(client.bus().clone())).1, access, Readers::default())
+    }
+
+    pub(crate) fn new(bus: JoinedBus, access: Arc<dyn Access>, readers: Readers) -> (Self, Ends) {
+        let (sender, ends) = watch::channel(false);
+        (Self(Data::new(Routes { bus, access, readers, ends })), Ends(sender))
+    }
+
+    /// Registers them.
+    pub fn configure(self, config: &mut ServiceConfig) {
+        config
+            .app_data(self.0)
+            .app_data(JsonConfig::default().limit(LARGEST_QUESTION))
+            .route("/status", web::get().to(status));
+        route_followed::<FindRecords>(config);
+        route_followed::<FindLogs>(config);
+        route::<ListDead>(config);
+        route::<ShowDead>(config);
+        route::<ReplayDead>(config);
+        route::<DropDead>(config);
+        route::<AskLedger>(config);
+        route::<ListSubscriptions>(config);
+        route::<DropSubscription>(config);
+        route::<Retire>(config);
+        route::<ListParked>(config);
+        route::<RetryParked>(config);
+        route::<ExplainMessage>(config);
+        route::<ShowTrace>(config);
+    }
+}
+
+impl Routes {
+    /// The node, for a request that may be answered; one that reads what is personal or changes something is audited.
+    async fn admit<Q: ApiRequest>(&self, http: &HttpRequest, request: &Q) -> Result<Arc<Bus>, HttpResponse> {
+        let bus = self.bus.borrow().clone().ok_or_else(|| refused(StatusCode::SERVICE_UNAVAILABLE, NOT_JOINED))?;
+        let operator =
+            self.access.operator(http, Q::IS_PERSONAL).map_err(|why| refused(StatusCode::FORBIDDEN, &why))?;
+        if let Some(act) = request.act() {
+            let audited = self.access.audit(&operator, &act).await;
+            audited.map_err(|why| refused(StatusCode::SERVICE_UNAVAILABLE, &why))?;
+        }
+        Ok(bus)
+    }
+}
+
+fn route<Q: OperatorRequest + 'static>(config: &mut ServiceConfig) {
+    config.route(Q::PATH, web::post().to(ask::<Q>));
+}
+
+/// Answered with a page, or with all that come, as the reader accepts.
+fn route_followed<Q: OperatorRequest + Followed + Clone + 'static>(config: &mut ServiceConfig) {
+    let follows = |http: &GuardContext<'_>| {
+        let accepted = http.head().headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
+        accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().eq_ignore_ascii_case(EVENT_STREAM))
+    };
+    config.route(Q::PATH, web::post().guard(fn_guard(follows)).to(follow::<Q>));
+    route::<Q>(config);
+}
+
+/// Answers an operator. It takes JSON that says that it is JSON and nothing else, so that no page which an operator happens
+/// to visit can have their browser ask: a browser asks first whether it may, and is not told that it may.
+async fn ask<Q: OperatorRequest>(routes: Data<Routes>, http: HttpRequest, request: Json<Q>) -> HttpResponse {
+    let bus = match routes.admit(&http, &*request).await {
+        Ok(bus) => bus,
+        Err(refused) => return refused,
+    };
+    match request.into_inner().answer(&Operator::of(&bus)).await {
+        Ok(answer) => HttpResponse::Ok().json(answer),
+        Err(Refusal::Wrong(why)) => refused(StatusCode::BAD_REQUEST, &why),
+        Err(Refusal::Away(why)) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+/// Answers an operator with what comes, as it comes.
+async fn follow<Q: OperatorRequest + Followed + Clone + 'static>(
+    routes: Data<Routes>,
+    http: HttpRequest,
+    request: Json<Q>,
+) -> HttpResponse {
+    if let Err(refused) = routes.admit(&http, &*request).await {
+        return refused;
+    }
+    match routes.readers.events(request.into_inner(), routes.bus.clone(), routes.ends.clone()) {
+        Some(events) => HttpResponse::Ok().content_type(EVENT_STREAM).streaming(events),
+        None => {
+            let why = format!("{MOST_READERS} readers follow already at this node: end one, or ask another node");
+            refused(StatusCode::SERVICE_UNAVAILABLE, &why)
+        }
+    }
+}
+
+async fn status(routes: Data<Routes>, http: HttpRequest) -> HttpResponse {
+    if let Err(why) = routes.access.operator(&http, false) {
+        return refused(StatusCode::FORBIDDEN, &why);
+    }
+    let Some(bus) = routes.bus.borrow().clone() else { return refused(StatusCode::SERVICE_UNAVAILABLE, NOT_JOINED) };
+    HttpResponse::Ok().json(NodeStatus::of_bus(&bus).await)
+}
+
+fn refused(status: StatusCode, why: &str) -> HttpResponse {
+    HttpResponse::build(status).json(json!({ "error": why }))
+}
