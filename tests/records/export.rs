@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
+use super::authority::Authority;
 use super::receiver::{OtlpReceiver, Transport};
 use super::trace::said_at;
 use crate::support::*;
@@ -169,6 +170,38 @@ fn a_receiver_over_grpc_may_be_away() {
 #[test]
 fn a_receiver_over_http_may_be_away() {
     a_receiver_may_be_away(Transport::Http);
+}
+
+fn a_receiver_is_trusted_by_its_certificate(transport: Transport) {
+    let (trusted, other) = (Authority::named("trusted"), Authority::named("other"));
+    let mut receiver = OtlpReceiver::start_with(transport, Some(other.certificate()));
+    let cluster = receiver.of(Cluster::single()).environment("SSL_CERT_FILE", trusted.file().display());
+    let mut cluster = cluster.set("trace.otlp.interval_ms", 50).set("trace.otlp.backoff_most_ms", 100).start();
+    let api = cluster.api();
+    api.get("/products").is(200);
+    let main = cluster.node("main");
+    let line = main.process().wait_for_line(AWAY);
+    assert!(line.contains("invalid peer certificate: UnknownIssuer"), "{line}");
+    main.admin().get("/readyz").is(200);
+    receiver.stop();
+    assert!(receiver.requests().is_empty(), "nothing is sent to who cannot be trusted");
+    receiver.certify(&trusted);
+    receiver.start_again();
+    main.process().wait_for_line(BACK);
+    eventually("what was recorded meanwhile to be received", || {
+        received(&receiver).iter().any(|span| span.name == "GET /products").then_some(())
+    });
+    cluster.stop();
+}
+
+#[test]
+fn a_receiver_over_grpc_is_trusted_by_its_certificate() {
+    a_receiver_is_trusted_by_its_certificate(Transport::Grpc);
+}
+
+#[test]
+fn a_receiver_over_http_is_trusted_by_its_certificate() {
+    a_receiver_is_trusted_by_its_certificate(Transport::Http);
 }
 
 #[test]

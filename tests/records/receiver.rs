@@ -1,4 +1,4 @@
-//! A receiver of OTLP, over gRPC or HTTP, that can be stopped and started again at its port.
+//! A receiver of OTLP, over gRPC or HTTP, with TLS or without, that can be stopped and started again at its port.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,9 +9,14 @@ use std::thread::JoinHandle;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio::sync::oneshot;
+use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
+use super::authority::Authority;
 use crate::support::*;
 
 /// A transport of OTLP.
@@ -25,6 +30,8 @@ pub enum Transport {
 pub struct OtlpReceiver {
     pub transport: Transport,
     port: u16,
+    /// Its certificate and key, if it speaks TLS.
+    certificate: Option<(String, String)>,
     taken: Taken,
     running: Option<Running>,
 }
@@ -49,9 +56,19 @@ struct Taken {
 impl OtlpReceiver {
     /// A receiver that runs.
     pub fn start(transport: Transport) -> Self {
-        let mut receiver = Self { transport, port: free_port(), taken: Taken::default(), running: None };
+        Self::start_with(transport, None)
+    }
+
+    /// A receiver that runs, over TLS if it has a certificate.
+    pub fn start_with(transport: Transport, certificate: Option<(String, String)>) -> Self {
+        let mut receiver = Self { transport, port: free_port(), certificate, taken: Taken::default(), running: None };
         receiver.start_again();
         receiver
+    }
+
+    /// Has it show the certificate of this authority when it is started again.
+    pub fn certify(&mut self, by: &Authority) {
+        self.certificate = Some(by.certificate());
     }
 
     /// Starts it at the port where it was before.
@@ -59,8 +76,8 @@ impl OtlpReceiver {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let taken = self.taken.clone();
         self.running = Some(match self.transport {
-            Transport::Grpc => grpc(address, taken),
-            Transport::Http => http(address, taken),
+            Transport::Grpc => grpc(address, self.certificate.clone(), taken),
+            Transport::Http => http(address, self.certificate.clone(), taken),
         });
     }
 
@@ -83,7 +100,8 @@ impl OtlpReceiver {
             Transport::Grpc => "grpc",
             Transport::Http => "http",
         };
-        let cluster = cluster.set("trace.otlp.endpoint", format!("http://127.0.0.1:{}", self.port));
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        let cluster = cluster.set("trace.otlp.endpoint", format!("{scheme}://127.0.0.1:{}", self.port));
         cluster.set("trace.otlp.protocol", protocol)
     }
 
@@ -111,7 +129,7 @@ impl TraceService for Taken {
     }
 }
 
-fn grpc(address: SocketAddr, taken: Taken) -> Running {
+fn grpc(address: SocketAddr, certificate: Option<(String, String)>, taken: Taken) -> Running {
     let (stop, stopped) = oneshot::channel::<()>();
     let (listening, listens) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -119,7 +137,12 @@ fn grpc(address: SocketAddr, taken: Taken) -> Running {
         runtime.block_on(async {
             let incoming = tonic::transport::server::TcpIncoming::bind(address).expect("the port is free");
             listening.send(()).expect("the test waits");
-            let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(taken));
+            let mut server = tonic::transport::Server::builder();
+            if let Some((certificate, key)) = certificate {
+                let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+                server = server.tls_config(tls).expect("the certificate is right");
+            }
+            let server = server.add_service(TraceServiceServer::new(taken));
             // Connections end with the runtime.
             tokio::select! {
                 served = server.serve_with_incoming(incoming) => served.expect("it serves"),
@@ -131,7 +154,8 @@ fn grpc(address: SocketAddr, taken: Taken) -> Running {
     Running { stop: Box::new(move || stop.send(()).expect("the receiver runs")), thread }
 }
 
-fn http(address: SocketAddr, taken: Taken) -> Running {
+fn http(address: SocketAddr, certificate: Option<(String, String)>, taken: Taken) -> Running {
+    let tls = certificate.map(|(certificate, key)| Arc::new(tls(&certificate, &key)));
     let listener = TcpListener::bind(address).expect("the port is free");
     let stopped = Arc::new(AtomicBool::new(false));
     let ends = stopped.clone();
@@ -140,8 +164,15 @@ fn http(address: SocketAddr, taken: Taken) -> Running {
             if ends.load(Ordering::SeqCst) {
                 return;
             }
-            // A node that was killed leaves half a request.
-            let _ = connection.and_then(|connection| answer(connection, &taken));
+            let connection = connection.expect("the receiver listens");
+            // A node that was killed leaves half a request, and one that does not trust the certificate none.
+            let _ = match &tls {
+                None => answer(connection, &taken),
+                Some(tls) => {
+                    let session = ServerConnection::new(tls.clone()).expect("the certificate is right");
+                    answer(StreamOwned::new(session, connection), &taken)
+                }
+            };
         }
     });
     let stop = move || {
@@ -151,9 +182,18 @@ fn http(address: SocketAddr, taken: Taken) -> Running {
     Running { stop: Box::new(stop), thread }
 }
 
+fn tls(certificate: &str, key: &str) -> ServerConfig {
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("it is a certificate");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("it is a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("the provider has them").with_no_client_auth();
+    config.with_single_cert(vec![certificate], key).expect("the key is the certificate's")
+}
+
 /// Answers the one request of a connection.
-fn answer(mut connection: TcpStream, taken: &Taken) -> std::io::Result<()> {
-    let mut reader = BufReader::new(connection.try_clone()?);
+fn answer(connection: impl Read + Write, taken: &Taken) -> std::io::Result<()> {
+    let mut reader = BufReader::new(connection);
     let (mut lines, mut token, mut length) = (Vec::new(), None, 0);
     loop {
         let mut line = String::new();
@@ -178,5 +218,7 @@ fn answer(mut connection: TcpStream, taken: &Taken) -> std::io::Result<()> {
         }
         status => status,
     };
-    write!(connection, "HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    let mut connection = reader.into_inner();
+    write!(connection, "HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+    connection.flush()
 }

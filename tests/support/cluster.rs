@@ -34,6 +34,7 @@ fn clean(mut command: Command) -> Command {
 pub struct ClusterBuilder {
     topology: Option<String>,
     settings: Vec<String>,
+    environment: Vec<(String, String)>,
     absent: Vec<String>,
     far: Option<Far>,
     clock: Option<Arc<Clock>>,
@@ -63,6 +64,8 @@ pub struct ClusterNode {
     gateway_port: Option<u16>,
     namespace: Option<String>,
     process: Option<Process>,
+    /// More variables of its environment.
+    environment: Vec<(String, String)>,
     data: Scratch,
     /// Where its next process dies: a variable of that process's environment, which `crash.rs` of the runtime reads.
     planned: Option<(&'static str, String)>,
@@ -125,7 +128,8 @@ impl Cluster {
 
 impl ClusterBuilder {
     fn new(topology: Option<String>) -> Self {
-        Self { topology, settings: Vec::new(), absent: Vec::new(), far: None, clock: None }
+        let (settings, environment, absent) = (Vec::new(), Vec::new(), Vec::new());
+        Self { topology, settings, environment, absent, far: None, clock: None }
     }
 
     /// Sets a key in every node: `.set("ask.timeout_ms", 500)`.
@@ -158,6 +162,12 @@ impl ClusterBuilder {
             address: namespace.inner_address().to_string(),
             bridge_url: redis.far_url(),
         });
+        self
+    }
+
+    /// Sets a variable of the environment of all nodes.
+    pub fn environment(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.push((name.into(), value.to_string()));
         self
     }
 
@@ -224,6 +234,7 @@ impl ClusterBuilder {
             gateway_port,
             namespace,
             process: None,
+            environment: self.environment.clone(),
             data,
             planned: None,
             clock: self.clock.clone(),
@@ -326,6 +337,7 @@ impl ClusterNode {
         if let Some((variable, point)) = self.planned.take() {
             command.env(variable, point);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(clock) = &self.clock {
             clock.rule(&mut command);
         }
@@ -353,6 +365,7 @@ impl ClusterNode {
             data,
             namespace,
             process: None,
+            environment: self.environment.clone(),
             planned: None,
             clock: self.clock.clone(),
             ..*self
