@@ -64,3 +64,22 @@ fn a_redis_that_is_silent_is_missing_and_an_outage_and_the_rest_is_told() {
     });
     cluster.stop();
 }
+
+#[test]
+fn asks_to_a_capability_whose_nodes_have_left_are_counted_where_they_are_asked() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml").over(&redis).start();
+    let front = cluster.node("front").admin();
+    let asks = [("capability", "catalog"), ("message", "catalog.list.v1")];
+    let asked = |outcome: &str, node: &Api| {
+        Scrape::of(node, Form::Open).sum("essaim_messages_total", &[asks[0], asks[1], ("outcome", outcome)])
+    };
+    cluster.api().get("/products").is(200);
+    let shop = cluster.node("shop").admin();
+    assert_eq!((asked("ok", &shop), asked("not_delivered", &front)), (1.0, 0.0));
+    cluster.node("shop").stop();
+    let refusals = (0..3).filter(|_| cluster.api().get("/products").status == 503).count();
+    assert_eq!((asked("not_delivered", &front), refusals), (3.0, 3));
+    assert_eq!(asked("ok", &front), 0.0, "those are counted by their handlers");
+    cluster.stop();
+}

@@ -4,21 +4,18 @@ mod inbound;
 mod local;
 mod peers;
 mod refused;
+mod sent_messages;
 
 pub use self::local::{HandlerRef, LocalHandlers};
 
 use std::any::TypeId;
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use essaim_base::Env;
 use essaim_base::call::{Call, Chain, WireOrigin};
 use essaim_base::codec;
-use essaim_base::idhash::IdHasher;
-use essaim_base::lock::RwLock;
 use essaim_base::task::Tasks;
 use essaim_config::Settings;
 use essaim_contract::{Ask, AskError, Broadcast, Capability, Message, NotDelivered, SendError, Unknown, wire_name};
@@ -31,6 +28,7 @@ use essaim_trace::{Recorder, Shown};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use self::sent_messages::SentMessages;
 use crate::local::host::Host;
 use crate::local::watchdog::Watchdog;
 
@@ -47,7 +45,7 @@ pub struct Bus {
     /// The gathered records of all nodes, if they are stored here.
     pub gathered: Option<Arc<GatheredStore>>,
     pub started: Instant,
-    names: WireNames,
+    sent: SentMessages,
     draining: AtomicBool,
     local: Arc<LocalHandlers>,
     remote: Option<Arc<Remote>>,
@@ -81,7 +79,7 @@ pub enum Origin<'a> {
 impl Bus {
     pub fn new(parts: BusParts) -> Self {
         let BusParts { env, settings, near, watchdog, tasks, recorder, local, remote, durable } = parts;
-        let (started, names, draining) = (env.now(), WireNames::default(), AtomicBool::new(false));
+        let (started, sent, draining) = (env.now(), SentMessages::default(), AtomicBool::new(false));
         let gathered = GatheredStore::of(&settings, &env, tasks.outages());
         Self {
             env,
@@ -92,7 +90,7 @@ impl Bus {
             recorder,
             gathered,
             started,
-            names,
+            sent,
             draining,
             local,
             remote,
@@ -191,7 +189,13 @@ impl Bus {
             }
         }
         match &self.remote {
-            Some(remote) => Box::pin(ask_remote(remote, self.names.of::<M>(), message, call, refused)).await,
+            Some(remote) => {
+                let answer = Box::pin(ask_remote(remote, self.sent.name::<M>(), message, call, refused)).await;
+                if let Err(AskError::NotDelivered(_)) = &answer {
+                    self.sent.count_not_delivered::<M>();
+                }
+                answer
+            }
             None => {
                 let no_host = || NotDelivered::NoHost { capability: to.to_string() };
                 let why = refused.unwrap_or_else(no_host);
@@ -199,6 +203,11 @@ impl Bus {
                 Err(AskError::NotDelivered(why))
             }
         }
+    }
+
+    /// Asks of this node's that were surely not run, by capability and message: of those that it has sent elsewhere, or in vain.
+    pub fn not_delivered(&self) -> Vec<(&'static str, Arc<str>, u64)> {
+        self.sent.not_delivered()
     }
 
     fn shown<M: Message>(&self, message: &M) -> Shown {
@@ -228,7 +237,7 @@ impl Bus {
     }
 
     fn broadcast_to_others<S: Broadcast>(&self, remote: &Remote, message: &S, call: &Call) -> Option<Arc<WireOrigin>> {
-        let name = self.names.of::<S>();
+        let name = self.sent.name::<S>();
         match codec::encode(message) {
             Ok(body) => {
                 let shown = if call.trace.kept { self.shown(message) } else { Shown::default() };
@@ -240,21 +249,6 @@ impl Bus {
                 None
             }
         }
-    }
-}
-
-/// Cache of wire names by message type, so that each is formatted once. Bounded by the binary's message types.
-#[derive(Default)]
-struct WireNames(RwLock<HashMap<TypeId, Arc<str>, BuildHasherDefault<IdHasher>>>);
-
-impl WireNames {
-    fn of<M: Message>(&self) -> Arc<str> {
-        let known = self.0.read().get(&TypeId::of::<M>()).cloned();
-        known.unwrap_or_else(|| {
-            let name: Arc<str> = wire_name::<M>().into();
-            self.0.write().insert(TypeId::of::<M>(), name.clone());
-            name
-        })
     }
 }
 

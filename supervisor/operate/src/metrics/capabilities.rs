@@ -1,10 +1,13 @@
 //! What this node counts of its capabilities: instances, mailboxes, messages, connections to databases.
 
+use std::collections::BTreeMap;
+
 use essaim_base::measure::Outcome;
 use essaim_core::local::admission::RefusalCause;
 use essaim_core::local::handler::HandlerKind;
 use essaim_core::local::host::Host;
 use essaim_core::local::supervision::Health;
+use essaim_core::node::bus::Bus;
 use essaim_store::{Database, PoolFigures};
 
 use super::families::*;
@@ -40,12 +43,31 @@ fn messages(samples: &mut Samples, host: &Host) {
         let labels = [("capability", &*host.name), ("message", &*info.name)];
         // A capability without timers has no ticks.
         let is_counted = info.kind != HandlerKind::Tick || Outcome::ALL.iter().any(|o| measures.count(*o) > 0);
-        for outcome in Outcome::ALL.into_iter().filter(|_| is_counted) {
+        // What was not delivered has no handler: its asker counts it.
+        let ended = Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::NotDelivered);
+        for outcome in ended.filter(|_| is_counted) {
             let [capability, message] = labels;
             samples.add(MESSAGES, [capability, message, ("outcome", outcome.as_str())], measures.count(outcome));
         }
         samples.add_histogram(WAIT, labels, measures.waited());
         samples.add_histogram(RUN, labels, measures.ran());
+    }
+}
+
+/// Adds the asks of this node's that were not delivered, to whichever node they were to go: of all that may come to a handler here,
+/// so that their first one is a rise from 0, and of all that were sent elsewhere.
+pub fn add_not_delivered(samples: &mut Samples, bus: &Bus) {
+    let mut counts = BTreeMap::<(String, String), u64>::new();
+    for host in bus.hosts() {
+        let asks = host.entries().iter().filter(|entry| entry.kind() == HandlerKind::Ask);
+        counts.extend(asks.map(|entry| ((host.name.to_string(), entry.name().to_string()), 0)));
+    }
+    let sent = bus.not_delivered().into_iter();
+    counts.extend(sent.map(|(capability, message, count)| ((capability.into(), message.to_string()), count)));
+    for ((capability, message), count) in counts {
+        let outcome = Outcome::NotDelivered.as_str();
+        let labels = [("capability", &*capability), ("message", &*message), ("outcome", outcome)];
+        samples.add(MESSAGES, labels, count);
     }
 }
 

@@ -68,6 +68,7 @@ impl Metrics {
                 let asked = self.asked(bus).await;
                 node::add(&mut samples, bus);
                 bus.hosts().iter().for_each(|host| capabilities::add(&mut samples, host));
+                capabilities::add_not_delivered(&mut samples, bus);
                 asked.iter().for_each(|figures| figures.add(&mut samples));
             }
         }

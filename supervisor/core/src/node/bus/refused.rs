@@ -8,14 +8,15 @@ use essaim_trace::{MessageKind, MessageRecord, Shown};
 use super::Bus;
 
 impl Bus {
-    /// Writes the record of an ask that surely did not run.
+    /// Counts an ask that surely did not run, and writes its record.
     #[cold]
     pub(super) fn record_refused<M: Ask>(&self, shown: Shown, trace: &TraceContext, why: &NotDelivered) {
+        self.sent.count_not_delivered::<M>();
         let recorder = &self.recorder;
         if !recorder.is_on() {
             return;
         }
-        let (name, capability) = (self.names.of::<M>(), <M::To as Capability>::NAME);
+        let (name, capability) = (self.sent.name::<M>(), <M::To as Capability>::NAME);
         // Its parent's record says whose handler sent it.
         recorder.write(MessageRecord {
             key: shown.key,

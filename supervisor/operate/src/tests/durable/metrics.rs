@@ -24,16 +24,33 @@ async fn measured_messages_are_told_by_outcome_and_time_with_an_exemplar() {
     let trace: TraceContext = "00-00000000000000000000000000000abc-000000000000000d-01".parse().unwrap();
     let (waited, ran) = (Duration::from_micros(40), Duration::from_millis(2));
     measures.ended(Outcome::Failed, Some(waited), Some(ran), Some(&trace));
-    measures.ended(Outcome::NotDelivered, None, None, None);
     let text = scraped(&t, &Metrics::default()).await;
     let of = "capability=\"shop\",message=\"shop.note.v1\"";
     has(&text, &format!("essaim_messages_total{{{of},outcome=\"failed\"}} 1"));
-    has(&text, &format!("essaim_messages_total{{{of},outcome=\"not_delivered\"}} 1"));
+    assert!(!text.contains(&format!("{{{of},outcome=\"not_delivered\"}}")), "the log keeps it until it is");
     has(&text, &format!("essaim_messages_total{{{of},outcome=\"ok\"}} 0"));
     has(&text, &format!("essaim_message_wait_seconds_count{{{of}}} 1"));
     let exemplar = "# {trace_id=\"00000000000000000000000000000abc\",span_id=\"000000000000000d\"} 0.002";
     has(&text, &format!("essaim_message_run_seconds_bucket{{{of},le=\"0.0025\"}} 1 {exemplar}"));
     assert!(!text.contains("message=\"shop.tick\""), "it has no timers");
+}
+
+#[tokio::test]
+async fn asks_that_are_not_delivered_are_counted_where_they_were_asked() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    let not_delivered = |text: &str, capability: &str, message: &str| {
+        let of =
+            format!("{{capability=\"{capability}\",message=\"{capability}.{message}.v1\",outcome=\"not_delivered\"}} ");
+        let line = text.lines().find(|line| line.contains(&of));
+        line.map(|line| line.rsplit_once(' ').expect("it has a value").1.to_string())
+    };
+    // Nobody hosts `press`; what may be asked of `shop` was not.
+    for asked in 0..3 {
+        let text = scraped(&t, &Metrics::default()).await;
+        let known = (asked > 0).then(|| asked.to_string());
+        assert_eq!(not_delivered(&text, "press", "print_now"), known, "{text}");
+        assert!(t.run(t.client().ask(backfill::PrintNow { word: "one".into() })).await.is_err());
+    }
 }
 
 #[tokio::test]
