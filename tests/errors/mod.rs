@@ -63,8 +63,10 @@ fn a_panic_is_a_failure(way: Way) {
 
 fn a_handler_that_runs_too_long_is_unknown(way: Way) {
     let stage = way(stage::Bounds::default());
-    let ended = stage.ask(SHORT, Do(Deed::Wait));
-    assert!(matches!(ended, Err(AskError::Unknown(Unknown::TimedOut { .. }))), "{ended:?}");
+    let Err(AskError::Unknown(Unknown::TimedOut { doing, .. })) = stage.ask(SHORT, Do(Deed::Wait)) else {
+        panic!("{SHORT:?}")
+    };
+    assert_eq!(doing, "waiting for something of its own, such as a lock or a timer");
 }
 
 fn a_message_that_waits_too_long_surely_did_not_run(way: Way) {
@@ -95,6 +97,20 @@ fn a_cycle_is_refused_with_its_chain(way: Way) {
     let refused = stage.ask(AMPLE, Relay(Question::BackToMe)).expect("the relay tells what its ask came to");
     let chain = ["relay", "probe", "relay"].map(String::from).to_vec();
     assert_eq!(refused, Some(AskError::NotDelivered(NotDelivered::Cycle { chain })));
+}
+
+#[test]
+fn a_handler_that_blocks_its_thread_is_told_from_one_that_waits() {
+    let stage = Stage::local(stage::Bounds { instances: 1, mailbox: 8 });
+    let blocked = stage.ask(SHORT, Do(Deed::Block));
+    let behind = stage.ask(SHORT, Do(Deed::Answer));
+    probe::unblock();
+    let computing = "computing or blocking its thread";
+    let timed_out = Unknown::TimedOut { running_ms: 0, doing: computing.into() };
+    assert_eq!(blocked, Err(AskError::Unknown(timed_out)), "it has not waited: nobody knows since when it runs");
+    let Err(AskError::NotDelivered(NotDelivered::Expired { behind, .. })) = behind else { panic!("{behind:?}") };
+    assert_eq!(behind, format!("a handler that has not waited yet, {computing}"));
+    assert_eq!(stage.ask(AMPLE, Do(Deed::Answer)), Ok("answered".into()), "the capability goes on");
 }
 
 #[test]

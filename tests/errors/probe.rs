@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use essaim::lock::{Condvar, Mutex};
 use essaim::{Actor, Cx, Fault, Handle, Handles, Start, StartError, reject};
 use essaim_contract::{AskError, Capability, Message, Never};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,17 @@ pub enum Deed {
     Panic,
     /// Never ends by itself.
     Wait,
+    /// Blocks its thread until [`unblock`].
+    Block,
+}
+
+/// Whether handlers that block their threads may go on.
+static UNBLOCKED: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+/// Lets all handlers go on that block their threads, for good.
+pub fn unblock() {
+    *UNBLOCKED.0.lock() = true;
+    UNBLOCKED.1.notify_all();
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -126,6 +138,10 @@ impl Handle<Do> for ProbeActor {
             Deed::Wait => {
                 self.0.0.add_permits(1);
                 std::future::pending().await
+            }
+            Deed::Block => {
+                UNBLOCKED.1.wait_while(&mut UNBLOCKED.0.lock(), |unblocked| !*unblocked);
+                Ok("unblocked".into())
             }
         }
     }

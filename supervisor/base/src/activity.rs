@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -95,7 +96,11 @@ impl CurrentMessage {
 
 /// The activity of one instance's handler, for everybody.
 #[derive(Debug, Default)]
-pub struct VisibleActivity(Mutex<ActivityState>);
+pub struct VisibleActivity {
+    state: Mutex<ActivityState>,
+    /// Whether the handler is being polled, as its own thread says: then it does not wait.
+    is_polled: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct ActivityState {
@@ -125,7 +130,12 @@ pub struct ActivityReport {
     pub running: Duration,
     /// What it has waited for longest, and for how long; none if it computes, or waits for something of its own.
     pub waits: Option<(Wait, Duration)>,
+    /// Whether it was being polled.
+    pub is_polled: bool,
 }
+
+/// What a handler does that is being polled: whether it will ever return cannot be seen.
+const COMPUTING: &str = "computing or blocking its thread";
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Activity>>> = const { RefCell::new(None) };
@@ -137,6 +147,18 @@ pub struct Entered(Option<Rc<Activity>>);
 impl Drop for Entered {
     fn drop(&mut self) {
         CURRENT.replace(self.0.take());
+    }
+}
+
+/// A handler is being polled, until this is dropped.
+pub struct Polled<'a> {
+    visible: &'a VisibleActivity,
+    _entered: Entered,
+}
+
+impl Drop for Polled<'_> {
+    fn drop(&mut self) {
+        self.visible.is_polled.store(false, Ordering::Relaxed);
     }
 }
 
@@ -162,14 +184,21 @@ impl Activity {
         Entered(CURRENT.replace(Some(self.clone())))
     }
 
+    /// The handler is polled until the answer is dropped.
+    #[inline]
+    pub fn poll(self: &Rc<Self>) -> Polled<'_> {
+        self.visible.is_polled.store(true, Ordering::Relaxed);
+        Polled { visible: &self.visible, _entered: self.enter() }
+    }
+
     /// The handler has waited for the first time.
     pub fn first_pending(&self, message: &Arc<str>, trace: TraceContext, since: Instant) {
-        self.visible.0.lock().running = Some(RunningHandler { message: message.clone(), trace, since });
+        self.visible.state.lock().running = Some(RunningHandler { message: message.clone(), trace, since });
     }
 
     /// The handler has ended, having waited: how long for the database.
     pub fn ended(&self) -> Duration {
-        std::mem::take(&mut *self.visible.0.lock()).database
+        std::mem::take(&mut *self.visible.state.lock()).database
     }
 
     fn current(&self) -> Option<CurrentMessage> {
@@ -188,14 +217,34 @@ impl Activity {
 impl VisibleActivity {
     /// What the handler does now; none if none runs that has waited.
     pub fn report(&self, now: Instant) -> Option<ActivityReport> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let RunningHandler { message, trace, since } = state.running.clone()?;
+        let is_polled = self.is_polled.load(Ordering::Relaxed);
         let waits = state.waits.first().map(|(_, wait, since)| (wait.clone(), now.saturating_duration_since(*since)));
-        Some(ActivityReport { message, trace, running: now.saturating_duration_since(since), waits })
+        Some(ActivityReport { message, trace, running: now.saturating_duration_since(since), waits, is_polled })
+    }
+
+    /// What the handler does now, in words; empty if none is seen to run.
+    pub fn doing(&self, now: Instant) -> String {
+        match self.report(now) {
+            Some(report) => report.doing(),
+            // Nothing else is noted of one that has not waited.
+            None if self.is_polled.load(Ordering::Relaxed) => COMPUTING.into(),
+            None => String::new(),
+        }
+    }
+
+    /// The handler that a message is queued behind, in words; empty if none is seen to run.
+    pub fn ahead(&self, now: Instant) -> String {
+        match self.report(now) {
+            Some(report) => report.to_string(),
+            None if self.is_polled.load(Ordering::Relaxed) => format!("a handler that has not waited yet, {COMPUTING}"),
+            None => String::new(),
+        }
     }
 
     fn wait(&self, wait: Wait, since: Instant) -> u64 {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let number = state.next;
         state.next += 1;
         state.waits.push((number, wait, since));
@@ -203,7 +252,7 @@ impl VisibleActivity {
     }
 
     fn end_wait(&self, wait: &BegunWait) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.waits.retain(|(number, ..)| *number != wait.number);
         if wait.is_database {
             state.database += wait.since.elapsed();
@@ -212,22 +261,19 @@ impl VisibleActivity {
 }
 
 impl ActivityReport {
-    /// What it waits for, in words; empty if that is not known.
+    /// What it does, in words.
     pub fn doing(&self) -> String {
-        self.waits
-            .as_ref()
-            .map(|(wait, since)| format!("waiting for {wait} for {} ms", since.as_millis()))
-            .unwrap_or_default()
+        match &self.waits {
+            Some((wait, since)) => format!("waiting for {wait} for {} ms", since.as_millis()),
+            None if self.is_polled => COMPUTING.into(),
+            None => "waiting for something of its own, such as a lock or a timer".into(),
+        }
     }
 }
 
 impl fmt::Display for ActivityReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`, running for {} ms", self.message, self.running.as_millis())?;
-        match self.doing() {
-            doing if doing.is_empty() => Ok(()),
-            doing => write!(f, " and {doing}"),
-        }
+        write!(f, "`{}`, running for {} ms and {}", self.message, self.running.as_millis(), self.doing())
     }
 }
 
@@ -274,86 +320,4 @@ fn begin(wait: Wait) -> Option<BegunWait> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::{Context, Waker};
-
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::Env;
-
-    fn poll<F: Future + Unpin>(activity: &Rc<Activity>, work: &mut F) -> Poll<F::Output> {
-        let _entered = activity.enter();
-        work.poll_unpin(&mut Context::from_waker(Waker::noop()))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn others_see_what_a_handler_waits_for_and_the_database_is_added_up() {
-        let visible = Arc::<VisibleActivity>::default();
-        let activity = Activity::of(visible.clone());
-        let second = || tokio::time::sleep(Duration::from_secs(1));
-        let mut work = Box::pin(async {
-            waiting(|| Wait::Connection, second()).await;
-            waiting(|| Wait::Answer("shop.sell.v1".into()), second()).await;
-            waiting(|| Wait::Commit, second()).await;
-        });
-        let (since, trace) = (Instant::now(), TraceContext::root(&Env::system()));
-        let mut said = Vec::new();
-        while poll(&activity, &mut work).is_pending() {
-            activity.first_pending(&"desk.serve.v1".into(), trace, since);
-            tokio::time::advance(Duration::from_millis(500)).await;
-            said.push(visible.report(Instant::now()).expect("it runs").to_string());
-        }
-        said.dedup();
-        assert_eq!(
-            said.iter().step_by(2).map(String::as_str).collect::<Vec<_>>(),
-            [
-                "`desk.serve.v1`, running for 500 ms and waiting for a database connection for 500 ms",
-                "`desk.serve.v1`, running for 1500 ms and waiting for the answer to `shop.sell.v1` for 500 ms",
-                "`desk.serve.v1`, running for 2500 ms and waiting for a commit for 500 ms",
-            ]
-        );
-        assert_eq!(activity.ended(), Duration::from_secs(2));
-        assert_eq!(visible.report(Instant::now()), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_several_waits_the_first_that_goes_on_is_seen_and_one_that_is_dropped_is_not() {
-        let activity = Activity::of(Arc::default());
-        let forever = |wait: Wait| Box::pin(waiting(move || wait, std::future::pending::<()>()));
-        let (mut first, mut other) = (forever(Wait::Log), forever(Wait::Database));
-        assert!(poll(&activity, &mut first).is_pending() && poll(&activity, &mut other).is_pending());
-        activity.first_pending(&"a.b.v1".into(), TraceContext::root(&Env::system()), Instant::now());
-        let waits = || activity.report(Instant::now()).and_then(|report| report.waits).map(|(wait, _)| wait);
-        assert_eq!(waits(), Some(Wait::Log));
-        drop(first);
-        assert_eq!(waits(), Some(Wait::Database));
-        drop(other);
-        assert_eq!(waits(), None);
-    }
-
-    #[test]
-    fn the_current_message_is_that_of_the_innermost_activity() {
-        let messages = vec!["tick".into(), "shop.sell.v1".into()];
-        let place = HandlerPlace { node: "a".into(), capability: "shop".into(), messages };
-        let activity = Activity::at(Arc::default(), place);
-        let _entered = activity.enter();
-        assert!(current().is_none(), "it has no message yet");
-        activity.begin(1, TraceContext::root(&Env::system()));
-        let told = || current().map(|current| current.message.to_string());
-        assert_eq!(told().as_deref(), Some("shop.sell.v1"));
-        let computation = CurrentMessage { message: "shop.count.v1".into(), ..current().expect("it has one") };
-        {
-            let _computing = computation.enter();
-            assert_eq!(told().as_deref(), Some("shop.count.v1"));
-        }
-        assert_eq!(told().as_deref(), Some("shop.sell.v1"));
-        assert_eq!(std::thread::spawn(|| current().is_none()).join().ok(), Some(true));
-    }
-
-    #[tokio::test]
-    async fn outside_of_handlers_nothing_is_noted() {
-        waiting(|| panic!("nobody looks"), async {}).await;
-        waiting(|| Wait::Log, tokio::task::yield_now()).await;
-    }
-}
+mod tests;

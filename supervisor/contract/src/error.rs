@@ -152,7 +152,7 @@ pub enum Unknown {
     TimedOut {
         /// How long it had been running, in milliseconds.
         running_ms: u64,
-        /// What it was doing, in words; empty if it computed, or waited for something of its own.
+        /// What it was doing, in words; empty if that is not known.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         doing: String,
     },

@@ -27,7 +27,7 @@ pub(crate) struct RunningMessage {
     pub node: String,
     pub capability: String,
     pub instance: u32,
-    /// What it handles, for how long, and what it waits for, in words.
+    /// What it handles, for how long, and what it does or waits for, in words.
     pub doing: String,
 }
 

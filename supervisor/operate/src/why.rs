@@ -40,8 +40,7 @@ fn trace_of(tree: &TraceTree) -> Option<TraceId> {
 
 fn of_running(running: &RunningMessage) -> String {
     let RunningMessage { node, capability, instance, doing, .. } = running;
-    let rest = if doing.contains("waiting for") { "" } else { ": it computes, or waits for something of its own" };
-    format!("{capability}@{node} (instance {instance}) is at work on {doing}{rest}.")
+    format!("{capability}@{node} (instance {instance}) is at work on {doing}.")
 }
 
 /// What went wrong with a message, if anything did.

@@ -41,7 +41,7 @@ pub async fn guarded<F: Future>(
     let mut timer: Pin<&mut Option<Sleep>> = pin!(None);
     poll_fn(move |cx| {
         let polled = {
-            let (_polling, _entered, _active) = (monitor.polling(label), span.enter(), activity.enter());
+            let (_polling, _entered, _active) = (monitor.polling(label), span.enter(), activity.poll());
             catch_unwind(AssertUnwindSafe(|| work.as_mut().as_pin_mut().map(|w| w.poll(cx))))
         };
         match polled {

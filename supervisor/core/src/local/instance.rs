@@ -40,15 +40,14 @@ impl InstanceHandle {
         }
     }
 
-    /// What its handler waits for, in words; empty if that is not known.
+    /// What its handler does, in words; empty if that is not known.
     pub fn doing(&self) -> String {
-        self.activity.report(Instant::now()).map(|report| report.doing()).unwrap_or_default()
+        self.activity.doing(Instant::now())
     }
 
     /// Why a message was not begun that was queued behind so many for so long.
     pub fn expired(&self, queued_behind: u32, queued_ms: u64) -> NotDelivered {
-        let behind = self.activity.report(Instant::now()).map(|report| report.to_string()).unwrap_or_default();
-        NotDelivered::Expired { queued_behind, queued_ms, behind }
+        NotDelivered::Expired { queued_behind, queued_ms, behind: self.activity.ahead(Instant::now()) }
     }
 
     pub fn set_up(&self, up: bool) {

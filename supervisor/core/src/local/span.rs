@@ -159,7 +159,6 @@ impl<'a> MessageSpan<'a> {
     /// The handler was dropped at its deadline.
     pub fn timed_out(&self, cx: &Cx, running_ms: u64, doing: &str) {
         let ran = self.ran();
-        let doing = if doing.is_empty() { "computing, or waiting for something of its own" } else { doing };
         self.ended(cx, Outcome::TimedOut, ran, Some(&format_args!("it was dropped at its deadline, {doing}")));
         let _entered = self.enter_ended("timed_out", ran.map(ms));
         let (handler, trace) = (&*self.handler.name, &self.trace);

@@ -66,7 +66,7 @@ async fn a_handler_that_runs_says_since_when_and_afterwards_where_the_time_went(
     let t = Stage::start(&["shop"], |_| {}).await;
     let id = t.note("a", "slow").await;
     let running = said(&t, id.as_str(), "is at work on `shop.note.v1`, running for").await;
-    assert!(running.contains("computes, or waits for something of its own"), "{running}");
+    assert!(running.contains("and waiting for something of its own"), "{running}");
     let over = said(&t, id.as_str(), "All of it took").await;
     assert!(over.contains("`shop.note.v1` of shop@main was at work itself"), "{over}");
 }
