@@ -177,7 +177,8 @@ mod tests {
     fn a_look_that_is_not_answered_is_not_waited_for() {
         let (answer, answered) = mpsc::sync_channel(1);
         let look = move || {
-            let _ = answered.recv();
+            // A test that has to wait for it fails, instead of waiting for ever.
+            let _ = answered.recv_timeout(Duration::from_secs(60));
             Ok(report(12, 100, 10))
         };
         let looks = Looks::begin(look, Duration::from_millis(1)).expect("there can be a thread");
