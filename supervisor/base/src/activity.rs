@@ -37,7 +37,7 @@ pub enum Wait {
 
 impl Wait {
     /// Whether it is the database that is waited for.
-    fn is_database(&self) -> bool {
+    pub fn is_database(&self) -> bool {
         matches!(self, Self::Connection | Self::Database | Self::Commit)
     }
 }

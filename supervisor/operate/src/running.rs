@@ -1,13 +1,16 @@
 //! What handlers do at the moment, in all nodes: an ask of the runtime's own, which each node answers however busy its actors are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_base::activity::{ActivityReport, CurrentMessage, Wait};
 use essaim_base::codec;
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
-use essaim_core::node::bus::LocalHandlers;
+use essaim_core::node::bus::{Bus, LocalHandlers};
 use essaim_protocol::frame::RawAnswer;
+use essaim_store::LockHolder;
 use essaim_trace::TraceId;
-use futures_util::future::{LocalBoxFuture, join_all, ready};
+use futures_util::future::{LocalBoxFuture, join_all};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -17,6 +20,8 @@ use crate::requests::Operator;
 /// The wire name of the ask for what a node's handlers do.
 pub(crate) const NAME: &str = "essaim.running.v1";
 
+/// The longest wait for a server that is asked who holds its locks.
+const LOCKS_LIMIT: Duration = Duration::from_secs(1);
 /// The longest wait for one node.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -32,40 +37,64 @@ pub(crate) struct RunningMessage {
 }
 
 /// Those of this node in these traces, for another that asks.
-pub(crate) fn answer(
-    node: &str,
-    local: &LocalHandlers,
-    body: &[u8],
-    now: Instant,
-) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
+pub(crate) fn answer(bus: &Arc<Bus>, body: &[u8]) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
     let unreadable = |e: codec::DecodeError| NotDelivered::Undecodable { message: NAME.into(), detail: e.to_string() };
     let traces: Vec<TraceId> = codec::decode(body).map_err(unreadable)?;
-    let encoded = codec::encode(&here(node, local, &traces, now)).map_err(|e| {
-        let detail = e.to_string();
-        AskError::Failed(Failure { kind: FailureKind::Error, detail })
-    });
-    Ok(Box::pin(ready(encoded)))
+    let bus = bus.clone();
+    Ok(Box::pin(async move {
+        let running = here(&bus.settings.node.name, bus.local(), &traces, bus.env.now()).await;
+        codec::encode(&running).map_err(|e| {
+            let detail = e.to_string();
+            AskError::Failed(Failure { kind: FailureKind::Error, detail })
+        })
+    }))
 }
 
-fn here(node: &str, local: &LocalHandlers, traces: &[TraceId], now: Instant) -> Vec<RunningMessage> {
+async fn here(node: &str, local: &LocalHandlers, traces: &[TraceId], now: Instant) -> Vec<RunningMessage> {
     let mut running = Vec::new();
     for host in local.hosts() {
-        for (instance, handle) in (0..).zip(host.instances()) {
-            let Some(report) = handle.activity.report(now) else { continue };
-            let trace = TraceId(report.trace.trace_id);
-            if traces.contains(&trace) {
-                let (node, capability) = (node.to_string(), host.name.to_string());
-                running.push(RunningMessage { trace, node, capability, instance, doing: report.to_string() });
-            }
+        let found = (0..).zip(host.instances()).filter_map(|(instance, handle)| {
+            let report = handle.activity.report(now)?;
+            traces.contains(&TraceId(report.trace.trace_id)).then_some((instance, report))
+        });
+        let found: Vec<(u32, ActivityReport)> = found.collect();
+        let database = host.database().filter(|_| found.iter().any(|(_, report)| waits_for_database(report)));
+        let writer = database.as_ref().and_then(|database| database.writer());
+        let locks = match database {
+            Some(database) => database.lock_holders(LOCKS_LIMIT).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        for (instance, report) in found {
+            let (trace, node, capability) = (TraceId(report.trace.trace_id), node.to_string(), host.name.to_string());
+            let doing = format!("{report}{}", of_holders(&report, writer.as_ref(), &locks));
+            running.push(RunningMessage { trace, node, capability, instance, doing });
         }
     }
     running
 }
 
+fn waits_for_database(report: &ActivityReport) -> bool {
+    report.waits.as_ref().is_some_and(|(wait, _)| wait.is_database())
+}
+
+/// Who holds what a handler waits for in its database, as far as it is known.
+fn of_holders(report: &ActivityReport, writer: Option<&CurrentMessage>, locks: &[LockHolder]) -> String {
+    match (&report.waits, writer) {
+        (Some((Wait::Connection, _)), Some(writer)) => {
+            format!(", which a transaction of `{}` has (trace {})", writer.message, TraceId(writer.trace.trace_id))
+        }
+        _ if waits_for_database(report) && !locks.is_empty() => {
+            let holders: Vec<_> = locks.iter().map(ToString::to_string).collect();
+            format!(", where statements of this capability wait for locks of {}", holders.join(", "))
+        }
+        _ => String::new(),
+    }
+}
+
 impl Operator {
     /// The handlers of all nodes that run in these traces; a node that does not answer is left out.
     pub async fn running(&self, traces: &[TraceId]) -> Vec<RunningMessage> {
-        let mut running = here(&self.node, &self.local, traces, self.env.now());
+        let mut running = here(&self.node, &self.local, traces, self.env.now()).await;
         if let Some(remote) = &self.remote {
             let members = remote.members().all();
             let asked = members.iter().map(|peer| ask_own(&self.env, (remote, peer), (NAME, &traces), LIMIT));

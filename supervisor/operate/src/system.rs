@@ -47,7 +47,7 @@ impl SystemAsks for OwnAsks {
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
         if name == running::NAME {
-            return running::answer(&bus.settings.node.name, bus.local(), body, bus.env.now());
+            return running::answer(&bus, body);
         }
         if name == stored::NAME {
             return stored::answer(&bus, body);

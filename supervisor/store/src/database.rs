@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::clock_hold::ClockHold;
 use super::connection::{Connection, Connector};
 use super::group::GroupLimits;
+use super::holders::WriteHolder;
 use super::host_lock::HostLock;
 use super::location::DatabaseLocation;
 use super::open_file::OpenFile;
@@ -186,6 +187,14 @@ impl Database {
     /// For how long after a commit was given up its outcome can be in doubt: by then it is committed, or never will be.
     pub fn longest_doubt(&self) -> Duration {
         self.inner.writes.longest_doubt()
+    }
+
+    pub(super) fn connector(&self) -> &Connector {
+        self.inner.writes.connector()
+    }
+
+    pub(super) fn write_holder(&self) -> &WriteHolder {
+        &self.inner.writes.holder
     }
 
     /// How many transactions wait to begin.

@@ -46,6 +46,8 @@ pub use clock_hold::ClockHold;
 mod connection;
 mod connection_lease;
 pub mod group;
+mod holders;
+pub use holders::LockHolder;
 mod host_lock;
 pub use host_lock::HostLock;
 mod migrate;

@@ -20,6 +20,7 @@ use super::connection::{Connection, Connector};
 use super::connection_lease::ConnectionLease;
 use super::error::StoreError;
 use super::group::{GroupLimits, OpenGroup};
+use super::holders::WriteHolder;
 use super::open_file::OpenFile;
 use super::outage::{self, DatabaseHealth};
 use super::outcome_guards::UnresolvedGuards;
@@ -88,6 +89,8 @@ pub struct Pool {
     pub unresolved: UnresolvedGuards,
     /// Its connections must refuse to write.
     reads_only: bool,
+    /// Whose transaction has its connection, where it has only one.
+    pub holder: WriteHolder,
     pub health: Arc<DatabaseHealth>,
 }
 
@@ -117,6 +120,7 @@ impl Pool {
             env,
             unresolved: UnresolvedGuards::default(),
             reads_only: false,
+            holder: WriteHolder::default(),
             health,
         }
     }
@@ -172,6 +176,11 @@ impl Pool {
         if refused && !self.refused_group.swap(true, Ordering::Relaxed) {
             tracing::warn!(trouble = %error, "transactions share commits no more: a deferred constraint failed for all of them");
         }
+    }
+
+    /// Whether all transactions share one connection, one after the other.
+    pub fn has_one_writer(&self) -> bool {
+        self.size == 1
     }
 
     /// Whether a transaction waits to begin.

@@ -33,6 +33,8 @@ pub struct Transaction {
     guards: OutcomeGuards,
     /// Its owner has said how it ends.
     ended: bool,
+    /// Its number, where transactions have one connection in turn.
+    turn: Option<u64>,
 }
 
 struct TxState {
@@ -86,7 +88,8 @@ impl Transaction {
         let limit = pool.env.now() + pool.limits.transaction;
         let state = Mutex::new(TxState { lease: Some(lease), failed: None });
         let (guards, pool) = (OutcomeGuards::new(pool), pool.clone());
-        Ok(Self { state, pool, limit, due, tracker, guards, ended: false })
+        let turn = pool.has_one_writer().then(|| pool.holder.begin());
+        Ok(Self { state, pool, limit, due, tracker, guards, ended: false, turn })
     }
 
     /// Holds `guard` until the outcome of the transaction is certain; if its commit is not answered, until a later
@@ -228,6 +231,9 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
+        if let Some(turn) = self.turn {
+            self.pool.holder.end(turn);
+        }
         let state = self.state.get_mut();
         if let Some(lease) = state.lease.take() {
             if !self.ended && state.failed.is_none() {

@@ -35,6 +35,40 @@ async fn every_session_sees_its_own_schema_and_has_limits_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_session_that_holds_a_lock_is_named_to_those_that_wait_for_it() {
+    let Some(mut bench) = Bench::postgres() else { return };
+    bench.settings.node.name = "holder".into();
+    let holding = bench.open(&schema(1)).await;
+    bench.settings.node.name = "waiter".into();
+    bench.settings.store.postgres_connections = 1;
+    let waiting = bench.open(&schema(1)).await;
+    let limit = Duration::from_secs(30);
+    let ((held, _), (late, _)) = (begin(&holding).await, begin(&waiting).await);
+    assert_eq!(waiting.lock_holders(limit).await.unwrap(), [], "nobody waits");
+    texts(&held, "SELECT pg_advisory_xact_lock(4711)::text").await;
+    let mut blocked = Box::pin(texts(&late, "SELECT pg_advisory_xact_lock(4711)::text"));
+    let holders = tokio::select! {
+        _ = &mut blocked => panic!("the lock is held"),
+        holders = async {
+            loop {
+                let holders = waiting.lock_holders(limit).await.unwrap();
+                if !holders.is_empty() {
+                    return holders;
+                }
+            }
+        } => holders,
+    };
+    let [holder] = &holders[..] else { panic!("{holders:?}") };
+    assert_eq!(holder.application, format!("essaim/holder/{}", bench.capability));
+    assert_eq!(holder.state, "idle in transaction");
+    let said = format!("`{}` (backend {}, idle in transaction, its", holder.application, holder.backend);
+    assert!(holder.to_string().starts_with(&said), "{holder}");
+    assert_eq!(holding.lock_holders(limit).await.unwrap(), [], "who holds it does not wait");
+    held.rollback().await.unwrap();
+    blocked.await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_weaker_than_the_configuration_is_told_by_its_settings() {
     let Some(bench) = Bench::postgres() else { return };
     let options: PgConnectOptions = url(&bench).parse().unwrap();

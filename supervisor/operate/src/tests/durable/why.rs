@@ -72,6 +72,17 @@ async fn a_handler_that_runs_says_since_when_and_afterwards_where_the_time_went(
 }
 
 #[tokio::test]
+async fn a_handler_that_waits_for_the_writer_says_whose_transaction_has_it() {
+    let t = Stage::start(&["shop"], |_| {}).await;
+    t.note("a", "holds").await;
+    let id = t.note("b", "behind").await;
+    let waits = said(&t, id.as_str(), "which a transaction of `shop.note.v1` has (trace ").await;
+    assert!(waits.contains("and waiting for a database connection for"), "{waits}");
+    t.words("shop", 2).await;
+    assert!(t.database("shop").writer().is_none(), "nobody writes");
+}
+
+#[tokio::test]
 async fn an_event_of_a_subscriber_that_nobody_hosts_says_so() {
     let t = Stage::start(&["shop", "till"], |_| {}).await;
     t.subscribed("shop.noted.v1").await;
