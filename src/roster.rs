@@ -11,6 +11,7 @@ pub fn roster() -> Roster {
         .host::<essaim_catalog::CatalogActor>()
         .host::<essaim_orders::OrdersActor>()
         .host::<essaim_cache::CacheActor>()
+        .host::<essaim_console::ConsoleActor>()
         .host::<essaim_gateway::GatewayActor>()
         .provide(RouteSet::new([
             essaim_users::http::routes(),

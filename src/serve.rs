@@ -29,6 +29,11 @@ impl Part {
         if hosts.iter().any(|h| h == "catalog") {
             layers.preset("essaim run", "catalog.demo", "true");
         }
+        let console = global.layers(roster, None, None)?.resolve().map_err(wrong)?.text("console", "listen");
+        // Where the system chooses the console's port nobody knows it yet.
+        if let Some(console) = console.filter(|listen| !listen.ends_with(":0")) {
+            layers.preset("essaim run", "gateway.home", &format!("http://{console}/"));
+        }
         Ok(Self { config: layers.resolve().map_err(wrong)?, hosts, until_stdin_closes: false })
     }
 

@@ -10,6 +10,7 @@
 //! - [`platform`]: the platform from outside: document, traces, figures, first start.
 //! - [`records`]: message records and traces, as operators read them.
 //! - [`cli`]: the command line: output and exit codes.
+//! - [`console`]: the operators' console: who may see it, and what it tells.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
 //! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`hostile`]: input that is wrong, or meant to do harm.
@@ -26,6 +27,7 @@
 
 mod chaos;
 mod cli;
+mod console;
 mod durable;
 mod errors;
 mod faults;

@@ -70,6 +70,7 @@ pub struct Places {
     node: String,
     hosts: Vec<String>,
     listen: Option<String>,
+    console: Option<String>,
     admin: String,
     data: String,
     bridge: String,
@@ -79,11 +80,13 @@ impl Places {
     /// The places that the configuration names.
     pub fn of(config: &Config, hosts: &[String]) -> Self {
         let s = &config.settings;
+        let listen_of = |name: &str| config.text(name, "listen").filter(|_| hosts.iter().any(|host| host == name));
         let absolute = std::path::absolute(&s.node.data_dir).unwrap_or_else(|_| s.node.data_dir.clone());
         Self {
             node: s.node.name.clone(),
             hosts: hosts.to_vec(),
-            listen: hosts.iter().find_map(|host| config.text(host, "listen")),
+            listen: listen_of("gateway"),
+            console: listen_of("console"),
             admin: s.node.admin_listen.clone(),
             data: absolute.display().to_string(),
             bridge: if s.bridge.url.is_empty() { "embedded".into() } else { without_password(&s.bridge.url) },
@@ -92,30 +95,35 @@ impl Places {
 
     /// Whether the system chooses the port, so that the configuration does not tell it.
     pub fn leaves_port_open(&self) -> bool {
-        self.listen.as_deref().is_some_and(|l| l.ends_with(":0"))
+        [&self.listen, &self.console].into_iter().flatten().any(|listen| listen.ends_with(":0"))
     }
 
     /// Takes the address from the node's own status.
     pub fn found(&mut self, status: &NodeStatus) {
-        let mut figures = status.capabilities.values().map(|c| &c.figures);
-        if let Some(listen) = figures.find_map(|f| f["listen"].as_str()) {
-            self.listen = Some(listen.to_string());
+        for (name, place) in [("gateway", &mut self.listen), ("console", &mut self.console)] {
+            let figures = status.capabilities.get(name).map(|capability| &capability.figures);
+            if let Some(listen) = figures.and_then(|figures| figures["listen"].as_str()) {
+                *place = Some(listen.to_string());
+            }
         }
     }
 
     /// Prints the places as lines for people, or as one log event.
     pub fn announce(&self, pretty: bool) {
-        let Self { node, hosts, listen, admin, data, bridge } = self;
+        let Self { node, hosts, listen, console, admin, data, bridge } = self;
         let (version, hosts) = (env!("CARGO_PKG_VERSION"), hosts.join(", "));
         if !pretty {
-            let listen = listen.as_deref().unwrap_or_default();
-            tracing::info!(version, node, hosts, listen, admin, data, bridge, "started");
+            let [listen, console] = [listen, console].map(|place| place.as_deref().unwrap_or_default());
+            tracing::info!(version, node, hosts, listen, console, admin, data, bridge, "started");
             return;
         }
         line(&format!("essaim {version}, node {node}"));
         line(&format!("  hosts   {hosts}"));
         if let Some(listen) = listen {
             line(&format!("  listens http://{listen} (documentation at /docs)"));
+        }
+        if let Some(console) = console {
+            line(&format!("  console http://{console}"));
         }
         if !admin.is_empty() {
             line(&format!("  admin   http://{admin}/status"));

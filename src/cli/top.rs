@@ -1,9 +1,10 @@
 //! `essaim top`: the capabilities of all nodes as a live table: what they have to do, how fast they are, and what is wrong.
 //!
 //! # Layout
-//! - here: the command; `figures`: what is computed of two reports; `table`: columns, order and text; `screen`: the live table.
+//! - here: the command; `table`: columns, order and text; `screen`: the live table.
 
-mod figures;
+#[cfg(test)]
+mod report;
 mod screen;
 mod table;
 
@@ -12,9 +13,9 @@ use std::time::Duration;
 
 use clap::Args;
 use essaim::exit::Fatal;
+use essaim::operators::Sample;
 use essaim::{NodeStatus, Roster};
 
-use self::figures::Sample;
 use self::table::{Column, View};
 use super::operator::{At, Operator};
 use super::{Global, print};

@@ -33,10 +33,10 @@ pub use essaim_protocol::log::WhenFull;
 pub use essaim_protocol::wire::ClaimError;
 pub use essaim_testing::{Harness, Stage};
 
-/// Operators' requests at a server of a capability's own.
+/// Operators' requests, for a capability that answers them itself.
 pub mod operators {
     pub use essaim_operate::api::Act;
-    pub use essaim_operate::{Access, Ends, OperatorRoutes};
+    pub use essaim_operate::{Access, Ends, OperatorRoutes, Refusal, Row, Sample, ask};
 }
 
 /// Log lines: what each of them bears, for a subscriber of one's own.

@@ -27,6 +27,7 @@ fn every_form_on_the_wire_is_what_it_was() {
     samples::catalog(&mut record);
     samples::orders(&mut record);
     samples::cache(&mut record);
+    samples::console(&mut record);
     samples::asks(&mut record);
     record.compare("tests/golden/messages.txt");
 }

@@ -3,6 +3,7 @@
 use essaim_auth_contract as auth_contract;
 use essaim_cache_contract as cache_contract;
 use essaim_catalog_contract as catalog_contract;
+use essaim_console_contract as console_contract;
 use essaim_contract::{AskError, Failure, FailureKind, NotDelivered, Principal, Unknown};
 use essaim_orders_contract as orders_contract;
 use essaim_users_contract as users_contract;
@@ -182,6 +183,13 @@ pub fn cache(record: &mut Record) {
     let put = Put { namespace: namespace(), key: key(), value: Blob(vec![0, 255]), ttl_ms: Some(60_000) };
     record.ask(put, (), []);
     record.ask(Invalidate { namespace: namespace(), key: key() }, (), []);
+}
+
+pub fn console(record: &mut Record) {
+    use console_contract::*;
+    let (operator, act) = ("ada@example.com".to_string(), "drops dead letters 1".to_string());
+    record.message(Audited { id: id(), at_ms: 1_795_000_000_000, operator, act });
+    record.message(EndSession { session: id(), until_ms: 1_795_000_000_000 });
 }
 
 /// The errors that an ask of any capability can end with, and the context that travels with it.

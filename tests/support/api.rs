@@ -56,6 +56,13 @@ impl Api {
         api
     }
 
+    /// This client, sending another value of a header.
+    pub fn headers_changed(&self, name: &str, change: impl Fn(&str) -> String) -> Self {
+        let mut api = self.clone();
+        api.headers.iter_mut().filter(|(known, _)| known == name).for_each(|(_, value)| *value = change(value));
+        api
+    }
+
     /// This client, giving up after that time.
     pub fn within(&self, limit: Duration) -> Self {
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(limit)).build();

@@ -6,7 +6,7 @@
 //!   a replica.
 //! - [`Namespace`]: a network of one's own behind a link that can be cut.
 //! - [`Name`]: an address that leads to one server, and later to another; [`Pair`], two servers of Redis behind one.
-//! - [`Cluster`]: the platform in one `essaim` process or in several.
+//! - [`Cluster`]: the platform in one `essaim` process or in several, each a [`ClusterNode`].
 //! - [`Api`]: a client of its HTTP interface.
 //! - [`Load`]: customers of it, who count what they are told; [`Kept`], the connection that each of them keeps.
 //! - [`Raw`]: a client of bytes that need not be HTTP.
@@ -68,5 +68,8 @@ pub use load::{Count, GATEWAY_KILLED, Load, Product, Told};
 mod raw;
 pub use raw::Raw;
 
+mod node;
+pub use node::ClusterNode;
+
 mod cluster;
-pub use cluster::{ADMIN_EMAIL, ADMIN_PASSWORD, Cluster, ClusterBuilder, ClusterNode, essaim};
+pub use cluster::{ADMIN_EMAIL, ADMIN_PASSWORD, Cluster, ClusterBuilder, essaim};

@@ -42,6 +42,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .route(READY, web::get().to(readyz))
         .route("/status", web::get().to(status))
         .route(DOCUMENT, web::get().to(openapi_json))
+        .route("/", web::get().to(home))
         .route("/docs", web::get().to(to_docs))
         .service(SwaggerUi::new("/docs/{_:.*}").config(Config::new([DOCUMENT])))
         .default_service(web::to(nothing_here));
@@ -147,6 +148,14 @@ async fn openapi_json(front: Data<Arc<Front>>) -> HttpResponse {
 
 async fn to_docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, DOCS)).finish()
+}
+
+/// Leads to the page that this gateway calls its home.
+async fn home(req: HttpRequest, front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
+    match &*front.settings.home {
+        "" => nothing_here(req, front).await,
+        home => Ok(HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, home)).finish()),
+    }
 }
 
 async fn nothing_here(req: HttpRequest, front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {

@@ -19,6 +19,8 @@ const MOST_HEADER_BYTES: usize = 128 << 10;
 pub struct GatewaySettings {
     /// The address to listen at; port 0 takes a free one.
     pub listen: String,
+    /// Where the path `/` leads; empty: nowhere.
+    pub home: String,
     /// Threads that serve HTTP; 0: one a core.
     pub workers: usize,
     /// The most bytes of a request's body.
@@ -71,6 +73,7 @@ impl Default for GatewaySettings {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".into(),
+            home: String::new(),
             workers: 0,
             body_limit_bytes: 1 << 20,
             header_limit_bytes: 16 << 10,

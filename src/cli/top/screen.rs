@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use essaim::NodeStatus;
 use essaim::exit::{self, Fatal};
+use essaim::operators::{Row, Sample};
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
@@ -12,7 +13,6 @@ use ratatui::style::{Style, Stylize};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Row as TableRow, Table};
 
-use super::figures::Sample;
 use super::table::{Column, View};
 
 /// Most troubles that are shown above the table.
@@ -144,7 +144,7 @@ impl Screen {
             let arrow = if self.view.is_reversed { "▴" } else { "▾" };
             if column == self.view.sort { format!("{}{arrow}", column.heading()) } else { column.heading().into() }
         });
-        let style = |row: &&super::figures::Row| match () {
+        let style = |row: &&Row| match () {
             () if row.up < row.instances || row.errors > 0.0 => Style::new().yellow(),
             () => Style::new(),
         };
@@ -158,7 +158,7 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use super::super::figures::tests::report;
+    use super::super::report::report;
     use super::*;
 
     fn screen() -> Screen {

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use clap::ValueEnum;
+use essaim::operators::{Row, Sample};
 use essaim::trace::duration;
 
 use super::super::print::columns;
-use super::figures::{Row, Sample};
 
 /// A column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -174,7 +174,7 @@ pub fn text(sample: &Sample, view: &View) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::report;
+    use super::super::report::report;
     use super::*;
 
     #[test]

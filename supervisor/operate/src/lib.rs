@@ -11,7 +11,7 @@
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
 //! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
-//! - `follow`: what is written from now on, as it is written.
+//! - `figures`: what nodes count, and how fast that grows. `follow`: what is written from now on, as it is written.
 //! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `gathering`: their storage, `last_records`:
 //!   that of a node that leaves, `stored`: how they are read; `running`: what handlers do at the moment; `why`: why something is slow
 //!   or stuck, in sentences.
@@ -25,6 +25,7 @@ mod access;
 mod admin;
 pub mod api;
 mod dead_letters;
+mod figures;
 mod follow;
 mod gathering;
 mod host;
@@ -51,7 +52,9 @@ mod tests;
 mod why;
 
 pub use self::access::Access;
+pub use self::figures::{Row, Sample};
 pub use self::node::Node;
+pub use self::requests::{Refusal, ask};
 pub use self::routes::{Ends, OperatorRoutes};
 pub use self::status::{CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
 pub use self::system::operators;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use essaim_base::{Env, codec};
 use essaim_contract::{AskError, NotDelivered};
+use essaim_core::api::client::Client;
 use essaim_core::node::bus::{Bus, LocalHandlers};
 use essaim_durable::Durable;
 use essaim_gather::GatheredStore;
@@ -28,7 +29,7 @@ const FIRST_MOMENT: u64 = 1_000_000_000_000_000;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The node that an operator asks.
-pub(crate) struct Operator {
+pub struct Operator {
     pub env: Env,
     /// Its name.
     pub node: String,
@@ -46,9 +47,17 @@ pub(crate) struct Operator {
     pub most_bytes: u64,
 }
 
+/// Asks a client's node what an operator asks it. Who may is not looked at, and nothing is audited.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn ask<Q: OperatorRequest>(client: &Client, request: Q) -> Result<Q::Answer, Refusal> {
+    request.answer(&Operator::of(client.bus())).await
+}
+
 /// Why an operator gets no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// The request cannot be answered.
     Wrong(String),
     /// Who should answer does not.
@@ -56,8 +65,9 @@ pub(crate) enum Refusal {
 }
 
 /// A request that a node answers.
-pub(crate) trait OperatorRequest: ApiRequest {
+pub trait OperatorRequest: ApiRequest {
     /// The answer, or why there is none.
+    #[allow(async_fn_in_trait)] // No other crate implements it.
     async fn answer(self, operator: &Operator) -> Result<Self::Answer, Refusal>;
 }
 
@@ -241,7 +251,11 @@ impl Operator {
     ///
     /// # Errors
     /// The reason in words: an operator reads it beside the capability, and nothing decides by it.
-    pub async fn ask_host<T: DeserializeOwned>(&self, capability: &str, operation: &Operation) -> Result<T, String> {
+    pub(crate) async fn ask_host<T: DeserializeOwned>(
+        &self,
+        capability: &str,
+        operation: &Operation,
+    ) -> Result<T, String> {
         let body = codec::encode(operation).map_err(|e| e.to_string())?;
         let call = own_ask::call(&self.env, LIMIT);
         let answered = match (self.local.host(capability), &self.remote) {

@@ -93,7 +93,7 @@ fn of_holders(report: &ActivityReport, writer: Option<&CurrentMessage>, locks: &
 
 impl Operator {
     /// The handlers of all nodes that run in these traces; a node that does not answer is left out.
-    pub async fn running(&self, traces: &[TraceId]) -> Vec<RunningMessage> {
+    pub(crate) async fn running(&self, traces: &[TraceId]) -> Vec<RunningMessage> {
         let mut running = here(&self.node, &self.local, traces, self.env.now()).await;
         if let Some(remote) = &self.remote {
             let members = remote.members().all();

@@ -1,38 +1,56 @@
 //! Figures of all nodes: what they count, and how fast that grew since an earlier report.
 
-use essaim::api::{DurableReport, MessageCounts};
-use essaim::{CapabilityStatus, MemberStatus, NodeStatus, OutageStatus};
+use essaim_base::outages::OutageStatus;
+use serde::Serialize;
+
+use crate::api::{DurableReport, MessageCounts};
+use crate::{CapabilityStatus, MemberStatus, NodeStatus};
 
 /// All nodes at one moment.
 #[derive(Debug, Default)]
 pub struct Sample {
+    /// Each capability in each node.
     pub rows: Vec<Row>,
     /// What does not work, in words.
     pub troubles: Vec<String>,
+    /// What they are read from.
     pub report: NodeStatus,
 }
 
 /// One capability in one node.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Row {
+    /// Its name.
     pub capability: String,
+    /// The node's name.
     pub node: String,
+    /// Instances that are up.
     pub up: usize,
+    /// Instances.
     pub instances: usize,
+    /// Messages admitted and not done.
     pub admitted: u32,
+    /// Messages that may be admitted.
     pub limit: u32,
-    /// Messages a second, and those of them that failed.
+    /// Messages a second.
     pub rate: f64,
+    /// Those of them that failed.
     pub errors: f64,
-    /// Times in the mailbox and in handlers, in microseconds.
+    /// Half of them waited no longer in the mailbox, in microseconds; none without messages.
     pub waited_p50: Option<u64>,
+    /// 99 of a hundred waited no longer.
     pub waited_p99: Option<u64>,
+    /// Half of the handlers ran no longer.
     pub ran_p50: Option<u64>,
+    /// 99 of a hundred ran no longer.
     pub ran_p99: Option<u64>,
+    /// Restarts of instances.
     pub restarts: u64,
-    /// Durable messages of the capability in all nodes: in the log, in its database, and dead.
+    /// Durable messages of the capability in all nodes that wait in the log.
     pub waiting: Option<u64>,
+    /// Those that wait in its database.
     pub parked: Option<u64>,
+    /// Those that are dead.
     pub dead: Option<u64>,
 }
 
@@ -88,11 +106,11 @@ fn row(node: &str, name: &str, hosted: &CapabilityStatus, earlier: Option<&Capab
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
 
     /// A report of two nodes, one of which gives none; `front` has handled so many messages in so many seconds.
-    pub fn report(seconds: u64, ok: u64, failed: u64) -> NodeStatus {
+    fn report(seconds: u64, ok: u64, failed: u64) -> NodeStatus {
         let json = serde_json::json!({
             "node": "front", "uptime_ms": seconds * 1_000,
             "capabilities": { "orders": {

@@ -1,0 +1,40 @@
+// The views: their addresses, their places in the navigation, and their keys (after `g`). A view's module exports
+// `show(main, parameters, query)`, which fills `main` and returns `{ update?(query), close?() }`: `update` when only the query changed.
+
+import { address } from './router.js';
+
+/** What the list of messages begins with: timers tick all the time, and are seldom what somebody looks for. */
+const NO_TIMERS = 'kind!=timer';
+
+/**
+ * @typedef {object} View
+ * @property {string} name
+ * @property {string} pattern
+ * @property {() => Promise<any>} load
+ * @property {string} [title] in the navigation; without one it is not there
+ * @property {string} [href] where the navigation leads
+ * @property {string} [key] after `g`
+ * @property {string} [group] the part of the navigation
+ * @property {string} [part] the view whose place in the navigation it shares
+ */
+
+/** @type {View[]} */
+export const VIEWS = [
+  { name: 'home', pattern: '/', load: () => import('./home.js') },
+  {
+    name: 'traces',
+    pattern: '/traces',
+    load: () => import('./traces.js'),
+    title: 'Traces',
+    href: address('/traces', { q: NO_TIMERS, since: '15m' }),
+    key: 'r',
+    group: 'Messages',
+  },
+  { name: 'trace', pattern: '/traces/:id', load: () => import('./trace.js'), part: 'traces' },
+  { name: 'logs', pattern: '/logs', load: () => import('./logs.js'), title: 'Logs', href: '/logs', key: 'l', group: 'Nodes' },
+];
+
+/** The view of this name. */
+export function viewOf(name) {
+  return VIEWS.find((view) => view.name === name);
+}

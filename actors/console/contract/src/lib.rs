@@ -1,0 +1,55 @@
+//! The contract of the console: what it tells itself, so that it is kept. Nobody asks it anything.
+
+use std::borrow::Cow;
+
+use essaim_contract::{Capability, Command, Message};
+use serde::{Deserialize, Serialize};
+
+/// The operators' console.
+pub struct Console;
+
+impl Capability for Console {
+    const NAME: &'static str = "console";
+}
+
+/// An operator changes something. It is stored before that is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audited {
+    /// Its id: ids are in the order of their moments.
+    pub id: String,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Who: an e-mail address, or where nobody has to log in, from where.
+    pub operator: String,
+    /// What, in words.
+    pub act: String,
+}
+
+impl Message for Audited {
+    type To = Console;
+    const NAME: &'static str = "audited";
+    const VERSION: u16 = 1;
+}
+
+impl Command for Audited {}
+
+/// An operator has logged out: the session is not accepted any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndSession {
+    /// The session's id.
+    pub session: String,
+    /// When it would have ended by itself, in milliseconds since 1970.
+    pub until_ms: u64,
+}
+
+impl Message for EndSession {
+    type To = Console;
+    const NAME: &'static str = "end_session";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.session))
+    }
+}
+
+impl Command for EndSession {}

@@ -1,0 +1,172 @@
+//! The console's server: who may see it, what it keeps of them, and what its pages are told. The pages themselves are tried in
+//! a browser.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// A client that is logged in.
+#[track_caller]
+fn logged_in(console: &Api) -> Api {
+    let answer = console.post("/api/login", json!({ "email": ADMIN_EMAIL, "password": ADMIN_PASSWORD })).is(200);
+    let cookie = answer.header("set-cookie").expect("a cookie");
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    console.with("cookie", cookie.split(';').next().expect("a value"))
+}
+
+#[track_caller]
+fn acts(console: &Api) -> Vec<(String, String)> {
+    let audited = console.get("/api/audit").is(200);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    audited["audited"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|act| (text(&act["operator"]), text(&act["act"])))
+        .collect()
+}
+
+#[test]
+fn only_administrators_see_it_and_what_they_change_is_kept_over_a_restart() {
+    let mut cluster = Cluster::single().set("console.login", "always").start();
+    let api = cluster.api();
+    api.register("eve@example.org", "correct horse battery", "Eve").is(201);
+    let main = cluster.node("main");
+    let console = main.console();
+    for path in ["/api/me", "/api/overview", "/api/audit", "/api/traces/1", "/api/status"] {
+        console.get(path).is(401);
+    }
+    for path in ["/api/trace/records", "/api/logs/find", "/api/durable/dead/drop"] {
+        console.post(path, json!({})).is(401);
+    }
+    let login =
+        |email: &str, password: &str| console.post("/api/login", json!({ "email": email, "password": password }));
+    let wrong = login(ADMIN_EMAIL, "wrong");
+    assert!(wrong.status == 401 && wrong.header("set-cookie").is_none(), "{}", wrong.text);
+    let customer = login("eve@example.org", "correct horse battery");
+    assert!(customer.status == 403 && customer.header("set-cookie").is_none(), "{}", customer.text);
+    let admin = logged_in(&console);
+    assert_eq!(admin.get("/api/me").is(200)["user"], ADMIN_EMAIL);
+    admin.post("/api/durable/dead/drop", json!({ "ids": ["1"] })).is(200);
+    let expected =
+        [(ADMIN_EMAIL, "drops dead letters 1"), (ADMIN_EMAIL, "logs in")].map(|(who, act)| (who.into(), act.into()));
+    eventually("both acts", || (acts(&admin) == expected).then_some(()));
+    // Another browser's session goes on when this one's ends.
+    let other = logged_in(&console);
+    other.post("/api/logout", json!({})).is(200);
+    other.get("/api/me").is(401);
+    main.stop();
+    main.restart();
+    assert_eq!(acts(&admin)[1..], expected, "the session and the acts outlive the node");
+    other.get("/api/me").is(401);
+    let forged = admin.headers_changed("cookie", |cookie| format!("{cookie}x"));
+    forged.get("/api/me").is(401);
+    cluster.stop();
+}
+
+#[test]
+fn on_a_machine_of_ones_own_nobody_logs_in_and_no_other_site_gets_in() {
+    let mut cluster = Cluster::single().start();
+    let console = cluster.node("main").console();
+    let me = console.get("/api/me").is(200);
+    assert_eq!((&me["open"], &me["user"]), (&json!(true), &Value::Null));
+    let list = |api: &Api| api.post("/api/durable/dead/list", json!({})).status;
+    assert_eq!(list(&console), 200);
+    // A page whose name was made to lead here, a proxy, and a page of another site.
+    assert_eq!(list(&console.with("host", "evil.example")), 401);
+    assert_eq!(list(&console.with("x-forwarded-for", "192.0.2.7")), 401);
+    assert_eq!(list(&console.with("sec-fetch-site", "cross-site")), 403);
+    assert_eq!(list(&Api::at(console.port())), 403, "without the header of its pages");
+    for path in ["/", "/traces?filter=outcome!%3Dok", "/dead/1", "/assets/style.css"] {
+        let page = console.get(path).is(200);
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+        let tag = page.header("etag").expect("a tag").to_string();
+        assert_eq!(console.with("if-none-match", &tag).get(path).status, 304, "{path}");
+    }
+    console.get("/assets/nothing.js").is(404);
+    console.get("/api/nothing").is(404);
+    cluster.stop();
+}
+
+#[test]
+fn an_order_is_found_by_its_id_and_the_overview_shows_who_sends_to_whom_and_who_is_gone() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml").over(&redis).start();
+    let admin = cluster.admin();
+    let product = admin.product("TEA", 450, 5);
+    let console = logged_in(&cluster.node("front").console());
+    console.get("/api/overview").is(200);
+    let order = admin.order(&product, 2).is(201).id();
+    let found = eventually("the order's trace", || {
+        let found = console.get(&format!("/api/traces/{order}")).is(200);
+        let names = found["traces"][0]["graph"]["nodes"].as_array()?.iter().map(|node| node["name"].clone());
+        let names: Vec<_> = names.collect();
+        let all = ["client", "gateway@front", "orders@shop", "catalog@shop"];
+        all.iter().all(|name| names.contains(&json!(name))).then_some(found)
+    });
+    assert!(found["traces"][0]["mermaid"].as_str().is_some_and(|text| text.contains("POST /orders")));
+    let spans = console.get(&format!("/api/traces/{order}/otlp")).is(200);
+    assert!(spans["resourceSpans"].as_array().is_some_and(|nodes| nodes.len() >= 2), "{}", spans.text);
+    let link = |overview: &Value, from: &str, to: &str| {
+        let place = |place: &Value| place["capability"].as_str().unwrap_or_default().to_string();
+        let mut links = overview["links"].as_array().expect("links").iter();
+        links.any(|link| place(&link["from"]) == from && place(&link["to"]) == to)
+    };
+    let overview = eventually("the links", || {
+        let overview = console.get("/api/overview").is(200).body;
+        let all = [("client", "gateway"), ("gateway", "orders"), ("orders", "catalog"), ("catalog", "orders")];
+        all.iter().all(|(from, to)| link(&overview, from, to)).then_some(overview)
+    });
+    let state = |overview: &Value, name: &str| {
+        let nodes = overview["nodes"].as_array().expect("nodes");
+        nodes
+            .iter()
+            .find(|node| node["name"] == name)
+            .map(|node| node["state"].as_str().unwrap_or_default().to_string())
+    };
+    for node in ["front", "identity", "shop"] {
+        assert_eq!(state(&overview, node).as_deref(), Some("ready"), "{overview}");
+        assert!(overview["layout"]["nodes"][node]["width"].as_f64().is_some_and(|width| width > 0.0));
+    }
+    assert!(overview["layout"]["capabilities"]["shop"]["orders"]["x"].is_number());
+    cluster.node("shop").kill();
+    eventually("the node to be gone", || {
+        let overview = console.get("/api/overview").is(200).body;
+        matches!(state(&overview, "shop").as_deref(), Some("gone")).then_some(())
+    });
+    cluster.node("shop").restart();
+    eventually("the node to be back", || {
+        (state(&console.get("/api/overview").is(200).body, "shop").as_deref() == Some("ready")).then_some(())
+    });
+    cluster.stop();
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_done_and_a_console_without_users_says_so() {
+    let mut redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml").over(&redis).start();
+    let console = cluster.node("front").console();
+    cluster.node("identity").kill();
+    let refused = console.post("/api/login", json!({ "email": ADMIN_EMAIL, "password": ADMIN_PASSWORD }));
+    assert!(refused.status == 503 && refused["error"].as_str().is_some_and(|why| why.contains("cannot log in now")));
+    cluster.node("identity").restart();
+    let admin = eventually("a login", || {
+        let answer = console.post("/api/login", json!({ "email": ADMIN_EMAIL, "password": ADMIN_PASSWORD }));
+        let cookie = answer.header("set-cookie")?.split(';').next()?.to_string();
+        Some(console.with("cookie", &cookie))
+    });
+    admin.get("/api/me").is(200);
+    redis.pause();
+    let refused = admin.post("/api/durable/dead/drop", json!({ "ids": ["1"] }));
+    assert!(
+        refused.status == 503 && refused["error"].as_str().is_some_and(|why| why.contains("nothing was done")),
+        "{}",
+        refused.text
+    );
+    redis.resume();
+    cluster.stop();
+}
