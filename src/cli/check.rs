@@ -285,7 +285,7 @@ mod tests {
         (page.problems.into_iter().map(|p| p.reason.replace(&name, "FILE")).collect(), page.warnings)
     }
 
-    const ALL: &str = "hosts = [\"users\", \"auth\", \"catalog\", \"orders\", \"cache\", \"gateway\"]\n";
+    const ALL: &str = "hosts = [\"users\", \"auth\", \"catalog\", \"orders\", \"cache\", \"console\", \"gateway\"]\n";
 
     #[test]
     fn one_node_that_hosts_all_is_right() {

@@ -146,6 +146,27 @@ fn an_order_is_found_by_its_id_and_the_overview_shows_who_sends_to_whom_and_who_
 }
 
 #[test]
+fn the_configuration_in_force_is_shown_with_its_sources_and_without_secrets() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::of("config/split.toml").over(&redis).set("node.operator_token", "sesame").start();
+    let console = logged_in(&cluster.node("front").console());
+    let shown = console.post("/api/config", json!({})).is(200);
+    assert!(!shown.text.contains("sesame") && !shown.text.contains(ADMIN_PASSWORD), "{}", shown.text);
+    for node in ["front", "identity", "shop"] {
+        let values = shown["nodes"][node].as_array().expect("its values");
+        let of = |key: &str| values.iter().find(|value| value["key"] == key).expect("the value").clone();
+        assert_eq!(of("bridge.url")["value"], redis.url());
+        assert!(of("bridge.url")["source"].as_str().is_some_and(|source| source.contains("--set")), "{values:?}");
+        assert_eq!(of("trace.store_node")["source"], "config/split.toml");
+        assert_eq!(
+            (&of("orders.wait_ms")["built_in"], &of("node.operator_token")["value"]),
+            (&json!(true), &json!("hidden"))
+        );
+    }
+    cluster.stop();
+}
+
+#[test]
 fn what_cannot_be_kept_is_not_done_and_a_console_without_users_says_so() {
     let mut redis = Redis::start();
     let mut cluster = Cluster::of("config/split.toml").over(&redis).start();

@@ -32,6 +32,7 @@ export const VIEWS = [
   },
   { name: 'trace', pattern: '/traces/:id', load: () => import('./trace.js'), part: 'traces' },
   { name: 'logs', pattern: '/logs', load: () => import('./logs.js'), title: 'Logs', href: '/logs', key: 'l', group: 'Nodes' },
+  { name: 'config', pattern: '/config', load: () => import('./config.js'), title: 'Configuration', href: '/config', key: 'c', group: 'Nodes' },
 ];
 
 /** The view of this name. */

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::deserialize::{one_line, read, similar};
+use super::shown::shown;
 use super::tree::{Leaf, Tree, Value, ValueSource};
 use super::{Config, ConfigError, Mistake, Settings, validate};
 
@@ -188,7 +189,9 @@ impl<'r> Layers<'r> {
             let source = runtime.get(broken.key.split('.')).and_then(Tree::source);
             Mistake::Unfit { key: broken.key, must: broken.must }.at(source)
         })?;
-        let config = Config { settings, sections };
+        let mut values = shown(&runtime);
+        values.extend(shown(&Tree::Table(sections.clone())));
+        let config = Config { settings, sections, values };
         self.capabilities.check(&config)?;
         Ok(config)
     }
@@ -252,7 +255,7 @@ fn file_of(leaf: &Leaf, key: &str) -> Result<Tree, ConfigError> {
     match std::fs::read_to_string(file) {
         Ok(text) => {
             let secret = text.strip_suffix('\n').map_or(&*text, |t| t.strip_suffix('\r').unwrap_or(t));
-            Ok(Tree::text(secret, ValueSource::given(format!("{source} (by way of {file})"))))
+            Ok(Tree::text(secret, ValueSource::of_file(source, file)))
         }
         Err(error) => {
             let why = unreadable(&error, &format!("the file {file}"));

@@ -5,7 +5,8 @@
 //! - [`Settings`] and its sections: the runtime's own settings, with their defaults.
 //! - [`Layers`]: how defaults, file, environment and arguments become one [`Config`], for the [`Capabilities`] of a binary.
 //! - [`ConfigError`]: a [`Mistake`], and where it was made.
-//! - `tree.rs`: values that remember their source; `deserialize.rs`: values into types; `validate.rs`: ranges.
+//! - `tree.rs`: values that remember their source; `deserialize.rs`: values into types; `validate.rs`: ranges;
+//!   `shown.rs`: values as operators are shown them.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,9 @@ mod error;
 pub use error::{ConfigError, Mistake};
 
 mod deserialize;
+
+mod shown;
+pub use shown::ShownValue;
 
 mod tree;
 mod validate;
@@ -46,6 +50,8 @@ pub struct Config {
     pub settings: Settings,
     /// The sections that bear a capability's name.
     sections: BTreeMap<String, tree::Tree>,
+    /// All values as operators are shown them.
+    pub values: Vec<ShownValue>,
 }
 
 impl Config {

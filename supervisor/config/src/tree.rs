@@ -11,11 +11,22 @@ pub enum ValueSource {
     BuiltIn,
     /// A file, an environment variable or an argument; in words.
     Given(Arc<str>),
+    /// A file that holds the value alone, since that is a secret; in words.
+    FileOfValue(Arc<str>),
 }
 
 impl ValueSource {
     pub fn given(words: impl Into<Arc<str>>) -> Self {
         Self::Given(words.into())
+    }
+
+    /// A file that holds the value alone, and where it is named.
+    pub fn of_file(named: impl fmt::Display, file: &str) -> Self {
+        Self::FileOfValue(format!("{named} (by way of {file})").into())
+    }
+
+    pub fn is_file_of_value(&self) -> bool {
+        matches!(self, Self::FileOfValue(_))
     }
 }
 
@@ -23,7 +34,7 @@ impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn => f.write_str("the built-in defaults"),
-            Self::Given(words) => f.write_str(words),
+            Self::Given(words) | Self::FileOfValue(words) => f.write_str(words),
         }
     }
 }
@@ -122,7 +133,7 @@ impl Tree {
                 let first = sources.next()?;
                 match first {
                     ValueSource::BuiltIn => sources.find(|s| **s != ValueSource::BuiltIn).or(Some(first)),
-                    ValueSource::Given(_) => Some(first),
+                    _ => Some(first),
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_base::{Env, codec};
+use essaim_config::Config;
 use essaim_contract::{AskError, NotDelivered};
 use essaim_core::api::client::Client;
 use essaim_core::node::bus::{Bus, LocalHandlers};
@@ -33,6 +34,7 @@ pub struct Operator {
     pub env: Env,
     /// Its name.
     pub node: String,
+    pub config: Arc<Config>,
     /// Its durable half; `None` where nothing is stored.
     pub durable: Option<Arc<Durable>>,
     /// The other nodes; `None` without a wire.
@@ -202,6 +204,7 @@ impl Operator {
         Self {
             env: bus.env.clone(),
             node: bus.settings.node.name.clone(),
+            config: bus.config.clone(),
             durable: bus.durable().cloned(),
             remote: bus.remote().cloned(),
             local: bus.local().clone(),

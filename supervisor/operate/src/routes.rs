@@ -18,7 +18,7 @@ use crate::NodeStatus;
 use crate::access::Access;
 use crate::api::{
     ApiRequest, AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, Followed, ListDead,
-    ListParked, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowDead, ShowTrace,
+    ListParked, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowConfig, ShowDead, ShowTrace,
 };
 use crate::follow::{MOST_READERS, Readers};
 use crate::requests::{Operator, OperatorRequest, Refusal};
@@ -80,6 +80,7 @@ impl OperatorRoutes {
         route::<RetryParked>(config);
         route::<ExplainMessage>(config);
         route::<ShowTrace>(config);
+        route::<ShowConfig>(config);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::admin::AdminListeners;
 use crate::records::NodeQuestion;
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
-use crate::{gathering, host, last_records, logs, operation, records, running, stored};
+use crate::{config, gathering, host, last_records, logs, operation, records, running, stored};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
@@ -35,6 +35,7 @@ impl SystemAsks for OwnAsks {
             || name == logs::Question::NAME
             || name == running::NAME
             || name == stored::NAME
+            || name == config::NAME
             || name == last_records::NAME
             || operation::capability_of(name).is_some()
     }
@@ -48,6 +49,9 @@ impl SystemAsks for OwnAsks {
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
         if name == running::NAME {
             return running::answer(&bus, body);
+        }
+        if name == config::NAME {
+            return config::answer(&bus);
         }
         if name == stored::NAME {
             return stored::answer(&bus, body);

@@ -57,6 +57,6 @@ pub fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
     let local = Arc::new(LocalHandlers::of(hosts, Arc::new(NoAsks)));
     let watchdog = Arc::default();
     let recorder = Recorder::new("n", &settings.trace, &env, 1);
-    let (remote, durable) = (None, None);
-    Arc::new(Bus::new(BusParts { env, settings, near, watchdog, tasks, recorder, local, remote, durable }))
+    let (config, remote, durable) = (Arc::default(), None, None);
+    Arc::new(Bus::new(BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable }))
 }

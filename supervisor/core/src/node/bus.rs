@@ -17,7 +17,7 @@ use essaim_base::Env;
 use essaim_base::call::{Call, Chain, WireOrigin};
 use essaim_base::codec;
 use essaim_base::task::Tasks;
-use essaim_config::Settings;
+use essaim_config::{Config, Settings};
 use essaim_contract::{Ask, AskError, Broadcast, Capability, Message, NotDelivered, SendError, Unknown, wire_name};
 use essaim_durable::Durable;
 use essaim_durable::{MessageContext, OutgoingMessage};
@@ -38,6 +38,8 @@ pub type AskResultOf<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Error>>
 pub struct Bus {
     pub env: Env,
     pub settings: Arc<Settings>,
+    /// All that is configured, with the source of each value.
+    pub config: Arc<Config>,
     pub near: Near,
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
@@ -56,6 +58,8 @@ pub struct Bus {
 pub struct BusParts {
     pub env: Env,
     pub settings: Arc<Settings>,
+    /// All that is configured, with the source of each value.
+    pub config: Arc<Config>,
     pub near: Near,
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
@@ -78,12 +82,13 @@ pub enum Origin<'a> {
 
 impl Bus {
     pub fn new(parts: BusParts) -> Self {
-        let BusParts { env, settings, near, watchdog, tasks, recorder, local, remote, durable } = parts;
+        let BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable } = parts;
         let (started, sent, draining) = (env.now(), SentMessages::default(), AtomicBool::new(false));
         let gathered = GatheredStore::of(&settings, &env, tasks.outages());
         Self {
             env,
             settings,
+            config,
             near,
             watchdog,
             tasks,

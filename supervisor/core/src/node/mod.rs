@@ -262,9 +262,9 @@ fn assemble(
                 }
             });
         }
-        let (env, settings) = (node.env.clone(), node.settings.clone());
+        let (env, settings, config) = (node.env.clone(), node.settings.clone(), node.config.clone());
         let (tasks, watchdog, recorder) = (node.tasks.clone(), node.watchdog.clone(), node.recorder.clone());
-        Bus::new(BusParts { env, settings, near, watchdog, tasks, recorder, local, remote, durable })
+        Bus::new(BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable })
     })
 }
 

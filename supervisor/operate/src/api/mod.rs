@@ -2,10 +2,11 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
+//! - here: dead letters; `config`: the configuration in force; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
 //!   those that wait for another attempt; `records`: traces of messages; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
+mod config;
 mod followed;
 mod ledger;
 mod logs;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::config::{ShowConfig, ShownConfig};
 pub use self::followed::{Followed, FollowedPage};
 pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
 pub use self::logs::{FindLogs, FoundLogs, MOST_LINES};
