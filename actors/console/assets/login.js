@@ -48,7 +48,8 @@ function words(error) {
   const reasons = {
     401: 'Email or password is wrong.',
     403: 'This account is not an administrator’s.',
-    429: 'Too many attempts: wait a little, then try again.',
+    // It says for how long.
+    429: error.message,
   };
   const known = reasons[error.status];
   return known ?? `Nobody can log in now: ${error.message}`;

@@ -12,7 +12,7 @@ const MOST_CUTS = 8;
 const CUT = 6;
 const MARKS = 5;
 /** Percent that marks are apart at least, and where the last one may stand, so that their words have room. */
-const APART = 24;
+const APART = 21;
 const LAST = 80;
 
 /** @typedef {{ begin: number, x: (us: number) => number, marks: { x: number, text: string }[], cuts: { x: number }[] }} Scale */

@@ -166,7 +166,7 @@ function helpButton() {
 }
 
 function who(me) {
-  if (me.open) return [h('span', { class: 'who who-open', title: 'Dev mode on loopback: open without a login' }, 'dev mode')];
+  if (me.open) return [h('span', { class: 'who', title: 'Dev mode on loopback: open without a login' }, 'dev mode')];
   const leave = async () => {
     await postJson('/api/logout', {}).catch(() => null);
     location.assign('/');
