@@ -11,6 +11,7 @@ pub mod operator;
 pub mod parked;
 pub mod print;
 pub mod retire;
+pub mod schedules;
 pub mod signals;
 pub mod status;
 pub mod subscriptions;
@@ -123,6 +124,8 @@ pub enum Command {
     Why(why::WhyArgs),
     /// Lists messages that wait for another attempt, and has them tried now
     Parked(parked::ParkedArgs),
+    /// What capabilities send themselves at set times
+    Schedules(schedules::SchedulesArgs),
     /// Forgets a capability that is gone for good, with its subscriptions and what waits for it
     Retire(retire::RetireArgs),
 }

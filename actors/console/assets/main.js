@@ -13,10 +13,10 @@ async function begin() {
   try {
     me = await getJson('/api/me');
   } catch (error) {
-    if (error.status === 401) return showLogin(enter);
     return failed(error);
   }
-  enter(me);
+  if (me.user || me.open) enter(me);
+  else showLogin(enter);
 }
 
 function enter(me) {

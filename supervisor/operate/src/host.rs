@@ -78,6 +78,8 @@ impl HostOperator {
             Operation::Ledger => encoded(&lines(&self.durable, &self.host).await?),
             Operation::ListParked(page) => encoded(&self.list_parked(&page).await?),
             Operation::RetryParked(ids) => encoded(&self.retry_parked(&ids).await?),
+            Operation::ListSchedules => encoded(&self.list_schedules().await?),
+            Operation::FireSchedule(name) => encoded(&self.fire_schedule(&name).await?),
             Operation::Locate(id_or_key) => encoded(&self.locate(&id_or_key).await?),
         }
     }

@@ -41,6 +41,10 @@ pub(crate) enum Operation {
     RetryParked(Vec<String>),
     /// Where the messages of this id, or with this key, are; answered with a `MessagePlaces`.
     Locate(String),
+    /// Its schedules; answered with `ScheduleLine`s.
+    ListSchedules,
+    /// Fires the schedule of this name now; answered with the id of its command, or with none if there is none of that name.
+    FireSchedule(String),
 }
 
 /// Which dead letters are listed.

@@ -17,8 +17,9 @@ use tokio::sync::watch;
 use crate::NodeStatus;
 use crate::access::Access;
 use crate::api::{
-    ApiRequest, AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, Followed, ListDead,
-    ListParked, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowConfig, ShowDead, ShowTrace,
+    ApiRequest, AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, FireSchedule, Followed,
+    ListDead, ListParked, ListSchedules, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowConfig, ShowDead,
+    ShowTrace,
 };
 use crate::follow::{MOST_READERS, Readers};
 use crate::requests::{Operator, OperatorRequest, Refusal};
@@ -81,6 +82,8 @@ impl OperatorRoutes {
         route::<ExplainMessage>(config);
         route::<ShowTrace>(config);
         route::<ShowConfig>(config);
+        route::<ListSchedules>(config);
+        route::<FireSchedule>(config);
     }
 }
 

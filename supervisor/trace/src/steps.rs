@@ -58,7 +58,9 @@ impl Steps {
         let is_well = record.is_well();
         let attempt = if record.attempt > 1 { format!(" (attempt {})", record.attempt) } else { String::new() };
         let text = format!("{}{attempt}", record.name);
-        self.steps.push(Step { at_us: span.begin_us, from, to, text, is_answer: false, is_asked, is_well: true });
+        // It was sent once, and each further attempt began with its handler.
+        let at_us = if record.attempt > 1 { span.handler_us } else { span.begin_us };
+        self.steps.push(Step { at_us, from, to, text, is_answer: false, is_asked, is_well: true });
         let is_over = span.handled.is_some() || !is_well;
         if is_over && (is_asked || !is_well) {
             let text = match &record.error {

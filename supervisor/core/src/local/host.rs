@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use essaim_contract::NotDelivered;
 use essaim_durable::Outbox;
+use essaim_durable::schedule::Timetable;
 use essaim_store::Database;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
@@ -37,6 +38,8 @@ pub struct Host {
     /// How much of a message's payload its record shows.
     pub payload_bytes: u64,
     started: Started,
+    /// What the capability sends itself at set times.
+    timetables: Arc<[Timetable]>,
 }
 
 /// A capability once it has started. A host takes its place in the node before: it refuses asks then, and others hear of it.
@@ -73,6 +76,7 @@ impl Host {
             admission,
             payload_bytes: 0,
             started,
+            timetables: Arc::default(),
         }
     }
 
@@ -85,6 +89,16 @@ impl Host {
     pub fn exclusive(mut self, exclusive: bool) -> Self {
         self.exclusive = exclusive;
         self
+    }
+
+    /// This host, whose capability sends itself these commands at set times.
+    pub fn scheduling(mut self, timetables: Arc<[Timetable]>) -> Self {
+        self.timetables = timetables;
+        self
+    }
+
+    pub fn timetables(&self) -> &Arc<[Timetable]> {
+        &self.timetables
     }
 
     /// This host, whose capability starts: without it, it never does.

@@ -118,7 +118,7 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let settings = settings::<A>(&node.config)?;
         let runtime = node.settings.capabilities.get(&*name).cloned().unwrap_or_default();
         let handles = Handles::<A>::of_actor();
-        let timetables = handles.timetables()?.into();
+        let timetables: Arc<[Timetable]> = handles.timetables()?.into();
         let table: Arc<[_]> = handles.entries.into();
         let first_label = table.iter().map(|e| node.watchdog.label(e.name().clone())).min().unwrap_or(0);
         let arbiters = node.arbiters.count();
@@ -143,9 +143,9 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
         let (started, starting) = watch::channel(None);
         let host = host.exclusive(on_sqlite).admitting_of_a_key(runtime.mailbox_per_key).starting(starting);
-        let host = host.capturing(node.settings.trace.payload_bytes);
+        let host = host.capturing(node.settings.trace.payload_bytes).scheduling(timetables);
         let host = Arc::new(host);
-        Ok(Box::new(CapabilityStartup::<A> { host, started, table, timetables, settings, node: node.clone() }))
+        Ok(Box::new(CapabilityStartup::<A> { host, started, table, settings, node: node.clone() }))
     }
 }
 
@@ -162,7 +162,6 @@ struct CapabilityStartup<A: Actor> {
     /// The host hears here that its capability has started.
     started: watch::Sender<Option<Arc<StartedCapability>>>,
     table: Arc<[Arc<dyn HandlerEntry<A>>]>,
-    timetables: Arc<[Timetable]>,
     settings: A::Settings,
     node: NodeContext,
 }
@@ -203,7 +202,7 @@ impl<A: Actor> CapabilityStartup<A> {
         }
         if let Some(durable) = bus.durable() {
             let store = context.database.clone().zip(context.outbox.clone());
-            let (handlers, timetables) = (self.host.clone(), self.timetables.clone());
+            let (handlers, timetables) = (self.host.clone(), self.host.timetables().clone());
             let peers = Arc::downgrade(&bus) as Weak<dyn Peers>;
             Consumer::start(durable.clone(), Hosted { handlers, timetables, store, peers });
         }

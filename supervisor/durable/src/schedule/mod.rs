@@ -155,10 +155,16 @@ impl Timetable {
         MessageId::planned(&format!("{capability}.{name}"), planned_ms)
     }
 
-    /// The command of one firing.
-    pub fn message(&self, head: &MessageContext, env: &Env, planned_ms: u64) -> Result<OutgoingMessage, SendError> {
+    /// The command of one firing, and its id.
+    pub fn message(
+        &self,
+        head: &MessageContext,
+        env: &Env,
+        planned_ms: u64,
+    ) -> Result<(MessageId, OutgoingMessage), SendError> {
         let id = Self::id_of(self.capability, self.schedule.name, planned_ms);
         let id = id.ok_or_else(|| SendError::NotStored { reason: "its id is too long".into() })?;
-        (self.write)(head, env, SendOptions::new().id(id))
+        let message = (self.write)(head, env, SendOptions::new().id(id.clone()))?;
+        Ok((id, message))
     }
 }

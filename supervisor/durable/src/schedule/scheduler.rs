@@ -8,7 +8,7 @@ use std::time::Duration;
 use essaim_base::Env;
 use essaim_base::panic::panic_text;
 use essaim_base::trace::TraceState;
-use essaim_contract::SendError;
+use essaim_contract::{MessageId, SendError};
 use essaim_protocol::log::Tally;
 use essaim_store::tables::outbox::{self as table, OutboxRow};
 use essaim_store::tables::{fence, schedules};
@@ -166,21 +166,14 @@ impl Scheduler {
         let env = &self.env;
         let mut rows = Vec::with_capacity(due.planned_ms.len());
         for planned in &due.planned_ms {
-            let head = MessageContext {
-                trace: self.recorder.root(),
-                records: None,
-                trace_state: TraceState::default(),
-                principal: None,
-                metadata: None,
-                most_bytes: self.most_bytes,
-            };
+            let head = head(&self.recorder, self.most_bytes);
             // Making the command runs code that is not ours.
             let made = catch_unwind(AssertUnwindSafe(|| timetable.message(&head, env, *planned)));
             let made = made.unwrap_or_else(|panic| {
                 Err(SendError::NotStored { reason: format!("making it panicked: {}", panic_text(&*panic)) })
             });
             match made {
-                Ok(message) => rows.push(OutboxRow { event: false, target: None, record: message.record }),
+                Ok((_, message)) => rows.push(OutboxRow { event: false, target: None, record: message.record }),
                 Err(error) => {
                     let (capability, schedule) = (&self.capability, timetable.name());
                     tracing::error!(%capability, schedule, %error, "a scheduled command cannot be written");
@@ -188,6 +181,32 @@ impl Scheduler {
             }
         }
         rows
+    }
+}
+
+impl Durable {
+    /// Sends the command of a schedule now, beside its set times; returns its id.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn fire(&self, timetable: &Timetable) -> Result<MessageId, SendError> {
+        let head = head(&self.recorder, self.most_bytes);
+        let (id, message) = timetable.message(&head, &self.env, self.env.wall_ms())?;
+        self.sender.send(message).await?;
+        Ok(id)
+    }
+}
+
+/// Each firing begins a trace.
+fn head(recorder: &Recorder, most_bytes: u64) -> MessageContext {
+    let (records, principal, metadata) = (None, None, None);
+    MessageContext {
+        trace: recorder.root(),
+        records,
+        trace_state: TraceState::default(),
+        principal,
+        metadata,
+        most_bytes,
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //! - here: dead letters; `config`: the configuration in force; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
-//!   those that wait for another attempt; `records`: traces of messages; `subscriptions`: who gets which event, and the end of a
+//!   those that wait for another attempt; `records`: traces of messages; `schedules`: what is sent at set times; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
 mod config;
@@ -13,6 +13,7 @@ mod logs;
 mod messages;
 mod parked;
 mod records;
+mod schedules;
 mod subscriptions;
 
 use serde::de::DeserializeOwned;
@@ -29,6 +30,7 @@ pub use self::records::{
     AwayNode, ExplainMessage, Explanation, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, RecordsPlace,
     ShowTrace, ShownTrace,
 };
+pub use self::schedules::{FireSchedule, FiredSchedule, ListSchedules, ScheduleLine, Schedules};
 pub use self::subscriptions::{
     DropSubscription, DroppedSubscription, ListSubscriptions, Retire, Retirement, SubscriptionLine, Subscriptions,
 };
