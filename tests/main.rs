@@ -10,7 +10,7 @@
 //! - [`platform`]: the platform from outside: document, traces, figures, first start.
 //! - [`records`]: message records and traces, as operators read them.
 //! - [`cli`]: the command line: output and exit codes.
-//! - [`console`]: the operators' console: who may see it, and what it tells.
+//! - [`console`]: the operators' console: who may see it, and what it tells. [`browser`]: its pages, in Chromium.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
 //! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`hostile`]: input that is wrong, or meant to do harm.
@@ -25,6 +25,7 @@
 // These tests watch real processes, on the machine's own clock and threads.
 #![allow(clippy::disallowed_methods)]
 
+mod browser;
 mod chaos;
 mod cli;
 mod console;

@@ -39,6 +39,11 @@ impl Api {
         Self { base: format!("http://{address}:{port}"), agent: config.new_agent(), headers: Vec::new() }
     }
 
+    /// A client of what is below that path.
+    pub fn under(&self, path: &str) -> Self {
+        Self { base: format!("{}{path}", self.base), ..self.clone() }
+    }
+
     /// The port it sends its requests to.
     pub fn port(&self) -> u16 {
         self.base.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the address has a port")
