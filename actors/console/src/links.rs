@@ -126,9 +126,11 @@ impl Links {
     fn forget(&mut self, now_us: u64) {
         self.now_us = now_us;
         let since_us = now_us.saturating_sub(WINDOW_US);
-        while self.seen.len() > MOST || self.seen.front().is_some_and(|seen| seen.ended_us < since_us) {
+        while self.seen.len() > MOST {
             self.seen.pop_front();
         }
+        // Records of several nodes are not in the order of their moments.
+        self.seen.retain(|seen| seen.ended_us >= since_us);
     }
 
     /// The links, where a capability in a node has so many messages a second.
@@ -137,15 +139,19 @@ impl Links {
         let mut received = BTreeMap::<&Place, usize>::new();
         for seen in &self.seen {
             links.entry((&seen.from, &seen.to)).or_default().push(seen);
-            *received.entry(&seen.to).or_default() += 1;
+            if seen.from.node.is_some() {
+                *received.entry(&seen.to).or_default() += 1;
+            }
         }
-        let since_us = self.seen.front().map_or(self.now_us, |seen| seen.ended_us);
+        let since_us = self.seen.iter().map(|seen| seen.ended_us).min().unwrap_or(self.now_us);
         let seconds = (self.now_us.saturating_sub(since_us) as f64 / 1e6).max(1.0);
         let link = |((from, to), all): ((&Place, &Place), Vec<&Seen>)| {
-            let share = all.len() as f64 / received[to] as f64;
             // What serves requests from outside does not count them as messages.
-            let counted = Some(rate(to)).filter(|rate| *rate > 0.0);
-            let rate = counted.unwrap_or(received[to] as f64 / seconds) * share;
+            let counted = received.get(to).filter(|_| from.node.is_some()).map(|all| (rate(to), *all as f64));
+            let rate = match counted {
+                Some((rate, received)) if rate > 0.0 => rate * all.len() as f64 / received,
+                _ => all.len() as f64 / seconds,
+            };
             let failed = all.iter().filter(|seen| !seen.is_well).count() as f64 / all.len() as f64;
             let mut times: Vec<u64> = all.iter().map(|seen| seen.took_us).collect();
             times.sort_unstable();
@@ -207,5 +213,16 @@ mod tests {
         assert_eq!(links.at_rates(|_| 40.0).len(), 1, "the last one ended later");
         links.forget(u64::MAX);
         assert_eq!(links.at_rates(|_| 40.0), []);
+    }
+    #[test]
+    fn requests_from_outside_are_counted_by_their_records_whatever_the_order_of_these() {
+        let mut links = Links::default();
+        let at = |at_us: u64| record("request", "gateway", "front", json!({ "at_us": at_us }));
+        links.take(&[at(9_000_000), at(1_000_000), at(5_000_000), at(8_000_000)]);
+        links.forget(11_000_010);
+        let rates = |links: &Links| links.at_rates(|_| 0.01).iter().map(|link| link.rate).collect::<Vec<_>>();
+        assert_eq!(rates(&links), [0.4], "four in ten seconds; what the gateway counts of timers says nothing of them");
+        links.forget(1_000_011 + WINDOW_US);
+        assert_eq!(links.seen.len(), 3, "the oldest one is forgotten, wherever it stands");
     }
 }
