@@ -43,9 +43,10 @@ async function topologyCommands() {
   const { nodes = [] } = await getJson('/api/overview');
   const capabilities = [...new Set(nodes.flatMap((node) => Object.keys(node.report?.capabilities ?? {})))].sort();
   return [
+    ...capabilities.map((name) => ({ text: name, hint: 'capability', run: () => go(`/capabilities/${encodeURIComponent(name)}`) })),
     ...capabilities.map((name) => ({
-      text: name,
-      hint: 'capability: its messages',
+      text: `Messages of ${name}`,
+      hint: 'traces',
       run: () => go(address('/traces', { q: `capability=${name}`, since: '15m' })),
     })),
     ...nodes.map(({ name }) => ({ text: name, hint: 'node: its log lines', run: () => go(address('/logs', { q: `node=${name}` })) })),

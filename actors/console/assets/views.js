@@ -20,7 +20,9 @@ const NO_TIMERS = 'kind!=timer';
 
 /** @type {View[]} */
 export const VIEWS = [
-  { name: 'home', pattern: '/', load: () => import('./home.js') },
+  { name: 'home', pattern: '/', load: () => import('./topology.js'), part: 'topology' },
+  { name: 'topology', pattern: '/topology', load: () => import('./topology.js'), title: 'Topology', key: 't', group: 'Nodes' },
+  { name: 'capability', pattern: '/capabilities/:name', load: () => import('./capability.js'), part: 'topology' },
   {
     name: 'traces',
     pattern: '/traces',
@@ -33,6 +35,18 @@ export const VIEWS = [
   { name: 'trace', pattern: '/traces/:id', load: () => import('./trace.js'), part: 'traces' },
   { name: 'logs', pattern: '/logs', load: () => import('./logs.js'), title: 'Logs', href: '/logs', key: 'l', group: 'Nodes' },
   { name: 'config', pattern: '/config', load: () => import('./config.js'), title: 'Configuration', href: '/config', key: 'c', group: 'Nodes' },
+  { name: 'dead', pattern: '/dead', load: () => import('./dead.js'), title: 'Dead letters', key: 'd', group: 'Delivery' },
+  { name: 'letter', pattern: '/dead/:id', load: () => import('./letter.js'), part: 'dead' },
+  { name: 'parked', pattern: '/parked', load: () => import('./parked.js'), title: 'Parked', key: 'p', group: 'Delivery' },
+  {
+    name: 'subscriptions',
+    pattern: '/subscriptions',
+    load: () => import('./subscriptions.js'),
+    title: 'Subscriptions',
+    key: 's',
+    group: 'Delivery',
+  },
+  { name: 'audit', pattern: '/audit', load: () => import('./audit.js'), title: 'Audit', key: 'a', group: 'Operators' },
 ];
 
 /** The view of this name. */

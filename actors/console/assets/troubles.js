@@ -1,0 +1,143 @@
+// What does not work, the worst first: which node or capability, why, and where to look on.
+
+import { h, replace, withCode } from './dom.js';
+import { count, duration, many } from './format.js';
+import { notice } from './bits.js';
+import { address } from './router.js';
+import { keyed } from './keyed.js';
+import { fullness, rate } from './states.js';
+
+/** @typedef {{ key: string, kind: 'bad' | 'warn', who: string, text: any, more: [string, string][] }} Trouble */
+
+/** Below this share of failures a capability is left in peace. */
+const FAILING = 0.02;
+/** As many stand above the picture until somebody asks for all. */
+const SHOWN = 6;
+
+export const capabilityHref = (name) => `/capabilities/${encodeURIComponent(name)}`;
+const logsOf = (node) => ['log lines', address('/logs', { q: [`node=${node}`, 'level>=warn'] })];
+const failuresOf = (name) => ['failures', address('/traces', { q: [`capability=${name}`, 'outcome!=ok', 'outcome!=rejected'], since: '15m' })];
+
+/** @returns {Trouble[]} */
+export function troublesOf(overview) {
+  const found = [];
+  const tell = (kind, key, who, text, ...more) => found.push({ kind, key, who, text, more });
+  for (const node of overview.nodes) ofNode(node, tell);
+  ofCapabilities(overview, tell);
+  // What the server says beside that: it is of no node.
+  const names = overview.nodes.map((node) => `${node.name}: `);
+  for (const text of overview.troubles) if (!names.some((name) => text.startsWith(name))) tell('warn', text, '', text);
+  return found.sort((a, b) => (a.kind === b.kind ? 0 : a.kind === 'bad' ? -1 : 1));
+}
+
+function ofNode(node, tell) {
+  const { name, report } = node;
+  if (node.state === 'gone')
+    return tell('bad', `gone ${name}`, name, `is gone for ${duration(node.heard_ms_ago * 1_000)}: ${node.problem ?? 'it has left'}`, logsOf(name));
+  if (!report)
+    return tell('bad', `silent ${name}`, name, `does not answer: ${node.problem ?? 'it gives no report'}`, logsOf(name));
+  const told = new Set();
+  for (const { dependency, cause, since_ms } of report.outages) {
+    told.add(`${dependency} does not work: ${cause}`);
+    const own = /`([^`]+)`/.exec(dependency)?.[1];
+    const more = own && report.capabilities[own] ? [[own, capabilityHref(own)]] : [];
+    tell('bad', `outage ${name} ${dependency}`, name, `${dependency} does not work for ${duration(since_ms * 1_000)}: ${cause}`, ...more, logsOf(name));
+  }
+  for (const reason of report.reasons) {
+    if (told.has(reason)) continue;
+    const [, own, isFailed] = /^`([^`]+)` (has failed)?/.exec(reason) ?? [];
+    const more = own && report.capabilities[own] ? [[own, capabilityHref(own)]] : [];
+    tell(isFailed ? 'bad' : 'warn', `reason ${name} ${reason}`, name, reason, ...more, logsOf(name));
+  }
+  for (const task of report.tasks ?? [])
+    if (task.last_panic && task.state !== 'running')
+      tell('bad', `task ${name} ${task.owner} ${task.name}`, name, `its task ${task.owner}/${task.name} has panicked: ${task.last_panic}`, logsOf(name));
+  return undefined;
+}
+
+function ofCapabilities({ nodes, links }, tell) {
+  for (const { from, to, rate: all, errors } of links) {
+    if (from.node !== null || errors / all < FAILING || !(all > 0)) continue;
+    const failed = ['failed requests', address('/traces', { q: ['kind=request', 'outcome!=ok', 'outcome!=rejected'], since: '15m' })];
+    tell('bad', `requests ${to.capability}@${to.node}`, `${to.capability}@${to.node}`, `${rate(errors)} of ${rate(all)} requests fail`, failed);
+  }
+  /** What is of a capability in all nodes is told once. */
+  const shared = new Map();
+  for (const node of nodes) {
+    for (const [name, one] of Object.entries(node.report?.capabilities ?? {})) {
+      const who = `${name}@${node.name}`;
+      const row = node.rows.find((row) => row.capability === name) ?? {};
+      const own = [name, capabilityHref(name)];
+      const full = fullness(one);
+      const queue = `its queue is ${Math.round(full * 100)} % full: ${one.admitted} of ${one.limit} messages`;
+      if (full >= 0.8) tell('bad', `full ${who}`, who, queue, own, failuresOf(name));
+      else if (full >= 0.5) tell('warn', `full ${who}`, who, queue, own);
+      if (one.database?.problem) tell('bad', `database ${who}`, who, `its database: ${one.database.problem}`, own);
+      if (row.rate > 0 && row.errors / row.rate >= FAILING)
+        tell('bad', `errors ${who}`, who, `${rate(row.errors)} of ${rate(row.rate)} messages fail`, failuresOf(name), own);
+      if (one.durable) shared.set(name, mergeDurable(shared.get(name), one.durable));
+    }
+  }
+  for (const [name, durable] of shared) {
+    if (durable.dead > 0) tell('bad', `dead ${name}`, name, `has ${many(durable.dead, 'dead letter')}`, ['dead letters', address('/dead', { capability: name })]);
+    if (durable.parked > 0)
+      tell('warn', `parked ${name}`, name, `has ${many(durable.parked, 'message')} that ${durable.parked === 1 ? 'waits' : 'wait'} for another attempt`, ['parked', address('/parked', { capability: name })]);
+    if (durable.ledger && !durable.ledger.balances && !durable.ledger.approximate)
+      tell('bad', `ledger ${name}`, name, `its ledger does not balance: ${durable.ledger.difference} messages`, [name, capabilityHref(name)]);
+  }
+}
+
+/** Nodes tell the same of a capability's messages, each a moment apart. */
+function mergeDurable(known, durable) {
+  if (!known) return durable;
+  return { ...durable, dead: Math.max(known.dead, durable.dead), parked: Math.max(known.parked, durable.parked), waiting: Math.max(known.waiting, durable.waiting) };
+}
+
+export function createTroubles() {
+  const list = h('ul', { class: 'notices troubles' });
+  const element = h('section', { 'aria-label': 'What does not work', hidden: true }, list);
+  const show = keyed(list, (trouble) => trouble.key, line);
+  const button = h('button', { class: 'button trouble-all', type: 'button', onclick: toggle });
+  element.append(button);
+  let [all, isLong] = [[], false];
+
+  function toggle() {
+    isLong = !isLong;
+    draw();
+  }
+
+  function draw() {
+    element.hidden = all.length === 0;
+    button.hidden = all.length <= SHOWN;
+    button.textContent = isLong ? 'Show the worst ones' : `Show all ${count(all.length)}`;
+    button.setAttribute('aria-expanded', String(isLong));
+    show(isLong ? all : all.slice(0, SHOWN));
+  }
+
+  return {
+    element,
+    show(troubles) {
+      all = troubles;
+      draw();
+    },
+  };
+}
+
+function line(first) {
+  const who = h('b');
+  const text = h('span');
+  const more = h('span', { class: 'trouble-more' });
+  const element = notice(first.kind, first.kind === 'bad' ? '✕' : '!', who, ' ', text, ' ', more);
+  let told = '';
+  const update = (now) => {
+    element.className = `notice notice-${now.kind}`;
+    who.textContent = now.who;
+    const all = JSON.stringify([now.text, now.more]);
+    if (all === told) return;
+    told = all;
+    replace(text, withCode(now.text));
+    if (more.childElementCount !== now.more.length || told === '') replace(more, now.more.map(([name, href]) => [h('a', { href }, name), ' ']));
+  };
+  update(first);
+  return { element, update };
+}
