@@ -148,7 +148,7 @@ impl Apply<Note> for ShopActor {
         let tx = cx.begin().await?;
         write(&tx, &m.word).await?;
         match &*m.word {
-            "holds" => tokio::time::sleep(Duration::from_millis(500)).await,
+            "holds" => drop(why::HELD.acquire().await),
             "reject" => return Err(reject("never")),
             "fail" => return Err(fail("as it was told to")),
             "panic" => panic!("as it was told to"),

@@ -1,7 +1,12 @@
 //! Why something is slow or stuck: each kind of trouble is made, and its sentence read.
 
+use tokio::sync::Semaphore;
+
 use super::*;
 use crate::api::{ExplainMessage, ListParked, RetryParked};
+
+/// A transaction that holds the writer waits here until a test lets it go on.
+pub static HELD: Semaphore = Semaphore::const_new(0);
 
 async fn why(t: &Stage, id: &str) -> String {
     t.run(t.operate(ExplainMessage { id: id.into() })).await.sentences.join("\n")
@@ -75,9 +80,13 @@ async fn a_handler_that_runs_says_since_when_and_afterwards_where_the_time_went(
 async fn a_handler_that_waits_for_the_writer_says_whose_transaction_has_it() {
     let t = Stage::start(&["shop"], |_| {}).await;
     t.note("a", "holds").await;
+    while t.database("shop").writer().is_none() {
+        t.run(tokio::time::sleep(Duration::from_millis(1))).await;
+    }
     let id = t.note("b", "behind").await;
     let waits = said(&t, id.as_str(), "which a transaction of `shop.note.v1` has (trace ").await;
     assert!(waits.contains("and waiting for a database connection for"), "{waits}");
+    HELD.add_permits(1);
     t.words("shop", 2).await;
     assert!(t.database("shop").writer().is_none(), "nobody writes");
 }
