@@ -49,7 +49,7 @@ impl Site {
         SHARED.get_or_init(|| {
             // Half on PostgreSQL, half on SQLite: they do not mind the same characters.
             let database = Postgres::shared().database();
-            let mut cluster = Cluster::single().set("gateway.rate_limit_per_second", 0);
+            let mut cluster = Cluster::single().set("gateway.rate_limit_per_second", 0).set("gateway.home", "");
             for capability in ["catalog", "orders"] {
                 cluster = cluster.set(&format!("capabilities.{capability}.database"), database.url());
             }

@@ -23,10 +23,11 @@ export function createPicture() {
   const svg = s('svg', { class: 'arrows', 'aria-hidden': 'true' });
   const boxes = h('div', { class: 'boxes' });
   const stage = h('div', { class: 'stage' }, svg, boxes);
-  const room = h('div', { class: 'stage-room' }, stage);
-  const edge = h('div', { class: 'edge' });
-  const scroll = h('div', { class: 'picture-scroll', onpointerdown: drag, onwheel: onWheel }, room);
-  const element = h('div', { class: 'picture', 'aria-hidden': 'true' }, scroll, edge);
+  const room = h('div', { class: 'stage-room', 'aria-hidden': 'true' }, stage);
+  const edge = h('div', { class: 'edge', 'aria-hidden': 'true' });
+  const label = 'Picture of the topology: the table says the same';
+  const scroll = h('div', { class: 'picture-scroll', tabindex: '0', role: 'region', 'aria-label': label, onpointerdown: drag, onwheel: onWheel }, room);
+  const element = h('div', { class: 'picture' }, scroll, edge);
   const level = h('span', { class: 'unseen' });
   const button = (text, name, by) =>
     h('button', { class: 'button icon-button', type: 'button', 'aria-label': name, title: name, onclick: () => zoom(by) }, text);

@@ -65,11 +65,10 @@ export function show(main, { id }) {
 
   function frame(trace) {
     const { spans } = trace.tree;
-    const opened = currentQuery().get('span');
     tabs = createTabs(
       'Ways to look at the trace',
       [
-        ['waterfall', 'Waterfall', () => waterfall(spans, opened, (span) => setQuery({ span }, { replace: true }))],
+        ['waterfall', 'Waterfall', () => waterfall(spans, currentQuery().get('span'), (span) => setQuery({ span }, { replace: true }))],
         ['sequence', 'Sequence', () => sequence(trace.steps, view.clientWidth)],
         ['graph', 'Overview', () => overviewGraph(trace.graph)],
         ['logs', 'Log lines', () => traceLogs(traceId(trace))],

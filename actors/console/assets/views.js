@@ -38,6 +38,7 @@ export const VIEWS = [
   { name: 'dead', pattern: '/dead', load: () => import('./dead.js'), title: 'Dead letters', key: 'd', group: 'Delivery' },
   { name: 'letter', pattern: '/dead/:id', load: () => import('./letter.js'), part: 'dead' },
   { name: 'parked', pattern: '/parked', load: () => import('./parked.js'), title: 'Parked', key: 'p', group: 'Delivery' },
+  { name: 'schedules', pattern: '/schedules', load: () => import('./schedules.js'), title: 'Schedules', href: '/schedules', key: 'e', group: 'Delivery' },
   {
     name: 'subscriptions',
     pattern: '/subscriptions',
