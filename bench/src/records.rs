@@ -1,6 +1,7 @@
 //! What message records cost: the other cases with all of them, some, or none kept.
 
 use std::process::Command;
+use std::time::Duration;
 
 use essaim::config::TraceConfig;
 
@@ -10,6 +11,11 @@ use crate::Error;
 const KEPT: &str = "ESSAIM_BENCH_RECORDS";
 /// Room for all records of a case: none of its traces is left out.
 const ROOM_FOR_ALL: u64 = 8 << 30;
+
+/// How long a case warms up: by then the share of traces that is kept has settled, and the first burst is stored.
+pub fn settling() -> Duration {
+    if std::env::var_os(KEPT).is_some() { Duration::from_secs(4) } else { Duration::ZERO }
+}
 
 /// Another case, with records kept as this word says: `off`, `default` or `all`.
 pub fn run(kept: &str, case: &[&str]) -> Result<f64, Error> {

@@ -22,7 +22,7 @@ pub fn run(names: &[String], rounds: usize) -> Result<String, Error> {
                 measures.extend(HANDOVER);
             }
             "requests" => comparisons.extend(REQUESTS),
-            "records" => comparisons.extend(RECORDS),
+            "records" => comparisons.extend(RECORDS.into_iter().flatten()),
             _ => measures.extend(START),
         }
     }
@@ -156,57 +156,35 @@ const REQUESTS: [Comparison; 2] = [
     },
 ];
 
-const OFF: &str = "no records";
+/// A case with records by default and with every record kept, against the same with none.
+macro_rules! with_records {
+    ($what:literal, $unit:expr, $($case:literal),+) => {
+        [
+            Comparison {
+                what: concat!($what, ", records by default"),
+                unit: $unit,
+                ours: &["records", "default", $($case),+],
+                with: "no records",
+                theirs: &["records", "off", $($case),+],
+                aim: Aim::AtLeast(0.9),
+            },
+            Comparison {
+                what: concat!($what, ", every record kept"),
+                unit: $unit,
+                ours: &["records", "all", $($case),+],
+                with: "no records",
+                theirs: &["records", "off", $($case),+],
+                aim: Aim::Open,
+            },
+        ]
+    };
+}
 
-const RECORDS: [Comparison; 6] = [
-    Comparison {
-        what: "ask in one thread, records by default",
-        unit: MILLIONS,
-        ours: &["records", "default", "local", "essaim"],
-        with: OFF,
-        theirs: &["records", "off", "local", "essaim"],
-        aim: Aim::AtLeast(0.9),
-    },
-    Comparison {
-        what: "ask in one thread, every record kept",
-        unit: MILLIONS,
-        ours: &["records", "all", "local", "essaim"],
-        with: OFF,
-        theirs: &["records", "off", "local", "essaim"],
-        aim: Aim::Open,
-    },
-    Comparison {
-        what: "ask over Redis, 256 in flight, records by default",
-        unit: "k asks/s",
-        ours: &["records", "default", "remote", "essaim", "256"],
-        with: OFF,
-        theirs: &["records", "off", "remote", "essaim", "256"],
-        aim: Aim::AtLeast(0.9),
-    },
-    Comparison {
-        what: "ask over Redis, 256 in flight, every record kept",
-        unit: "k asks/s",
-        ours: &["records", "all", "remote", "essaim", "256"],
-        with: OFF,
-        theirs: &["records", "off", "remote", "essaim", "256"],
-        aim: Aim::Open,
-    },
-    Comparison {
-        what: "durable command over Redis, empty handler, records by default",
-        unit: THOUSANDS,
-        ours: &["records", "default", "durable", "essaim", "everysec"],
-        with: OFF,
-        theirs: &["records", "off", "durable", "essaim", "everysec"],
-        aim: Aim::AtLeast(0.9),
-    },
-    Comparison {
-        what: "durable command over Redis, empty handler, every record kept",
-        unit: THOUSANDS,
-        ours: &["records", "all", "durable", "essaim", "everysec"],
-        with: OFF,
-        theirs: &["records", "off", "durable", "essaim", "everysec"],
-        aim: Aim::Open,
-    },
+const RECORDS: [[Comparison; 2]; 4] = [
+    with_records!("ask in one thread", MILLIONS, "local", "essaim"),
+    with_records!("ask over Redis, 256 in flight", "k asks/s", "remote", "essaim", "256"),
+    with_records!("durable command, embedded log, empty handler", THOUSANDS, "durable", "essaim", "embedded"),
+    with_records!("durable command over Redis, empty handler", THOUSANDS, "durable", "essaim", "everysec"),
 ];
 
 const START: [Measure; 3] = [

@@ -253,8 +253,7 @@ async fn throughput<M: Command>(
     handled: impl AsyncFn() -> u64,
 ) -> Result<f64, Error> {
     let mut until = 0;
-    let mut figure = 0.0;
-    for messages in [warm_up, messages] {
+    let mut round = async |messages: u64| -> Result<f64, Error> {
         let began = Instant::now();
         let tasks: Vec<_> = (0..IN_FLIGHT)
             .map(|task| {
@@ -276,9 +275,14 @@ async fn throughput<M: Command>(
         while handled().await < until {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        figure = messages as f64 / began.elapsed().as_secs_f64() / 1e3;
+        Ok(messages as f64 / began.elapsed().as_secs_f64() / 1e3)
+    };
+    let began = Instant::now();
+    round(warm_up).await?;
+    while began.elapsed() < records::settling() {
+        round(warm_up).await?;
     }
-    Ok(figure)
+    round(messages).await
 }
 
 /// One message at a time, from before it is sent until it is handled, over Redis in one node.
