@@ -15,6 +15,7 @@ fn an_operator_logs_in_and_follows_an_order_through_the_nodes() {
     let order = admin.order(&product, 2).is(201).id();
     finds(&browser, &order);
     waterfall_and_sequence_show_its_nodes(&browser);
+    a_node_goes_and_comes(&browser, &mut cluster);
     assert_eq!(browser.errors(&[NOT_LOGGED_IN]), [""; 0]);
     the_consoles_node_comes_back(&browser, &mut cluster);
     cluster.stop();
@@ -75,6 +76,19 @@ fn waterfall_and_sequence_show_its_nodes(browser: &Browser) {
     }
     assert_eq!(browser.address(), waterfall);
     browser.wait("look.find('[role=tab][aria-selected=true]', 'Waterfall')");
+    browser.wait("look.find('.span-detail', 'Handler wrote')");
+}
+
+/// It is seen without anybody doing anything.
+fn a_node_goes_and_comes(browser: &Browser, cluster: &mut Cluster) {
+    browser.open("/topology");
+    let stands = |word: &str| browser.wait(&format!("look.find('[aria-label=\"Node shop\"] h3', '{word}')"));
+    stands("ready");
+    cluster.node("shop").kill();
+    stands("gone");
+    browser.is_accessible("a topology that a node has left");
+    cluster.node("shop").restart();
+    stands("ready");
 }
 
 /// The page says so, goes on by itself, and asks nobody to log in again.
