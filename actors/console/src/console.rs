@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use essaim::lock::Mutex;
@@ -36,6 +37,8 @@ pub(crate) struct Console {
     pub otlp: essaim::config::OtlpConfig,
     pub reads: Reads,
     pub overviews: Overviews,
+    /// Whether the server is about to stop: it waits for the end of every answer.
+    pub draining: AtomicBool,
     /// Sessions that were found to be an administrator's, and until when that is believed. Bounded by the logins of
     /// `console.session_minutes`.
     trusted: Mutex<HashMap<String, Instant>>,
@@ -65,6 +68,7 @@ impl Console {
             otlp: start.settings().trace.otlp.clone(),
             reads: start.db().clone(),
             overviews: Overviews::default(),
+            draining: AtomicBool::new(false),
             trusted: Mutex::default(),
             ended: Mutex::default(),
             settings,

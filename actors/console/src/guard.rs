@@ -10,7 +10,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::console::{Console, NoSession};
-use crate::session::COOKIE;
+use crate::session::{COOKIE, Session};
 
 /// What pages of the console send along. A page of somebody else cannot, without asking first whether it may.
 const OWN_PAGE: &str = "x-essaim-console";
@@ -45,20 +45,23 @@ async fn operator(console: &Console, request: &HttpRequest) -> Result<Operator, 
         let address = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
         return Ok(Operator(address));
     }
-    let cookie = request.cookie(COOKIE);
-    let session = match &cookie {
-        Some(cookie) => console.session(cookie.value()).await,
-        None => Err(NoSession::Ended),
-    };
-    match session {
+    match session_of(console, request).await {
         Ok(session) => Ok(Operator(session.email)),
         Err(NoSession::Ended) => Err(refused(StatusCode::UNAUTHORIZED, "log in as an administrator")),
         Err(NoSession::Unknown(why)) => Err(refused(StatusCode::SERVICE_UNAVAILABLE, &why)),
     }
 }
 
-/// Whether this request's sender has to log in: not on a machine of their own. What a proxy hands on is not from there, nor is a
-/// page whose name was made to lead here.
+/// The session that a request bears.
+pub(crate) async fn session_of(console: &Console, request: &HttpRequest) -> Result<Session, NoSession> {
+    match request.cookie(COOKIE) {
+        Some(cookie) => console.session(cookie.value()).await,
+        None => Err(NoSession::Ended),
+    }
+}
+
+/// Whether this request's sender need not log in, being on a machine of their own. What a proxy hands on is not from there, nor is
+/// a page whose name was made to lead here.
 pub(crate) fn is_open_to(console: &Console, request: &HttpRequest) -> bool {
     let headers = request.headers();
     let is_near = request.peer_addr().is_some_and(|address| address.ip().is_loopback());

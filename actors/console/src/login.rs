@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::console::{Console, NoSession};
-use crate::guard::{is_open_to, is_own, refused};
+use crate::guard::{is_open_to, is_own, refused, session_of};
 use crate::session::{COOKIE, Session};
 
 /// Checking a password takes longer than most asks.
@@ -34,11 +34,7 @@ pub(crate) async fn me(console: Data<Console>, http: HttpRequest) -> HttpRespons
     if let Err(why) = is_own(&http) {
         return refused(StatusCode::FORBIDDEN, why);
     }
-    let session = match http.cookie(COOKIE) {
-        Some(cookie) => console.session(cookie.value()).await,
-        None => Err(NoSession::Ended),
-    };
-    match session {
+    match session_of(&console, &http).await {
         Ok(session) => HttpResponse::Ok().json(about(&console, Some(&session.email), false)),
         Err(_) if is_open_to(&console, &http) => HttpResponse::Ok().json(about(&console, None, true)),
         // No error: whoever opens the console asks this first.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::http::header::ACCEPT;
@@ -241,9 +242,12 @@ pub(crate) async fn show(console: Data<Console>, http: HttpRequest) -> HttpRespo
     if !accepted.is_some_and(|accepted| accepted.contains("text/event-stream")) {
         return HttpResponse::Ok().json(&*console.overview().await);
     }
-    let events = unfold((console.into_inner(), false), async |(console, is_first)| {
-        if is_first {
+    let events = unfold((console.into_inner(), false), async |(console, has_begun)| {
+        if has_begun {
             tokio::time::sleep(EVERY).await;
+        }
+        if console.draining.load(Ordering::Acquire) {
+            return None;
         }
         let overview = console.overview().await;
         let event = format!("data: {}\n\n", serde_json::to_string(&*overview).unwrap_or_default());

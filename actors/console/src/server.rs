@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::{DefaultHeaders, from_fn};
@@ -82,6 +83,7 @@ impl Server {
     /// Lets requests under way finish, and takes no more.
     pub async fn drain(&self) {
         self.ends.end();
+        self.console.draining.store(true, Ordering::Release);
         self.handle.stop(true).await;
     }
 }
