@@ -55,7 +55,7 @@ fn over_redis_a_task_that_nothing_could_rebuild_ends_the_node() {
 
 #[test]
 fn a_node_is_not_ready_until_its_task_is_back() {
-    let cluster = Cluster::single().set("supervision.backoff_first_ms", 4_000);
+    let cluster = Cluster::single().set("supervision.backoff_first_ms", 8_000);
     let mut cluster = cluster.start();
     let node = cluster.node("main");
     node.stop();
@@ -67,7 +67,9 @@ fn a_node_is_not_ready_until_its_task_is_back() {
         reasons.iter().find(|reason| reason.as_str().is_some_and(|reason| reason.contains("sender"))).cloned()
     });
     assert_eq!(told, "the task `sender` of `node` has panicked: in sender, as ESSAIM_PANIC_AT says");
-    assert_eq!(node.api().try_send("GET", "/readyz", None).expect("the gateway answers").status, 503);
+    // The task may panic before the gateway listens.
+    let of_gateway = eventually("the gateway to answer", || node.api().try_send("GET", "/readyz", None).ok());
+    assert_eq!(of_gateway.status, 503);
     eventually("the node to be ready", || {
         let answer = node.admin().try_send("GET", "/readyz", None).ok()?;
         (answer.status == 200).then_some(())
