@@ -72,7 +72,7 @@ impl<Q: OperatorRequest + Followed + Clone> Reader<Q> {
                 tokio::time::sleep(PAUSE).await;
             }
             // Not held meanwhile: a reader is no reason for a node to live on.
-            let operator = self.bus.borrow().as_ref().map(|bus| Operator::of(bus))?;
+            let operator = self.bus.borrow().as_ref().map(Operator::of)?;
             let page = match self.request.clone().answer(&operator).await {
                 Ok(page) => page,
                 Err(Refusal::Wrong(why) | Refusal::Away(why)) => {

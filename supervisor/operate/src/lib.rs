@@ -6,7 +6,7 @@
 //! through the log wherever its partition's owner has to do it.
 //!
 //! # Layout
-//! - `node`: a node with all of this; `admin`: its listeners; `routes`: operators' requests at any listener, `access`: who may ask; `system`: the runtime's own asks, which other nodes send by `own_ask`.
+//! - `node`: a node with all of this; `admin`: its listeners; `routes`: operators' requests at any listener, `access`: who may ask; `system`: the runtime's own asks, which other nodes send: `node_ask` those to a node itself.
 //! - `api`: requests and answers, as the admin listener takes and gives them.
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
@@ -30,13 +30,12 @@ mod figures;
 mod follow;
 mod gathering;
 mod host;
-
 mod last_records;
 mod logs;
 mod metrics;
 mod node;
+mod node_ask;
 mod operation;
-mod own_ask;
 mod parked;
 mod payload;
 mod records;

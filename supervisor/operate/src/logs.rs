@@ -1,11 +1,15 @@
 //! Log lines of all nodes: an ask of the runtime's own, which each node answers from its ring.
 
+use std::sync::Arc;
+
+use essaim_core::node::bus::Bus;
 use essaim_logs::{LogLine, LogPage, LogRing, Take};
-use essaim_trace::{Conditions, Cursor, Recorder};
+use essaim_trace::{Conditions, Cursor};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{AwayNode, FindLogs, FoundLogs, MOST_LINES};
-use crate::records::NodeQuestion;
+use crate::node_ask::NodeAsk;
+use crate::records::halve;
 use crate::requests::{Operator, OperatorRequest, Refusal};
 
 /// What a node is asked.
@@ -17,18 +21,18 @@ pub(crate) struct Question {
     most: u32,
 }
 
-impl NodeQuestion for Question {
+impl NodeAsk for Question {
     const NAME: &'static str = "essaim.logs.v1";
-    type Page = LogPage;
+    type Answer = LogPage;
 
-    fn here(&self, _: &Recorder) -> LogPage {
+    async fn answer(&self, _: &Arc<Bus>) -> Result<LogPage, String> {
         let most = self.most.min(MOST_LINES);
         let take = if self.last { Take::Last(most) } else { Take::First(most) };
-        LogRing::installed().map(|ring| ring.page(&self.after, &self.filter, take)).unwrap_or_default()
+        Ok(LogRing::installed().map(|ring| ring.page(&self.after, &self.filter, take)).unwrap_or_default())
     }
 
-    fn most(&mut self) -> &mut u32 {
-        &mut self.most
+    fn want_less(&mut self) -> bool {
+        halve(&mut self.most)
     }
 }
 

@@ -2,40 +2,18 @@
 //! them (`stored`).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::Duration;
+use std::sync::Arc;
 
-use essaim_base::codec;
-use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
-use essaim_protocol::frame::RawAnswer;
-use essaim_trace::{Cursor, Filter, Half, MessageRecord, Page, Recorder, Text, TraceId, TraceTree, shown_key};
-use futures_util::future::{LocalBoxFuture, join_all, ready};
-use serde::de::DeserializeOwned;
+use essaim_core::node::bus::Bus;
+use essaim_trace::{Cursor, Filter, Half, MessageRecord, Page, Text, TraceId, TraceTree, shown_key};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS, MOST_TRACES, ShowTrace, ShownTrace};
-use crate::own_ask::ask_own;
+use crate::node_ask::NodeAsk;
 use crate::requests::{Operator, OperatorRequest, Refusal};
 
-/// The wire name of the ask for a node's records.
-const NAME: &str = "essaim.records.v1";
-
-/// The longest wait for one node.
-pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 /// Pages that are read of one node for one trace, at most.
 pub(crate) const MOST_PAGES: usize = 100;
-
-/// A question that every node answers for itself.
-pub(crate) trait NodeQuestion: Clone + Serialize + DeserializeOwned {
-    /// The wire name of its ask.
-    const NAME: &'static str;
-    type Page: Serialize + DeserializeOwned;
-
-    /// This node's answer.
-    fn here(&self, recorder: &Recorder) -> Self::Page;
-
-    /// How much is wanted at most, where an answer is too long for a frame.
-    fn most(&mut self) -> &mut u32;
-}
 
 /// What a node is asked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,47 +24,27 @@ pub(crate) struct Question {
     pub most: u32,
 }
 
-impl NodeQuestion for Question {
-    const NAME: &'static str = NAME;
-    type Page = Page;
+impl NodeAsk for Question {
+    const NAME: &'static str = "essaim.records.v1";
+    type Answer = Page;
 
-    fn here(&self, recorder: &Recorder) -> Page {
+    async fn answer(&self, bus: &Arc<Bus>) -> Result<Page, String> {
         if self.from_now {
-            return Page { next: recorder.end(), ..Page::default() };
+            return Ok(Page { next: bus.recorder.end(), ..Page::default() });
         }
-        recorder.page(&self.after, &self.filter, self.most.min(MOST_RECORDS) as usize)
+        Ok(bus.recorder.page(&self.after, &self.filter, self.most.min(MOST_RECORDS) as usize))
     }
 
-    fn most(&mut self) -> &mut u32 {
-        &mut self.most
+    fn want_less(&mut self) -> bool {
+        halve(&mut self.most)
     }
 }
 
-/// This node's answer, for another that asks.
-pub(crate) fn answer<Q: NodeQuestion>(
-    recorder: &Recorder,
-    body: &[u8],
-    most_bytes: u64,
-) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-    let unreadable =
-        |e: codec::DecodeError| NotDelivered::Undecodable { message: Q::NAME.into(), detail: e.to_string() };
-    let question: Q = codec::decode(body).map_err(unreadable)?;
-    Ok(Box::pin(ready(encoded(&question, recorder, most_bytes))))
-}
-
-/// As much as goes into one answer.
-fn encoded<Q: NodeQuestion>(question: &Q, recorder: &Recorder, most_bytes: u64) -> RawAnswer {
-    let mut question = question.clone();
-    loop {
-        let answer = codec::encode(&question.here(recorder)).map_err(|e| {
-            let detail = e.to_string();
-            AskError::Failed(Failure { kind: FailureKind::Error, detail })
-        })?;
-        if answer.len() as u64 <= most_bytes || *question.most() <= 1 {
-            return Ok(answer);
-        }
-        *question.most() /= 2;
-    }
+/// Halves how many are wanted, unless it is one.
+pub(crate) fn halve(most: &mut u32) -> bool {
+    let can = *most > 1;
+    *most = (*most / 2).max(1);
+    can
 }
 
 impl OperatorRequest for FindRecords {
@@ -219,24 +177,5 @@ impl Operator {
             }
         }
         records
-    }
-
-    /// Asks this node and all others; each answer by the node's name.
-    ///
-    /// # Errors
-    /// The reason in words: an operator reads it beside the node, and nothing decides by it.
-    pub(crate) async fn ask_nodes<Q: NodeQuestion>(
-        &self,
-        question: impl Fn(&str) -> Q,
-    ) -> Vec<(String, Result<Q::Page, String>)> {
-        let mut pages = vec![(self.node.clone(), Ok(question(&self.node).here(&self.recorder)))];
-        let Some(remote) = &self.remote else { return pages };
-        let members = remote.members().all();
-        let asked = members.iter().map(async |peer| {
-            let question = question(&peer.name);
-            (peer.name.to_string(), ask_own(&self.env, (remote, peer), (Q::NAME, &question), LIMIT).await)
-        });
-        pages.extend(join_all(asked).await);
-        pages
     }
 }

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 
 use crate::api::*;
 use crate::host;
+use crate::node_ask;
 use crate::operation::{DeadFilter, LetterResults, LetterSelection, Operation, name_of};
-use crate::own_ask;
 
 /// Versions of a registry over Redis are moments, in microseconds since 1970; this one is in 2001. Those of a file are a count
 /// that never comes so far.
@@ -31,6 +31,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The node that an operator asks.
 pub struct Operator {
+    pub bus: Arc<Bus>,
     pub env: Env,
     /// Its name.
     pub node: String,
@@ -200,8 +201,9 @@ pub(crate) fn silent(error: &LogError) -> Refusal {
 }
 
 impl Operator {
-    pub fn of(bus: &Bus) -> Self {
+    pub fn of(bus: &Arc<Bus>) -> Self {
         Self {
+            bus: bus.clone(),
             env: bus.env.clone(),
             node: bus.settings.node.name.clone(),
             config: bus.config.clone(),
@@ -260,7 +262,7 @@ impl Operator {
         operation: &Operation,
     ) -> Result<T, String> {
         let body = codec::encode(operation).map_err(|e| e.to_string())?;
-        let call = own_ask::call(&self.env, LIMIT);
+        let call = node_ask::call(&self.env, LIMIT);
         let answered = match (self.local.host(capability), &self.remote) {
             (Some(host), _) => match host::answer(self, host, &body, call) {
                 Ok(answering) => answering.await,
@@ -268,10 +270,10 @@ impl Operator {
             },
             (None, Some(remote)) => {
                 let (name, capability) = (name_of(capability), capability.to_string());
-                remote.ask(own_ask::remote_ask(capability.into(), name.into(), body, call)).await
+                remote.ask(node_ask::remote_ask(capability.into(), name.into(), body, call)).await
             }
             (None, None) => Err(AskError::NotDelivered(NotDelivered::NoHost { capability: capability.to_string() })),
         };
-        own_ask::read(answered)
+        node_ask::read(answered)
     }
 }

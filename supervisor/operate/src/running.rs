@@ -4,26 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_base::activity::{ActivityReport, CurrentMessage, Wait};
-use essaim_base::codec;
-use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
-use essaim_core::node::bus::{Bus, LocalHandlers};
-use essaim_protocol::frame::RawAnswer;
+use essaim_core::node::bus::Bus;
 use essaim_store::LockHolder;
 use essaim_trace::TraceId;
-use futures_util::future::{LocalBoxFuture, join_all};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use crate::own_ask::ask_own;
+use crate::node_ask::NodeAsk;
 use crate::requests::Operator;
-
-/// The wire name of the ask for what a node's handlers do.
-pub(crate) const NAME: &str = "essaim.running.v1";
 
 /// The longest wait for a server that is asked who holds its locks.
 const LOCKS_LIMIT: Duration = Duration::from_secs(1);
-/// The longest wait for one node.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// A handler that runs, and has waited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,41 +26,38 @@ pub(crate) struct RunningMessage {
     pub doing: String,
 }
 
-/// Those of this node in these traces, for another that asks.
-pub(crate) fn answer(bus: &Arc<Bus>, body: &[u8]) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-    let unreadable = |e: codec::DecodeError| NotDelivered::Undecodable { message: NAME.into(), detail: e.to_string() };
-    let traces: Vec<TraceId> = codec::decode(body).map_err(unreadable)?;
-    let bus = bus.clone();
-    Ok(Box::pin(async move {
-        let running = here(&bus.settings.node.name, bus.local(), &traces, bus.env.now()).await;
-        codec::encode(&running).map_err(|e| {
-            let detail = e.to_string();
-            AskError::Failed(Failure { kind: FailureKind::Error, detail })
-        })
-    }))
-}
+/// Those of a node in these traces.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Question(Vec<TraceId>);
 
-async fn here(node: &str, local: &LocalHandlers, traces: &[TraceId], now: Instant) -> Vec<RunningMessage> {
-    let mut running = Vec::new();
-    for host in local.hosts() {
-        let found = (0..).zip(host.instances()).filter_map(|(instance, handle)| {
-            let report = handle.activity.report(now)?;
-            traces.contains(&TraceId(report.trace.trace_id)).then_some((instance, report))
-        });
-        let found: Vec<(u32, ActivityReport)> = found.collect();
-        let database = host.database().filter(|_| found.iter().any(|(_, report)| waits_for_database(report)));
-        let writer = database.as_ref().and_then(|database| database.writer());
-        let locks = match database {
-            Some(database) => database.lock_holders(LOCKS_LIMIT).await.unwrap_or_default(),
-            None => Vec::new(),
-        };
-        for (instance, report) in found {
-            let (trace, node, capability) = (TraceId(report.trace.trace_id), node.to_string(), host.name.to_string());
-            let doing = format!("{report}{}", of_holders(&report, writer.as_ref(), &locks));
-            running.push(RunningMessage { trace, node, capability, instance, doing });
+impl NodeAsk for Question {
+    const NAME: &'static str = "essaim.running.v1";
+    type Answer = Vec<RunningMessage>;
+
+    async fn answer(&self, bus: &Arc<Bus>) -> Result<Vec<RunningMessage>, String> {
+        let now = bus.env.now();
+        let mut running = Vec::new();
+        for host in bus.local().hosts() {
+            let found = (0..).zip(host.instances()).filter_map(|(instance, handle)| {
+                let report = handle.activity.report(now)?;
+                self.0.contains(&TraceId(report.trace.trace_id)).then_some((instance, report))
+            });
+            let found: Vec<(u32, ActivityReport)> = found.collect();
+            let database = host.database().filter(|_| found.iter().any(|(_, report)| waits_for_database(report)));
+            let writer = database.as_ref().and_then(|database| database.writer());
+            let locks = match database {
+                Some(database) => database.lock_holders(LOCKS_LIMIT).await.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            for (instance, report) in found {
+                let (trace, node, capability) =
+                    (TraceId(report.trace.trace_id), bus.settings.node.name.clone(), host.name.to_string());
+                let doing = format!("{report}{}", of_holders(&report, writer.as_ref(), &locks));
+                running.push(RunningMessage { trace, node, capability, instance, doing });
+            }
         }
+        Ok(running)
     }
-    running
 }
 
 fn waits_for_database(report: &ActivityReport) -> bool {
@@ -94,13 +81,7 @@ fn of_holders(report: &ActivityReport, writer: Option<&CurrentMessage>, locks: &
 impl Operator {
     /// The handlers of all nodes that run in these traces; a node that does not answer is left out.
     pub(crate) async fn running(&self, traces: &[TraceId]) -> Vec<RunningMessage> {
-        let mut running = here(&self.node, &self.local, traces, self.env.now()).await;
-        if let Some(remote) = &self.remote {
-            let members = remote.members().all();
-            let asked = members.iter().map(|peer| ask_own(&self.env, (remote, peer), (NAME, &traces), LIMIT));
-            let answers: Vec<Result<Vec<RunningMessage>, String>> = join_all(asked).await;
-            running.extend(answers.into_iter().flatten().flatten());
-        }
-        running
+        let answers = self.ask_nodes(|_| Question(traces.to_vec())).await;
+        answers.into_iter().filter_map(|(_, running)| running.ok()).flatten().collect()
     }
 }

@@ -3,33 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use essaim_base::codec;
-use essaim_contract::{AskError, Failure, FailureKind, NotDelivered};
 use essaim_core::node::bus::Bus;
 use essaim_gather::{StoredPage, StoredQuestion};
-use essaim_protocol::frame::RawAnswer;
 use essaim_trace::{Cursor, Filter, MessageRecord};
-use futures_util::future::LocalBoxFuture;
 
 use crate::api::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS};
-use crate::own_ask::ask_own;
-use crate::records::{AwayNodes, LIMIT, MOST_PAGES};
+use crate::node_ask::{NodeAsk, ask_node};
+use crate::records::{AwayNodes, MOST_PAGES};
 use crate::requests::Operator;
 
-/// The wire name of the ask for stored records.
-pub(crate) const NAME: &str = "essaim.stored.v1";
+impl NodeAsk for StoredQuestion {
+    const NAME: &'static str = "essaim.stored.v1";
+    type Answer = StoredPage;
 
-/// Answers another node from the store of this one.
-pub(crate) fn answer(bus: &Arc<Bus>, body: &[u8]) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-    let unreadable = |e: codec::DecodeError| NotDelivered::Undecodable { message: NAME.into(), detail: e.to_string() };
-    let mut question: StoredQuestion = codec::decode(body).map_err(unreadable)?;
-    question.most = question.most.min(MOST_RECORDS);
-    let operator = Operator::of(bus);
-    Ok(Box::pin(async move {
-        let failed = |detail: String| AskError::Failed(Failure { kind: FailureKind::Error, detail });
-        let page = operator.own_stored(&question).await.map_err(failed)?;
-        codec::encode(&page).map_err(|e| failed(e.to_string()))
-    }))
+    async fn answer(&self, bus: &Arc<Bus>) -> Result<StoredPage, String> {
+        let gathered = bus.gathered.as_ref().ok_or("it stores no records")?;
+        let question = Self { most: self.most.min(MOST_RECORDS), ..self.clone() };
+        let most_bytes = (bus.settings.wire.max_message_bytes / 2) as usize;
+        gathered.page(&question, most_bytes).await.map_err(|error| error.to_string())
+    }
 }
 
 impl Operator {
@@ -84,20 +76,7 @@ impl Operator {
 
     /// A page of the store, wherever it is.
     async fn stored(&self, node: &str, question: &StoredQuestion) -> Result<StoredPage, String> {
-        if node == self.node {
-            return self.own_stored(question).await;
-        }
-        let unheard = || "it is not heard, and it stores the records of all nodes".to_string();
-        let remote = self.remote.as_ref().ok_or_else(unheard)?;
-        let members = remote.members().all();
-        let peer = members.iter().find(|peer| *peer.name == *node).ok_or_else(unheard)?;
-        let answer = ask_own(&self.env, (remote, peer), (NAME, question), LIMIT).await;
+        let answer = ask_node(&self.bus, node, question).await;
         answer.map_err(|why| format!("{why}; it stores the records of all nodes"))
-    }
-
-    /// A page of this node's store.
-    async fn own_stored(&self, question: &StoredQuestion) -> Result<StoredPage, String> {
-        let gathered = self.gathered.as_ref().ok_or("it stores no records")?;
-        gathered.page(question, (self.most_bytes / 2) as usize).await.map_err(|error| error.to_string())
     }
 }

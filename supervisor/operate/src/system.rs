@@ -7,19 +7,42 @@ use essaim_base::call::Call;
 use essaim_contract::NotDelivered;
 use essaim_core::node::bus::Bus;
 use essaim_core::node::operators::{Operators, SystemAsks};
+use essaim_gather::StoredQuestion;
 use essaim_protocol::frame::RawAnswer;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 
 use crate::admin::AdminListeners;
-use crate::records::NodeQuestion;
+use crate::last_records::{self, LastPage};
+use crate::node_ask::{self, NodeAsk};
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
-use crate::{config, gathering, host, last_records, logs, operation, records, running, stored};
+use crate::{config, gathering, host, logs, operation, records, running};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
     Operators { asks: Arc::new(OwnAsks), listeners: Arc::new(AdminListeners::default()) }
+}
+
+type Answer = fn(Arc<Bus>, &[u8]) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered>;
+
+/// What a node is asked itself, by its wire name.
+const NODE_ASKS: &[(&str, Answer)] = &[
+    by_name::<others::Question>(),
+    by_name::<records::Question>(),
+    by_name::<StoredQuestion>(),
+    by_name::<LastPage>(),
+    by_name::<logs::Question>(),
+    by_name::<running::Question>(),
+    by_name::<config::Question>(),
+];
+
+const fn by_name<Q: NodeAsk>() -> (&'static str, Answer) {
+    (Q::NAME, node_ask::answer::<Q>)
+}
+
+fn node_ask(name: &str) -> Option<Answer> {
+    NODE_ASKS.iter().find(|(known, _)| *known == name).map(|(_, answer)| *answer)
 }
 
 struct OwnAsks;
@@ -30,14 +53,7 @@ impl SystemAsks for OwnAsks {
     }
 
     fn takes(&self, name: &str) -> bool {
-        name == others::NAME
-            || name == records::Question::NAME
-            || name == logs::Question::NAME
-            || name == running::NAME
-            || name == stored::NAME
-            || name == config::NAME
-            || name == last_records::NAME
-            || operation::capability_of(name).is_some()
+        node_ask(name).is_some() || operation::capability_of(name).is_some()
     }
 
     fn answer(
@@ -47,26 +63,10 @@ impl SystemAsks for OwnAsks {
         body: &[u8],
         call: Call,
     ) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered> {
-        if name == running::NAME {
-            return running::answer(&bus, body);
+        if let Some(answer) = node_ask(name) {
+            return answer(bus, body);
         }
-        if name == config::NAME {
-            return config::answer(&bus);
-        }
-        if name == stored::NAME {
-            return stored::answer(&bus, body);
-        }
-        if name == last_records::NAME {
-            return last_records::answer(bus, body);
-        }
-        let most_bytes = bus.settings.wire.max_message_bytes / 2;
-        if name == records::Question::NAME {
-            return records::answer::<records::Question>(&bus.recorder, body, most_bytes);
-        }
-        if name == logs::Question::NAME {
-            return records::answer::<logs::Question>(&bus.recorder, body, most_bytes);
-        }
-        let Some(capability) = operation::capability_of(name) else { return Ok(others::answer(bus)) };
+        let capability = operation::capability_of(name).unwrap_or_default();
         let Some(host) = bus.host(capability) else {
             return Err(NotDelivered::NoHost { capability: capability.to_string() });
         };
@@ -77,7 +77,7 @@ impl SystemAsks for OwnAsks {
         gathering::begin(bus);
     }
 
-    fn leave<'a>(&'a self, bus: &'a Bus) -> LocalBoxFuture<'a, ()> {
+    fn leave<'a>(&'a self, bus: &'a Arc<Bus>) -> LocalBoxFuture<'a, ()> {
         Box::pin(last_records::send(bus))
     }
 

@@ -40,7 +40,7 @@ pub trait SystemAsks: Send + Sync {
     fn begin(&self, bus: &Arc<Bus>);
 
     /// Ends it while others can still be asked: all asks of theirs are answered, and they will not be heard any more.
-    fn leave<'a>(&'a self, bus: &'a Bus) -> LocalBoxFuture<'a, ()>;
+    fn leave<'a>(&'a self, bus: &'a Arc<Bus>) -> LocalBoxFuture<'a, ()>;
 
     /// How the node is, and how it hears the others, as `/status` shows it.
     fn status(&self, bus: Arc<Bus>) -> LocalBoxFuture<'static, Value>;
@@ -103,7 +103,7 @@ impl SystemAsks for NoAsks {
 
     fn begin(&self, _bus: &Arc<Bus>) {}
 
-    fn leave<'a>(&'a self, _bus: &'a Bus) -> LocalBoxFuture<'a, ()> {
+    fn leave<'a>(&'a self, _bus: &'a Arc<Bus>) -> LocalBoxFuture<'a, ()> {
         Box::pin(async {})
     }
 

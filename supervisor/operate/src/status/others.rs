@@ -1,29 +1,31 @@
-//! What the other nodes report of themselves: an ask of the runtime's own that each node answers, however busy its actors are.
+//! What the other nodes report of themselves: an ask of the runtime's own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use essaim_base::codec;
-use essaim_contract::{AskError, Failure, FailureKind};
 use essaim_core::node::bus::Bus;
-use essaim_protocol::frame::RawAnswer;
-use futures_util::future::{LocalBoxFuture, join_all};
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
 
-use crate::own_ask::ask_own;
+use crate::node_ask::{NodeAsk, ask_peer};
 
 use super::{MemberStatus, NodeStatus, REPORT_LIMIT};
-
-/// The wire name of the ask for a node's own report.
-pub(crate) const NAME: &str = "essaim.status.v1";
 
 /// Another node answers within this many times the limit of one database's report, or is shown without its own.
 const LIMITS: u32 = 2;
 
-/// This node's own report, for another that asks.
-pub(crate) fn answer(bus: Arc<Bus>) -> LocalBoxFuture<'static, RawAnswer> {
-    Box::pin(async move {
-        let encoded = codec::encode(&NodeStatus::own(&bus).await);
-        encoded.map_err(|e| AskError::Failed(Failure { kind: FailureKind::Error, detail: e.to_string() }))
-    })
+/// What a node is asked.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Question(());
+
+impl NodeAsk for Question {
+    const NAME: &'static str = "essaim.status.v1";
+    const LIMIT: Duration = REPORT_LIMIT.saturating_mul(LIMITS);
+    type Answer = NodeStatus;
+
+    async fn answer(&self, bus: &Arc<Bus>) -> Result<NodeStatus, String> {
+        Ok(NodeStatus::own(bus).await)
+    }
 }
 
 /// The other nodes as this one hears them, each with its own report or why there is none.
@@ -33,8 +35,8 @@ pub(super) async fn reports(bus: &Bus) -> Vec<MemberStatus> {
     let members = remote.members().all();
     let asked = members.iter().map(async |peer| {
         let mut member = MemberStatus::of(peer, now);
-        match ask_own(&bus.env, (remote, peer), (NAME, &()), REPORT_LIMIT * LIMITS).await {
-            Ok(report) => member.report = Some(report),
+        match ask_peer(&bus.env, remote, peer, &Question(())).await {
+            Ok(report) => member.report = Some(Box::new(report)),
             Err(why) => member.problem = Some(why),
         }
         member
