@@ -18,6 +18,7 @@
 //! - [`durable`]: dead letters, ledger, subscriptions and schedules, as operators see them.
 //! - [`golden`]: bytes that other nodes rely on.
 //! - [`load`]: capabilities that misbehave, and more work than there is room for.
+//! - [`messages`]: what capabilities take, as operators see it.
 //! - [`metrics`]: what `/metrics` tells, and the dashboard and alerts over it.
 //! - [`store`]: a capability on a server that restarts, disappears or falls silent.
 //! - [`structure`]: rules of the source.
@@ -35,6 +36,7 @@ mod faults;
 mod golden;
 mod hostile;
 mod load;
+mod messages;
 mod metrics;
 mod platform;
 mod records;

@@ -7,6 +7,7 @@ pub mod dead;
 pub mod follow;
 pub mod ledger;
 pub mod logs;
+pub mod messages;
 pub mod operator;
 pub mod parked;
 pub mod print;
@@ -40,8 +41,8 @@ Exit codes:
    0  it ended as it should
    2  the command line cannot be understood
   65  `essaim ledger --at-rest` found a partition that does not balance; a dead letter, a
-      subscription or a capability that was named is not there; or one that is to be
-      retired is hosted
+      subscription, a message or a capability that was named is not there; or one that
+      is to be retired is hosted
   69  the node that a command asks does not answer, or not for every capability
   70  a capability was given up, and supervision.exit_when_failed is set
   71  another process runs under this node's name with a higher epoch
@@ -124,6 +125,8 @@ pub enum Command {
     Why(why::WhyArgs),
     /// Lists messages that wait for another attempt, and has them tried now
     Parked(parked::ParkedArgs),
+    /// Lists the messages that capabilities take, with their fields
+    Messages(messages::MessagesArgs),
     /// What capabilities send themselves at set times
     Schedules(schedules::SchedulesArgs),
     /// Forgets a capability that is gone for good, with its subscriptions and what waits for it

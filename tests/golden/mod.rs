@@ -21,6 +21,15 @@ use record::Record;
 
 #[test]
 fn every_form_on_the_wire_is_what_it_was() {
+    recorded().compare("tests/golden/messages.txt");
+}
+
+#[test]
+fn every_form_is_what_the_schemas_of_its_contract_say() {
+    recorded().is_as_described();
+}
+
+fn recorded() -> Record {
     let mut record = Record::new();
     samples::users(&mut record);
     samples::auth(&mut record);
@@ -29,7 +38,7 @@ fn every_form_on_the_wire_is_what_it_was() {
     samples::cache(&mut record);
     samples::console(&mut record);
     samples::asks(&mut record);
-    record.compare("tests/golden/messages.txt");
+    record
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use essaim_contract::{Ask, Message, wire_name};
+use essaim_contract::{Ask, JsonSchema, Message, Schemas, wire_name};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -11,6 +11,8 @@ use crate::support::repository;
 /// Forms as they are encoded now, in the order in which they were added.
 pub struct Record {
     forms: Vec<Form>,
+    /// What does not fit what its contract says of it, in words.
+    misfits: Vec<String>,
 }
 
 struct Form {
@@ -23,22 +25,64 @@ struct Form {
 
 impl Record {
     pub fn new() -> Self {
-        Self { forms: Vec::new() }
+        Self { forms: Vec::new(), misfits: Vec::new() }
     }
 
     /// Adds a message with a reply and each of its business errors.
     pub fn ask<M: Ask>(&mut self, message: M, reply: M::Reply, errors: impl IntoIterator<Item = M::Error>) {
         let name = wire_name::<M>();
+        let schemas = self.described(&message, true);
+        self.fits(&format!("{name} reply"), schemas.reply.as_ref(), &reply);
         self.form(format!("{name} message"), &message);
         self.form(format!("{name} reply"), &reply);
         for (number, error) in errors.into_iter().enumerate() {
-            self.form(format!("{name} error-{}", number + 1), &error);
+            let form = format!("{name} error-{}", number + 1);
+            self.fits(&form, schemas.error.as_ref(), &error);
+            self.form(form, &error);
         }
     }
 
     /// Adds a message that nobody answers.
     pub fn message<M: Message>(&mut self, message: M) {
+        self.described(&message, false);
         self.form(format!("{} message", wire_name::<M>()), &message);
+    }
+
+    /// Holds a message against what its contract says of it.
+    fn described<M: Message>(&mut self, message: &M, is_ask: bool) -> Schemas {
+        let (name, schemas) = (wire_name::<M>(), M::json_schemas());
+        self.fits(&format!("{name} message"), schemas.message.as_ref(), message);
+        if is_ask != schemas.reply.is_some() {
+            self.misfits.push(format!("{name}: ask_schemas! is for asks, and message_schema! for all others"));
+        }
+        if let Some(field) = M::KEY_FIELD {
+            let value = serde_json::to_value(message).expect("a sample is JSON");
+            let (field_is, key) = (value[field].as_str().map(String::from), message.key().map(|key| key.into_owned()));
+            if field_is != key || key.is_none() {
+                self.misfits.push(format!("{name}: its key is {key:?}, and not its field `{field}`"));
+            }
+        }
+        schemas
+    }
+
+    /// Holds a value against its schema.
+    fn fits<T: Serialize>(&mut self, form: &str, schema: Option<&JsonSchema>, value: &T) {
+        let Some(schema) = schema else {
+            return self.misfits.push(format!("{form}: its contract does not tell its schema"));
+        };
+        let schema = serde_json::from_str(schema.as_str()).expect("a schema is JSON");
+        let meta = jsonschema::meta::validate(&schema).map_err(|e| e.to_string());
+        let value = serde_json::to_value(value).expect("a sample is JSON");
+        let fits = jsonschema::draft202012::validate(&schema, &value).map_err(|e| e.to_string());
+        for why in [meta, fits].into_iter().filter_map(Result::err) {
+            self.misfits.push(format!("{form}: {why} ({value} against {schema})"));
+        }
+    }
+
+    /// Fails unless all forms are as their contracts say.
+    #[track_caller]
+    pub fn is_as_described(&self) {
+        assert!(self.misfits.is_empty(), "{}", self.misfits.join("\n"));
     }
 
     /// Adds any other form.

@@ -142,7 +142,7 @@ fn contracts_are_plain(files: &Files) -> Vec<Breach> {
     let refused = contracts.flat_map(|manifest| {
         let fine = |d: &Dependency<'_>| match d.name {
             "essaim-contract" | "serde" => true,
-            "utoipa" => d.how.contains("optional = true"),
+            "utoipa" | "serde_json" => d.how.contains("optional = true"),
             _ => d.for_tests,
         };
         let found = dependencies(manifest).into_iter().filter(move |d| !fine(d));

@@ -9,6 +9,7 @@
 //! - [`Capability`], [`Message`], [`Ask`], [`Broadcast`]: what a contract declares.
 //! - [`Command`], [`Event`], [`MessageId`], [`SendError`]: messages that are stored until they are handled.
 //! - [`AskError`], [`NotDelivered`], [`Unknown`], [`Failure`]: the error of an ask, which says no more than is known.
+//! - [`Schemas`], [`message_schema!`], [`ask_schemas!`]: the forms of messages as JSON Schema.
 //! - [`Principal`], [`Metadata`]: what travels with every message.
 
 mod durable;
@@ -22,3 +23,6 @@ pub use message::{Ask, Broadcast, Capability, Message, Never, wire_name};
 
 mod principal;
 pub use principal::{Metadata, Principal};
+
+mod schema;
+pub use schema::{JsonSchema, Schemas};

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::Schemas;
+
 /// One business ability, such as `orders`. A contract crate declares one, as an empty type.
 pub trait Capability: Send + Sync + 'static {
     /// The name in the configuration, in wire names and in logs: lower case, `a-z`, `0-9` and `-`.
@@ -27,6 +29,10 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     const PERSONAL_KEY: bool = false;
     /// Fields of the encoded message, however deep, that records of messages never show, such as `password`.
     const SECRETS: &'static [&'static str] = &[];
+    /// The field that is its [key](Message::key), where the key is the value of one.
+    const KEY_FIELD: Option<&'static str> = None;
+    /// Whether only its own capability sends it, about what it alone knows: operators may not.
+    const INTERNAL: bool = false;
 
     /// The message's key, such as an order's id, if messages about one thing belong together.
     ///
@@ -35,6 +41,12 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     /// applied one at a time, in the order in which they were stored, across nodes.
     fn key(&self) -> Option<Cow<'_, str>> {
         None
+    }
+
+    /// The forms of the message and of what answers it, for operators and tools; none where its contract does not tell them.
+    /// [`message_schema!`](crate::message_schema) and [`ask_schemas!`](crate::ask_schemas) write it.
+    fn json_schemas() -> Schemas {
+        Schemas::default()
     }
 }
 
@@ -58,6 +70,7 @@ pub fn wire_name<M: Message>() -> String {
 
 /// The error of an ask that its capability never rejects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Never {}
 
 impl fmt::Display for Never {

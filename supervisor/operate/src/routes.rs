@@ -18,8 +18,8 @@ use crate::NodeStatus;
 use crate::access::Access;
 use crate::api::{
     ApiRequest, AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, FireSchedule, Followed,
-    ListDead, ListParked, ListSchedules, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowConfig, ShowDead,
-    ShowTrace,
+    ListDead, ListMessages, ListParked, ListSchedules, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowConfig,
+    ShowDead, ShowTrace,
 };
 use crate::follow::{MOST_READERS, Readers};
 use crate::requests::{Operator, OperatorRequest, Refusal};
@@ -82,6 +82,7 @@ impl OperatorRoutes {
         route::<ExplainMessage>(config);
         route::<ShowTrace>(config);
         route::<ShowConfig>(config);
+        route::<ListMessages>(config);
         route::<ListSchedules>(config);
         route::<FireSchedule>(config);
     }

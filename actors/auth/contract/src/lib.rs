@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use essaim_contract::{Ask, Capability, Message, Never};
+use essaim_contract::{Ask, Capability, Message, Never, ask_schemas};
 use serde::{Deserialize, Serialize};
 
 mod secret;
@@ -36,6 +36,7 @@ macro_rules! ask {
             const NAME: &'static str = $name;
             const VERSION: u16 = 1;
             const SECRETS: &'static [&'static str] = &["password", "refresh_token", "access_token"];
+            ask_schemas!();
         }
         impl Ask for $message {
             type Reply = $reply;
@@ -47,6 +48,7 @@ macro_rules! ask {
 
 /// Makes an account: a user and a password. Repeating it with the same `user_id` is harmless.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Register {
     /// The id of the user to be: a new UUID (version 7) that the caller makes, once for each request of a person.
     pub user_id: String,
@@ -61,6 +63,7 @@ ask!(Register, "register", Account, RegisterError, idempotent: true);
 
 /// An account that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Account {
     /// The user's id.
     pub id: String,
@@ -76,6 +79,7 @@ pub struct Account {
 
 /// Why no account was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RegisterError {
     /// A value is not valid.
@@ -100,6 +104,7 @@ impl fmt::Display for RegisterError {
 
 /// Opens a session. Not idempotent: each one is a session of its own, and each failure counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Login {
     /// The e-mail address.
     pub email: String,
@@ -112,6 +117,7 @@ ask!(Login, "login", Tokens, LoginError, idempotent: false);
 
 /// What proves who someone is: now (the access token) and for a while (the refresh token).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Tokens {
     /// A JWT, signed with EdDSA.
     pub access_token: Secret,
@@ -125,6 +131,7 @@ pub struct Tokens {
 
 /// Why no session was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LoginError {
     /// No account has this e-mail address and this password; which of them is wrong is not told.
@@ -147,6 +154,7 @@ impl fmt::Display for LoginError {
 
 /// Exchanges a refresh token for the next pair. Repeated at once, it returns the same refresh token again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Refresh {
     /// The refresh token.
     pub refresh_token: Secret,
@@ -155,6 +163,7 @@ ask!(Refresh, "refresh", Tokens, RefreshError, idempotent: true);
 
 /// Why a refresh token was not exchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshError {
     /// It is unknown, expired, used before or revoked; which of these is not told.
@@ -172,6 +181,7 @@ impl fmt::Display for RefreshError {
 /// Ends the session that a refresh token belongs to; nothing happens if there is none. Access tokens of the session stay
 /// valid until they expire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Logout {
     /// Any refresh token of the session.
     pub refresh_token: Secret,
@@ -180,11 +190,13 @@ ask!(Logout, "logout", (), Never, idempotent: true);
 
 /// Reads what verifies access tokens: all keys that a valid token may be signed with, and those about to be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GetKeys {}
 ask!(GetKeys, "keys", Keys, Never, idempotent: true);
 
 /// What verifies access tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Keys {
     /// The `iss` that every token has.
     pub issuer: String,
@@ -196,6 +208,7 @@ pub struct Keys {
 
 /// The public half of a signing key (Ed25519).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PublicKey {
     /// The key's id, as in a token's header: its thumbprint (RFC 7638).
     pub kid: String,
@@ -205,6 +218,7 @@ pub struct PublicKey {
 
 /// The claims of an access token (RFC 7519).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Claims {
     /// Who issued it.
     pub iss: String,

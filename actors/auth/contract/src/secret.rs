@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A password or a token: it travels as plain text and does not show in logs.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Secret(String);
 

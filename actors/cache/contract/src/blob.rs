@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A value of the cache. On the wire it is a byte string; a plain `Vec<u8>` would be a list of numbers, nearly twice
 /// as long.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Blob(pub Vec<u8>);
 
 impl From<Vec<u8>> for Blob {

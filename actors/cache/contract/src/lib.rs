@@ -15,7 +15,7 @@ pub use blob::Blob;
 use std::borrow::Cow;
 use std::fmt;
 
-use essaim_contract::{Ask, Capability, Message};
+use essaim_contract::{Ask, Capability, Message, ask_schemas};
 use serde::{Deserialize, Serialize};
 
 /// The capability.
@@ -28,6 +28,7 @@ impl Capability for Cache {
 
 /// The value of a key, if it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Get {
     /// Keeps the keys of one caller apart from another's.
     pub namespace: String,
@@ -37,6 +38,7 @@ pub struct Get {
 
 /// Remembers a value. Other nodes forget what they had for the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Put {
     /// Keeps the keys of one caller apart from another's.
     pub namespace: String,
@@ -51,6 +53,7 @@ pub struct Put {
 
 /// Forgets a key in every node: in the one that answers at once, in the others as soon as they hear of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Invalidate {
     /// Keeps the keys of one caller apart from another's.
     pub namespace: String,
@@ -60,6 +63,7 @@ pub struct Invalidate {
 
 /// Why the capability says no.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CacheError {
     /// Namespace and key together are longer than `cache.max_key_bytes`.
@@ -97,6 +101,7 @@ impl Message for Get {
     type To = Cache;
     const NAME: &'static str = "get";
     const VERSION: u16 = 1;
+    ask_schemas!();
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(place(&self.namespace, &self.key))
@@ -113,6 +118,7 @@ impl Message for Put {
     type To = Cache;
     const NAME: &'static str = "put";
     const VERSION: u16 = 1;
+    ask_schemas!();
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(place(&self.namespace, &self.key))
@@ -129,6 +135,7 @@ impl Message for Invalidate {
     type To = Cache;
     const NAME: &'static str = "invalidate";
     const VERSION: u16 = 1;
+    ask_schemas!();
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(place(&self.namespace, &self.key))

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use essaim_contract::{Ask, Message};
+use essaim_contract::{Ask, Message, ask_schemas};
 use serde::{Deserialize, Serialize};
 
 use crate::Catalog;
 
 /// A product with the stock it has now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Product {
     /// What may be cached.
     pub description: Description,
@@ -19,6 +20,7 @@ pub struct Product {
 
 /// A product without its stock; it may be cached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Description {
     /// The product's id, a UUID.
     pub id: String,
@@ -36,6 +38,7 @@ pub struct Description {
 
 /// Some products, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ProductPage {
     /// The products.
     pub items: Vec<Product>,
@@ -45,6 +48,7 @@ pub struct ProductPage {
 
 /// Why catalog says no to an ask about products.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CatalogError {
     /// There is no such product.
@@ -81,6 +85,7 @@ impl fmt::Display for CatalogError {
 
 /// The products, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ListProducts {
     /// At most this many, from 1 to [`MAX_PAGE`](crate::MAX_PAGE).
     pub limit: u32,
@@ -92,6 +97,7 @@ impl Message for ListProducts {
     type To = Catalog;
     const NAME: &'static str = "list";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for ListProducts {
     type Reply = ProductPage;
@@ -101,6 +107,7 @@ impl Ask for ListProducts {
 
 /// A product with the stock it has now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GetProduct {
     /// The product's id.
     pub id: String,
@@ -117,6 +124,7 @@ impl Message for GetProduct {
     type To = Catalog;
     const NAME: &'static str = "get";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for GetProduct {
     type Reply = Product;
@@ -126,6 +134,7 @@ impl Ask for GetProduct {
 
 /// A product without its stock: what a cache may keep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Describe {
     /// The product's id.
     pub id: String,
@@ -141,6 +150,7 @@ impl Message for Describe {
     type To = Catalog;
     const NAME: &'static str = "describe";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for Describe {
     type Reply = Description;
@@ -150,6 +160,7 @@ impl Ask for Describe {
 
 /// The stock of a product now, in pieces; never from a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GetStock {
     /// The product's id.
     pub id: String,
@@ -159,6 +170,7 @@ impl Message for GetStock {
     type To = Catalog;
     const NAME: &'static str = "get_stock";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for GetStock {
     type Reply = i64;
@@ -168,6 +180,7 @@ impl Ask for GetStock {
 
 /// Adds a product. For admins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CreateProduct {
     /// The id that the product gets, a new UUID of the sender's: creating it again with the same id is harmless.
     pub id: String,
@@ -187,6 +200,7 @@ impl Message for CreateProduct {
     type To = Catalog;
     const NAME: &'static str = "create";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for CreateProduct {
     type Reply = Product;
@@ -198,6 +212,7 @@ impl Ask for CreateProduct {
 ///
 /// Orders that are placed already keep the price they were placed at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct UpdateProduct {
     /// The product's id.
     pub id: String,
@@ -215,6 +230,8 @@ impl Message for UpdateProduct {
     type To = Catalog;
     const NAME: &'static str = "update";
     const VERSION: u16 = 1;
+    const KEY_FIELD: Option<&'static str> = Some("id");
+    ask_schemas!();
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(&self.id))
@@ -228,6 +245,7 @@ impl Ask for UpdateProduct {
 
 /// Sets what can be ordered of a product, beside what orders hold already. For admins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SetStock {
     /// The product's id.
     pub id: String,
@@ -239,6 +257,8 @@ impl Message for SetStock {
     type To = Catalog;
     const NAME: &'static str = "set_stock";
     const VERSION: u16 = 1;
+    const KEY_FIELD: Option<&'static str> = Some("id");
+    ask_schemas!();
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(&self.id))

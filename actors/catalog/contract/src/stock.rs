@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use essaim_contract::{Command, Event, Message};
+use essaim_contract::{Command, Event, Message, message_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::Catalog;
@@ -12,6 +12,7 @@ use crate::Catalog;
 ///
 /// The answer of the first reservation of an order, yes or no, is the answer of every later one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Reserve {
     /// The order that takes the stock.
     pub order_id: String,
@@ -21,6 +22,7 @@ pub struct Reserve {
 
 /// Pieces of one product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ReserveLine {
     /// The product.
     pub product_id: String,
@@ -30,6 +32,7 @@ pub struct ReserveLine {
 
 /// Pieces of one product at the price of the moment in which they were taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PricedLine {
     /// The product.
     pub product_id: String,
@@ -43,6 +46,7 @@ pub struct PricedLine {
 
 /// An order has its stock, and holds it until a [`Release`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StockReserved {
     /// The order.
     pub order_id: String,
@@ -52,6 +56,7 @@ pub struct StockReserved {
 
 /// An order has no stock, and takes none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StockRefused {
     /// The order.
     pub order_id: String,
@@ -61,6 +66,7 @@ pub struct StockRefused {
 
 /// Why nothing was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// Some products have less stock than was wanted.
@@ -100,6 +106,7 @@ impl fmt::Display for Refusal {
 ///
 /// A release that comes before its [`Reserve`] makes that one take nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Release {
     /// The order that gives its stock back.
     pub order_id: String,
@@ -111,6 +118,8 @@ macro_rules! about_an_order {
             type To = Catalog;
             const NAME: &'static str = $name;
             const VERSION: u16 = 1;
+            const KEY_FIELD: Option<&'static str> = Some("order_id");
+            message_schema!();
 
             /// The order: commands about one order are applied one at a time, in the order in which they were sent.
             fn key(&self) -> Option<Cow<'_, str>> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use essaim_contract::{Capability, Command, Message};
+use essaim_contract::{Capability, Command, Message, message_schema};
 use serde::{Deserialize, Serialize};
 
 /// The operators' console.
@@ -14,6 +14,7 @@ impl Capability for Console {
 
 /// An operator changes something. It is stored before that is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Audited {
     /// Its id: ids are in the order of their moments.
     pub id: String,
@@ -29,12 +30,16 @@ impl Message for Audited {
     type To = Console;
     const NAME: &'static str = "audited";
     const VERSION: u16 = 1;
+    // Who could send it could have the audit say what nobody did.
+    const INTERNAL: bool = true;
+    message_schema!();
 }
 
 impl Command for Audited {}
 
 /// An operator has logged out: the session is not accepted any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EndSession {
     /// The session's id.
     pub session: String,
@@ -46,6 +51,9 @@ impl Message for EndSession {
     type To = Console;
     const NAME: &'static str = "end_session";
     const VERSION: u16 = 1;
+    const KEY_FIELD: Option<&'static str> = Some("session");
+    const INTERNAL: bool = true;
+    message_schema!();
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(&self.session))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use essaim_contract::{Ask, Message};
+use essaim_contract::{Ask, Message, ask_schemas};
 use serde::{Deserialize, Serialize};
 
 use crate::{Order, OrderStatus, Orders, Rejection};
@@ -13,6 +13,7 @@ use crate::{Order, OrderStatus, Orders, Rejection};
 /// `pending`. Asking again with the same `order_id`, or as the same customer with the same `idempotency_key`, gives the same
 /// order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PlaceOrder {
     /// The id that the order gets unless the key is known already: a new UUID of version 7 of the sender's.
     pub order_id: String,
@@ -24,6 +25,7 @@ pub struct PlaceOrder {
 
 /// Pieces of one product that a customer wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NewLine {
     /// The product.
     pub product_id: String,
@@ -33,6 +35,7 @@ pub struct NewLine {
 
 /// Why orders says no.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OrderError {
     /// The message came without a principal.
@@ -84,6 +87,7 @@ impl Message for PlaceOrder {
     type To = Orders;
     const NAME: &'static str = "place";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for PlaceOrder {
     /// The order's id differs from [`PlaceOrder::order_id`] when the idempotency key was known already.
@@ -94,6 +98,7 @@ impl Ask for PlaceOrder {
 
 /// One of the customer's orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GetOrder {
     /// The order's id.
     pub id: String,
@@ -103,6 +108,7 @@ impl Message for GetOrder {
     type To = Orders;
     const NAME: &'static str = "get";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for GetOrder {
     type Reply = Order;
@@ -112,6 +118,7 @@ impl Ask for GetOrder {
 
 /// The customer's orders, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ListOrders {
     /// At most this many, from 1 to [`MAX_PAGE`](crate::MAX_PAGE).
     pub limit: u32,
@@ -121,6 +128,7 @@ pub struct ListOrders {
 
 /// Some of a customer's orders, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OrderPage {
     /// The orders.
     pub items: Vec<Order>,
@@ -132,6 +140,7 @@ impl Message for ListOrders {
     type To = Orders;
     const NAME: &'static str = "list";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for ListOrders {
     type Reply = OrderPage;
@@ -141,6 +150,7 @@ impl Ask for ListOrders {
 
 /// Cancels one of the customer's orders; its stock goes back soon. Cancelling it again changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CancelOrder {
     /// The order's id.
     pub id: String,
@@ -150,6 +160,7 @@ impl Message for CancelOrder {
     type To = Orders;
     const NAME: &'static str = "cancel";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 impl Ask for CancelOrder {
     type Reply = Order;

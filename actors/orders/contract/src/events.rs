@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use essaim_contract::{Broadcast, Command, Event, Message};
+use essaim_contract::{Broadcast, Command, Event, Message, message_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::{Orders, Rejection};
 
 /// An order has its stock, at prices that are settled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OrderConfirmed {
     /// The order.
     pub order_id: String,
@@ -22,6 +23,7 @@ pub struct OrderConfirmed {
 
 /// An order holds no stock and never will.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OrderRejected {
     /// The order.
     pub order_id: String,
@@ -33,6 +35,7 @@ pub struct OrderRejected {
 
 /// An order was taken back, by its customer or with its customer's account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OrderCancelled {
     /// The order.
     pub order_id: String,
@@ -46,6 +49,8 @@ macro_rules! about_an_order {
             type To = Orders;
             const NAME: &'static str = $name;
             const VERSION: u16 = 1;
+            const KEY_FIELD: Option<&'static str> = Some("order_id");
+            message_schema!();
 
             /// The order: events of one order are published in the order in which they happened.
             fn key(&self) -> Option<Cow<'_, str>> {
@@ -67,6 +72,7 @@ impl Event for OrderCancelled {}
 /// An order is no longer pending: a broadcast that wakes its waiters in other nodes. Other capabilities subscribe to
 /// [`OrderConfirmed`], [`OrderRejected`] and [`OrderCancelled`], which say more and are not lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OrderSettled {
     /// The order.
     pub order_id: String,
@@ -78,6 +84,7 @@ impl Broadcast for OrderSettled {}
 /// Makes the orders of a customer who was deleted nobody's. Orders sends it to itself, for what was ordered with an
 /// access token that outlived its account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ForgetCustomer {
     /// The customer.
     pub customer: String,
@@ -87,6 +94,8 @@ impl Message for ForgetCustomer {
     type To = Orders;
     const NAME: &'static str = "forget_customer";
     const VERSION: u16 = 1;
+    const KEY_FIELD: Option<&'static str> = Some("customer");
+    message_schema!();
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(&self.customer))

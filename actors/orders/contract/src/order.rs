@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// An order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Order {
     /// The order's id, a UUID that sorts by creation time.
     pub id: String,
@@ -25,6 +26,7 @@ pub struct Order {
 
 /// Pieces of one product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OrderLine {
     /// The product.
     pub product_id: String,
@@ -62,6 +64,7 @@ impl fmt::Display for OrderStatus {
 
 /// Why an order was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Rejection {
     /// Some products had less stock than was wanted.

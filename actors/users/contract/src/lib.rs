@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use essaim_contract::{Ask, Capability, Event, Message, Never};
+use essaim_contract::{Ask, Capability, Event, Message, Never, ask_schemas, message_schema};
 use serde::{Deserialize, Serialize};
 
 /// The most characters that an e-mail address may have.
@@ -67,6 +67,7 @@ impl fmt::Display for Role {
 
 /// A user's profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct User {
     /// The id (a UUID).
     pub id: String,
@@ -82,6 +83,7 @@ pub struct User {
 
 /// A value that a profile cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Invalid {
     /// The field's name.
     pub field: String,
@@ -101,6 +103,7 @@ macro_rules! ask {
             type To = Users;
             const NAME: &'static str = $name;
             const VERSION: u16 = 1;
+            ask_schemas!();
         }
         impl Ask for $message {
             type Reply = $reply;
@@ -112,6 +115,7 @@ macro_rules! ask {
 
 /// Makes a user. Repeating it with the same id and e-mail address returns the user that the first one made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CreateUser {
     /// The id of the user to be: a UUID that the caller makes, version 7 so that lists are in order of creation.
     pub id: String,
@@ -126,6 +130,7 @@ ask!(CreateUser, "create", User, CreateUserError);
 
 /// Why a user was not made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CreateUserError {
     /// A value is not valid.
@@ -148,6 +153,7 @@ impl fmt::Display for CreateUserError {
 
 /// Reads one user; `None` if there is no such user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GetUser {
     /// The user's id.
     pub id: String,
@@ -156,6 +162,7 @@ ask!(GetUser, "get", Option<User>, Never);
 
 /// Reads the user with an e-mail address, in any case and Unicode form; `None` if there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FindByEmail {
     /// The e-mail address.
     pub email: String,
@@ -164,6 +171,7 @@ ask!(FindByEmail, "find_by_email", Option<User>, Never);
 
 /// Changes what is given of a profile and leaves the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct UpdateUser {
     /// The user's id.
     pub id: String,
@@ -178,6 +186,7 @@ ask!(UpdateUser, "update", User, UpdateUserError);
 
 /// Why a profile was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateUserError {
     /// There is no such user.
@@ -200,6 +209,7 @@ impl fmt::Display for UpdateUserError {
 
 /// Deletes a user; nothing happens if there is no such user. The e-mail address is free at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DeleteUser {
     /// The user's id.
     pub id: String,
@@ -208,6 +218,7 @@ ask!(DeleteUser, "delete", (), DeleteUserError);
 
 /// Why a user was not deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeleteUserError {
     /// It is the only admin; without one nobody could administer the service.
@@ -227,6 +238,7 @@ impl fmt::Display for DeleteUserError {
 /// Access tokens that were issued before stay valid until they expire, so messages on behalf of the user may still come
 /// for that long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct UserDeleted {
     /// The user's id.
     pub user_id: String,
@@ -236,6 +248,8 @@ impl Message for UserDeleted {
     type To = Users;
     const NAME: &'static str = "deleted";
     const VERSION: u16 = 1;
+    const KEY_FIELD: Option<&'static str> = Some("user_id");
+    message_schema!();
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(&self.user_id))
@@ -245,6 +259,7 @@ impl Event for UserDeleted {}
 
 /// Gives a user a role. Access tokens that were issued before keep the old one until they expire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SetRole {
     /// The user's id.
     pub id: String,
@@ -255,6 +270,7 @@ ask!(SetRole, "set_role", User, SetRoleError);
 
 /// Why a role was not given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SetRoleError {
     /// There is no such user.
@@ -271,6 +287,7 @@ impl fmt::Display for SetRoleError {
 
 /// Reads users in the order of their ids, a page at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ListUsers {
     /// The most users in the answer: 1 to [`PAGE_MAX`], others count as the nearest of these.
     pub limit: u32,
@@ -282,6 +299,7 @@ ask!(ListUsers, "list", UserPage, ListUsersError);
 
 /// A page of users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct UserPage {
     /// The users.
     pub items: Vec<User>,
@@ -291,6 +309,7 @@ pub struct UserPage {
 
 /// Why users were not listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ListUsersError {
     /// The cursor is not one that a page ended with.
@@ -307,6 +326,7 @@ impl fmt::Display for ListUsersError {
 
 /// Tells which of these users there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Existing {
     /// Ids, at most [`EXISTING_MAX`].
     pub ids: Vec<String>,
@@ -315,6 +335,7 @@ ask!(Existing, "existing", Vec<String>, Never);
 
 /// Tells whether there is an admin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct HasAdmin {}
 ask!(HasAdmin, "has_admin", bool, Never);
 

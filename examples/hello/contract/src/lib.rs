@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use essaim_contract::{Ask, Capability, Message};
+use essaim_contract::{Ask, Capability, Message, ask_schemas};
 use serde::{Deserialize, Serialize};
 
 /// The capability.
@@ -15,6 +15,7 @@ impl Capability for Hello {
 
 /// Greets somebody, and counts it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Greet {
     /// Who is greeted.
     pub name: String,
@@ -22,6 +23,7 @@ pub struct Greet {
 
 /// The answer to [`Greet`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Greeted {
     /// The greeting.
     pub text: String,
@@ -31,6 +33,7 @@ pub struct Greeted {
 
 /// Why nobody is greeted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GreetError {
     /// The name is empty.
@@ -43,6 +46,7 @@ impl Message for Greet {
     type To = Hello;
     const NAME: &'static str = "greet";
     const VERSION: u16 = 1;
+    ask_schemas!();
 }
 
 impl Ask for Greet {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use essaim_config::ConfigError;
-use essaim_contract::{Ask, Broadcast, Command, Event, Message, wire_name};
+use essaim_contract::{Ask, Broadcast, Command, Event, wire_name};
 use essaim_durable::SubscribeOptions;
 use essaim_durable::schedule::{DeclaredSchedule, Schedule, ScheduleError, Timetable};
-use essaim_protocol::log::{Beginning, Subscription};
+use essaim_protocol::log::Beginning;
 
 use crate::api::actor::{Actor, Apply, Handle, Hear};
 use crate::local::handler::{AskEntry, BroadcastEntry, DurableEntry, HandlerEntry, TickEntry};
@@ -56,7 +56,8 @@ impl<A: Actor> Handles<A> {
         M: Command<To = A::Capability>,
         A: Apply<M>,
     {
-        self.durable::<M>(None)
+        self.entries.push(Arc::new(DurableEntry::<M>::of_command()));
+        self
     }
 
     /// The actor subscribes to this event, of another capability or of its own. While as many messages wait for it as may,
@@ -79,7 +80,8 @@ impl<A: Actor> Handles<A> {
         if subscription.from == Beginning::EarliestRetained && E::RETAINED_HOURS == 0 {
             self.unkept.push(wire_name::<E>());
         }
-        self.durable::<E>(Some(subscription))
+        self.entries.push(Arc::new(DurableEntry::<E>::of_event(subscription)));
+        self
     }
 
     /// That what is subscribed to can be had.
@@ -125,14 +127,5 @@ impl<A: Actor> Handles<A> {
             timetables.push(declared.read(capability).map_err(wrong)?);
         }
         Ok(timetables)
-    }
-
-    fn durable<M>(&mut self, subscription: Option<Subscription>) -> &mut Self
-    where
-        M: Message,
-        A: Apply<M>,
-    {
-        self.entries.push(Arc::new(DurableEntry::<M>::new(subscription)));
-        self
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use essaim_base::call::Call;
 use essaim_base::codec;
 use essaim_base::measure::HandlerMeasures;
-use essaim_contract::{Ask, AskError, Broadcast, Message, NotDelivered, Unknown, wire_name};
+use essaim_contract::{Ask, AskError, Broadcast, Command, Event, Message, NotDelivered, Unknown, wire_name};
 use essaim_durable::{Applied, DeliveryContext, DurableMessage};
 use essaim_protocol::frame::RawAnswer;
 use essaim_protocol::log::Subscription;
@@ -17,6 +17,7 @@ use futures_util::future::LocalBoxFuture;
 use serde_bytes::ByteBuf;
 
 use crate::api::actor::{Actor, Apply, Handle, Hear};
+use crate::local::declared::DeclaredMessage;
 use crate::local::host::Host;
 use crate::local::run::{self, InstanceState};
 
@@ -82,14 +83,17 @@ pub struct HandlerInfo {
     /// The type that its envelopes hold.
     pub message_type: TypeId,
     pub kind: HandlerKind,
+    /// What its contract says; `None` of timers, which have none.
+    pub declared: Option<DeclaredMessage>,
     /// How its messages ended in this host, and how long they took.
     pub measures: HandlerMeasures,
 }
 
 impl HandlerInfo {
-    /// A message type whose envelopes hold `M`.
-    fn of<M: 'static>(name: String, kind: HandlerKind) -> Self {
-        Self { name: name.into(), message_type: TypeId::of::<M>(), kind, measures: HandlerMeasures::default() }
+    /// A message type whose envelopes hold `E`.
+    fn of<E: 'static>(name: String, kind: HandlerKind, declared: Option<DeclaredMessage>) -> Self {
+        let (message_type, measures) = (TypeId::of::<E>(), HandlerMeasures::default());
+        Self { name: name.into(), message_type, kind, declared, measures }
     }
 }
 
@@ -125,7 +129,9 @@ pub struct AskEntry<M> {
 
 impl<M: Ask> AskEntry<M> {
     pub fn of_type() -> Self {
-        Self { info: HandlerInfo::of::<M>(wire_name::<M>(), HandlerKind::Ask), message: PhantomData }
+        let declared = DeclaredMessage { idempotent: M::IDEMPOTENT, ..DeclaredMessage::of::<M>() };
+        let info = HandlerInfo::of::<M>(wire_name::<M>(), HandlerKind::Ask, Some(declared));
+        Self { info, message: PhantomData }
     }
 }
 
@@ -174,7 +180,9 @@ pub struct BroadcastEntry<S> {
 
 impl<S: Broadcast> BroadcastEntry<S> {
     pub fn of_type() -> Self {
-        Self { info: HandlerInfo::of::<S>(wire_name::<S>(), HandlerKind::Broadcast), message: PhantomData }
+        let declared = DeclaredMessage::of::<S>();
+        let info = HandlerInfo::of::<S>(wire_name::<S>(), HandlerKind::Broadcast, Some(declared));
+        Self { info, message: PhantomData }
     }
 }
 
@@ -206,10 +214,24 @@ pub struct DurableEntry<M> {
     message: PhantomData<fn(M)>,
 }
 
-impl<M: Message> DurableEntry<M> {
+impl<M: Command> DurableEntry<M> {
+    pub fn of_command() -> Self {
+        Self::new(None, DeclaredMessage::of::<M>())
+    }
+}
+
+impl<M: Event> DurableEntry<M> {
     /// An event says how its capability subscribes.
-    pub fn new(subscription: Option<Subscription>) -> Self {
-        let info = HandlerInfo::of::<DurableMessage<M>>(wire_name::<M>(), HandlerKind::Durable(subscription));
+    pub fn of_event(subscription: Subscription) -> Self {
+        let declared = DeclaredMessage { retained_hours: M::RETAINED_HOURS, ..DeclaredMessage::of::<M>() };
+        Self::new(Some(subscription), declared)
+    }
+}
+
+impl<M: Message> DurableEntry<M> {
+    fn new(subscription: Option<Subscription>, declared: DeclaredMessage) -> Self {
+        let kind = HandlerKind::Durable(subscription);
+        let info = HandlerInfo::of::<DurableMessage<M>>(wire_name::<M>(), kind, Some(declared));
         Self { info, message: PhantomData }
     }
 }
@@ -256,7 +278,7 @@ pub struct TickEntry {
 
 impl TickEntry {
     pub fn of(capability: &str) -> Self {
-        Self { info: HandlerInfo::of::<Tick>(format!("{capability}.tick"), HandlerKind::Tick) }
+        Self { info: HandlerInfo::of::<Tick>(format!("{capability}.tick"), HandlerKind::Tick, None) }
     }
 }
 

@@ -3,6 +3,8 @@
 pub mod admission;
 pub mod arbiters;
 pub mod cell;
+pub mod declared;
+pub mod from_json;
 pub mod guard;
 pub mod handler;
 pub mod host;

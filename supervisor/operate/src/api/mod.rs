@@ -2,11 +2,12 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters; `config`: the configuration in force; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
+//! - here: dead letters; `config`: the configuration in force; `contracts`: what capabilities take; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
 //!   those that wait for another attempt; `records`: traces of messages; `schedules`: what is sent at set times; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
 mod config;
+mod contracts;
 mod followed;
 mod ledger;
 mod logs;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::config::{ShowConfig, ShownConfig};
+pub use self::contracts::{DeclaredMessage, ListMessages, MessageKind, Messages};
 pub use self::followed::{Followed, FollowedPage};
 pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
 pub use self::logs::{FindLogs, FoundLogs, MOST_LINES};
