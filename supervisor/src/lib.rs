@@ -25,7 +25,7 @@ pub use essaim_core::{
 pub use essaim_durable::schedule::{Missed, Schedule};
 pub use essaim_durable::{SendOptions, SubscribeOptions};
 pub use essaim_near::{Near, NearFigures};
-pub use essaim_operate::{CapabilityStatus, MemberCapability, MemberStatus, Node, NodeStatus, api};
+pub use essaim_operate::{AbsentStatus, CapabilityStatus, MemberCapability, MemberStatus, Node, NodeStatus, api};
 pub use essaim_protocol::frame::NodeState;
 #[doc(hidden)]
 pub use essaim_protocol::fuzz;

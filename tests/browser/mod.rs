@@ -4,6 +4,7 @@ mod driver;
 mod hostile;
 mod order;
 mod own;
+mod planted;
 
 use crate::support::*;
 use driver::Browser;

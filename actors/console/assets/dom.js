@@ -58,9 +58,13 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Text in which what stands between backticks is code. */
-export function withCode(text) {
-  return text.split('`').map((part, at) => (at % 2 ? h('code', null, part) : part));
+/** Text in which what stands between backticks is code; and a link, where `linkOf` knows an address for it. */
+export function withCode(text, linkOf = () => null) {
+  const code = (part) => {
+    const href = linkOf(part);
+    return href ? h('a', { href }, h('code', null, part)) : h('code', null, part);
+  };
+  return text.split('`').map((part, at) => (at % 2 ? code(part) : part));
 }
 
 let last = 0;

@@ -11,6 +11,7 @@ const STATES = {
   failed: { sign: '✕', word: 'failed', kind: 'bad' },
   silent: { sign: '?', word: 'no answer', kind: 'bad' },
   gone: { sign: '✕', word: 'gone', kind: 'bad' },
+  refused: { sign: '⊘', word: 'refused', kind: 'bad' },
 };
 
 /** The entry of a state, also of one that this page does not know. */

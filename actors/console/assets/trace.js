@@ -1,5 +1,6 @@
 // One trace: as waterfall, sequence diagram, overview graph and log lines; and in sentences where something was slow or stuck.
 
+import { announce } from './announce.js';
 import { getJson } from './api.js';
 import { copyButton, createNotices, emptyState, outcomeMark, shortId } from './bits.js';
 import { h, replace, withCode } from './dom.js';
@@ -9,6 +10,7 @@ import { bindAll } from './keys.js';
 import { address, go, lastAddress, query as currentQuery, setQuery } from './router.js';
 import { sequence } from './sequence.js';
 import { extent, lastAttempts, outcomeOfSpan, recordOf } from './spans.js';
+import { openStream } from './stream.js';
 import { createTabs } from './tabs.js';
 import { traceLogs } from './trace-logs.js';
 import { viewOf } from './views.js';
@@ -23,6 +25,8 @@ export function show(main, { id }) {
   let known = null;
   let shown = null;
   let tabs = null;
+  let stream = null;
+  const whyPlace = h('div');
   const asking = new AbortController();
   const unbind = bindAll(
     [
@@ -50,12 +54,31 @@ export function show(main, { id }) {
     }
     shown = null;
     draw(currentQuery());
+    follow();
+  }
+
+  /** What is not done yet is shown as it goes on. */
+  function follow() {
+    stream?.close();
+    stream = null;
+    if (!known.unfinished) return;
+    stream = openStream(`/api/traces/${encodeURIComponent(id)}`, {
+      onPage(found) {
+        const isSame = JSON.stringify(found.traces) === JSON.stringify(known.traces);
+        known = found;
+        if (found.ended) stream.close();
+        if (isSame) return replace(whyPlace, why());
+        shown = null;
+        announce(`${many(known.traces.reduce((sum, one) => sum + one.tree.spans.length, 0), 'message')} now`);
+        return draw(currentQuery());
+      },
+    });
   }
 
   function draw(now) {
     const { traces } = known;
     const trace = traces.find((one) => traceId(one) === now.get('trace')) ?? traces[0];
-    if (!trace || trace.tree.spans.length === 0) return replace(view, heading(`Trace of ${id}`), noticesOf(), why(), nothing());
+    if (!trace || trace.tree.spans.length === 0) return replace(view, heading(`Trace of ${id}`), noticesOf(), replace(whyPlace, why()), nothing());
     if (trace !== shown) frame(trace);
     const tab = TABS.includes(now.get('tab')) ? now.get('tab') : TABS[0];
     tabs.show(tab, trace !== shown);
@@ -75,7 +98,7 @@ export function show(main, { id }) {
       ],
       (tab) => setQuery({ tab }),
     );
-    replace(view, summary(trace), others(trace), noticesOf(), why(), h('div', { class: 'tab-line' }, tabs.list, tools(trace)), tabs.panel);
+    replace(view, summary(trace), others(trace), noticesOf(), replace(whyPlace, why()), h('div', { class: 'tab-line' }, tabs.list, tools(trace)), tabs.panel);
     view.querySelector('.span-row.is-open')?.scrollIntoView({ block: 'nearest' });
   }
 
@@ -147,7 +170,7 @@ export function show(main, { id }) {
       h(
         'ul',
         null,
-        known.why.map((sentence) => h('li', null, withCode(sentence))),
+        known.why.map((sentence) => h('li', null, withCode(sentence, linkOf))),
       ),
     );
   }
@@ -185,6 +208,7 @@ export function show(main, { id }) {
     update: (now) => known && draw(now),
     close() {
       asking.abort();
+      stream?.close();
       unbind();
     },
   };
@@ -198,6 +222,13 @@ function heading(text) {
     h('a', { class: 'back', href: back }, h('span', { 'aria-hidden': 'true' }, '‹ '), 'Traces'),
     h('h1', { class: 'trace-title' }, text),
   );
+}
+
+/** Where the command that a sentence names has its page. */
+function linkOf(code) {
+  const [, letter] = /^essaim dead show (\S+)$/.exec(code) ?? [];
+  if (letter) return `/dead/${encodeURIComponent(letter)}`;
+  return /^essaim parked retry /.test(code) ? '/parked' : null;
 }
 
 function traceId({ tree }) {

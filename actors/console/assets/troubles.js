@@ -32,10 +32,16 @@ export function troublesOf(overview) {
 
 function ofNode(node, tell) {
   const { name, report } = node;
-  if (node.state === 'gone')
-    return tell('bad', `gone ${name}`, name, `is gone for ${duration(node.heard_ms_ago * 1_000)}: ${node.problem ?? 'it has left'}`, logsOf(name));
+  const hosting = node.hosted.length > 0 ? `, with ${node.hosted.join(', ')},` : '';
+  if (node.state === 'gone' || node.state === 'refused')
+    return tell('bad', `gone ${name}`, name, `${hosting} is ${node.state} for ${duration(node.heard_ms_ago * 1_000)}: ${node.problem}`, logsOf(name));
   if (!report)
-    return tell('bad', `silent ${name}`, name, `does not answer: ${node.problem ?? 'it gives no report'}`, logsOf(name));
+    return tell('bad', `silent ${name}`, name, `${hosting} does not answer: ${node.problem ?? 'it gives no report'}`, logsOf(name));
+  for (const { arbiter, handler, blocked_ms } of report.blocking ?? []) {
+    const own = handler.split('.')[0];
+    const more = report.capabilities[own] ? [[own, capabilityHref(own)]] : [];
+    tell('bad', `blocking ${name} ${arbiter}`, name, `the handler of \`${handler}\` blocks its thread for ${duration(blocked_ms * 1_000)}: all on arbiter ${arbiter} waits`, ...more, logsOf(name));
+  }
   const told = new Set();
   for (const { dependency, cause, since_ms } of report.outages) {
     told.add(`${dependency} does not work: ${cause}`);
@@ -75,10 +81,13 @@ function ofCapabilities({ nodes, links }, tell) {
       if (one.database?.problem) tell('bad', `database ${who}`, who, `its database: ${one.database.problem}`, own);
       if (row.rate > 0 && row.errors / row.rate >= FAILING)
         tell('bad', `errors ${who}`, who, `${rate(row.errors)} of ${rate(row.rate)} messages fail`, failuresOf(name), own);
+      for (const why of one.durable?.stalled ?? []) tell('warn', `stalled ${who} ${why}`, who, `messages do not leave its outbox: ${why}`, own);
       if (one.durable) shared.set(name, mergeDurable(shared.get(name), one.durable));
     }
   }
   for (const [name, durable] of shared) {
+    const full = durable.full ?? [];
+    if (full.length > 0) tell('bad', `room ${name}`, name, `has no room for messages in partition ${full.join(', ')}: its senders wait`, [name, capabilityHref(name)]);
     if (durable.dead > 0) tell('bad', `dead ${name}`, name, `has ${many(durable.dead, 'dead letter')}`, ['dead letters', address('/dead', { capability: name })]);
     if (durable.parked > 0)
       tell('warn', `parked ${name}`, name, `has ${many(durable.parked, 'message')} that ${durable.parked === 1 ? 'waits' : 'wait'} for another attempt`, ['parked', address('/parked', { capability: name })]);

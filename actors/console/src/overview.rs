@@ -6,24 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix_web::http::header::ACCEPT;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use essaim::operators::{Row, Sample};
-use essaim::{MemberStatus, NodeState, NodeStatus};
+use essaim::{AbsentStatus, MemberStatus, NodeState, NodeStatus};
 use futures_util::stream::unfold;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::console::Console;
+use crate::guard::accepts_events;
 use crate::layout::{Places, place};
 use crate::links::{Link, Links, Place};
 
 /// How old an overview may be: all pages share one.
 const EVERY: Duration = Duration::from_secs(1);
-/// For how long a node is shown that is gone.
-const SHOWN_GONE_MS: u64 = 600_000;
 
 /// All nodes at one moment.
 #[derive(Debug, Serialize)]
@@ -47,6 +45,8 @@ struct NodeShown {
     report: Option<NodeStatus>,
     /// Why there is no report.
     problem: Option<String>,
+    /// The capabilities that it hosts, or hosted.
+    hosted: Vec<String>,
     /// How fast its figures grow.
     rows: Vec<Row>,
 }
@@ -62,6 +62,8 @@ enum NodeStanding {
     Silent,
     /// It has left, or its lease has ended.
     Gone,
+    /// The others refuse it.
+    Refused,
 }
 
 /// Where boxes are drawn: nodes, and in each its capabilities, by their upper left corners.
@@ -93,8 +95,6 @@ struct State {
     made: Option<(Instant, Arc<Overview>)>,
     sample: Option<Sample>,
     links: Links,
-    /// Nodes that were there, and when last. Bounded by [`SHOWN_GONE_MS`].
-    known: BTreeMap<String, u64>,
 }
 
 impl Console {
@@ -120,7 +120,7 @@ impl Console {
         if let Err(refusal) = state.links.read(&self.client, at_ms * 1_000).await {
             troubles.push(format!("message records cannot be read: {refusal:?}"));
         }
-        let nodes = nodes(&sample, &mut state.known, at_ms);
+        let nodes = nodes(&sample);
         let rate = |to: &Place| {
             let row =
                 sample.rows.iter().find(|row| row.capability == to.capability && Some(&row.node) == to.node.as_ref());
@@ -133,34 +133,28 @@ impl Console {
     }
 }
 
-fn nodes(sample: &Sample, known: &mut BTreeMap<String, u64>, at_ms: u64) -> Vec<NodeShown> {
-    let rows_of = |name: &str| sample.rows.iter().filter(|row| row.node == name).cloned().collect::<Vec<_>>();
-    let own = NodeStatus { members: Vec::new(), ..sample.report.clone() };
+fn nodes(sample: &Sample) -> Vec<NodeShown> {
+    let own = NodeStatus { members: Vec::new(), absent: Vec::new(), ..sample.report.clone() };
     let mut nodes = vec![shown(&own.node.clone(), Some(own), None, NodeState::Ready, 0)];
-    for MemberStatus { node, state, heard_ms_ago, report, problem, .. } in &sample.report.members {
-        nodes.push(shown(node, report.as_deref().cloned(), problem.clone(), *state, *heard_ms_ago));
+    for MemberStatus { node, state, heard_ms_ago, report, problem, capabilities, .. } in &sample.report.members {
+        let mut member = shown(node, report.as_deref().cloned(), problem.clone(), *state, *heard_ms_ago);
+        member.hosted = capabilities.keys().cloned().collect();
+        nodes.push(member);
     }
-    nodes.iter_mut().for_each(|node| node.rows = rows_of(&node.name));
-    for node in &nodes {
-        known.insert(node.name.clone(), at_ms);
+    for node in &mut nodes {
+        node.rows = sample.rows.iter().filter(|row| row.node == node.name).cloned().collect();
     }
-    known.retain(|_, seen_ms| at_ms.saturating_sub(*seen_ms) < SHOWN_GONE_MS);
-    let gone = known.iter().filter(|(name, _)| nodes.iter().all(|node| node.name != **name));
-    let gone: Vec<_> = gone
-        .map(|(name, seen_ms)| NodeShown {
-            state: NodeStanding::Gone,
-            ..shown(
-                name,
-                None,
-                Some("it has left, or was not heard any more".into()),
-                NodeState::Ready,
-                at_ms - seen_ms,
-            )
-        })
-        .collect();
-    nodes.extend(gone);
+    nodes.extend(sample.report.absent.iter().map(absent));
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     nodes
+}
+
+fn absent(AbsentStatus { node, hosted, absent_ms, refused, why }: &AbsentStatus) -> NodeShown {
+    NodeShown {
+        state: if *refused { NodeStanding::Refused } else { NodeStanding::Gone },
+        hosted: hosted.clone(),
+        ..shown(node, None, Some(why.clone()), NodeState::Ready, *absent_ms)
+    }
 }
 
 fn shown(
@@ -177,7 +171,8 @@ fn shown(
         (Some(report), _) if !report.reasons.is_empty() => NodeStanding::NotReady,
         _ => NodeStanding::Ready,
     };
-    NodeShown { name: name.into(), state, heard_ms_ago, report, problem, rows: Vec::new() }
+    let hosted = report.iter().flat_map(|report| report.capabilities.keys().cloned()).collect();
+    NodeShown { name: name.into(), state, heard_ms_ago, report, problem, hosted, rows: Vec::new() }
 }
 
 impl Layout {
@@ -224,7 +219,7 @@ impl Layout {
 
     /// The capabilities of a node, placed by what they send each other.
     fn inside<'a>(node: &'a NodeShown, links: &[Link]) -> (Vec<&'a String>, Places) {
-        let names: Vec<_> = node.report.iter().flat_map(|report| report.capabilities.keys()).collect();
+        let names: Vec<_> = node.hosted.iter().collect();
         let sizes = vec![Self::CAPABILITY; names.len()];
         let index = |place: &Place| {
             let is_here = place.node.as_ref() == Some(&node.name);
@@ -238,8 +233,7 @@ impl Layout {
 
 /// The overview; for who accepts events, one each second.
 pub(crate) async fn show(console: Data<Console>, http: HttpRequest) -> HttpResponse {
-    let accepted = http.headers().get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
-    if !accepted.is_some_and(|accepted| accepted.contains("text/event-stream")) {
+    if !accepts_events(&http) {
         return HttpResponse::Ok().json(&*console.overview().await);
     }
     let events = unfold((console.into_inner(), false), async |(console, has_begun)| {

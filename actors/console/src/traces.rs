@@ -1,17 +1,27 @@
 //! One trace with all that its page shows.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, ServiceConfig};
+use actix_web::web::{Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use essaim::api::{AwayNode, ExplainMessage, ShowTrace};
 use essaim::operators::{Access, Act, Refusal, ask};
 use essaim::trace::{Steps, TraceTree, mermaid};
+use futures_util::stream::unfold;
 use serde::Serialize;
 
 use crate::access::ConsoleAccess;
 use crate::console::Console;
-use crate::guard::{Operator, refused};
+use crate::guard::{Operator, accepts_events, refused};
 use crate::layout::{Drawing, draw};
+
+/// What is not done yet is looked at so often, for ten minutes.
+const EVERY: Duration = Duration::from_secs(2);
+const FOLLOWED: u32 = 300;
 
 /// What is known of an id: of a trace, of a message, or of a key.
 #[derive(Serialize)]
@@ -19,7 +29,18 @@ struct Found {
     traces: Vec<Shown>,
     /// Why something was slow or stuck, in sentences.
     why: Vec<String>,
+    /// Whether something of it is still to be done.
+    unfinished: bool,
     away: Vec<AwayNode>,
+}
+
+/// What is known now.
+#[derive(Serialize)]
+struct Followed {
+    #[serde(flatten)]
+    found: Found,
+    /// Whether no more is told.
+    ended: bool,
 }
 
 #[derive(Serialize)]
@@ -30,19 +51,25 @@ struct Shown {
     tree: TraceTree,
 }
 
+/// What is known of an id; for who accepts events, again as it changes, until all of it is done.
 pub(crate) async fn show(console: Data<Console>, http: HttpRequest, id: Path<String>) -> HttpResponse {
     let id = id.into_inner();
     if let Err(why) = read(&console, &http, &id).await {
         return why;
     }
-    let shown = match ask(&console.client, ShowTrace { id: id.clone() }).await {
-        Ok(shown) => shown,
-        Err(refusal) => return answer_to(refusal),
-    };
-    let explained = match ask(&console.client, ExplainMessage { id }).await {
-        Ok(explained) => explained,
-        Err(refusal) => return answer_to(refusal),
-    };
+    if accepts_events(&http) {
+        let events = unfold(Following::of(console.into_inner(), id), Following::next);
+        return HttpResponse::Ok().content_type("text/event-stream").streaming(events);
+    }
+    match find(&console, &id).await {
+        Ok(found) => HttpResponse::Ok().json(found),
+        Err(refusal) => answer_to(refusal),
+    }
+}
+
+async fn find(console: &Console, id: &str) -> Result<Found, Refusal> {
+    let shown = ask(&console.client, ShowTrace { id: id.into() }).await?;
+    let explained = ask(&console.client, ExplainMessage { id: id.into() }).await?;
     let mut away = shown.away;
     away.extend(
         explained.away.into_iter().filter(|node| away.iter().all(|known| known.node != node.node)).collect::<Vec<_>>(),
@@ -51,7 +78,45 @@ pub(crate) async fn show(console: Data<Console>, http: HttpRequest, id: Path<Str
         let steps = Steps::of(&tree);
         Shown { mermaid: mermaid(&steps), graph: of_steps(&steps), steps, tree }
     });
-    HttpResponse::Ok().json(Found { traces: traces.collect(), why: explained.sentences, away })
+    Ok(Found { traces: traces.collect(), why: explained.sentences, unfinished: explained.unfinished, away })
+}
+
+/// Somebody who looks at what is not done yet.
+struct Following {
+    console: Arc<Console>,
+    id: String,
+    /// What was told last.
+    told: String,
+    /// How often it is looked at, still.
+    looks: u32,
+}
+
+impl Following {
+    fn of(console: Arc<Console>, id: String) -> Self {
+        Self { console, id, told: String::new(), looks: FOLLOWED }
+    }
+
+    /// What has changed; a comment if nothing has. It ends with all of it done, or after [`FOLLOWED`] looks.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if self.looks == 0 || self.console.draining.load(Ordering::Acquire) {
+            return None;
+        }
+        self.looks -= 1;
+        tokio::time::sleep(EVERY).await;
+        let answer = match find(&self.console, &self.id).await {
+            Ok(found) => {
+                if !found.unfinished {
+                    self.looks = 0;
+                }
+                serde_json::to_string(&Followed { found, ended: self.looks == 0 }).unwrap_or_default()
+            }
+            // It is asked again: what is known stays.
+            Err(_) => self.told.clone(),
+        };
+        let event = if answer == self.told { ":\n\n".into() } else { format!("data: {answer}\n\n") };
+        self.told = answer;
+        Some((Ok(Bytes::from(event)), self))
+    }
 }
 
 /// Registers the export, where it is built.

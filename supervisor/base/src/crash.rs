@@ -2,7 +2,7 @@
 //!
 //! The environment variables `ESSAIM_CRASH_AT=POINT`, `ESSAIM_PANIC_AT=POINT` and `ESSAIM_BLOCK_AT=POINT` name the point;
 //! `POINT@N` means the Nth time that it is passed, else it is the first. Each task of the runtime passes the point `task.NAME`
-//! each time it is polled. Release builds have no fail points.
+//! each time it is polled. A thread is blocked for `ESSAIM_BLOCK_MS`. Release builds have no fail points.
 
 /// Passes a fail point.
 #[cfg(debug_assertions)]
@@ -19,12 +19,13 @@ pub fn point(name: &str) {
     }
 }
 
-/// Keeps the thread for longer than any lease that tests wait for.
+/// Keeps the thread, if nothing else is said for longer than any lease that tests wait for.
 #[cfg(debug_assertions)]
 #[allow(clippy::disallowed_methods)] // Blocking the thread is the purpose.
 fn block(name: &str) {
     eprintln!("blocking at {name}, as ESSAIM_BLOCK_AT says");
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    let ms = std::env::var("ESSAIM_BLOCK_MS").ok().and_then(|ms| ms.parse().ok()).unwrap_or(4_000);
+    std::thread::sleep(std::time::Duration::from_millis(ms));
 }
 
 /// Passes the fail point of a task of the runtime that is about to be polled.

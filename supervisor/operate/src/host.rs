@@ -133,10 +133,14 @@ pub(crate) async fn report(durable: Option<&Arc<Durable>>, host: &Arc<Host>) -> 
     }
     let lines = lines(durable, host).await.ok()?;
     let own = lines.iter().filter(|line| line.owner.as_ref() == Some(&durable.host));
+    let most = durable.config.partition_messages;
+    let full = lines.iter().filter(|line| line.waiting + line.parked >= most);
     let mut report = DurableReport {
         waiting: lines.iter().map(|line| line.waiting).sum(),
         parked: lines.iter().map(|line| line.parked).sum(),
         partitions: own.map(|line| line.partition).collect(),
+        full: full.map(|line| line.partition).collect(),
+        stalled: host.outbox().map(|outbox| outbox.stalled()).unwrap_or_default(),
         ledger: LedgerSum::of(&lines),
         ..DurableReport::default()
     };

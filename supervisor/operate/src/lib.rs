@@ -58,5 +58,5 @@ pub use self::figures::{Row, Sample};
 pub use self::node::Node;
 pub use self::requests::{Refusal, ask};
 pub use self::routes::{Ends, OperatorRoutes};
-pub use self::status::{CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
+pub use self::status::{AbsentStatus, BlockingStatus, CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
 pub use self::system::operators;

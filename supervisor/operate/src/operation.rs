@@ -1,7 +1,7 @@
 //! What goes between the node that is asked and a capability's host. It is an ask of the runtime's own: the same routing,
 //! deadlines and frames, but no permit of the actor's, since it is the runtime that answers, however busy the actor is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -74,8 +74,10 @@ pub(crate) struct MessagePlaces {
     pub settled: bool,
     /// Events that wait on disk for a subscriber that has no room, by subscriber.
     pub overflows: BTreeMap<String, u64>,
-    /// Messages in the outbox.
-    pub outbox: u64,
+    /// How many messages are to leave the outbox before it, if it is among the first of them.
+    pub before_in_outbox: Option<u64>,
+    /// Why messages do not leave the outbox now.
+    pub stalled: BTreeSet<String>,
 }
 
 /// Which dead letters something is done about.

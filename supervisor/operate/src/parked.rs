@@ -7,8 +7,10 @@ use essaim_durable::OutboxQueue;
 use essaim_durable::outbox::QueueKind;
 use essaim_durable::send::message::{OutgoingKind, OutgoingMessage};
 use essaim_protocol::record::{Control, Record};
+use essaim_store::Reads;
+use essaim_store::tables::outbox::{self, OutboxRow};
 use essaim_store::tables::parked::{self, ParkedMessage};
-use essaim_store::tables::{dead, inbox, outbox};
+use essaim_store::tables::{dead, inbox};
 use serde_bytes::ByteBuf;
 
 use crate::api::*;
@@ -19,6 +21,8 @@ use crate::requests::{Operator, OperatorRequest, Refusal};
 
 /// Messages of one key that are looked at.
 const MOST_OF_A_KEY: u32 = 100;
+/// Messages of each queue of an outbox that are looked at.
+const MOST_OF_AN_OUTBOX: u32 = 1_000;
 /// Messages of an outbox that are counted.
 const MOST_COUNTED: u64 = 10_000;
 
@@ -114,8 +118,22 @@ impl HostOperator {
             dead: dead.iter().map(|located| located.summary(&self.host.name)).collect(),
             settled: inbox::seen(reads, &[id_or_key]).await.map_err(failed)?.contains_key(id_or_key),
             overflows,
-            outbox: outbox::count(reads, MOST_COUNTED).await.map_err(failed)?,
+            before_in_outbox: self.before_in_outbox(reads, id_or_key).await?,
+            stalled: self.host.outbox().map(|outbox| outbox.stalled()).unwrap_or_default(),
         })
+    }
+
+    /// How many messages of its queue are to leave the outbox before a message of this id.
+    async fn before_in_outbox(&self, reads: &Reads, id: &str) -> Result<Option<u64>, Failure> {
+        for queue in outbox::queues(reads).await.map_err(failed)? {
+            let rows = outbox::load(reads, &queue, 0, MOST_OF_AN_OUTBOX).await.map_err(failed)?;
+            let is_wanted =
+                |row: &OutboxRow| Record::decode(&row.record).is_ok_and(|record| record.id.to_string() == id);
+            if let Some(before) = rows.iter().position(|(_, row)| is_wanted(row)) {
+                return Ok(Some(before as u64));
+            }
+        }
+        Ok(None)
     }
 
     async fn lines(&self, rows: &[ParkedMessage]) -> Result<Vec<ParkedLine>, Failure> {

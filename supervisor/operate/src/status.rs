@@ -9,7 +9,7 @@
 mod member;
 pub(crate) mod others;
 
-pub use self::member::{MemberCapability, MemberStatus};
+pub use self::member::{AbsentStatus, MemberCapability, MemberStatus};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use essaim_base::task::TaskStatus;
 use essaim_core::api::client::Client;
 use essaim_core::local::host::Host;
 use essaim_core::local::supervision::Health;
+use essaim_core::local::watchdog::BlockingHandler;
 use essaim_core::node::bus::Bus;
 use essaim_core::node::readiness::Readiness;
 use essaim_near::NearFigures;
@@ -60,12 +61,28 @@ pub struct NodeStatus {
     pub near: NearFigures,
     /// How often a handler was found blocking its arbiter.
     pub blocked_arbiters: u64,
+    /// The handlers that block their arbiters now.
+    pub blocking: Vec<BlockingStatus>,
     /// Frames from the wire that could not be read.
     pub unreadable_frames: u64,
     /// The runtime's own tasks.
     pub tasks: Vec<TaskStatus>,
     /// The other nodes, as this one hears them, each with its own report.
     pub members: Vec<MemberStatus>,
+    /// Nodes that this one has heard in the last ten minutes and that are no members now.
+    pub absent: Vec<AbsentStatus>,
+}
+
+/// A handler that keeps its thread, on which everything else waits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BlockingStatus {
+    /// The arbiter.
+    pub arbiter: String,
+    /// The wire name of what it handles.
+    pub handler: String,
+    /// For how many milliseconds.
+    pub blocked_ms: u64,
 }
 
 /// One capability of this node.
@@ -135,10 +152,18 @@ impl NodeStatus {
             capabilities,
             near: bus.near.figures(),
             blocked_arbiters: bus.watchdog.blocked(),
+            blocking: bus.watchdog.blocking().into_iter().map(BlockingStatus::from).collect(),
             unreadable_frames: remote.map_or(0, |r| r.unreadable()),
             tasks: bus.tasks.status(),
             members: Vec::new(),
+            absent: remote.map(|r| AbsentStatus::all(r.members(), now)).unwrap_or_default(),
         }
+    }
+}
+
+impl From<BlockingHandler> for BlockingStatus {
+    fn from(BlockingHandler { arbiter, handler, blocked }: BlockingHandler) -> Self {
+        Self { arbiter, handler: handler.to_string(), blocked_ms: blocked.as_millis() as u64 }
     }
 }
 

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::Remote;
+use super::absent::Absence;
 use super::node_lease::renew_lease;
 
 /// Sends a heartbeat at once whenever a capability of this node comes up or is given up, so that the other nodes need not
@@ -53,7 +54,7 @@ pub(super) async fn run(remote: Arc<Remote>) {
             for peer in overdue {
                 let (node, epoch) = (&peer.name, peer.epoch);
                 tracing::warn!(%node, epoch, lease_ms = members.lease_ms, "a node was lost: not heard for a lease");
-                remote.members.remove(&peer.name, peer.epoch);
+                remote.members.remove(&peer.name, peer.epoch, Absence::Lost, now);
                 remote.close_link(&peer.link.inbox);
             }
         }

@@ -14,6 +14,7 @@ use essaim_protocol::frame::{self, AskMessage, BroadcastMessage, FrameHeader, Fr
 use essaim_protocol::wire::{WireEvent, WireEvents};
 use tokio::sync::mpsc;
 
+use super::absent::Absence;
 use super::answering::{self, IncomingAsk, LateAnswer};
 use super::members::MembershipChange;
 use super::sender_history::SenderHistories;
@@ -235,7 +236,8 @@ impl InboxReader {
     }
 
     fn on_leave(&self, header: &FrameHeader<'_>) {
-        if self.remote.members.remove(header.from, header.epoch).is_some() {
+        let now = self.remote.env.now();
+        if self.remote.members.remove(header.from, header.epoch, Absence::Left, now).is_some() {
             tracing::info!(node = header.from, epoch = header.epoch, "a node left");
             self.remote.pending.fail_lost_epochs(header.from, header.epoch.saturating_add(1));
             self.remote.close_link(header.inbox);

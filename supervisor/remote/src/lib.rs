@@ -18,6 +18,9 @@
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
 
+mod absent;
+pub use absent::{Absence, AbsentNode};
+
 mod answering;
 mod ask_graph;
 mod ask_record;

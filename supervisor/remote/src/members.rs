@@ -10,6 +10,7 @@ use essaim_contract::NotDelivered;
 use essaim_protocol::frame::{FrameHeader, Heartbeat, NodeState};
 use tokio::time::Instant;
 
+use super::absent::{Absence, AbsentNode, AbsentNodes};
 use super::ask_graph::{DeclaredAsks, NodeAsks, declared_asks, refused_nodes};
 use super::link::PeerLink;
 use super::route::{self, RouteQuery};
@@ -35,6 +36,8 @@ struct HeardNodes {
     /// Nodes that would close a cycle in the ask graph. They are remembered as long as they are heard, and become peers once
     /// those nodes have left that came before them.
     refused: BTreeMap<String, Arc<Peer>>,
+    /// Nodes that are no members any more, those that are refused among them.
+    absent: AbsentNodes,
 }
 
 /// Another node.
@@ -107,13 +110,16 @@ impl Members {
         let mut nodes = self.write();
         nodes.refused.remove(from.from);
         nodes.peers.insert(from.from.into(), Arc::new(peer));
-        self.judge(&mut nodes);
+        self.judge(&mut nodes, now);
         let refused = !nodes.peers.contains_key(from.from);
+        if !refused {
+            nodes.absent.forget(from.from);
+        }
         MembershipChange::New { over_epoch: known.map(|p| p.epoch), refused }
     }
 
     /// Separates the nodes that are refused from the others.
-    fn judge(&self, nodes: &mut HeardNodes) {
+    fn judge(&self, nodes: &mut HeardNodes, now: Instant) {
         let (peers, before) = (std::mem::take(&mut nodes.peers), std::mem::take(&mut nodes.refused));
         let others = peers.values().chain(before.values()).filter(|peer| *peer.name != *self.own.name);
         let cycles = refused_nodes(others.map(|peer| peer.node_asks()).chain([self.own.node_asks()]));
@@ -123,6 +129,7 @@ impl Members {
                 Some(cycle) => {
                     nodes.refused.extend([entry]);
                     if !before.contains_key(name) {
+                        nodes.absent.remember(peer, Absence::Refused(cycle.clone()), now);
                         let (epoch, cycle) = (peer.epoch, cycle.join(" -> "));
                         tracing::error!(
                             node = name,
@@ -135,6 +142,7 @@ impl Members {
                 None => {
                     nodes.peers.extend([entry]);
                     if before.contains_key(name) {
+                        nodes.absent.forget(name);
                         tracing::info!(
                             node = name,
                             "a node that was refused is a member now: those before it are gone"
@@ -189,6 +197,11 @@ impl Members {
         self.read().peers.values().cloned().collect()
     }
 
+    /// Nodes that were heard and are no members, by their names.
+    pub fn absent(&self, now: Instant) -> BTreeMap<String, AbsentNode> {
+        self.read().absent.all(now)
+    }
+
     /// All nodes that are heard, including refused ones.
     pub(crate) fn all_heard(&self) -> Vec<Arc<Peer>> {
         let nodes = self.read();
@@ -205,15 +218,16 @@ impl Members {
         route::local_wins(self.read().peers.values(), query, me, load)
     }
 
-    /// Forgets a node of this epoch, and returns it if it was known.
-    pub(crate) fn remove(&self, name: &str, epoch: u64) -> Option<Arc<Peer>> {
+    /// Takes a node of this epoch out of the members, and returns it if it was known.
+    pub(crate) fn remove(&self, name: &str, epoch: u64, absence: Absence, now: Instant) -> Option<Arc<Peer>> {
         let mut nodes = self.write();
-        let HeardNodes { peers, refused } = &mut *nodes;
+        let HeardNodes { peers, refused, .. } = &mut *nodes;
         let gone = [peers, refused].into_iter().find_map(|all| {
             all.get(name).filter(|peer| peer.epoch == epoch)?;
             all.remove(name)
         })?;
-        self.judge(&mut nodes);
+        nodes.absent.remember(&gone, absence, now);
+        self.judge(&mut nodes, now);
         Some(gone)
     }
 

@@ -62,6 +62,16 @@ impl Drop for PollingGuard<'_> {
     }
 }
 
+/// A handler that keeps its arbiter from turning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockingHandler {
+    /// The arbiter's name.
+    pub arbiter: String,
+    /// The handler's wire name.
+    pub handler: Arc<str>,
+    pub blocked: Duration,
+}
+
 /// The labels of all handlers in a node, and the monitors of its arbiters.
 #[derive(Debug, Default)]
 pub struct Watchdog {
@@ -87,6 +97,17 @@ impl Watchdog {
     /// How often an arbiter was found blocked.
     pub fn blocked(&self) -> u64 {
         self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// The handlers that block their arbiters now.
+    pub fn blocking(&self) -> Vec<BlockingHandler> {
+        let monitors = self.monitors.lock().clone();
+        let blocked = monitors.into_iter().filter(|(_, monitor)| !monitor.blocked().is_zero());
+        let handler = |(arbiter, monitor): (String, Arc<TurnMonitor>)| {
+            let handler = self.name_of(monitor.polling.load(Ordering::Relaxed));
+            BlockingHandler { arbiter, handler, blocked: monitor.blocked() }
+        };
+        blocked.map(handler).collect()
     }
 
     pub fn stop(&self) {

@@ -21,7 +21,7 @@ mod page;
 mod queue;
 mod relay;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -84,6 +84,8 @@ struct RelayedQueue {
     backfilled: Arc<[BackfillSubscriber]>,
     more: Arc<Notify>,
     relay: AbortHandle,
+    /// Why its first message cannot be handed over now.
+    stalled: Option<String>,
 }
 
 /// Under what a queue is relayed.
@@ -169,6 +171,17 @@ impl Outbox {
         let queues = self.lock();
         let own = queues.iter().filter(|(queue, _)| !queue.is_overflow());
         own.map(|(_, relayed)| relayed.counters.waiting()).sum()
+    }
+
+    /// Why messages do not leave the queues of this node now, each reason once.
+    pub fn stalled(&self) -> BTreeSet<String> {
+        self.lock().values().filter_map(|relayed| relayed.stalled.clone()).collect()
+    }
+
+    fn set_stalled(&self, queue: &OutboxQueue, why: Option<String>) {
+        if let Some(relayed) = self.lock().get_mut(queue) {
+            relayed.stalled = why;
+        }
     }
 
     /// Relays a queue, with what is in it from before and what overflowed from it, under an ownership of its partition; 0 where
@@ -271,7 +284,7 @@ impl Outbox {
         let before = before.max(self.closed.lock().remove(&queue)).unwrap_or(0);
         let (last, used_up) = (AtomicU64::new(last.max(before)), AtomicU64::new(used_up));
         let (counters, backfilled) = (Arc::new(QueueCounters::new(messages)), Arc::default());
-        queues.insert(queue, RelayedQueue { last, used_up, opening, counters, backfilled, more, relay });
+        queues.insert(queue, RelayedQueue { last, used_up, opening, counters, backfilled, more, relay, stalled: None });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OutboxQueue, RelayedQueue>> {

@@ -43,7 +43,11 @@ pub(super) async fn relay(outbox: Weak<Outbox>, queue: OutboxQueue, more: Arc<No
         loop {
             let Some(outbox) = outbox.upgrade() else { return };
             let most = if failures == 0 { PAGE } else { 1 };
-            let reason = match outbox.step(&queue, most).await {
+            let step = outbox.step(&queue, most).await;
+            if failures > 0 && matches!(step, Ok(RelayStep::Empty | RelayStep::Done)) {
+                outbox.set_stalled(&queue, None);
+            }
+            let reason = match step {
                 Ok(RelayStep::Empty) => break,
                 Ok(RelayStep::Done) => {
                     failures = 0;
@@ -53,6 +57,7 @@ pub(super) async fn relay(outbox: Weak<Outbox>, queue: OutboxQueue, more: Arc<No
                 Err(error) => error.to_string(),
             };
             failures += 1;
+            outbox.set_stalled(&queue, Some(reason.clone()));
             if failures == FAILURES_LOGGED && !outbox.database.is_out() {
                 tracing::warn!(lane = %queue, reason, "messages wait in the outbox; trying again");
             }

@@ -1,5 +1,7 @@
 //! The ledger: the fate of all durable messages.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ApiRequest, Away};
@@ -77,8 +79,12 @@ pub struct DurableReport {
     pub dead: u64,
     /// In its outbox, on their way into the log; one more than [`DurableReport::OUTBOX_COUNTED`] if they are more than that.
     pub outbox: u64,
+    /// Why messages do not leave its outbox in this node now.
+    pub stalled: BTreeSet<String>,
     /// The partitions that this node works on.
     pub partitions: Vec<u32>,
+    /// The partitions, of whichever node, that have no room for another message.
+    pub full: Vec<u32>,
     /// The fate of all messages of the capability, on any node.
     pub ledger: LedgerSum,
 }

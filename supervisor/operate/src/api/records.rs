@@ -154,6 +154,9 @@ impl ApiRequest for ExplainMessage {
 pub struct Explanation {
     /// Whole sentences; none if nothing is known of it.
     pub sentences: Vec<String>,
+    /// Whether something of it is still to be done.
+    #[serde(default)]
+    pub unfinished: bool,
     /// Nodes that did not answer.
     pub away: Vec<AwayNode>,
 }

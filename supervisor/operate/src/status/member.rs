@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use essaim_protocol::frame::{HostReport, NodeState};
-use essaim_remote::Peer;
+use essaim_remote::{Absence, Members, Peer};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -47,6 +47,43 @@ pub struct MemberCapability {
     pub up: u32,
     /// Restarts of instances.
     pub restarts: u64,
+}
+
+/// A node that was heard and is no member now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AbsentStatus {
+    /// The node's name.
+    pub node: String,
+    /// The capabilities that it hosted.
+    pub hosted: Vec<String>,
+    /// For how many milliseconds it is no member.
+    pub absent_ms: u64,
+    /// Whether the others refuse it, since with it asks would go round.
+    pub refused: bool,
+    /// Why it is no member, in words.
+    pub why: String,
+}
+
+impl AbsentStatus {
+    pub(super) fn all(members: &Members, now: Instant) -> Vec<Self> {
+        let absent = members.absent(now).into_iter();
+        let status = |(node, absent): (String, essaim_remote::AbsentNode)| Self {
+            node,
+            hosted: absent.hosted,
+            absent_ms: now.saturating_duration_since(absent.since).as_millis() as u64,
+            refused: matches!(absent.absence, Absence::Refused(_)),
+            why: match absent.absence {
+                Absence::Left => "it has left".into(),
+                Absence::Lost => "it was lost: it was killed, stands still, or is cut off".into(),
+                Absence::Refused(cycle) => format!(
+                    "the others refuse it, so it ends: with it asks would go round in a cycle, {}",
+                    cycle.join(" -> ")
+                ),
+            },
+        };
+        absent.map(status).collect()
+    }
 }
 
 impl MemberStatus {

@@ -55,8 +55,8 @@ async fn a_higher_epoch_takes_over_and_a_lower_one_is_ignored() {
         _ => None,
     };
     assert_eq!((hear(5), hear(4), hear(6)), (Some(None), None, Some(Some(5))));
-    assert!(members.remove("a", 5).is_none(), "the farewell of a dead epoch changes nothing");
-    assert!(members.remove("a", 6).is_some());
+    assert!(members.remove("a", 5, Absence::Left, now).is_none(), "the farewell of a dead epoch changes nothing");
+    assert!(members.remove("a", 6, Absence::Left, now).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,4 +91,26 @@ async fn a_node_hosts_what_its_last_heartbeat_says() {
     assert!(members.hosts("a", "shop") && !members.hosts("a", "till") && !members.hosts("b", "shop"));
     members.record_heartbeat(&header("a", 1), heartbeat("till", &[]), now, link);
     assert!(members.hosts("a", "till") && !members.hosts("a", "shop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_goes_is_remembered_with_what_it_hosted_until_it_is_back_or_ten_minutes_have_gone() {
+    let (members, now) = (no_members(), Instant::now());
+    let hear = |name, epoch| {
+        members.record_heartbeat(&header(name, epoch), heartbeat("x", &[]), now, link);
+    };
+    let absent = |later: u64| {
+        let all = members.absent(now + Duration::from_secs(later)).into_iter();
+        all.map(|(name, node)| (name, node.hosted.concat(), node.absence)).collect::<Vec<_>>()
+    };
+    hear("left", 1);
+    hear("lost", 1);
+    assert_eq!(absent(0), []);
+    members.remove("left", 1, Absence::Left, now);
+    members.remove("lost", 1, Absence::Lost, now);
+    let both = [("left", Absence::Left), ("lost", Absence::Lost)].map(|(name, why)| (name.into(), "x".into(), why));
+    assert_eq!(absent(600), both);
+    assert_eq!(absent(601), []);
+    hear("lost", 2);
+    assert_eq!(absent(0), both[..1]);
 }

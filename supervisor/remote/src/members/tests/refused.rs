@@ -114,7 +114,7 @@ async fn a_node_is_a_member_once_the_nodes_are_gone_for_which_it_was_refused() {
     let members = own.hears([&node("b", 3, "y", &["x"]), &node("a", 2, "x", &["y"])], now);
     assert_eq!(refused(&members, now), BTreeSet::from(["b".to_string()]));
     assert!(matches!(node("b", 3, "y", &["x"]).heard_by(&members, now), MembershipChange::Ignored));
-    assert!(members.remove("a", 2).is_some());
+    assert!(members.remove("a", 2, Absence::Left, now).is_some());
     assert!(members.get("b").is_some() && refused(&members, now).is_empty());
 }
 
