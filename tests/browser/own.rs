@@ -38,6 +38,7 @@ fn every_view_works_by_keyboard_narrow_and_in_the_dark() {
     rules_find_what_is_broken(&browser);
     keyboard(&browser);
     filters(&browser);
+    subscriptions(&browser);
     assert_eq!(browser.errors(&[]), [""; 0]);
     cluster.stop();
 }
@@ -104,6 +105,22 @@ fn filters(browser: &Browser) {
     browser.is_accessible("a condition that is wrong");
     browser.open(&link);
     browser.wait("look.find('.chip', 'POST') && look.find('.list-space a', 'POST /orders')");
+}
+
+/// What a person does is asked first, told afterwards, and audited.
+fn subscriptions(browser: &Browser) {
+    let end = "End the subscription of orders to catalog.stock_reserved.v1";
+    browser.open("/subscriptions");
+    browser.click(&format!("[aria-label='{end}']"), "End");
+    browser.click("dialog button", "Cancel");
+    browser.wait("!document.querySelector('dialog')");
+    browser.click(&format!("[aria-label='{end}']"), "End");
+    browser.click("dialog button", "End it");
+    browser.sees("orders gets catalog.stock_reserved.v1 no longer");
+    browser.wait("document.activeElement.matches('.outcome-place')");
+    browser.wait(&format!("!document.querySelector(`[aria-label='{end}']`)"));
+    browser.open("/audit");
+    browser.sees("ends the subscription of orders to catalog.stock_reserved.v1");
 }
 
 /// The rules are no decoration: each finds what breaks it.

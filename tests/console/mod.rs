@@ -1,6 +1,9 @@
 //! The console's server: who may see it, what it keeps of them, and what its pages are told. The pages themselves are tried in
 //! a browser.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -190,5 +193,35 @@ fn what_cannot_be_kept_is_not_done_and_a_console_without_users_says_so() {
         refused.text
     );
     redis.resume();
+    cluster.stop();
+}
+
+/// A page that shows the topology as it changes: its connection, and the status with which it begins.
+fn watching(console: &Api) -> (BufReader<TcpStream>, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", console.port())).expect("the console listens");
+    let head = "GET /api/overview HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("the console reads");
+    let (mut answer, mut status) = (BufReader::new(stream), String::new());
+    answer.read_line(&mut status).expect("the console writes");
+    (answer, status)
+}
+
+#[test]
+fn so_many_pages_show_the_topology_at_a_time_and_one_more_when_one_is_closed() {
+    let mut cluster = Cluster::single().start();
+    let console = cluster.node("main").console();
+    let mut pages = Vec::new();
+    let refused = loop {
+        let (page, status) = watching(&console);
+        if !status.contains("200") {
+            break status;
+        }
+        pages.push(page);
+        assert!(pages.len() < 200, "nothing bounds them");
+    };
+    assert!(refused.contains("503"), "{refused}");
+    console.get("/api/overview").is(200);
+    pages.pop();
+    eventually("room for one more", || watching(&console).1.contains("200").then_some(()));
     cluster.stop();
 }

@@ -14,8 +14,8 @@ export function createOutcome() {
     element,
     clear: () => replace(list),
     failed: (error) => replace(list, notice('bad', '✕', `Nothing is known to be done: ${error.message}`)),
-    /** @param {string} done in words, such as `2 letters are replayed` @param {{ refused?: any[], away?: any[] }} answer */
-    tell(done, { refused = [], away = [] }) {
+    /** @param {string} done in words, such as `2 letters are replayed` @param {{ refused?: any[], away?: any[] }=} answer */
+    tell(done, { refused = [], away = [] } = {}) {
       replace(
         list,
         done && notice('info', '✓', done),

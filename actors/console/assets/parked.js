@@ -1,81 +1,38 @@
 // Parked messages: those that left the log and wait for another attempt, for their time, or behind another one.
 
 import { postJson } from './api.js';
-import { confirm } from './confirm.js';
-import { createNotices, emptyState, shortId } from './bits.js';
-import { h, replace, say } from './dom.js';
+import { emptyState, shortId } from './bits.js';
+import { h } from './dom.js';
 import { count, duration, many, utc } from './format.js';
-import { bindAll } from './keys.js';
-import { createOutcome } from './outcomes.js';
+import { createReading } from './reading.js';
 import { address, setQuery } from './router.js';
 import { table } from './topology-table.js';
 import { capabilityHref } from './troubles.js';
 
 const MOST = 500;
-const EVERY_MS = 5_000;
 
 export function show(main, _parameters, query) {
-  document.title = 'Parked · Essaim';
   let capability = null;
-  let asking = new AbortController();
-  let timer = null;
-  let told = '';
-  const tally = h('p', { class: 'tally' });
-  const notices = createNotices();
-  const outcome = createOutcome();
-  const place = h('div', { class: 'stack' });
   const field = h('input', { class: 'input', name: 'capability', autocomplete: 'off', spellcheck: 'false', placeholder: 'any', data: { search: '' } });
   const filter = (event) => {
     event.preventDefault();
     setQuery({ capability: field.value.trim() || null });
   };
-  main.append(
-    h(
-      'div',
-      { class: 'view view-wide' },
-      h('div', { class: 'view-head' }, h('h1', null, 'Parked'), h('button', { class: 'button', type: 'button', onclick: read }, 'Read again'), tally),
-      h('form', { class: 'filters', onsubmit: filter, onchange: filter }, h('label', { class: 'filter-field' }, 'Capability', field)),
-      notices.element,
-      outcome.element,
-      place,
-    ),
-  );
-  const unbind = bindAll([['r', 'Read again', read]], 'Parked');
+  const page = createReading(main, {
+    title: 'Parked',
+    filters: h('form', { class: 'filters', onsubmit: filter, onchange: filter }, h('label', { class: 'filter-field' }, 'Capability', field)),
+    ask: (signal) => postJson('/api/durable/parked/list', { most: MOST, ...(capability && { capability }) }, { signal }),
+    tally: ({ messages, more }) => `${many(messages.length, 'message')}${more ? ', and more' : ''}`,
+    what: ({ messages }) => messages,
+    draw: ({ messages, away, asked_at_ms: now }) =>
+      messages.length > 0 ? [all(messages), table(HEADS, h('tbody', null, messages.map((one) => row(one, now))), 'parked')] : nothing(away),
+  });
   update(query);
 
   function update(now) {
     capability = now.get('capability') || null;
     field.value = capability ?? '';
-    say(tally, 'Reading …');
-    told = '';
-    read();
-  }
-
-  async function read() {
-    asking.abort();
-    clearTimeout(timer);
-    asking = new AbortController();
-    const { signal } = asking;
-    try {
-      const found = await postJson('/api/durable/parked/list', { most: MOST, ...(capability && { capability }) }, { signal });
-      notices.show({ away: found.away });
-      draw(found);
-    } catch (error) {
-      if (error.name === 'AbortError') return;
-      say(tally, '');
-      told = '';
-      replace(place, emptyState({ title: 'Parked messages cannot be read', text: error.message, actions: [['Read again', read]] }));
-    }
-    if (!signal.aborted) timer = setTimeout(read, EVERY_MS);
-  }
-
-  function draw({ messages, more, away, asked_at_ms: now }) {
-    say(tally, `${many(messages.length, 'message')}${more ? ', and more' : ''}`);
-    const text = JSON.stringify([messages, away]);
-    if (text === told) return;
-    told = text;
-    if (messages.length === 0) replace(place, nothing(away));
-    else replace(place, all(messages), table(HEADS, h('tbody', null, messages.map((one) => row(one, now))), 'parked'));
+    page.restart();
   }
 
   function all(messages) {
@@ -100,24 +57,18 @@ export function show(main, _parameters, query) {
     );
   }
 
-  async function retry(messages) {
+  function retry(messages) {
     const behind = messages.filter((one) => one.behind || one.held).length;
     const text = [
       `${messages.length === 1 ? 'It is' : 'They are'} tried at once instead of at ${messages.length === 1 ? 'its' : 'their'} time. If the cause is still there, the attempt fails and counts.`,
       behind > 0 && 'What waits behind another message of its key goes on waiting: order is kept.',
     ].filter(Boolean);
-    if (!(await confirm({ title: `Try ${many(messages.length, 'parked message')} now?`, text, action: 'Try now' }))) return;
-    try {
+    page.act({ title: `Try ${many(messages.length, 'parked message')} now?`, text, action: 'Try now' }, async () => {
       const answer = await postJson('/api/durable/parked/retry', { ids: messages.map((one) => one.id) });
       const number = answer.ids.length;
       const none = answer.away.length === 0 ? 'None of them is parked any more: they have gone on by themselves.' : '';
-      outcome.tell(number > 0 ? `The owners of ${many(number, 'message')} are asked to try now.` : none, answer);
-    } catch (error) {
-      outcome.failed(error);
-    }
-    outcome.element.focus();
-    told = '';
-    await read();
+      return [number > 0 ? `The owners of ${many(number, 'message')} are asked to try now.` : none, answer];
+    });
   }
 
   function nothing(away) {
@@ -129,14 +80,7 @@ export function show(main, _parameters, query) {
     });
   }
 
-  return {
-    update,
-    close() {
-      asking.abort();
-      clearTimeout(timer);
-      unbind();
-    },
-  };
+  return { update, close: page.close };
 }
 
 const HEADS = ['Message', 'Capability', 'Name', 'Waits', 'Attempts', 'Last error', 'Key', 'Place', 'Act'];

@@ -1,13 +1,11 @@
 // Subscriptions: who gets which event, and how to end one.
 
 import { postJson } from './api.js';
-import { confirm } from './confirm.js';
 import { emptyState } from './bits.js';
 import { when } from './dead.js';
-import { h, replace, say } from './dom.js';
+import { h } from './dom.js';
 import { duration, many } from './format.js';
-import { bindAll } from './keys.js';
-import { createOutcome } from './outcomes.js';
+import { createReading } from './reading.js';
 import { table } from './topology-table.js';
 import { capabilityHref } from './troubles.js';
 
@@ -19,34 +17,15 @@ const WHEN_FULL = {
 const FROM = { registration: 'the first event after it began', earliest_retained: 'what the publisher had kept' };
 
 export function show(main) {
-  document.title = 'Subscriptions · Essaim';
-  const asking = new AbortController();
-  const tally = h('p', { class: 'tally' });
-  const outcome = createOutcome();
-  const place = h('div', { class: 'stack' }, h('p', { class: 'quiet', role: 'status' }, 'Reading …'));
-  main.append(
-    h(
-      'div',
-      { class: 'view view-wide' },
-      h('div', { class: 'view-head' }, h('h1', null, 'Subscriptions'), h('button', { class: 'button', type: 'button', onclick: read }, 'Read again'), tally),
-      outcome.element,
-      place,
-    ),
-  );
-  const unbind = bindAll([['r', 'Read again', read]], 'Subscriptions');
-  read();
-
-  async function read() {
-    try {
-      const { subscriptions } = await postJson('/api/durable/subscriptions/list', {}, { signal: asking.signal });
-      say(tally, many(subscriptions.length, 'subscription'));
-      replace(place, subscriptions.length > 0 ? table(HEADS, h('tbody', null, subscriptions.map(row)), 'subscriptions') : nothing());
-    } catch (error) {
-      if (error.name === 'AbortError') return;
-      say(tally, '');
-      replace(place, emptyState({ title: 'Subscriptions cannot be read', text: error.message, actions: [['Read again', read]] }));
-    }
-  }
+  const page = createReading(main, {
+    title: 'Subscriptions',
+    ask: (signal) => postJson('/api/durable/subscriptions/list', {}, { signal }),
+    tally: ({ subscriptions }) => many(subscriptions.length, 'subscription'),
+    what: ({ subscriptions }) => subscriptions,
+    draw: ({ subscriptions }) =>
+      subscriptions.length > 0 ? table(HEADS, h('tbody', null, subscriptions.map(row)), 'subscriptions') : nothing(),
+  });
+  page.read();
 
   function row(one) {
     return h(
@@ -63,31 +42,21 @@ export function show(main) {
     );
   }
 
-  async function end({ event, capability, live }) {
+  function end({ event, capability, live }) {
     const text = [
       `${capability} gets ${event} no longer. Events that wait for it on the publisher’s disk are dropped.`,
       live
         ? `A host of ${capability} is alive: it subscribes again at its next start, and does not get what was published until then.`
         : `No host of ${capability} is known to be alive. If one starts again, it subscribes again.`,
     ];
-    if (!(await confirm({ title: `End the subscription of ${capability}?`, text, action: 'End it', danger: true }))) return;
-    try {
+    page.act({ title: `End the subscription of ${capability}?`, text, action: 'End it', danger: true }, async () => {
       const answer = await postJson('/api/durable/subscriptions/drop', { event, capability });
       const again = answer.live ? ' A host of it is alive and subscribes again at its next start.' : '';
-      outcome.tell(answer.dropped ? `${capability} gets ${event} no longer.${again}` : 'There was no such subscription any more.', {});
-    } catch (error) {
-      outcome.failed(error);
-    }
-    outcome.element.focus();
-    await read();
+      return [answer.dropped ? `${capability} gets ${event} no longer.${again}` : 'There was no such subscription any more.'];
+    });
   }
 
-  return {
-    close() {
-      asking.abort();
-      unbind();
-    },
-  };
+  return page;
 }
 
 const HEADS = ['Event', 'Who gets it', 'Host', 'While it has no room', 'An event waits', 'It began with', 'Since', 'Act'];

@@ -12,7 +12,8 @@ use essaim::operators::{Row, Sample};
 use essaim::{AbsentStatus, MemberStatus, NodeState, NodeStatus};
 use futures_util::stream::unfold;
 use serde::Serialize;
-use tokio::sync::Mutex;
+use serde_json::json;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::console::Console;
@@ -22,6 +23,8 @@ use crate::links::{Link, Links, Place};
 
 /// How old an overview may be: all pages share one.
 const EVERY: Duration = Duration::from_secs(1);
+/// Pages that are told each second, at most.
+const MOST_READERS: usize = 64;
 
 /// All nodes at one moment.
 #[derive(Debug, Serialize)]
@@ -87,27 +90,36 @@ struct Rectangle {
 }
 
 /// The overviews of this console, made when somebody looks.
-#[derive(Default)]
-pub(crate) struct Overviews(Mutex<State>);
+pub(crate) struct Overviews {
+    state: Mutex<State>,
+    readers: Arc<Semaphore>,
+}
+
+impl Default for Overviews {
+    fn default() -> Self {
+        Self { state: Mutex::default(), readers: Arc::new(Semaphore::new(MOST_READERS)) }
+    }
+}
 
 #[derive(Default)]
 struct State {
-    made: Option<(Instant, Arc<Overview>)>,
+    /// As JSON.
+    made: Option<(Instant, Bytes)>,
     sample: Option<Sample>,
     links: Links,
 }
 
 impl Console {
-    /// The overview, at most [`EVERY`] old.
-    async fn overview(&self) -> Arc<Overview> {
-        let mut state = self.overviews.0.lock().await;
+    /// The overview as JSON, at most [`EVERY`] old.
+    async fn overview(&self) -> Bytes {
+        let mut state = self.overviews.state.lock().await;
         let now = self.env.now();
         if let Some((at, made)) = &state.made
             && now < *at + EVERY
         {
             return made.clone();
         }
-        let made = Arc::new(self.look(&mut state).await);
+        let made = Bytes::from(serde_json::to_vec(&self.look(&mut state).await).unwrap_or_default());
         state.made = Some((now, made.clone()));
         made
     }
@@ -234,18 +246,21 @@ impl Layout {
 /// The overview; for who accepts events, one each second.
 pub(crate) async fn show(console: Data<Console>, http: HttpRequest) -> HttpResponse {
     if !accepts_events(&http) {
-        return HttpResponse::Ok().json(&*console.overview().await);
+        return HttpResponse::Ok().content_type("application/json").body(console.overview().await);
     }
-    let events = unfold((console.into_inner(), false), async |(console, has_begun)| {
+    let Ok(place) = console.overviews.readers.clone().try_acquire_owned() else {
+        let why = format!("{MOST_READERS} pages show the topology already: close one");
+        return HttpResponse::ServiceUnavailable().json(json!({ "error": why }));
+    };
+    let events = unfold((console.into_inner(), place, false), async |(console, place, has_begun)| {
         if has_begun {
             tokio::time::sleep(EVERY).await;
         }
         if console.draining.load(Ordering::Acquire) {
             return None;
         }
-        let overview = console.overview().await;
-        let event = format!("data: {}\n\n", serde_json::to_string(&*overview).unwrap_or_default());
-        Some((Ok::<_, Infallible>(Bytes::from(event)), (console, true)))
+        let event = [b"data: ", &*console.overview().await, b"\n\n"].concat();
+        Some((Ok::<_, Infallible>(Bytes::from(event)), (console, place, true)))
     });
     HttpResponse::Ok().content_type("text/event-stream").streaming(events)
 }
