@@ -1,11 +1,13 @@
-//! `essaim dead`: dead letters are listed, shown, replayed and dropped.
+//! `essaim dead`: dead letters are listed, shown, rehearsed, replayed and dropped.
 //!
 //! # Layout
-//! - here: the commands; `sheet`: letters as text for people; `told`: results of replays and drops.
+//! - here: the commands; `edited`: rehearsals, and replays with another payload; `sheet`: letters as text for people; `told`: results of replays and drops.
 
+mod edited;
 mod sheet;
 mod told;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -13,6 +15,7 @@ use essaim::api::{AskLedger, DeadPage, DeadPosition, DropDead, ListDead, MOST_LE
 use essaim::exit::{self, Fatal};
 use essaim::{Roster, run as run_here};
 
+use self::edited::RehearseArgs;
 use self::sheet::{sheet, table};
 use self::told::{Told, each_once, letters};
 use super::confirm::confirm;
@@ -36,6 +39,8 @@ pub enum DeadCommand {
     Show(ShowArgs),
     /// Has dead letters tried again
     Replay(ReplayArgs),
+    /// Runs a dead letter's handler in a transaction that is rolled back, and shows what it would write and send
+    Rehearse(RehearseArgs),
     /// Forgets dead letters
     Drop(DropArgs),
 }
@@ -89,6 +94,9 @@ pub struct ReplayArgs {
     ids: Vec<String>,
     #[command(flatten)]
     which: Which,
+    /// Replays one letter with the JSON of this file (-: of standard input) in the place of its payload
+    #[arg(long, value_name = "FILE", requires = "ids")]
+    payload: Option<PathBuf>,
     /// Replays so many a second at most
     #[arg(long, value_name = "LETTERS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
@@ -124,6 +132,7 @@ pub fn run(roster: &Roster, global: &Global, command: &DeadCommand) -> Result<()
         DeadCommand::List(list) => &list.at,
         DeadCommand::Show(show) => &show.at,
         DeadCommand::Replay(replay) => &replay.at,
+        DeadCommand::Rehearse(rehearse) => &rehearse.at,
         DeadCommand::Drop(drop) => &drop.at,
     };
     let operator = Operator::find(roster, global, at)?;
@@ -132,6 +141,7 @@ pub fn run(roster: &Roster, global: &Global, command: &DeadCommand) -> Result<()
         DeadCommand::Show(arguments) => show(&operator, arguments),
         DeadCommand::Replay(arguments) if arguments.ids.is_empty() => replay_all(&operator, arguments),
         DeadCommand::Replay(arguments) => replay(&operator, arguments),
+        DeadCommand::Rehearse(arguments) => edited::rehearse(&operator, arguments),
         DeadCommand::Drop(arguments) => drop(&operator, arguments),
     }
 }
@@ -203,6 +213,9 @@ fn replay(operator: &Operator, arguments: &ReplayArgs) -> Result<(), Fatal> {
         ));
     }
     let all = each_once(&arguments.ids);
+    if let Some(path) = &arguments.payload {
+        return edited::replay(operator, &all, capability.as_deref(), path, arguments.yes);
+    }
     if !confirm(&format!("Replay {}?", letters(all.len())), arguments.yes)? {
         return Ok(());
     }
@@ -248,7 +261,7 @@ fn replay_each(
         if n > 0 {
             wait(rate);
         }
-        told.note(&operator.ask(&ReplayDead { ids: ids.to_vec(), capability: capability.clone() })?);
+        told.note(&operator.ask(&ReplayDead { ids: ids.to_vec(), capability: capability.clone(), payload: None })?);
     }
     Ok(())
 }

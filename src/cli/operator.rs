@@ -169,6 +169,7 @@ impl Operator {
         let told =
             self.read(answer).ok().and_then(|value: serde_json::Value| value["error"].as_str().map(String::from));
         match (status, told) {
+            (422, Some(why)) => Err(Fatal::new(exit::DATA, why)),
             (400 | 403, Some(why)) => Err(Fatal::new(exit::USAGE, why)),
             (_, Some(why)) => Err(Fatal::new(exit::UNAVAILABLE, why)),
             _ => Err(self.away(format!("it says {status}; is this an admin listener?"))),

@@ -6,13 +6,17 @@
 //! - [`probe`]: capabilities whose handlers fail as long as the test says so.
 //! - [`stage`]: them in one node, or in two with a real Redis between them, and `essaim` asking one.
 //! - [`dead`], [`ledger`], [`subscriptions`], [`retire`], [`schedules`]: one command of `essaim` each.
+//! - [`kiosk`]: capabilities whose messages die of what is in them. [`mended`]: dead letters that are rehearsed, and replayed with
+//!   another payload.
 //! - [`bridged`]: another log than before. [`crossing`]: versions that handle different messages.
 
 mod bridged;
 mod crossing;
 mod dead;
 mod foreign;
+mod kiosk;
 mod ledger;
+mod mended;
 mod probe;
 mod retire;
 mod schedules;

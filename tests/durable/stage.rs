@@ -4,10 +4,11 @@ use std::process::Command as Program;
 
 use essaim::config::{AfterDead, Config, Settings};
 use essaim::{Env, Roster, SendOptions};
-use essaim_contract::{Command, MessageId};
+use essaim_contract::{Capability, Command, MessageId};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
+use super::kiosk::{Doings, KioskActor, PostActor, Press, PressActor};
 use super::probe::{AlbumActor, BellActor, ClockActor, HoardActor, Probe, ShopActor};
 use crate::errors::{TestNode, config};
 use crate::support::{Api, Process, Redis, Scratch, essaim, eventually, free_port};
@@ -91,7 +92,29 @@ impl Stage {
         nodes: &[(&str, &'static [&'static str])],
         redis: Option<Redis>,
         data: Scratch,
-        change: fn(&mut Settings),
+        change: impl Fn(&mut Settings),
+    ) -> Self {
+        Self::start_hosting(probe, &Doings::default(), nodes, redis, data, change)
+    }
+
+    /// Those whose messages die of what is in them.
+    pub fn mending(
+        probe: &Probe,
+        doings: &Doings,
+        nodes: &[(&str, &'static [&'static str])],
+        redis: Option<Redis>,
+        change: impl Fn(&mut Settings),
+    ) -> Self {
+        Self::start_hosting(probe, doings, nodes, redis, Scratch::new("durable"), change)
+    }
+
+    fn start_hosting(
+        probe: &Probe,
+        doings: &Doings,
+        nodes: &[(&str, &'static [&'static str])],
+        redis: Option<Redis>,
+        data: Scratch,
+        change: impl Fn(&mut Settings),
     ) -> Self {
         let mut urls = Vec::new();
         let mut start = |(name, hosts): &(&str, &'static [&'static str])| {
@@ -108,14 +131,20 @@ impl Stage {
                 .host::<BellActor>()
                 .host::<HoardActor>()
                 .host::<ClockActor>()
-                .host::<AlbumActor>();
-            TestNode::try_start(roster.provide(probe.clone()), hosts, config).expect("the node starts")
+                .host::<AlbumActor>()
+                .host::<KioskActor>()
+                .host::<PressActor>()
+                .host::<PostActor>();
+            let roster = roster.provide(probe.clone()).provide(doings.clone());
+            TestNode::try_start(roster, hosts, config).expect("the node starts")
         };
         let started = nodes.iter().map(&mut start).collect();
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         let url = urls.swap_remove(0);
         let stage = Self { nodes: started, url, data, runtime, redis };
-        let hosted: Vec<&str> = nodes.iter().flat_map(|(_, hosts)| hosts.iter().copied()).collect();
+        // The press has no durable messages, of which the ledger could tell.
+        let durable = |host: &&str| *host != Press::NAME;
+        let hosted: Vec<&str> = nodes.iter().flat_map(|(_, hosts)| hosts.iter().copied()).filter(durable).collect();
         eventually("every host to answer", || stage.is_answered(&hosted).then_some(()));
         stage
     }

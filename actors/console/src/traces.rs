@@ -151,6 +151,7 @@ async fn read(console: &Data<Console>, http: &HttpRequest, id: &str) -> Result<(
 fn answer_to(refusal: Refusal) -> HttpResponse {
     match refusal {
         Refusal::Wrong(why) => refused(StatusCode::BAD_REQUEST, &why),
+        Refusal::Unreadable(why) => refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
         Refusal::Away(why) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }

@@ -33,6 +33,7 @@ pub fn sheet(shown: &DeadLetterDetail) -> String {
     let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default();
     let (kind, payload) = match &shown.payload {
         Payload::Json(value) => ("payload", pretty(value)),
+        Payload::Hidden { bytes } => ("payload", format!("{bytes} bytes that cannot be read, and may hold secrets")),
         Payload::Hex(hex) => ("payload, in hexadecimal", hex.clone()),
         Payload::Beginning { hex, bytes } => ("payload, in hexadecimal", format!("{hex}… ({bytes} bytes in all)")),
     };

@@ -27,7 +27,7 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     const VERSION: u16;
     /// Whether the key tells who somebody is, such as an e-mail address: records of messages show a hash of it.
     const PERSONAL_KEY: bool = false;
-    /// Fields of the encoded message, however deep, that records of messages never show, such as `password`.
+    /// Fields of the encoded message, however deep, that records of messages and dead letters never show, such as `password`.
     const SECRETS: &'static [&'static str] = &[];
     /// The field that is its [key](Message::key), where the key is the value of one.
     const KEY_FIELD: Option<&'static str> = None;

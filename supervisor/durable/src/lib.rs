@@ -39,6 +39,7 @@ pub use self::outbox::{Outbox, OutboxQueue};
 pub use self::partition::consumer::{Consumer, Hosted};
 pub use self::partition::delivery::{DeliveryContext, DurableMessage};
 use self::partition::reader::Reader;
+pub use self::partition::rehearsal::Rehearsal;
 pub use self::ports::{Applied, DurableHandler, Handlers};
 pub use self::send::handler_effects::{HandlerEffects, PendingCommit};
 pub use self::send::message::{MessageContext, OutgoingMessage};
@@ -168,6 +169,11 @@ impl Durable {
                  still waits in the one before, for whichever capability, waits until bridge.url leads there again"
             );
         }
+    }
+
+    /// The largest message, in bytes (`wire.max_message_bytes`).
+    pub fn most_bytes(&self) -> u64 {
+        self.most_bytes
     }
 
     /// The number of partitions that the configuration gives a capability.

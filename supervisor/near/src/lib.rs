@@ -140,6 +140,9 @@ pub struct NearBounds {
     pub max_bytes: u64,
 }
 
+/// The most bytes of a cache apart.
+const APART_BYTES: u64 = 1 << 20;
+
 impl Near {
     /// An empty cache.
     pub fn new(bounds: NearBounds, env: Env) -> Self {
@@ -153,6 +156,11 @@ impl Near {
             said_undecodable: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner), broadcast: None }
+    }
+
+    /// An empty cache apart from this one, of which nobody hears: for a handler whose doings are not to remain.
+    pub fn apart(&self) -> Self {
+        Self::new(NearBounds { ttl: self.inner.ttl, max_bytes: APART_BYTES }, self.inner.env.clone())
     }
 
     /// This cache, which tells the other nodes of its invalidations by a broadcast, given its wire name and body.

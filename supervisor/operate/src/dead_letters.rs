@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use essaim_base::codec;
 use essaim_contract::{Failure, FailureKind};
+use essaim_core::local::declared::DeclaredMessage;
 use essaim_durable::dead::LogDeadLetter;
 use essaim_protocol::log::LogError;
 use essaim_protocol::record::Record;
@@ -13,7 +14,7 @@ use essaim_store::TxError;
 use essaim_store::tables::dead::{self, DeadLetter, DeadLetterCursor, DeadLetterFilter, DeadReason};
 use sea_orm::DbErr;
 
-use crate::api::{DeadLetterDetail, DeadLetterSummary, DeadPosition};
+use crate::api::{DeadLetterDetail, DeadLetterSummary, DeadPosition, editable};
 use crate::host::HostOperator;
 use crate::operation::DeadFilter;
 use crate::payload;
@@ -64,20 +65,27 @@ impl LocatedLetter {
     }
 
     /// The same, with what is in it and the whole error.
-    pub fn shown(&self, kept_by: &str) -> DeadLetterDetail {
+    /// Its payload is read as `declared` says, and shown without secrets.
+    pub fn shown(&self, kept_by: &str, declared: Option<&DeclaredMessage>) -> DeadLetterDetail {
         let letter = DeadLetterSummary { error: self.letter.error.clone(), ..self.summary(kept_by) };
         let json = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
         match Record::decode(&self.letter.record) {
-            Ok(record) => DeadLetterDetail {
-                letter,
-                payload: payload::of(&record.body),
-                principal: json(serde_json::to_value(&record.principal)),
-                metadata: json(serde_json::to_value(&record.meta)),
-            },
+            Ok(record) => {
+                let payload = payload::of(&record.body, declared);
+                let is_own = self.letter.capability == kept_by && declared.is_some();
+                DeadLetterDetail {
+                    letter,
+                    editable: editable(&payload).filter(|_| is_own),
+                    payload,
+                    principal: json(serde_json::to_value(&record.principal)),
+                    metadata: json(serde_json::to_value(&record.meta)),
+                }
+            }
             // Not even its form can be read: all bytes are shown.
             Err(_) => {
                 let (principal, metadata) = Default::default();
-                DeadLetterDetail { letter, payload: payload::bytes(&self.letter.record), principal, metadata }
+                let payload = payload::bytes(&self.letter.record);
+                DeadLetterDetail { letter, payload, editable: None, principal, metadata }
             }
         }
     }
@@ -232,14 +240,14 @@ mod tests {
         let (record, error) = (record(7, None), "é".repeat(LONGEST_ERROR + 1));
         let located = of_log("shop", "test/7".into(), &encode_for_log(&record, DeadReason::Rejected, 2, &error, 99));
         assert_eq!(located.summary("shop").error, Some(format!("{}…", "é".repeat(LONGEST_ERROR))));
-        assert_eq!(located.shown("shop").letter.error, Some(error));
+        assert_eq!(located.shown("shop", None).letter.error, Some(error));
     }
 
     #[test]
     fn what_nobody_can_read_is_a_letter_too() {
         let located = of_log("shop", "unreadable/3".into(), &Bytes::from_static(&[0xc1, 1]));
         assert_eq!((located.letter.reason, located.letter.id.as_str()), (DeadReason::Unreadable, "unreadable/3"));
-        assert_eq!(located.shown("shop").payload, crate::api::Payload::Hex("c101".into()));
+        assert_eq!(located.shown("shop", None).payload, crate::api::Payload::Hex("c101".into()));
     }
 
     #[test]

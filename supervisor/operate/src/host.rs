@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use essaim_base::call::Call;
 use essaim_base::{Env, codec};
@@ -14,12 +15,15 @@ use essaim_protocol::record::Control;
 use essaim_store::tables::{dead, ledger, outbox};
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::{DurableReport, LedgerLine, LedgerSum};
 use crate::dead_letters::{failed, unanswered};
 use crate::operation::{Operation, name_of};
 use crate::requests::Operator;
+
+/// What a rehearsal leaves of its deadline for its answer.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// A host with what it needs to answer.
 pub(crate) struct HostOperator {
@@ -43,7 +47,7 @@ pub(crate) fn answer(
     let (began, env) = (operator.env.now(), operator.env.clone());
     let operator = HostOperator::of(operator, host)?;
     Ok(Box::pin(async move {
-        match timeout_at(call.deadline, operator.perform(operation)).await {
+        match timeout_at(call.deadline, operator.perform(operation, call.deadline - ANSWER_TIME)).await {
             Ok(answer) => answer.map_err(AskError::Failed),
             Err(_) => {
                 let running_ms = env.now().saturating_duration_since(began).as_millis() as u64;
@@ -65,16 +69,22 @@ impl HostOperator {
         Ok(Self { durable, host: host.clone(), env: operator.env.clone(), most_bytes })
     }
 
-    async fn perform(self, operation: Operation) -> Result<Vec<u8>, Failure> {
+    async fn perform(self, operation: Operation, deadline: Instant) -> Result<Vec<u8>, Failure> {
         match operation {
             Operation::List(wanted) => encoded(&self.list(&wanted).await?),
             Operation::Show(id) => {
                 let found = self.find(&[id], None).await?;
-                let shown: Vec<_> = found.iter().map(|located| located.shown(&self.host.name)).collect();
+                let shown: Vec<_> = found
+                    .iter()
+                    .map(|located| located.shown(&self.host.name, self.host.declared(&located.letter.name).as_ref()))
+                    .collect();
                 encoded(&shown)
             }
             Operation::Replay(selection) => encoded(&self.deal_with(&selection, Control::Replay).await?),
             Operation::Drop(selection) => encoded(&self.deal_with(&selection, Control::Drop).await?),
+            Operation::CheckEdited(letter) => encoded(&self.check_edited(&letter).await?),
+            Operation::ReplayEdited(letter) => encoded(&self.replay_edited(&letter).await?),
+            Operation::Rehearse(letter) => encoded(&self.rehearse(&letter, deadline).await?),
             Operation::Ledger => encoded(&lines(&self.durable, &self.host).await?),
             Operation::ListParked(page) => encoded(&self.list_parked(&page).await?),
             Operation::RetryParked(ids) => encoded(&self.retry_parked(&ids).await?),

@@ -10,7 +10,8 @@
 //! - `api`: requests and answers, as the admin listener takes and gives them.
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
-//! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in them.
+//! - `dead_letters`: dead letters, in the database or in the log; `replay`: what is done about them; `payload`: what is in
+//!   them, `edited`: one with another payload, checked, rehearsed or replayed, and `edit_requests`: how it is asked for.
 //! - `figures`: what nodes count, and how fast that grows. `follow`: what is written from now on, as it is written.
 //! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `gathering`: their storage, `last_records`:
 //!   that of a node that leaves, `stored`: how they are read; `running`: what handlers do at the moment; `why`: why something is slow
@@ -27,6 +28,8 @@ pub mod api;
 mod config;
 mod contracts;
 mod dead_letters;
+mod edit_requests;
+mod edited;
 mod figures;
 mod follow;
 mod gathering;

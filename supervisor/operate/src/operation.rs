@@ -33,6 +33,12 @@ pub(crate) enum Operation {
     Replay(LetterSelection),
     /// Forgets these; answered with [`LetterResults`].
     Drop(LetterSelection),
+    /// Checks a payload for a letter; answered with a [`LetterAnswer`] of a `CheckedPayload`.
+    CheckEdited(EditedLetter),
+    /// Tries a letter again with another payload; answered with a [`LetterAnswer`] of [`LetterResults`].
+    ReplayEdited(EditedLetter),
+    /// Runs the handler of a letter's message without effect; answered with a [`LetterAnswer`] of a `RehearsedLetter`.
+    Rehearse(EditedLetter),
     /// Answered with `LedgerLine`s.
     Ledger,
     /// Its parked messages; answered with [`ParkedLine`]s in the order of partitions and places.
@@ -85,6 +91,25 @@ pub(crate) struct MessagePlaces {
 pub(crate) struct LetterSelection {
     pub ids: Vec<String>,
     pub capability: Option<String>,
+}
+
+/// A letter of the capability's own, with the payload that somebody has written for it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EditedLetter {
+    pub id: String,
+    /// As JSON; `None`: its own.
+    pub payload: Option<String>,
+}
+
+/// What a host says of a letter with another payload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LetterAnswer<T> {
+    Done(T),
+    /// The host keeps no letter of its own with that id.
+    Gone,
+    /// The payload, or the letter, cannot be read, in words for who wrote it. Nothing was done.
+    Unreadable(String),
 }
 
 /// The outcome for dead letters; one that is not named is not here.

@@ -1,7 +1,7 @@
 //! What is done about dead letters: each is replayed or dropped where it is kept.
 //!
 //! A letter of the host's own partitions is dealt with by its partition's owner, which knows what waits for it: what is to
-//! be done goes there through the log, as a record without a body. A letter of a subscriber that had no room goes back
+//! be done goes there through the log, as a record without a body, or with that which the letter is to have. A letter of a subscriber that had no room goes back
 //! into the publisher's outbox. The log's own letters are appended again.
 
 use bytes::Bytes;
@@ -24,9 +24,20 @@ type Why = String;
 impl HostOperator {
     /// Deals with letters, each alone: a failure of one does not keep back the others.
     pub async fn deal_with(&self, selection: &LetterSelection, control: Control) -> Result<LetterResults, Failure> {
+        let letters = self.find(&selection.ids, selection.capability.as_deref()).await?;
+        Ok(self.deal_with_each(letters, control, None).await)
+    }
+
+    /// Deals with letters that were found. `body` is what a letter of the capability's own is replayed with, if not with its own.
+    pub async fn deal_with_each(
+        &self,
+        letters: Vec<LocatedLetter>,
+        control: Control,
+        body: Option<ByteBuf>,
+    ) -> LetterResults {
         let mut done = LetterResults::default();
         let mut sending = Vec::new();
-        for located in self.find(&selection.ids, selection.capability.as_deref()).await? {
+        for located in letters {
             let of_subscriber = located.letter.capability != *self.host.name;
             let settled = match (&located.location, control) {
                 (LetterLocation::Log(bytes), Control::Drop) => self.drop_from_log(&located, bytes).await,
@@ -35,7 +46,7 @@ impl HostOperator {
                     self.remove(&located, None).await
                 }
                 (LetterLocation::Database, Control::Replay) if of_subscriber => self.publish_again(&located).await,
-                _ => match self.record_of(&located, control) {
+                _ => match self.record_of(&located, control, body.clone()) {
                     Ok(letter) => {
                         sending.push((located, letter));
                         continue;
@@ -56,7 +67,7 @@ impl HostOperator {
             };
             self.note(&mut done, located, settled);
         }
-        Ok(done)
+        done
     }
 
     fn note(&self, done: &mut LetterResults, located: &LocatedLetter, settled: Result<(), Why>) {
@@ -69,13 +80,18 @@ impl HostOperator {
     }
 
     /// What goes into the log for a letter: what is to be done about it, or itself if nobody else keeps it.
-    fn record_of(&self, located: &LocatedLetter, control: Control) -> Result<OutgoingMessage, Why> {
+    fn record_of(
+        &self,
+        located: &LocatedLetter,
+        control: Control,
+        body: Option<ByteBuf>,
+    ) -> Result<OutgoingMessage, Why> {
         let unreadable = |_| "it cannot be read: it can only be dropped".to_string();
         let record = Record::decode(&located.letter.record).map_err(unreadable)?;
         let record = match &located.location {
-            LetterLocation::Log(_) => record,
+            LetterLocation::Log(_) => Record { body: body.unwrap_or(record.body), ..record },
             LetterLocation::Database => {
-                let (not_before, expires, body) = (None, None, ByteBuf::new());
+                let (not_before, expires, body) = (None, None, body.unwrap_or_default());
                 Record { control: Some(control), at: self.env.wall_ms(), not_before, expires, body, ..record }
             }
         };

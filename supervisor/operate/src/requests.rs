@@ -63,6 +63,8 @@ pub async fn ask<Q: OperatorRequest>(client: &Client, request: Q) -> Result<Q::A
 pub enum Refusal {
     /// The request cannot be answered.
     Wrong(String),
+    /// What was written cannot be read as what it is to be.
+    Unreadable(String),
     /// Who should answer does not.
     Away(String),
 }
@@ -133,6 +135,9 @@ impl OperatorRequest for ShowDead {
 
 impl OperatorRequest for ReplayDead {
     async fn answer(self, operator: &Operator) -> Result<Changed, Refusal> {
+        if let Some(payload) = self.payload {
+            return operator.replay_edited(&self.ids, self.capability, payload).await;
+        }
         operator.deal_with(LetterSelection { ids: self.ids, capability: self.capability }, Operation::Replay).await
     }
 }
@@ -261,8 +266,21 @@ impl Operator {
         capability: &str,
         operation: &Operation,
     ) -> Result<T, String> {
+        self.ask_host_within(capability, operation, LIMIT).await
+    }
+
+    /// As [`Operator::ask_host`], with a time limit of its own.
+    ///
+    /// # Errors
+    /// As [`Operator::ask_host`].
+    pub(crate) async fn ask_host_within<T: DeserializeOwned>(
+        &self,
+        capability: &str,
+        operation: &Operation,
+        limit: Duration,
+    ) -> Result<T, String> {
         let body = codec::encode(operation).map_err(|e| e.to_string())?;
-        let call = node_ask::call(&self.env, LIMIT);
+        let call = node_ask::call(&self.env, limit);
         let answered = match (self.local.host(capability), &self.remote) {
             (Some(host), _) => match host::answer(self, host, &body, call) {
                 Ok(answering) => answering.await,

@@ -17,15 +17,15 @@ use tokio::sync::watch;
 use crate::NodeStatus;
 use crate::access::Access;
 use crate::api::{
-    ApiRequest, AskLedger, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords, FireSchedule, Followed,
-    ListDead, ListMessages, ListParked, ListSchedules, ListSubscriptions, ReplayDead, Retire, RetryParked, ShowConfig,
-    ShowDead, ShowTrace,
+    ApiRequest, AskLedger, CheckPayload, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords,
+    FireSchedule, Followed, ListDead, ListMessages, ListParked, ListSchedules, ListSubscriptions, MOST_PAYLOAD_BYTES,
+    RehearseDead, ReplayDead, Retire, RetryParked, ShowConfig, ShowDead, ShowTrace,
 };
 use crate::follow::{MOST_READERS, Readers};
 use crate::requests::{Operator, OperatorRequest, Refusal};
 
-/// The longest question, in bytes: as many ids as may be named, each as long as an id may be.
-const LARGEST_QUESTION: usize = 128 << 10;
+/// The longest question, in bytes: the longest payload that may be written, each character of which is escaped.
+const LARGEST_QUESTION: usize = 2 * MOST_PAYLOAD_BYTES + (128 << 10);
 /// What is accepted by who wants all that comes, and not a page.
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -73,6 +73,8 @@ impl OperatorRoutes {
         route::<ShowDead>(config);
         route::<ReplayDead>(config);
         route::<DropDead>(config);
+        route::<CheckPayload>(config);
+        route::<RehearseDead>(config);
         route::<AskLedger>(config);
         route::<ListSubscriptions>(config);
         route::<DropSubscription>(config);
@@ -126,6 +128,7 @@ async fn ask<Q: OperatorRequest>(routes: Data<Routes>, http: HttpRequest, reques
     match request.into_inner().answer(&Operator::of(&bus)).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
         Err(Refusal::Wrong(why)) => refused(StatusCode::BAD_REQUEST, &why),
+        Err(Refusal::Unreadable(why)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
         Err(Refusal::Away(why)) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }

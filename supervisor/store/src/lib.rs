@@ -10,7 +10,7 @@
 //!   commit; `error`, `classify`: what goes wrong, and what an error proves.
 //! - `transaction`, `reads`: what statements go through; `tx_tracker`: how far the transactions of a message came.
 //! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
-//!   to them with a handler's transaction.
+//!   to them with a handler's transaction; `statement_log`: the statements of one that is only rehearsed.
 //! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
 //! - `outcome_guards`: what is held until the outcome of a transaction is certain.
 //! - `report`: the state of a database for operators.
@@ -62,6 +62,7 @@ mod postgres;
 pub mod recheck;
 mod savepoint;
 mod statement_kind;
+pub mod statement_log;
 pub mod tables;
 pub mod tx_tracker;
 mod write_effects;

@@ -16,9 +16,13 @@ use super::group::NotCommitted;
 use super::outcome_guards::{OutcomeGuard, OutcomeGuards};
 use super::pool::Pool;
 use super::statement_kind::StatementKind;
+use super::statement_log::{BegunStatement, StatementLog};
 use super::tables::inbox::{self, InboxMark};
 use super::tables::tx_effects::TxEffects;
 use super::tx_tracker::{CommitState, TxTracker};
+
+/// Has PostgreSQL check now what it would check at the commit.
+const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// A transaction; rolled back unless it is committed. The runtime's own work with it directly, those of handlers are wrapped
 /// for their authors.
@@ -35,6 +39,8 @@ pub struct Transaction {
     ended: bool,
     /// Its number, where transactions have one connection in turn.
     turn: Option<u64>,
+    /// What it is told of its statements, if it is only rehearsed.
+    log: Option<Arc<StatementLog>>,
 }
 
 struct TxState {
@@ -89,13 +95,18 @@ impl Transaction {
         let state = Mutex::new(TxState { lease: Some(lease), failed: None });
         let (guards, pool) = (OutcomeGuards::new(pool), pool.clone());
         let turn = pool.has_one_writer().then(|| pool.holder.begin());
-        Ok(Self { state, pool, limit, due, tracker, guards, ended: false, turn })
+        Ok(Self { state, pool, limit, due, tracker, guards, ended: false, turn, log: None })
     }
 
     /// Holds `guard` until the outcome of the transaction is certain; if its commit is not answered, until a later
     /// transaction has begun.
     pub fn hold(&self, guard: OutcomeGuard) {
         self.guards.add(guard);
+    }
+
+    /// Has its statements logged: it is rehearsed, and never committed.
+    pub fn rehearse(&mut self, log: Arc<StatementLog>) {
+        self.log = Some(log);
     }
 
     /// The tracker of the message whose transaction it is.
@@ -159,6 +170,31 @@ impl Transaction {
         committed
     }
 
+    /// Ends a rehearsed transaction where it would be committed, after [`Transaction::prepare_commit`]: what the database checks at
+    /// a commit is checked, where it can be, and all writes are undone. Its handler goes on as if they were committed.
+    ///
+    /// # Errors
+    /// What the commit would have met.
+    pub async fn end_rehearsed(mut self) -> Result<(), StoreError> {
+        debug_assert!(self.ended, "its end is prepared");
+        let Some(mut lease) = self.state.get_mut().lease.take() else { return Err(Refusal::Ended.into()) };
+        let is_postgres = self.pool.connector().backend() == DbBackend::Postgres;
+        let checked = match is_postgres {
+            true => {
+                let check = |mut c: BusyConnection| async move { c.execute_unprepared(CHECK_NOW.into()).await };
+                lease.work(self.limit, check).await.map(drop)
+            }
+            false => Ok(()),
+        };
+        lease.undo(self.pool.env.now() + self.pool.limits.transaction).await?;
+        checked?;
+        if let Some(log) = &self.log {
+            log.set_committed();
+        }
+        self.tracker.set_commit_state(CommitState::Committed);
+        Ok(())
+    }
+
     /// Marks a message in the inbox; `false` if its offset is marked already, or if it is to have an effect that another copy
     /// has, perhaps in a transaction that shares the commit.
     pub async fn mark(&self, mark: InboxMark<'_>) -> Result<bool, DbErr> {
@@ -181,24 +217,45 @@ impl Transaction {
 
     /// Runs a statement; how many rows it changed.
     pub async fn run_statement(&self, statement: Statement) -> Result<ExecResult, StoreError> {
-        let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async move { c.execute(statement).await }).await
+        let (kind, begun) = (StatementKind::of(&statement.sql), self.begun(&statement));
+        let done = self.run(kind, |mut c| async move { c.execute(statement).await }).await;
+        self.logged(begun, done, ExecResult::rows_affected)
     }
 
     /// Runs a text, which may hold several statements.
     pub async fn run_text(&self, sql: &str) -> Result<ExecResult, StoreError> {
+        let begun = self.log.as_ref().map(|_| BegunStatement::of_text(sql));
         let (kind, sql) = (StatementKind::of(sql), sql.to_string());
-        self.run(kind, |mut c| async move { c.execute_unprepared(sql).await }).await
+        let done = self.run(kind, |mut c| async move { c.execute_unprepared(sql).await }).await;
+        self.logged(begun, done, ExecResult::rows_affected)
     }
 
     pub async fn fetch_one(&self, statement: Statement) -> Result<Option<QueryResult>, StoreError> {
-        let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async move { c.query_one(statement).await }).await
+        let (kind, begun) = (StatementKind::of(&statement.sql), self.begun(&statement));
+        let done = self.run(kind, |mut c| async move { c.query_one(statement).await }).await;
+        self.logged(begun, done, |row| u64::from(row.is_some()))
     }
 
     pub async fn fetch_all(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let kind = StatementKind::of(&statement.sql);
-        self.run(kind, |mut c| async move { c.query_all(statement).await }).await
+        let (kind, begun) = (StatementKind::of(&statement.sql), self.begun(&statement));
+        let done = self.run(kind, |mut c| async move { c.query_all(statement).await }).await;
+        self.logged(begun, done, |rows| rows.len() as u64)
+    }
+
+    fn begun(&self, statement: &Statement) -> Option<BegunStatement> {
+        self.log.as_ref().map(|_| BegunStatement::of(statement))
+    }
+
+    fn logged<T>(
+        &self,
+        begun: Option<BegunStatement>,
+        done: Result<T, StoreError>,
+        rows: impl FnOnce(&T) -> u64,
+    ) -> Result<T, StoreError> {
+        if let (Some(log), Some(begun)) = (&self.log, begun) {
+            log.ended(begun, &done, rows);
+        }
+        done
     }
 
     /// Runs one statement. The first one that fails ends the use of the transaction.

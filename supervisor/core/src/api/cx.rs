@@ -7,11 +7,14 @@ use essaim_base::Env;
 use essaim_base::activity::{Wait, waiting};
 use essaim_base::call::Call;
 use essaim_base::trace::{TraceContext, TraceHeaders, TraceState};
-use essaim_contract::{Ask, AskError, Broadcast, Command, Event, MessageId, Metadata, Principal, SendError, wire_name};
+use essaim_contract::{
+    Ask, AskError, Broadcast, Capability, Command, Event, MessageId, Metadata, NotDelivered, Principal, SendError,
+    wire_name,
+};
 use essaim_durable::DeliveryContext;
 use essaim_durable::HandlerEffects;
 use essaim_durable::SendOptions;
-use essaim_durable::{MessageContext, OutgoingMessage, SentRecords};
+use essaim_durable::{MessageContext, OutgoingMessage, Rehearsal, SentRecords};
 use essaim_near::Near;
 use essaim_store::error::StoreError;
 use essaim_store::tx_tracker::{CommitState, TxTracker};
@@ -34,6 +37,8 @@ pub struct Cx {
     delivery: Option<Arc<DeliveryContext>>,
     /// What its handler has sent outside a transaction; it leaves with the one that the handler commits.
     messages: Vec<OutgoingMessage>,
+    /// A near cache apart, for a handler that is only rehearsed.
+    near_apart: Option<Near>,
 }
 
 impl Cx {
@@ -45,20 +50,26 @@ impl Cx {
     ) -> &'a mut Self {
         match place {
             Some(cx) => {
-                (cx.call, cx.tracker, cx.delivery) = (call, None, None);
+                (cx.call, cx.tracker, cx.delivery, cx.near_apart) = (call, None, None, None);
                 cx.messages.clear();
                 cx
             }
             None => {
-                let (tracker, delivery, messages) = (None, None, Vec::new());
-                place.insert(Self { context: context.clone(), call, tracker, delivery, messages })
+                let (tracker, delivery, messages, near_apart) = (None, None, Vec::new(), None);
+                place.insert(Self { context: context.clone(), call, tracker, delivery, messages, near_apart })
             }
         }
     }
 
     /// The message is a durable one.
     pub(crate) fn enlist(&mut self, delivery: Arc<DeliveryContext>) {
+        self.near_apart = delivery.rehearsal.as_ref().map(|_| self.context.near().apart());
         self.delivery = Some(delivery);
+    }
+
+    /// What is kept of the handler's doings, if it is only rehearsed.
+    pub(crate) fn rehearsal(&self) -> Option<&Arc<Rehearsal>> {
+        self.delivery.as_ref()?.rehearsal.as_ref()
     }
 
     /// What came with the message.
@@ -119,6 +130,19 @@ impl Cx {
     /// See [`AskError`].
     pub async fn ask_within<M: Ask>(&self, message: M, limit: Duration) -> AskResultOf<M> {
         let bus = &self.context.bus;
+        if let Some(rehearsal) = self.rehearsal() {
+            // What may be repeated leaves things as a replay of the message will leave them.
+            rehearsal.asked(wire_name::<M>(), M::IDEMPOTENT);
+            if !M::IDEMPOTENT {
+                return Err(AskError::NotDelivered(NotDelivered::Failed {
+                    capability: <M::To as Capability>::NAME.into(),
+                    reason: format!(
+                        "a rehearsal does not ask `{}`, which is not declared idempotent",
+                        wire_name::<M>()
+                    ),
+                }));
+            }
+        }
         let origin = Origin::Handler { asks: self.context.asks };
         let call = self.outgoing(self.call.deadline.min(bus.env.now() + limit));
         waiting(|| Wait::Answer(wire_name::<M>().into()), bus.ask(message, origin, call)).await
@@ -126,6 +150,9 @@ impl Cx {
 
     /// Tells every node, now, with best effort.
     pub fn broadcast<S: Broadcast>(&self, message: S) {
+        if let Some(rehearsal) = self.rehearsal() {
+            return rehearsal.broadcast(&message);
+        }
         let bus = &self.context.bus;
         let deadline = bus.env.now() + Duration::from_millis(bus.settings.ask.timeout_ms);
         bus.broadcast(message, self.outgoing(deadline));
@@ -155,11 +182,14 @@ impl Cx {
             return Err(TxError::Second);
         }
         let tracker = self.tracker.get_or_insert_default().clone();
-        let transaction = database.begin_for(Some(self.call.deadline), tracker).await?;
+        let mut transaction = database.begin_for(Some(self.call.deadline), tracker).await?;
+        if let Some(rehearsal) = self.rehearsal() {
+            transaction.rehearse(rehearsal.transaction());
+        }
         let (outbox, messages) = (self.context.outbox.clone(), self.messages.clone());
         let effects =
             HandlerEffects::new(self.delivery.clone(), outbox, self.message_context(), messages, self.env().clone());
-        Ok(Tx::new(transaction, Some(effects), self.context.near()))
+        Ok(Tx::new(transaction, Some(effects), self.near()))
     }
 
     /// Sends a command to a capability, wherever it is hosted and whether or not it is up: returns once it is stored. In
@@ -226,6 +256,8 @@ impl Cx {
                 return Err(SendError::NotStored { reason });
             }
             self.messages.push(message);
+        } else if let Some(rehearsal) = self.rehearsal() {
+            rehearsal.sent(&message);
         } else {
             let context = self.message_context();
             waiting(|| Wait::Log, self.context.bus.send_in(&context, message)).await?;
@@ -311,6 +343,6 @@ impl Cx {
 
     /// This node's near cache.
     pub fn near(&self) -> &Near {
-        self.context.near()
+        self.near_apart.as_ref().unwrap_or_else(|| self.context.near())
     }
 }

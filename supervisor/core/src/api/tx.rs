@@ -123,6 +123,11 @@ impl Tx<'_> {
         let Self { mut transaction, effects, .. } = self;
         transaction.prepare_commit()?;
         let Some(effects) = effects else { return Ok(transaction.commit_prepared(TxEffects::default()).await?) };
+        if let Some(rehearsal) = effects.rehearsal() {
+            transaction.end_rehearsed().await?;
+            effects.rehearse_sends(rehearsal);
+            return Ok(());
+        }
         let fenced = if effects.is_delivery() { TxError::Fenced } else { NotCommitted::Fenced.into() };
         let Some(written) = effects.tx_effects() else { return Err(fenced) };
         crash::point(effects.before_commit());

@@ -179,7 +179,10 @@ impl<A: Actor> InstanceLoop<A> {
             }
             Activity::Starting(building) => Some(ready!(building.as_mut().poll(task))),
         };
-        let again = || Activity::Starting(build(self.instance.clone(), self.start.clone(), false));
+        let again = || {
+            let in_order = self.instance.was_rehearsed.take();
+            Activity::Starting(build(self.instance.clone(), self.start.clone(), in_order))
+        };
         self.activity = state.map_or_else(again, Activity::Idle);
         Poll::Ready(())
     }
@@ -244,16 +247,16 @@ impl<A: Actor> InstanceLoop<A> {
     }
 }
 
-/// Builds the state of an instance, retrying with backoff until it succeeds; the mailbox keeps queueing meanwhile.
+/// Builds the state of an instance, at once if nothing went wrong (`in_order`), retrying with backoff until it succeeds; the mailbox keeps queueing meanwhile.
 fn build<A: Actor>(
     instance: Rc<InstanceState<A>>,
     start: Arc<dyn Fn() -> Start + Send + Sync>,
-    first: bool,
+    in_order: bool,
 ) -> LocalBoxFuture<'static, Box<A>> {
     Box::pin(async move {
         let supervision = &instance.host.supervision;
         let handle = instance.handle();
-        if !first {
+        if !in_order {
             let delay = supervision.restart_delay();
             if !delay.is_zero() {
                 handle.set_up(false);

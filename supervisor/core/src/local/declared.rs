@@ -19,6 +19,8 @@ pub struct DeclaredMessage {
     pub retained_hours: u32,
     /// Reads JSON as this message.
     pub encode: fn(&str) -> Result<EncodedMessage, String>,
+    /// Shows an encoded message as JSON; `None` if it is none of this type.
+    pub show: fn(&[u8]) -> Option<serde_json::Value>,
     /// Its forms, made when they are asked for.
     pub schemas: fn() -> Schemas,
 }
@@ -34,6 +36,7 @@ impl DeclaredMessage {
             idempotent: false,
             retained_hours: 0,
             encode: from_json::encode::<M>,
+            show: from_json::show::<M>,
             schemas: M::json_schemas,
         }
     }

@@ -40,6 +40,11 @@ pub fn encode<M: Message>(json: &str) -> Result<EncodedMessage, String> {
     Ok(EncodedMessage { body, key: message.key().map(|key| key.into_owned()) })
 }
 
+/// An encoded message as the JSON that its type has, with ids as text that travel as bytes; `None` if it is none of this type.
+pub fn show<M: Message>(body: &[u8]) -> Option<serde_json::Value> {
+    serde_json::to_value(codec::decode::<M>(body).ok()?).ok()
+}
+
 fn mistake(error: &serde_json::Error, path: &str) -> String {
     let mut words = String::new();
     if !error.is_data() {
@@ -112,6 +117,15 @@ mod tests {
         ] {
             assert!(why(json).contains(expected), "{json}: {}", why(json));
         }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_written_again() {
+        let sell = Sell { to: "Ada".into(), lines: vec![Line { quantity: 2 }], note: None };
+        let body = codec::encode(&sell).unwrap();
+        let shown = show::<Sell>(&body).unwrap();
+        assert_eq!(encode::<Sell>(&shown.to_string()).map(|encoded| encoded.body), Ok(body));
+        assert_eq!(show::<Sell>(&codec::encode(&"no sale").unwrap()), None);
     }
 
     #[test]

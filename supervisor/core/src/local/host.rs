@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::api::startup::Startup;
 use crate::local::admission::Admission;
+use crate::local::declared::DeclaredMessage;
 use crate::local::handler::{Handler, HandlerKind};
 use crate::local::instance::InstanceHandle;
 use crate::local::supervision::Supervision;
@@ -132,6 +133,13 @@ impl Host {
 
     pub fn entries(&self) -> &[Arc<dyn Handler>] {
         &self.entries
+    }
+
+    /// What its contract says of a durable message that it handles.
+    pub fn declared(&self, message: &str) -> Option<DeclaredMessage> {
+        let is_durable = |entry: &&Arc<dyn Handler>| matches!(entry.kind(), HandlerKind::Durable(_));
+        let entry = self.entries.iter().filter(is_durable).find(|entry| **entry.name() == *message)?;
+        entry.info().declared
     }
 
     /// Whether any of its handlers applies durable messages.

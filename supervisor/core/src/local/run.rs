@@ -43,6 +43,8 @@ pub struct InstanceState<A: Actor> {
     /// Which instance of the host it is, and the deadlines that it has missed.
     index: usize,
     missed_in_a_row: MissedDeadlines,
+    /// Its state is built anew since a message was rehearsed, by no fault of anybody's.
+    pub was_rehearsed: Cell<bool>,
     /// What its handler does.
     activity: Rc<Activity>,
     /// The message that is to be run next, with the state.
@@ -65,7 +67,8 @@ impl<A: Actor> InstanceState<A> {
         let (node, capability) = (context.observer.node.clone(), context.observer.capability.clone());
         let place = HandlerPlace { node, capability, messages };
         let activity = Activity::at(host.instances()[index].activity.clone(), place);
-        Self { table, shared, context, host, monitor, index, missed_in_a_row, activity, job, done }
+        let was_rehearsed = Cell::new(false);
+        Self { table, shared, context, host, monitor, index, missed_in_a_row, was_rehearsed, activity, job, done }
     }
 
     /// The instance, as others see it.
@@ -252,6 +255,12 @@ fn conclude<A: Actor, T, E: Display>(
     let (supervision, commit_state) = (&instance.host.supervision, cx.commit_state());
     // What is logged here is about the message.
     let _active = instance.activity.enter();
+    if cx.rehearsal().is_some() {
+        // Whatever the handler has made of its state, nothing of it may remain; and no failure of it is the capability's.
+        message_span.rehearsed();
+        instance.was_rehearsed.set(true);
+        return (false, answer_of(end, commit_state));
+    }
     match end {
         GuardedEnd::Done(Ok(reply)) => {
             supervision.succeeded();
@@ -278,6 +287,15 @@ fn conclude<A: Actor, T, E: Display>(
             message_span.timed_out(cx, running_ms, &doing);
             (false, Err(AskError::Unknown(Unknown::TimedOut { running_ms, doing })))
         }
+    }
+}
+
+/// What the asker is told of a handler, apart from all that is counted.
+fn answer_of<T, E>(end: GuardedEnd<Result<T, Fault<E>>>, commit_state: CommitState) -> Result<T, AskError<E>> {
+    match end {
+        GuardedEnd::Done(done) => done.map_err(|fault| truth(fault, commit_state)),
+        GuardedEnd::Panicked(detail) => Err(AskError::Failed(Failure { kind: FailureKind::Panicked, detail })),
+        GuardedEnd::TimedOut { running_ms, doing } => Err(AskError::Unknown(Unknown::TimedOut { running_ms, doing })),
     }
 }
 

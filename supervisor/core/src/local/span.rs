@@ -144,6 +144,12 @@ impl<'a> MessageSpan<'a> {
         }
     }
 
+    /// The handler was only rehearsed: it counts nowhere, and no record says that it ran.
+    pub fn rehearsed(&self) {
+        self.database();
+        tracing::info!(target: TARGET, handler = &*self.handler.name, "a handler was rehearsed");
+    }
+
     /// The handler panicked.
     pub fn panicked(&self, cx: &Cx, panic: &str) {
         let ran = self.ran();

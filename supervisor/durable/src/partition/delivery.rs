@@ -7,6 +7,7 @@ use std::time::Duration;
 use essaim_contract::MessageId;
 
 use super::copies::OneCopy;
+use super::rehearsal::Rehearsal;
 use crate::outbox::OutboxQueue;
 
 /// Which message a handler applies, and under whose ownership.
@@ -30,6 +31,8 @@ pub struct DeliveryContext {
     pub attempt: u32,
     /// Whether its effect was found to be there already.
     pub repeated: AtomicBool,
+    /// What its handler does, if it is only rehearsed: nothing of it may remain.
+    pub rehearsal: Option<Arc<Rehearsal>>,
 }
 
 impl DeliveryContext {

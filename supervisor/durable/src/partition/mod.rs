@@ -8,7 +8,7 @@
 //! - `worker`: the loop of one partition; `queue`: which message may be worked on now; `work`: the work on one, in the owner's
 //!   own `transactions`; `retry`, `dead_letter_policy`, `replay`: where a message goes that is not applied.
 //! - `no_database`: the work for a capability without a database; `unhandled`: messages that this version has no handler of;
-//!   `copies`: copies of one message that are under way at once.
+//!   `copies`: copies of one message that are under way at once; `rehearsal`: a handler that runs without effect.
 
 pub mod consumer;
 pub mod copies;
@@ -19,6 +19,7 @@ mod no_database;
 mod owner;
 mod queue;
 pub mod reader;
+pub mod rehearsal;
 mod replay;
 mod retry;
 mod takeover;

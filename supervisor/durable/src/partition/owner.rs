@@ -237,6 +237,7 @@ impl PartitionOwner {
             copy,
             attempt: tries.tries.saturating_add(1),
             repeated: AtomicBool::default(),
+            rehearsal: None,
         })
     }
 

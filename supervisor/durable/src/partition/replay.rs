@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use essaim_protocol::record::Control;
+use essaim_protocol::record::{Control, Record};
 use essaim_store::Transaction;
 use essaim_store::tables::{dead, parked};
 
@@ -38,6 +38,16 @@ impl Work<'_> {
         Ok(WorkOutcome::Hurried(ParkedPlace { order: row.order_key.as_str().into(), seq: row.seq }))
     }
 
+    /// The message that is tried again: with the payload that an operator has given it, if they have.
+    fn replayed(&self, letter: &[u8]) -> Vec<u8> {
+        if self.record.body.is_empty() {
+            return letter.to_vec();
+        }
+        // The host that took the payload has read the letter, and has made this of it.
+        let edited = Record::decode(letter).map(|letter| Record { body: self.record.body.clone(), ..letter });
+        edited.ok().and_then(|edited| edited.encode().ok()).unwrap_or_else(|| letter.to_vec())
+    }
+
     async fn control(&self, from: Source, control: Control, first: Option<u64>) -> Result<WorkOutcome, PartitionLost> {
         let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
         let found =
@@ -59,7 +69,7 @@ impl Work<'_> {
             attempts: 0,
             due_ms: 0,
             error: None,
-            record: letter.record.clone(),
+            record: self.replayed(&letter.record),
         });
         let tally = if row.is_some() { NONE } else { HANDLED };
         let write = async |tx: &Transaction| {

@@ -12,6 +12,7 @@ use super::message::{MessageContext, OutgoingKind, OutgoingMessage};
 use super::options::SendOptions;
 use crate::outbox::{Outbox, OutboxQueue};
 use crate::partition::delivery::DeliveryContext;
+use crate::partition::rehearsal::Rehearsal;
 
 /// What goes with one transaction.
 pub struct HandlerEffects {
@@ -82,6 +83,17 @@ impl HandlerEffects {
             effects.send(queue.text(), first, messages.into_iter().map(row));
         }
         Some(effects)
+    }
+
+    /// What is kept of the handler's doings, if it is only rehearsed.
+    #[inline]
+    pub fn rehearsal(&self) -> Option<&Rehearsal> {
+        self.delivery.as_ref().and_then(|delivery| delivery.rehearsal.as_deref())
+    }
+
+    /// Keeps what would be sent now.
+    pub fn rehearse_sends(&self, rehearsal: &Rehearsal) {
+        self.messages.lock().iter().for_each(|message| rehearsal.sent(message));
     }
 
     /// Whether it encloses that a durable message was applied.

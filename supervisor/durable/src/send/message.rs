@@ -35,6 +35,8 @@ pub struct OutgoingMessage {
     pub urgent: bool,
     /// Whether records show a hash of the key.
     pub personal_key: bool,
+    /// Fields of its payload that are never shown.
+    pub secrets: &'static [&'static str],
     /// The encoded [`Record`].
     pub record: Vec<u8>,
 }
@@ -131,7 +133,7 @@ impl MessageContext {
         };
         let message = OutgoingMessage::of(record, <M::To as Capability>::NAME.into(), kind)
             .map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
-        Ok(OutgoingMessage { personal_key: M::PERSONAL_KEY, ..message })
+        Ok(OutgoingMessage { personal_key: M::PERSONAL_KEY, secrets: M::SECRETS, ..message })
     }
 }
 
@@ -160,6 +162,7 @@ impl OutgoingMessage {
             retained: record.retained_until,
             urgent: record.control.is_some(),
             personal_key: false,
+            secrets: &[],
             record: encoded,
         }
     }

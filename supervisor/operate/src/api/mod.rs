@@ -2,12 +2,13 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters; `config`: the configuration in force; `contracts`: what capabilities take; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
+//! - here: dead letters; `config`: the configuration in force; `edited`: a dead letter with another payload, and its rehearsal; `contracts`: what capabilities take; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
 //!   those that wait for another attempt; `records`: traces of messages; `schedules`: what is sent at set times; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
 mod config;
 mod contracts;
+mod edited;
 mod followed;
 mod ledger;
 mod logs;
@@ -23,6 +24,11 @@ use serde_json::Value;
 
 pub use self::config::{ShowConfig, ShownConfig};
 pub use self::contracts::{DeclaredMessage, ListMessages, MessageKind, Messages};
+pub(crate) use self::edited::editable;
+pub use self::edited::{
+    CheckPayload, CheckedPayload, MOST_PAYLOAD_BYTES, RehearseDead, RehearsedAsk, RehearsedLetter, RehearsedOutcome,
+    RehearsedSend, RehearsedStatement, RehearsedTransaction,
+};
 pub use self::followed::{Followed, FollowedPage};
 pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
 pub use self::logs::{FindLogs, FoundLogs, MOST_LINES};
@@ -201,6 +207,10 @@ pub struct DeadLetterDetail {
     pub letter: DeadLetterSummary,
     /// What is in it.
     pub payload: Payload,
+    /// The payload as JSON that can be edited; `None` where the host that keeps the letter does not handle its message, or
+    /// cannot read it.
+    #[serde(default)]
+    pub editable: Option<String>,
     /// On whose behalf it was sent; `null` if on nobody's.
     pub principal: Value,
     /// Small values that were sent along.
@@ -222,6 +232,11 @@ pub enum Payload {
         /// How many there are in all.
         bytes: u64,
     },
+    /// Nothing of it: it may hold secrets, and cannot be read to hide them.
+    Hidden {
+        /// Its bytes.
+        bytes: u64,
+    },
 }
 
 /// Dead letters are to be tried again.
@@ -232,6 +247,9 @@ pub struct ReplayDead {
     pub ids: Vec<String>,
     /// Only letters of this capability.
     pub capability: Option<String>,
+    /// With this payload, as JSON, in the place of its own: for one letter of a capability that is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
 }
 
 impl ApiRequest for ReplayDead {
@@ -239,7 +257,8 @@ impl ApiRequest for ReplayDead {
     type Answer = Changed;
 
     fn act(&self) -> Option<Act> {
-        Some(Act::Changes(format!("replays dead letters {}", listed(&self.ids))))
+        let with = self.payload.as_deref().map(edited::edited).unwrap_or_default();
+        Some(Act::Changes(format!("replays dead letters {}{with}", listed(&self.ids))))
     }
 }
 

@@ -58,7 +58,7 @@ async fn a_letter_that_is_replayed_twice_at_once_is_applied_once() {
         tx.commit().await.unwrap();
     };
     t.run(mend).await;
-    let replay = || ReplayDead { ids: vec![id.clone(), id.clone()], capability: None };
+    let replay = || ReplayDead { ids: vec![id.clone(), id.clone()], capability: None, payload: None };
     let answers = t.run(join_all((0..3).map(|_| t.operate(replay())))).await;
     assert!(answers.iter().any(|changed| !changed.done.is_empty()), "{answers:?}");
     t.at_rest("shop").await;

@@ -110,7 +110,7 @@ pub async fn replay(t: &Stage) -> usize {
 pub async fn replay_of(t: &Stage, capability: &str) -> usize {
     let ids = t.run(dead_of(t, capability)).await;
     let count = ids.len();
-    t.run(t.operate(ReplayDead { ids, capability: None })).await;
+    t.run(t.operate(ReplayDead { ids, capability: None, payload: None })).await;
     count
 }
 

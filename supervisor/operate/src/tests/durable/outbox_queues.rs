@@ -129,6 +129,7 @@ async fn what_is_sent_under_a_queue_that_is_closed_is_refused_and_overtakes_noth
             copy,
             attempt: 1,
             repeated,
+            rehearsal: None,
         };
         let tx = handlers_tx(&database, effects(&outbox, Some(delivery))).await;
         write(&tx, "never").await.unwrap();

@@ -31,6 +31,7 @@ async fn applying(bench: &Bench, database: &Database, epoch: u64, offset: u64) -
         copy: None,
         attempt: 1,
         repeated: AtomicBool::default(),
+        rehearsal: None,
     });
     let trace = TraceContext::root(&env);
     let message_context = MessageContext {

@@ -1,0 +1,78 @@
+//! How the node that is asked answers for a dead letter with another payload: it asks the letter's capability.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::api::{Away, Changed, CheckPayload, CheckedPayload, RehearseDead, RehearsedLetter};
+use crate::host::ANSWER_TIME;
+use crate::operation::{EditedLetter, LetterAnswer, LetterResults, Operation};
+use crate::requests::{Operator, OperatorRequest, Refusal};
+
+/// The longest wait for a check.
+const LIMIT: Duration = Duration::from_secs(5);
+
+impl OperatorRequest for CheckPayload {
+    async fn answer(self, operator: &Operator) -> Result<CheckedPayload, Refusal> {
+        let letter = EditedLetter { id: self.id, payload: Some(self.payload) };
+        operator.ask_of_letter(&self.capability, letter, Operation::CheckEdited, LIMIT).await
+    }
+}
+
+impl OperatorRequest for RehearseDead {
+    async fn answer(self, operator: &Operator) -> Result<RehearsedLetter, Refusal> {
+        let letter = EditedLetter { id: self.id, payload: self.payload };
+        // Its handler has as long as at any other time.
+        let handler = Duration::from_millis(operator.bus.settings.durable.handler_timeout_ms);
+        operator.ask_of_letter(&self.capability, letter, Operation::Rehearse, handler + 2 * ANSWER_TIME).await
+    }
+}
+
+impl Operator {
+    /// Replays one letter with another payload.
+    pub(crate) async fn replay_edited(
+        &self,
+        ids: &[String],
+        capability: Option<String>,
+        payload: String,
+    ) -> Result<Changed, Refusal> {
+        let ([id], Some(capability)) = (ids, capability) else {
+            let wrong = "a payload is for one letter: name one id, and the capability whose letter it is";
+            return Err(Refusal::Wrong(wrong.into()));
+        };
+        let operation = Operation::ReplayEdited(EditedLetter { id: id.clone(), payload: Some(payload) });
+        let mut changed = Changed::default();
+        match self.ask_host::<LetterAnswer<LetterResults>>(&capability, &operation).await {
+            Ok(LetterAnswer::Done(LetterResults { done, refused })) => {
+                (changed.done, changed.refused) = (done, refused);
+            }
+            Ok(LetterAnswer::Gone) => {}
+            Ok(LetterAnswer::Unreadable(why)) => return Err(unreadable(&why)),
+            Err(why) => changed.away.push(Away { capability, why }),
+        }
+        Ok(changed)
+    }
+
+    async fn ask_of_letter<T: DeserializeOwned>(
+        &self,
+        capability: &str,
+        letter: EditedLetter,
+        operation: fn(EditedLetter) -> Operation,
+        limit: Duration,
+    ) -> Result<T, Refusal> {
+        let id = letter.id.clone();
+        match self.ask_host_within(capability, &operation(letter), limit).await {
+            Ok(LetterAnswer::Done(answer)) => Ok(answer),
+            Ok(LetterAnswer::Gone) => Err(Refusal::Wrong(format!(
+                "`{capability}` keeps no dead letter `{id}` of its own: it was replayed or dropped, or its publisher keeps it, \
+                 since there was no room for it; replay that one as it is"
+            ))),
+            Ok(LetterAnswer::Unreadable(why)) => Err(unreadable(&why)),
+            Err(why) => Err(Refusal::Away(format!("`{capability}` did not answer: {why}"))),
+        }
+    }
+}
+
+fn unreadable(why: &str) -> Refusal {
+    Refusal::Unreadable(format!("nothing was done, since the payload is refused: {why}"))
+}
