@@ -2,6 +2,7 @@
 
 mod driver;
 mod hostile;
+mod mended;
 mod order;
 mod own;
 mod planted;

@@ -59,6 +59,6 @@ function nothing(before) {
   return emptyState(
     before
       ? { title: 'Nothing older', text: 'What is older is no longer kept (console.audit_days).' }
-      : { title: 'Nobody has changed anything', text: 'Logins, replays, drops, retries and ended subscriptions appear here.' },
+      : { title: 'Nobody has changed anything', text: 'Logins, rehearsals, replays, drops, retries and ended subscriptions appear here.' },
   );
 }

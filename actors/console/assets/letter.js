@@ -1,12 +1,13 @@
-// One dead letter: what is in it, why it died, its trace; replayed or dropped.
+// One dead letter: what is in it, why it died, its trace; rehearsed, replayed, with another payload if need be, or dropped.
 
 import { postJson } from './api.js';
-import { copyButton, createNotices, emptyState } from './bits.js';
+import { createNotices, emptyState } from './bits.js';
 import { order, when } from './dead.js';
 import { h, replace } from './dom.js';
-import { bytes, count } from './format.js';
+import { count } from './format.js';
 import { bindAll } from './keys.js';
 import { drop, replay, REASONS, traceOf } from './letters.js';
+import { mending } from './mending.js';
 import { createOutcome } from './outcomes.js';
 import { address, go, lastAddress } from './router.js';
 import { capabilityHref } from './troubles.js';
@@ -60,7 +61,8 @@ export function show(main, { id }) {
     });
   }
 
-  function one({ letter, payload, principal, metadata }) {
+  function one(detail) {
+    const { letter, principal, metadata } = detail;
     const trace = traceOf(letter);
     const fact = (name, ...value) => h('div', null, h('dt', null, name), h('dd', null, value));
     return h(
@@ -94,7 +96,7 @@ export function show(main, { id }) {
         letter.key && fact('key', h('a', { href: address('/traces', { q: `key=${letter.key}`, since: 'all' }) }, letter.key), ' ', order(letter)),
         letter.kept_by !== letter.capability && fact('kept by', letter.kept_by),
       ),
-      h('section', null, h('h3', null, 'Payload'), ...payloadOf(payload)),
+      mending({ detail, signal: asking.signal, replay: (payload, changes) => run((letters, capability) => replay(letters, capability, { payload, changes }), letter) }),
       h(
         'div',
         { class: 'letter-more' },
@@ -122,14 +124,6 @@ export function show(main, { id }) {
       unbind();
     },
   };
-}
-
-function payloadOf(payload) {
-  if (payload?.json !== undefined) return [json(payload.json), copyButton('Copy', JSON.stringify(payload.json, null, 2))];
-  if (payload?.hex !== undefined)
-    return [h('p', { class: 'quiet' }, 'It is nothing that JSON can show: its bytes in hexadecimal.'), h('pre', { class: 'code' }, payload.hex)];
-  const { hex = '', bytes: size = 0 } = payload?.beginning ?? {};
-  return [h('p', { class: 'quiet' }, `It has ${bytes(size)}, too long to be shown: its beginning in hexadecimal.`), h('pre', { class: 'code' }, hex)];
 }
 
 function json(value) {

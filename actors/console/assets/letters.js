@@ -3,6 +3,7 @@
 import { postJson } from './api.js';
 import { confirm } from './confirm.js';
 import { many } from './format.js';
+import { changesOf } from './mending.js';
 
 /** Why messages die, in words. @type {Record<string, string>} */
 export const REASONS = {
@@ -25,11 +26,12 @@ export function isOutOfOrder(letter) {
   return Boolean(letter.key) && !letter.held;
 }
 
-/** Asks, and replays. @returns {Promise<{ done: string, answer: any } | null>} `null` if it is not to be done */
-export async function replay(letters, capability) {
+/** Asks, and replays; one letter with the payload in `edited`, if it is given. @returns {Promise<{ done: string, answer: any } | null>} `null` if it is not to be done */
+export async function replay(letters, capability, edited = null) {
   const unordered = letters.filter(isOutOfOrder).length;
   const held = letters.filter((letter) => letter.held).length;
   const text = [
+    edited && (edited.changes.length > 0 ? ['Its payload is another one: ', changesOf(edited.changes), '.'] : 'Its payload is what it was.'),
     `${letters.length === 1 ? 'It is' : 'They are'} handled again, as if ${letters.length === 1 ? 'it' : 'they'} had just come. If the cause is still there, ${letters.length === 1 ? 'it dies' : 'they die'} again.`,
     held > 0 && `${many(held, 'key')} ${held === 1 ? 'is' : 'are'} on hold: later messages of ${held === 1 ? 'it' : 'them'} come after the replay, in order.`,
     unordered > 0 &&
@@ -37,7 +39,7 @@ export async function replay(letters, capability) {
   ].filter(Boolean);
   const acknowledge = unordered > 0 ? 'That is all right: its handler bears messages out of order' : undefined;
   const isWanted = await confirm({ title: `Replay ${many(letters.length, 'dead letter')}?`, text, action: 'Replay', acknowledge });
-  return isWanted ? act('/api/durable/dead/replay', letters, capability, 'to be handled again') : null;
+  return isWanted ? act('/api/durable/dead/replay', letters, capability, 'to be handled again', edited && { payload: edited.payload }) : null;
 }
 
 /** Asks, and drops. @returns {Promise<{ done: string, answer: any } | null>} `null` if it is not to be done */
@@ -51,9 +53,9 @@ export async function drop(letters, capability) {
   return isWanted ? act('/api/durable/dead/drop', letters, capability, 'dropped') : null;
 }
 
-async function act(path, letters, capability, what) {
+async function act(path, letters, capability, what, more = null) {
   const ids = [...new Set(letters.map((letter) => letter.id))];
-  const answer = await postJson(path, { ids, ...(capability && { capability }) });
+  const answer = await postJson(path, { ids, ...(capability && { capability }), ...more });
   const number = answer.done.length;
   const done = number > 0 ? `${many(number, 'letter')} ${number === 1 ? 'is' : 'are'} ${what}: soon, by the owner of its partition.` : '';
   const isNone = number === 0 && answer.refused.length === 0 && answer.away.length === 0;
