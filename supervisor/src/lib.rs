@@ -13,6 +13,7 @@
 //! The runtime itself is the crates below this one, each with one idea; what they offer to users is re-exported here.
 
 pub use essaim_base::graph::cycle_in;
+pub use essaim_base::objects::FromObjects;
 pub use essaim_base::outages::OutageStatus;
 pub use essaim_base::task::{TaskState, TaskStatus};
 pub use essaim_base::{Backoff, Env, exit, lock};

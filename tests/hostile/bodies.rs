@@ -90,6 +90,27 @@ fn unknown_repeated_missing_and_mistyped_fields_are_named() {
 }
 
 #[test]
+fn a_list_of_the_right_values_is_no_object() {
+    let site = Site::shared();
+    let product = site.admin.product("LISTED", 100, 5);
+    for (api, method, path, body) in [
+        (&site.anybody, "POST", "/users", json!(["y@hostile.example", super::PASSWORD, "Y"])),
+        (&site.anybody, "POST", "/auth/login", json!(["ana@hostile.example", super::PASSWORD])),
+        (&site.anybody, "POST", "/auth/refresh", json!(["x"])),
+        (&site.ana, "PATCH", "/users/me", json!([])),
+        (&site.ana, "POST", "/orders", json!([[{ "product_id": product, "quantity": 1 }]])),
+        (&site.ana, "POST", "/orders", json!({ "lines": [[product, 1]] })),
+        (&site.admin, "POST", "/products", json!(["LIST", "Listed", 100, "EUR", 1])),
+        (&site.admin, "PATCH", &format!("/products/{product}"), json!([])),
+        (&site.admin, "PUT", &format!("/products/{product}/stock"), json!([3])),
+    ] {
+        let answer = refused_with(422, api.try_send(method, path, Some(body)).expect("it is answered"));
+        assert!(answer.text.contains("expected an object"), "{method} {path}: {}", answer.text);
+    }
+    site.is_sound();
+}
+
+#[test]
 fn more_than_the_limit_is_refused_whether_it_was_announced_or_not() {
     let site = Site::shared();
     let large = format!("{{\"email\":\"{}\"}}", "x".repeat(2 << 20));

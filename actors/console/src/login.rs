@@ -8,6 +8,7 @@ use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use essaim::FromObjects;
 use essaim_auth_contract::{Claims, Login, LoginError, Logout, Tokens};
 use essaim_console_contract::EndSession;
 use essaim_contract::AskError;
@@ -44,11 +45,15 @@ pub(crate) async fn me(console: Data<Console>, http: HttpRequest) -> HttpRespons
 }
 
 /// Logs an administrator in.
-pub(crate) async fn login(console: Data<Console>, http: HttpRequest, given: Json<Credentials>) -> HttpResponse {
+pub(crate) async fn login(
+    console: Data<Console>,
+    http: HttpRequest,
+    Json(FromObjects(given)): Json<FromObjects<Credentials>>,
+) -> HttpResponse {
     if let Err(why) = is_own(&http) {
         return refused(StatusCode::FORBIDDEN, why);
     }
-    let Credentials { email, password } = given.into_inner();
+    let Credentials { email, password } = given;
     let address = http.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
     let login = Login { email: email.clone(), password: password.into(), address };
     let tokens = match console.client.clone().within(LIMIT).ask(login).await {

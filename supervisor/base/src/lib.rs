@@ -7,7 +7,7 @@
 //! - [`task`], [`panic`], [`outages`], [`exit`]: the runtime's own tasks and their panics, dependencies that are down, and the
 //!   codes with which a process ends.
 //! - [`call`], [`trace`], [`slot`]: what travels with a message, its trace, and its answer.
-//! - [`codec`]: message bodies as bytes.
+//! - [`codec`]: message bodies as bytes. [`objects`]: JSON that people send, read strictly.
 //! - [`activity`]: what a handler does at the moment.
 //! - [`measure`]: outcomes and times of handled messages, for metrics.
 //! - [`lock`], [`sync`]: the locks that all parts use, and those that the model checker replaces.
@@ -32,6 +32,7 @@ pub mod graph;
 pub mod idhash;
 pub mod lock;
 pub mod measure;
+pub mod objects;
 pub mod outages;
 pub mod panic;
 pub mod rendezvous;

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;
 use actix_web::web::{self, Data, Json, JsonConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use essaim_base::objects::FromObjects;
 use essaim_core::api::client::Client;
 use essaim_core::node::bus::Bus;
 use essaim_core::node::operators::JoinedBus;
@@ -120,12 +121,16 @@ fn route_followed<Q: OperatorRequest + Followed + Clone + 'static>(config: &mut 
 
 /// Answers an operator. It takes JSON that says that it is JSON and nothing else, so that no page which an operator happens
 /// to visit can have their browser ask: a browser asks first whether it may, and is not told that it may.
-async fn ask<Q: OperatorRequest>(routes: Data<Routes>, http: HttpRequest, request: Json<Q>) -> HttpResponse {
-    let bus = match routes.admit(&http, &*request).await {
+async fn ask<Q: OperatorRequest>(
+    routes: Data<Routes>,
+    http: HttpRequest,
+    Json(FromObjects(request)): Json<FromObjects<Q>>,
+) -> HttpResponse {
+    let bus = match routes.admit(&http, &request).await {
         Ok(bus) => bus,
         Err(refused) => return refused,
     };
-    match request.into_inner().answer(&Operator::of(&bus)).await {
+    match request.answer(&Operator::of(&bus)).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
         Err(Refusal::Wrong(why)) => refused(StatusCode::BAD_REQUEST, &why),
         Err(Refusal::Unreadable(why)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
@@ -137,12 +142,12 @@ async fn ask<Q: OperatorRequest>(routes: Data<Routes>, http: HttpRequest, reques
 async fn follow<Q: OperatorRequest + Followed + Clone + 'static>(
     routes: Data<Routes>,
     http: HttpRequest,
-    request: Json<Q>,
+    Json(FromObjects(request)): Json<FromObjects<Q>>,
 ) -> HttpResponse {
-    if let Err(refused) = routes.admit(&http, &*request).await {
+    if let Err(refused) = routes.admit(&http, &request).await {
         return refused;
     }
-    match routes.readers.events(request.into_inner(), routes.bus.clone(), routes.ends.clone()) {
+    match routes.readers.events(request, routes.bus.clone(), routes.ends.clone()) {
         Some(events) => HttpResponse::Ok().content_type(EVENT_STREAM).streaming(events),
         None => {
             let why = format!("{MOST_READERS} readers follow already at this node: end one, or ask another node");

@@ -11,6 +11,7 @@ use actix_web::error::PayloadError;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, Responder};
+use essaim::FromObjects;
 use futures_util::StreamExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -154,7 +155,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(Problem::unprocessable("Text must not hold the character U+0000."));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let FromObjects(value) = serde_path_to_error::deserialize::<_, FromObjects<T>>(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
         match error.classify() {
@@ -234,6 +235,8 @@ mod tests {
             ("application/json", &long, 413, "200 bytes"),
             ("application/json", "{}", 422, "missing field `lines`"),
             ("application/json", "3", 422, "expected an object"),
+            ("application/json", "[[]]", 422, "expected an object"),
+            ("application/json", r#"{"lines":[[2]]}"#, 422, "`lines[0]`: expected an object"),
             ("application/json", r#"{"lines":[],"more":1}"#, 422, "unknown field `more`"),
             ("application/json", r#"{"lines":[{"quantity":-1}]}"#, 422, "`lines[0].quantity`"),
             ("application/json", r#"{"lines":[{"quantity":4294967296}]}"#, 422, "`lines[0].quantity`"),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use essaim_base::codec;
+use essaim_base::objects::FromObjects;
 use essaim_contract::Message;
 use serde_json::Deserializer;
 
@@ -30,7 +31,8 @@ pub fn encode<M: Message>(json: &str) -> Result<EncodedMessage, String> {
             unknown.push(path.to_string());
         }
     });
-    let message: M = read.map_err(|error: serde_json::Error| mistake(&error, &track.path().to_string()))?;
+    let FromObjects::<M>(message) =
+        read.map_err(|error: serde_json::Error| mistake(&error, &track.path().to_string()))?;
     reader.end().map_err(|error| mistake(&error, "."))?;
     if !unknown.is_empty() {
         let several = if unknown.len() == 1 { "" } else { "s" };
@@ -114,6 +116,8 @@ mod tests {
             (r#"{"to": "Ada","#, "it is no JSON: EOF while parsing"),
             (r#"{"to": "Ada", "lines": []} {}"#, "it is no JSON: trailing characters"),
             ("", "it is no JSON"),
+            (r#"["Ada", [], null]"#, "invalid type: sequence, expected struct Sell"),
+            (r#"{"to": "Ada", "lines": [[2]]}"#, "`lines[0]`: invalid type: sequence"),
         ] {
             assert!(why(json).contains(expected), "{json}: {}", why(json));
         }
