@@ -42,6 +42,11 @@ fn what_comes_from_outside_is_shown_as_text() {
         }
         is_settled(&browser, &format!("/traces/{encoded}"));
         is_text(&browser, text);
+        // In the log, where it is kept who read which trace.
+        is_settled(&browser, "/logs?q=target%3Dessaim::audit");
+        browser.click(".list-space a, .list-space button", &format!("reads=trace {text}"));
+        browser.wait("look.find('.line-detail', '')");
+        is_text(&browser, &format!("trace {text}"));
     }
     let wrong = [NOT_LOGGED_IN, "status of 400", "status of 404"];
     assert_eq!(browser.errors(&wrong), [""; 0]);

@@ -29,6 +29,13 @@ window.look = {
     return wide;
   },
 
+  /** Pairs of elements of the selector that lie over each other. */
+  covered(selector) {
+    const all = [...document.querySelectorAll(selector)].filter(look.isSeen).map((one) => one.getBoundingClientRect());
+    const covers = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+    return all.flatMap((a, at) => all.slice(at + 1).filter((b) => covers(a, b)).map((b) => [a.x, a.y, b.x, b.y].map(Math.round)));
+  },
+
   /** What came from outside and became markup. */
   injected: () => [...document.querySelectorAll('img, iframe, object, embed, body script, [onerror], [onload], [onclick]')].map((one) => one.outerHTML),
 };

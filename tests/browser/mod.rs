@@ -2,10 +2,12 @@
 
 mod driver;
 mod hostile;
+mod many;
 mod mended;
 mod order;
 mod own;
 mod planted;
+mod topology;
 
 use crate::support::*;
 use driver::Browser;

@@ -126,3 +126,22 @@ fn so_many_readers_follow_and_no_more() {
     });
     cluster.stop();
 }
+
+#[test]
+fn a_reader_hears_that_all_that_was_known_is_read_though_nothing_is_on_the_last_page() {
+    let mut cluster = Cluster::single().set("node.operator_token", "sesame").start();
+    cluster.api().get("/products").is(200);
+    let node = cluster.node("main");
+    let question = json!({ "filter": ["kind=request", "name~products"], "most": 1 });
+    let admin = node.admin().bearing("sesame");
+    eventually("the record", || {
+        let found = admin.post("/trace/records", question.clone()).is(200);
+        found["records"].as_array().is_some_and(|records| records.len() == 1).then_some(())
+    });
+    let mut events = Events::of(node, "sesame", "/trace/records", &question).expect("it is answered");
+    let mut pages = std::iter::from_fn(|| events.page());
+    let first = pages.next().expect("a page");
+    assert_eq!((first["records"].as_array().map(Vec::len), &first["more"]), (Some(1), &json!(true)));
+    let last = pages.find(|page| page["more"] == false).expect("the end");
+    assert_eq!(last["records"], json!([]));
+}

@@ -7,7 +7,9 @@ const LABEL = { height: 17, letter: 6.4, margin: 10 };
 /** Where along an arrow its words may stand, the best first. */
 const PLACES = [0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78];
 /** Above or below it, where there is no room on it. */
-const ASIDE = [0, -18, 18];
+const ASIDE = [0, -20, 20, -40, 40, -60, 60];
+/** Words keep so far from others. */
+const APART = 2;
 
 /**
  * @template T
@@ -86,9 +88,10 @@ function labelAt(curve, width, taken) {
     return { x: x - width / 2, y: y - LABEL.height / 2 + aside, width, height: LABEL.height };
   };
   const all = ASIDE.flatMap((aside) => PLACES.map((t) => boxAt(t, aside)));
-  return all.find((box) => !taken.some((other) => covers(box, other))) ?? all[0];
+  const free = (box, far) => !taken.some((other) => covers(box, other, far));
+  return all.find((box) => free(box, APART)) ?? all.find((box) => free(box, 0)) ?? all[0];
 }
 
-function covers(a, b) {
-  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+function covers(a, b, far) {
+  return a.x < b.x + b.width + far && b.x < a.x + a.width + far && a.y < b.y + b.height + far && b.y < a.y + a.height + far;
 }

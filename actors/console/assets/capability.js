@@ -162,7 +162,7 @@ function links(name) {
   ];
 }
 
-const GRAVITY = ['running', 'starting', 'failed'];
+const GRAVITY = ['running', 'starting', 'no_database', 'failed'];
 
 function worst(states) {
   return states.reduce((a, b) => (GRAVITY.indexOf(b) > GRAVITY.indexOf(a) ? b : a));

@@ -9,6 +9,7 @@ const STATES = {
   not_ready: { sign: '!', word: 'not ready', kind: 'note' },
   draining: { sign: '⇣', word: 'draining', kind: 'note' },
   failed: { sign: '✕', word: 'failed', kind: 'bad' },
+  no_database: { sign: '✕', word: 'no database', kind: 'bad' },
   silent: { sign: '?', word: 'no answer', kind: 'bad' },
   gone: { sign: '✕', word: 'gone', kind: 'bad' },
   refused: { sign: '⊘', word: 'refused', kind: 'bad' },
@@ -25,8 +26,15 @@ export function stateMark(name) {
   return h('span', { class: `outcome outcome-${kind}` }, h('span', { class: 'sign', 'aria-hidden': 'true' }, sign), word);
 }
 
+/** What is known of a database that does not work: the outage that the node has noticed, or what its last look has met. */
+export function databaseProblem(node, name) {
+  const outage = node?.report?.outages.find(({ dependency }) => dependency === `the database of \`${name}\``);
+  return outage?.cause ?? node?.report?.capabilities?.[name]?.database?.problem ?? null;
+}
+
 /** How a capability of a node stands; of a node without a report only how that stands is known. */
 export function capabilityState(node, name) {
+  if (node?.report?.capabilities?.[name]?.state === 'running' && databaseProblem(node, name) !== null) return 'no_database';
   return node?.report?.capabilities?.[name]?.state ?? node?.state ?? 'gone';
 }
 

@@ -3,12 +3,15 @@
 import { arrange, placeKey } from './arrange.js';
 import { route } from './arrows.js';
 import { h, replace, s, say } from './dom.js';
-import { duration, many } from './format.js';
+import { duration } from './format.js';
 import { keyed } from './keyed.js';
 import { address } from './router.js';
-import { capabilityState, fullness, queueBar, rate, stateOf } from './states.js';
+import { capabilityState, databaseProblem, fullness, queueBar, rate, stateOf } from './states.js';
+import { showServers } from './topology-servers.js';
 import { capabilityHref } from './troubles.js';
 
+/** Of the lowest boxes. */
+const BORDER = 4;
 const SMALLEST = 0.4;
 /** Letters that are smaller than that nobody reads. */
 const READABLE = 0.62;
@@ -64,7 +67,7 @@ export function createPicture() {
     places.isOld = true;
     showBoxes(itemsOf(overview));
     showArrows(overview.links);
-    showEdge(overview.nodes);
+    showServers(edge, overview.nodes);
     scaleNow();
   }
 
@@ -94,20 +97,16 @@ export function createPicture() {
     replace(svg, drawn.map(arrow), drawn.map(words));
   }
 
-  function showEdge(nodes) {
-    replace(edge, servers(nodes).map(server));
-  }
-
   function scaleNow() {
     if (!places) return;
     const scale = chosen ?? fit();
     stage.style.transform = `scale(${scale})`;
     for (const one of [stage, svg]) {
       one.style.width = `${places.width}px`;
-      one.style.height = `${places.height}px`;
+      one.style.height = `${places.height + BORDER}px`;
     }
     room.style.width = `${places.width * scale}px`;
-    room.style.height = `${places.height * scale}px`;
+    room.style.height = `${(places.height + BORDER) * scale}px`;
     say(level, `${Math.round(scale * 100)} %`);
   }
 
@@ -202,12 +201,13 @@ function capabilityBox(first) {
     const fails = row?.errors > 0 || requests?.errors > 0;
     element.className = `box is-${fails && kind === 'ok' ? 'bad' : kind}${one ? '' : ' is-away'}`;
     say(sign, kind === 'ok' ? '' : mark);
-    say(figures, one ? figuresOf(row, fails, requests) : `${word} with its node`);
+    say(figures, one ? (state === 'no_database' ? '✕ no database' : figuresOf(row, fails, requests)) : `${word} with its node`);
     const full = one ? fullness(one) : 0;
     bar.update(one ?? {});
     say(queue, full >= 0.005 ? `${Math.round(full * 100)} %` : '');
-    store.hidden = !one?.database;
-    store.className = `cylinder${one?.database?.problem ? ' is-bad' : ''}`;
+    const isOut = databaseProblem(node, name) !== null;
+    store.hidden = !one?.database && !isOut;
+    store.className = `cylinder${isOut ? ' is-bad' : ''}`;
     say(counts, countsOf(one?.durable));
     counts.classList.toggle('is-bad', one?.durable?.dead > 0);
     element.title = titleOf(name, node, one, word);
@@ -248,7 +248,8 @@ function titleOf(name, node, one, word) {
     `${name}@${node.name}: ${word}${one.reason ? `, ${one.reason}` : ''}`,
     `queue: ${one.admitted} of ${one.limit} messages`,
     durable && `${durable.waiting} waiting, ${durable.parked} parked, ${durable.dead} dead`,
-    database && `database: ${database.kind} ${database.place}${database.problem ? `: ${database.problem}` : ''}`,
+    database && `database: ${database.kind} ${database.place}`,
+    databaseProblem(node, name) && `its database does not work: ${databaseProblem(node, name)}`,
   ]
     .filter(Boolean)
     .join('\n');
@@ -280,37 +281,5 @@ function words({ link, label }) {
     { class: `arrow-words${link.errors > 0 ? ' is-bad' : ''}` },
     s('rect', { x: label.x, y: label.y, width: label.width, height: label.height, rx: 3 }),
     s('text', { x: label.x + label.width / 2, y: label.y + label.height / 2 + 4, 'text-anchor': 'middle' }, wordsOf(link)),
-  );
-}
-
-/** What several nodes depend on: the bridge, and servers of databases. */
-function servers(nodes) {
-  const found = new Map();
-  const reports = nodes.map((node) => node.report).filter(Boolean);
-  const joined = reports.filter((report) => report.epoch !== null);
-  const outages = reports.flatMap((report) => report.outages.map((outage) => ({ ...outage, node: report.node })));
-  if (joined.length > 0) {
-    const bad = outages.find(({ shared, dependency }) => shared && !/database/.test(dependency));
-    found.set('bridge', { name: 'Bridge', what: `joins ${many(joined.length, 'node')}`, problem: bad && `${bad.node}: ${bad.dependency} does not work: ${bad.cause}` });
-  }
-  for (const report of reports) {
-    for (const [name, { database }] of Object.entries(report.capabilities)) {
-      if (!database || database.kind === 'sqlite') continue;
-      const known = found.get(database.place) ?? { name: database.place, kind: database.kind, users: new Set() };
-      known.users.add(name);
-      known.problem ??= database.problem ?? undefined;
-      found.set(database.place, known);
-    }
-  }
-  return [...found.values()];
-}
-
-function server({ name, what, kind, users, problem }) {
-  return h(
-    'div',
-    { class: `server${problem ? ' is-bad' : ''}`, title: problem ?? '' },
-    h('span', { class: kind ? 'cylinder' : 'bridge-sign' }),
-    h('b', null, kind ? `${kind} ${name}` : name),
-    h('span', { class: 'server-what' }, problem ? `✕ does not work: ${problem}` : (what ?? `holds ${[...users].sort().join(', ')}`)),
   );
 }

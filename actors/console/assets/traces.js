@@ -15,8 +15,6 @@ import { openStream } from './stream.js';
 import { conditionsOf, createTimeRange, rangeOf } from './timerange.js';
 
 const BY_DEFAULT = '15m';
-/** After this long without a page all that was known is read: a page of nothing is not sent. */
-const SETTLED_MS = 1_500;
 /** Records come many times a second; eyes do not. */
 const SHOW_EVERY_MS = 250;
 
@@ -30,7 +28,6 @@ export function show(main, _parameters, query) {
   let page = { missed: 0, away: [], next: null, isRead: false, error: '' };
   let isPaused = false;
   let timer = null;
-  let settling = null;
 
   const filter = createFilterBar({
     fields: RECORD_FIELDS,
@@ -93,7 +90,6 @@ export function show(main, _parameters, query) {
 
   function read() {
     stream?.close();
-    clearTimeout(settling);
     store = new RecordStore();
     page = { missed: 0, away: [], next: null, isRead: false, error: '' };
     setPaused(false);
@@ -105,8 +101,7 @@ export function show(main, _parameters, query) {
         store.add(found.records);
         page = { ...page, missed: page.missed + found.missed, away: found.away, next: found.next };
         schedule();
-        clearTimeout(settling);
-        if (!page.isRead) settling = setTimeout(settle, found.more ? SETTLED_MS : 0);
+        if (!page.isRead && !found.more) settle();
       },
       onRefused(error) {
         page.error = error.message;
@@ -192,7 +187,6 @@ export function show(main, _parameters, query) {
       stream?.close();
       list?.close();
       clearTimeout(timer);
-      clearTimeout(settling);
       unbind();
     },
   };

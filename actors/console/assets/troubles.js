@@ -9,6 +9,9 @@ import { fullness, rate } from './states.js';
 
 /** @typedef {{ key: string, kind: 'bad' | 'warn', who: string, text: any, more: [string, string][] }} Trouble */
 
+/** Numbers of a ledger are read one after the other: what differs for so many looks is no matter of moments. */
+const LASTING = 4;
+
 /** Below this share of failures a capability is left in peace. */
 const FAILING = 0.02;
 /** As many stand above the picture until somebody asks for all. */
@@ -32,22 +35,22 @@ export function troublesOf(overview) {
 
 function ofNode(node, tell) {
   const { name, report } = node;
-  const hosting = node.hosted.length > 0 ? `, with ${node.hosted.join(', ')},` : '';
+  const hosting = node.hosted.length > 0 ? `with ${node.hosted.join(', ')} ` : '';
   if (node.state === 'gone' || node.state === 'refused')
-    return tell('bad', `gone ${name}`, name, `${hosting} is ${node.state} for ${duration(node.heard_ms_ago * 1_000)}: ${node.problem}`, logsOf(name));
+    return tell('bad', `gone ${name}`, name, `${hosting}is ${node.state} for ${duration(node.heard_ms_ago * 1_000)}: ${node.problem}`, logsOf(name));
   if (!report)
-    return tell('bad', `silent ${name}`, name, `${hosting} does not answer: ${node.problem ?? 'it gives no report'}`, logsOf(name));
+    return tell('bad', `silent ${name}`, name, `${hosting}does not answer: ${node.problem ?? 'it gives no report'}`, logsOf(name));
   for (const { arbiter, handler, blocked_ms } of report.blocking ?? []) {
     const own = handler.split('.')[0];
     const more = report.capabilities[own] ? [[own, capabilityHref(own)]] : [];
     tell('bad', `blocking ${name} ${arbiter}`, name, `the handler of \`${handler}\` blocks its thread for ${duration(blocked_ms * 1_000)}: all on arbiter ${arbiter} waits`, ...more, logsOf(name));
   }
   const told = new Set();
-  for (const { dependency, cause, since_ms } of report.outages) {
-    told.add(`${dependency} does not work: ${cause}`);
+  for (const { dependency, cause } of report.outages) told.add(`${dependency} does not work: ${cause}`);
+  for (const { dependency, cause, since_ms, verb } of byCause(report.outages)) {
     const own = /`([^`]+)`/.exec(dependency)?.[1];
     const more = own && report.capabilities[own] ? [[own, capabilityHref(own)]] : [];
-    tell('bad', `outage ${name} ${dependency}`, name, `${dependency} does not work for ${duration(since_ms * 1_000)}: ${cause}`, ...more, logsOf(name));
+    tell('bad', `outage ${name} ${dependency}`, name, `${dependency} ${verb} not work for ${duration(since_ms * 1_000)}: ${cause}`, ...more, logsOf(name));
   }
   for (const reason of report.reasons) {
     if (told.has(reason)) continue;
@@ -59,6 +62,17 @@ function ofNode(node, tell) {
     if (task.last_panic && task.state !== 'running')
       tell('bad', `task ${name} ${task.owner} ${task.name}`, name, `its task ${task.owner}/${task.name} has panicked: ${task.last_panic}`, logsOf(name));
   return undefined;
+}
+
+/** What goes out for one cause is told once. */
+function byCause(outages) {
+  const found = new Map();
+  for (const { dependency, cause, since_ms } of outages) {
+    const known = found.get(cause);
+    if (!known) found.set(cause, { dependency, cause, since_ms, verb: 'does' });
+    else found.set(cause, { ...known, dependency: `${known.dependency} and ${dependency}`, since_ms: Math.max(known.since_ms, since_ms), verb: 'do' });
+  }
+  return [...found.values()];
 }
 
 function ofCapabilities({ nodes, links }, tell) {
@@ -78,7 +92,8 @@ function ofCapabilities({ nodes, links }, tell) {
       const queue = `its queue is ${Math.round(full * 100)} % full: ${one.admitted} of ${one.limit} messages`;
       if (full >= 0.8) tell('bad', `full ${who}`, who, queue, own, failuresOf(name));
       else if (full >= 0.5) tell('warn', `full ${who}`, who, queue, own);
-      if (one.database?.problem) tell('bad', `database ${who}`, who, `its database: ${one.database.problem}`, own);
+      const isTold = node.report.outages.some(({ dependency }) => dependency === `the database of \`${name}\``);
+      if (one.database?.problem && !isTold) tell('bad', `database ${who}`, who, `its database: ${one.database.problem}`, own);
       if (row.rate > 0 && row.errors / row.rate >= FAILING)
         tell('bad', `errors ${who}`, who, `${rate(row.errors)} of ${rate(row.rate)} messages fail`, failuresOf(name), own);
       for (const why of one.durable?.stalled ?? []) tell('warn', `stalled ${who} ${why}`, who, `messages do not leave its outbox: ${why}`, own);
@@ -109,6 +124,7 @@ export function createTroubles() {
   const button = h('button', { class: 'button trouble-all', type: 'button', onclick: toggle });
   element.append(button);
   let [all, isLong] = [[], false];
+  const looks = new Map();
 
   function toggle() {
     isLong = !isLong;
@@ -126,7 +142,9 @@ export function createTroubles() {
   return {
     element,
     show(troubles) {
-      all = troubles;
+      for (const key of looks.keys()) if (!troubles.some((one) => one.key === key)) looks.delete(key);
+      for (const { key } of troubles) looks.set(key, (looks.get(key) ?? 0) + 1);
+      all = troubles.filter(({ key }) => !key.startsWith('ledger ') || looks.get(key) >= LASTING);
       draw();
     },
   };

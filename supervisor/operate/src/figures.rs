@@ -2,6 +2,7 @@
 
 use essaim_base::outages::OutageStatus;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::api::{DurableReport, MessageCounts};
 use crate::{CapabilityStatus, MemberStatus, NodeStatus};
@@ -84,6 +85,8 @@ fn row(node: &str, name: &str, hosted: &CapabilityStatus, earlier: Option<&Capab
     let none = MessageCounts::default();
     let counts = hosted.messages.since(earlier.map_or(&none, |earlier| &earlier.messages));
     let CapabilityStatus { instances, up, admitted, limit, restarts, .. } = *hosted;
+    let (served, failed) = requests(&hosted.figures);
+    let (served_before, failed_before) = earlier.map(|earlier| requests(&earlier.figures)).unwrap_or_default();
     let of_durable = |of: fn(&DurableReport) -> u64| hosted.durable.as_ref().map(of);
     Row {
         capability: name.into(),
@@ -92,8 +95,8 @@ fn row(node: &str, name: &str, hosted: &CapabilityStatus, earlier: Option<&Capab
         instances,
         admitted,
         limit,
-        rate: counts.all() as f64 / seconds,
-        errors: counts.errors() as f64 / seconds,
+        rate: (counts.all() + served - served_before) as f64 / seconds,
+        errors: (counts.errors() + failed - failed_before) as f64 / seconds,
         waited_p50: counts.waited.p50_us,
         waited_p99: counts.waited.p99_us,
         ran_p50: counts.ran.p50_us,
@@ -103,6 +106,13 @@ fn row(node: &str, name: &str, hosted: &CapabilityStatus, earlier: Option<&Capab
         parked: of_durable(|durable| durable.parked),
         dead: of_durable(|durable| durable.dead),
     }
+}
+
+/// Requests from outside that were answered, and those that failed, by the figures of a capability that counts them.
+fn requests(figures: &Value) -> (u64, u64) {
+    let count = |outcome: &str| figures["requests"][outcome].as_u64().unwrap_or(0);
+    let answered = ["succeeded", "redirected", "refused", "failed", "abandoned"].map(count);
+    (answered.iter().sum(), count("failed"))
 }
 
 #[cfg(test)]
@@ -136,6 +146,23 @@ mod tests {
         assert_eq!(anew.rows[0].rate, 2.0);
         let quiet = Sample::of(report(14, 100, 10), Some(&second));
         assert_eq!((quiet.rows[0].rate, quiet.rows[0].ran_p50), (0.0, None));
+    }
+
+    #[test]
+    fn requests_from_outside_are_counted_with_messages() {
+        let at = |seconds: u64, succeeded: u64, failed: u64| {
+            let requests =
+                serde_json::json!({ "in_flight": 9, "succeeded": succeeded, "refused": 1, "failed": failed });
+            let gateway = serde_json::json!({ "state": "running", "figures": { "requests": requests } });
+            let json = serde_json::json!({
+                "node": "front", "uptime_ms": seconds * 1_000, "capabilities": { "gateway": gateway },
+            });
+            serde_json::from_value::<NodeStatus>(json).expect("it is a report")
+        };
+        let first = Sample::of(at(10, 9, 0), None);
+        assert_eq!((first.rows[0].rate, first.rows[0].errors), (1.0, 0.0));
+        let second = Sample::of(at(12, 13, 2), Some(&first));
+        assert_eq!((second.rows[0].rate, second.rows[0].errors), (3.0, 1.0));
     }
 
     #[test]

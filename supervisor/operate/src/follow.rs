@@ -81,9 +81,11 @@ impl<Q: OperatorRequest + Followed + Clone> Reader<Q> {
                 }
             };
             self.request = self.request.clone().after(&page);
+            let is_read = self.has_more && !page.has_more();
             self.has_more = page.has_more();
             let is_known = self.away.as_deref() == Some(page.away());
-            if !is_known || !page.is_empty() || page.missed() > 0 {
+            // That all that was known is read is told, whatever the last page has.
+            if !is_known || is_read || !page.is_empty() || page.missed() > 0 {
                 self.away = Some(page.away().to_vec());
                 return Some(data(&page));
             }

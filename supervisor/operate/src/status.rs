@@ -32,7 +32,7 @@ use tokio::time::timeout;
 use crate::api::{DurableReport, MessageCounts};
 use crate::host::report;
 
-/// A database that does not answer for this long is shown without a report.
+/// A log that does not answer for this long is shown without a report, and a database is told not to answer.
 const REPORT_LIMIT: Duration = Duration::from_secs(1);
 
 /// One node, as it sees itself and hears the others.
@@ -170,7 +170,7 @@ impl From<BlockingHandler> for BlockingStatus {
 async fn capability(bus: &Bus, host: &Arc<Host>) -> CapabilityStatus {
     let durable = timeout(REPORT_LIMIT, report(bus.durable(), host)).await.ok().flatten();
     let database = match host.database() {
-        Some(database) => timeout(REPORT_LIMIT, database.report()).await.ok(),
+        Some(database) => Some(database.report(REPORT_LIMIT).await),
         None => None,
     };
     CapabilityStatus {

@@ -210,9 +210,13 @@ impl Database {
     }
 
     /// The state of the database now; asks it one question, and changes nothing.
-    pub async fn report(&self) -> DatabaseReport {
+    pub async fn report(&self, limit: Duration) -> DatabaseReport {
         let inner = &self.inner;
-        let answer = sea_orm::ConnectionTrait::execute_unprepared(&inner.reads, "SELECT 1").await;
+        let asked = sea_orm::ConnectionTrait::execute_unprepared(&inner.reads, "SELECT 1");
+        let problem = match timeout(limit, asked).await {
+            Ok(answer) => answer.err().map(|e| e.to_string()),
+            Err(_) => Some(format!("it has not answered within {} ms", limit.as_millis())),
+        };
         DatabaseReport {
             capability: inner.capability.clone(),
             kind: self.kind(),
@@ -221,7 +225,7 @@ impl Database {
             binary_version: inner.binary,
             connections_in_use: inner.writes.in_use() + inner.own_readers_in_use(),
             note: None,
-            problem: answer.err().map(|e| e.to_string()),
+            problem,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::driver::{Browser, CONTROL, ENTER};
 use super::{NOT_LOGGED_IN, log_in};
 use crate::support::*;
 
-const TOPOLOGY: &str = "tests/browser/planted/three.toml";
+pub const TOPOLOGY: &str = "tests/browser/planted/three.toml";
 /// For so long an operator may look for the cause.
 const LIMIT: Duration = Duration::from_secs(60);
 /// What an operator may do meanwhile: clicks, commands of the keyboard, and texts that are pasted.
