@@ -1,6 +1,6 @@
 // Small pieces that several views share: outcomes, places, notices of what is not known, empty states.
 
-import { h, replace } from './dom.js';
+import { h, replace, withCode } from './dom.js';
 import { many, outcomeOf } from './format.js';
 
 /** An outcome: a sign, and its word. */
@@ -40,7 +40,7 @@ export function emptyState({ title, text, actions = [] }) {
     'div',
     { class: 'empty' },
     h('h2', null, title),
-    text && h('p', null, text),
+    text && h('p', null, typeof text === 'string' ? withCode(text) : text),
     actions.length > 0 &&
       h(
         'div',

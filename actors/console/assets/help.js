@@ -41,7 +41,7 @@ function shown(keys) {
       'kbd',
       null,
       chord
-        .split('+')
+        .split(/(?<=.)\+/)
         .map((key) => names[key] ?? (key.length === 1 && chord.includes('+') ? key.toUpperCase() : key))
         .join(' '),
     ),

@@ -13,7 +13,7 @@ const [MOST_NARROW, MOST_WIDE] = [150, 320];
  * @param {number} room pixels that there are beside each other
  */
 export function sequence({ participants, steps }, room) {
-  const gap = Math.max(MOST_NARROW, Math.min(MOST_WIDE, (room - FIRST_X - 200) / Math.max(1, participants.length - 1)));
+  const gap = Math.max(MOST_NARROW, Math.min(MOST_WIDE, (room - FIRST_X - 232) / Math.max(1, participants.length - 1)));
   const x = (index) => FIRST_X + gap * index + 64;
   const width =
     x(participants.length - 1) + 110 + (steps.some(({ from, to }) => from === to && from === participants.length - 1) ? 120 : 0);

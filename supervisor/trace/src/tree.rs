@@ -108,9 +108,12 @@ impl TraceTree {
         span.depth = depth;
         let handler_us = span.handler_us;
         self.spans.push(span);
-        let begin_us = |index: &usize, spans: &[Option<Span>]| spans[*index].as_ref().map_or(0, |span| span.begin_us);
+        // Attempts at one message were sent once.
+        let place = |index: &usize, spans: &[Option<Span>]| {
+            spans[*index].as_ref().map_or((0, 0), |span| (span.begin_us, span.handler_us))
+        };
         let mut below = children[index].clone();
-        below.sort_by_key(|index| begin_us(index, spans));
+        below.sort_by_key(|index| place(index, spans));
         for child in below {
             self.add(child, depth + 1, handler_us, children, spans);
         }

@@ -157,6 +157,8 @@ fn a_poisonous_message_is_named_with_its_letter() {
     let frozen = "reservations are frozen for the audit";
     let dead: &[&str] = &["catalog.reserve.v1", "of catalog is a dead letter", frozen];
     shop.is_explained(&order, &[dead, &["of catalog@stock ended as failed at attempt 3", frozen]]);
+    let attempts = shop.browser.value("[...document.querySelectorAll('.attempt')].map((one) => one.innerText)");
+    assert_eq!(attempts, serde_json::json!(["attempt 2", "attempt 3"]), "in the order in which they were made");
     shop.browser.click(".why a", "essaim dead show");
     shop.browser.wait("location.pathname.startsWith('/dead/')");
     shop.browser.sees(frozen);

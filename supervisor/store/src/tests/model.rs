@@ -148,7 +148,7 @@ async fn run(database: Database, plan: Plan) -> Heard {
 /// Waits until all transactions have ended that were dropped.
 async fn rest(database: &Database) {
     for _ in 0..10_000 {
-        if database.report().await.connections_in_use == 0 && database.awaiting() == 0 {
+        if database.report(Duration::from_secs(5)).await.connections_in_use == 0 && database.awaiting() == 0 {
             // There is one writer, so one that has begun proves that all before it have ended.
             return begin(database).await.0.rollback().await.unwrap();
         }

@@ -1,5 +1,7 @@
 //! What is said when a database cannot be opened, and what it is like when it is open.
 
+use std::time::Duration;
+
 use essaim_config::Durability;
 
 use super::bench::{Bench, begin, on_both, texts};
@@ -70,7 +72,7 @@ async fn an_open_database_reports_itself() {
     on_both(async |bench| {
         let database = bench.open(&schema(2)).await;
         let (_tx, _) = begin(&database).await;
-        let report = database.report().await;
+        let report = database.report(Duration::from_secs(5)).await;
         assert_eq!((report.schema_version, report.connections_in_use, &report.problem), (Some(2), 1, &None));
         assert_eq!(report.kind.has_one_host(), report.kind == DatabaseKind::Sqlite);
     })
