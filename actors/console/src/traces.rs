@@ -101,8 +101,10 @@ impl Following {
         if self.looks == 0 || self.console.draining.load(Ordering::Acquire) {
             return None;
         }
+        if self.looks < FOLLOWED {
+            tokio::time::sleep(EVERY).await;
+        }
         self.looks -= 1;
-        tokio::time::sleep(EVERY).await;
         let answer = match find(&self.console, &self.id).await {
             Ok(found) => {
                 if !found.unfinished {
