@@ -193,6 +193,7 @@ impl Operator {
             waiting if waiting >= most => {
                 format!("which is full with {waiting} messages (`durable.partition_messages` = {most})")
             }
+            1 => "with this message alone".into(),
             waiting => format!("with {waiting} messages"),
         };
         let owner = match &count.owner {
