@@ -59,7 +59,7 @@ fn ten_thousand_traces_open_with_the_newest_on_top_and_are_filtered() {
     browser.press("/");
     browser.press(&format!("outcome=rejected{ENTER}"));
     browser.wait("look.find('.tally', '1 message') && !look.find('.tally', 'reading')");
-    browser.press(&format!("{ENTER}"));
+    browser.press(ENTER);
     assert_eq!(browser.errors(&[]), [""; 0]);
     cluster.stop();
 }
