@@ -17,8 +17,8 @@ use clap::Parser;
 use essaim::exit::Fatal;
 
 use crate::cli::{
-    Cli, Command, check, dead, ledger, logs, messages, parked, print, retire, schedules, status, subscriptions, top,
-    trace, up, why,
+    Cli, Command, check, dead, ledger, logs, messages, parked, print, retire, schedules, send, status, subscriptions,
+    top, trace, up, why,
 };
 use crate::serve::{Part, serve};
 
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Why(why) => why::run(&roster, &cli.global, why),
         Command::Parked(parked) => parked::run(&roster, &cli.global, &parked.command),
         Command::Messages(messages) => messages::run(&roster, &cli.global, messages),
+        Command::Send(send) => send::run(&roster, &cli.global, send),
         Command::Schedules(schedules) => schedules::run(&roster, &cli.global, &schedules.command),
         Command::Logs(logs) => logs::run(&roster, &cli.global, logs),
         Command::Top(top) => top::run(&roster, &cli.global, top),

@@ -13,6 +13,7 @@ pub mod parked;
 pub mod print;
 pub mod retire;
 pub mod schedules;
+pub mod send;
 pub mod signals;
 pub mod status;
 pub mod subscriptions;
@@ -42,7 +43,7 @@ Exit codes:
    2  the command line cannot be understood
   65  `essaim ledger --at-rest` found a partition that does not balance; a dead letter, a
       subscription, a message or a capability that was named is not there; or one that
-      is to be retired is hosted
+      is to be retired is hosted; or a message that was sent is rejected
   69  the node that a command asks does not answer, or not for every capability
   70  a capability was given up, and supervision.exit_when_failed is set
   71  another process runs under this node's name with a higher epoch
@@ -127,6 +128,8 @@ pub enum Command {
     Parked(parked::ParkedArgs),
     /// Lists the messages that capabilities take, with their fields
     Messages(messages::MessagesArgs),
+    /// Sends a message that is written as JSON, and shows its answer
+    Send(send::SendArgs),
     /// What capabilities send themselves at set times
     Schedules(schedules::SchedulesArgs),
     /// Forgets a capability that is gone for good, with its subscriptions and what waits for it

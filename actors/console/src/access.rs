@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpMessage, HttpRequest};
 use essaim::operators::{Access, Act};
 use essaim_console_contract::Audited;
+use essaim_contract::Principal;
 use futures_util::future::LocalBoxFuture;
 
 use crate::console::Console;
@@ -15,7 +16,11 @@ pub(crate) struct ConsoleAccess(pub Arc<Console>);
 
 impl Access for ConsoleAccess {
     fn operator(&self, http: &HttpRequest, _personal: bool) -> Result<String, String> {
-        http.extensions().get::<Operator>().map(|operator| operator.0.clone()).ok_or_else(|| "log in".into())
+        http.extensions().get::<Operator>().map(|operator| operator.name.clone()).ok_or_else(|| "log in".into())
+    }
+
+    fn principal(&self, http: &HttpRequest) -> Option<Principal> {
+        http.extensions().get::<Operator>()?.principal.clone()
     }
 
     fn audit<'a>(&'a self, operator: &'a str, act: &'a Act) -> LocalBoxFuture<'a, Result<(), String>> {

@@ -7,6 +7,8 @@ use actix_web::http::header::{ACCEPT, FORWARDED, HOST, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
+use essaim_contract::Principal;
+use essaim_users_contract::Role;
 use serde_json::json;
 
 use crate::console::{Console, NoSession};
@@ -17,7 +19,12 @@ const OWN_PAGE: &str = "x-essaim-console";
 
 /// Who sends a request, as far as that is known: what the guard leaves in it.
 #[derive(Debug, Clone)]
-pub(crate) struct Operator(pub String);
+pub(crate) struct Operator {
+    /// How the audit calls them.
+    pub name: String,
+    /// On whose behalf their messages are sent; nobody's where nobody has to log in.
+    pub principal: Option<Principal>,
+}
 
 /// Lets a request pass that comes from an administrator, or says why not.
 pub(crate) async fn administrators<B: MessageBody + 'static>(
@@ -43,10 +50,13 @@ async fn operator(console: &Console, request: &HttpRequest) -> Result<Operator, 
     is_own(request).map_err(|why| refused(StatusCode::FORBIDDEN, why))?;
     if is_open_to(console, request) {
         let address = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-        return Ok(Operator(address));
+        return Ok(Operator { name: address, principal: None });
     }
     match session_of(console, request).await {
-        Ok(session) => Ok(Operator(session.email)),
+        // Nobody else is logged in here.
+        Ok(Session { user, email, .. }) => {
+            Ok(Operator { name: email, principal: Some(Principal::new(user, [Role::Admin.as_str()])) })
+        }
         Err(NoSession::Ended) => Err(refused(StatusCode::UNAUTHORIZED, "log in as an administrator")),
         Err(NoSession::Unknown(why)) => Err(refused(StatusCode::SERVICE_UNAVAILABLE, &why)),
     }

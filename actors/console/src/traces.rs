@@ -144,7 +144,7 @@ async fn otlp(console: Data<Console>, http: HttpRequest, id: Path<String>) -> Ht
 
 /// Audits who reads a trace.
 async fn read(console: &Data<Console>, http: &HttpRequest, id: &str) -> Result<(), HttpResponse> {
-    let operator = http.extensions().get::<Operator>().cloned().map(|operator| operator.0).unwrap_or_default();
+    let operator = http.extensions().get::<Operator>().cloned().map(|operator| operator.name).unwrap_or_default();
     let act = Act::Reads(format!("trace {id}"));
     let kept = ConsoleAccess(console.clone().into_inner()).audit(&operator, &act).await;
     kept.map_err(|why| refused(StatusCode::SERVICE_UNAVAILABLE, &why))

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 
 mod layers;
+pub use deserialize::similar;
 pub use layers::{Capabilities, Layers, no_such_capability, runtime_sections};
 
 mod settings;

@@ -42,7 +42,7 @@ use self::partition::reader::Reader;
 pub use self::partition::rehearsal::Rehearsal;
 pub use self::ports::{Applied, DurableHandler, Handlers};
 pub use self::send::handler_effects::{HandlerEffects, PendingCommit};
-pub use self::send::message::{MessageContext, OutgoingMessage};
+pub use self::send::message::{MessageContext, OutgoingMessage, UntypedMessage};
 pub use self::send::options::{SendOptions, SubscribeOptions};
 use self::send::sender::Sender;
 pub use self::send::sender::partition_of;

@@ -1,6 +1,7 @@
 //! Who may ask what of a node over HTTP, and who has.
 
 use actix_web::HttpRequest;
+use essaim_contract::Principal;
 use futures_util::future::LocalBoxFuture;
 
 use crate::api::Act;
@@ -12,6 +13,12 @@ pub trait Access: Send + Sync + 'static {
     /// # Errors
     /// Why it is refused, and what would be right.
     fn operator(&self, http: &HttpRequest, personal: bool) -> Result<String, String>;
+
+    /// On whose behalf the messages of this sender are sent; `None`: on nobody's.
+    fn principal(&self, http: &HttpRequest) -> Option<Principal> {
+        let _ = http;
+        None
+    }
 
     /// Keeps who does what, before it is done.
     ///

@@ -16,7 +16,7 @@
 //! - `logs`: log lines of all nodes. `records`: message records of all nodes, and traces; `gathering`: their storage, `last_records`:
 //!   that of a node that leaves, `stored`: how they are read; `running`: what handlers do at the moment; `why`: why something is slow
 //!   or stuck, in sentences.
-//! - `parked`: messages that wait for another attempt. `schedules`: what capabilities send themselves at set times. `config`: the configuration in force. `contracts`: the messages that capabilities take.
+//! - `parked`: messages that wait for another attempt. `schedules`: what capabilities send themselves at set times. `config`: the configuration in force. `contracts`: the messages that capabilities take; `checking`: JSON becomes one of them, and `sending`: it is sent.
 //! - `status`: how nodes and their capabilities are; `metrics`: what they count, for Prometheus.
 //! - `tests`: a whole node, above all its durable messages from end to end.
 
@@ -25,6 +25,7 @@
 mod access;
 mod admin;
 pub mod api;
+mod checking;
 mod config;
 mod contracts;
 mod dead_letters;
@@ -49,6 +50,7 @@ mod retire;
 mod routes;
 mod running;
 mod schedules;
+mod sending;
 mod status;
 mod stored;
 mod system;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use essaim_base::{Env, codec};
 use essaim_config::Config;
-use essaim_contract::{AskError, NotDelivered};
+use essaim_contract::{AskError, NotDelivered, Principal};
 use essaim_core::api::client::Client;
 use essaim_core::node::bus::{Bus, LocalHandlers};
 use essaim_durable::Durable;
@@ -18,6 +18,7 @@ use essaim_trace::Recorder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::access::Access;
 use crate::api::*;
 use crate::host;
 use crate::node_ask;
@@ -48,6 +49,16 @@ pub struct Operator {
     pub store_node: Option<String>,
     /// The largest message, in bytes (`wire.max_message_bytes`).
     pub most_bytes: u64,
+    /// Who asks; `None` if that is this node itself.
+    pub requester: Option<Requester>,
+}
+
+/// Who asks a node something over HTTP.
+pub struct Requester {
+    pub access: Arc<dyn Access>,
+    pub name: String,
+    /// On whose behalf messages are sent.
+    pub principal: Option<Principal>,
 }
 
 /// Asks a client's node what an operator asks it. Who may is not looked at, and nothing is audited.
@@ -219,7 +230,23 @@ impl Operator {
             gathered: bus.gathered.clone(),
             store_node: bus.settings.store_node().map(Into::into),
             most_bytes: bus.settings.wire.max_message_bytes,
+            requester: None,
         }
+    }
+
+    /// This operator, who is known.
+    pub fn asked_by(self, requester: Requester) -> Self {
+        Self { requester: Some(requester), ..self }
+    }
+
+    pub fn principal(&self) -> Option<Principal> {
+        self.requester.as_ref()?.principal.clone()
+    }
+
+    /// Keeps what is about to be done, by a request that knows it only once it has looked.
+    pub async fn audit(&self, act: Act) -> Result<(), Refusal> {
+        let Some(Requester { access, name, .. }) = &self.requester else { return Ok(()) };
+        access.audit(name, &act).await.map_err(Refusal::Away)
     }
 
     /// Whether a host of a capability takes messages now, in this node or another. It does not matter how asks of this node would

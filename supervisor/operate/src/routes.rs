@@ -9,7 +9,6 @@ use actix_web::web::{self, Data, Json, JsonConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use essaim_base::objects::FromObjects;
 use essaim_core::api::client::Client;
-use essaim_core::node::bus::Bus;
 use essaim_core::node::operators::JoinedBus;
 use essaim_core::node::readiness::NOT_JOINED;
 use serde_json::json;
@@ -18,12 +17,12 @@ use tokio::sync::watch;
 use crate::NodeStatus;
 use crate::access::Access;
 use crate::api::{
-    ApiRequest, AskLedger, CheckPayload, DropDead, DropSubscription, ExplainMessage, FindLogs, FindRecords,
-    FireSchedule, Followed, ListDead, ListMessages, ListParked, ListSchedules, ListSubscriptions, MOST_PAYLOAD_BYTES,
-    RehearseDead, ReplayDead, Retire, RetryParked, ShowConfig, ShowDead, ShowTrace,
+    ApiRequest, AskLedger, CheckMessage, CheckPayload, DropDead, DropSubscription, ExplainMessage, FindLogs,
+    FindRecords, FireSchedule, Followed, ListDead, ListMessages, ListParked, ListSchedules, ListSubscriptions,
+    MOST_PAYLOAD_BYTES, RehearseDead, ReplayDead, Retire, RetryParked, SendMessage, ShowConfig, ShowDead, ShowTrace,
 };
 use crate::follow::{MOST_READERS, Readers};
-use crate::requests::{Operator, OperatorRequest, Refusal};
+use crate::requests::{Operator, OperatorRequest, Refusal, Requester};
 
 /// The longest question, in bytes: the longest payload that may be written, each character of which is escaped.
 const LARGEST_QUESTION: usize = 2 * MOST_PAYLOAD_BYTES + (128 << 10);
@@ -86,6 +85,8 @@ impl OperatorRoutes {
         route::<ShowTrace>(config);
         route::<ShowConfig>(config);
         route::<ListMessages>(config);
+        route::<CheckMessage>(config);
+        route::<SendMessage>(config);
         route::<ListSchedules>(config);
         route::<FireSchedule>(config);
     }
@@ -93,15 +94,15 @@ impl OperatorRoutes {
 
 impl Routes {
     /// The node, for a request that may be answered; one that reads what is personal or changes something is audited.
-    async fn admit<Q: ApiRequest>(&self, http: &HttpRequest, request: &Q) -> Result<Arc<Bus>, HttpResponse> {
+    async fn admit<Q: ApiRequest>(&self, http: &HttpRequest, request: &Q) -> Result<Operator, HttpResponse> {
         let bus = self.bus.borrow().clone().ok_or_else(|| refused(StatusCode::SERVICE_UNAVAILABLE, NOT_JOINED))?;
-        let operator =
-            self.access.operator(http, Q::IS_PERSONAL).map_err(|why| refused(StatusCode::FORBIDDEN, &why))?;
+        let name = self.access.operator(http, Q::IS_PERSONAL).map_err(|why| refused(StatusCode::FORBIDDEN, &why))?;
         if let Some(act) = request.act() {
-            let audited = self.access.audit(&operator, &act).await;
+            let audited = self.access.audit(&name, &act).await;
             audited.map_err(|why| refused(StatusCode::SERVICE_UNAVAILABLE, &why))?;
         }
-        Ok(bus)
+        let requester = Requester { access: self.access.clone(), name, principal: self.access.principal(http) };
+        Ok(Operator::of(&bus).asked_by(requester))
     }
 }
 
@@ -126,11 +127,11 @@ async fn ask<Q: OperatorRequest>(
     http: HttpRequest,
     Json(FromObjects(request)): Json<FromObjects<Q>>,
 ) -> HttpResponse {
-    let bus = match routes.admit(&http, &request).await {
-        Ok(bus) => bus,
+    let operator = match routes.admit(&http, &request).await {
+        Ok(operator) => operator,
         Err(refused) => return refused,
     };
-    match request.answer(&Operator::of(&bus)).await {
+    match request.answer(&operator).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
         Err(Refusal::Wrong(why)) => refused(StatusCode::BAD_REQUEST, &why),
         Err(Refusal::Unreadable(why)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &why),

@@ -17,7 +17,7 @@ use crate::last_records::{self, LastPage};
 use crate::node_ask::{self, NodeAsk};
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
-use crate::{config, contracts, gathering, host, logs, operation, records, running};
+use crate::{checking, config, contracts, gathering, host, logs, operation, records, running};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
@@ -36,6 +36,7 @@ const NODE_ASKS: &[(&str, Answer)] = &[
     by_name::<running::Question>(),
     by_name::<config::Question>(),
     by_name::<contracts::Question>(),
+    by_name::<checking::Question>(),
 ];
 
 const fn by_name<Q: NodeAsk>() -> (&'static str, Answer) {

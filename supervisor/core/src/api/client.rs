@@ -8,8 +8,9 @@ use essaim_base::call::{Call, Chain};
 use essaim_base::trace::{TraceContext, TraceState};
 use essaim_contract::{Ask, Broadcast, Capability, Command, Event, MessageId, Metadata, Principal, SendError};
 use essaim_durable::SendOptions;
-use essaim_durable::{MessageContext, OutgoingMessage, SentRecords};
+use essaim_durable::{MessageContext, OutgoingMessage, SentRecords, UntypedMessage};
 use essaim_near::Near;
+use essaim_protocol::frame::RawAnswer;
 use essaim_trace::Recorder;
 use serde_json::Value;
 
@@ -37,7 +38,9 @@ struct AskingActor {
 }
 
 impl Client {
-    pub(crate) fn new(bus: Arc<Bus>) -> Self {
+    /// A client of a caller outside actors.
+    #[doc(hidden)]
+    pub fn new(bus: Arc<Bus>) -> Self {
         let trace_state = TraceState::default();
         Self { bus, principal: None, metadata: None, trace: None, trace_state, limit: None, actor: None }
     }
@@ -142,6 +145,26 @@ impl Client {
     pub async fn publish_with<E: Event>(&self, event: E, options: SendOptions) -> Result<MessageId, SendError> {
         let context = self.message_context();
         self.post(&context, context.event(self.env(), &event, options)?).await
+    }
+
+    /// Asks by an encoded message, for a caller who does not have its type.
+    #[doc(hidden)]
+    pub async fn ask_untyped(&self, ask: UntypedMessage, idempotent: bool) -> RawAnswer {
+        self.bus.ask_untyped(ask, idempotent, self.call()).await
+    }
+
+    /// Sends an encoded command, for a caller who does not have its type.
+    #[doc(hidden)]
+    pub async fn send_untyped(&self, command: UntypedMessage) -> Result<MessageId, SendError> {
+        let context = self.message_context();
+        self.post(&context, context.untyped_command(self.env(), command)?).await
+    }
+
+    /// Publishes an encoded event, for a caller who does not have its type.
+    #[doc(hidden)]
+    pub async fn publish_untyped(&self, event: UntypedMessage, retained_hours: u32) -> Result<MessageId, SendError> {
+        let context = self.message_context();
+        self.post(&context, context.untyped_event(self.env(), event, retained_hours)?).await
     }
 
     async fn post(&self, context: &MessageContext, message: OutgoingMessage) -> Result<MessageId, SendError> {

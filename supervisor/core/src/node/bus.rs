@@ -5,6 +5,7 @@ mod local;
 mod peers;
 mod refused;
 mod sent_messages;
+mod untyped;
 
 pub use self::local::{HandlerRef, LocalHandlers};
 

@@ -53,6 +53,25 @@ pub enum OutgoingKind {
     EventFor(Arc<str>),
 }
 
+/// An encoded message whose sender does not have its type, with what that says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UntypedMessage {
+    /// Its wire name.
+    pub name: String,
+    /// The capability of its name.
+    pub capability: Arc<str>,
+    pub key: Option<String>,
+    /// Whether records show a hash of the key.
+    pub personal_key: bool,
+    pub body: Vec<u8>,
+}
+
+impl OutgoingKind {
+    fn to_all() -> Self {
+        Self::Event { except: Arc::default(), backfilled: None }
+    }
+}
+
 /// What goes with everything that one sender sends.
 #[derive(Debug, Clone)]
 pub struct MessageContext {
@@ -79,8 +98,22 @@ impl MessageContext {
 
     /// An event.
     pub fn event<E: Event>(&self, env: &Env, event: &E, options: SendOptions) -> Result<OutgoingMessage, SendError> {
-        let kind = OutgoingKind::Event { except: Arc::default(), backfilled: None };
-        self.message(env, event, kind, E::RETAINED_HOURS, options)
+        self.message(env, event, OutgoingKind::to_all(), E::RETAINED_HOURS, options)
+    }
+
+    /// A command whose type the sender does not have.
+    pub fn untyped_command(&self, env: &Env, message: UntypedMessage) -> Result<OutgoingMessage, SendError> {
+        self.untyped(env, message, OutgoingKind::Command, 0, SendOptions::new())
+    }
+
+    /// An event whose type the sender does not have.
+    pub fn untyped_event(
+        &self,
+        env: &Env,
+        event: UntypedMessage,
+        retained_hours: u32,
+    ) -> Result<OutgoingMessage, SendError> {
+        self.untyped(env, event, OutgoingKind::to_all(), retained_hours, SendOptions::new())
     }
 
     /// Any durable message, for one receiver alone.
@@ -96,8 +129,27 @@ impl MessageContext {
         retained_hours: u32,
         options: SendOptions,
     ) -> Result<OutgoingMessage, SendError> {
-        let invalid = |reason: String| SendError::Invalid { reason };
         let body = codec::encode(message).map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
+        let message = UntypedMessage {
+            name: wire_name::<M>(),
+            capability: <M::To as Capability>::NAME.into(),
+            key: message.key().map(|k| k.into_owned()),
+            personal_key: M::PERSONAL_KEY,
+            body,
+        };
+        let message = self.untyped(env, message, kind, retained_hours, options)?;
+        Ok(OutgoingMessage { secrets: M::SECRETS, ..message })
+    }
+
+    fn untyped(
+        &self,
+        env: &Env,
+        message: UntypedMessage,
+        kind: OutgoingKind,
+        retained_hours: u32,
+        options: SendOptions,
+    ) -> Result<OutgoingMessage, SendError> {
+        let UntypedMessage { name, capability, key, personal_key, body } = message;
         let (bytes, most) = (body.len() as u64, self.most_bytes);
         if bytes > most {
             return Err(invalid(format!("{bytes} bytes are more than wire.max_message_bytes ({most})")));
@@ -110,13 +162,12 @@ impl MessageContext {
         let begins = not_before.unwrap_or(now).max(now);
         // The id's time is that from which on it may be applied, so that a receiver remembers it for long enough.
         let id = options.id.unwrap_or_else(|| MessageId::parse(env.id_at(begins)).expect("it is a UUID of version 7"));
-        let key = message.key().map(|k| k.into_owned());
         if key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY || key.contains('\0')) {
             return Err(invalid(format!("its key must have at most {LONGEST_KEY} bytes, and no NUL")));
         }
         let record = Record {
             id,
-            name: wire_name::<M>(),
+            name,
             key,
             at: now,
             not_before,
@@ -131,10 +182,14 @@ impl MessageContext {
             control: None,
             body: ByteBuf::from(body),
         };
-        let message = OutgoingMessage::of(record, <M::To as Capability>::NAME.into(), kind)
-            .map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
-        Ok(OutgoingMessage { personal_key: M::PERSONAL_KEY, secrets: M::SECRETS, ..message })
+        let message =
+            OutgoingMessage::of(record, capability, kind).map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
+        Ok(OutgoingMessage { personal_key, ..message })
     }
+}
+
+fn invalid(reason: String) -> SendError {
+    SendError::Invalid { reason }
 }
 
 impl OutgoingMessage {

@@ -1,5 +1,7 @@
 //! The record of an ask that this node itself has refused, or that nobody took: no handler writes one.
 
+use std::sync::Arc;
+
 use essaim_base::measure::Outcome;
 use essaim_base::trace::TraceContext;
 use essaim_contract::{Ask, Capability, NotDelivered};
@@ -12,11 +14,21 @@ impl Bus {
     #[cold]
     pub(super) fn record_refused<M: Ask>(&self, shown: Shown, trace: &TraceContext, why: &NotDelivered) {
         self.sent.count_not_delivered::<M>();
+        self.write_refused(shown, trace, (self.sent.name::<M>(), <M::To as Capability>::NAME), why);
+    }
+
+    /// Writes the record of such an ask, by its names.
+    pub(super) fn write_refused(
+        &self,
+        shown: Shown,
+        trace: &TraceContext,
+        (name, capability): (Arc<str>, &str),
+        why: &NotDelivered,
+    ) {
         let recorder = &self.recorder;
         if !recorder.is_on() {
             return;
         }
-        let (name, capability) = (self.sent.name::<M>(), <M::To as Capability>::NAME);
         // Its parent's record says whose handler sent it.
         recorder.write(MessageRecord {
             key: shown.key,
