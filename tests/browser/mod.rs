@@ -7,6 +7,7 @@ mod mended;
 mod order;
 mod own;
 mod planted;
+mod send;
 mod topology;
 
 use crate::support::*;

@@ -2,9 +2,10 @@
 
 import { postJson } from './api.js';
 import { createNotices, emptyState } from './bits.js';
-import { h, replace, say } from './dom.js';
+import { h, replace, say, set } from './dom.js';
 import { count, duration, many } from './format.js';
 import { keyed } from './keyed.js';
+import { createMessages } from './messages.js';
 import { address } from './router.js';
 import { capabilityState, queueBar, rate, stateMark } from './states.js';
 import { openStream } from './stream.js';
@@ -12,7 +13,7 @@ import { table } from './topology-table.js';
 
 const LEDGER_EVERY_MS = 5_000;
 
-export function show(main, { name }) {
+export function show(main, { name }, query) {
   document.title = `${name} · Essaim`;
   const state = h('span');
   const notices = createNotices();
@@ -22,12 +23,14 @@ export function show(main, { name }) {
   const databases = h('section', { hidden: true });
   const ledger = h('section', { hidden: true });
   const own = h('section', { hidden: true });
+  const messages = createMessages(name, query);
   const body = h(
     'div',
     { class: 'stack', hidden: true },
     reasons,
     figures,
     h('section', null, h('h2', null, 'In each node'), table(NODE_HEADS, rows, 'per-node')),
+    messages.element,
     databases,
     ledger,
     own,
@@ -136,14 +139,16 @@ export function show(main, { name }) {
         ledger,
         h('h2', null, 'Partitions, and what became of their messages'),
         h('p', { class: 'quiet' }, balance(lines)),
-        table(LEDGER_HEADS, h('tbody', null, lines.map(ledgerRow)), 'ledger'),
+        scrolled(table(LEDGER_HEADS, h('tbody', null, lines.map(ledgerRow)), 'ledger'), 'The ledger of its partitions'),
       ),
     );
   }
 
   return {
+    update: messages.choose,
     close() {
       stream.close();
+      messages.close();
       asking.abort();
       clearTimeout(timer);
     },
@@ -302,6 +307,14 @@ function flat(value, path = '') {
 
 function number(value) {
   return Number.isInteger(value) ? count(value) : String(value);
+}
+
+/** A table that is too wide for a narrow window: the keyboard reaches it, and so can scroll it. */
+function scrolled(element, label) {
+  set(element, 'tabindex', '0');
+  set(element, 'role', 'region');
+  set(element, 'aria-label', label);
+  return element;
 }
 
 /** Calls back if what it is given is not what it was: elements are made anew only then. */

@@ -55,6 +55,8 @@ export function bytes(number) {
 export const OUTCOMES = {
   ok: { sign: '✓', word: 'ok', kind: 'ok' },
   sent: { sign: '→', word: 'sent', kind: 'ok' },
+  stored: { sign: '✓', word: 'stored', kind: 'ok' },
+  not_stored: { sign: '⇥', word: 'not stored', kind: 'bad' },
   rejected: { sign: '⊘', word: 'rejected', kind: 'note' },
   failed: { sign: '✕', word: 'failed', kind: 'bad' },
   panicked: { sign: '‼', word: 'panicked', kind: 'bad' },
