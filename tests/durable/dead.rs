@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::probe::{Probe, Ring, Sell};
 use super::stage::{Stage, said};
@@ -220,6 +220,16 @@ fn an_event_that_had_no_room_is_kept_by_its_publisher_and_published_again() {
     assert!((1..SALES).contains(&letters.len()), "{letters:#?}");
     assert!(letters.iter().all(|l| l["kept_by"] == "shop" && l["reason"] == "full"), "{letters:#?}");
     let dropped = letters[0]["id"].as_str().expect("it has an id");
+    // Its subscriber has never seen it.
+    for command in
+        [&["dead", "rehearse", dropped][..], &["dead", "replay", dropped, "--payload", "Cargo.toml", "--yes"]]
+    {
+        let not = stage.essaim(command);
+        assert!(not.code != Some(0) && !not.text.contains("replayed 1"), "{command:?} {not:?}");
+    }
+    let shown = stage.json(&["dead", "show", dropped]);
+    assert_eq!(shown[0]["editable"], Value::Null, "{shown:#}");
+    assert_eq!(stage.json(&["dead", "list", "--capability", "hoard"])["letters"].as_array(), Some(&letters));
     let said = stage.essaim(&["dead", "drop", dropped, "--yes"]);
     assert_eq!(said.code, Some(0), "{}", said.text);
     probe.mend();

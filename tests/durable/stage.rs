@@ -2,7 +2,9 @@
 
 use std::process::Command as Program;
 
+use essaim::api::FindRecords;
 use essaim::config::{AfterDead, Config, Settings};
+use essaim::trace::Filter;
 use essaim::{Env, Roster, SendOptions};
 use essaim_contract::{Capability, Command, MessageId};
 use serde_json::Value;
@@ -185,6 +187,14 @@ impl Stage {
     /// Asks the node as `essaim` does.
     pub fn ask(&self, path: &str, question: Value) -> Value {
         self.admin().post(path, question).is(200).body
+    }
+
+    /// How many records of messages fulfil a condition, in all nodes.
+    pub fn records(&self, condition: &str) -> usize {
+        let filter = Filter::of([condition]).expect("it is a condition");
+        let question = FindRecords { filter, ..FindRecords::default() };
+        let asked = essaim::operators::ask(self.nodes[0].client(), question);
+        self.runtime.block_on(asked).expect("it is answered").records.len()
     }
 
     /// A client of the first node's admin listener.

@@ -152,3 +152,24 @@ pub(crate) fn editable(payload: &Payload) -> Option<String> {
         Payload::Hex(_) | Payload::Beginning { .. } | Payload::Hidden { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ReplayDead;
+    use super::*;
+
+    #[test]
+    fn the_audit_tells_edited_payloads_apart_and_nothing_of_what_is_in_them() {
+        let said = |act: Option<Act>| match act {
+            Some(Act::Changes(said)) => said,
+            other => panic!("{other:?}"),
+        };
+        let payload = Some("{\"email\":\"ann@example.org\"}".to_string());
+        let replay = ReplayDead { ids: vec!["a/1".into()], capability: Some("desk".into()), payload: payload.clone() };
+        let replayed = said(replay.act());
+        assert_eq!(replayed, "replays dead letters a/1 with an edited payload (SHA-256 9a3ba85b542fae28…)");
+        assert_eq!(said(ReplayDead { payload: None, ..replay }.act()), "replays dead letters a/1");
+        let rehearsed = said(RehearseDead { id: "a/1".into(), capability: "desk".into(), payload }.act());
+        assert!(rehearsed.starts_with("rehearses the dead letter a/1 of `desk` with an edited payload"), "{rehearsed}");
+    }
+}

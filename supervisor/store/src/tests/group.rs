@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::pin;
 
 use super::bench::{Bench, begin, insert, texts, words};
+use crate::statement_log::StatementLog;
 use crate::testing::schema;
 use crate::tx_tracker::CommitState;
 use crate::{Database, Transaction, TxError};
@@ -72,6 +74,27 @@ async fn one_that_fails_leaves_the_others_committed() {
     assert!(a.is_ok() && rolled_back.is_ok() && d.is_ok());
     assert_eq!(commit_state, CommitState::Nothing);
     assert_eq!(words(&database).await, ["a", "d"]);
+}
+
+#[tokio::test]
+async fn one_that_is_rehearsed_leaves_the_others_committed_and_nothing_of_its_own() {
+    let (_bench, database) = open(|_| ()).await;
+    let a = wrote(&database, "a").await;
+    let rehearsed = async {
+        let (mut tx, tracker) = begin(&database).await;
+        let log = Arc::new(StatementLog::default());
+        tx.rehearse(log.clone());
+        insert(&tx, "b").await.unwrap();
+        tx.prepare_commit().unwrap();
+        tx.end_rehearsed().await.unwrap();
+        assert_eq!((tracker.commit_state(), log.is_committed()), (CommitState::Committed, true));
+        log.statements().0
+    };
+    let goes_on = async { wrote(&database, "c").await.commit().await };
+    let (a, (statements, c)) = both(a, join(rehearsed, goes_on)).await;
+    assert!(a.is_ok() && c.is_ok());
+    assert_eq!((statements.len(), &statements[0].rows, statements[0].values), (1, &Ok(1), 1), "{statements:?}");
+    assert_eq!(words(&database).await, ["a", "c"]);
 }
 
 #[tokio::test]
