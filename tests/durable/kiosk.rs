@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use essaim::lock::Mutex;
 use essaim::store::Schema;
@@ -151,6 +152,7 @@ impl Apply<Sale> for KioskActor {
         }
         match m.what.as_str() {
             "a panic" => panic!("asked to"),
+            "a nap" => tokio::time::sleep(Duration::from_secs(600)).await,
             "a stamp" => drop(cx.ask(Stamp).await?),
             "a price" => drop(cx.ask(Price).await?),
             _ => {}

@@ -11,6 +11,8 @@ use crate::support::{Database, Postgres, Redis, Scratch, eventually};
 /// The exit code of what cannot be done with what was given.
 const DATA: i32 = 65;
 const UNAVAILABLE: i32 = 69;
+/// How long a handler may take: long on a busy machine for those that end.
+const HANDLER_MS: u64 = 3_000;
 
 /// The kiosk and what is about it, with the tables of the kiosk's database.
 struct Shop {
@@ -36,6 +38,7 @@ impl Shop {
         let database = is_on(&[Way::Postgres, Way::PostgresOverRedis]).then(|| Postgres::shared().database());
         let url = database.as_ref().map(|database| database.url().to_string());
         let settings = move |settings: &mut Settings| {
+            settings.durable.handler_timeout_ms = HANDLER_MS;
             let kiosk = settings.capabilities.entry("kiosk".into()).or_default();
             kiosk.instances = 1;
             kiosk.database = url.clone().unwrap_or_default();
@@ -264,6 +267,20 @@ fn a_handler_that_panics_in_rehearsals_takes_nothing_down() {
         let panicked = shop.rehearsed(&id, "kiosk", Some(&panics));
         assert_eq!((&panicked["outcome"], &panicked["why"]), (&json!("panics"), &json!("asked to")), "{panicked:#}");
     }
+    assert_eq!(shop.world(), before);
+    assert_eq!(shop.rehearsed(&id, "kiosk", Some(MENDED))["outcome"], "succeeds");
+}
+
+#[test]
+fn a_handler_that_does_not_end_is_dropped_at_the_deadline_that_it_has_in_earnest() {
+    let shop = Shop::open(Way::SqliteOverRedis);
+    let id = shop.dead_sale("a nap", 0);
+    let before = shop.world();
+    let slow = shop.rehearsed(&id, "kiosk", Some(&MENDED.replace("tea", "a nap")));
+    assert_eq!(slow["outcome"], "times_out", "{slow:#}");
+    assert!(slow["why"].as_str().is_some_and(|why| why.contains("still running after")), "{slow:#}");
+    let took_ms = slow["took_us"].as_u64().expect("a number") / 1_000;
+    assert!((HANDLER_MS..HANDLER_MS + 900).contains(&took_ms), "{took_ms}");
     assert_eq!(shop.world(), before);
     assert_eq!(shop.rehearsed(&id, "kiosk", Some(MENDED))["outcome"], "succeeds");
 }

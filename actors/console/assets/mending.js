@@ -105,7 +105,7 @@ export function mending({ detail: { letter, payload, editable }, signal, replay 
 }
 
 const WHAT_IT_IS =
-  'A rehearsal runs its handler in a transaction that is rolled back, and sends nothing. What the handler does beside that, such as a request to a server outside, is done for real; the audit keeps that you did it.';
+  'A rehearsal runs its handler in a transaction that is rolled back, and sends nothing. Of what it asks other capabilities only what may be repeated is asked. What it does beside that, such as a request to a server outside, is done for real; the audit keeps that you did it.';
 
 /** Fields by their names. */
 export function changesOf(changes) {

@@ -1,6 +1,7 @@
 //! A dead letter with another payload, as its capability's host takes it: checked against the message's type, rehearsed, replayed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use essaim_contract::{Failure, FailureKind};
 use essaim_core::local::declared::DeclaredMessage;
@@ -73,6 +74,8 @@ impl HostOperator {
         };
         let record = Record { body, ..read.record };
         let handlers: Arc<dyn Handlers> = self.host.clone();
+        let handler = Duration::from_millis(self.durable.config.handler_timeout_ms);
+        let deadline = deadline.min(self.env.now() + handler);
         shown(rehearsal::rehearse(&handlers, &record, deadline, &self.env).await).map(LetterAnswer::Done)
     }
 
