@@ -4,9 +4,11 @@
 //!
 //! - `cli`: the command line; a file for each command.
 //! - `roster`: the capabilities compiled in.
-//! - `logging`: where log lines go. `serve`: a node's life in this process.
+//! - `logging`: where log lines go. `serve`: a node's life in this process; `descriptors`: how much it
+//!   may have open.
 
 mod cli;
+mod descriptors;
 mod logging;
 mod roster;
 mod serve;

@@ -9,7 +9,7 @@ use essaim::{Env, Node, Roster, run};
 
 use crate::cli::signals::Signals;
 use crate::cli::{Global, NodeArgs, data_dir, operator, print};
-use crate::logging;
+use crate::{descriptors, logging};
 
 /// How long to wait for every capability before saying where the node is to be found.
 const QUICK_START: Duration = Duration::from_secs(3);
@@ -29,7 +29,7 @@ impl Part {
         if hosts.iter().any(|h| h == "catalog") {
             layers.preset("essaim run", "catalog.demo", "true");
         }
-        let console = global.layers(roster, None, None)?.resolve().map_err(wrong)?.text("console", "listen");
+        let console = global.layers(roster, None, None)?.resolve().map_err(wrong)?.value::<String>("console", "listen");
         // Where the system chooses the console's port nobody knows it yet.
         if let Some(console) = console.filter(|listen| !listen.ends_with(":0")) {
             layers.preset("essaim run", "gateway.home", &format!("http://{console}/"));
@@ -57,6 +57,7 @@ pub fn wrong(error: ConfigError) -> Fatal {
 pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
     let Part { config, hosts, until_stdin_closes } = part;
     logging::start(&config.settings.log, &config.settings.node.name)?;
+    descriptors::raise(&config, &hosts);
     data_dir::claim(roster, &config.settings, &hosts)?;
     let mut places = print::Places::of(&config, &hosts);
     run(async {

@@ -16,6 +16,40 @@ mod code {
     pub const SECOND_SIGNAL: i32 = 130;
 }
 
+#[test]
+fn a_node_may_have_open_as_much_as_the_system_lets_it_and_says_where_that_is_too_little() {
+    let limited = |limits: &str, told: bool| {
+        let directory = Scratch::new("limited");
+        let mut essaim = essaim();
+        essaim.args(["run", "--data-dir"]).arg(directory.path());
+        for listen in ["gateway.listen", "node.admin_listen"] {
+            essaim.args(["--set", &format!("{listen}=127.0.0.1:0")]);
+        }
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")])
+            .arg(essaim.get_program())
+            .args(essaim.get_args());
+        for (name, value) in essaim.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let mut node = Process::start("limited", &mut shell);
+        node.wait_for_line("ready: every capability of this node runs");
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.pid())).expect("a process has limits");
+        let open = limits.lines().find(|line| line.starts_with("Max open files")).expect("this one, too");
+        let [soft, hard] = [3, 4].map(|word| open.split_whitespace().nth(word));
+        assert_eq!(soft, hard, "{open}");
+        assert_eq!(node.has_line("gateway.max_connections is more than this process may have open"), told);
+        node.signal(Signal::Term);
+        node.exit_code();
+    };
+    limited("ulimit -Sn 256", false);
+    limited("ulimit -n 2000", true);
+}
+
 /// Runs `essaim` with these arguments and asserts that it refuses with this code and one line that contains all these
 /// words.
 #[track_caller]

@@ -118,7 +118,7 @@ fn hosting(roster: &Roster, nodes: &[Planned], page: &mut Page) {
     let mut listening: BTreeMap<String, String> = BTreeMap::new();
     for node in nodes {
         let admin = &node.config.settings.node.admin_listen;
-        let listen = node.hosts.iter().find_map(|host| node.config.text(host, "listen"));
+        let listen = node.hosts.iter().find_map(|host| node.config.value::<String>(host, "listen"));
         let mut places: Vec<String> = listen.iter().map(|l| format!("http://{l}")).collect();
         places.extend((!admin.is_empty()).then(|| format!("admin http://{admin}")));
         let places = if places.is_empty() { String::new() } else { format!("  ({})", places.join(", ")) };

@@ -80,7 +80,8 @@ impl Places {
     /// The places that the configuration names.
     pub fn of(config: &Config, hosts: &[String]) -> Self {
         let s = &config.settings;
-        let listen_of = |name: &str| config.text(name, "listen").filter(|_| hosts.iter().any(|host| host == name));
+        let listen_of =
+            |name: &str| config.value::<String>(name, "listen").filter(|_| hosts.iter().any(|host| host == name));
         let absolute = std::path::absolute(&s.node.data_dir).unwrap_or_else(|_| s.node.data_dir.clone());
         Self {
             node: s.node.name.clone(),

@@ -48,7 +48,7 @@ fn gateway(roster: &Roster, global: &Global) -> Result<String, Fatal> {
         Some((name, _)) => global.layers(roster, None, Some(name))?.resolve().map_err(wrong)?,
         None => all,
     };
-    let listen = config.text("gateway", "listen").unwrap_or_default();
+    let listen = config.value::<String>("gateway", "listen").unwrap_or_default();
     Ok(listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
 }
 

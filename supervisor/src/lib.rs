@@ -21,7 +21,7 @@ pub use essaim_config as config;
 pub use essaim_contract as contract;
 pub use essaim_core::{
     Actor, Apply, Client, Cx, Fault, Handle, Handles, Health, Hear, NodeError, Roster, RunningNode, Start, StartError,
-    StartupWork, check_bridge, check_export, fail, reject, run,
+    StartupWork, check_bridge, check_export, fail, listen, reject, run,
 };
 pub use essaim_durable::schedule::{Missed, Schedule};
 pub use essaim_durable::{SendOptions, SubscribeOptions};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use essaim::config::ConfigError;
 use essaim::store::Schema;
-use essaim::{Actor, Apply, Cx, Fault, Handles, Start, StartError};
+use essaim::{Actor, Apply, Cx, Fault, Handles, Start, StartError, listen};
 use essaim_auth_contract::Auth;
 use essaim_console_contract::{Audited, Console as Capability, EndSession};
 use essaim_contract::Capability as _;
@@ -13,7 +13,7 @@ use essaim_users_contract::Users;
 use serde_json::{Value, json};
 
 use crate::console::Console;
-use crate::server::{Server, bind};
+use crate::server::Server;
 use crate::store::{self, audit, sessions};
 use crate::{ConsoleSettings, session};
 
@@ -41,7 +41,7 @@ impl Actor for ConsoleActor {
     }
 
     async fn share(settings: ConsoleSettings, start: &mut Start) -> Result<ConsoleShared, StartError> {
-        let listener = bind(&settings.listen)?;
+        let listener = listen("console.listen", &settings.listen)?;
         let new = session::new_secret(start.env());
         let tx = start.begin().await?;
         let secret = sessions::secret(&tx, new).await?;

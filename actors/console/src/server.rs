@@ -1,6 +1,5 @@
 //! The HTTP server: its address, its routes, its end.
 
-use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,8 +8,8 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
+use essaim::StartError;
 use essaim::operators::{Ends, OperatorRoutes};
-use essaim::{StartError, exit};
 use futures_util::TryFutureExt;
 
 use crate::access::ConsoleAccess;
@@ -28,25 +27,6 @@ pub(crate) struct Server {
     console: Arc<Console>,
     handle: ServerHandle,
     ends: Ends,
-}
-
-/// Listens at an address.
-///
-/// # Errors
-/// If the address cannot be had; nothing that trying again would mend.
-pub(crate) fn bind(address: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => StartError::fatal(
-            exit::ADDRESS_IN_USE,
-            format_args!("address {address} is in use: stop what listens there, or choose another with console.listen"),
-        ),
-        _ => StartError::fatal(
-            exit::CONFIG,
-            format_args!(
-                "cannot listen at console.listen = \"{address}\": {error}; give an address such as 127.0.0.1:8090"
-            ),
-        ),
-    })
 }
 
 impl Server {

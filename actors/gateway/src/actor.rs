@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim::config::ConfigError;
-use essaim::{Actor, Cx, Fault, Handles, Start, StartError};
+use essaim::{Actor, Cx, Fault, Handles, Start, StartError, listen};
 use essaim_auth_contract::Auth;
 use essaim_contract::Capability;
 use essaim_gateway_contract::Gateway;
@@ -12,7 +12,7 @@ use essaim_http::RouteSet;
 use serde_json::Value;
 
 use crate::front::Front;
-use crate::server::{Server, bind};
+use crate::server::Server;
 use crate::{GatewaySettings, pages};
 
 const REFRESH_KEYS: &str = "refresh-keys";
@@ -37,7 +37,7 @@ impl Actor for GatewayActor {
 
     async fn share(settings: GatewaySettings, start: &mut Start) -> Result<Shared, StartError> {
         let routes = start.provided::<RouteSet>().unwrap_or_default();
-        let listener = bind(&settings.listen)?;
+        let listener = listen("gateway.listen", &settings.listen)?;
         let refresh = Duration::from_millis(settings.keys_refresh_ms.max(1_000));
         let front = Arc::new(Front::new(settings, routes, start.client())?);
         let drain = &start.settings().drain;

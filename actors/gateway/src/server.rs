@@ -1,6 +1,5 @@
 //! The HTTP server: its address, its workers, its end.
 
-use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +10,7 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_web::dev::{AppConfig, Server as Workers, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{Data, PayloadConfig, ServiceConfig};
 use actix_web::{App, Error};
-use essaim::{StartError, exit};
+use essaim::StartError;
 use futures_util::TryFutureExt;
 use tokio::net::TcpStream;
 
@@ -27,25 +26,6 @@ pub(crate) struct Server {
     address: SocketAddr,
     announce: Duration,
     stop_within: Duration,
-}
-
-/// Listens at an address.
-///
-/// # Errors
-/// If the address cannot be had; nothing that trying again would mend.
-pub(crate) fn bind(address: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => StartError::fatal(
-            exit::ADDRESS_IN_USE,
-            format_args!("address {address} is in use: stop what listens there, or choose another with gateway.listen"),
-        ),
-        _ => StartError::fatal(
-            exit::CONFIG,
-            format_args!(
-                "cannot listen at gateway.listen = \"{address}\": {error}; give an address such as 127.0.0.1:8080"
-            ),
-        ),
-    })
 }
 
 impl Server {

@@ -134,14 +134,14 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 }
 
 /// The id of the key that a token claims to be signed with. Only EdDSA is accepted: what a token says about its
-/// algorithm never chooses how it is verified.
+/// algorithm never chooses how it is verified. Nor is a token with extensions that have to be understood (`crit`, RFC 7515): none is.
 fn key_id(token: &str) -> Result<String, Reason> {
     if token.len() > LONGEST_TOKEN_BYTES {
         return Err("The token is too long.");
     }
     let header = decode_header(token).map_err(|_| "The token is not valid.")?;
-    match (header.alg, header.kid) {
-        (Algorithm::EdDSA, Some(kid)) => Ok(kid),
+    match (header.alg, header.kid, header.crit) {
+        (Algorithm::EdDSA, Some(kid), None) => Ok(kid),
         _ => Err("The token is not valid."),
     }
 }

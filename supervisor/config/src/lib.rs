@@ -67,8 +67,8 @@ impl Config {
         }
     }
 
-    /// One text of a capability's section; the rest of the section need not fit any type.
-    pub fn text(&self, capability: &str, key: &str) -> Option<String> {
+    /// One value of a capability's section; the rest of the section need not fit any type.
+    pub fn value<T: DeserializeOwned>(&self, capability: &str, key: &str) -> Option<T> {
         deserialize::read(self.sections.get(capability)?.get([key])?, key).ok()
     }
 

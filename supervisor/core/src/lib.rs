@@ -20,6 +20,7 @@ pub use api::client::Client;
 pub use api::cx::Cx;
 pub use api::fault::{Fault, fail, reject};
 pub use api::handles::Handles;
+pub use api::listen::listen;
 pub use api::start::{Start, StartError};
 pub use api::startup::StartupWork;
 pub use local::arbiters::run;

@@ -1,6 +1,5 @@
 //! What the gateway does for every request.
 
-use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 
 use essaim_http::{RouteSet, Routes};
@@ -10,7 +9,6 @@ use utoipa::openapi::OpenApi;
 use super::jwt::{Key, bearer, claims_with, published};
 use super::stage::{gate, gate_with, routes, settings};
 use crate::GatewaySettings;
-use crate::server::bind;
 
 #[tokio::test]
 async fn a_request_joins_the_trace_of_its_client_and_keeps_its_id() {
@@ -187,13 +185,4 @@ async fn the_documentation_is_served_from_the_binary() {
     assert!(!page.body.contains("//cdn") && !page.body.contains("https://"), "{}", page.body);
     assert!(gate.get("/docs/swagger-initializer.js", "").await.body.contains("/openapi.json"));
     gate.get("/docs/nothing.js", "").await.problem(404, "not-found");
-}
-
-#[test]
-fn an_address_in_use_is_one_clear_line() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let error = bind(&address).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("address {address} is in use")) && !error.contains('\n'), "{error}");
-    assert!(bind("nonsense").unwrap_err().to_string().contains("gateway.listen"));
 }

@@ -48,6 +48,7 @@ async fn any_other_token_is_a_401_where_one_is_needed_and_nothing_elsewhere() {
         ("alg HS256", key.sign_as(&header("HS256"), &claims())),
         ("alg ES256", key.sign_as(&header("ES256"), &claims())),
         ("alg unknown", key.sign_as(&header("eddsa"), &claims())),
+        ("an extension", key.sign_as(&json!({"alg": "EdDSA", "kid": "k1", "crit": ["x"], "x": 1}), &claims())),
         ("no key id", key.sign_as(&json!({"alg": "EdDSA"}), &claims())),
         ("unknown key", Key::new("k9", 1).sign(&claims())),
         ("forged", other.sign(&claims())),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, get};
-use essaim::{Harness, Stage, StartError};
+use essaim::{Harness, Stage, StartError, listen};
 use essaim_auth_contract::{GetKeys, Keys};
 use essaim_contract::AskError;
 use essaim_http::{Caller, Json, Path, Problem, RouteSet, Routes};
@@ -17,7 +17,7 @@ use utoipa::{OpenApi, ToSchema};
 use super::http::{Reply, send};
 use super::jwt::{Key, published};
 use crate::front::Front;
-use crate::server::{Server, bind};
+use crate::server::Server;
 use crate::{GatewayActor, GatewaySettings};
 
 /// A running gateway.
@@ -71,7 +71,7 @@ pub async fn gate_with(
     let own = GatewaySettings { listen: "127.0.0.1:0".into(), keys_refresh_ms: 3_600_000, ..settings.clone() };
     let stage = Harness::<GatewayActor>::bare().settings(own).stub::<GetKeys>(move |_| keys()).start().await;
     let front = Arc::new(Front::new(settings, Arc::new(routes), stage.client()).unwrap());
-    let listener = bind(&front.settings.listen).unwrap();
+    let listener = listen("gateway.listen", &front.settings.listen).unwrap();
     let (announce, within) = (Duration::from_millis(200), Duration::from_secs(10));
     let started = stage.run(async {
         let (server, serving) = Server::start(front, listener, announce, within)?;
