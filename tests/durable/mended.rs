@@ -273,7 +273,7 @@ fn a_handler_that_panics_in_rehearsals_takes_nothing_down() {
 
 #[test]
 fn a_handler_that_does_not_end_is_dropped_at_the_deadline_that_it_has_in_earnest() {
-    let shop = Shop::open(Way::SqliteOverRedis);
+    let shop = Shop::open(Way::Sqlite);
     let id = shop.dead_sale("a nap", 0);
     let before = shop.world();
     let slow = shop.rehearsed(&id, "kiosk", Some(&MENDED.replace("tea", "a nap")));
