@@ -4,7 +4,7 @@
 (() => {
   const TEXT = `"><img src=x onerror="window.isHarmed=1"><script>window.isHarmed=1</script>`;
   const KEPT = new Set(
-    'half kind outcome state level next after trace span parent id link at at_us since from to shape node capability open value source'.split(' '),
+    'half kind outcome state level next after trace span parent id link at at_us since from to shape node capability kept_by open value source'.split(' '),
   );
 
   function hostile(value, name) {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::driver::Browser;
+use super::mended::{letter, poison};
 use super::{NOT_LOGGED_IN, is_settled, log_in, views};
 use crate::support::*;
 
@@ -12,12 +13,15 @@ const PASSWORD: &str = "correct horse battery";
 
 #[test]
 fn what_comes_from_outside_is_shown_as_text() {
-    let mut cluster = Cluster::single().set("trace.payload_bytes", 2_000).set("console.login", "always").start();
+    let cluster = Cluster::single().set("trace.payload_bytes", 2_000).set("console.login", "always");
+    let mut cluster = cluster.set("durable.attempts", 1).start();
     let Some(browser) = Browser::start("as_text", &cluster.node("main").console()) else { return };
     let (api, admin) = (cluster.api(), cluster.admin());
-    let product = admin.product("TEA", 450, 1);
+    let product = admin.product("TEA", 450, 4);
     let order = admin.order(&product, 1).is(201).id();
-    admin.order(&product, 1).is(409);
+    admin.order(&product, 4).is(409);
+    poison(cluster.node("main"));
+    admin.order(&product, 3);
     browser.open("/");
     log_in(&browser, ADMIN_PASSWORD);
     let addresses = views(&browser);
@@ -48,6 +52,7 @@ fn what_comes_from_outside_is_shown_as_text() {
         browser.wait("look.find('.line-detail', '')");
         is_text(&browser, &format!("trace {text}"));
     }
+    let letter = letter(&browser);
     let wrong = [NOT_LOGGED_IN, "status of 400", "status of 404"];
     assert_eq!(browser.errors(&wrong), [""; 0]);
     // In each field of each answer.
@@ -57,6 +62,13 @@ fn what_comes_from_outside_is_shown_as_text() {
         is_settled(&browser, address);
         is_text(&browser, "\"><img src=x onerror=");
     }
+    for address in ["/capabilities/catalog".to_string(), format!("/dead/{letter}")] {
+        is_settled(&browser, &address);
+        is_text(&browser, "\"><img src=x onerror=");
+    }
+    browser.click("button", "Rehearse");
+    browser.wait("look.find('.rehearsal .statements', 'onerror=')");
+    is_harmless(&browser);
     assert_eq!(browser.errors(&[]), [""; 0]);
     cluster.stop();
 }

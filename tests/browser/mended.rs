@@ -18,19 +18,14 @@ fn a_poison_message_is_rehearsed_mended_and_replayed_and_another_one_is_dropped(
     let Some(browser) = Browser::start("mended", &cluster.node("main").console()) else { return };
     let admin = cluster.admin();
     let product = admin.product("TEA", 450, 10);
-    let file = cluster.node("main").data().join("catalog.sqlite3");
-    let poisoned = Program::new("sqlite3").arg("-cmd").arg(".timeout 60000").arg(&file).arg(POISON).output();
-    assert!(poisoned.expect("there is sqlite3").status.success());
+    poison(cluster.node("main"));
     let stock = || admin.get(&format!("/products/{product}")).is(200)["stock"].clone();
-    let letter = || {
+    let dies = || {
         admin.order(&product, 3);
-        eventually("the letter", || {
-            let letters = cluster_letters(&browser);
-            letters.as_array()?.first()?["id"].as_str().map(String::from)
-        })
+        letter(&browser)
     };
     browser.open("/");
-    let id = letter();
+    let id = dies();
     inspects_and_rehearses(&browser, &id);
     let mended = mends(&browser);
     assert_eq!(stock(), 10, "a rehearsal takes nothing");
@@ -41,7 +36,7 @@ fn a_poison_message_is_rehearsed_mended_and_replayed_and_another_one_is_dropped(
     browser.sees(&format!("replays dead letters {id} with an edited payload (SHA-256 "));
     browser.sees(&format!("rehearses the dead letter {id} of `catalog`"));
     browser.is_accessible("the audit of a mended letter");
-    let dropped = letter();
+    let dropped = dies();
     assert_ne!(dropped, id);
     is_settled(&browser, &format!("/dead/{dropped}"));
     browser.click("button", "Drop");
@@ -52,6 +47,18 @@ fn a_poison_message_is_rehearsed_mended_and_replayed_and_another_one_is_dropped(
     assert_eq!(stock(), 8);
     assert_eq!(browser.errors(&["status of 422"]), [""; 0]);
     cluster.stop();
+}
+
+/// Has each message die that takes three pieces of a product.
+pub fn poison(main: &ClusterNode) {
+    let file = main.data().join("catalog.sqlite3");
+    let poisoned = Program::new("sqlite3").arg("-cmd").arg(".timeout 60000").arg(&file).arg(POISON).output();
+    assert!(poisoned.expect("there is sqlite3").status.success());
+}
+
+/// The id of the one that died.
+pub fn letter(browser: &Browser) -> String {
+    eventually("the letter", || cluster_letters(browser).as_array()?.first()?["id"].as_str().map(String::from))
 }
 
 /// The dead letters, as the page asks for them.
