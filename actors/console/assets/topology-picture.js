@@ -218,7 +218,7 @@ function capabilityBox(first) {
 }
 
 function figuresOf(row, fails, requests) {
-  // What serves requests from outside does not count them as messages.
+  // How long requests from outside take is known of their records alone.
   if (requests?.errors > 0) return `✕ ${rate(requests.errors)} of ${rate(requests.rate)} fail`;
   if (requests) return `${rate(requests.rate)} · p99 ${duration(requests.p99_us)}`;
   if (!row || row.rate === 0) return 'at rest';

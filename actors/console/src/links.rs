@@ -139,17 +139,15 @@ impl Links {
         let mut received = BTreeMap::<&Place, usize>::new();
         for seen in &self.seen {
             links.entry((&seen.from, &seen.to)).or_default().push(seen);
-            if seen.from.node.is_some() {
-                *received.entry(&seen.to).or_default() += 1;
-            }
+            *received.entry(&seen.to).or_default() += 1;
         }
         let since_us = self.seen.iter().map(|seen| seen.ended_us).min().unwrap_or(self.now_us);
         let seconds = (self.now_us.saturating_sub(since_us) as f64 / 1e6).max(1.0);
         let link = |((from, to), all): ((&Place, &Place), Vec<&Seen>)| {
-            // What serves requests from outside does not count them as messages.
-            let counted = received.get(to).filter(|_| from.node.is_some()).map(|all| (rate(to), *all as f64));
-            let rate = match counted {
-                Some((rate, received)) if rate > 0.0 => rate * all.len() as f64 / received,
+            let counted = rate(to);
+            // Where nothing was counted in the last second, the records of the last minute say what there was.
+            let rate = match received.get(to) {
+                Some(received) if counted > 0.0 => counted * all.len() as f64 / *received as f64,
                 _ => all.len() as f64 / seconds,
             };
             let failed = all.iter().filter(|seen| !seen.is_well).count() as f64 / all.len() as f64;
@@ -215,13 +213,13 @@ mod tests {
         assert_eq!(links.at_rates(|_| 40.0), []);
     }
     #[test]
-    fn requests_from_outside_are_counted_by_their_records_whatever_the_order_of_these() {
+    fn where_nothing_is_counted_records_are_whatever_their_order() {
         let mut links = Links::default();
         let at = |at_us: u64| record("request", "gateway", "front", json!({ "at_us": at_us }));
         links.take(&[at(9_000_000), at(1_000_000), at(5_000_000), at(8_000_000)]);
         links.forget(11_000_010);
-        let rates = |links: &Links| links.at_rates(|_| 0.01).iter().map(|link| link.rate).collect::<Vec<_>>();
-        assert_eq!(rates(&links), [0.4], "four in ten seconds; what the gateway counts of timers says nothing of them");
+        let rates = |counted: f64| links.at_rates(|_| counted).iter().map(|link| link.rate).collect::<Vec<_>>();
+        assert_eq!((rates(0.0), rates(3.0)), (vec![0.4], vec![3.0]), "four in ten seconds; three a second");
         links.forget(1_000_011 + WINDOW_US);
         assert_eq!(links.seen.len(), 3, "the oldest one is forgotten, wherever it stands");
     }
