@@ -37,7 +37,9 @@ pub use essaim_testing::{Harness, Stage};
 /// Operators' requests, for a capability that answers them itself.
 pub mod operators {
     pub use essaim_operate::api::Act;
-    pub use essaim_operate::{Access, Ends, OperatorRoutes, Refusal, Row, Sample, ask};
+    pub use essaim_operate::{
+        Access, Ends, NO_EVENT, OperatorRoutes, Refusal, Row, Sample, accepts_events, ask, event, event_stream, refused,
+    };
 }
 
 /// Log lines: what each of them bears, for a subscriber of one's own.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::console::Console;
-use crate::guard::refused;
 use crate::store::audit;
+use essaim::operators::refused;
 
 /// How many are on a page.
 const PAGE: u64 = 100;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::ConsoleSettings;
 use crate::overview::Overviews;
+use crate::readers::Readers;
 use crate::session::{Session, Signer};
 use crate::store::sessions;
 
@@ -37,6 +38,7 @@ pub(crate) struct Console {
     pub otlp: essaim::config::OtlpConfig,
     pub reads: Reads,
     pub overviews: Overviews,
+    pub readers: Readers,
     /// Whether the server is about to stop: it waits for the end of every answer.
     pub draining: AtomicBool,
     /// Sessions that were found to be an administrator's, and until when that is believed. Bounded by the logins of
@@ -68,6 +70,7 @@ impl Console {
             otlp: start.settings().trace.otlp.clone(),
             reads: start.db().clone(),
             overviews: Overviews::default(),
+            readers: Readers::default(),
             draining: AtomicBool::new(false),
             trusted: Mutex::default(),
             ended: Mutex::default(),

@@ -3,13 +3,13 @@
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, FORWARDED, HOST, HeaderMap};
+use actix_web::http::header::{FORWARDED, HOST, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
+use essaim::operators::refused;
 use essaim_contract::Principal;
 use essaim_users_contract::Role;
-use serde_json::json;
 
 use crate::console::{Console, NoSession};
 use crate::session::{COOKIE, Session};
@@ -103,17 +103,6 @@ pub(crate) fn is_own(request: &HttpRequest) -> Result<(), &'static str> {
         return Err("requests that are no GET need the header x-essaim-console");
     }
     Ok(())
-}
-
-/// Whether who asks wants to hear what changes.
-pub(crate) fn accepts_events(request: &HttpRequest) -> bool {
-    let accepted = request.headers().get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
-    accepted.is_some_and(|accepted| accepted.contains("text/event-stream"))
-}
-
-/// An answer that says why there is no other.
-pub(crate) fn refused(status: StatusCode, why: &str) -> HttpResponse {
-    HttpResponse::build(status).json(json!({ "error": why }))
 }
 
 #[cfg(test)]

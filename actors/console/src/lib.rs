@@ -8,7 +8,7 @@
 //! - `assets`: the pages. `guard`: what every request passes; `session`, `login`: who is logged in; `access`, `audit`: what
 //!   operators do is kept.
 //! - `traces`: one trace with all that its page shows. `overview`: all nodes at one moment, with `links` between their
-//!   capabilities; `layout`: where boxes and arrows are drawn.
+//!   capabilities; `layout`: where boxes and arrows are drawn. `readers`: how many pages are told what changes.
 //! - `store`: the tables.
 
 mod access;
@@ -21,6 +21,7 @@ mod layout;
 mod links;
 mod login;
 mod overview;
+mod readers;
 mod server;
 mod session;
 mod settings;

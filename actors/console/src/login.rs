@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use essaim::FromObjects;
+use essaim::operators::refused;
 use essaim_auth_contract::{Claims, Login, LoginError, Logout, Tokens};
 use essaim_console_contract::EndSession;
 use essaim_contract::AskError;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::console::{Console, NoSession};
-use crate::guard::{is_open_to, is_own, refused, session_of};
+use crate::guard::{is_open_to, is_own, session_of};
 use crate::session::{COOKIE, Session};
 
 /// Checking a password takes longer than most asks.

@@ -1,30 +1,24 @@
 //! All nodes at one moment: what they host, how much comes and goes, and what does not work.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use essaim::operators::{Row, Sample};
+use essaim::operators::{Row, Sample, accepts_events, event, event_stream};
 use essaim::{AbsentStatus, MemberStatus, NodeState, NodeStatus};
 use futures_util::stream::unfold;
 use serde::Serialize;
-use serde_json::json;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::console::Console;
-use crate::guard::accepts_events;
 use crate::layout::{Places, place};
 use crate::links::{Link, Links, Place};
 
 /// How old an overview may be: all pages share one.
 const EVERY: Duration = Duration::from_secs(1);
-/// Pages that are told each second, at most.
-const MOST_READERS: usize = 64;
 
 /// All nodes at one moment.
 #[derive(Debug, Serialize)]
@@ -90,16 +84,8 @@ struct Rectangle {
 }
 
 /// The overviews of this console, made when somebody looks.
-pub(crate) struct Overviews {
-    state: Mutex<State>,
-    readers: Arc<Semaphore>,
-}
-
-impl Default for Overviews {
-    fn default() -> Self {
-        Self { state: Mutex::default(), readers: Arc::new(Semaphore::new(MOST_READERS)) }
-    }
-}
+#[derive(Default)]
+pub(crate) struct Overviews(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -112,7 +98,7 @@ struct State {
 impl Console {
     /// The overview as JSON, at most [`EVERY`] old.
     async fn overview(&self) -> Bytes {
-        let mut state = self.overviews.state.lock().await;
+        let mut state = self.overviews.0.lock().await;
         let now = self.env.now();
         if let Some((at, made)) = &state.made
             && now < *at + EVERY
@@ -245,22 +231,21 @@ impl Layout {
 
 /// The overview; for who accepts events, one each second.
 pub(crate) async fn show(console: Data<Console>, http: HttpRequest) -> HttpResponse {
-    if !accepts_events(&http) {
+    if !accepts_events(http.headers()) {
         return HttpResponse::Ok().content_type("application/json").body(console.overview().await);
     }
-    let Ok(place) = console.overviews.readers.clone().try_acquire_owned() else {
-        let why = format!("{MOST_READERS} pages show the topology already: close one");
-        return HttpResponse::ServiceUnavailable().json(json!({ "error": why }));
+    let place = match console.readers.place() {
+        Ok(place) => place,
+        Err(refusal) => return refusal.into(),
     };
-    let events = unfold((console.into_inner(), place, false), async |(console, place, has_begun)| {
+    event_stream(unfold((console.into_inner(), place, false), async |(console, place, has_begun)| {
         if has_begun {
             tokio::time::sleep(EVERY).await;
         }
         if console.draining.load(Ordering::Acquire) {
             return None;
         }
-        let event = [b"data: ", &*console.overview().await, b"\n\n"].concat();
-        Some((Ok::<_, Infallible>(Bytes::from(event)), (console, place, true)))
-    });
-    HttpResponse::Ok().content_type("text/event-stream").streaming(events)
+        let event = event(&console.overview().await);
+        Some((Ok(event), (console, place, true)))
+    }))
 }

@@ -9,14 +9,15 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use essaim::api::{AwayNode, ExplainMessage, ShowTrace};
-use essaim::operators::{Access, Act, Refusal, ask};
+use essaim::operators::{Access, Act, NO_EVENT, Refusal, accepts_events, ask, event, event_stream, refused};
 use essaim::trace::{Steps, TraceTree, mermaid};
 use futures_util::stream::unfold;
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::ConsoleAccess;
 use crate::console::Console;
-use crate::guard::{Operator, accepts_events, refused};
+use crate::guard::Operator;
 use crate::layout::{Drawing, draw};
 
 /// What is not done yet is looked at so often, for ten minutes.
@@ -57,13 +58,16 @@ pub(crate) async fn show(console: Data<Console>, http: HttpRequest, id: Path<Str
     if let Err(why) = read(&console, &http, &id).await {
         return why;
     }
-    if accepts_events(&http) {
-        let events = unfold(Following::of(console.into_inner(), id), Following::next);
-        return HttpResponse::Ok().content_type("text/event-stream").streaming(events);
+    if accepts_events(http.headers()) {
+        let place = match console.readers.place() {
+            Ok(place) => place,
+            Err(refusal) => return refusal.into(),
+        };
+        return event_stream(unfold(Following::of(console.into_inner(), id, place), Following::next));
     }
     match find(&console, &id).await {
         Ok(found) => HttpResponse::Ok().json(found),
-        Err(refusal) => answer_to(refusal),
+        Err(refusal) => refusal.into(),
     }
 }
 
@@ -89,11 +93,12 @@ struct Following {
     told: String,
     /// How often it is looked at, still.
     looks: u32,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Following {
-    fn of(console: Arc<Console>, id: String) -> Self {
-        Self { console, id, told: String::new(), looks: FOLLOWED }
+    fn of(console: Arc<Console>, id: String, place: OwnedSemaphorePermit) -> Self {
+        Self { console, id, told: String::new(), looks: FOLLOWED, _place: place }
     }
 
     /// What has changed; a comment if nothing has. It ends with all of it done, or after [`FOLLOWED`] looks.
@@ -115,9 +120,9 @@ impl Following {
             // It is asked again: what is known stays.
             Err(_) => self.told.clone(),
         };
-        let event = if answer == self.told { ":\n\n".into() } else { format!("data: {answer}\n\n") };
+        let told = if answer == self.told { NO_EVENT } else { event(answer.as_bytes()) };
         self.told = answer;
-        Some((Ok(Bytes::from(event)), self))
+        Some((Ok(told), self))
     }
 }
 
@@ -138,7 +143,7 @@ async fn otlp(console: Data<Console>, http: HttpRequest, id: Path<String>) -> Ht
             let spans = essaim::otlp::of_trees(&console.otlp, &shown.traces);
             HttpResponse::Ok().insert_header(("content-disposition", "attachment; filename=trace.json")).json(spans)
         }
-        Err(refusal) => answer_to(refusal),
+        Err(refusal) => refusal.into(),
     }
 }
 
@@ -148,14 +153,6 @@ async fn read(console: &Data<Console>, http: &HttpRequest, id: &str) -> Result<(
     let act = Act::Reads(format!("trace {id}"));
     let kept = ConsoleAccess(console.clone().into_inner()).audit(&operator, &act).await;
     kept.map_err(|why| refused(StatusCode::SERVICE_UNAVAILABLE, &why))
-}
-
-fn answer_to(refusal: Refusal) -> HttpResponse {
-    match refusal {
-        Refusal::Wrong(why) => refused(StatusCode::BAD_REQUEST, &why),
-        Refusal::Unreadable(why) => refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
-        Refusal::Away(why) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
-    }
 }
 
 /// Who sends to whom in a trace, drawn: messages and, of them, what went wrong.

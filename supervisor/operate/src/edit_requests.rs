@@ -7,10 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::api::{Away, Changed, CheckPayload, CheckedPayload, RehearseDead, RehearsedLetter};
 use crate::host::ANSWER_TIME;
 use crate::operation::{EditedLetter, LetterAnswer, LetterResults, Operation};
-use crate::requests::{Operator, OperatorRequest, Refusal};
-
-/// The longest wait for a check.
-const LIMIT: Duration = Duration::from_secs(5);
+use crate::requests::{LIMIT, Operator, OperatorRequest, Refusal};
 
 impl OperatorRequest for CheckPayload {
     async fn answer(self, operator: &Operator) -> Result<CheckedPayload, Refusal> {

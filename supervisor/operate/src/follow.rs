@@ -8,7 +8,6 @@ use bytes::Bytes;
 use essaim_core::node::operators::JoinedBus;
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::api::{AwayNode, Followed, FollowedPage};
@@ -87,14 +86,17 @@ impl<Q: OperatorRequest + Followed + Clone> Reader<Q> {
             // That all that was known is read is told, whatever the last page has.
             if !is_known || is_read || !page.is_empty() || page.missed() > 0 {
                 self.away = Some(page.away().to_vec());
-                return Some(data(&page));
+                return Some(event(serde_json::to_string(&page).unwrap_or_default().as_bytes()));
             }
         }
-        Some(Bytes::from_static(b":\n\n"))
+        Some(NO_EVENT)
     }
 }
 
-/// An event of this data. JSON has no line breaks.
-fn data(page: &impl Serialize) -> Bytes {
-    format!("data: {}\n\n", serde_json::to_string(page).unwrap_or_default()).into()
+/// What tells a reader that it is still read to.
+pub const NO_EVENT: Bytes = Bytes::from_static(b":\n\n");
+
+/// An event of this JSON, which has no line breaks.
+pub fn event(json: &[u8]) -> Bytes {
+    [b"data: ", json, b"\n\n"].concat().into()
 }

@@ -60,8 +60,9 @@ mod why;
 
 pub use self::access::Access;
 pub use self::figures::{Row, Sample};
+pub use self::follow::{NO_EVENT, event};
 pub use self::node::Node;
 pub use self::requests::{Refusal, ask};
-pub use self::routes::{Ends, OperatorRoutes};
+pub use self::routes::{Ends, OperatorRoutes, accepts_events, event_stream, refused};
 pub use self::status::{AbsentStatus, BlockingStatus, CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
 pub use self::system::operators;

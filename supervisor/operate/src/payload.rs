@@ -3,6 +3,8 @@
 //! Secrets are hidden, each behind a number of its own. A payload that is written may leave them so: each is put back where its
 //! number stands, wherever it was moved, and a number that stands for nothing is refused.
 
+use std::collections::BTreeSet;
+
 use essaim_base::codec;
 use essaim_core::local::declared::DeclaredMessage;
 use essaim_core::local::from_json::EncodedMessage;
@@ -19,20 +21,17 @@ const BEGINNING: usize = 1 << 10;
 /// ids, for example, are bytes in a message and text in JSON.
 pub(crate) fn of(body: &[u8], declared: Option<&DeclaredMessage>) -> Payload {
     let secrets = declared.map_or(&[][..], |declared| declared.secrets);
-    match as_json(body, declared) {
-        Some(mut value) if body.len() <= MOST_BYTES => {
-            hide(&mut value, secrets, &mut Vec::new());
-            Payload::Json(value)
-        }
-        _ if secrets.is_empty() => bytes(body),
-        _ => Payload::Hidden { bytes: body.len() as u64 },
-    }
+    without_secrets(as_json(body, declared), body, secrets)
 }
 
 /// As [`of`], of a message whose type is not known here.
 pub(crate) fn of_fields(body: &[u8], secrets: &[&str]) -> Payload {
-    match codec::decode::<Value>(body) {
-        Ok(mut value) if body.len() <= MOST_BYTES => {
+    without_secrets(as_json(body, None), body, secrets)
+}
+
+fn without_secrets(json: Option<Value>, body: &[u8], secrets: &[&str]) -> Payload {
+    match json {
+        Some(mut value) if body.len() <= MOST_BYTES => {
             hide(&mut value, secrets, &mut Vec::new());
             Payload::Json(value)
         }
@@ -166,7 +165,7 @@ fn compare(path: &str, before: &Value, after: &Value, changes: &mut Vec<String>)
     }
     match (before, after) {
         (Value::Object(a), Value::Object(b)) => {
-            let names: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+            let names: BTreeSet<_> = a.keys().chain(b.keys()).collect();
             for name in names {
                 let (before, after) = (a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null));
                 compare(&field(path, name), before, after, changes);

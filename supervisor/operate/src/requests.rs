@@ -28,7 +28,7 @@ use crate::operation::{DeadFilter, LetterResults, LetterSelection, Operation, na
 /// that never comes so far.
 const FIRST_MOMENT: u64 = 1_000_000_000_000_000;
 /// The longest wait for one host.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
 /// The node that an operator asks.
 pub struct Operator {

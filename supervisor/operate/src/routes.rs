@@ -1,16 +1,18 @@
 //! The requests of operators over HTTP, for every listener that takes them: each is a POST of its JSON to its path.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::StatusCode;
-use actix_web::http::header::ACCEPT;
-use actix_web::web::{self, Data, Json, JsonConfig, ServiceConfig};
+use actix_web::http::header::{ACCEPT, HeaderMap};
+use actix_web::web::{self, Bytes, Data, Json, JsonConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use essaim_base::objects::FromObjects;
 use essaim_core::api::client::Client;
 use essaim_core::node::operators::JoinedBus;
 use essaim_core::node::readiness::NOT_JOINED;
+use futures_util::Stream;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -112,10 +114,7 @@ fn route<Q: OperatorRequest + 'static>(config: &mut ServiceConfig) {
 
 /// Answered with a page, or with all that come, as the reader accepts.
 fn route_followed<Q: OperatorRequest + Followed + Clone + 'static>(config: &mut ServiceConfig) {
-    let follows = |http: &GuardContext<'_>| {
-        let accepted = http.head().headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-        accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().eq_ignore_ascii_case(EVENT_STREAM))
-    };
+    let follows = |http: &GuardContext<'_>| accepts_events(http.head().headers());
     config.route(Q::PATH, web::post().guard(fn_guard(follows)).to(follow::<Q>));
     route::<Q>(config);
 }
@@ -133,9 +132,7 @@ async fn ask<Q: OperatorRequest>(
     };
     match request.answer(&operator).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
-        Err(Refusal::Wrong(why)) => refused(StatusCode::BAD_REQUEST, &why),
-        Err(Refusal::Unreadable(why)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
-        Err(Refusal::Away(why)) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
+        Err(refusal) => refusal.into(),
     }
 }
 
@@ -149,7 +146,7 @@ async fn follow<Q: OperatorRequest + Followed + Clone + 'static>(
         return refused;
     }
     match routes.readers.events(request, routes.bus.clone(), routes.ends.clone()) {
-        Some(events) => HttpResponse::Ok().content_type(EVENT_STREAM).streaming(events),
+        Some(events) => event_stream(events),
         None => {
             let why = format!("{MOST_READERS} readers follow already at this node: end one, or ask another node");
             refused(StatusCode::SERVICE_UNAVAILABLE, &why)
@@ -165,6 +162,28 @@ async fn status(routes: Data<Routes>, http: HttpRequest) -> HttpResponse {
     HttpResponse::Ok().json(NodeStatus::of_bus(&bus).await)
 }
 
-fn refused(status: StatusCode, why: &str) -> HttpResponse {
+/// Whether who asks wants to be told what comes, as server-sent events.
+pub fn accepts_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().eq_ignore_ascii_case(EVENT_STREAM))
+}
+
+/// An answer of server-sent events.
+pub fn event_stream(events: impl Stream<Item = Result<Bytes, Infallible>> + 'static) -> HttpResponse {
+    HttpResponse::Ok().content_type(EVENT_STREAM).streaming(events)
+}
+
+impl From<Refusal> for HttpResponse {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Wrong(why) => refused(StatusCode::BAD_REQUEST, &why),
+            Refusal::Unreadable(why) => refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
+            Refusal::Away(why) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
+        }
+    }
+}
+
+/// An answer that says why there is no other.
+pub fn refused(status: StatusCode, why: &str) -> HttpResponse {
     HttpResponse::build(status).json(json!({ "error": why }))
 }

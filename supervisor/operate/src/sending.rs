@@ -7,6 +7,7 @@ use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, MessageId, SendError};
 use essaim_core::api::client::Client;
 use essaim_protocol::frame::RawAnswer;
+use essaim_trace::TraceId;
 
 use crate::api::{Act, MOST_TIMEOUT_MS, MessageKind, SendMessage, SentMessage, SentOutcome};
 use crate::checking::Sendable;
@@ -33,7 +34,7 @@ impl OperatorRequest for SendMessage {
         let began = operator.env.now();
         let sent = send(&client, sendable).await;
         let took_ms = operator.env.now().saturating_duration_since(began).as_millis() as u64;
-        Ok(SentMessage { trace: format!("{:032x}", trace.trace_id), took_ms, ..sent })
+        Ok(SentMessage { trace: TraceId(trace.trace_id).to_string(), took_ms, ..sent })
     }
 }
 
