@@ -60,6 +60,8 @@ fn has_ended(node: &mut ClusterNode, whats: &[&str]) {
         let answer = admin.get("/readyz");
         (answer.status == 200 && answer.body["reasons"].is_null()).then_some(())
     });
+    // The log is read a moment after it is written.
+    whats.iter().for_each(|what| drop(node.process().wait_for_line(&format!("{what} works again"))));
     let lines = node.process().lines();
     for what in whats {
         for told in ["does not work", "works again"] {

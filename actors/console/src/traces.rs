@@ -23,6 +23,9 @@ use crate::layout::{Drawing, draw};
 /// What is not done yet is looked at so often, for ten minutes.
 const EVERY: Duration = Duration::from_secs(2);
 const FOLLOWED: u32 = 300;
+/// It is done when so many looks in a row find nothing to be done: between two messages, one that was handled and one that it sends,
+/// a look may find neither.
+const SETTLED: u32 = 3;
 
 /// What is known of an id: of a trace, of a message, or of a key.
 #[derive(Serialize)]
@@ -93,12 +96,14 @@ struct Following {
     told: String,
     /// How often it is looked at, still.
     looks: u32,
+    /// Looks in a row that have found nothing to be done.
+    done: u32,
     _place: OwnedSemaphorePermit,
 }
 
 impl Following {
     fn of(console: Arc<Console>, id: String, place: OwnedSemaphorePermit) -> Self {
-        Self { console, id, told: String::new(), looks: FOLLOWED, _place: place }
+        Self { console, id, told: String::new(), looks: FOLLOWED, done: 0, _place: place }
     }
 
     /// What has changed; a comment if nothing has. It ends with all of it done, or after [`FOLLOWED`] looks.
@@ -112,7 +117,8 @@ impl Following {
         self.looks -= 1;
         let answer = match find(&self.console, &self.id).await {
             Ok(found) => {
-                if !found.unfinished {
+                self.done = if found.unfinished { 0 } else { self.done + 1 };
+                if self.done == SETTLED {
                     self.looks = 0;
                 }
                 serde_json::to_string(&Followed { found, ended: self.looks == 0 }).unwrap_or_default()
