@@ -4,10 +4,11 @@ mod schema;
 
 use clap::Args;
 use essaim::Roster;
-use essaim::api::{AwayNode, DeclaredMessage, ListMessages};
+use essaim::api::{DeclaredMessage, ListMessages};
 use essaim::exit::{self, Fatal};
 
 use super::Global;
+use super::follow::tell_away;
 use super::operator::{At, Operator};
 use super::print::{self, columns};
 
@@ -36,9 +37,7 @@ pub fn run(roster: &Roster, global: &Global, MessagesArgs { of, json, at }: &Mes
     if let Some(name) = of.as_ref().filter(|_| is_message) {
         found.messages.retain(|message| message.name == *name);
     }
-    for AwayNode { node, why } in &found.away {
-        print::line(&format!("node `{node}` did not answer: {why}"));
-    }
+    found.away.iter().for_each(tell_away);
     if found.messages.is_empty()
         && let Some(of) = of
     {

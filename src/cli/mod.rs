@@ -21,6 +21,7 @@ pub mod top;
 pub mod trace;
 pub mod up;
 pub mod why;
+pub mod written;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,5 @@
 //! `essaim send`: sends a message that is written as JSON.
 
-use std::io::Read;
-
 use clap::Args;
 use essaim::Roster;
 use essaim::api::{MOST_PAYLOAD_BYTES, MOST_TIMEOUT_MS, Payload, SendMessage, SentMessage, SentOutcome};
@@ -9,7 +7,7 @@ use essaim::exit::{self, Fatal};
 
 use super::Global;
 use super::operator::{At, Operator};
-use super::print;
+use super::{print, written};
 
 /// `essaim send`
 #[derive(Debug, Args)]
@@ -37,9 +35,6 @@ pub struct SendArgs {
 pub fn run(roster: &Roster, global: &Global, arguments: &SendArgs) -> Result<(), Fatal> {
     let SendArgs { name, json, timeout_ms, as_json, at } = arguments;
     let (name, json) = (name.clone(), text(json)?);
-    if json.len() > MOST_PAYLOAD_BYTES {
-        return Err(Fatal::new(exit::USAGE, too_long(json.len())));
-    }
     let operator = Operator::find(roster, global, at)?;
     let sent = operator.ask(&SendMessage { name, json, capability: None, timeout_ms: *timeout_ms })?;
     if *as_json {
@@ -72,26 +67,10 @@ fn tell(sent: &SentMessage) {
 
 /// The text that an argument stands for.
 fn text(argument: &str) -> Result<String, Fatal> {
-    let unreadable =
-        |from: &str, error: std::io::Error| Fatal::new(exit::USAGE, format!("{from} cannot be read: {error}"));
-    // One byte more tells whether it is too long.
-    let most = MOST_PAYLOAD_BYTES as u64 + 1;
-    let mut text = String::new();
     match argument.strip_prefix('@') {
-        Some(path) => {
-            let file = std::fs::File::open(path).map_err(|error| unreadable(path, error))?;
-            file.take(most).read_to_string(&mut text).map_err(|error| unreadable(path, error))?;
-        }
-        None if argument == "-" => {
-            std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(|error| unreadable("stdin", error))?;
-        }
-        None => text.push_str(argument),
+        Some(path) => written::read(path.as_ref(), path),
+        None if argument == "-" => written::read(argument.as_ref(), "stdin"),
+        None if argument.len() > MOST_PAYLOAD_BYTES => Err(Fatal::new(exit::USAGE, written::too_long(argument.len()))),
+        None => Ok(argument.into()),
     }
-    Ok(text)
-}
-
-fn too_long(bytes: usize) -> String {
-    format!(
-        "{bytes} bytes or more of JSON are too many: a message that is sent by hand has at most {MOST_PAYLOAD_BYTES}"
-    )
 }

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use essaim::Roster;
-use essaim::api::{AwayNode, ExplainMessage};
+use essaim::api::ExplainMessage;
 use essaim::exit::{self, Fatal};
 
+use super::follow::tell_away;
 use super::operator::{At, Operator};
 use super::{Global, print};
 
@@ -31,9 +32,7 @@ pub fn run(roster: &Roster, global: &Global, args: &WhyArgs) -> Result<(), Fatal
     } else {
         explanation.sentences.iter().for_each(|sentence| print::page(&format!("{sentence}\n")));
     }
-    for AwayNode { node, why } in &explanation.away {
-        print::line(&format!("node `{node}` did not answer: {why}"));
-    }
+    explanation.away.iter().for_each(tell_away);
     if explanation.sentences.is_empty() {
         let why = "no record, no running handler and no stored message has this id or key";
         return Err(Fatal::new(exit::DATA, format!("nothing is known of `{}`: {why}", args.id)));

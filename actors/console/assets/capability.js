@@ -8,6 +8,7 @@ import { keyed } from './keyed.js';
 import { createMessages } from './messages.js';
 import { address } from './router.js';
 import { capabilityState, queueBar, rate, stateMark } from './states.js';
+import { createPoll } from './poll.js';
 import { openStream } from './stream.js';
 import { table } from './topology-table.js';
 
@@ -49,10 +50,17 @@ export function show(main, { name }, query) {
   );
   const showRows = keyed(rows, (node) => node.name, (node) => nodeRow(node, name));
   const once = changed();
-  const asking = new AbortController();
-  let timer = null;
+  const ledgers = createPoll({
+    ask: (signal) => postJson('/api/durable/ledger', { capability: name }, { signal }),
+    draw({ lines, away }) {
+      notices.show({ away });
+      drawLedger(lines);
+    },
+    failed: (error) => notices.show({ error: `The ledger cannot be read: ${error.message}` }),
+    everyMs: LEDGER_EVERY_MS,
+  });
   const stream = openStream('/api/overview', { onPage: draw, onRefused: (error) => refused(error.message) });
-  readLedger();
+  ledgers.read();
 
   function draw({ nodes }) {
     const hosts = nodes.filter((node) => node.report?.capabilities?.[name]);
@@ -120,18 +128,6 @@ export function show(main, { name }, query) {
     );
   }
 
-  async function readLedger() {
-    try {
-      const { lines, away } = await postJson('/api/durable/ledger', { capability: name }, { signal: asking.signal });
-      notices.show({ away });
-      drawLedger(lines);
-    } catch (error) {
-      if (error.name === 'AbortError') return;
-      notices.show({ error: `The ledger cannot be read: ${error.message}` });
-    }
-    if (!asking.signal.aborted) timer = setTimeout(readLedger, LEDGER_EVERY_MS);
-  }
-
   function drawLedger(lines) {
     ledger.hidden = lines.length === 0;
     once('ledger', lines, () =>
@@ -149,8 +145,7 @@ export function show(main, { name }, query) {
     close() {
       stream.close();
       messages.close();
-      asking.abort();
-      clearTimeout(timer);
+      ledgers.close();
     },
   };
 }

@@ -3,7 +3,7 @@
 import { postJson } from './api.js';
 import { copyButton } from './bits.js';
 import { h, replace, uniqueId } from './dom.js';
-import { bytes } from './format.js';
+import { payloadOf } from './payload.js';
 import { rehearsalOf } from './rehearsal.js';
 
 /**
@@ -21,7 +21,7 @@ export function mending({ detail: { letter, payload, editable }, signal, replay 
   function shown() {
     replace(
       place,
-      payloadOf(payload, editable),
+      editable ? h('pre', { class: 'code' }, editable) : payloadOf(payload),
       h(
         'div',
         { class: 'letter-acts' },
@@ -110,14 +110,4 @@ const WHAT_IT_IS =
 /** Fields by their names. */
 export function changesOf(changes) {
   return changes.flatMap((field, at) => [at > 0 && ', ', h('code', null, field)]);
-}
-
-function payloadOf(payload, editable) {
-  if (editable) return [h('pre', { class: 'code' }, editable)];
-  if (payload?.json !== undefined) return [h('pre', { class: 'code' }, JSON.stringify(payload.json, null, 2))];
-  if (payload?.hidden !== undefined) return [h('p', { class: 'quiet' }, `It has ${bytes(payload.hidden.bytes)} that cannot be read, and may hold secrets.`)];
-  if (payload?.hex !== undefined)
-    return [h('p', { class: 'quiet' }, 'It is nothing that JSON can show: its bytes in hexadecimal.'), h('pre', { class: 'code' }, payload.hex)];
-  const { hex = '', bytes: size = 0 } = payload?.beginning ?? {};
-  return [h('p', { class: 'quiet' }, `It has ${bytes(size)}, too long to be shown: its beginning in hexadecimal.`), h('pre', { class: 'code' }, hex)];
 }

@@ -5,6 +5,7 @@ import { createNotices } from './bits.js';
 import { h, replace, say } from './dom.js';
 import { count } from './format.js';
 import { keyed } from './keyed.js';
+import { createPoll } from './poll.js';
 import { setQuery } from './router.js';
 import { described, schemaView } from './schema-view.js';
 import { sendPart } from './send-message.js';
@@ -14,15 +15,26 @@ const COUNTED_EVERY_MS = 10_000;
 
 /** @param {string} name the capability @param {URLSearchParams} query `message`: those that are open */
 export function createMessages(name, query) {
-  const asking = new AbortController();
+  const life = new AbortController();
   const notices = createNotices();
   const list = h('div', { class: 'messages' });
   const empty = h('p', { class: 'quiet' }, 'Reading its messages …');
   const element = h('section', null, h('h2', null, 'Messages'), notices.element, empty, list);
-  const show = keyed(list, (one) => `${one.name} ${one.nodes.join(' ')}`, (one) => messagePart(one, name, { isOpen: open.includes(one.name), onToggle, signal: asking.signal }));
-  let timer = null;
+  const show = keyed(list, (one) => `${one.name} ${one.nodes.join(' ')}`, (one) => messagePart(one, name, { isOpen: open.includes(one.name), onToggle, signal: life.signal }));
   let open = query.getAll('message');
-  read();
+  const poll = createPoll({
+    ask: (signal) => postJson('/api/messages/list', { capability: name }, { signal }),
+    draw({ messages, away }) {
+      notices.show({ away });
+      // Its own first, then the events of others.
+      show(messages.sort((a, b) => (a.capability !== name) - (b.capability !== name)));
+      empty.hidden = messages.length > 0;
+      say(empty, 'It takes no messages.');
+    },
+    failed: (error) => notices.show({ error: `Its messages cannot be read: ${error.message}` }),
+    everyMs: COUNTED_EVERY_MS,
+  });
+  poll.read();
 
   /** Opens those that the address names. */
   function choose(now) {
@@ -33,30 +45,15 @@ export function createMessages(name, query) {
   /** Has the address name those that are open. */
   function onToggle() {
     const shown = [...list.children].filter((one) => one.open).map((one) => one.dataset.name);
-    if (!asking.signal.aborted && shown.join() !== open.join()) setQuery({ message: shown }, { replace: true });
-  }
-
-  async function read() {
-    try {
-      const { messages, away } = await postJson('/api/messages/list', { capability: name }, { signal: asking.signal });
-      notices.show({ away });
-      // Its own first, then the events of others.
-      show(messages.sort((a, b) => (a.capability !== name) - (b.capability !== name)));
-      empty.hidden = messages.length > 0;
-      say(empty, 'It takes no messages.');
-    } catch (error) {
-      if (error.name === 'AbortError') return;
-      notices.show({ error: `Its messages cannot be read: ${error.message}` });
-    }
-    if (!asking.signal.aborted) timer = setTimeout(read, COUNTED_EVERY_MS);
+    if (!life.signal.aborted && shown.join() !== open.join()) setQuery({ message: shown }, { replace: true });
   }
 
   return {
     element,
     choose,
     close() {
-      asking.abort();
-      clearTimeout(timer);
+      life.abort();
+      poll.close();
     },
   };
 }

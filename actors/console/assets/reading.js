@@ -5,6 +5,7 @@ import { confirm } from './confirm.js';
 import { h, replace, say } from './dom.js';
 import { bindAll } from './keys.js';
 import { createOutcome } from './outcomes.js';
+import { createPoll } from './poll.js';
 
 const EVERY_MS = 5_000;
 
@@ -22,13 +23,12 @@ const EVERY_MS = 5_000;
  */
 export function createReading(main, { title, filters, ask, tally, what, draw }) {
   document.title = `${title} · Essaim`;
-  let asking = new AbortController();
-  let timer = null;
   let drawn = '';
   const count = h('p', { class: 'tally' }, 'Reading …');
   const notices = createNotices();
   const outcome = createOutcome();
   const place = h('div', { class: 'stack' });
+  const { read, close } = createPoll({ ask, draw: show, failed, everyMs: EVERY_MS });
   const again = h('button', { class: 'button', type: 'button', onclick: read }, 'Read again');
   main.append(
     h(
@@ -43,20 +43,10 @@ export function createReading(main, { title, filters, ask, tally, what, draw }) 
   );
   const unbind = bindAll([['r', 'Read again', read]], title);
 
-  async function read() {
-    asking.abort();
-    clearTimeout(timer);
-    asking = new AbortController();
-    const { signal } = asking;
-    try {
-      show(await ask(signal));
-    } catch (error) {
-      if (error.name === 'AbortError') return;
-      say(count, '');
-      drawn = '';
-      replace(place, emptyState({ title: `${title} cannot be read`, text: error.message, actions: [['Read again', read]] }));
-    }
-    if (!signal.aborted) timer = setTimeout(read, EVERY_MS);
+  function failed(error) {
+    say(count, '');
+    drawn = '';
+    replace(place, emptyState({ title: `${title} cannot be read`, text: error.message, actions: [['Read again', read]] }));
   }
 
   function show(found) {
@@ -94,8 +84,7 @@ export function createReading(main, { title, filters, ask, tally, what, draw }) 
       await read();
     },
     close() {
-      asking.abort();
-      clearTimeout(timer);
+      close();
       unbind();
     },
   };

@@ -2,6 +2,7 @@
 
 import { h } from './dom.js';
 import { many } from './format.js';
+import { payloadOf } from './payload.js';
 import { table } from './topology-table.js';
 
 /** How it ended: sign, kind, sentence. */
@@ -49,8 +50,7 @@ function statementsOf({ commits, statements }) {
 }
 
 function sendOf({ name, kind, key, payload }) {
-  const text = payload.json !== undefined ? JSON.stringify(payload.json, null, 2) : (payload.hex ?? '(not shown)');
-  return h('li', null, h('span', null, `${kind} `, h('b', null, name), key !== null && ` with the key ${key}`), h('pre', { class: 'code' }, text));
+  return h('li', null, h('span', null, `${kind} `, h('b', null, name), key !== null && ` with the key ${key}`), payloadOf(payload));
 }
 
 function askOf({ name, was_sent: wasSent }) {

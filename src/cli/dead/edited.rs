@@ -1,19 +1,17 @@
 //! A dead letter with another payload: `essaim dead rehearse`, and `essaim dead replay --payload`.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use essaim::api::{
-    MOST_PAYLOAD_BYTES, Payload, RehearseDead, RehearsedLetter, RehearsedOutcome, RehearsedTransaction, ReplayDead,
-    ShowDead,
+    Payload, RehearseDead, RehearsedLetter, RehearsedOutcome, RehearsedTransaction, ReplayDead, ShowDead,
 };
 use essaim::exit::{self, Fatal};
 
 use super::told::Told;
 use crate::cli::confirm::confirm;
 use crate::cli::operator::{At, Operator, not_known, tell_away};
-use crate::cli::print;
+use crate::cli::{print, written};
 
 /// `essaim dead rehearse`
 #[derive(Debug, Args)]
@@ -75,20 +73,9 @@ pub fn replay(
     told.end("replayed", ids)
 }
 
-/// The payload in a file, or from standard input.
+/// The payload of the option.
 fn read(path: &Path) -> Result<String, Fatal> {
-    let wrong = |what: String| Fatal::new(exit::USAGE, format!("--payload {}: {what}", path.display()));
-    let mut bytes = Vec::new();
-    let most = MOST_PAYLOAD_BYTES as u64 + 1;
-    let read = match path.to_str() {
-        Some("-") => std::io::stdin().lock().take(most).read_to_end(&mut bytes),
-        _ => std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)),
-    };
-    read.map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-    if bytes.len() > MOST_PAYLOAD_BYTES {
-        return Err(wrong(format!("it has more than {MOST_PAYLOAD_BYTES} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| wrong("it is no text in UTF-8, so it is no JSON".into()))
+    written::read(path, &format!("--payload {}", path.display()))
 }
 
 /// The capability whose letter has an id: the one that is named, or the only one.

@@ -12,7 +12,7 @@
 //! - [`measure`]: outcomes and times of handled messages, for metrics.
 //! - [`lock`], [`sync`]: the locks that all parts use, and those that the model checker replaces.
 //! - [`graph`], [`rendezvous`], [`idhash`]: cycles of a graph, rendezvous hashing, a hasher for ids.
-//! - [`crash`]: fail points for tests.
+//! - [`text`]: texts that are too long for where they stand. [`crash`]: fail points for tests.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests notice by themselves when a task of theirs panics.
@@ -39,4 +39,5 @@ pub mod rendezvous;
 pub mod slot;
 pub mod sync;
 pub mod task;
+pub mod text;
 pub mod trace;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use essaim_base::codec;
+use essaim_base::text::cut;
 use essaim_contract::{Failure, FailureKind};
 use essaim_core::local::declared::DeclaredMessage;
 use essaim_durable::dead::LogDeadLetter;
@@ -51,7 +52,7 @@ impl LocatedLetter {
             key: l.ordered.then(|| l.order_key.clone()),
             reason: l.reason.as_str().into(),
             attempts: l.attempts,
-            error: l.error.as_deref().map(cut),
+            error: l.error.as_deref().map(|error| cut(error, LONGEST_ERROR)),
             trace: l.trace.clone(),
             sent_at_ms: l.first_at_ms,
             dead_at_ms: l.dead_at_ms,
@@ -88,14 +89,6 @@ impl LocatedLetter {
                 DeadLetterDetail { letter, payload, editable: None, principal, metadata }
             }
         }
-    }
-}
-
-/// So much of an error as goes into a list.
-fn cut(error: &str) -> String {
-    match error.char_indices().nth(LONGEST_ERROR) {
-        Some((end, _)) => format!("{}…", &error[..end]),
-        None => error.into(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use essaim_base::codec;
+use essaim_base::text::cut;
 use essaim_base::trace::TraceContext;
 use essaim_contract::{AskError, MessageId, SendError};
 use essaim_core::api::client::Client;
@@ -42,11 +43,7 @@ impl OperatorRequest for SendMessage {
 fn act(sendable: &Sendable) -> String {
     let (kind, name) = (sendable.kind.as_str(), &sendable.message.name);
     match sendable.shown_key() {
-        Some(key) => {
-            let shown: String = key.chars().take(KEY_AUDITED).collect();
-            let more = if shown.len() < key.len() { "…" } else { "" };
-            format!("sends the {kind} {name} with the key {shown}{more}")
-        }
+        Some(key) => format!("sends the {kind} {name} with the key {}", cut(&key, KEY_AUDITED)),
         None => format!("sends the {kind} {name}"),
     }
 }

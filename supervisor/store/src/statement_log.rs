@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use essaim_base::lock::Mutex;
+use essaim_base::text::cut;
 use sea_orm::Statement;
 
 use super::error::StoreError;
@@ -49,14 +50,14 @@ impl BegunStatement {
     }
 
     pub fn of_text(sql: &str) -> Self {
-        Self { sql: cut(sql), values: 0 }
+        Self { sql: cut(sql, LONGEST_TEXT), values: 0 }
     }
 }
 
 impl StatementLog {
     /// Keeps how a statement ended.
     pub fn ended<T>(&self, begun: BegunStatement, result: &Result<T, StoreError>, rows: impl FnOnce(&T) -> u64) {
-        let rows = result.as_ref().map(rows).map_err(|error| cut(&error.to_string()));
+        let rows = result.as_ref().map(rows).map_err(|error| cut(&error.to_string(), LONGEST_TEXT));
         let mut logged = self.logged.lock();
         if logged.statements.len() == MOST_STATEMENTS {
             logged.left_out += 1;
@@ -79,13 +80,6 @@ impl StatementLog {
     pub fn statements(&self) -> (Vec<LoggedStatement>, u64) {
         let logged = self.logged.lock();
         (logged.statements.clone(), logged.left_out)
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
     }
 }
 
