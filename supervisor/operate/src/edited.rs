@@ -30,31 +30,21 @@ struct ReadLetter {
 impl HostOperator {
     /// Checks a payload for a letter; nothing is changed.
     pub async fn check_edited(&self, letter: &EditedLetter) -> Result<LetterAnswer<CheckedPayload>, Failure> {
-        let read = match self.read(&letter.id).await? {
-            Ok(read) => read,
-            Err(not) => return Ok(not.into()),
-        };
-        let text = letter.payload.as_deref().unwrap_or_default();
-        Ok(match self.edited(&read, text) {
-            Ok(edited) => LetterAnswer::Done(CheckedPayload { changes: edited.changes }),
-            Err(why) => LetterAnswer::Unreadable(why),
+        Ok(match self.read_edited(letter).await? {
+            Ok((_, edited)) => LetterAnswer::Done(CheckedPayload { changes: edited.changes }),
+            Err(not) => not.into(),
         })
     }
 
     /// Replays a letter with the payload that was written for it.
     pub async fn replay_edited(&self, letter: &EditedLetter) -> Result<LetterAnswer<LetterResults>, Failure> {
-        let read = match self.read(&letter.id).await? {
-            Ok(read) => read,
-            Err(not) => return Ok(not.into()),
-        };
-        let text = letter.payload.as_deref().unwrap_or_default();
-        match self.edited(&read, text) {
-            Ok(edited) => {
+        Ok(match self.read_edited(letter).await? {
+            Ok((read, edited)) => {
                 let body = ByteBuf::from(edited.message.body);
-                Ok(LetterAnswer::Done(self.deal_with_each(vec![read.located], Control::Replay, Some(body)).await))
+                LetterAnswer::Done(self.deal_with_each(vec![read.located], Control::Replay, Some(body)).await)
             }
-            Err(why) => Ok(LetterAnswer::Unreadable(why)),
-        }
+            Err(not) => not.into(),
+        })
     }
 
     /// Runs the handler of a letter's message so that nothing of it remains, until `deadline` at the latest.
@@ -77,6 +67,19 @@ impl HostOperator {
         let handler = Duration::from_millis(self.durable.config.handler_timeout_ms);
         let deadline = deadline.min(self.env.now() + handler);
         shown(rehearsal::rehearse(&handlers, &record, deadline, &self.env).await).map(LetterAnswer::Done)
+    }
+
+    /// A letter with the payload that was written for it; inside, why it is not to be handled with that.
+    async fn read_edited(
+        &self,
+        letter: &EditedLetter,
+    ) -> Result<Result<(ReadLetter, EditedPayload), NotRead>, Failure> {
+        let read = match self.read(&letter.id).await? {
+            Ok(read) => read,
+            Err(not) => return Ok(Err(not)),
+        };
+        let edited = self.edited(&read, letter.payload.as_deref().unwrap_or_default());
+        Ok(edited.map(|edited| (read, edited)).map_err(NotRead::Not))
     }
 
     fn edited(&self, read: &ReadLetter, text: &str) -> Result<EditedPayload, String> {
