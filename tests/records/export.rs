@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
 use super::authority::Authority;
-use super::receiver::{OtlpReceiver, Transport};
+use super::receiver::{OtlpReceiver, TakenRequest, Transport};
 use super::trace::said_at;
 use crate::support::*;
 
@@ -36,7 +36,11 @@ fn ids(span: &Span) -> Ids {
 }
 
 fn received(receiver: &OtlpReceiver) -> Vec<Span> {
-    let nodes = receiver.requests().into_iter().flat_map(|(_, request)| request.resource_spans);
+    spans_of(receiver.requests())
+}
+
+fn spans_of(requests: Vec<TakenRequest>) -> Vec<Span> {
+    let nodes = requests.into_iter().flat_map(|(_, request)| request.resource_spans);
     nodes.flat_map(|node| node.scope_spans).flat_map(|scope| scope.spans).collect()
 }
 
@@ -214,7 +218,11 @@ fn what_a_receiver_refuses_is_not_sent_again_and_a_node_that_drains_exports_the_
     let main = cluster.node("main");
     let line = main.process().wait_for_line(AWAY);
     assert!(line.contains("it refuses what it is sent: status 400"), "{line}");
-    let refused = eventually("the request to be refused", || {
+    // The first that is refused may be something else.
+    eventually("the request to be refused", || {
+        spans_of(receiver.refused()).iter().any(|span| span.name == "GET /products").then_some(())
+    });
+    let refused = eventually("the refusal to be counted", || {
         let refused = metric(main, "essaim_records_refused_total");
         (refused > 0.0).then_some(refused)
     });

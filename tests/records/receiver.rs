@@ -49,6 +49,8 @@ pub type TakenRequest = (Option<String>, ExportTraceServiceRequest);
 #[derive(Clone, Default)]
 struct Taken {
     requests: Arc<Mutex<Vec<TakenRequest>>>,
+    /// What it has refused.
+    refused: Arc<Mutex<Vec<TakenRequest>>>,
     /// The status that requests over HTTP are answered with instead; 0: none.
     refuses: Arc<AtomicU16>,
 }
@@ -108,6 +110,11 @@ impl OtlpReceiver {
     /// All requests, with the header `authorization` of each one.
     pub fn requests(&self) -> Vec<TakenRequest> {
         self.taken.requests.lock().expect("no receiver panics").clone()
+    }
+
+    /// All requests that it has refused.
+    pub fn refused(&self) -> Vec<TakenRequest> {
+        self.taken.refused.lock().expect("no receiver panics").clone()
     }
 }
 
@@ -210,14 +217,12 @@ fn answer(connection: impl Read + Write, taken: &Taken) -> std::io::Result<()> {
     assert!(lines.iter().any(|line| line.eq_ignore_ascii_case("content-type: application/x-protobuf")), "{lines:?}");
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let status = match taken.refuses.load(Ordering::SeqCst) {
-        0 => {
-            let request = ExportTraceServiceRequest::decode(&*body).expect("it is a request");
-            taken.requests.lock().expect("no receiver panics").push((token, request));
-            200
-        }
-        status => status,
+    let request = ExportTraceServiceRequest::decode(&*body).expect("it is a request");
+    let (kept, status) = match taken.refuses.load(Ordering::SeqCst) {
+        0 => (&taken.requests, 200),
+        status => (&taken.refused, status),
     };
+    kept.lock().expect("no receiver panics").push((token, request));
     let mut connection = reader.into_inner();
     write!(connection, "HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
     connection.flush()
