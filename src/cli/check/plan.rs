@@ -1,0 +1,42 @@
+//! The nodes that are checked, each with its configuration.
+
+use std::path::Path;
+
+use essaim::Roster;
+use essaim::config::Config;
+use essaim::exit::Fatal;
+
+use super::page::Page;
+use crate::cli::Global;
+use crate::serve::wrong;
+
+/// One node as it would run.
+pub struct Planned {
+    pub name: String,
+    pub hosts: Vec<String>,
+    pub config: Config,
+}
+
+/// The nodes of the topology, or the one of `essaim run`.
+pub fn plan(roster: &Roster, global: &Global, topology: Option<&Path>, page: &mut Page) -> Result<Vec<Planned>, Fatal> {
+    let names = global.layers(roster, topology, None)?.nodes();
+    let whole = names.is_empty();
+    let names: Vec<Option<String>> = if whole { vec![None] } else { names.into_iter().map(Some).collect() };
+    page.title(&topology.map_or("one process (essaim run)".into(), |t| t.display().to_string()));
+    let mut nodes = Vec::new();
+    for name in names {
+        match global.layers(roster, topology, name.as_deref())?.resolve() {
+            Err(error) => page.problems.push(wrong(error)),
+            Ok(config) => {
+                let hosts = match &name {
+                    None => roster.capabilities().map(String::from).collect(),
+                    Some(name) => config.settings.nodes.get(name).map(|n| n.hosts.clone()).unwrap_or_default(),
+                };
+                nodes.push(Planned { name: config.settings.node.name.clone(), hosts, config });
+            }
+        }
+    }
+    // One mistake in what all nodes share is one problem.
+    page.problems.dedup();
+    Ok(nodes)
+}

@@ -1,0 +1,72 @@
+//! Topologies, and what is said of them without asking servers.
+
+use clap::Parser;
+use essaim::Env;
+
+use super::*;
+use crate::cli::Cli;
+
+/// The problems and warnings of a topology, as far as they can be seen without asking servers.
+fn found(topology: &str) -> (Vec<String>, Vec<String>) {
+    let file = std::env::temp_dir().join(format!("essaim-check-{}.toml", Env::system().id()));
+    std::fs::write(&file, topology).unwrap();
+    let (roster, global) = (crate::roster::roster(), Cli::parse_from(["essaim", "check"]).global);
+    let mut page = Page::default();
+    let nodes = plan::plan(&roster, &global, Some(&file), &mut page);
+    std::fs::remove_file(&file).unwrap();
+    let nodes = nodes.unwrap();
+    hosting::check(&roster, &nodes, &mut page);
+    asks::check(&roster, &nodes, &mut page);
+    run_here(bridges::check(&nodes, &mut page));
+    let name = file.display().to_string();
+    (page.problems.into_iter().map(|p| p.reason.replace(&name, "FILE")).collect(), page.warnings)
+}
+
+const ALL: &str = "hosts = [\"users\", \"auth\", \"catalog\", \"orders\", \"cache\", \"console\", \"gateway\"]\n";
+
+#[test]
+fn one_node_that_hosts_all_is_right() {
+    assert_eq!(found(&format!("[nodes.only]\n{ALL}")), (vec![], vec![]));
+}
+
+#[test]
+fn a_capability_on_sqlite_in_two_nodes_is_a_problem_and_on_postgresql_is_none() {
+    let bridged = "[bridge]\nurl = \"redis://127.0.0.1:1\"\n";
+    let nodes = format!("[nodes.a]\n{ALL}[nodes.b]\nhosts = [\"users\", \"cache\"]\n");
+    let (problems, _) = found(&format!("{bridged}{nodes}"));
+    let twice = "`users` keeps its data in SQLite and is hosted by a and b: it can have one host";
+    assert!(problems.len() == 2 && problems[0].starts_with(twice), "{problems:#?}");
+    assert!(problems[1].starts_with("the bridge at redis://127.0.0.1:1 does not answer"), "{problems:#?}");
+    let shared = "[capabilities.users]\ndatabase = \"postgres://u@127.0.0.1:1/db\"\n";
+    let (problems, _) = found(&format!("{bridged}{shared}{nodes}"));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+}
+
+#[test]
+fn several_nodes_without_a_bridge_and_an_ask_that_nobody_hosts_are_problems() {
+    let (problems, warnings) = found("[nodes.a]\nhosts = [\"gateway\"]\n[nodes.b]\nhosts = [\"orders\"]\n");
+    let expected = [
+        "`gateway` asks `auth`, which no node hosts",
+        "several nodes need a bridge: set bridge.url, such as redis://127.0.0.1:6379",
+    ];
+    assert_eq!(problems, expected);
+    // Orders asks nobody: what it sends to catalog waits until some node hosts it.
+    for absent in ["cache", "catalog"] {
+        assert!(warnings.contains(&format!("no node hosts `{absent}`")), "{warnings:#?}");
+    }
+}
+
+#[test]
+fn nodes_with_different_bridges_are_a_problem() {
+    let set = |space: &str| format!("set = {{ \"bridge.namespace\" = \"{space}\" }}\n");
+    let topology = format!("[nodes.a]\n{ALL}{}[nodes.b]\nhosts = [\"cache\"]\n{}", set("x"), set("y"));
+    let (problems, _) = found(&topology);
+    assert!(problems[0].starts_with("nodes a and b have different bridges"), "{problems:#?}");
+}
+
+#[test]
+fn a_mistake_in_one_nodes_table_is_told_and_the_others_are_still_looked_at() {
+    let topology = format!("[nodes.a]\n{ALL}[nodes.b]\nhosts = [\"cache\"]\nset = {{ \"node.arbiter\" = 1 }}\n");
+    let expected = "FILE (nodes.b.set): unknown key `node.arbiter`: did you mean `node.arbiters`?";
+    assert_eq!(found(&topology).0, [expected]);
+}
