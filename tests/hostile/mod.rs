@@ -10,11 +10,13 @@
 //! - [`requests`]: methods, types, headers and framing that HTTP does not allow.
 //! - [`slow`]: clients that take their time.
 //! - [`frames`]: nonsense on a node's inbox.
+//! - [`forged`]: frames of somebody who may publish on the server, and knows no secret.
 //! - [`fuzz`]: the decoder of frames, with many small mutations.
 //! - [`logins`]: what the time of a refused login tells.
 //! - [`schemathesis`]: requests made from the document by a tool of others.
 
 mod bodies;
+mod forged;
 mod frames;
 mod fuzz;
 mod identities;

@@ -20,7 +20,7 @@ pub struct ShownValue {
 }
 
 /// Keys that end with one of these words hold secrets.
-const SECRET: [&str; 5] = ["password", "secret", "token", "headers", "credentials"];
+const SECRET: [&str; 6] = ["password", "secret", "secrets", "token", "headers", "credentials"];
 
 /// All values of a table, in the order of their keys.
 pub(crate) fn shown(tree: &Tree) -> Vec<ShownValue> {

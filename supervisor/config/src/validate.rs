@@ -1,7 +1,7 @@
 //! The ranges of settings, which types cannot express.
 
 use super::Settings;
-use super::settings::{NoPairs, pairs};
+use super::settings::{BridgeConfig, NoPairs, pairs};
 
 /// The most instances of one capability in one node.
 const MOST_INSTANCES: usize = 4_096;
@@ -13,6 +13,8 @@ const MOST_PARTITIONS: u32 = 1_024;
 const MOST_THREADS: usize = 1_024;
 /// The most connections of one pool.
 const MOST_CONNECTIONS: u32 = 1_000;
+/// A secret of fewer bytes could be guessed.
+const SHORTEST_SECRET: usize = 32;
 /// The longest name of a node, in bytes: it is part of every channel and lease.
 const LONGEST_NAME: usize = 64;
 /// The most spans of one export: receivers take requests of 4 MiB.
@@ -102,6 +104,7 @@ fn links(s: &Settings) -> Result<(), BrokenRule> {
         || format!("be a word, not \"{}\"", s.bridge.namespace),
     )?;
     at_least_1("bridge.connection_life_ms", s.bridge.connection_life_ms)?;
+    secrets(&s.bridge)?;
     at_least_1("ask.timeout_ms", s.ask.timeout_ms)?;
     at_most("ask.retry_percent", s.ask.retry_percent.into(), 100)?;
     let w = &s.wire;
@@ -111,6 +114,8 @@ fn links(s: &Settings) -> Result<(), BrokenRule> {
     let largest = ("wire.max_message_bytes", w.max_message_bytes);
     ordered(largest, ("wire.window_bytes", w.window_bytes), true)?;
     ordered(largest, ("wire.queue_bytes", w.queue_bytes), true)?;
+    at_least_1("wire.duplicate_frames", w.duplicate_frames as u64)?;
+    at_least_1("wire.senders", w.senders as u64)?;
     at_least_1("wire.ping_interval_ms", w.ping_interval_ms)?;
     ordered(("wire.ping_interval_ms", w.ping_interval_ms), ("wire.ping_timeout_ms", w.ping_timeout_ms), false)?;
     at_least_1("wire.response_timeout_ms", w.response_timeout_ms)?;
@@ -128,6 +133,23 @@ fn links(s: &Settings) -> Result<(), BrokenRule> {
         rule((0.0..=100.0).contains(&percent), key, || format!("be from 0 to 100, not {percent}"))?;
     }
     Ok(())
+}
+
+/// Neither rule tells a secret.
+fn secrets(b: &BridgeConfig) -> Result<(), BrokenRule> {
+    let is_long = |secret: &str| secret.len() >= SHORTEST_SECRET;
+    rule(b.secret.is_empty() || is_long(&b.secret), "bridge.secret", || {
+        format!(
+            "have {SHORTEST_SECRET} characters or more, not {}: `openssl rand -hex 32` makes one",
+            b.secret.chars().count()
+        )
+    })?;
+    rule(b.old_secrets.iter().all(|secret| is_long(secret)), "bridge.old_secrets", || {
+        format!("have {SHORTEST_SECRET} characters or more each: `openssl rand -hex 32` makes one")
+    })?;
+    rule(b.old_secrets.is_empty() || !b.secret.is_empty(), "bridge.old_secrets", || {
+        "be empty where `bridge.secret` is: a node that believes signatures makes them".into()
+    })
 }
 
 fn data(s: &Settings) -> Result<(), BrokenRule> {

@@ -24,6 +24,7 @@ use essaim_core::local::watchdog::BlockingHandler;
 use essaim_core::node::bus::Bus;
 use essaim_core::node::readiness::Readiness;
 use essaim_near::NearFigures;
+use essaim_remote::RefusedFrames;
 use essaim_store::DatabaseReport;
 use futures_util::future::{join, join_all};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,8 @@ pub struct NodeStatus {
     pub blocking: Vec<BlockingStatus>,
     /// Frames from the wire that could not be read.
     pub unreadable_frames: u64,
+    /// Frames from the wire that no node of the cluster can have made, or that came before, by reason.
+    pub refused_frames: RefusedFrames,
     /// The runtime's own tasks.
     pub tasks: Vec<TaskStatus>,
     /// The other nodes, as this one hears them, each with its own report.
@@ -154,6 +157,7 @@ impl NodeStatus {
             blocked_arbiters: bus.watchdog.blocked(),
             blocking: bus.watchdog.blocking().into_iter().map(BlockingStatus::from).collect(),
             unreadable_frames: remote.map_or(0, |r| r.unreadable()),
+            refused_frames: remote.map(|r| r.refused()).unwrap_or_default(),
             tasks: bus.tasks.status(),
             members: Vec::new(),
             absent: remote.map(|r| AbsentStatus::all(r.members(), now)).unwrap_or_default(),

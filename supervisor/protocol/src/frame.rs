@@ -1,7 +1,8 @@
 //! Frames: the unit that nodes publish to each other. `docs/protocol.md` describes them for other languages.
 //!
 //! A frame is a sequence of MessagePack values: a header, then as many messages as the header says. Fields are named,
-//! unknown fields are ignored, and a frame of an unknown version is dropped whole. Names on the wire are in the `serde`
+//! unknown fields are ignored, and a frame of an unknown version is dropped whole. In a cluster with a secret a tag follows, over
+//! the frame and the channel that it is for. Names on the wire are in the `serde`
 //! attributes where Rust has another name for the same thing; they never change.
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use essaim_base::codec::{self, DecodeError, EncodeError};
+
+use super::keys::{self, ClusterKeys};
 
 /// The version of the frame format.
 pub const VERSION: u8 = 1;
@@ -37,6 +40,9 @@ pub struct FrameHeader<'a> {
     /// Number of messages that follow.
     #[serde(rename = "n")]
     pub message_count: u32,
+    /// Higher than in every earlier frame of the sender's epoch, to whichever channel; 0 in a frame without a tag.
+    #[serde(rename = "no", default, skip_serializing_if = "is_zero")]
+    pub number: u64,
 }
 
 /// One message of a frame.
@@ -197,13 +203,31 @@ pub type RawAnswer = Result<Vec<u8>, AskError<ByteBuf>>;
 
 /// Encodes a frame from its header and its messages, each encoded by [`encode_message`].
 pub fn encode(header: &FrameHeader<'_>, messages: &[Vec<u8>]) -> Result<Bytes, EncodeError> {
+    encode_bytes(header, messages).map(Bytes::from)
+}
+
+/// The same for a channel, with the tag that proves there who made it, if the cluster has a secret.
+pub fn encode_for(
+    channel: &str,
+    keys: &ClusterKeys,
+    header: &FrameHeader<'_>,
+    messages: &[Vec<u8>],
+) -> Result<Bytes, EncodeError> {
+    let mut frame = encode_bytes(header, messages)?;
+    if let Some(tag) = keys.tag_frame(channel, &frame) {
+        keys::push_tag(&mut frame, &tag);
+    }
+    Ok(frame.into())
+}
+
+fn encode_bytes(header: &FrameHeader<'_>, messages: &[Vec<u8>]) -> Result<Vec<u8>, EncodeError> {
     debug_assert_eq!(header.message_count as usize, messages.len(), "the header counts the messages");
-    let mut frame = Vec::with_capacity(160 + messages.iter().map(Vec::len).sum::<usize>());
+    let mut frame = Vec::with_capacity(256 + messages.iter().map(Vec::len).sum::<usize>());
     header.serialize(&mut rmp_serde::Serializer::new(&mut frame).with_struct_map())?;
     for message in messages {
         frame.extend_from_slice(message);
     }
-    Ok(frame.into())
+    Ok(frame)
 }
 
 /// Encodes one message of a frame.
@@ -242,6 +266,7 @@ mod tests {
             sent_bytes: 10,
             granted_bytes: 99,
             message_count,
+            number: 0,
         }
     }
 

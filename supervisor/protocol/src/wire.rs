@@ -10,14 +10,23 @@ use tokio::sync::mpsc;
 /// An event that a wire reports to its node.
 #[derive(Debug)]
 pub enum WireEvent {
-    /// A frame from the node's inbox or the broadcast channel.
-    Frame(Bytes),
+    /// A frame, and the channel on which it came.
+    Frame(Channel, Bytes),
     /// The connection is lost, and with it perhaps frames in both directions.
     Lost,
     /// The connection is up and the inbox is subscribed.
     Restored,
     /// The inbox was unsubscribed by [`Wire::close_inbox`]; no event comes after this.
     Closed,
+}
+
+/// A channel that a node hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Its own inbox.
+    Inbox,
+    /// That of broadcasts.
+    Broadcast,
 }
 
 /// The events of one node's wire. Bounded by the byte windows that the node has granted.
@@ -83,8 +92,20 @@ pub struct Identity {
     pub epoch: u64,
     /// The channel of the node's inbox.
     pub inbox: String,
+    /// The channel of broadcasts.
+    pub broadcast: String,
     /// The identity of its cluster; empty in a single process.
     pub cluster: String,
+}
+
+impl Identity {
+    /// The name of a channel that the node hears.
+    pub fn channel(&self, channel: Channel) -> &str {
+        match channel {
+            Channel::Inbox => &self.inbox,
+            Channel::Broadcast => &self.broadcast,
+        }
+    }
 }
 
 /// Carries ephemeral frames between nodes.

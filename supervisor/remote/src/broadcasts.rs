@@ -9,7 +9,7 @@ use essaim_base::measure::Outcome;
 use essaim_base::task::TaskName;
 use essaim_base::trace::TraceContext;
 use essaim_protocol::frame::{self, FrameMessage};
-use essaim_protocol::wire::PublishError;
+use essaim_protocol::wire::{Channel, PublishError};
 use essaim_trace::{MessageKind, MessageRecord, Shown, Text};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc};
@@ -109,7 +109,7 @@ impl Remote {
     }
 
     fn enqueue(&self, message: &FrameMessage<'_>, record: Option<Box<UnwrittenRecord>>) {
-        let Some(frame) = self.frame_of(message) else { return };
+        let Some(frame) = self.frame_of(Channel::Broadcast, message) else { return };
         let (dropped, why) = match self.broadcasts.try_send(QueuedBroadcast { frame, record }) {
             Ok(()) => return,
             Err(TrySendError::Full(dropped)) => (dropped, format!("{MAX_QUEUED} are waiting for the wire")),

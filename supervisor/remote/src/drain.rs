@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use essaim_protocol::frame::FrameMessage;
+use essaim_protocol::wire::Channel;
 use tokio::time::timeout;
 
 use super::{Remote, heartbeat};
@@ -37,7 +38,7 @@ impl Remote {
             }
         };
         let _ = timeout(Duration::from_millis(self.settings.wire.response_timeout_ms), flushed).await;
-        if let Some(leave) = self.frame_of(&FrameMessage::Leave) {
+        if let Some(leave) = self.frame_of(Channel::Broadcast, &FrameMessage::Leave) {
             let _ = self.wire.broadcast(leave).await;
         }
         self.wire.release().await;

@@ -9,7 +9,7 @@ use essaim_protocol::frame::NodeState;
 use essaim_protocol::wire::{PublishError, Renewal, Wire};
 use futures_util::future::BoxFuture;
 
-use super::Remote;
+use super::{RefusedFrames, Remote};
 
 /// The wire and the other nodes as one node sees them now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct WireFigures {
     pub received: (u64, u64),
     /// Frames that could not be read.
     pub unreadable: u64,
+    /// Frames that were refused.
+    pub refused_frames: RefusedFrames,
     /// Messages that wait for credit or for the server.
     pub queued: usize,
     /// Asks of this node without an answer yet.
@@ -111,6 +113,7 @@ impl Remote {
             sent: self.traffic.sent.read(),
             received: self.traffic.received.read(),
             unreadable: self.unreadable(),
+            refused_frames: self.refused(),
             queued: self.links.lock().values().map(|link| link.queue_len()).sum(),
             pending_asks: self.pending.len(),
             unanswered_asks: self.unanswered.load(Ordering::Relaxed),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use essaim_base::slot::Slot;
 use essaim_contract::{AskError, NotDelivered, Unknown};
-use essaim_protocol::frame::{self, FrameHeader, FrameMessage, RawAnswer, VERSION};
-use essaim_protocol::wire::{Identity, PublishError, Wire};
+use essaim_protocol::frame::{self, FrameMessage, RawAnswer};
+use essaim_protocol::wire::{PublishError, Wire};
 use tokio::time::{Instant, timeout_at};
 
+use super::framing::Framing;
 use super::link::PeerLink;
 
-/// Bytes that a header adds to a frame, at most, unless the namespace is long.
+/// Bytes that a header and a tag add to a frame, at most, unless the namespace is long.
 const HEADER_BYTES: u64 = 512;
 
 /// What the writer does next.
@@ -74,7 +75,7 @@ impl PeerLink {
     }
 
     /// Writes until the link is closed.
-    pub async fn run_writer(self: Arc<Self>, wire: Arc<dyn Wire>, me: Arc<Identity>) {
+    pub async fn run_writer(self: Arc<Self>, wire: Arc<dyn Wire>, framing: Arc<Framing>) {
         // When to request credit: messages that are queued meanwhile do not begin the wait anew.
         let mut request_at = None;
         loop {
@@ -85,14 +86,14 @@ impl PeerLink {
                     let at = *request_at.get_or_insert_with(|| Instant::now() + self.limits.credit_request_after);
                     if timeout_at(at, self.wake.notified()).await.is_err() {
                         request_at = None;
-                        self.publish(&*wire, &me, vec![credit_request()], Vec::new(), None).await;
+                        self.publish(&*wire, &framing, vec![credit_request()], Vec::new(), None).await;
                     }
                 }
                 WriterStep::Publish { frame, asks, sent_bytes, granted_bytes } => {
                     if !frame.is_empty() {
                         request_at = None;
                     }
-                    self.publish(&*wire, &me, frame, asks, Some((sent_bytes, granted_bytes))).await;
+                    self.publish(&*wire, &framing, frame, asks, Some((sent_bytes, granted_bytes))).await;
                 }
             }
         }
@@ -101,25 +102,16 @@ impl PeerLink {
     async fn publish(
         &self,
         wire: &dyn Wire,
-        me: &Identity,
+        framing: &Framing,
         messages: Vec<Vec<u8>>,
         asks: Vec<Arc<Slot<RawAnswer>>>,
         counts: Option<(u64, u64)>,
     ) {
-        let (sent_bytes, granted_bytes) = counts.unwrap_or_else(|| {
+        let counts = counts.unwrap_or_else(|| {
             let state = self.lock();
             (state.sent_bytes, state.advertised_bytes)
         });
-        let header = FrameHeader {
-            version: VERSION,
-            from: &me.node,
-            epoch: me.epoch,
-            inbox: &me.inbox,
-            sent_bytes,
-            granted_bytes,
-            message_count: messages.len() as u32,
-        };
-        let frame = match frame::encode(&header, &messages) {
+        let frame = match framing.frame(&self.inbox, counts, &messages) {
             Ok(frame) => frame,
             Err(error) => {
                 tracing::error!(%error, "a frame cannot be encoded");

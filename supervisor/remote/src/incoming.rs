@@ -11,12 +11,15 @@ use essaim_base::panic::panic_text;
 use essaim_base::trace::TraceHeaders;
 use essaim_contract::NotDelivered;
 use essaim_protocol::frame::{self, AskMessage, BroadcastMessage, FrameHeader, FrameMessage, Heartbeat, NodeState};
-use essaim_protocol::wire::{WireEvent, WireEvents};
+use essaim_protocol::frame_origin::{self, Origin};
+use essaim_protocol::keys::Distrust;
+use essaim_protocol::wire::{Channel, WireEvent, WireEvents};
 use tokio::sync::mpsc;
 
 use super::absent::Absence;
 use super::answering::{self, IncomingAsk, LateAnswer};
 use super::members::MembershipChange;
+use super::repeated_frames::HeardFrames;
 use super::sender_history::SenderHistories;
 use super::{Remote, heartbeat, node_lease, ping, wire_health};
 
@@ -35,6 +38,7 @@ pub(super) async fn read(
 ) {
     let mut reader = InboxReader {
         senders: SenderHistories::new(remote.settings.wire.duplicate_ids),
+        heard: HeardFrames::new(remote.settings.wire.duplicate_frames, remote.settings.wire.senders),
         logged_sources: BTreeSet::new(),
         last_cleanup: remote.env.now(),
         asks: Vec::new(),
@@ -51,8 +55,8 @@ pub(super) async fn read(
         };
         let Some(event) = event else { return };
         match event {
-            WireEvent::Frame(bytes) => {
-                reader.on_frame(&bytes);
+            WireEvent::Frame(channel, bytes) => {
+                reader.on_frame(channel, &bytes);
                 let asks = std::mem::take(&mut reader.asks);
                 if !asks.is_empty() {
                     answering::dispatch(&reader.remote, asks);
@@ -73,6 +77,7 @@ pub(super) async fn read(
 struct InboxReader {
     remote: Arc<Remote>,
     senders: SenderHistories,
+    heard: HeardFrames,
     /// Bounded by [`MAX_LOGGED_SOURCES`].
     logged_sources: BTreeSet<String>,
     last_cleanup: tokio::time::Instant,
@@ -82,21 +87,29 @@ struct InboxReader {
 
 impl InboxReader {
     /// Reads a frame; a contract whose decoding panics must not make the node deaf.
-    fn on_frame(&mut self, bytes: &[u8]) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.read_frame(bytes))) {
+    fn on_frame(&mut self, channel: Channel, bytes: &[u8]) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.read_frame(channel, bytes))) {
             self.on_unreadable(bytes, &panic_text(&*panic));
         }
     }
 
-    fn read_frame(&mut self, bytes: &[u8]) {
+    fn read_frame(&mut self, channel: Channel, bytes: &[u8]) {
         let remote = self.remote.clone();
         remote.traffic.received.count(bytes.len());
+        let origin = match frame_origin::origin(remote.me.channel(channel), &remote.framing.keys, bytes) {
+            Ok(origin) => origin,
+            Err(why) => return self.on_refused(bytes, why),
+        };
+        // Known with the header, which stands before the first message.
+        let mut is_new = None;
         let read = frame::decode(bytes, |header, message| {
-            if self.is_for_this_node(header, &message) {
+            let is_new = *is_new.get_or_insert_with(|| self.is_new(channel, &origin, header));
+            if is_new && self.is_for_this_node(header, &message) {
                 self.on_message(header, message);
             }
         });
         match read {
+            Ok(header) if !is_new.unwrap_or_else(|| self.is_new(channel, &origin, &header)) => {}
             Ok(header) if header.inbox != remote.me.inbox || remote.settings.parity.enabled => {
                 if let Some(link) = remote.known_link(header.inbox) {
                     link.record_frame(header.sent_bytes, bytes.len() as u64, header.granted_bytes);
@@ -106,6 +119,16 @@ impl InboxReader {
             Err(error) => self.on_unreadable(bytes, &error.to_string()),
         }
         self.forget_old_senders();
+    }
+
+    /// Whether a frame is none that was heard before: only what is signed can be held to that.
+    fn is_new(&mut self, channel: Channel, origin: &Origin, header: &FrameHeader<'_>) -> bool {
+        let sender = (header.inbox, header.epoch);
+        let is_new = *origin == Origin::Anybody || self.heard.record(channel, sender, header.number);
+        if !is_new {
+            self.remote.refused.count_repeated();
+        }
+        is_new
     }
 
     /// Whether a message is to be acted on: this node's own broadcasts come back to it too.
@@ -245,11 +268,18 @@ impl InboxReader {
         }
     }
 
+    /// A frame that no node of the cluster can have made for this channel.
+    fn on_refused(&mut self, bytes: &[u8], why: Distrust) {
+        self.remote.refused.count(why);
+        let claimed = claimed_sender(bytes);
+        if self.may_log(format!("{claimed} {why}")) {
+            tracing::warn!(claimed, %why, "a frame was refused; it and more like it are dropped");
+        }
+    }
+
     fn on_unreadable(&mut self, bytes: &[u8], why: &str) {
         self.remote.unreadable.fetch_add(1, Ordering::Relaxed);
-        // The sender that the header names, if the header can be read.
-        let mut source = "unknown".to_string();
-        let _ = frame::decode(bytes, |h, _| source = h.from.to_string());
+        let source = claimed_sender(bytes);
         if self.may_log(source.clone()) {
             tracing::warn!(source, why, bytes = bytes.len(), "a frame cannot be read; it and more like it are dropped");
         }
@@ -268,6 +298,13 @@ impl InboxReader {
             self.senders.forget_older_than(age, now);
         }
     }
+}
+
+/// The sender that the header of a frame names, if the header can be read.
+fn claimed_sender(frame: &[u8]) -> String {
+    let mut source = "unknown".to_string();
+    let _ = frame::decode(frame, |h, _| source = h.from.to_string());
+    source
 }
 
 /// Where a message of this id came from.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_protocol::frame::FrameMessage;
+use essaim_protocol::wire::Channel;
 use tokio::time::timeout;
 
 use super::Remote;
@@ -12,7 +13,7 @@ impl Remote {
     /// Says hello and waits until every node that heard it has answered. Returns the cycle in the ask graph of all nodes, if
     /// this node would close one.
     pub async fn join(self: &Arc<Self>) -> Option<Vec<String>> {
-        let hello = self.frame_of(&FrameMessage::Heartbeat(self.own_heartbeat(true)))?;
+        let hello = self.frame_of(Channel::Broadcast, &FrameMessage::Heartbeat(self.own_heartbeat(true)))?;
         // This node hears itself too.
         let others = self.wire.broadcast(hello).await.unwrap_or(1).saturating_sub(1) as usize;
         let silent = Duration::from_millis(self.settings.members.silent_ms);

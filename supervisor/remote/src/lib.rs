@@ -9,7 +9,8 @@
 //! - Answering: `incoming` (the reader of the inbox), `answering` (asks of other nodes), `sender_history` (what is remembered of
 //!   those that send them: `duplicate_asks`, `deadline_on_wire`).
 //! - The wire: `link` and `links` (one queue for each inbox, and the credit of its owner), `frame_batching` (its one writer),
-//!   `broadcasts`; the frames are those of `essaim-protocol`.
+//!   `broadcasts`, `framing` (numbers and signatures of this node's frames), `repeated_frames` and `refused_frames` (those of others that
+//!   have no effect); the frames are those of `essaim-protocol`.
 //! - [`ports`]: what the rest of the node implements.
 //! - Membership: `members`, `ask_graph` (nodes that are refused), `heartbeat`, `node_lease`, `wire_health` and `ping` (whether this
 //!   node is deaf), `join`, `drain`.
@@ -35,6 +36,7 @@ mod deadline_on_wire;
 mod drain;
 mod duplicate_asks;
 mod figures;
+mod framing;
 pub use figures::WireFigures;
 
 mod frame_batching;
@@ -50,6 +52,10 @@ pub use members::{Members, Peer};
 
 mod pending;
 pub mod ports;
+mod refused_frames;
+pub use refused_frames::RefusedFrames;
+
+mod repeated_frames;
 mod retry_budget;
 mod route;
 mod sender_history;
@@ -69,7 +75,8 @@ use essaim_base::lock::Mutex;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::Settings;
 use essaim_protocol::frame::{self, FrameMessage, NodeState};
-use essaim_protocol::wire::{Identity, Wire, WireEvents};
+use essaim_protocol::keys::ClusterKeys;
+use essaim_protocol::wire::{Channel, Identity, Wire, WireEvents};
 use essaim_trace::Recorder;
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
@@ -79,10 +86,12 @@ use self::answering::LateAnswer;
 use self::ask_graph::declared_asks;
 use self::broadcasts::QueuedBroadcast;
 use self::figures::{CountedWire, WireTraffic};
+use self::framing::Framing;
 use self::link::PeerLink;
 use self::members::OwnNode;
 use self::pending::PendingAsks;
 use self::ports::Ports;
+use self::refused_frames::RefusedCounts;
 use self::retry_budget::RetryBudget;
 use self::wire_health::WireHealth;
 
@@ -113,6 +122,8 @@ pub struct Remote {
     recorder: Arc<Recorder>,
     /// Frames that could not be read.
     unreadable: AtomicU64,
+    refused: RefusedCounts,
+    framing: Arc<Framing>,
     traffic: Arc<WireTraffic>,
     /// Bounded by [`broadcasts::MAX_QUEUED`].
     broadcasts: mpsc::Sender<QueuedBroadcast>,
@@ -133,6 +144,8 @@ pub struct RemoteParts {
     pub settings: Arc<Settings>,
     pub tasks: Tasks,
     pub recorder: Arc<Recorder>,
+    /// What tells frames of the cluster's nodes from others.
+    pub keys: Arc<ClusterKeys>,
     /// How the node ends that would close this cycle in the ask graph.
     pub cycle_fatal: fn(String) -> Fatal,
 }
@@ -140,7 +153,8 @@ pub struct RemoteParts {
 impl Remote {
     /// Starts to read the inbox, to send heartbeats and to ping. Must run on the node's own thread.
     pub fn start(parts: RemoteParts) -> Arc<Self> {
-        let RemoteParts { wire, me, events, ports, env, settings, tasks, recorder, cycle_fatal } = parts;
+        let RemoteParts { wire, me, events, ports, env, settings, tasks, recorder, keys, cycle_fatal } = parts;
+        let me = Arc::new(me);
         let (broadcasts, queued_broadcasts) = mpsc::channel(broadcasts::MAX_QUEUED);
         // Bounded by the windows that the node grants.
         let (late_answers, queued_late_answers) = mpsc::unbounded_channel();
@@ -154,7 +168,8 @@ impl Remote {
         let traffic = Arc::<WireTraffic>::default();
         let wire: Arc<dyn Wire> = Arc::new(CountedWire { wire, traffic: traffic.clone() });
         let remote = Arc::new(Self {
-            me: Arc::new(me),
+            framing: Arc::new(Framing::new(me.clone(), keys)),
+            me,
             clock_origin: env.now(),
             health: WireHealth::new(env.now()),
             budget: RetryBudget::new(settings.ask.retry_percent, settings.ask.retry_reserve),
@@ -174,6 +189,7 @@ impl Remote {
             tasks: tasks.clone(),
             recorder,
             unreadable: AtomicU64::new(0),
+            refused: RefusedCounts::default(),
             traffic,
             broadcasts,
             next_turn: AtomicUsize::new(0),
@@ -210,18 +226,15 @@ impl Remote {
         self.unreadable.load(Ordering::Relaxed)
     }
 
+    /// Frames that were refused since the start.
+    pub fn refused(&self) -> RefusedFrames {
+        self.refused.read()
+    }
+
     /// A frame of one message that belongs to no link.
-    fn frame_of(&self, message: &FrameMessage<'_>) -> Option<Bytes> {
-        let header = frame::FrameHeader {
-            version: frame::VERSION,
-            from: &self.me.node,
-            epoch: self.me.epoch,
-            inbox: &self.me.inbox,
-            sent_bytes: 0,
-            granted_bytes: 0,
-            message_count: 1,
-        };
-        let encoded = frame::encode_message(message).and_then(|m| frame::encode(&header, &[m]));
+    fn frame_of(&self, channel: Channel, message: &FrameMessage<'_>) -> Option<Bytes> {
+        let channel = self.me.channel(channel);
+        let encoded = frame::encode_message(message).and_then(|m| self.framing.frame(channel, (0, 0), &[m]));
         encoded.inspect_err(|error| tracing::error!(%error, "a frame cannot be encoded")).ok()
     }
 

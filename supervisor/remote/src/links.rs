@@ -26,7 +26,7 @@ impl Remote {
         };
         let link = Arc::new(PeerLink::new(node.into(), inbox.to_string(), limits, window_bytes));
         let name = TaskName::of_node("lane").which(node);
-        self.tasks.vital(name, link.clone().run_writer(self.wire.clone(), self.me.clone()).map(Ok));
+        self.tasks.vital(name, link.clone().run_writer(self.wire.clone(), self.framing.clone()).map(Ok));
         links.insert(inbox.to_string(), link.clone());
         link
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use essaim_base::outages::Dependency;
 use essaim_protocol::frame::FrameMessage;
+use essaim_protocol::wire::Channel;
 use tokio::time::sleep;
 
 use super::Remote;
@@ -41,7 +42,7 @@ pub(super) async fn run_pings(remote: Arc<Remote>) {
             continue;
         }
         count += 1;
-        if let Some(frame) = remote.frame_of(&FrameMessage::Ping(count)) {
+        if let Some(frame) = remote.frame_of(Channel::Inbox, &FrameMessage::Ping(count)) {
             // The node hears whether it arrives.
             let _ = remote.wire.publish(&remote.me.inbox, frame).await;
         }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use essaim_base::Env;
 use essaim_config::ParityConfig;
-use essaim_protocol::wire::{Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
+use essaim_protocol::wire::{Channel, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 
 /// A wire from this node to itself.
 pub struct EmbeddedWire {
@@ -30,7 +30,13 @@ impl EmbeddedWire {
         // Bounded by the windows that the node grants itself (`wire.window_bytes`).
         let (events, receiver) = mpsc::unbounded_channel();
         let chance = Env::simulated(config.seed, Duration::ZERO);
-        let identity = Identity { node: node.to_string(), epoch: 1, inbox: "embedded".into(), cluster: String::new() };
+        let identity = Identity {
+            node: node.to_string(),
+            epoch: 1,
+            inbox: "embedded".into(),
+            broadcast: "broadcast".into(),
+            cluster: String::new(),
+        };
         let _ = events.send(WireEvent::Restored);
         (Self { events, config, chance, open: AtomicBool::new(true) }, identity, receiver)
     }
@@ -39,13 +45,13 @@ impl EmbeddedWire {
         percent > 0.0 && self.chance.fraction() * 100.0 < percent
     }
 
-    fn deliver(&self, frame: Bytes) {
+    fn deliver(&self, channel: Channel, frame: Bytes) {
         if self.happens(self.config.loss_percent) {
             return;
         }
         let copies = if self.happens(self.config.duplicate_percent) { 2 } else { 1 };
         for _ in 0..copies {
-            let event = WireEvent::Frame(frame.clone());
+            let event = WireEvent::Frame(channel, frame.clone());
             if self.config.delay_ms == 0 {
                 // A node that has stopped reading does not need the frame.
                 let _ = self.events.send(event);
@@ -67,13 +73,13 @@ impl Wire for EmbeddedWire {
     fn publish<'a>(&'a self, _: &'a str, frame: Bytes) -> BoxFuture<'a, Result<u64, PublishError>> {
         let receivers = u64::from(self.open.load(Ordering::Acquire));
         if receivers == 1 {
-            self.deliver(frame);
+            self.deliver(Channel::Inbox, frame);
         }
         ready(Ok(receivers)).boxed()
     }
 
     fn broadcast(&self, frame: Bytes) -> BoxFuture<'_, Result<u64, PublishError>> {
-        self.deliver(frame);
+        self.deliver(Channel::Broadcast, frame);
         ready(Ok(1)).boxed()
     }
 

@@ -11,7 +11,7 @@ use essaim_base::Env;
 use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::Settings;
-use essaim_protocol::wire::{ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
+use essaim_protocol::wire::{Channel, ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::{PushInfo, PushKind, Value};
@@ -91,7 +91,8 @@ impl RedisWire {
         shared.keeper.begin(&shared).await?;
         let kept = shared.clone();
         tasks.restarted_anywhere(TaskName::of_node("wire"), move || kept.clone().keep_connected());
-        let me = Identity { node, epoch, inbox, cluster: cluster.identity().into() };
+        let broadcast = cluster.channels().broadcast();
+        let me = Identity { node, epoch, inbox, broadcast, cluster: cluster.identity().into() };
         Ok((Self { shared, cluster, claims }, me, receiver))
     }
 
@@ -214,8 +215,10 @@ impl WireShared {
     }
 
     fn heard(&self, data: Vec<Value>) {
-        if let Some(Value::BulkString(frame)) = data.into_iter().nth(1) {
-            let _ = self.events.send(WireEvent::Frame(frame.into()));
+        let mut data = data.into_iter();
+        if let (Some(Value::BulkString(channel)), Some(Value::BulkString(frame))) = (data.next(), data.next()) {
+            let channel = if channel == self.inbox.as_bytes() { Channel::Inbox } else { Channel::Broadcast };
+            let _ = self.events.send(WireEvent::Frame(channel, frame.into()));
         }
     }
 

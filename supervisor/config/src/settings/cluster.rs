@@ -10,14 +10,38 @@ pub struct BridgeConfig {
     pub url: String,
     /// Separates clusters that share a server; the prefix of every channel and key.
     pub namespace: String,
+    /// The secret of the cluster, which signs frames; empty: nothing is signed.
+    pub secret: String,
+    /// Secrets that are believed too, and sign nothing.
+    pub old_secrets: Vec<String>,
+    /// What is done with frames that are not signed, where there is a secret.
+    pub unsigned: Unsigned,
     /// The longest life of a connection to the server.
     pub connection_life_ms: u64,
 }
 
 impl Default for BridgeConfig {
     fn default() -> Self {
-        Self { url: String::new(), namespace: "essaim".into(), connection_life_ms: 600_000 }
+        Self {
+            url: String::new(),
+            namespace: "essaim".into(),
+            secret: String::new(),
+            old_secrets: Vec::new(),
+            unsigned: Unsigned::Refuse,
+            connection_life_ms: 600_000,
+        }
     }
+}
+
+/// What a cluster with a secret does with what is not signed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unsigned {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It is believed, as without a secret: while nodes get one.
+    Accept,
 }
 
 /// `[ask]`
@@ -54,6 +78,10 @@ pub struct WireConfig {
     pub queue_bytes: u64,
     /// Message ids remembered for each sender, to drop repetitions.
     pub duplicate_ids: usize,
+    /// Numbers of frames remembered for each sender, to refuse those that are played again.
+    pub duplicate_frames: usize,
+    /// Senders of which such numbers are remembered.
+    pub senders: usize,
     /// How often the node pings its own inbox through the wire.
     pub ping_interval_ms: u64,
     /// A ping not heard for this long means the inbox is deaf: subscribe anew.
@@ -76,6 +104,8 @@ impl Default for WireConfig {
             window_bytes: 8 << 20,
             queue_bytes: 16 << 20,
             duplicate_ids: 16_384,
+            duplicate_frames: 1_024,
+            senders: 1_024,
             ping_interval_ms: 500,
             ping_timeout_ms: 2_000,
             response_timeout_ms: 2_000,

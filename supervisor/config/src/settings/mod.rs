@@ -11,7 +11,7 @@ mod durable;
 pub use durable::{AfterDead, DurableConfig};
 
 mod cluster;
-pub use cluster::{AskConfig, BridgeConfig, MembersConfig, ParityConfig, WireConfig};
+pub use cluster::{AskConfig, BridgeConfig, MembersConfig, ParityConfig, Unsigned, WireConfig};
 
 mod otlp;
 pub use otlp::{NoPairs, OtlpConfig, OtlpProtocol, pairs};

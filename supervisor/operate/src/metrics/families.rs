@@ -79,6 +79,7 @@ families! {
     WIRE_FRAMES: Counter "essaim_wire_frames", "Frames, by direction";
     WIRE_BYTES: Counter "essaim_wire_bytes", "Bytes of frames, by direction";
     WIRE_UNREADABLE: Counter "essaim_wire_unreadable_frames", "Frames that could not be read";
+    WIRE_REFUSED: Counter "essaim_wire_refused_frames", "Frames that no node of the cluster can have made, or that came before, by reason";
     WIRE_QUEUED: Gauge "essaim_wire_queued_messages", "Messages that wait for credit of their receiver or for the server";
     PENDING_ASKS: Gauge "essaim_wire_pending_asks", "Asks of this node to others without an answer yet";
     UNANSWERED_ASKS: Gauge "essaim_wire_unanswered_asks", "Asks of other nodes that this one has not answered yet";

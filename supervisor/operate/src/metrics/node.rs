@@ -83,6 +83,15 @@ fn add_wire(samples: &mut Samples, remote: &Remote) {
         samples.add(WIRE_BYTES, [("direction", direction)], bytes);
     }
     samples.add(WIRE_UNREADABLE, [], wire.unreadable);
+    let refused = wire.refused_frames;
+    for (reason, count) in [
+        ("untagged", refused.untagged),
+        ("unknown_secret", refused.unknown_secret),
+        ("forged", refused.forged),
+        ("repeated", refused.repeated),
+    ] {
+        samples.add(WIRE_REFUSED, [("reason", reason)], count);
+    }
     samples.add(WIRE_QUEUED, [], wire.queued);
     samples.add(PENDING_ASKS, [], wire.pending_asks);
     samples.add(UNANSWERED_ASKS, [], wire.unanswered_asks);

@@ -7,7 +7,8 @@ use crate::link::LinkLimits;
 use essaim_protocol::frame::{HostReport, VERSION};
 
 pub fn header(from: &str, epoch: u64) -> FrameHeader<'_> {
-    FrameHeader { version: VERSION, from, epoch, inbox: "i", sent_bytes: 0, granted_bytes: 0, message_count: 1 }
+    let (sent_bytes, granted_bytes, message_count, number) = (0, 0, 1, 0);
+    FrameHeader { version: VERSION, from, epoch, inbox: "i", sent_bytes, granted_bytes, message_count, number }
 }
 
 pub fn heartbeat(capability: &str, asks: &[&str]) -> Heartbeat {

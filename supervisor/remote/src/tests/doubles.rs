@@ -41,6 +41,8 @@ pub struct TestWire {
     pub closed_inbox: Notify,
     /// Nodes that hear a broadcast, this one included.
     pub audience: AtomicU32,
+    /// What it was handed, and for which channel.
+    frames: Mutex<Vec<(String, Bytes)>>,
     /// Why it does not take broadcasts; what it has not taken it records all the same.
     pub refuses: Mutex<Option<PublishError>>,
 }
@@ -55,12 +57,20 @@ impl TestWire {
             resets: AtomicU32::new(0),
             closed_inbox: Notify::new(),
             audience: AtomicU32::new(1),
+            frames: Mutex::default(),
             refuses: Mutex::default(),
         };
         (Arc::new(wire), recorded)
     }
 
+    /// What it was handed so far, and for which channel.
+    pub fn frames(&self) -> Vec<(String, Bytes)> {
+        self.frames.lock().clone()
+    }
+
     fn record(&self, inbox: &str, frame: &Bytes) {
+        let channel = if inbox.is_empty() { "broadcast" } else { inbox };
+        self.frames.lock().push((channel.into(), frame.clone()));
         let inbox = inbox.to_string();
         let recorded = frame::decode(frame, |_, message| {
             let inbox = inbox.clone();

@@ -117,7 +117,7 @@ fn a_drain_is_acknowledged_and_its_acknowledgement_is_awaited() {
 #[test]
 fn an_unreadable_frame_is_counted_and_the_next_one_is_read() {
     staged(async |mut stage| {
-        stage.events.send(WireEvent::Frame(Bytes::from_static(b"\xc1nonsense"))).unwrap();
+        stage.events.send(WireEvent::Frame(Channel::Inbox, Bytes::from_static(b"\xc1nonsense"))).unwrap();
         stage.hear(("asker", 7), ask(1, "shop.now.v1", b""));
         assert_eq!(stage.answer().await.1, 1);
         assert_eq!(stage.remote.unreadable(), 1);

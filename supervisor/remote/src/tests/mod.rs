@@ -5,6 +5,7 @@ mod answering;
 mod asking;
 mod broadcasts;
 mod doubles;
+mod forged;
 mod membership;
 
 use std::sync::{Arc, Weak};
@@ -17,7 +18,8 @@ use essaim_base::exit::Fatal;
 use essaim_base::task::Tasks;
 use essaim_config::Settings;
 use essaim_protocol::frame::{self, AskMessage, FrameHeader, FrameMessage, Heartbeat, NodeState, RawAnswer};
-use essaim_protocol::wire::{Identity, WireEvent};
+use essaim_protocol::keys::ClusterKeys;
+use essaim_protocol::wire::{Channel, Identity, WireEvent};
 use essaim_trace::Recorder;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
@@ -42,12 +44,17 @@ struct Stage {
 
 /// Runs a test on one thread with its time paused.
 fn staged<F: Future>(test: impl FnOnce(Stage) -> F) -> F::Output {
+    staged_with(ClusterKeys::default(), test)
+}
+
+/// The same in a cluster with secrets.
+fn staged_with<F: Future>(keys: ClusterKeys, test: impl FnOnce(Stage) -> F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    LocalSet::new().block_on(&runtime, async { test(Stage::start()).await })
+    LocalSet::new().block_on(&runtime, async { test(Stage::start(keys)).await })
 }
 
 impl Stage {
-    fn start() -> Self {
+    fn start(keys: ClusterKeys) -> Self {
         let (env, settings) = (Env::system(), Arc::new(Settings::default()));
         let (wire, sent) = TestWire::new();
         let node = Arc::new(TestNode::default());
@@ -55,7 +62,13 @@ impl Stage {
         let (fatal_tx, fatal) = watch::channel(None);
         let remote = Remote::start(RemoteParts {
             wire: wire.clone(),
-            me: Identity { node: "me".into(), epoch: 100, inbox: "inbox:me:100".into(), cluster: "c".into() },
+            me: Identity {
+                node: "me".into(),
+                epoch: 100,
+                inbox: "inbox:me:100".into(),
+                broadcast: "broadcast".into(),
+                cluster: "c".into(),
+            },
             events: wire_events,
             ports: Ports {
                 inbound: Arc::downgrade(&node) as Weak<dyn Inbound>,
@@ -66,6 +79,7 @@ impl Stage {
             tasks: Tasks::new(env.clone(), Backoff { first: PATIENCE, most: PATIENCE }, fatal_tx),
             env,
             settings,
+            keys: Arc::new(keys),
             cycle_fatal: |cycle| Fatal::new(1, cycle),
         });
         Self { remote, node, wire, events, sent, fatal }
@@ -82,9 +96,10 @@ impl Stage {
             sent_bytes: 0,
             granted_bytes: 1 << 20,
             message_count: 1,
+            number: 0,
         };
         let frame = frame::encode(&header, &[frame::encode_message(&message).unwrap()]).unwrap();
-        self.events.send(WireEvent::Frame(frame)).unwrap();
+        self.events.send(WireEvent::Frame(Channel::Inbox, frame)).unwrap();
     }
 
     /// The next message that the node sends and the test looks for.

@@ -43,7 +43,7 @@ async fn no_frame_is_lost_while_connections_are_made_anew_at_their_longest_life(
     let (mut heard, mut restored) = (BTreeSet::new(), 0);
     while heard.len() < sent as usize {
         match timeout(LONG, events.recv()).await.expect("each frame is heard").unwrap() {
-            WireEvent::Frame(frame) => drop(heard.insert(u32::from_be_bytes(frame[..].try_into().unwrap()))),
+            WireEvent::Frame(_, frame) => drop(heard.insert(u32::from_be_bytes(frame[..].try_into().unwrap()))),
             WireEvent::Restored => restored += 1,
             other => panic!("{other:?}"),
         }
