@@ -3,7 +3,7 @@
 use std::process::Command as Program;
 
 use essaim::api::FindRecords;
-use essaim::config::{AfterDead, Config, Settings};
+use essaim::config::{AfterDead, BridgeConfig, Config, Settings};
 use essaim::trace::Filter;
 use essaim::{Env, Roster, SendOptions};
 use essaim_contract::{Capability, Command, MessageId};
@@ -83,6 +83,13 @@ impl Stage {
     pub fn on(probe: &Probe, hosts: &'static [&'static str], redis: Option<Redis>, data: Option<Scratch>) -> Self {
         let data = data.unwrap_or_else(|| Scratch::new("durable"));
         Self::start_with(probe, &[("all", hosts)], redis, data, |_| {})
+    }
+
+    /// The shop and the bell in one node, whose bridge is configured like this, with data that may be there already.
+    pub fn bridged(probe: &Probe, redis: Redis, data: Option<Scratch>, bridge: impl Fn(&mut BridgeConfig)) -> Self {
+        let data = data.unwrap_or_else(|| Scratch::new("durable"));
+        let change = |settings: &mut Settings| bridge(&mut settings.bridge);
+        Self::start_with(probe, &[("all", &["shop", "bell"])], Some(redis), data, change)
     }
 
     fn start(probe: &Probe, nodes: &[(&str, &'static [&'static str])], redis: Option<Redis>) -> Self {
@@ -250,13 +257,18 @@ impl Stage {
 
     /// Ends the nodes; the data stays.
     pub fn end(self) -> Scratch {
+        self.end_beside_redis().0
+    }
+
+    /// As [`Stage::end`]; the Redis between the nodes goes on.
+    pub fn end_beside_redis(self) -> (Scratch, Option<Redis>) {
         let Self { nodes, data, redis, .. } = self;
-        drop((nodes, redis));
+        drop(nodes);
         // The threads of an admin listener let go of their node a moment after it has ended.
         let mut settings = Settings::default();
         settings.node.data_dir = data.path().to_path_buf();
         eventually("the log to be let go of", || essaim::store::held("log", &settings).is_none().then_some(()));
-        data
+        (data, redis)
     }
 }
 

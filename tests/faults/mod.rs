@@ -20,6 +20,7 @@
 //! - [`disk`]: a database that is there and does not work.
 //! - [`readiness`]: what `/readyz` and the log say of an outage.
 //! - [`replaced`]: a file that is deleted, replaced or emptied under the node that has it open.
+//! - [`rotated`]: another secret for the cluster.
 //! - [`leavers`]: attempts of customers who are gone.
 //!
 //! [`Load`]: crate::support::Load
@@ -42,4 +43,5 @@ mod leavers;
 mod mixed;
 mod readiness;
 mod replaced;
+mod rotated;
 mod stage;

@@ -341,3 +341,18 @@ fn a_url_is_shown_without_its_password() {
         assert_eq!(without_password(url), shown);
     }
 }
+
+#[test]
+fn a_secret_that_could_be_guessed_is_refused_and_not_told() {
+    assert_eq!(
+        error_of_file("[bridge]\nsecret = \"geheim\"\n"),
+        "FILE: `bridge.secret` must have 32 characters or more, not 6: `openssl rand -hex 32` makes one"
+    );
+    let long = "geheim ".repeat(5);
+    let both = format!("[bridge]\nsecret = \"{long}\"\nold_secrets = [\"geheim\"]\n");
+    let error = error_of_file(&both);
+    assert!(error.contains("`bridge.old_secrets` must have 32 characters or more each"), "{error}");
+    assert!(!error.contains("geheim"), "{error}");
+    let error = error_of_file(&format!("[bridge]\nold_secrets = [\"{long}\"]\n"));
+    assert!(error.contains("`bridge.old_secrets` must be empty where `bridge.secret` is"), "{error}");
+}

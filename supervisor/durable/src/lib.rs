@@ -9,6 +9,7 @@
 //! - `partition`: its way out of the log; `dead`: what the log keeps of a message that cannot be applied.
 //! - `schedule`: what a capability sends itself at set times; `housekeeper`: what one host does for all of a capability.
 //! - `ports`: what the rest of the node implements, so that nothing here knows of hosts, buses or other nodes.
+//! - `trust`: which stored messages are believed.
 //! - `drain`: durable work ends before its node does; `log_migration`: what another log still holds.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
@@ -23,6 +24,7 @@ pub mod partition;
 pub mod ports;
 pub mod schedule;
 pub mod send;
+pub mod trust;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +49,7 @@ pub use self::send::options::{SendOptions, SubscribeOptions};
 use self::send::sender::Sender;
 pub use self::send::sender::partition_of;
 pub use self::send::sent_record::SentRecords;
+use self::trust::RecordTrust;
 use essaim_base::Env;
 use essaim_base::backoff::Backoff;
 use essaim_base::lock::Mutex;
@@ -71,6 +74,8 @@ pub struct DurableParts<'a> {
 /// The durable half of a node.
 pub struct Durable {
     pub log: Arc<dyn Log>,
+    /// Which stored messages are believed.
+    pub trust: Arc<RecordTrust>,
     pub sender: Arc<Sender>,
     pub reader: Arc<Reader>,
     pub config: DurableConfig,
@@ -105,6 +110,7 @@ impl Durable {
         let (is_bridged, reported_left) = (!settings.bridge.url.is_empty(), AtomicBool::new(false));
         let durable = Arc::new(Self {
             log,
+            trust: Arc::new(RecordTrust::of(&settings.bridge)),
             sender,
             reader,
             config,

@@ -139,18 +139,27 @@ impl LogMigration {
     async fn send(&mut self, partition: &Partition, entries: &[Entry]) -> Result<(), Stopped> {
         let (mut messages, mut unreadable) = (Vec::new(), Vec::new());
         for entry in entries {
+            let keys = &self.durable.trust.keys;
             let (records, rest) = match entry.foreign {
                 true => (Vec::new(), Some((1, &entry.batch[..]))),
                 false => {
-                    let (records, rest) = Batch::read(&entry.batch, entry.count);
+                    let (records, rest) = Batch::open(&entry.batch, entry.count, keys);
                     (records, rest.map(|rest| (rest.count, rest.bytes)))
                 }
             };
             unreadable.extend(rest.filter(|(_, bytes)| !bytes.is_empty()));
             let capability = &partition.capability;
             for record in records {
-                let message =
-                    OutgoingMessage::of(record, capability.clone(), OutgoingKind::EventFor(capability.clone()));
+                // What nobody believes is judged by its owner, and is to be found there.
+                let record = match record {
+                    Ok(record) => record,
+                    Err(refused) => {
+                        unreadable.push((1, refused.bytes));
+                        continue;
+                    }
+                };
+                let to = OutgoingKind::EventFor(capability.clone());
+                let message = OutgoingMessage::of(record, capability.clone(), to, keys);
                 messages.push(message.map_err(|e| Stopped::Unreadable(e.to_string()))?);
             }
         }

@@ -8,9 +8,10 @@ use essaim_base::codec;
 use essaim_base::text::cut;
 use essaim_contract::{Failure, FailureKind};
 use essaim_core::local::declared::DeclaredMessage;
-use essaim_durable::dead::LogDeadLetter;
+use essaim_durable::dead::{LogDeadLetter, RefusedLetter};
+use essaim_protocol::keys::ClusterKeys;
 use essaim_protocol::log::LogError;
-use essaim_protocol::record::Record;
+use essaim_protocol::record::{NotOpened, Record};
 use essaim_store::TxError;
 use essaim_store::tables::dead::{self, DeadLetter, DeadLetterCursor, DeadLetterFilter, DeadReason};
 use sea_orm::DbErr;
@@ -60,9 +61,28 @@ impl LocatedLetter {
         }
     }
 
-    /// Whether it can be read at least as a record.
-    pub fn is_record(&self) -> bool {
-        Record::decode(&self.letter.record).is_ok()
+    /// Whether it is kept under the id of its message.
+    pub fn has_id_of_message(&self) -> bool {
+        Record::decode(&self.letter.record).is_ok_and(|record| record.id.as_str() == self.letter.id)
+    }
+
+    /// Its message, to be handled again.
+    ///
+    /// # Errors
+    /// Why it is not to be, in words: it cannot be read, or no node has stored it.
+    pub fn open(&self, keys: &ClusterKeys) -> Result<Record, String> {
+        let opened = match &self.location {
+            // The log's own are signed whole.
+            LetterLocation::Log(bytes) if codec::decode::<LogDeadLetter>(bytes).is_ok() => {
+                let signed = keys.check_signed(bytes).map_err(NotOpened::from);
+                signed.and_then(|()| Ok(Record::decode(&self.letter.record)?))
+            }
+            _ => Record::open(&self.letter.record, keys),
+        };
+        opened.map_err(|why| match why {
+            NotOpened::Unreadable(_) => "it cannot be read: it can only be dropped".into(),
+            NotOpened::Distrusted(why) => format!("{why}; see docs/security.md, or drop it"),
+        })
     }
 
     /// The same, with what is in it and the whole error.
@@ -111,11 +131,16 @@ fn of_log(capability: &str, id: String, bytes: &Bytes) -> LocatedLetter {
             held: false,
             record: record.encode().unwrap_or_default(),
         },
-        // A batch whose rest could not be read is kept as it is.
-        Err(_) => {
-            let why = "the rest of a stored batch could not be read".into();
-            DeadLetter::unreadable(id, capability, why, bytes.to_vec())
-        }
+        Err(_) => match codec::decode(bytes) {
+            Ok(RefusedLetter { refused, why, at }) => {
+                DeadLetter { dead_at_ms: at, ..DeadLetter::unreadable(id, capability, why, refused.into_vec()) }
+            }
+            // A batch whose rest could not be read is kept as it is.
+            Err(_) => {
+                let why = "the rest of a stored batch could not be read".into();
+                DeadLetter::unreadable(id, capability, why, bytes.to_vec())
+            }
+        },
     };
     LocatedLetter { letter, location: LetterLocation::Log(bytes.clone()) }
 }
@@ -220,7 +245,7 @@ mod tests {
     #[test]
     fn a_letter_of_the_log_is_seen_as_those_of_databases_are() {
         let record = record(7, Some("k"));
-        let bytes = encode_for_log(&record, DeadReason::Rejected, 2, "no", 99);
+        let bytes = encode_for_log(&ClusterKeys::default(), &record, (DeadReason::Rejected, 2, "no"), 99);
         let located = of_log("shop", record.id.to_string(), &bytes);
         let seen = located.summary("shop");
         assert_eq!((seen.id.as_str(), seen.key.as_deref(), seen.reason.as_str()), ("test/7", Some("k"), "rejected"));
@@ -231,7 +256,11 @@ mod tests {
     #[test]
     fn a_long_error_is_cut_in_a_list_and_shown_whole() {
         let (record, error) = (record(7, None), "é".repeat(LONGEST_ERROR + 1));
-        let located = of_log("shop", "test/7".into(), &encode_for_log(&record, DeadReason::Rejected, 2, &error, 99));
+        let located = of_log(
+            "shop",
+            "test/7".into(),
+            &encode_for_log(&ClusterKeys::default(), &record, (DeadReason::Rejected, 2, &error), 99),
+        );
         assert_eq!(located.summary("shop").error, Some(format!("{}…", "é".repeat(LONGEST_ERROR))));
         assert_eq!(located.shown("shop", None).letter.error, Some(error));
     }
@@ -246,8 +275,12 @@ mod tests {
     #[test]
     fn a_filter_applies_to_letters_of_the_log() {
         let record = record(7, None);
-        let letter =
-            of_log("shop", record.id.to_string(), &encode_for_log(&record, DeadReason::Attempts, 1, "no", 99)).letter;
+        let letter = of_log(
+            "shop",
+            record.id.to_string(),
+            &encode_for_log(&ClusterKeys::default(), &record, (DeadReason::Attempts, 1, "no"), 99),
+        )
+        .letter;
         assert!(matches(&letter, &DeadFilter::default()));
         let place =
             DeadPosition { kept_by: "shop".into(), dead_at_ms: 99, id: "test/7".into(), capability: "shop".into() };

@@ -91,8 +91,9 @@ impl HostOperator {
     async fn read(&self, id: &str) -> Result<Result<ReadLetter, NotRead>, Failure> {
         let found = self.find(&[id.to_string()], Some(&self.host.name)).await?;
         let Some(located) = found.into_iter().next() else { return Ok(Err(NotRead::Gone)) };
-        let Ok(record) = Record::decode(&located.letter.record) else {
-            return Ok(Err(NotRead::Not("its bytes are no message: it can only be dropped".into())));
+        let record = match located.open(&self.durable.trust.keys) {
+            Ok(record) => record,
+            Err(why) => return Ok(Err(NotRead::Not(why))),
         };
         let Some(declared) = self.host.declared(&record.name) else {
             let (name, capability) = (&record.name, &self.host.name);

@@ -77,13 +77,13 @@ impl HostOperator {
         let (mut found, mut sending) = (Vec::new(), Vec::new());
         for id in ids {
             let rows = parked::find(database.reads(), id, 1).await.map_err(failed)?;
-            let Some(record) = rows.iter().filter(|row| row.id == *id).find_map(|row| Record::decode(&row.record).ok())
-            else {
-                continue;
-            };
-            let (control, at) = (Some(Control::Replay), self.env.wall_ms());
-            let record = Record { control, at, not_before: None, expires: None, body: ByteBuf::new(), ..record };
-            let sent = OutgoingMessage::of(record, self.host.name.clone(), OutgoingKind::Command);
+            // Of one that nobody believes only its owner decides.
+            let keys = &self.durable.trust.keys;
+            let read = |row: &ParkedMessage| Some((row.due_ms, Record::open(&row.record, keys).ok()?));
+            let Some((due_ms, record)) = rows.iter().filter(|row| row.id == *id).find_map(read) else { continue };
+            let (control, seen, at) = (Some(Control::Replay), Some(due_ms), self.env.wall_ms());
+            let record = Record { control, seen, at, not_before: None, expires: None, body: ByteBuf::new(), ..record };
+            let sent = OutgoingMessage::of(record, self.host.name.clone(), OutgoingKind::Command, keys);
             if let Ok(message) = sent {
                 sending.push(message);
                 found.push(id.clone());

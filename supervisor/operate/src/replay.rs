@@ -41,11 +41,14 @@ impl HostOperator {
             let of_subscriber = located.letter.capability != *self.host.name;
             let settled = match (&located.location, control) {
                 (LetterLocation::Log(bytes), Control::Drop) => self.drop_from_log(&located, bytes).await,
-                // No owner could be told of one that is no record.
-                (LetterLocation::Database, Control::Drop) if of_subscriber || !located.is_record() => {
+                // No owner could be told of one that it does not know by its message's id: what was in the outbox and no message.
+                (LetterLocation::Database, Control::Drop) if of_subscriber || !located.has_id_of_message() => {
                     self.remove(&located, None).await
                 }
                 (LetterLocation::Database, Control::Replay) if of_subscriber => self.publish_again(&located).await,
+                (LetterLocation::Database, Control::Replay) if !located.has_id_of_message() => {
+                    self.relay_again(&located).await
+                }
                 _ => match self.record_of(&located, control, body.clone()) {
                     Ok(letter) => {
                         sending.push((located, letter));
@@ -86,16 +89,28 @@ impl HostOperator {
         control: Control,
         body: Option<ByteBuf>,
     ) -> Result<OutgoingMessage, Why> {
-        let unreadable = |_| "it cannot be read: it can only be dropped".to_string();
-        let record = Record::decode(&located.letter.record).map_err(unreadable)?;
+        let keys = &self.durable.trust.keys;
         let record = match &located.location {
-            LetterLocation::Log(_) => Record { body: body.unwrap_or(record.body), ..record },
+            LetterLocation::Log(_) => {
+                let record = located.open(keys)?;
+                Record { body: body.unwrap_or(record.body), ..record }
+            }
             LetterLocation::Database => {
+                let record = match control {
+                    Control::Replay => located.open(keys)?,
+                    // To be rid of one nobody needs to believe it, nor what it says of its place.
+                    Control::Drop => {
+                        let record = Record::decode(&located.letter.record).map_err(|e| e.to_string())?;
+                        let key = located.letter.ordered.then(|| located.letter.order_key.clone());
+                        Record { key, ..record }
+                    }
+                };
                 let (not_before, expires, body) = (None, None, body.unwrap_or_default());
-                Record { control: Some(control), at: self.env.wall_ms(), not_before, expires, body, ..record }
+                let (control, seen) = (Some(control), Some(located.letter.dead_at_ms));
+                Record { control, seen, at: self.env.wall_ms(), not_before, expires, body, ..record }
             }
         };
-        OutgoingMessage::of(record, self.host.name.clone(), OutgoingKind::Command).map_err(|e| e.to_string())
+        OutgoingMessage::of(record, self.host.name.clone(), OutgoingKind::Command, keys).map_err(|e| e.to_string())
     }
 
     /// Has the log forget a letter; whether it was still there as it was read.
@@ -113,11 +128,23 @@ impl HostOperator {
     }
 
     async fn publish_again(&self, located: &LocatedLetter) -> Result<(), Why> {
+        located.open(&self.durable.trust.keys)?;
         let again = OutboxRow {
             event: true,
             target: Some(located.letter.capability.clone()),
             record: located.letter.record.clone(),
         };
+        self.remove(located, Some(again)).await
+    }
+
+    /// Puts a message of this host's outbox that was refused there back into it.
+    async fn relay_again(&self, located: &LocatedLetter) -> Result<(), Why> {
+        let record = located.open(&self.durable.trust.keys)?;
+        let registry = self.durable.log.registry().await.map_err(|error| unanswered(error).detail)?;
+        let is_own = record.name.split('.').next() == Some(&*self.host.name);
+        let event =
+            registry.subscriptions.contains_key(&record.name) || (is_own && self.host.declared(&record.name).is_none());
+        let again = OutboxRow { event, target: None, record: located.letter.record.clone() };
         self.remove(located, Some(again)).await
     }
 

@@ -24,6 +24,7 @@ use essaim_core::local::watchdog::BlockingHandler;
 use essaim_core::node::bus::Bus;
 use essaim_core::node::readiness::Readiness;
 use essaim_near::NearFigures;
+use essaim_protocol::keys::Distrusted;
 use essaim_remote::RefusedFrames;
 use essaim_store::DatabaseReport;
 use futures_util::future::{join, join_all};
@@ -68,6 +69,8 @@ pub struct NodeStatus {
     pub unreadable_frames: u64,
     /// Frames from the wire that no node of the cluster can have made, or that came before, by reason.
     pub refused_frames: RefusedFrames,
+    /// Stored messages that no node of the cluster has stored, by reason.
+    pub refused_messages: Distrusted,
     /// The runtime's own tasks.
     pub tasks: Vec<TaskStatus>,
     /// The other nodes, as this one hears them, each with its own report.
@@ -158,6 +161,7 @@ impl NodeStatus {
             blocking: bus.watchdog.blocking().into_iter().map(BlockingStatus::from).collect(),
             unreadable_frames: remote.map_or(0, |r| r.unreadable()),
             refused_frames: remote.map(|r| r.refused()).unwrap_or_default(),
+            refused_messages: bus.durable().map(|d| d.trust.refused()).unwrap_or_default(),
             tasks: bus.tasks.status(),
             members: Vec::new(),
             absent: remote.map(|r| AbsentStatus::all(r.members(), now)).unwrap_or_default(),

@@ -26,14 +26,9 @@ pub fn origin(channel: &str, keys: &ClusterKeys, frame: &[u8]) -> Result<Origin,
     };
     match checked {
         Ok(()) => Ok(Origin::Node),
+        Err(Distrust::UnknownSecret) if keys.accepts_unsigned() => Ok(Origin::Anybody),
         // A message may end as a tag would. Only tagged frames have a number.
-        Err(Distrust::UnknownSecret) if !has_number(frame) => {
-            if keys.believes_untagged() {
-                Ok(Origin::Anybody)
-            } else {
-                Err(Distrust::Untagged)
-            }
-        }
+        Err(Distrust::UnknownSecret) if !has_number(frame) => Err(Distrust::Untagged),
         Err(why) => Err(why),
     }
 }

@@ -8,7 +8,7 @@
 //! - [`frame`]: the frames on the wire; `docs/protocol.md` describes them for other languages.
 //! - [`frame_origin`]: whether a node made a frame.
 //! - [`record`]: the messages in the log.
-//! - [`keys`]: the secrets of a cluster, by which frames are told from forged ones.
+//! - [`keys`]: the secrets of a cluster, by which frames and records are told from forged ones.
 //! - `conformance`: the cases that every log has to pass, behind a feature of that name.
 //! - [`fuzz`]: what fuzzers do with a frame.
 

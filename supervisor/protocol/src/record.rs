@@ -6,6 +6,8 @@ use serde_bytes::ByteBuf;
 
 use essaim_base::codec::{self, DecodeError, EncodeError};
 
+use super::keys::{ClusterKeys, Distrust};
+
 /// One stored message. Nodes of other versions read it, and this node reads it after an update: golden samples are in
 /// `tests/golden`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,10 @@ pub struct Record {
     /// Set in a record that is no message but an operator's request about the dead letter of this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Control>,
+    /// In such a request, what its operator saw: when the letter had died, or when a message that waits was due, in milliseconds
+    /// since 1970. It says nothing about a later death, or a later try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<u64>,
     pub body: ByteBuf,
 }
 
@@ -60,15 +66,48 @@ impl Record {
         self.key.as_deref().unwrap_or(self.id.as_str())
     }
 
-    /// Encodes it for a batch.
+    /// Encodes it as it is stored by a node: signed, if its cluster has a secret.
+    pub fn sign(&self, keys: &ClusterKeys) -> Result<Vec<u8>, EncodeError> {
+        let mut bytes = self.encode()?;
+        keys.sign(&mut bytes);
+        Ok(bytes)
+    }
+
+    /// Decodes what a node has stored.
+    ///
+    /// # Errors
+    /// If it is no record, or none that a node has stored.
+    pub fn open(bytes: &[u8], keys: &ClusterKeys) -> Result<Self, NotOpened> {
+        // First: nothing of it counts before.
+        keys.check_signed(bytes)?;
+        Ok(Self::decode(bytes)?)
+    }
+
+    /// Encodes it, unsigned.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         codec::encode(self)
     }
 
-    /// Decodes one record.
+    /// Decodes one record, whoever has made it: for what is shown, never for what is done.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode(bytes)
     }
+}
+
+/// Why stored bytes are no message.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOpened {
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] DecodeError),
+    #[error("{0}")]
+    Distrusted(#[from] Distrust),
+}
+
+/// A record of an entry that no node has made.
+#[derive(Debug, PartialEq)]
+pub struct RefusedRecord<'a> {
+    pub bytes: &'a [u8],
+    pub why: Distrust,
 }
 
 /// The part of an entry that cannot be read.
@@ -94,9 +133,19 @@ impl Batch {
         self.bytes.extend_from_slice(record);
     }
 
-    /// Decodes an entry of `count` records: those up to the first that cannot be read, and the rest from there, since the
-    /// beginning of the record behind it is not known.
+    /// Decodes an entry of `count` records, whoever has made them: those up to the first that cannot be read, and the rest from
+    /// there, since the beginning of the record behind it is not known.
     pub fn read(bytes: &[u8], count: u32) -> (Vec<Record>, Option<UnreadableRest<'_>>) {
+        let (records, rest) = Self::open(bytes, count, &ClusterKeys::default());
+        (records.into_iter().filter_map(Result::ok).collect(), rest)
+    }
+
+    /// The same, each record only if it is believed.
+    pub fn open<'a>(
+        bytes: &'a [u8],
+        count: u32,
+        keys: &ClusterKeys,
+    ) -> (Vec<Result<Record, RefusedRecord<'a>>>, Option<UnreadableRest<'a>>) {
         let (mut records, mut left) = (Vec::new(), bytes);
         loop {
             let missing = count.saturating_sub(records.len() as u32);
@@ -109,7 +158,11 @@ impl Batch {
             }
             let before = left;
             match Record::deserialize(&mut codec::bounded(rmp_serde::Deserializer::new(&mut left))) {
-                Ok(record) => records.push(record),
+                Ok(record) => {
+                    let bytes = &before[..before.len() - left.len()];
+                    let believed = keys.check_signed(bytes).map_err(|why| RefusedRecord { bytes, why });
+                    records.push(believed.map(|()| record));
+                }
                 Err(error) => return (records, rest(before, error.to_string())),
             }
         }
@@ -133,6 +186,7 @@ pub fn sample(id: u64, key: Option<&str>) -> Record {
         principal: None,
         meta: Metadata::new(),
         control: None,
+        seen: None,
         body: ByteBuf::from(vec![1, 2, 3]),
     }
 }
@@ -148,6 +202,32 @@ mod tests {
         let records = [record(1, None), record(2, Some("a"))];
         records.iter().for_each(|r| batch.push(&r.encode().unwrap()));
         assert_eq!(Batch::read(&batch.bytes, 2), (records.to_vec(), None));
+    }
+
+    #[test]
+    fn of_a_batch_only_what_a_node_has_signed_is_believed_each_alone() {
+        let keys = ClusterKeys::new("of more than 32 characters, as any secret", &[], false);
+        let signed = |n| record(n, None).sign(&keys).unwrap();
+        let mut changed = signed(2);
+        let at = changed.iter().rposition(|byte| *byte == 3).unwrap();
+        changed[at] = 4;
+        let plain = record(3, None).encode().unwrap();
+        let batch = [signed(1), changed.clone(), plain.clone(), signed(4)].concat();
+        let (records, rest) = Batch::open(&batch, 4, &keys);
+        let forged = |bytes, why| Err(RefusedRecord { bytes, why });
+        assert_eq!(rest, None);
+        assert_eq!(
+            records,
+            [
+                Ok(record(1, None)),
+                forged(&changed, Distrust::Forged),
+                forged(&plain, Distrust::Untagged),
+                Ok(record(4, None)),
+            ]
+        );
+        // A version that knows nothing of tags reads all of them.
+        assert_eq!(Batch::read(&batch, 4).0.len(), 4);
+        assert!(Record::open(&plain, &keys).is_err() && Record::open(&signed(1), &keys).is_ok());
     }
 
     #[test]

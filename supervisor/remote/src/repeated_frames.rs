@@ -47,7 +47,10 @@ impl HeardFrames {
         if epoch <= self.forgotten_epoch {
             return false;
         }
-        let mut heard = HeardNumbers { epoch, numbers: VecDeque::new(), forgotten: 0, last_turn: self.turn };
+        // What a sender has broadcast before it was first heard is not for this node: somebody may have recorded it. At an inbox all is,
+        // since nobody could publish there before it was this node's.
+        let forgotten = if channel == Channel::Broadcast { number.saturating_sub(1) } else { 0 };
+        let mut heard = HeardNumbers { epoch, numbers: VecDeque::new(), forgotten, last_turn: self.turn };
         let is_new = heard.record(number, self.most_numbers);
         senders.insert(inbox.into(), heard);
         if senders.len() > self.most_senders {
@@ -95,6 +98,8 @@ mod tests {
         assert_eq!(counts, [true, true, true, false, false, false, true, false]);
         assert!(!heard.record(Channel::Inbox, A, 1), "the oldest was forgotten, and is not believed");
         assert!(heard.record(Channel::Inbox, A, 4) && heard.record(Channel::Broadcast, A, 9));
+        assert!(!heard.record(Channel::Broadcast, A, 8), "from before it was first heard");
+        assert!(heard.record(Channel::Broadcast, A, 11) && heard.record(Channel::Broadcast, A, 10));
     }
 
     #[test]

@@ -10,11 +10,11 @@ pub struct BridgeConfig {
     pub url: String,
     /// Separates clusters that share a server; the prefix of every channel and key.
     pub namespace: String,
-    /// The secret of the cluster, which signs frames; empty: nothing is signed.
+    /// The secret of the cluster, which signs frames and stored messages; empty: nothing is signed.
     pub secret: String,
     /// Secrets that are believed too, and sign nothing.
     pub old_secrets: Vec<String>,
-    /// What is done with frames that are not signed, where there is a secret.
+    /// What is done with what no secret of this node has signed, where there is one.
     pub unsigned: Unsigned,
     /// The longest life of a connection to the server.
     pub connection_life_ms: u64,
@@ -40,7 +40,7 @@ pub enum Unsigned {
     /// It is refused.
     #[default]
     Refuse,
-    /// It is believed, as without a secret: while nodes get one.
+    /// It is believed, as without a secret: while nodes get one, or after one was lost.
     Accept,
 }
 

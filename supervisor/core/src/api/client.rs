@@ -182,6 +182,7 @@ impl Client {
             principal: self.principal.clone(),
             metadata: self.metadata.clone(),
             most_bytes: self.bus.settings.wire.max_message_bytes,
+            keys: self.bus.keys.clone(),
         }
     }
 

@@ -273,6 +273,7 @@ impl Cx {
             principal: self.call.principal.clone(),
             metadata: self.call.metadata.clone(),
             most_bytes: self.context.bus.settings.wire.max_message_bytes,
+            keys: self.context.bus.keys.clone(),
         }
     }
 

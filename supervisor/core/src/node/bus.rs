@@ -21,9 +21,11 @@ use essaim_base::task::Tasks;
 use essaim_config::{Config, Settings};
 use essaim_contract::{Ask, AskError, Broadcast, Capability, Message, NotDelivered, SendError, Unknown, wire_name};
 use essaim_durable::Durable;
+use essaim_durable::trust::keys_of;
 use essaim_durable::{MessageContext, OutgoingMessage};
 use essaim_gather::GatheredStore;
 use essaim_near::Near;
+use essaim_protocol::keys::ClusterKeys;
 use essaim_remote::{Remote, RemoteAsk, RemoteBroadcast};
 use essaim_trace::{Recorder, Shown};
 use serde_json::Value;
@@ -45,6 +47,8 @@ pub struct Bus {
     pub watchdog: Arc<Watchdog>,
     pub tasks: Tasks,
     pub recorder: Arc<Recorder>,
+    /// What signs messages that are to be stored.
+    pub keys: Arc<ClusterKeys>,
     /// The gathered records of all nodes, if they are stored here.
     pub gathered: Option<Arc<GatheredStore>>,
     pub started: Instant,
@@ -86,6 +90,7 @@ impl Bus {
         let BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable } = parts;
         let (started, sent, draining) = (env.now(), SentMessages::default(), AtomicBool::new(false));
         let gathered = GatheredStore::of(&settings, &env, tasks.outages());
+        let keys = Arc::new(keys_of(&settings.bridge));
         Self {
             env,
             settings,
@@ -94,6 +99,7 @@ impl Bus {
             watchdog,
             tasks,
             recorder,
+            keys,
             gathered,
             started,
             sent,

@@ -15,7 +15,6 @@ use essaim_config::{Config, ConfigError, Settings};
 use essaim_durable::ports::Peers;
 use essaim_durable::schedule::Timetable;
 use essaim_durable::{Consumer, Hosted};
-use essaim_protocol::keys::ClusterKeys;
 use essaim_store::{Database, Schema};
 use essaim_trace::Recorder;
 use futures_util::FutureExt;
@@ -52,8 +51,6 @@ pub struct NodeContext {
     pub config: Arc<Config>,
     pub tasks: Tasks,
     pub recorder: Arc<Recorder>,
-    /// What tells frames and records of the cluster's nodes from others.
-    pub keys: Arc<ClusterKeys>,
     pub arbiters: Arc<Arbiters>,
     pub watchdog: Arc<Watchdog>,
     pub blocking: Blocking,

@@ -22,10 +22,10 @@ use essaim_base::lock::Mutex;
 use essaim_base::task::Tasks;
 use essaim_base::trace::TraceContext;
 use essaim_bridge_embedded::EmbeddedLog;
-use essaim_config::{BridgeConfig, Config, ConfigError, NearConfig, Unsigned};
+use essaim_config::{Config, ConfigError, NearConfig};
+use essaim_durable::trust::keys_of;
 use essaim_durable::{Durable, DurableParts, log_migration};
 use essaim_near::{Near, NearBounds};
-use essaim_protocol::keys::ClusterKeys;
 use essaim_protocol::wire::ClaimError;
 use essaim_remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
 use essaim_remote::{Remote, RemoteParts};
@@ -142,7 +142,6 @@ impl RunningNode {
         let context = NodeContext {
             env,
             recorder,
-            keys: Arc::new(keys_of(&settings.bridge)),
             settings: settings.clone(),
             config: Arc::new(config),
             tasks,
@@ -225,11 +224,6 @@ impl RunningNode {
     }
 }
 
-/// The secrets of the cluster that the configuration names.
-fn keys_of(bridge: &BridgeConfig) -> ClusterKeys {
-    ClusterKeys::new(&bridge.secret, &bridge.old_secrets, bridge.unsigned == Unsigned::Accept)
-}
-
 /// The bounds of the near cache that the configuration sets.
 pub fn near_bounds(config: &NearConfig) -> NearBounds {
     NearBounds { ttl: Duration::from_millis(config.ttl_ms), max_bytes: config.max_bytes }
@@ -257,7 +251,7 @@ fn assemble(
                 settings: node.settings.clone(),
                 tasks: node.tasks.clone(),
                 recorder: node.recorder.clone(),
-                keys: node.keys.clone(),
+                keys: Arc::new(keys_of(&node.settings.bridge)),
                 cycle_fatal: |cycle| NodeError::Cycle(cycle).into_fatal(),
             })
         });

@@ -47,6 +47,7 @@ pub use self::queue::{OutboxQueue, QueueKind};
 use self::relay::relay;
 use crate::Durable;
 use crate::send::sender::Sender;
+use crate::trust::RecordTrust;
 
 /// Interval at which a node that leaves polls whether its queue is empty.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -55,6 +56,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub struct Outbox {
     pub database: Database,
     sender: Arc<Sender>,
+    trust: Arc<RecordTrust>,
     config: DurableConfig,
     env: Env,
     tasks: Tasks,
@@ -133,13 +135,14 @@ impl Drop for RelayedQueue {
 impl Outbox {
     /// The outbox of a capability's database; `own` is the queue of this node's asks and timers.
     pub fn new(durable: &Durable, database: Database, own: OutboxQueue) -> Arc<Self> {
-        let (sender, config) = (durable.sender.clone(), durable.config.clone());
+        let (sender, trust, config) = (durable.sender.clone(), durable.trust.clone(), durable.config.clone());
         let (env, tasks) = (durable.env.clone(), durable.tasks.clone());
         let (queues, closed, openings) = Default::default();
         let (registry, ended, backfill) = (Mutex::default(), Mutex::default(), Mutex::new(Arc::default()));
         Arc::new(Self {
             database,
             sender,
+            trust,
             config,
             env,
             tasks,

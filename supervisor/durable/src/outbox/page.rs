@@ -71,7 +71,7 @@ impl RelayedPage {
         let letter = |(seq, row, why): &(u64, OutboxRow, String)| {
             let id = format!("outbox-{queue}/{seq}");
             tracing::error!(capability, id, why, "a message in the outbox cannot be read: it is a dead letter now");
-            let why = format!("what the outbox has kept cannot be read: {why}");
+            let why = format!("what the outbox has kept is no message: {why}");
             let letter = DeadLetter::unreadable(id, capability, why, row.record.clone());
             DeadLetter { first_at_ms: now, dead_at_ms: now, ..letter }
         };
@@ -128,7 +128,7 @@ mod tests {
     fn a_dead_letter_for_want_of_room_says_what_its_record_says() {
         let of = |record: &Record| {
             let message =
-                OutgoingMessage::read(&record.encode().unwrap(), OutgoingKind::EventFor("till".into())).unwrap();
+                OutgoingMessage::read(record.clone(), &record.encode().unwrap(), OutgoingKind::EventFor("till".into()));
             let DeadLetter { capability, order_key, ordered, trace, first_at_ms, dead_at_ms, .. } =
                 refused("till", &message, 7);
             assert_eq!((capability.as_str(), first_at_ms, dead_at_ms), ("till", 1, 7));

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use essaim_base::{codec, crash};
+use essaim_base::crash;
+use essaim_protocol::record::NotOpened;
 use essaim_store::TxError;
 use essaim_store::tables::outbox::{self as table, OutboxRow};
 use essaim_store::tables::{dead, retained};
@@ -70,7 +71,7 @@ pub(super) async fn relay(outbox: Weak<Outbox>, queue: OutboxQueue, more: Arc<No
 }
 
 /// The message of a row of the outbox.
-type ReadMessage = Result<OutgoingMessage, codec::DecodeError>;
+type ReadMessage = Result<OutgoingMessage, NotOpened>;
 
 impl Outbox {
     /// Hands over a page of a queue, of at most so many messages, and forgets it.
@@ -88,7 +89,7 @@ impl Outbox {
             return Ok(RelayStep::Empty);
         }
         let overflowing = self.overflowing(queue);
-        let messages: Vec<_> = rows.iter().map(|(_, row)| message(row, &overflowing, &backfilled)).collect();
+        let messages: Vec<_> = rows.iter().map(|(_, row)| self.message(row, &overflowing, &backfilled)).collect();
         let page = self.hand_over(queue, &rows, &messages).await;
         if !page.done.is_empty() {
             self.forget(queue, &page).await?;
@@ -161,20 +162,26 @@ impl Outbox {
         }
         Ok(())
     }
-}
 
-/// The message of a row, which goes to all its subscribers but those for whom it overflows, and to those that want what is
-/// retained only if they are backfilled.
-fn message(row: &OutboxRow, overflowing: &Arc<[Arc<str>]>, backfilled: &Arc<[BackfillSubscriber]>) -> ReadMessage {
-    let kind = match (&row.target, row.event) {
-        (Some(target), _) => OutgoingKind::EventFor(target.as_str().into()),
-        (None, true) => OutgoingKind::Event { except: overflowing.clone(), backfilled: None },
-        (None, false) => OutgoingKind::Command,
-    };
-    let mut message = OutgoingMessage::read(&row.record, kind)?;
-    if let (OutgoingKind::Event { backfilled: those, .. }, true) = (&mut message.kind, message.retained.is_some()) {
-        // What is not retained they get at once: they would never get it later.
-        *those = Some(backfilled.clone());
+    /// The message of a row, which goes to all its subscribers but those for whom it overflows, and to those that want what is
+    /// retained only if they are backfilled.
+    fn message(
+        &self,
+        row: &OutboxRow,
+        overflowing: &Arc<[Arc<str>]>,
+        backfilled: &Arc<[BackfillSubscriber]>,
+    ) -> ReadMessage {
+        let kind = match (&row.target, row.event) {
+            (Some(target), _) => OutgoingKind::EventFor(target.as_str().into()),
+            (None, true) => OutgoingKind::Event { except: overflowing.clone(), backfilled: None },
+            (None, false) => OutgoingKind::Command,
+        };
+        let record = self.trust.open(&row.record, self.database.capability())?;
+        let mut message = OutgoingMessage::read(record, &row.record, kind);
+        if let (OutgoingKind::Event { backfilled: those, .. }, true) = (&mut message.kind, message.retained.is_some()) {
+            // What is not retained they get at once: they would never get it later.
+            *those = Some(backfilled.clone());
+        }
+        Ok(message)
     }
-    Ok(message)
 }

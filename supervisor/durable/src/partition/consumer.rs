@@ -341,7 +341,8 @@ async fn work(
             let log = durable.log.identity().await.map_err(|e| e.to_string())?;
             let (partition, handlers, config) = (partition.clone(), handlers.clone(), durable.config.clone());
             let (env, store, unhandled, stop) = (durable.env.clone(), store.clone(), unhandled.clone(), stop.clone());
-            let claim = Claim { partition, epoch, log, handlers, config, env, store, unhandled, stop };
+            let trust = durable.trust.clone();
+            let claim = Claim { partition, epoch, log, handlers, config, trust, env, store, unhandled, stop };
             Ownership::take(claim).await.map_err(|e| e.to_string())
         };
         let error = match claimed.await {

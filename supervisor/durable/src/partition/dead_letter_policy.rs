@@ -97,7 +97,7 @@ impl Work<'_> {
             first_at_ms: self.record.at,
             dead_at_ms: self.owner.env.wall_ms(),
             held,
-            record: self.record.encode().unwrap_or_default(),
+            record: self.record.sign(&self.owner.trust.keys).unwrap_or_default(),
         };
         let bury = async |tx: &Transaction| buried(tx, from, &letter).await;
         let now = self.transactions().settle(self.leave(from, DEAD), bury).await? == StepEnd::Done;

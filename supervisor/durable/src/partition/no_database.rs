@@ -50,7 +50,8 @@ pub async fn work(owner: Rc<PartitionOwner>, message: Rc<LogMessage>, tries: Tri
     };
     let (id, attempts) = (&record.id, tries.attempts);
     owner.log_death(record, reason, attempts, &why);
-    let bytes = crate::dead::encode_for_log(record, reason, attempts, &why, owner.env.wall_ms());
+    let now = owner.env.wall_ms();
+    let bytes = crate::dead::encode_for_log(&owner.trust.keys, record, (reason, attempts, &why), now);
     let dead = vec![(id.to_string(), bytes)];
     WorkOutcome::Reported(LogReport { tally: Tally { dead: 1, ..Tally::default() }, dead })
 }

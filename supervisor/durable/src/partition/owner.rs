@@ -31,6 +31,7 @@ use crate::partition::unhandled::UnhandledMessages;
 use crate::ports::{Applied, DurableHandler, Handlers};
 use crate::send::sender::partition_of;
 use crate::soon;
+use crate::trust::RecordTrust;
 
 /// The longest wait for a capability that cannot take messages now before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -45,6 +46,8 @@ pub struct PartitionOwner {
     pub epoch: u64,
     pub handlers: Arc<dyn Handlers>,
     pub config: DurableConfig,
+    /// Which stored messages are believed.
+    pub trust: Arc<RecordTrust>,
     pub env: Env,
     /// The capability's database and the way out of it; none: nothing is remembered of what was applied.
     pub store: Option<CapabilityStore>,

@@ -32,10 +32,20 @@ impl Work<'_> {
         let find = async || parked::find(self.store.database.reads(), id, 1).await;
         let found = self.transactions().until_answered(find).await;
         let is_own = |row: &parked::ParkedMessage| row.id == id && row.partition == self.owner.number();
-        let Some(row) = found.into_iter().find(is_own) else { return self.finish(from, HANDLED).await };
+        let is_seen = |row: &parked::ParkedMessage| is_own(row) && self.is_about(row.due_ms);
+        let Some(row) = found.into_iter().find(is_seen) else { return self.finish(from, HANDLED).await };
         let write = async |tx: &Transaction| parked::hurry(tx, row.partition, row.seq).await.map(|_| StepEnd::Done);
         self.transactions().settle(self.leave(from, HANDLED), write).await?;
         Ok(WorkOutcome::Hurried(ParkedPlace { order: row.order_key.as_str().into(), seq: row.seq }))
+    }
+
+    /// Whether the request is about what its operator has seen. One that was recorded, and comes again, is about an earlier death
+    /// or try. Versions before this one do not say what was seen: they are believed as far as what is not signed is.
+    fn is_about(&self, died_or_due_ms: u64) -> bool {
+        match self.record.seen {
+            Some(seen) => seen == died_or_due_ms,
+            None => self.owner.trust.keys.accepts_unsigned(),
+        }
     }
 
     /// The message that is tried again: with the payload that an operator has given it, if they have.
@@ -44,8 +54,10 @@ impl Work<'_> {
             return letter.to_vec();
         }
         // The host that took the payload has read the letter, and has made this of it.
-        let edited = Record::decode(letter).map(|letter| Record { body: self.record.body.clone(), ..letter });
-        edited.ok().and_then(|edited| edited.encode().ok()).unwrap_or_else(|| letter.to_vec())
+        // One that is not believed stays what it is, and is refused when it is tried.
+        let keys = &self.owner.trust.keys;
+        let edited = Record::open(letter, keys).map(|letter| Record { body: self.record.body.clone(), ..letter });
+        edited.ok().and_then(|edited| edited.sign(keys).ok()).unwrap_or_else(|| letter.to_vec())
     }
 
     async fn control(&self, from: Source, control: Control, first: Option<u64>) -> Result<WorkOutcome, PartitionLost> {
@@ -59,6 +71,14 @@ impl Work<'_> {
                 Control::Drop => self.finish(from, HANDLED).await,
             };
         };
+        if !self.is_about(letter.dead_at_ms) {
+            tracing::warn!(
+                capability,
+                id,
+                "a request about a dead letter has no effect: the letter has died again since"
+            );
+            return self.finish(from, HANDLED).await;
+        }
         let held = letter.held;
         let row = (control == Control::Replay).then(|| parked::ParkedMessage {
             partition: self.owner.number(),

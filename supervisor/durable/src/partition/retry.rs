@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use essaim_protocol::record::Record;
 use essaim_store::Transaction;
 use essaim_store::tables::parked;
 use sea_orm::DbErr;
@@ -26,7 +25,7 @@ pub async fn again(owner: Rc<PartitionOwner>, store: CapabilityStore, place: Par
     // Gone means done: an earlier attempt whose commit was not answered.
     let Some(row) = row else { return WorkOutcome::Finished };
     let from = Source::Parked { seq, tries };
-    match Record::decode(&row.record) {
+    match owner.trust.open(&row.record, &owner.partition.capability) {
         Ok(record) => {
             let work = Work { owner, store, record: &record, order, copy: None };
             work.apply(from).await.unwrap_or(WorkOutcome::Lost)
@@ -96,7 +95,7 @@ impl Work<'_> {
             attempts: tries.attempts,
             due_ms,
             error,
-            record: self.record.encode().unwrap_or_default(),
+            record: self.record.sign(&self.owner.trust.keys).unwrap_or_default(),
         }
     }
 

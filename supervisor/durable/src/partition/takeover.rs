@@ -16,6 +16,7 @@ use super::queue::{OrderKey, ParkedPlace, Queue, Tries};
 use super::unhandled::UnhandledMessages;
 use crate::outbox::OpenQueue;
 use crate::ports::Handlers;
+use crate::trust::RecordTrust;
 
 /// Parked messages that are read at a time.
 const PAGE: u32 = 500;
@@ -40,6 +41,7 @@ pub struct Claim {
     pub log: String,
     pub handlers: Arc<dyn Handlers>,
     pub config: DurableConfig,
+    pub trust: Arc<RecordTrust>,
     pub env: Env,
     pub store: Option<CapabilityStore>,
     pub unhandled: Arc<UnhandledMessages>,
@@ -52,10 +54,21 @@ impl Ownership {
     /// # Errors
     /// The database's; nothing has changed then, or taking over again does no harm.
     pub async fn take(claim: Claim) -> Result<Takeover<Box<Self>>, TxError> {
-        let Claim { partition, epoch, log, handlers, config, env, store, unhandled, stop } = claim;
+        let Claim { partition, epoch, log, handlers, config, trust, env, store, unhandled, stop } = claim;
         let (number, last_seq) = (PartitionOwner::log(&log), Cell::new(0));
-        let owner =
-            PartitionOwner { partition, epoch, handlers, config, env, store, log: number, last_seq, unhandled, stop };
+        let owner = PartitionOwner {
+            partition,
+            epoch,
+            handlers,
+            config,
+            trust,
+            env,
+            store,
+            log: number,
+            last_seq,
+            unhandled,
+            stop,
+        };
         let (mut queue, mut outbox_queue, mut left, mut known) = (Queue::default(), None, None, 0);
         if let Some(store) = owner.store.clone() {
             let tx = store.database.begin().await?;

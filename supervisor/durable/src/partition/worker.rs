@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use essaim_base::crash;
-use essaim_protocol::log::{Entry, Log, Position};
-use essaim_protocol::record::{Batch, Record};
+use essaim_protocol::log::{Entry, Log, Partition, Position, Tally};
+use essaim_protocol::record::{Batch, Record, RefusedRecord};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
@@ -28,6 +28,7 @@ use super::queue::{LogMessage, OrderKey, ParkedPlace, Queue, QueueItem, Tries};
 use super::takeover::Ownership;
 use super::work::{self, WorkOutcome};
 use super::{replay, retry};
+use crate::dead;
 
 /// How often it is looked whether the inbox has room again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -182,7 +183,7 @@ impl Worker {
             self.bury_foreign(&entry);
             return None;
         }
-        let (records, rest) = Batch::read(&entry.batch, entry.count);
+        let (records, rest) = Batch::open(&entry.batch, entry.count, &self.owner.trust.keys);
         let mut open = OpenEntry::default();
         if let Some(rest) = rest {
             let (capability, partition) = (&self.owner.partition.capability, self.owner.number());
@@ -192,9 +193,13 @@ impl Worker {
             open.report.dead.push((format!("unreadable-{partition}/{offset}"), bytes));
             open.report.tally.dead = rest.count.into();
         }
-        let offsets = entry.first..;
-        let messages: Vec<_> =
-            records.into_iter().zip(offsets).map(|(r, at)| self.message(r, at, entry.position)).collect();
+        let mut messages = Vec::with_capacity(records.len());
+        for (record, offset) in records.into_iter().zip(entry.first..) {
+            match record {
+                Ok(record) => messages.push(self.message(record, offset, entry.position)),
+                Err(refused) => open.report.add(self.refused(&refused, entry.position, offset)),
+            }
+        }
         self.in_flight.done(entry.count as usize - messages.len());
         crash::point("worker.after-read");
         if messages.is_empty() {
@@ -209,6 +214,15 @@ impl Worker {
             let seen = owner.seen(&messages).await;
             InboxLookup { messages, seen }
         }))
+    }
+
+    /// A message that no node has stored is a dead letter of the log, under an id of its own: the one that it claims may be another's.
+    fn refused(&self, refused: &RefusedRecord<'_>, Position(major, minor): Position, offset: u64) -> LogReport {
+        let (owner, Partition { capability, number }) = (&self.owner, &self.owner.partition);
+        owner.trust.refuse(refused.why, capability);
+        let letter = dead::encode_refused(refused, owner.env.wall_ms());
+        let dead = vec![(format!("refused-{capability}-{number}/{major}-{minor}/{offset}"), letter)];
+        LogReport { tally: Tally { dead: 1, ..Tally::default() }, dead }
     }
 
     fn message(&self, record: Record, offset: u64, position: Position) -> LogMessage {

@@ -20,6 +20,7 @@ use crate::Durable;
 use crate::outbox::Outbox;
 use crate::partition::consumer::Hosted;
 use crate::send::message::MessageContext;
+use crate::trust::RecordTrust;
 
 /// The partition whose owner fires.
 const PARTITION: u32 = 0;
@@ -30,6 +31,7 @@ pub struct Scheduler {
     capability: Arc<str>,
     timetables: Arc<[Timetable]>,
     most_bytes: u64,
+    trust: Arc<RecordTrust>,
     recorder: Arc<Recorder>,
     retention_ms: u64,
     /// The epoch of the ownership that the rest is known from.
@@ -53,6 +55,7 @@ impl Scheduler {
             capability: hosted.handlers.capability().clone(),
             timetables: hosted.timetables.clone(),
             most_bytes: durable.most_bytes,
+            trust: durable.trust.clone(),
             recorder: durable.recorder.clone(),
             retention_ms: retention.as_millis() as u64,
             epoch: 0,
@@ -166,7 +169,7 @@ impl Scheduler {
         let env = &self.env;
         let mut rows = Vec::with_capacity(due.planned_ms.len());
         for planned in &due.planned_ms {
-            let head = head(&self.recorder, self.most_bytes);
+            let head = head(&self.recorder, self.most_bytes, &self.trust);
             // Making the command runs code that is not ours.
             let made = catch_unwind(AssertUnwindSafe(|| timetable.message(&head, env, *planned)));
             let made = made.unwrap_or_else(|panic| {
@@ -190,7 +193,7 @@ impl Durable {
     /// # Errors
     /// See [`SendError`].
     pub async fn fire(&self, timetable: &Timetable) -> Result<MessageId, SendError> {
-        let head = head(&self.recorder, self.most_bytes);
+        let head = head(&self.recorder, self.most_bytes, &self.trust);
         let (id, message) = timetable.message(&head, &self.env, self.env.wall_ms())?;
         self.sender.send(message).await?;
         Ok(id)
@@ -198,7 +201,7 @@ impl Durable {
 }
 
 /// Each firing begins a trace.
-fn head(recorder: &Recorder, most_bytes: u64) -> MessageContext {
+fn head(recorder: &Recorder, most_bytes: u64, trust: &RecordTrust) -> MessageContext {
     let (records, principal, metadata) = (None, None, None);
     MessageContext {
         trace: recorder.root(),
@@ -207,6 +210,7 @@ fn head(recorder: &Recorder, most_bytes: u64) -> MessageContext {
         principal,
         metadata,
         most_bytes,
+        keys: trust.keys.clone(),
     }
 }
 

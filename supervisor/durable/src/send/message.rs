@@ -6,6 +6,7 @@ use std::time::Duration;
 use essaim_base::trace::{TraceContext, TraceState};
 use essaim_base::{Env, codec};
 use essaim_contract::{Capability, Command, Event, Message, MessageId, Metadata, Principal, SendError, wire_name};
+use essaim_protocol::keys::ClusterKeys;
 use essaim_protocol::record::Record;
 use serde_bytes::ByteBuf;
 
@@ -83,6 +84,8 @@ pub struct MessageContext {
     pub metadata: Option<Arc<Metadata>>,
     /// The largest message, in bytes (`wire.max_message_bytes`).
     pub most_bytes: u64,
+    /// What signs it.
+    pub keys: Arc<ClusterKeys>,
 }
 
 impl MessageContext {
@@ -180,10 +183,11 @@ impl MessageContext {
             principal: self.principal.as_deref().cloned(),
             meta: self.metadata.as_deref().cloned().unwrap_or_default(),
             control: None,
+            seen: None,
             body: ByteBuf::from(body),
         };
-        let message =
-            OutgoingMessage::of(record, capability, kind).map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
+        let message = OutgoingMessage::of(record, capability, kind, &self.keys)
+            .map_err(|e| invalid(format!("it cannot be encoded: {e}")))?;
         Ok(OutgoingMessage { personal_key, ..message })
     }
 }
@@ -193,17 +197,21 @@ fn invalid(reason: String) -> SendError {
 }
 
 impl OutgoingMessage {
-    /// The message of a record.
-    pub fn of(record: Record, capability: Arc<str>, kind: OutgoingKind) -> Result<Self, codec::EncodeError> {
-        let encoded = record.encode()?;
+    /// The message of a record, signed.
+    pub fn of(
+        record: Record,
+        capability: Arc<str>,
+        kind: OutgoingKind,
+        keys: &ClusterKeys,
+    ) -> Result<Self, codec::EncodeError> {
+        let encoded = record.sign(keys)?;
         Ok(Self::encoded(record, encoded, capability, kind))
     }
 
-    /// Reads a message that is stored as its record.
-    pub fn read(encoded: &[u8], kind: OutgoingKind) -> Result<Self, codec::DecodeError> {
-        let record = Record::decode(encoded)?;
+    /// The message of a record that was read from its bytes.
+    pub fn read(record: Record, encoded: &[u8], kind: OutgoingKind) -> Self {
         let capability = record.name.split('.').next().unwrap_or_default().into();
-        Ok(Self::encoded(record, encoded.to_vec(), capability, kind))
+        Self::encoded(record, encoded.to_vec(), capability, kind)
     }
 
     fn encoded(record: Record, encoded: Vec<u8>, capability: Arc<str>, kind: OutgoingKind) -> Self {

@@ -49,6 +49,7 @@ families! {
     MISSED_DEADLINES: Counter "essaim_capability_missed_deadlines", "Handlers that were dropped at their deadline";
     MAILBOX: Gauge "essaim_mailbox_messages", "Messages admitted and not done";
     MAILBOX_LIMIT: Gauge "essaim_mailbox_limit_messages", "Messages that may be admitted";
+    STORED_REFUSED: Counter "essaim_refused_messages", "Stored messages that no node of the cluster has stored, by reason";
     REFUSED: Counter "essaim_mailbox_refused_messages", "Messages that were not admitted, by cause";
     MESSAGES: Counter "essaim_messages", "Messages that have ended, by outcome";
     WAIT: Histogram "essaim_message_wait_seconds", "Time of messages in the mailbox, where it was measured";

@@ -3,6 +3,7 @@
 use essaim_base::task::TaskState;
 use essaim_core::node::bus::Bus;
 use essaim_core::node::readiness::Readiness;
+use essaim_protocol::keys::Distrusted;
 use essaim_remote::{Remote, WireFigures};
 
 use super::families::*;
@@ -51,6 +52,11 @@ pub fn add(samples: &mut Samples, bus: &Bus) {
         samples.add(GATHERING_MISSED, [], figures.missed);
         samples.add(RECORDS_STORED, [], figures.bytes);
     }
+    if let Some(durable) = bus.durable() {
+        for (reason, count) in by_reason(durable.trust.refused()) {
+            samples.add(STORED_REFUSED, [("reason", reason)], count);
+        }
+    }
     if let Some(remote) = bus.remote() {
         add_wire(samples, remote);
     }
@@ -71,6 +77,12 @@ fn add_near(samples: &mut Samples, bus: &Bus) {
     samples.add(NEAR_FLUSHES, [], near.flushes);
 }
 
+/// The words for reasons, as labels have them.
+fn by_reason(distrusted: Distrusted) -> [(&'static str, u64); 3] {
+    let Distrusted { untagged, unknown_secret, forged } = distrusted;
+    [("untagged", untagged), ("unknown_secret", unknown_secret), ("forged", forged)]
+}
+
 fn add_wire(samples: &mut Samples, remote: &Remote) {
     let wire: WireFigures = remote.figures();
     samples.add(NODE_EPOCH, [], remote.identity().epoch);
@@ -84,12 +96,7 @@ fn add_wire(samples: &mut Samples, remote: &Remote) {
     }
     samples.add(WIRE_UNREADABLE, [], wire.unreadable);
     let refused = wire.refused_frames;
-    for (reason, count) in [
-        ("untagged", refused.untagged),
-        ("unknown_secret", refused.unknown_secret),
-        ("forged", refused.forged),
-        ("repeated", refused.repeated),
-    ] {
+    for (reason, count) in by_reason(refused.distrusted).into_iter().chain([("repeated", refused.repeated)]) {
         samples.add(WIRE_REFUSED, [("reason", reason)], count);
     }
     samples.add(WIRE_QUEUED, [], wire.queued);

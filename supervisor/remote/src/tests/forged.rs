@@ -4,6 +4,7 @@
 use essaim_contract::Principal;
 use essaim_protocol::frame::encode_for;
 use essaim_protocol::frame_origin::{Origin, origin};
+use essaim_protocol::keys::Distrusted;
 
 use super::*;
 use crate::RefusedFrames;
@@ -55,7 +56,8 @@ fn frames_that_no_node_made_for_this_channel_are_refused_and_counted() {
         stage.hear_on(Channel::Broadcast, frame_for(&ours, inbox, (7, 1), 15));
         stage.hear_on(Channel::Inbox, frame_for(&ours, inbox, (7, 1), 1));
         assert_eq!(stage.answer().await.1, 1, "the first ask that is answered is the node's");
-        let refused = RefusedFrames { untagged: 1, unknown_secret: 1, forged: 5, repeated: 0 };
+        let distrusted = Distrusted { untagged: 1, unknown_secret: 1, forged: 5 };
+        let refused = RefusedFrames { distrusted, repeated: 0 };
         assert_eq!(stage.remote.refused(), refused);
         assert_eq!(stage.remote.figures().refused_frames, refused);
     });
@@ -82,15 +84,21 @@ fn a_frame_that_is_played_again_is_refused_also_under_an_id_that_is_forgotten() 
 
 #[test]
 fn while_a_secret_is_introduced_or_replaced_nodes_hear_each_other() {
-    let inbox = "inbox:me:100";
-    staged_with(ClusterKeys::new(NEXT, &[SECRET.into()], true), async |mut stage| {
-        for (id, keys) in [(1, keys(SECRET)), (2, keys(NEXT)), (3, ClusterKeys::default())] {
-            stage.hear_on(Channel::Inbox, frame_for(&keys, inbox, (6 + id, u64::from(keys.is_on())), id));
+    let (inbox, third) = ("inbox:me:100", keys("a third one of more than 32 characters"));
+    staged_with(ClusterKeys::new(NEXT, &[SECRET.into()], false), async |mut stage| {
+        for (id, keys) in [(1, keys(SECRET)), (2, keys(NEXT))] {
+            stage.hear_on(Channel::Inbox, frame_for(&keys, inbox, (6 + id, 1), id));
             assert_eq!(stage.answer().await.1, id);
         }
-        stage.hear_on(Channel::Inbox, frame_for(&keys("a third one of more than 32 characters"), inbox, (20, 1), 4));
+        stage.hear_on(Channel::Inbox, frame_for(&third, inbox, (20, 1), 4));
         stage.settle().await;
-        assert_eq!(stage.remote.refused(), RefusedFrames { unknown_secret: 1, ..Default::default() });
+        assert_eq!(stage.remote.refused().distrusted, Distrusted { unknown_secret: 1, ..Default::default() });
+    });
+    staged_with(ClusterKeys::new(NEXT, &[], true), async |mut stage| {
+        for (id, keys) in [(1, &third), (2, &ClusterKeys::default())] {
+            stage.hear_on(Channel::Inbox, frame_for(keys, inbox, (6 + id, u64::from(keys.is_on())), id));
+            assert_eq!(stage.answer().await.1, id);
+        }
     });
     // A node that has none yet reads what is signed.
     staged(async |mut stage| {

@@ -104,6 +104,7 @@ impl<A: Actor> Stage<A> {
             principal: principal.map(Arc::new),
             metadata: None,
             most_bytes: bus.settings.wire.max_message_bytes,
+            keys: bus.keys.clone(),
         };
         let message =
             message_context.to(&bus.env, &message, self.host().name.clone()).expect("the message can be encoded");

@@ -64,6 +64,7 @@ async fn without_a_log_nothing_is_stored_and_the_error_says_so() {
         principal: None,
         metadata: None,
         most_bytes: 1 << 20,
+        keys: Default::default(),
     };
     let message = context.to(&bus.env, &Serve(1), "desk".into()).unwrap();
     assert!(matches!(bus.send(message).await, Err(SendError::NotStored { .. })));

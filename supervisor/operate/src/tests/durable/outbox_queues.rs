@@ -22,6 +22,7 @@ fn effects(outbox: &Arc<Outbox>, delivery: Option<DeliveryContext>) -> HandlerEf
         principal: None,
         metadata: None,
         most_bytes: 10_000,
+        keys: Arc::default(),
     };
     HandlerEffects::new(delivery.map(Arc::new), Some(outbox.clone()), message_context, Vec::new(), env)
 }

@@ -19,7 +19,7 @@ fn command(to: &str, number: u64) -> Record {
 }
 
 fn message(record: &Record) -> OutgoingMessage {
-    OutgoingMessage::read(&record.encode().unwrap(), OutgoingKind::Command).unwrap()
+    OutgoingMessage::read(record.clone(), &record.encode().unwrap(), OutgoingKind::Command)
 }
 
 async fn insert(database: &Database, queue: &str, records: &[Record]) {

@@ -41,6 +41,7 @@ async fn applying(bench: &Bench, database: &Database, epoch: u64, offset: u64) -
         principal: None,
         metadata: None,
         most_bytes: 1_000,
+        keys: Default::default(),
     };
     let near = Near::new(near_bounds(&NearConfig::default()), env.clone());
     let effects = HandlerEffects::new(Some(delivery.clone()), None, message_context, Vec::new(), env);
