@@ -255,8 +255,8 @@ fn status_shows_the_nodes_of_the_cluster() {
 struct Up {
     process: Process,
     gateway: Api,
-    _redis: Redis,
-    _scratch: Scratch,
+    redis: Redis,
+    scratch: Scratch,
 }
 
 impl Up {
@@ -277,7 +277,7 @@ impl Up {
         let mut command = essaim();
         command.arg("up").arg(file).arg("--data-dir").arg(scratch.join("data"));
         let process = Process::start_ended_by("essaim up", &mut command, Signal::Term);
-        let up = Self { process, gateway: Api::at(port), _redis: redis, _scratch: scratch };
+        let up = Self { process, gateway: Api::at(port), redis, scratch };
         up.wait_until_serving();
         up
     }
@@ -330,4 +330,32 @@ fn no_child_outlives_an_up_that_was_killed() {
     for child in children {
         eventually("the end of a child", || (!crate::support::send(child, Signal::Continue)).then_some(()));
     }
+}
+
+#[test]
+fn up_makes_a_secret_for_nodes_that_have_none_which_no_argument_shows() {
+    use crate::golden::frames::{ask, frame};
+    use redis::Commands;
+    use std::os::unix::fs::PermissionsExt;
+
+    let up = Up::start();
+    let file = up.scratch.join("data").join("bridge-secret");
+    let secret = std::fs::read_to_string(&file).expect("the nodes have a secret");
+    let mode = std::fs::metadata(&file).expect("it is there").permissions().mode();
+    assert_eq!((mode & 0o777, secret.len()), (0o600, 64));
+    for child in children_of(up.process.pid()) {
+        let seen =
+            ["cmdline", "environ"].map(|what| std::fs::read(format!("/proc/{child}/{what}")).unwrap_or_default());
+        assert!(seen.iter().all(|seen| !String::from_utf8_lossy(seen).contains(&secret)), "a node's arguments show it");
+    }
+    let inbox = up.redis.wait_for_channel(":inbox:shop:");
+    let forged = frame(1, ask(1, "catalog.list.v1", ""));
+    let _: u64 = up.redis.connection().publish(&inbox, &forged[..]).expect("redis takes a frame");
+    up.process.wait_for_line("a frame was refused");
+    let said = up.process.lines();
+    assert!(
+        said.iter().any(|line| line.contains("no bridge.secret is set") && line.contains("bridge-secret")),
+        "{said:#?}"
+    );
+    assert!(!said.iter().any(|line| line.contains(&secret) || line.contains("bridge.secret is not set")), "{said:#?}");
 }

@@ -13,6 +13,7 @@ pub mod parked;
 pub mod print;
 pub mod retire;
 pub mod schedules;
+mod secret;
 pub mod send;
 pub mod signals;
 pub mod status;

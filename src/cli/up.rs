@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::secret::MadeSecret;
 use super::signals::Signals;
 use super::{Global, UpArgs, print};
 use crate::logging;
@@ -48,17 +49,20 @@ pub fn run(roster: &Roster, global: &Global, up: &UpArgs) -> Result<(), Fatal> {
     }
     // Errors of the configuration are reported once and here, not by every child.
     let mut backoff = Backoff { first: Duration::ZERO, most: Duration::ZERO };
+    let mut settings = Vec::with_capacity(names.len());
     for name in &names {
         let config = global.layers(roster, Some(&topology), Some(name))?.resolve().map_err(wrong)?;
         let s = &config.settings.supervision;
         backoff.first = Duration::from_millis(s.backoff_first_ms);
         backoff.most = Duration::from_millis(s.backoff_most_ms);
+        settings.push(config.settings);
     }
+    let secret = MadeSecret::of(&settings)?;
     let program = std::env::current_exe()
         .map_err(|e| Fatal::new(exit::GIVEN_UP, format!("this program cannot find itself to start its nodes: {e}")))?;
     run_here(async {
         let signals = Signals::listen(false)?;
-        keep_all(Plan { program, topology, arguments: global.arguments(), backoff }, names, signals).await
+        keep_all(Plan { program, topology, arguments: global.arguments(), secret, backoff }, names, signals).await
     })
 }
 
@@ -67,6 +71,7 @@ struct Plan {
     program: PathBuf,
     topology: PathBuf,
     arguments: Vec<String>,
+    secret: Option<MadeSecret>,
     backoff: Backoff,
 }
 
@@ -76,6 +81,9 @@ async fn keep_all(plan: Plan, names: Vec<String>, mut signals: Signals) -> Resul
     let (plan, env, colours) = (Arc::new(plan), Env::system(), logging::colours());
     let me = Voice::new("up", width, None);
     me.say(&format!("starting {} nodes of {}: {}", names.len(), plan.topology.display(), names.join(", ")));
+    if let Some(secret) = &plan.secret {
+        me.say(&secret.said());
+    }
     let mut keepers = JoinSet::new();
     for (index, name) in names.into_iter().enumerate() {
         let colour = colours.then(|| COLOURS[index % COLOURS.len()]);
@@ -195,6 +203,9 @@ impl Keeper {
         let mut command = Command::new(&self.plan.program);
         let node = [OsString::from("node"), OsString::from(&self.name), "--until-stdin-closes".into()];
         command.args(node).arg("--config").arg(&self.plan.topology).args(&self.plan.arguments);
+        if let Some(secret) = &self.plan.secret {
+            command.args(secret.arguments());
+        }
         if self.colours {
             command.env("CLICOLOR_FORCE", "1");
         }

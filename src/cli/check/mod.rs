@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - `plan`: the nodes, each with its configuration. `page`: what is printed.
-//! - A file for each thing that is checked: `hosting`, `asks`, `bridges`, `databases`, `exports`.
+//! - A file for each thing that is checked: `hosting`, `asks`, `bridges`, `secrets`, `databases`, `exports`.
 
 mod asks;
 mod bridges;
@@ -12,6 +12,7 @@ mod exports;
 mod hosting;
 mod page;
 mod plan;
+mod secrets;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub fn run(roster: &Roster, global: &Global, check: &CheckArgs) -> Result<(), Fa
     asks::check(roster, &nodes, &mut page);
     run_here(async {
         bridges::check(&nodes, &mut page).await;
+        secrets::check(&nodes, &mut page);
         databases::check(roster, &nodes, &mut page).await;
         exports::check(&nodes, &mut page);
     });

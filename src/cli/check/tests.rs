@@ -18,6 +18,7 @@ fn found(topology: &str) -> (Vec<String>, Vec<String>) {
     hosting::check(&roster, &nodes, &mut page);
     asks::check(&roster, &nodes, &mut page);
     run_here(bridges::check(&nodes, &mut page));
+    secrets::check(&nodes, &mut page);
     let name = file.display().to_string();
     (page.problems.into_iter().map(|p| p.reason.replace(&name, "FILE")).collect(), page.warnings)
 }
@@ -69,4 +70,33 @@ fn a_mistake_in_one_nodes_table_is_told_and_the_others_are_still_looked_at() {
     let topology = format!("[nodes.a]\n{ALL}[nodes.b]\nhosts = [\"cache\"]\nset = {{ \"node.arbiter\" = 1 }}\n");
     let expected = "FILE (nodes.b.set): unknown key `node.arbiter`: did you mean `node.arbiters`?";
     assert_eq!(found(&topology).0, [expected]);
+}
+
+#[test]
+fn a_bridge_without_a_secret_is_named_and_nodes_that_refuse_each_other_are_a_problem() {
+    let one = "one secret of more than 32 characters";
+    let nodes = |a: &str, b: &str| {
+        let topology = format!(
+            "[bridge]\nurl = \"redis://127.0.0.1:1\"\n[nodes.a]\nhosts = [\"cache\"]\nset = {{ {a} }}\n\
+             [nodes.b]\nhosts = [\"users\"]\nset = {{ {b} }}\n"
+        );
+        let (problems, warnings) = found(&topology);
+        let about = |lines: Vec<String>| lines.into_iter().filter(|l| l.contains("secret")).collect::<Vec<_>>();
+        (about(problems), about(warnings))
+    };
+    let secret = format!("\"bridge.secret\" = \"{one}\"");
+    let (problems, warnings) = nodes("", "");
+    assert!(
+        problems.is_empty() && warnings.len() == 1 && warnings[0].contains("openssl rand -hex 32"),
+        "{warnings:#?}"
+    );
+    assert_eq!(nodes(&secret, &secret), (vec![], vec![]));
+    let (problems, _) = nodes(&secret, "");
+    assert!(problems.len() == 1 && problems[0].starts_with("`a` refuses what `b` says"), "{problems:#?}");
+    let (problems, warnings) = nodes(&format!("{secret}, \"bridge.unsigned\" = \"accept\""), "");
+    assert!(problems.is_empty() && warnings.len() == 1 && warnings[0].starts_with("`a` believes"), "{warnings:#?}");
+    let other = "\"bridge.secret\" = \"another secret of more than 32 characters\"";
+    let both = format!("{other}, \"bridge.old_secrets\" = [\"{one}\"]");
+    let (problems, _) = nodes(&secret, &both);
+    assert!(problems.len() == 1 && problems[0].starts_with("`a` refuses what `b` says"), "{problems:#?}");
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use essaim_bridge_embedded::{EmbeddedLog, EmbeddedWire};
+use essaim_config::{BridgeConfig, Unsigned};
 use essaim_protocol::log::Log;
 use essaim_protocol::wire::{ClaimError, Identity, Wire, WireEvents};
 
@@ -29,12 +30,28 @@ impl Connection {
         let settings = &node.settings;
         if !settings.bridge.url.is_empty() {
             let exclusive = local.hosts().iter().filter(|h| h.is_exclusive()).map(|h| h.name.to_string()).collect();
-            return Ok(Some(redis_bridge::join(settings, exclusive, node.env.clone(), &node.tasks).await?));
+            let connection = redis_bridge::join(settings, exclusive, node.env.clone(), &node.tasks).await?;
+            warn_of_trust(&settings.bridge);
+            return Ok(Some(connection));
         }
         Ok(settings.parity.enabled.then(|| {
             let (wire, me, events) = EmbeddedWire::new(&settings.node.name, settings.parity.clone());
             Self { wire: Arc::new(wire), me, events, cluster: None }
         }))
+    }
+}
+
+/// Tells once of a bridge that is trusted more than it need be.
+fn warn_of_trust(bridge: &BridgeConfig) {
+    if bridge.secret.is_empty() {
+        tracing::warn!(
+            "bridge.secret is not set: whoever may publish on the bridge's server can do what an administrator can; `openssl rand -hex \
+             32` makes one (docs/security.md)"
+        );
+    } else if bridge.unsigned == Unsigned::Accept {
+        tracing::warn!(
+            "what nobody has signed is believed (bridge.unsigned = \"accept\"): take that out once all nodes have bridge.secret"
+        );
     }
 }
 
