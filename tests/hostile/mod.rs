@@ -11,6 +11,7 @@
 //! - [`slow`]: clients that take their time.
 //! - [`frames`]: nonsense on a node's inbox.
 //! - [`forged`]: frames of somebody who may publish on the server, and knows no secret.
+//! - [`rights`]: what a node may do on the server.
 //! - [`fuzz`]: the decoder of frames, with many small mutations.
 //! - [`logins`]: what the time of a refused login tells.
 //! - [`schemathesis`]: requests made from the document by a tool of others.
@@ -22,6 +23,7 @@ mod fuzz;
 mod identities;
 mod logins;
 mod requests;
+mod rights;
 mod schemathesis;
 mod slow;
 mod strings;
