@@ -66,7 +66,7 @@ pub mod otlp {
 pub mod store {
     pub use essaim_core::api::tx::Tx;
     pub use essaim_store::{
-        Database, DatabaseError, DatabaseKind, DatabaseReport, LocationMistake, Reads, Schema, SchemaError, TxError,
-        check, held, make_private,
+        BudgetTooSmall, ConnectionBudget, Database, DatabaseError, DatabaseKind, DatabaseReport, LocationMistake,
+        Reads, Schema, SchemaError, TxError, check, held, make_private, server_of, server_room,
     };
 }

@@ -1,7 +1,9 @@
 //! A capability on a PostgreSQL server that restarts, disappears or falls silent.
 
+mod pools;
 mod words;
 
+use essaim::config::Settings;
 use essaim::{Harness, Stage};
 use essaim_contract::{AskError, FailureKind, Unknown};
 
@@ -12,10 +14,14 @@ use words::{Add, Count, Gate, WordsActor};
 const SHORT_LIMIT_MS: u64 = 500;
 
 async fn words(database: &Database, gate: &Gate, limit_ms: u64) -> Stage<WordsActor> {
-    let settings = |s: &mut essaim::config::Settings| {
+    words_with(database, gate, |s| s.store.transaction_limit_ms = limit_ms).await
+}
+
+async fn words_with(database: &Database, gate: &Gate, more: impl Fn(&mut Settings)) -> Stage<WordsActor> {
+    let settings = |s: &mut Settings| {
         s.capabilities.entry("words".into()).or_default().database = database.url().into();
-        s.store.transaction_limit_ms = limit_ms;
         s.ask.timeout_ms = 30_000;
+        more(s);
     };
     Harness::sqlite().runtime(settings).provide(gate.clone()).start().await
 }

@@ -15,6 +15,8 @@ pub struct Postgres {
     port: u16,
     directory: Scratch,
     owner: Option<Owner>,
+    /// Settings of one's own: `name=value`.
+    settings: Vec<String>,
 }
 
 /// An empty database of one test.
@@ -65,6 +67,15 @@ impl Postgres {
     /// # Panics
     /// If PostgreSQL is not installed, or does not start.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts a server with these settings: `max_connections=20`.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub fn with(settings: &[&str]) -> Self {
+        let settings: Vec<_> = settings.iter().map(|setting| setting.to_string()).collect();
         let (port, directory, owner) = (free_port(), Scratch::new("postgres"), owner());
         if let Some(Owner { user, group }) = owner {
             chown(directory.path(), Some(user), Some(group)).expect("root may give a directory away");
@@ -72,9 +83,9 @@ impl Postgres {
         let mut initdb = program("initdb", owner);
         initdb.args(["--no-sync", "--auth=trust", "--no-locale", "--encoding=UTF8", "--username", USER]);
         run(initdb.arg("--pgdata").arg(directory.join("data")));
-        let server = serve(port, &directory, owner);
+        let server = serve(port, &directory, owner, &settings);
         server.wait_for_line(READY);
-        Self { server, port, directory, owner }
+        Self { server, port, directory, owner, settings }
     }
 
     /// Starts a standby of this server, which has all that it has at every moment, and waits until it can be read.
@@ -90,9 +101,10 @@ impl Postgres {
         copy.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER, "--no-sync"]);
         copy.args(["--checkpoint=fast", "--write-recovery-conf", "--wal-method=stream"]);
         run(copy.arg("--pgdata").arg(directory.join("data")));
-        let server = serve(port, &directory, owner);
+        let settings = self.settings.clone();
+        let server = serve(port, &directory, owner, &settings);
         server.wait_for_line(READABLE);
-        Self { server, port, directory, owner }
+        Self { server, port, directory, owner, settings }
     }
 
     /// Makes a standby the primary of its own.
@@ -104,7 +116,7 @@ impl Postgres {
     pub fn go_on_as_standby(&mut self) {
         let signal = self.directory.join("data").join("standby.signal");
         std::fs::write(&signal, "").expect("the directory of the data is there");
-        self.server = serve(self.port, &self.directory, self.owner);
+        self.server = serve(self.port, &self.directory, self.owner, &self.settings);
         self.server.wait_for_line(READABLE);
     }
 
@@ -150,7 +162,7 @@ impl Postgres {
 
     /// Starts a server that has ended again, on the same port with its data.
     pub fn go_on(&mut self) {
-        self.server = serve(self.port, &self.directory, self.owner);
+        self.server = serve(self.port, &self.directory, self.owner, &self.settings);
         self.server.wait_for_line(READY);
     }
 
@@ -188,7 +200,7 @@ impl Postgres {
     }
 }
 
-fn serve(port: u16, directory: &Scratch, owner: Option<Owner>) -> Process {
+fn serve(port: u16, directory: &Scratch, owner: Option<Owner>, settings: &[String]) -> Process {
     let mut command = program("postgres", owner);
     command.arg("-D").arg(directory.join("data"));
     command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
@@ -196,6 +208,7 @@ fn serve(port: u16, directory: &Scratch, owner: Option<Owner>) -> Process {
     // The data must outlive the server, not the machine; several clusters' pools connect at a time.
     command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
     command.args(["-c", "max_connections=400", "-c", "shared_buffers=16MB"]);
+    command.args(settings.iter().flat_map(|setting| ["-c", setting]));
     // SIGINT is PostgreSQL's "fast" shutdown: it ends its sessions and then itself.
     Process::start_ended_by("postgres", &mut command, Signal::Int)
 }

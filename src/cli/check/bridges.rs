@@ -32,7 +32,7 @@ pub async fn check(nodes: &[Planned], page: &mut Page) {
             let limit = Duration::from_millis(node.config.settings.wire.response_timeout_ms);
             // Sentinels are asked one after the other.
             let patience = limit * 2 * (1 + url.matches(',').count() as u32);
-            match tokio::time::timeout(patience, check_bridge(url, limit)).await {
+            match tokio::time::timeout(patience, check_bridge(&node.config.settings.bridge, limit)).await {
                 Ok(Ok(line)) => page.entry(&line),
                 Ok(Err(error)) => bridge_problem(page, &error),
                 Err(_) => {

@@ -3,10 +3,11 @@
 //! # Layout
 //!
 //! - `plan`: the nodes, each with its configuration. `page`: what is printed.
-//! - A file for each thing that is checked: `hosting`, `asks`, `bridges`, `secrets`, `databases`, `exports`.
+//! - A file for each thing that is checked: `hosting`, `asks`, `bridges`, `secrets`, `databases`, `connections`, `exports`.
 
 mod asks;
 mod bridges;
+mod connections;
 mod databases;
 mod exports;
 mod hosting;
@@ -37,6 +38,7 @@ pub fn run(roster: &Roster, global: &Global, check: &CheckArgs) -> Result<(), Fa
         bridges::check(&nodes, &mut page).await;
         secrets::check(&nodes, &mut page);
         databases::check(roster, &nodes, &mut page).await;
+        connections::check(roster, &nodes, &mut page).await;
         exports::check(&nodes, &mut page);
     });
     page::finish(page)

@@ -25,6 +25,7 @@ pub mod env;
 pub use env::Env;
 
 pub mod call;
+pub mod certificates;
 pub mod codec;
 pub mod crash;
 pub mod exit;

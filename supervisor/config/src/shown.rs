@@ -47,7 +47,7 @@ fn shown_value(key: &str, Leaf { value, source }: &Leaf) -> ShownValue {
         Value::Typed(value) => value.to_string(),
     };
     let last = key.rsplit(['.', '_']).next().unwrap_or_default();
-    let is_secret = SECRET.contains(&last) || source.is_file_of_value();
+    let is_secret = SECRET.contains(&last) || text.contains("PRIVATE KEY-----") || source.is_file_of_value();
     let value = match () {
         () if text.is_empty() => text,
         () if is_secret => "hidden".into(),

@@ -90,6 +90,23 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
+fn certificates(Settings { bridge, .. }: &Settings, scheme: &str) -> Result<(), BrokenRule> {
+    for (key, pem, label) in [
+        ("bridge.ca", &bridge.ca, "CERTIFICATE"),
+        ("bridge.cert", &bridge.cert, "CERTIFICATE"),
+        ("bridge.key", &bridge.key, "PRIVATE KEY"),
+    ] {
+        let is_tls = scheme.starts_with("rediss");
+        rule(pem.is_empty() || is_tls, key, || "be empty, since bridge.url does not begin with rediss://".into())?;
+        rule(pem.is_empty() || pem.contains(&format!("{label}-----")), key, || {
+            format!("be the text of a PEM file with a {label}: {key}_file = \"PATH\" reads it from there")
+        })?;
+    }
+    rule(bridge.cert.is_empty() == bridge.key.is_empty(), "bridge.cert", || {
+        "come together with bridge.key: a certificate is nothing without its key".into()
+    })
+}
+
 fn links(s: &Settings) -> Result<(), BrokenRule> {
     let url = &s.bridge.url;
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
@@ -103,6 +120,7 @@ fn links(s: &Settings) -> Result<(), BrokenRule> {
         "bridge.namespace",
         || format!("be a word, not \"{}\"", s.bridge.namespace),
     )?;
+    certificates(s, scheme)?;
     at_least_1("bridge.connection_life_ms", s.bridge.connection_life_ms)?;
     secrets(&s.bridge)?;
     at_least_1("ask.timeout_ms", s.ask.timeout_ms)?;
@@ -162,6 +180,8 @@ fn data(s: &Settings) -> Result<(), BrokenRule> {
     ordered(first, ("store.recheck_most_ms", s.store.recheck_most_ms), true)?;
     at_least_1("store.postgres_connections", s.store.postgres_connections.into())?;
     at_most("store.postgres_connections", s.store.postgres_connections.into(), MOST_CONNECTIONS.into())?;
+    at_most("store.node_connections", s.store.node_connections.into(), MOST_CONNECTIONS.into())?;
+    at_least_1("store.idle_connection_ms", s.store.idle_connection_ms)?;
     at_least_1("store.sqlite_readers", s.store.sqlite_readers.into())?;
     at_most("store.sqlite_readers", s.store.sqlite_readers.into(), MOST_CONNECTIONS.into())
 }

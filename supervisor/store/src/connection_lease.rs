@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::classify;
 use super::clock_hold::ClockHold;
 use super::connection::Connection;
+use super::connection_budget::Place;
 use super::error::StoreError;
 use super::group::{GroupStage, OpenGroup};
 use super::pool::{ConnectionLifetime, Pool};
@@ -31,6 +32,8 @@ pub struct ConnectionLease {
     pub group: Option<OpenGroup>,
     reused: bool,
     lifetime: ConnectionLifetime,
+    /// Of the connection in the node's budget; absent for a file.
+    place: Option<Place>,
     pool: Arc<Pool>,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -47,8 +50,13 @@ pub struct BusyConnection {
 
 impl ConnectionLease {
     /// The use of a connection that was just made.
-    pub fn of_new(pool: &Arc<Pool>, connection: Connection, permit: OwnedSemaphorePermit) -> Self {
-        let mut lease = Self::of(pool, connection, pool.lifetime(), permit);
+    pub fn of_new(
+        pool: &Arc<Pool>,
+        connection: Connection,
+        place: Option<Place>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let mut lease = Self::of(pool, connection, pool.lifetime(), place, permit);
         lease.reused = false;
         lease
     }
@@ -58,10 +66,11 @@ impl ConnectionLease {
         pool: &Arc<Pool>,
         connection: Connection,
         lifetime: ConnectionLifetime,
+        place: Option<Place>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let slot = IdleSlot(Arc::new(Mutex::new(Some(connection))));
-        Self { slot, busy: false, group: None, reused: true, lifetime, pool: pool.clone(), permit: Some(permit) }
+        Self { slot, busy: false, group: None, reused: true, lifetime, place, pool: pool.clone(), permit: Some(permit) }
     }
 
     pub fn lifetime(&self) -> ConnectionLifetime {
@@ -195,10 +204,12 @@ impl Drop for ConnectionLease {
         let joinable = group.as_ref().is_none_or(|group| group.stage == GroupStage::Open);
         match (self.busy, group) {
             // The permit is freed after this, so its next holder finds the connection.
-            (false, group) if joinable => self.pool.give_back(connection, group, self.lifetime),
+            (false, group) if joinable => {
+                self.pool.give_back(connection, group, self.lifetime, self.place.take());
+            }
             (true, Some(group)) if joinable => {
                 if let Some(permit) = self.permit.take() {
-                    let mut lease = Self::of(&self.pool, connection, self.lifetime, permit);
+                    let mut lease = Self::of(&self.pool, connection, self.lifetime, self.place.take(), permit);
                     lease.group = Some(group);
                     lease.rescue();
                 }

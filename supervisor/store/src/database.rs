@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::clock_hold::ClockHold;
 use super::connection::{Connection, Connector};
+use super::connection_budget::ConnectionBudget;
 use super::group::GroupLimits;
 use super::holders::WriteHolder;
 use super::host_lock::HostLock;
@@ -23,6 +24,7 @@ use super::open_file::OpenFile;
 use super::outage::DatabaseHealth;
 use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
+use super::shrink::shrink;
 use super::tx_tracker::TxTracker;
 use super::{
     DatabaseError, DatabaseKind, DatabaseReport, PoolFigures, Reads, Schema, Transaction, TxError, migrate, postgres,
@@ -63,7 +65,8 @@ impl fmt::Debug for Database {
 
 impl Database {
     /// Opens the database that the settings name for this capability, making what is missing: the directory and file,
-    /// or the schema on the server, and the tables. Once it is open, its outages are reported to the node of these tasks.
+    /// or the schema on the server, and the tables. Once it is open, its outages are reported to the node of these tasks, and
+    /// its connections to a server are within the node's budget.
     ///
     /// # Errors
     /// What is wrong, and what to do about it.
@@ -73,6 +76,7 @@ impl Database {
         schema: &Schema,
         env: &Env,
         tasks: &Tasks,
+        budget: &Arc<ConnectionBudget>,
     ) -> Result<Self, DatabaseError> {
         let location = DatabaseLocation::of(capability, settings)?;
         let _hold = ClockHold::of(env);
@@ -85,7 +89,9 @@ impl Database {
         let opener = DatabaseOpener { capability, settings, schema, env, beside, reports };
         match &location {
             DatabaseLocation::Sqlite(path) => opener.sqlite(path, &location).await,
-            DatabaseLocation::Postgres { options, schema } => opener.postgres((options, schema), &location).await,
+            DatabaseLocation::Postgres { options, schema } => {
+                opener.postgres((options, schema), &location, budget).await
+            }
         }
     }
 
@@ -288,6 +294,7 @@ impl DatabaseOpener<'_> {
         &self,
         (options, schema): (&postgres::Options, &str),
         location: &DatabaseLocation,
+        budget: &Arc<ConnectionBudget>,
     ) -> Result<Database, DatabaseError> {
         let config = self.config();
         let application = format!("essaim/{}/{}", self.settings.node.name, self.capability);
@@ -295,7 +302,11 @@ impl DatabaseOpener<'_> {
         self.warn_of_weak_durability(&migrator, location).await?;
         let version = self.migrate(migrator, location).await?;
         let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
-        let pool = Arc::new(self.pool(worker, config.postgres_connections, &self.health()));
+        let pool = self.pool(worker, config.postgres_connections, &self.health()).within(budget.share());
+        let pool = Arc::new(pool);
+        budget.register(&pool);
+        let (tasks, unused) = (self.reports.tasks, Arc::downgrade(&pool));
+        tasks.restarted_anywhere(TaskName::of("shrink", &self.capability.into()), move || shrink(unused.clone()));
         Ok(self.database(location, (pool.clone(), pool), version, None))
     }
 
@@ -369,6 +380,7 @@ impl DatabaseOpener<'_> {
             transaction: Duration::from_millis(config.transaction_limit_ms),
             acquire: Duration::from_millis(config.acquire_timeout_ms),
             life: Duration::from_millis(config.connection_life_ms),
+            idle: Duration::from_millis(config.idle_connection_ms),
         }
     }
 

@@ -7,13 +7,13 @@
 //!   keeps a second host away from a file (`host_lock`).
 //! - `schema`, `migrate`: the tables of a binary, and bringing a database to them.
 //! - `connection`, `pool`, `lease`: connections, lending them, and the use of one; `group`: transactions that share a
-//!   commit; `error`, `classify`: what goes wrong, and what an error proves.
+//!   commit; `connection_budget`: what all pools of a node may have together; `shrink`: what is idle is given back; `error`, `classify`: what goes wrong, and what an error proves.
 //! - `transaction`, `reads`: what statements go through; `tx_tracker`: how far the transactions of a message came.
 //! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
 //!   to them with a handler's transaction; `statement_log`: the statements of one that is only rehearsed.
 //! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
 //! - `outcome_guards`: what is held until the outcome of a transaction is certain.
-//! - `report`: the state of a database for operators.
+//! - `report`: the state of a database for operators; `server_room`: the connections that a server has.
 //! - `clock_hold`: what makes a paused clock wait for databases.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
@@ -34,6 +34,9 @@ pub use reads::Reads;
 mod report;
 pub use report::{DatabaseReport, check, held};
 
+mod server_room;
+pub use server_room::{server_of, server_room};
+
 mod schema;
 pub use schema::{Schema, SchemaError};
 
@@ -44,6 +47,8 @@ pub mod classify;
 mod clock_hold;
 pub use clock_hold::ClockHold;
 mod connection;
+mod connection_budget;
+pub use connection_budget::{BudgetTooSmall, ConnectionBudget};
 mod connection_lease;
 pub mod group;
 mod holders;
@@ -61,6 +66,7 @@ pub use pool::PoolFigures;
 mod postgres;
 pub mod recheck;
 mod savepoint;
+mod shrink;
 mod statement_kind;
 pub mod statement_log;
 pub mod tables;

@@ -29,6 +29,10 @@ impl Options {
     pub fn location(&self) -> String {
         match self.0 {}
     }
+
+    pub fn server(&self) -> String {
+        match self.0 {}
+    }
 }
 
 impl Connection {

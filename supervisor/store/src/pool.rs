@@ -3,6 +3,8 @@
 //! It is used instead of sqlx's pool so that a connection comes back without a round trip, and so that one whose state is in
 //! doubt never comes back (`lease`).
 
+mod surplus;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::classify;
 use super::clock_hold::ClockHold;
 use super::connection::{Connection, Connector};
+use super::connection_budget::{Place, PoolShare};
 use super::connection_lease::ConnectionLease;
 use super::error::StoreError;
 use super::group::{GroupLimits, OpenGroup};
@@ -37,6 +40,8 @@ pub struct PoolLimits {
     pub acquire: Duration,
     /// The life of a connection to a server.
     pub life: Duration,
+    /// How long a connection to a server may be idle before it is closed, unless it is the last one.
+    pub idle: Duration,
 }
 
 /// What is counted of a pool, for metrics.
@@ -72,6 +77,8 @@ pub struct Pool {
     generation: AtomicU64,
     permits: Arc<Semaphore>,
     size: usize,
+    /// Of the node's budget of connections to servers; absent for a file.
+    share: Option<Arc<PoolShare>>,
     /// How many wait for a connection to begin with.
     waiting: AtomicUsize,
     /// Transactions that have begun.
@@ -95,10 +102,14 @@ pub struct Pool {
 }
 
 /// An idle connection, and the outer transaction that is open on it.
-struct IdleConnection {
+pub struct IdleConnection {
     connection: Connection,
     group: Option<OpenGroup>,
     lifetime: ConnectionLifetime,
+    /// Absent for a file. It is free once the connection is closed.
+    place: Option<Place>,
+    /// Absent for a file.
+    since: Option<Instant>,
 }
 
 impl Pool {
@@ -110,6 +121,7 @@ impl Pool {
             generation: AtomicU64::new(0),
             permits: Arc::new(Semaphore::new(size)),
             size,
+            share: None,
             waiting: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             committed: AtomicU64::new(0),
@@ -142,6 +154,16 @@ impl Pool {
         }
     }
 
+    /// This pool, whose connections are within that share of the node's budget.
+    pub fn within(self, share: Arc<PoolShare>) -> Self {
+        Self { share: Some(share), ..self }
+    }
+
+    /// Its share of the node's budget, if its connections lead to a server.
+    pub fn share(&self) -> Option<&Arc<PoolShare>> {
+        self.share.as_ref()
+    }
+
     /// This pool, whose transactions share commits; only for a single connection.
     pub fn grouping_by(self, limits: GroupLimits) -> Self {
         Self { group_limits: (self.size == 1 && limits.members > 1).then_some(limits), ..self }
@@ -154,7 +176,7 @@ impl Pool {
 
     /// This pool, with a connection that is made already.
     pub fn with(self, connection: Connection) -> Self {
-        self.give_back(connection, None, self.lifetime());
+        self.give_back(connection, None, self.lifetime(), None);
         self
     }
 
@@ -201,7 +223,9 @@ impl Pool {
     pub fn in_use(&self) -> usize {
         let available = self.permits.available_permits();
         debug_assert!(available <= self.size, "a permit is returned once");
-        self.size - available
+        // Who waits for a place within the node's budget has a permit, and no connection.
+        let without = self.share.as_ref().map_or(0, |share| share.waiting());
+        (self.size - available).saturating_sub(without)
     }
 
     /// Records a COMMIT that succeeded.
@@ -231,24 +255,14 @@ impl Pool {
                 permit
             }
         };
-        match self.take_idle(permit) {
-            Ok(mut lease) => {
-                if lease.lifetime().until.is_some_and(|until| until <= self.env.now()) {
-                    self.renew(&mut lease, patience).await;
-                }
-                Ok(lease)
-            }
-            Err(permit) => Ok(ConnectionLease::of_new(self, self.connect(patience).await?, permit)),
+        let mut lease = match self.take_idle(permit) {
+            Ok(lease) => lease,
+            Err(permit) => self.lease_new(permit, patience).await?,
+        };
+        if lease.lifetime().until.is_some_and(|until| until <= self.env.now()) {
+            self.renew(&mut lease, patience).await;
         }
-    }
-
-    /// Ends the life of a connection. One that works is not given up before there is another.
-    async fn renew(&self, lease: &mut ConnectionLease, patience: Instant) {
-        let younger = self.connect(patience).await.inspect_err(|error| {
-            let error = error.clone().into_exec_error();
-            tracing::warn!(%error, "a connection to a database stays in use beyond its life: no new one can be made");
-        });
-        lease.renew(younger.ok());
+        Ok(lease)
     }
 
     /// The lifetime of a connection that is made now.
@@ -267,8 +281,8 @@ impl Pool {
 
     fn take_idle(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<ConnectionLease, OwnedSemaphorePermit> {
         let idle = self.idle.lock().pop();
-        let Some(IdleConnection { connection, group, lifetime }) = idle else { return Err(permit) };
-        let mut lease = ConnectionLease::of(self, connection, lifetime, permit);
+        let Some(IdleConnection { connection, group, lifetime, place, .. }) = idle else { return Err(permit) };
+        let mut lease = ConnectionLease::of(self, connection, lifetime, place, permit);
         lease.group = group;
         Ok(lease)
     }
@@ -345,12 +359,26 @@ impl Pool {
     }
 
     /// Gives a connection back, with the outer transaction that is open on it.
-    pub fn give_back(&self, connection: Connection, group: Option<OpenGroup>, lifetime: ConnectionLifetime) {
+    pub fn give_back(
+        &self,
+        connection: Connection,
+        group: Option<OpenGroup>,
+        lifetime: ConnectionLifetime,
+        place: Option<Place>,
+    ) {
         debug_assert!(group.is_none() || self.size == 1, "transactions share the one connection of a pool");
+        let since = self.share.is_some().then(|| self.env.now());
         let mut idle = self.idle.lock();
         debug_assert!(idle.len() < self.size, "as many connections come back as were lent");
         if lifetime.generation == self.generation.load(Ordering::Acquire) {
-            idle.push(IdleConnection { connection, group, lifetime });
+            idle.push(IdleConnection { connection, group, lifetime, place, since });
+        }
+        drop(idle);
+        if let Some(share) = &self.share {
+            share.returned();
+            if share.is_wanted() {
+                self.give_up_idle();
+            }
         }
     }
 

@@ -50,7 +50,7 @@ impl Options {
     }
 
     /// The server of these options: `host:port`, or the path of its socket.
-    fn server(&self) -> String {
+    pub fn server(&self) -> String {
         match self.0.get_socket() {
             Some(socket) => Path::display(socket).to_string(),
             None => format!("{}:{}", self.0.get_host(), self.0.get_port()),
@@ -216,8 +216,8 @@ pub fn explain(options: &Options, error: &Error) -> String {
         ),
         Some("42501") => format!("PostgreSQL at {server} forbids it to `{user}`: {error}; grant it the right"),
         Some("53300") => format!(
-            "PostgreSQL at {server} has no connection left: lower store.postgres_connections, or raise its \
-             max_connections"
+            "PostgreSQL at {server} has no connection left: lower store.node_connections of its nodes, or raise \
+             its max_connections (`essaim check` adds up what they may take)"
         ),
         Some("53100") => format!("the disk of PostgreSQL at {server} is full: free some space"),
         Some("57P03") => format!("PostgreSQL at {server} is starting up or shutting down"),

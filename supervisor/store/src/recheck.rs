@@ -51,6 +51,10 @@ impl DatabaseInner {
             return Err(why);
         }
         let (connector, limit) = (self.writes.connector(), self.writes.limits.acquire);
+        let _spare = match self.writes.share() {
+            Some(share) => share.spare().await,
+            None => None,
+        };
         let _hold = ClockHold::of(&self.writes.env);
         match timeout(limit, write_and_empty(&connector.looking(limit))).await {
             Err(_) => Err(connector.silent()),

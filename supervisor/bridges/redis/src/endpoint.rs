@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use essaim_config::{Settings, without_password};
+use essaim_config::{BridgeConfig, Settings, without_password};
 use essaim_protocol::wire::ClaimError;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, Value};
 
 use super::command_error::{CommandError, UNSUPPORTED, advice};
 use super::sentinels::Sentinels;
+use super::tls::{self, Certificates};
 
 /// The endpoint of the bridge, from which the wire and the log get all their connections.
 pub(super) struct Endpoint {
@@ -43,7 +44,7 @@ impl From<RedisError> for NoConnection {
     fn from(error: RedisError) -> Self {
         let failed = CommandError::of(&error);
         match failed {
-            CommandError::Unanswered(error) => Self::Away(error),
+            CommandError::Unanswered(error) => Self::Away(tls::advice(&error).unwrap_or(error)),
             failed if failed.is_loading() => Self::Loading,
             failed if failed.is_cluster_mode() => Self::Unsupported(failed.message()),
             failed => Self::Away(failed.message()),
@@ -65,21 +66,22 @@ impl Endpoint {
     /// # Errors
     /// If the URL is malformed.
     pub fn of(settings: &Settings) -> Result<Self, ClaimError> {
-        let endpoint = Self::at(&settings.bridge.url, Duration::from_millis(settings.wire.response_timeout_ms))?;
+        let endpoint = Self::at(&settings.bridge, Duration::from_millis(settings.wire.response_timeout_ms))?;
         Ok(Self { nothing: format!("{}:nothing", settings.bridge.namespace), ..endpoint })
     }
 
-    /// The endpoint of a URL; each answer may take `response_timeout`.
+    /// The endpoint of a URL, with its certificates; each answer may take `response_timeout`.
     ///
     /// # Errors
-    /// If the URL is malformed.
-    pub fn at(url: &str, response_timeout: Duration) -> Result<Self, ClaimError> {
+    /// If the URL or a certificate is malformed.
+    pub fn at(bridge: &BridgeConfig, response_timeout: Duration) -> Result<Self, ClaimError> {
+        let (url, certificates) = (&*bridge.url, Certificates::of(bridge));
         let shown = without_password(url);
         let way = if Sentinels::are_named_by(url) {
-            let sentinels = Sentinels::of(url).map_err(|e| e.to_string());
+            let sentinels = Sentinels::of(url, certificates).map_err(|e| e.to_string());
             sentinels.map(|sentinels| Way::Sentinels(Box::new(sentinels)))
         } else {
-            let client = Client::open(speaking_resp3(url)).map_err(|e| e.to_string());
+            let client = certificates.client(speaking_resp3(url)).map_err(|e| e.to_string());
             client.map(|client| Way::Address(Box::new(client)))
         };
         match way {
@@ -195,7 +197,8 @@ mod tests {
     #[test]
     fn every_connection_speaks_resp3() {
         for url in ["redis://h:1", "redis://h:1/2", "redis://h:1?protocol=resp3"] {
-            let endpoint = Endpoint::at(url, Duration::from_secs(1)).unwrap();
+            let bridge = BridgeConfig { url: url.into(), ..BridgeConfig::default() };
+            let endpoint = Endpoint::at(&bridge, Duration::from_secs(1)).unwrap();
             let Way::Address(client) = endpoint.way else { panic!("{url} names no sentinels") };
             assert!(format!("{:?}", client.get_connection_info()).contains("RESP3"), "{url}");
         }

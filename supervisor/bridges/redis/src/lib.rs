@@ -29,6 +29,7 @@ mod endpoint;
 mod out_of_memory;
 mod sentinels;
 mod server_process;
+mod tls;
 
 #[cfg(test)]
 mod tests;

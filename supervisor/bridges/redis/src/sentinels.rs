@@ -12,6 +12,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 
 use super::endpoint::{Endpoint, NoConnection};
+use super::tls::{self, Certificates};
 
 /// The port of a sentinel whose address has none.
 const PORT: u16 = 26_379;
@@ -24,6 +25,7 @@ pub(super) struct Sentinels {
     /// The URL of a server is `scheme` and `credentials`, its address, and `database`.
     scheme: String,
     credentials: String,
+    certificates: Certificates,
     database: i64,
     /// The index of the one that has answered last.
     answered: AtomicUsize,
@@ -41,11 +43,11 @@ impl Sentinels {
         url.split_once("://").is_some_and(|(scheme, _)| matches!(scheme, "redis+sentinel" | "rediss+sentinel"))
     }
 
-    /// The sentinels of a URL.
+    /// The sentinels of a URL; they and the servers have these certificates.
     ///
     /// # Errors
     /// The mistake in the URL, without a password.
-    pub fn of(url: &str) -> Result<Self, SentinelUrlError> {
+    pub fn of(url: &str, certificates: Certificates) -> Result<Self, SentinelUrlError> {
         let (scheme, rest) = url.split_once("+sentinel://").ok_or(SentinelUrlError::NoSentinels)?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -61,7 +63,7 @@ impl Sentinels {
         let guard = credentials_of_sentinels(query)?;
         let all = hosts.split(',').map(|host| {
             let address = with_port(host);
-            let client = Client::open(format!("{scheme}://{guard}{address}/"));
+            let client = certificates.client(format!("{scheme}://{guard}{address}/"));
             match client {
                 Ok(client) => Ok(Sentinel { address, client }),
                 Err(error) => Err(SentinelUrlError::Address { address, error }),
@@ -69,7 +71,7 @@ impl Sentinels {
         });
         let all = all.collect::<Result<_, _>>()?;
         let (scheme, master) = (scheme.to_string(), master.to_string());
-        Ok(Self { all, master, scheme, credentials, database, answered: AtomicUsize::new(0) })
+        Ok(Self { all, master, scheme, credentials, certificates, database, answered: AtomicUsize::new(0) })
     }
 
     /// The number of the database.
@@ -98,7 +100,10 @@ impl Sentinels {
                         return connection;
                     }
                 },
-                Err(why) => why.to_string(),
+                Err(why) => {
+                    let why = why.to_string();
+                    tls::advice(&why).unwrap_or(why)
+                }
             };
             said.push(format!("the one at {} {why}", sentinel.address));
         }
@@ -121,7 +126,7 @@ impl Sentinels {
     }
 
     fn server(&self, address: &str) -> Result<Client, RedisError> {
-        Client::open(self.url_of(address))
+        self.certificates.client(self.url_of(address))
     }
 
     fn url_of(&self, address: &str) -> String {
@@ -177,19 +182,24 @@ fn with_port(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use essaim_config::BridgeConfig;
+
     use super::*;
 
     #[test]
     fn a_url_names_sentinels_their_primary_and_the_credentials_of_both() {
         let url = "redis+sentinel://user:p%40ss@one,two:5000,[::1]/shop/3?sentinel_user=guard&sentinel_password=s%2Fp";
-        let sentinels = Sentinels::of(url).unwrap();
+        let sentinels = Sentinels::of(url, Certificates::default()).unwrap();
         let addresses: Vec<_> = sentinels.all.iter().map(|s| s.address.as_str()).collect();
         assert_eq!(addresses, ["one:26379", "two:5000", "[::1]:26379"]);
         assert_eq!((sentinels.master.as_str(), sentinels.database()), ("shop", 3));
         assert_eq!(sentinels.url_of("h:1"), "redis://user:p%40ss@h:1/3?protocol=resp3");
         let guard = sentinels.all[0].client.get_connection_info().redis_settings();
         assert_eq!((guard.username(), guard.password()), (Some("guard"), Some("s/p")));
-        assert_eq!(Sentinels::of("rediss+sentinel://h/shop").unwrap().url_of("h:1"), "rediss://h:1/0?protocol=resp3");
+        assert_eq!(
+            Sentinels::of("rediss+sentinel://h/shop", Certificates::default()).unwrap().url_of("h:1"),
+            "rediss://h:1/0?protocol=resp3"
+        );
         assert!(Sentinels::are_named_by(url) && !Sentinels::are_named_by("redis://h"));
     }
 
@@ -201,7 +211,7 @@ mod tests {
             ("redis+sentinel://h/shop/x", "`x`"),
             ("redis+sentinel://h/shop?password=secret", "`password`"),
         ] {
-            let said = Sentinels::of(url).err().unwrap().to_string();
+            let said = Sentinels::of(url, Certificates::default()).err().unwrap().to_string();
             assert!(said.contains(word) && !said.contains("secret"), "{said}");
         }
     }
@@ -209,7 +219,8 @@ mod tests {
     #[tokio::test]
     async fn sentinels_that_do_not_answer_are_all_named() {
         let url = "redis+sentinel://127.0.0.1:1,127.0.0.1:2/shop";
-        let endpoint = Endpoint::at(url, Duration::from_secs(1)).unwrap();
+        let bridge = BridgeConfig { url: url.into(), ..BridgeConfig::default() };
+        let endpoint = Endpoint::at(&bridge, Duration::from_secs(1)).unwrap();
         let said = endpoint.connect(&endpoint.config()).await.err().unwrap().to_string();
         assert!(
             ["no sentinel", "127.0.0.1:1 takes no", "127.0.0.1:2 takes no"].iter().all(|w| said.contains(w)),

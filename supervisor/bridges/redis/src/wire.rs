@@ -10,7 +10,7 @@ use bytes::Bytes;
 use essaim_base::Env;
 use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
-use essaim_config::Settings;
+use essaim_config::{BridgeConfig, Settings};
 use essaim_protocol::wire::{Channel, ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -25,12 +25,12 @@ use super::connection::{Connected, ConnectionKeeper, ConnectionUse};
 use super::endpoint::{Endpoint, NoConnection, run_of};
 use super::server_process::ServerProcess;
 
-/// One line about the server at a URL. Each of its answers may take `response_timeout`.
+/// One line about the server of a bridge. Each of its answers may take `response_timeout`.
 ///
 /// # Errors
 /// If it does not answer, or cannot be the server of a bridge.
-pub async fn check(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
-    let endpoint = Endpoint::at(url, response_timeout)?;
+pub async fn check(bridge: &BridgeConfig, response_timeout: Duration) -> Result<String, ClaimError> {
+    let endpoint = Endpoint::at(bridge, response_timeout)?;
     let mut connection = endpoint.connect(&endpoint.config()).await.map_err(|why| endpoint.refusal(&why))?;
     let info = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
     let info: String = info.map_err(|e| endpoint.unreachable(e))?;

@@ -18,6 +18,12 @@ pub struct BridgeConfig {
     pub unsigned: Unsigned,
     /// The longest life of a connection to the server.
     pub connection_life_ms: u64,
+    /// The authority that signed the server's certificate, in PEM; empty: the public ones.
+    pub ca: String,
+    /// The certificate by which the server knows this node, in PEM, its chain behind it; empty: none.
+    pub cert: String,
+    /// The key of that certificate, in PEM.
+    pub key: String,
 }
 
 impl Default for BridgeConfig {
@@ -29,6 +35,9 @@ impl Default for BridgeConfig {
             old_secrets: Vec::new(),
             unsigned: Unsigned::Refuse,
             connection_life_ms: 600_000,
+            ca: String::new(),
+            cert: String::new(),
+            key: String::new(),
         }
     }
 }

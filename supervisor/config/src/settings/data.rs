@@ -11,8 +11,12 @@ pub struct StoreConfig {
     /// What a commit survives: `process` (kill -9), `machine` (power loss), or `replicated` (what is in the log also survives
     /// its server).
     pub durability: Durability,
-    /// Connections of one capability's pool to PostgreSQL.
+    /// The most connections of one capability's pool to PostgreSQL.
     pub postgres_connections: u32,
+    /// The most connections of all capabilities in this node to PostgreSQL.
+    pub node_connections: u32,
+    /// How long a connection to PostgreSQL may be idle before it is closed, unless it is its capability's last one.
+    pub idle_connection_ms: u64,
     /// Connections of one capability's pool that read from SQLite, beside the one that writes.
     pub sqlite_readers: u32,
     /// How long to wait for a connection of the pool.
@@ -41,6 +45,8 @@ impl Default for StoreConfig {
             transaction_limit_ms: 5_000,
             durability: Durability::Process,
             postgres_connections: 16,
+            node_connections: 24,
+            idle_connection_ms: 30_000,
             sqlite_readers: 4,
             acquire_timeout_ms: 5_000,
             recheck_first_ms: 100,

@@ -77,8 +77,8 @@ pub async fn open_log(
 ///
 /// # Errors
 /// [`ClaimError::Unreachable`] and [`ClaimError::Unsupported`].
-pub async fn check_bridge(url: &str, response_timeout: Duration) -> Result<String, ClaimError> {
-    redis_bridge::check(url, response_timeout).await
+pub async fn check_bridge(bridge: &BridgeConfig, response_timeout: Duration) -> Result<String, ClaimError> {
+    redis_bridge::check(bridge, response_timeout).await
 }
 
 #[cfg(all(test, not(feature = "redis")))]
@@ -87,8 +87,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_binary_without_the_redis_bridge_refuses_its_urls_and_says_how_to_build_one() {
-        let refused =
-            check_bridge("redis://shop:s3cret@redis.example", Duration::ZERO).await.expect_err("there is no bridge");
+        let bridge = BridgeConfig { url: "redis://shop:s3cret@redis.example".into(), ..BridgeConfig::default() };
+        let refused = check_bridge(&bridge, Duration::ZERO).await.expect_err("there is no bridge");
         assert!(matches!(refused, ClaimError::Unsupported { .. }));
         let said = refused.to_string();
         assert!(said.contains("redis.example") && said.contains("feature `redis`"), "{said}");

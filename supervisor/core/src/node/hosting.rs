@@ -15,7 +15,7 @@ use essaim_config::{Config, ConfigError, Settings};
 use essaim_durable::ports::Peers;
 use essaim_durable::schedule::Timetable;
 use essaim_durable::{Consumer, Hosted};
-use essaim_store::{Database, Schema};
+use essaim_store::{ConnectionBudget, Database, Schema};
 use essaim_trace::Recorder;
 use futures_util::FutureExt;
 use tokio::sync::{oneshot, watch};
@@ -54,6 +54,8 @@ pub struct NodeContext {
     pub arbiters: Arc<Arbiters>,
     pub watchdog: Arc<Watchdog>,
     pub blocking: Blocking,
+    /// Of connections to PostgreSQL.
+    pub connections: Arc<ConnectionBudget>,
     pub provided: Arc<ProvidedValues>,
     pub fatal: watch::Sender<Option<Fatal>>,
 }
@@ -264,7 +266,8 @@ impl<A: Actor> CapabilityStartup<A> {
     }
 
     async fn open_database(&self, schema: &Schema, bus: &Bus) -> Result<Database, essaim_store::DatabaseError> {
-        let database = Database::open(&self.host.name, &bus.settings, schema, &bus.env, &bus.tasks).await?;
+        let budget = &self.node.connections;
+        let database = Database::open(&self.host.name, &bus.settings, schema, &bus.env, &bus.tasks, budget).await?;
         database.watch_file(&bus.tasks, Duration::from_millis(bus.settings.store.file_check_ms));
         Ok(database)
     }

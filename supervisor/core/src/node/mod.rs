@@ -29,7 +29,7 @@ use essaim_near::{Near, NearBounds};
 use essaim_protocol::wire::ClaimError;
 use essaim_remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
 use essaim_remote::{Remote, RemoteParts};
-use essaim_store::DatabaseError;
+use essaim_store::{ConnectionBudget, DatabaseError};
 use essaim_trace::Recorder;
 use tokio::sync::watch;
 
@@ -138,6 +138,8 @@ impl RunningNode {
         }
         let recorder = Recorder::new(&settings.node.name, &settings.trace, &env, arbiters.count() + 1);
         recorder.start(&tasks);
+        let keeping = hosts.iter().copied().filter(|name| roster.schema(name).is_some());
+        let connections = ConnectionBudget::of(&settings, keeping).map_err(|e| ConfigError::new(e.to_string()))?;
         let exporter = export::start(&settings.trace.otlp, &env, &recorder, &tasks)?;
         let context = NodeContext {
             env,
@@ -148,6 +150,7 @@ impl RunningNode {
             arbiters,
             watchdog,
             blocking: Blocking::at_most(count(settings.node.blocking_threads)),
+            connections,
             provided: Arc::new(roster.provided()),
             fatal: fatal_tx,
         };

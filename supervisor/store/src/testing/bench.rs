@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::testing::Directory;
 use crate::tx_tracker::TxTracker;
-use crate::{Database, DatabaseError, Schema, Transaction, TxError};
+use crate::{ConnectionBudget, Database, DatabaseError, Schema, Transaction, TxError};
 
 /// The settings of a capability with a database of its own.
 pub struct Bench {
@@ -42,7 +42,13 @@ impl Bench {
     }
 
     pub async fn try_open(&self, schema: &Schema) -> Result<Database, DatabaseError> {
-        Database::open(&self.capability, &self.settings, schema, &self.env, &self.tasks).await
+        self.open_with(&self.settings, schema).await
+    }
+
+    /// As a node of its own with these settings.
+    pub async fn open_with(&self, settings: &Settings, schema: &Schema) -> Result<Database, DatabaseError> {
+        let budget = ConnectionBudget::of(settings, [&*self.capability].into_iter()).expect("there is room for one");
+        Database::open(&self.capability, settings, schema, &self.env, &self.tasks, &budget).await
     }
 
     pub async fn open(&self, schema: &Schema) -> Database {

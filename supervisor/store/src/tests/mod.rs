@@ -1,5 +1,7 @@
 //! How databases behave, on SQLite always and on PostgreSQL where `ESSAIM_TEST_POSTGRES` names a database.
 
+#[cfg(feature = "postgres")]
+mod budget;
 mod group;
 mod migrations;
 mod model;

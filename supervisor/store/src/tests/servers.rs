@@ -160,7 +160,7 @@ async fn through_a_proxy(bench: &Bench, cut: Cut) -> Database {
     let through = url(bench).replace(&server.to_string(), &proxy.to_string());
     settings.capabilities.entry(bench.capability.clone()).or_default().database = through;
     // The schema is there, so that opening has nothing to commit.
-    Database::open(&bench.capability, &settings, &schema(1), &bench.env, &bench.tasks).await.unwrap()
+    bench.open_with(&settings, &schema(1)).await.unwrap()
 }
 
 fn url(bench: &Bench) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::task::Tasks;
-use essaim_config::{Settings, without_password};
+use essaim_config::{BridgeConfig, Settings, without_password};
 use essaim_protocol::log::Log;
 use essaim_protocol::wire::ClaimError;
 
@@ -26,8 +26,8 @@ pub async fn open_log(_: &Settings, cluster: Cluster, _: Env, _: &Tasks) -> Resu
 }
 
 /// Refuses the server.
-pub async fn check(url: &str, _: Duration) -> Result<String, ClaimError> {
-    Err(refused(url))
+pub async fn check(bridge: &BridgeConfig, _: Duration) -> Result<String, ClaimError> {
+    Err(refused(&bridge.url))
 }
 
 fn refused(url: &str) -> ClaimError {
