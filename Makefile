@@ -5,7 +5,7 @@
 help:
 	@echo 'make run     all capabilities in one process, with a demo catalogue; nothing to install, data in data/'
 	@echo 'make up      three processes over Redis (config/split.toml); needs a running redis-server'
-	@echo 'make check   form and lints'
+	@echo 'make check   form, lints, and the licences, sources and advisories of dependencies'
 	@echo 'make bench   Essaim beside what it is built on and beside its peers, as ratios (about 10 minutes once it is built)'
 	@echo 'make test    all tests; installs redis-server, postgresql and prometheus if they are missing (Debian)'
 
@@ -24,6 +24,7 @@ check:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p essaim-near -p essaim-store -p essaim-core --no-default-features --all-targets -- -D warnings
 	cargo check --locked -p essaim-platform --no-default-features
+	scripts/deny
 
 test:
 	@scripts/setup test
