@@ -19,8 +19,8 @@ use clap::Parser;
 use essaim::exit::Fatal;
 
 use crate::cli::{
-    Cli, Command, check, dead, ledger, logs, messages, parked, print, retire, schedules, send, status, subscriptions,
-    top, trace, up, why,
+    Cli, Command, audit, check, dead, ledger, logs, messages, parked, print, retire, schedules, send, status,
+    subscriptions, top, trace, up, why,
 };
 use crate::serve::{Part, serve};
 
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Parked(parked) => parked::run(&roster, &cli.global, &parked.command),
         Command::Messages(messages) => messages::run(&roster, &cli.global, messages),
         Command::Send(send) => send::run(&roster, &cli.global, send),
+        Command::Audit(audit) => audit::run(&roster, &cli.global, audit),
         Command::Schedules(schedules) => schedules::run(&roster, &cli.global, &schedules.command),
         Command::Logs(logs) => logs::run(&roster, &cli.global, logs),
         Command::Top(top) => top::run(&roster, &cli.global, top),

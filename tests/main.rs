@@ -11,6 +11,7 @@
 //! - [`records`]: message records and traces, as operators read them.
 //! - [`cli`]: the command line: output and exit codes.
 //! - [`console`]: the operators' console: who may see it, and what it tells. [`browser`]: its pages, in Chromium.
+//! - [`audit`]: who has changed what, known before it is done and after everything.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
 //! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`hostile`]: input that is wrong, or meant to do harm.
@@ -26,6 +27,7 @@
 // These tests watch real processes, on the machine's own clock and threads.
 #![allow(clippy::disallowed_methods)]
 
+mod audit;
 mod browser;
 mod chaos;
 mod cli;

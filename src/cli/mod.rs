@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod audit;
 pub mod check;
 pub mod confirm;
 pub mod data_dir;
@@ -122,6 +123,8 @@ pub enum Command {
     Ledger(ledger::LedgerArgs),
     /// Shows the last log lines of all nodes, or follows them
     Logs(logs::LogsArgs),
+    /// Shows who has changed what, and how it ended, of all nodes
+    Audit(audit::AuditArgs),
     /// Lists messages as they end, or shows what belongs to a request, a message or a key
     Trace(trace::TraceArgs),
     /// Says in sentences why a request, a message or what is about a key is slow or stuck

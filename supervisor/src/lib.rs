@@ -36,9 +36,10 @@ pub use essaim_testing::{Harness, Stage};
 
 /// Operators' requests, for a capability that answers them itself.
 pub mod operators {
-    pub use essaim_operate::api::Act;
+    pub use essaim_audit::{ActEnd, Asker, AuditEntry, AuditPlace, AuditQuestion, EndKind};
     pub use essaim_operate::{
-        Access, Ends, NO_EVENT, OperatorRoutes, Refusal, Row, Sample, accepts_events, ask, event, event_stream, refused,
+        Access, Ends, NO_EVENT, OperatorRoutes, Refusal, Right, Row, Sample, accepts_events, ask, event, event_stream,
+        log_reader, refused,
     };
 }
 

@@ -64,6 +64,7 @@ fn a_poisonous_message_is_found_shown_replayed_and_handled(way: Way) {
     let replayed = stage.essaim(&["dead", "replay", &id, "--yes"]);
     assert_eq!(replayed.code, Some(0), "{}", replayed.text);
     assert!(replayed.text.contains("replayed 1 letter") && replayed.text.contains("out of order"), "{}", replayed.text);
+    assert_eq!(stage.acts(), [format!("replays dead letters {id}: done")]);
     eventually("the sale", || probe.applied().contains(&"shop: poison".to_string()).then_some(()));
     stage.dead(0);
     stage.at_rest();
@@ -100,6 +101,7 @@ fn letters_are_dropped_for_good(way: Way) {
     assert_eq!(dropped.code, Some(0), "{}", dropped.text);
     stage.dead(0);
     probe.mend();
+    assert_eq!(stage.acts(), [format!("drops dead letters {} {}: done", ids[0], ids[1])]);
     let gone = stage.essaim(&["dead", "replay", &ids[0], "--yes"]);
     assert_eq!(gone.code, Some(DATA), "{}", gone.text);
     assert!(gone.text.contains(&ids[0]), "{}", gone.text);

@@ -216,6 +216,7 @@ fn a_payload_that_cannot_be_changes_nothing(way: Way) {
     let checked = json!({ "id": id, "capability": "kiosk", "payload": sale("") });
     assert_eq!(shop.stage.ask("/durable/dead/check", checked), json!({ "changes": ["pieces"] }));
     assert_eq!(shop.world(), before);
+    assert_eq!(shop.stage.acts(), [""; 0], "what is refused before anything is done is no act");
 }
 
 #[test]

@@ -66,6 +66,8 @@ fn is_retired(stage: &Stage, capability: &str, lost: &str) {
     assert!(retired.text.contains("is retired"), "{}", retired.text);
     let balanced = stage.essaim(&["ledger", "--at-rest"]);
     assert_eq!(balanced.code, Some(0), "{}", balanced.text);
+    let retires = format!("retires {capability}: done");
+    assert_eq!(stage.acts().last(), Some(&retires), "and what was refused is no act");
     let again = stage.essaim(&["retire", capability, "--yes"]);
     assert!(again.code == Some(DATA) && again.text.contains("knows no capability"), "{}", again.text);
 }

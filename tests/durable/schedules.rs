@@ -44,6 +44,7 @@ fn schedules_are_listed_with_their_next_moments_and_fired_now() {
     assert!(line["last_ms"].as_u64().is_some_and(|last| last <= now_ms), "{listed}");
     let fired = stage.essaim(&["schedules", "fire", "clock", "every-second"]);
     assert_eq!(fired.code, Some(0), "{}", fired.text);
+    assert_eq!(stage.acts(), ["fires the schedule every-second of clock: done"]);
     let id = fired.text.split(' ').next().expect("its id").to_string();
     eventually("the command that was sent now", || {
         let sql = format!("SELECT count(*) FROM essaim_inbox WHERE effect AND id = '{id}'");

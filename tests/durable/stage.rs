@@ -250,6 +250,16 @@ impl Stage {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// What was changed by the doing of whoever asked, and how that ended, as the audit has it.
+    pub fn acts(&self) -> Vec<String> {
+        let Ok(files) = std::fs::read_dir(self.data.path()) else { return Vec::new() };
+        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+        let audits = names.filter_map(|name| name.strip_suffix(".sqlite3").map(String::from));
+        let read = |audit: String| self.sql(&audit, "SELECT act || ': ' || ended FROM acts ORDER BY id");
+        let acts: String = audits.filter(|name| name.ends_with(".audit")).map(read).collect();
+        acts.lines().map(Into::into).collect()
+    }
+
     /// Ends the node that was started last; its capabilities are hosted nowhere then.
     pub fn leave(&mut self) {
         drop(self.nodes.pop());

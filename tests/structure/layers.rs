@@ -26,7 +26,9 @@ const GUARDED: &[Guarded] = &[
         may: |p| {
             p.starts_with("actors/gateway/")
                 || p.starts_with("actors/console/")
-                || ["admin", "access", "routes"].iter().any(|file| p == format!("supervisor/operate/src/{file}.rs"))
+                || ["admin", "access", "askers", "routes"]
+                    .iter()
+                    .any(|file| p == format!("supervisor/operate/src/{file}.rs"))
                 || is_routes(p)
                 || is_benchmark(p)
         },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpMessage, HttpRequest};
-use essaim::operators::{Access, Act};
+use essaim::operators::{Access, Asker, Right};
 use essaim_console_contract::Audited;
 use essaim_contract::Principal;
 use futures_util::future::LocalBoxFuture;
@@ -15,23 +15,25 @@ use crate::guard::Operator;
 pub(crate) struct ConsoleAccess(pub Arc<Console>);
 
 impl Access for ConsoleAccess {
-    fn operator(&self, http: &HttpRequest, _personal: bool) -> Result<String, String> {
-        http.extensions().get::<Operator>().map(|operator| operator.name.clone()).ok_or_else(|| "log in".into())
+    fn asker(&self, http: &HttpRequest, _right: Right) -> Result<Asker, String> {
+        asker(http).ok_or_else(|| "log in".into())
     }
 
     fn principal(&self, http: &HttpRequest) -> Option<Principal> {
         http.extensions().get::<Operator>()?.principal.clone()
     }
 
-    fn audit<'a>(&'a self, operator: &'a str, act: &'a Act) -> LocalBoxFuture<'a, Result<(), String>> {
-        Box::pin(async move {
-            act.log(operator);
-            match act {
-                Act::Reads(_) => Ok(()),
-                Act::Changes(changes) => self.0.keep(operator, changes).await,
-            }
-        })
+    fn keep<'a>(&'a self, asker: &'a Asker, changes: &'a str) -> LocalBoxFuture<'a, Result<(), String>> {
+        Box::pin(self.0.keep(&asker.who, changes))
     }
+}
+
+/// Who sends a request that has passed the guard.
+pub(crate) fn asker(http: &HttpRequest) -> Option<Asker> {
+    let Operator { name, principal } = http.extensions().get::<Operator>()?.clone();
+    let via = if principal.is_some() { "login" } else { "address" };
+    let origin = http.peer_addr().map(|address| format!("console, {}", address.ip())).unwrap_or_default();
+    Some(Asker { who: name, via: via.into(), origin })
 }
 
 impl Console {

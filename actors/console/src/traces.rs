@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path, ServiceConfig};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use essaim::api::{AwayNode, ExplainMessage, ShowTrace};
-use essaim::operators::{Access, Act, NO_EVENT, Refusal, accepts_events, ask, event, event_stream, refused};
+use essaim::operators::{NO_EVENT, Refusal, accepts_events, ask, event, event_stream, log_reader};
 use essaim::trace::{Steps, TraceTree, mermaid};
 use futures_util::stream::unfold;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::access::ConsoleAccess;
+use crate::access::asker;
 use crate::console::Console;
-use crate::guard::Operator;
 use crate::layout::{Drawing, draw};
 
 /// What is not done yet is looked at so often, for ten minutes.
@@ -58,9 +56,7 @@ struct Shown {
 /// What is known of an id; for who accepts events, again as it changes, until all of it is done.
 pub(crate) async fn show(console: Data<Console>, http: HttpRequest, id: Path<String>) -> HttpResponse {
     let id = id.into_inner();
-    if let Err(why) = read(&console, &http, &id).await {
-        return why;
-    }
+    read(&http, &id);
     if accepts_events(http.headers()) {
         let place = match console.readers.place() {
             Ok(place) => place,
@@ -141,9 +137,7 @@ pub(crate) fn configure_export(_config: &mut ServiceConfig) {
 /// The trace as JSON of OpenTelemetry, for other tools.
 #[cfg(feature = "otlp")]
 async fn otlp(console: Data<Console>, http: HttpRequest, id: Path<String>) -> HttpResponse {
-    if let Err(why) = read(&console, &http, &id).await {
-        return why;
-    }
+    read(&http, &id);
     match ask(&console.client, ShowTrace { id: id.clone() }).await {
         Ok(shown) => {
             let spans = essaim::otlp::of_trees(&console.otlp, &shown.traces);
@@ -153,12 +147,9 @@ async fn otlp(console: Data<Console>, http: HttpRequest, id: Path<String>) -> Ht
     }
 }
 
-/// Audits who reads a trace.
-async fn read(console: &Data<Console>, http: &HttpRequest, id: &str) -> Result<(), HttpResponse> {
-    let operator = http.extensions().get::<Operator>().cloned().map(|operator| operator.name).unwrap_or_default();
-    let act = Act::Reads(format!("trace {id}"));
-    let kept = ConsoleAccess(console.clone().into_inner()).audit(&operator, &act).await;
-    kept.map_err(|why| refused(StatusCode::SERVICE_UNAVAILABLE, &why))
+/// Tells the log who reads a trace.
+fn read(http: &HttpRequest, id: &str) {
+    log_reader(&asker(http).unwrap_or_default(), &format!("trace {id}"));
 }
 
 /// Who sends to whom in a trace, drawn: messages and, of them, what went wrong.

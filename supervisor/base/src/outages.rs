@@ -44,6 +44,11 @@ impl Dependency {
         Self { what: "the store of message records", capability: None, is_shared: false, label: "stored_records" }
     }
 
+    /// The audit of what operators change, without which only they do not.
+    pub fn audit() -> Self {
+        Self { what: "the audit", capability: None, is_shared: false, label: "audit" }
+    }
+
     /// The claims by which the node has its name and its capabilities to itself.
     pub fn lease() -> Self {
         Self { what: "the lease", capability: None, is_shared: true, label: "lease" }
@@ -81,7 +86,7 @@ impl Dependency {
 
     /// Whether a node does not work as it should without it.
     fn is_needed(&self) -> bool {
-        *self != Self::span_receiver() && *self != Self::records()
+        ![Self::span_receiver(), Self::records(), Self::audit()].contains(self)
     }
 }
 

@@ -22,6 +22,9 @@ pub struct ShownValue {
 /// Keys that end with one of these words hold secrets.
 const SECRET: [&str; 6] = ["password", "secret", "secrets", "token", "headers", "credentials"];
 
+/// Below it each key is a name, and each value a secret.
+const TOKENS: &str = "node.operators.";
+
 /// All values of a table, in the order of their keys.
 pub(crate) fn shown(tree: &Tree) -> Vec<ShownValue> {
     let mut values = Vec::new();
@@ -47,7 +50,10 @@ fn shown_value(key: &str, Leaf { value, source }: &Leaf) -> ShownValue {
         Value::Typed(value) => value.to_string(),
     };
     let last = key.rsplit(['.', '_']).next().unwrap_or_default();
-    let is_secret = SECRET.contains(&last) || text.contains("PRIVATE KEY-----") || source.is_file_of_value();
+    let is_secret = SECRET.contains(&last)
+        || key.starts_with(TOKENS)
+        || text.contains("PRIVATE KEY-----")
+        || source.is_file_of_value();
     let value = match () {
         () if text.is_empty() => text,
         () if is_secret => "hidden".into(),
@@ -69,6 +75,7 @@ mod tests {
             [node]
             operator_token = "geheim"
             admin_listen = ""
+            operators.ann = "geheim"
             [auth]
             access_token_seconds = 900
             [nodes.front.set]
@@ -82,6 +89,7 @@ mod tests {
         let of = |key: &str| values.iter().find(|value| value.key == key).unwrap();
         assert_eq!(of("bridge.url").value, "redis://host:6379");
         assert_eq!((&*of("node.operator_token").value, &*of("node.admin_listen").value), ("hidden", ""));
+        assert_eq!(of("node.operators.ann").value, "hidden");
         assert_eq!((&*of("auth.access_token_seconds").value, &*of("bridge.url").source), ("900", "a.toml"));
         assert_eq!((of("store.durability").built_in, of("bridge.url").built_in), (true, false));
         assert_eq!(of("auth.pepper").source, "a.toml (by way of /run/pepper)");

@@ -1,5 +1,7 @@
 //! The ranges of settings, which types cannot express.
 
+use std::collections::BTreeSet;
+
 use super::Settings;
 use super::settings::{BridgeConfig, NoPairs, pairs};
 
@@ -21,6 +23,8 @@ const LONGEST_NAME: usize = 64;
 const MOST_BATCH_SPANS: u32 = 4_096;
 /// A smaller store of records would be emptied by each page that is added.
 const SMALLEST_STORE_BYTES: u64 = 8 << 20;
+/// A smaller audit would forget what was done a moment ago.
+const SMALLEST_AUDIT_BYTES: u64 = 256 << 10;
 /// Frames and messages smaller than this could not hold their own header.
 const SMALLEST_BYTES: u64 = 1_024;
 
@@ -73,6 +77,7 @@ fn node(s: &Settings) -> Result<(), BrokenRule> {
     rule(listen.is_empty() || is_address(listen), "node.admin_listen", || {
         format!("be an address with a port, such as 127.0.0.1:9100, not \"{listen}\"")
     })?;
+    operators(s)?;
     at_most("node.arbiters", s.node.arbiters as u64, MOST_THREADS as u64)?;
     at_most("node.blocking_threads", s.node.blocking_threads as u64, MOST_THREADS as u64)?;
     at_least_1("drain.timeout_ms", s.drain.timeout_ms)?;
@@ -83,6 +88,23 @@ fn node(s: &Settings) -> Result<(), BrokenRule> {
     at_least_1("supervision.failed_retry_ms", v.failed_retry_ms)?;
     let first = ("supervision.backoff_first_ms", v.backoff_first_ms);
     ordered(first, ("supervision.backoff_most_ms", v.backoff_most_ms), true)
+}
+
+/// Checks that tokens tell operators apart.
+fn operators(s: &Settings) -> Result<(), BrokenRule> {
+    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+    let mut tokens = BTreeSet::from([&*s.node.operator_token]);
+    for (name, token) in &s.node.operators {
+        let key = format!("node.operators.{name}");
+        let is_name = (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(fit);
+        rule(is_name, &key, || format!("have a name of 1 to {LONGEST_NAME} letters, digits, `-`, `_`, `.` or `@`"))?;
+        let is_token = !token.is_empty() && !token.contains(char::is_whitespace);
+        rule(is_token, &key, || "be a token without spaces, not empty".into())?;
+        rule(tokens.insert(token), &key, || "be a token that nobody else has".into())?;
+    }
+    at_least_1("audit.keep_days", s.audit.keep_days)?;
+    let bytes = s.audit.max_bytes;
+    rule(bytes >= SMALLEST_AUDIT_BYTES, "audit.max_bytes", || format!("be {SMALLEST_AUDIT_BYTES} or more, not {bytes}"))
 }
 
 /// Whether the text is a host and a port.

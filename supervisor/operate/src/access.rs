@@ -1,18 +1,43 @@
 //! Who may ask what of a node over HTTP, and who has.
 
 use actix_web::HttpRequest;
+use essaim_audit::Asker;
 use essaim_contract::Principal;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, ready};
 
-use crate::api::Act;
+use crate::api::ApiRequest;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// How the node is.
+    Probe,
+    /// To read.
+    Look,
+    /// To read what may be personal.
+    LookPersonal,
+    /// To change something.
+    Change,
+}
+
+impl Right {
+    /// What a request asks for.
+    pub fn of<Q: ApiRequest>() -> Self {
+        match () {
+            () if Q::CHANGES => Self::Change,
+            () if Q::IS_PERSONAL => Self::LookPersonal,
+            () => Self::Look,
+        }
+    }
+}
 
 /// How a listener knows its operators.
 pub trait Access: Send + Sync + 'static {
-    /// Who sends a request, which may be told what is personal (`IS_PERSONAL`) if it is `personal`.
+    /// Who sends a request, if they have this right.
     ///
     /// # Errors
     /// Why it is refused, and what would be right.
-    fn operator(&self, http: &HttpRequest, personal: bool) -> Result<String, String>;
+    fn asker(&self, http: &HttpRequest, right: Right) -> Result<Asker, String>;
 
     /// On whose behalf the messages of this sender are sent; `None`: on nobody's.
     fn principal(&self, http: &HttpRequest) -> Option<Principal> {
@@ -20,23 +45,17 @@ pub trait Access: Send + Sync + 'static {
         None
     }
 
-    /// Keeps who does what, before it is done.
+    /// Keeps who changes what in a place of the listener's own, too, before it is done.
     ///
     /// # Errors
     /// Why it cannot be kept: then it is not done either.
-    fn audit<'a>(&'a self, operator: &'a str, act: &'a Act) -> LocalBoxFuture<'a, Result<(), String>>;
+    fn keep<'a>(&'a self, asker: &'a Asker, changes: &'a str) -> LocalBoxFuture<'a, Result<(), String>> {
+        let _ = (asker, changes);
+        Box::pin(ready(Ok(())))
+    }
 }
 
-impl Act {
-    /// Tells the log.
-    pub fn log(&self, operator: &str) {
-        match self {
-            Self::Reads(reads) => {
-                tracing::info!(target: "essaim::audit", operator, reads, "an operator reads message records or log lines");
-            }
-            Self::Changes(changes) => {
-                tracing::info!(target: "essaim::audit", operator, changes, "an operator changes something");
-            }
-        }
-    }
+/// Tells the log who reads what may be personal.
+pub fn log_reader(asker: &Asker, reads: &str) {
+    tracing::info!(target: "essaim::audit", operator = %asker, reads, "an operator reads message records or log lines");
 }

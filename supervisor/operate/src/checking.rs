@@ -77,7 +77,7 @@ impl OperatorRequest for CheckMessage {
         let sendable = operator.sendable(self.name, self.json, self.capability.as_deref()).await?;
         let (key, bytes) = (sendable.shown_key(), sendable.message.body.len() as u64);
         let known = operator.requester.as_ref().filter(|requester| requester.principal.is_some());
-        let on_behalf_of = known.map(|requester| requester.name.clone());
+        let on_behalf_of = known.map(|requester| requester.asker.who.clone());
         Ok(CheckedMessage { kind: sendable.kind, key, bytes, handled_by: sendable.handled_by, on_behalf_of })
     }
 }

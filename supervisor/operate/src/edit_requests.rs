@@ -1,10 +1,11 @@
 //! How the node that is asked answers for a dead letter with another payload: it asks the letter's capability.
 
+use std::slice;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::api::{Away, Changed, CheckPayload, CheckedPayload, RehearseDead, RehearsedLetter};
+use crate::api::{Away, Changed, CheckPayload, CheckedPayload, RehearseDead, RehearsedLetter, listed, with_payload};
 use crate::host::ANSWER_TIME;
 use crate::operation::{EditedLetter, LetterAnswer, LetterResults, Operation};
 use crate::requests::{LIMIT, Operator, OperatorRequest, Refusal};
@@ -19,9 +20,23 @@ impl OperatorRequest for CheckPayload {
 impl OperatorRequest for RehearseDead {
     async fn answer(self, operator: &Operator) -> Result<RehearsedLetter, Refusal> {
         let letter = EditedLetter { id: self.id, payload: self.payload };
+        // What is refused before anything is done is no act.
+        if letter.payload.is_some() {
+            let check = operator.ask_of_letter::<CheckedPayload>(
+                &self.capability,
+                letter.clone(),
+                Operation::CheckEdited,
+                LIMIT,
+            );
+            check.await?;
+        }
+        let with = letter.payload.as_deref().map(with_payload).unwrap_or_default();
+        let act =
+            format!("rehearses the dead letter {} of {}{with}", listed(slice::from_ref(&letter.id)), self.capability);
         // Its handler has as long as at any other time.
         let handler = Duration::from_millis(operator.bus.settings.durable.handler_timeout_ms);
-        operator.ask_of_letter(&self.capability, letter, Operation::Rehearse, handler + 2 * ANSWER_TIME).await
+        let limit = handler + 2 * ANSWER_TIME;
+        operator.audited(act, operator.ask_of_letter(&self.capability, letter, Operation::Rehearse, limit)).await
     }
 }
 
@@ -37,17 +52,33 @@ impl Operator {
             let wrong = "a payload is for one letter: name one id, and the capability whose letter it is";
             return Err(Refusal::Wrong(wrong.into()));
         };
-        let operation = Operation::ReplayEdited(EditedLetter { id: id.clone(), payload: Some(payload) });
+        let letter = EditedLetter { id: id.clone(), payload: Some(payload) };
+        // What is refused before anything is done is no act.
+        let check = Operation::CheckEdited(letter.clone());
         let mut changed = Changed::default();
-        match self.ask_host::<LetterAnswer<LetterResults>>(&capability, &operation).await {
-            Ok(LetterAnswer::Done(LetterResults { done, refused })) => {
-                (changed.done, changed.refused) = (done, refused);
-            }
-            Ok(LetterAnswer::Gone) => {}
+        match self.ask_host::<LetterAnswer<CheckedPayload>>(&capability, &check).await {
+            Ok(LetterAnswer::Done(_)) => {}
+            Ok(LetterAnswer::Gone) => return Ok(changed),
             Ok(LetterAnswer::Unreadable(why)) => return Err(unreadable(&why)),
-            Err(why) => changed.away.push(Away { capability, why }),
+            Err(why) => {
+                changed.away.push(Away { capability, why });
+                return Ok(changed);
+            }
         }
-        Ok(changed)
+        let with = letter.payload.as_deref().map(with_payload).unwrap_or_default();
+        let act = format!("replays dead letters {} of {capability}{with}", listed(ids));
+        let replay = async {
+            match self.ask_host::<LetterAnswer<LetterResults>>(&capability, &Operation::ReplayEdited(letter)).await {
+                Ok(LetterAnswer::Done(LetterResults { done, refused })) => {
+                    (changed.done, changed.refused) = (done, refused);
+                }
+                Ok(LetterAnswer::Gone) => {}
+                Ok(LetterAnswer::Unreadable(why)) => return Err(unreadable(&why)),
+                Err(why) => changed.away.push(Away { capability, why }),
+            }
+            Ok(changed)
+        };
+        self.audited(act, replay).await
     }
 
     async fn ask_of_letter<T: DeserializeOwned>(

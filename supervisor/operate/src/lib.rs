@@ -7,6 +7,7 @@
 //!
 //! # Layout
 //! - `node`: a node with all of this; `admin`: its listeners; `routes`: operators' requests at any listener, `access`: who may ask; `system`: the runtime's own asks, which other nodes send: `node_ask` those to a node itself.
+//! - `askers`: who asks at those listeners; `audit`: what they change is kept before it is done.
 //! - `api`: requests and answers, as the admin listener takes and gives them.
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
@@ -25,6 +26,8 @@
 mod access;
 mod admin;
 pub mod api;
+mod askers;
+mod audit;
 mod checking;
 mod config;
 mod contracts;
@@ -58,7 +61,7 @@ mod system;
 mod tests;
 mod why;
 
-pub use self::access::Access;
+pub use self::access::{Access, Right, log_reader};
 pub use self::figures::{Row, Sample};
 pub use self::follow::{NO_EVENT, event};
 pub use self::node::Node;

@@ -52,14 +52,18 @@ impl OperatorRequest for RetryParked {
             let wrong = format!("{} ids are more than {MOST_PARKED} in one request", self.ids.len());
             return Err(Refusal::Wrong(wrong));
         }
-        let mut retried = RetriedParked::default();
-        for capability in operator.capabilities().await? {
-            match operator.ask_host::<Vec<String>>(&capability, &Operation::RetryParked(self.ids.clone())).await {
-                Ok(ids) => retried.ids.extend(ids),
-                Err(why) => retried.away.push(Away { capability, why }),
+        let capabilities = operator.capabilities_to_change().await?;
+        let retry = async {
+            let mut retried = RetriedParked::default();
+            for capability in capabilities {
+                match operator.ask_host::<Vec<String>>(&capability, &Operation::RetryParked(self.ids.clone())).await {
+                    Ok(ids) => retried.ids.extend(ids),
+                    Err(why) => retried.away.push(Away { capability, why }),
+                }
             }
-        }
-        Ok(retried)
+            Ok(retried)
+        };
+        operator.audited(format!("retries parked messages {}", listed(&self.ids)), retry).await
     }
 }
 

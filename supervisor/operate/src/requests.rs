@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use essaim_audit::Asker;
 use essaim_base::{Env, codec};
 use essaim_config::Config;
 use essaim_contract::{AskError, NotDelivered, Principal};
@@ -56,7 +57,7 @@ pub struct Operator {
 /// Who asks a node something over HTTP.
 pub struct Requester {
     pub access: Arc<dyn Access>,
-    pub name: String,
+    pub asker: Asker,
     /// On whose behalf messages are sent.
     pub principal: Option<Principal>,
 }
@@ -149,13 +150,17 @@ impl OperatorRequest for ReplayDead {
         if let Some(payload) = self.payload {
             return operator.replay_edited(&self.ids, self.capability, payload).await;
         }
-        operator.deal_with(LetterSelection { ids: self.ids, capability: self.capability }, Operation::Replay).await
+        operator
+            .deal_with("replays", LetterSelection { ids: self.ids, capability: self.capability }, Operation::Replay)
+            .await
     }
 }
 
 impl OperatorRequest for DropDead {
     async fn answer(self, operator: &Operator) -> Result<Changed, Refusal> {
-        operator.deal_with(LetterSelection { ids: self.ids, capability: self.capability }, Operation::Drop).await
+        operator
+            .deal_with("drops", LetterSelection { ids: self.ids, capability: self.capability }, Operation::Drop)
+            .await
     }
 }
 
@@ -200,9 +205,17 @@ impl OperatorRequest for ListSubscriptions {
 impl OperatorRequest for DropSubscription {
     async fn answer(self, operator: &Operator) -> Result<DroppedSubscription, Refusal> {
         let Some(durable) = &operator.durable else { return Ok(DroppedSubscription::default()) };
-        let dropped = durable.log.unsubscribe(&self.event, &self.capability).await.map_err(|e| silent(&e))?;
-        Ok(DroppedSubscription { dropped, live: operator.has_live_host(&self.capability) })
+        let drop = async {
+            let dropped = durable.log.unsubscribe(&self.event, &self.capability).await.map_err(|e| silent(&e))?;
+            Ok(DroppedSubscription { dropped, live: operator.has_live_host(&self.capability) })
+        };
+        operator.audited(format!("ends the subscription of {} to {}", self.capability, self.event), drop).await
     }
+}
+
+/// Whose they are, if that was said.
+pub(crate) fn of(capability: Option<&str>) -> String {
+    capability.map(|capability| format!(" of {capability}")).unwrap_or_default()
 }
 
 /// The word for a value, as it is stored.
@@ -243,12 +256,6 @@ impl Operator {
         self.requester.as_ref()?.principal.clone()
     }
 
-    /// Keeps what is about to be done, by a request that knows it only once it has looked.
-    pub async fn audit(&self, act: Act) -> Result<(), Refusal> {
-        let Some(Requester { access, name, .. }) = &self.requester else { return Ok(()) };
-        access.audit(name, &act).await.map_err(Refusal::Away)
-    }
-
     /// Whether a host of a capability takes messages now, in this node or another. It does not matter how asks of this node would
     /// come to it, as for `Bus::reaches`.
     fn has_live_host(&self, capability: &str) -> bool {
@@ -262,8 +269,17 @@ impl Operator {
         Ok(registry.partitions.keys().cloned().collect())
     }
 
+    /// The capabilities that are about to be asked to change something.
+    pub async fn capabilities_to_change(&self) -> Result<BTreeSet<String>, Refusal> {
+        self.capabilities().await.map_err(|refusal| match refusal {
+            Refusal::Away(why) => Refusal::Away(format!("nothing was done: {why}")),
+            other => other,
+        })
+    }
+
     async fn deal_with(
         &self,
+        verb: &str,
         selection: LetterSelection,
         operation: fn(LetterSelection) -> Operation,
     ) -> Result<Changed, Refusal> {
@@ -271,17 +287,22 @@ impl Operator {
             let wrong = format!("{} ids are more than {MOST_LETTERS} in one request", selection.ids.len());
             return Err(Refusal::Wrong(wrong));
         }
-        let mut changed = Changed::default();
-        for capability in self.capabilities().await? {
-            match self.ask_host::<LetterResults>(&capability, &operation(selection.clone())).await {
-                Ok(LetterResults { done, refused }) => {
-                    changed.done.extend(done);
-                    changed.refused.extend(refused);
+        let capabilities = self.capabilities_to_change().await?;
+        let act = format!("{verb} dead letters {}{}", listed(&selection.ids), of(selection.capability.as_deref()));
+        let deal = async {
+            let mut changed = Changed::default();
+            for capability in capabilities {
+                match self.ask_host::<LetterResults>(&capability, &operation(selection.clone())).await {
+                    Ok(LetterResults { done, refused }) => {
+                        changed.done.extend(done);
+                        changed.refused.extend(refused);
+                    }
+                    Err(why) => changed.away.push(Away { capability, why }),
                 }
-                Err(why) => changed.away.push(Away { capability, why }),
             }
-        }
-        Ok(changed)
+            Ok(changed)
+        };
+        self.audited(act, deal).await
     }
 
     /// Asks the host of a capability, in this node or another.

@@ -27,17 +27,22 @@ impl OperatorRequest for Retire {
             subscriptions: subscriptions.map(|(event, _)| event.clone()).collect(),
             ..Retirement::default()
         };
-        if hosts.is_empty() && !self.rehearse {
+        told.hosts = hosts.into_iter().collect();
+        if !told.hosts.is_empty() || self.rehearse {
+            return Ok(told);
+        }
+        let retire = async {
             match log.retire(capability).await.map_err(|e| silent(&e))? {
                 Retired::Done { messages } => (told.retired, told.lost) = (true, messages),
-                Retired::Hosted { host } => drop(hosts.insert(node_of(&host))),
+                Retired::Hosted { host } => told.hosts.push(node_of(&host)),
                 Retired::Unknown => told.known = false,
             }
-        }
+            Ok(told)
+        };
+        let told = operator.audited(format!("retires {capability}"), retire).await?;
         if told.retired {
             tracing::warn!(capability, messages = told.lost, "an operator has retired a capability");
         }
-        told.hosts = hosts.into_iter().collect();
         Ok(told)
     }
 }

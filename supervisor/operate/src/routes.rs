@@ -17,11 +17,12 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::NodeStatus;
-use crate::access::Access;
+use crate::access::{Access, Right, log_reader};
 use crate::api::{
     ApiRequest, AskLedger, CheckMessage, CheckPayload, DropDead, DropSubscription, ExplainMessage, FindLogs,
-    FindRecords, FireSchedule, Followed, ListDead, ListMessages, ListParked, ListSchedules, ListSubscriptions,
-    MOST_PAYLOAD_BYTES, RehearseDead, ReplayDead, Retire, RetryParked, SendMessage, ShowConfig, ShowDead, ShowTrace,
+    FindRecords, FireSchedule, Followed, ListAudit, ListDead, ListMessages, ListParked, ListSchedules,
+    ListSubscriptions, MOST_PAYLOAD_BYTES, RehearseDead, ReplayDead, Retire, RetryParked, SendMessage, ShowConfig,
+    ShowDead, ShowTrace,
 };
 use crate::follow::{MOST_READERS, Readers};
 use crate::requests::{Operator, OperatorRequest, Refusal, Requester};
@@ -91,19 +92,19 @@ impl OperatorRoutes {
         route::<SendMessage>(config);
         route::<ListSchedules>(config);
         route::<FireSchedule>(config);
+        route::<ListAudit>(config);
     }
 }
 
 impl Routes {
-    /// The node, for a request that may be answered; one that reads what is personal or changes something is audited.
-    async fn admit<Q: ApiRequest>(&self, http: &HttpRequest, request: &Q) -> Result<Operator, HttpResponse> {
-        let bus = self.bus.borrow().clone().ok_or_else(|| refused(StatusCode::SERVICE_UNAVAILABLE, NOT_JOINED))?;
-        let name = self.access.operator(http, Q::IS_PERSONAL).map_err(|why| refused(StatusCode::FORBIDDEN, &why))?;
-        if let Some(act) = request.act() {
-            let audited = self.access.audit(&name, &act).await;
-            audited.map_err(|why| refused(StatusCode::SERVICE_UNAVAILABLE, &why))?;
+    /// The node, for a request that may be answered. Who reads what is personal is told the log.
+    fn admit<Q: ApiRequest>(&self, http: &HttpRequest, request: &Q) -> Result<Operator, (StatusCode, String)> {
+        let bus = self.bus.borrow().clone().ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, NOT_JOINED.to_string()))?;
+        let asker = self.access.asker(http, Right::of::<Q>()).map_err(|why| (StatusCode::FORBIDDEN, why))?;
+        if let Some(reads) = request.reads() {
+            log_reader(&asker, &reads);
         }
-        let requester = Requester { access: self.access.clone(), name, principal: self.access.principal(http) };
+        let requester = Requester { access: self.access.clone(), asker, principal: self.access.principal(http) };
         Ok(Operator::of(&bus).asked_by(requester))
     }
 }
@@ -126,9 +127,9 @@ async fn ask<Q: OperatorRequest>(
     http: HttpRequest,
     Json(FromObjects(request)): Json<FromObjects<Q>>,
 ) -> HttpResponse {
-    let operator = match routes.admit(&http, &request).await {
+    let operator = match routes.admit(&http, &request) {
         Ok(operator) => operator,
-        Err(refused) => return refused,
+        Err((status, why)) => return refused(status, &why),
     };
     match request.answer(&operator).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
@@ -142,8 +143,8 @@ async fn follow<Q: OperatorRequest + Followed + Clone + 'static>(
     http: HttpRequest,
     Json(FromObjects(request)): Json<FromObjects<Q>>,
 ) -> HttpResponse {
-    if let Err(refused) = routes.admit(&http, &request).await {
-        return refused;
+    if let Err((status, why)) = routes.admit(&http, &request) {
+        return refused(status, &why);
     }
     match routes.readers.events(request, routes.bus.clone(), routes.ends.clone()) {
         Some(events) => event_stream(events),
@@ -155,7 +156,7 @@ async fn follow<Q: OperatorRequest + Followed + Clone + 'static>(
 }
 
 async fn status(routes: Data<Routes>, http: HttpRequest) -> HttpResponse {
-    if let Err(why) = routes.access.operator(&http, false) {
+    if let Err(why) = routes.access.asker(&http, Right::Probe) {
         return refused(StatusCode::FORBIDDEN, &why);
     }
     let Some(bus) = routes.bus.borrow().clone() else { return refused(StatusCode::SERVICE_UNAVAILABLE, NOT_JOINED) };

@@ -26,14 +26,17 @@ impl OperatorRequest for ListSchedules {
 impl OperatorRequest for FireSchedule {
     async fn answer(self, operator: &Operator) -> Result<FiredSchedule, Refusal> {
         let Self { capability, name } = self;
-        if !operator.capabilities().await?.contains(&capability) {
+        if !operator.capabilities_to_change().await?.contains(&capability) {
             return Err(Refusal::Wrong(format!("there is no capability `{capability}`")));
         }
-        let fired = operator.ask_host::<Option<String>>(&capability, &Operation::FireSchedule(name.clone())).await;
-        match fired.map_err(Refusal::Away)? {
-            Some(id) => Ok(FiredSchedule { id }),
-            None => Err(Refusal::Wrong(format!("`{capability}` has no schedule `{name}`"))),
-        }
+        let fire = async {
+            let fired = operator.ask_host::<Option<String>>(&capability, &Operation::FireSchedule(name.clone())).await;
+            match fired.map_err(Refusal::Away)? {
+                Some(id) => Ok(FiredSchedule { id }),
+                None => Err(Refusal::Wrong(format!("`{capability}` has no schedule `{name}`"))),
+            }
+        };
+        operator.audited(format!("fires the schedule {name} of {capability}"), fire).await
     }
 }
 

@@ -10,7 +10,7 @@ use essaim_core::api::client::Client;
 use essaim_protocol::frame::RawAnswer;
 use essaim_trace::TraceId;
 
-use crate::api::{Act, MOST_TIMEOUT_MS, MessageKind, SendMessage, SentMessage, SentOutcome};
+use crate::api::{MOST_TIMEOUT_MS, MessageKind, SendMessage, SentMessage, SentOutcome};
 use crate::checking::Sendable;
 use crate::payload;
 use crate::requests::{Operator, OperatorRequest, Refusal};
@@ -25,17 +25,20 @@ impl OperatorRequest for SendMessage {
             return Err(Refusal::Wrong(format!("timeout_ms must be from 1 to {MOST_TIMEOUT_MS}")));
         }
         let sendable = operator.sendable(self.name, self.json, self.capability.as_deref()).await?;
-        operator.audit(Act::Changes(act(&sendable))).await?;
+        let act = act(&sendable);
         // Who sends a message by hand wants to see what it did.
         let trace = TraceContext { kept: true, ..operator.recorder.root() };
         let mut client = Client::new(operator.bus.clone()).in_trace(trace).within(Duration::from_millis(limit));
         if let Some(principal) = operator.principal() {
             client = client.on_behalf_of(principal);
         }
-        let began = operator.env.now();
-        let sent = send(&client, sendable).await;
-        let took_ms = operator.env.now().saturating_duration_since(began).as_millis() as u64;
-        Ok(SentMessage { trace: TraceId(trace.trace_id).to_string(), took_ms, ..sent })
+        let send = async {
+            let began = operator.env.now();
+            let sent = send(&client, sendable).await;
+            let took_ms = operator.env.now().saturating_duration_since(began).as_millis() as u64;
+            Ok(SentMessage { trace: TraceId(trace.trace_id).to_string(), took_ms, ..sent })
+        };
+        operator.audited(act, send).await
     }
 }
 

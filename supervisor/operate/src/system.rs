@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use essaim_audit::AuditQuestion;
 use essaim_base::call::Call;
 use essaim_contract::NotDelivered;
 use essaim_core::node::bus::Bus;
@@ -37,6 +38,7 @@ const NODE_ASKS: &[(&str, Answer)] = &[
     by_name::<config::Question>(),
     by_name::<contracts::Question>(),
     by_name::<checking::Question>(),
+    by_name::<AuditQuestion>(),
 ];
 
 const fn by_name<Q: NodeAsk>() -> (&'static str, Answer) {

@@ -17,7 +17,7 @@ mod otlp;
 pub use otlp::{NoPairs, OtlpConfig, OtlpProtocol, pairs};
 
 mod process;
-pub use process::{DrainConfig, LogConfig, LogFormat, NodeConfig, SupervisionConfig, TraceConfig};
+pub use process::{AuditConfig, DrainConfig, LogConfig, LogFormat, NodeConfig, SupervisionConfig, TraceConfig};
 
 /// The runtime's own settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Settings {
     pub wire: WireConfig,
     /// Heartbeats and leases.
     pub members: MembersConfig,
+    /// Who changed what.
+    pub audit: AuditConfig,
     /// The end of a node.
     pub drain: DrainConfig,
     /// Restarts of capabilities and tasks.

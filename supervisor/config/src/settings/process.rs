@@ -1,5 +1,6 @@
 //! One process: its files, its threads, its log, its restarts and its drain.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +20,11 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// The address of the admin listener; empty: none.
     pub admin_listen: String,
-    /// Who sends it as a bearer token may ask the admin listener for what is personal; empty: nobody, there.
+    /// Who sends it as a bearer token may change things at the admin listener, and ask for what is personal; empty: there is
+    /// no such token.
     pub operator_token: String,
+    /// Tokens of operators by their names, which the audit has.
+    pub operators: BTreeMap<String, String>,
     /// Whether `/readyz` stays 200 during an outage of a dependency that other nodes share.
     pub ready_in_outage: bool,
     /// Threads that run actors; 0: one a core.
@@ -40,12 +44,29 @@ impl Default for NodeConfig {
             data_dir: "data".into(),
             admin_listen: String::new(),
             operator_token: String::new(),
+            operators: BTreeMap::new(),
             ready_in_outage: false,
             arbiters: 0,
             control_thread: true,
             watchdog_ms: 1_000,
             blocking_threads: 0,
         }
+    }
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// How long acts are kept, in days.
+    pub keep_days: u64,
+    /// The largest size of the acts that are kept, in bytes, beyond which the oldest go.
+    pub max_bytes: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { keep_days: 365, max_bytes: 64 << 20 }
     }
 }
 

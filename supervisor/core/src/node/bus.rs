@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use essaim_audit::AuditStore;
 use essaim_base::Env;
 use essaim_base::call::{Call, Chain, WireOrigin};
 use essaim_base::codec;
@@ -49,6 +50,8 @@ pub struct Bus {
     pub recorder: Arc<Recorder>,
     /// What signs messages that are to be stored.
     pub keys: Arc<ClusterKeys>,
+    /// Who has changed what here.
+    pub audit: Arc<AuditStore>,
     /// The gathered records of all nodes, if they are stored here.
     pub gathered: Option<Arc<GatheredStore>>,
     pub started: Instant,
@@ -91,6 +94,7 @@ impl Bus {
         let (started, sent, draining) = (env.now(), SentMessages::default(), AtomicBool::new(false));
         let gathered = GatheredStore::of(&settings, &env, tasks.outages());
         let keys = Arc::new(keys_of(&settings.bridge));
+        let audit = AuditStore::of(&settings, &env, tasks.outages());
         Self {
             env,
             settings,
@@ -100,6 +104,7 @@ impl Bus {
             tasks,
             recorder,
             keys,
+            audit,
             gathered,
             started,
             sent,

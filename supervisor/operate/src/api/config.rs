@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use essaim_config::ShownValue;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ApiRequest, AwayNode};
+use super::{ApiRequest, AwayNode};
 
 /// The configuration of all nodes, each value with its source and no secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +18,8 @@ impl ApiRequest for ShowConfig {
     const IS_PERSONAL: bool = true;
     type Answer = ShownConfig;
 
-    fn act(&self) -> Option<Act> {
-        Some(Act::Reads("the configuration".into()))
+    fn reads(&self) -> Option<String> {
+        Some("the configuration".into())
     }
 }
 

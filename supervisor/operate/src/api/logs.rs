@@ -6,7 +6,7 @@ use essaim_logs::LogLine;
 use essaim_trace::{Conditions, Cursor};
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ApiRequest, AwayNode, Followed, FollowedPage};
+use super::{ApiRequest, AwayNode, Followed, FollowedPage};
 
 /// Most log lines that one question gets from each node.
 pub const MOST_LINES: u32 = 500;
@@ -29,10 +29,10 @@ impl ApiRequest for FindLogs {
     const IS_PERSONAL: bool = true;
     type Answer = FoundLogs;
 
-    fn act(&self) -> Option<Act> {
+    fn reads(&self) -> Option<String> {
         // A reader is audited once, however many pages it reads.
         let conditions = Vec::<String>::from(self.filter.clone()).join(" ");
-        self.after.is_empty().then(|| Act::Reads(format!("logs {conditions}").trim_end().to_string()))
+        self.after.is_empty().then(|| format!("logs {conditions}").trim_end().to_string())
     }
 }
 

@@ -2,10 +2,11 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters; `config`: the configuration in force; `edited`: a dead letter with another payload, and its rehearsal; `contracts`: what capabilities take; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
+//! - here: dead letters; `audit`: who changed what; `config`: the configuration in force; `edited`: a dead letter with another payload, and its rehearsal; `contracts`: what capabilities take; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
 //!   those that wait for another attempt; `records`: traces of messages; `schedules`: what is sent at set times; `send`: messages that operators write; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
+mod audit;
 mod config;
 mod contracts;
 mod edited;
@@ -19,17 +20,19 @@ mod schedules;
 mod send;
 mod subscriptions;
 
+use essaim_base::text::cut;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::audit::{AuditPage, ListAudit, MOST_ACTS};
 pub use self::config::{ShowConfig, ShownConfig};
 pub use self::contracts::{DeclaredMessage, ListMessages, MessageKind, Messages};
-pub(crate) use self::edited::editable;
 pub use self::edited::{
     CheckPayload, CheckedPayload, MOST_PAYLOAD_BYTES, RehearseDead, RehearsedAsk, RehearsedLetter, RehearsedOutcome,
     RehearsedSend, RehearsedStatement, RehearsedTransaction,
 };
+pub(crate) use self::edited::{editable, with_payload};
 pub use self::followed::{Followed, FollowedPage};
 pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
 pub use self::logs::{FindLogs, FoundLogs, MOST_LINES};
@@ -49,31 +52,26 @@ pub use self::subscriptions::{
 pub trait ApiRequest: Serialize + DeserializeOwned {
     /// Where the admin listener takes it.
     const PATH: &'static str;
-    /// Whether the answer may tell what is personal, such as keys: then only the owner of the node's socket may ask, or
-    /// one who has `node.operator_token`.
+    /// Whether the answer may tell what is personal, such as keys: then only the user of the node's socket may ask, or
+    /// one who has a token.
     const IS_PERSONAL: bool = false;
+    /// Whether it changes something: then who asks has to be known, and the audit has it before it is done.
+    const CHANGES: bool = false;
     /// What it is answered with.
     type Answer: Serialize + DeserializeOwned;
 
-    /// What the audit says of it; `None` if nothing, or if this goes on with what was audited.
-    fn act(&self) -> Option<Act> {
+    /// What the log says of who reads what may be personal; `None` if nothing, or if this goes on with what was told.
+    fn reads(&self) -> Option<String> {
         None
     }
 }
 
-/// What an operator does, as the audit tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
-    /// Reads what may be personal.
-    Reads(String),
-    /// Changes something.
-    Changes(String),
-}
-
 /// A list in words, as long as it is short.
-fn listed(ids: &[String]) -> String {
+pub(crate) fn listed(ids: &[String]) -> String {
     const TOLD: usize = 20;
-    let told = ids[..ids.len().min(TOLD)].join(" ");
+    const LONGEST: usize = 100;
+    let told: Vec<_> = ids.iter().take(TOLD).map(|id| cut(id, LONGEST)).collect();
+    let told = told.join(" ");
     if ids.len() > TOLD { format!("{told} and {} more", ids.len() - TOLD) } else { told }
 }
 
@@ -256,12 +254,8 @@ pub struct ReplayDead {
 
 impl ApiRequest for ReplayDead {
     const PATH: &'static str = "/durable/dead/replay";
+    const CHANGES: bool = true;
     type Answer = Changed;
-
-    fn act(&self) -> Option<Act> {
-        let with = self.payload.as_deref().map(edited::edited).unwrap_or_default();
-        Some(Act::Changes(format!("replays dead letters {}{with}", listed(&self.ids))))
-    }
 }
 
 /// Dead letters are to be forgotten.
@@ -276,11 +270,8 @@ pub struct DropDead {
 
 impl ApiRequest for DropDead {
     const PATH: &'static str = "/durable/dead/drop";
+    const CHANGES: bool = true;
     type Answer = Changed;
-
-    fn act(&self) -> Option<Act> {
-        Some(Act::Changes(format!("drops dead letters {}", listed(&self.ids))))
-    }
 }
 
 /// The outcome for dead letters. Those of a capability's own partitions are dealt with by the partition's owner: soon after

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ApiRequest, Away, listed};
+use super::{ApiRequest, Away};
 
 /// Most parked messages that one question lists of each capability, or has tried.
 pub const MOST_PARKED: u32 = 500;
@@ -73,11 +73,8 @@ pub struct RetryParked {
 
 impl ApiRequest for RetryParked {
     const PATH: &'static str = "/durable/parked/retry";
+    const CHANGES: bool = true;
     type Answer = RetriedParked;
-
-    fn act(&self) -> Option<Act> {
-        Some(Act::Changes(format!("retries parked messages {}", listed(&self.ids))))
-    }
 }
 
 /// The outcome of trying parked messages now.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use essaim_trace::{Cursor, Filter, MessageRecord, TraceTree};
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ApiRequest, Followed, FollowedPage};
+use super::{ApiRequest, Followed, FollowedPage};
 
 /// Most records that one question gets from each node.
 pub const MOST_RECORDS: u32 = 500;
@@ -30,10 +30,10 @@ impl ApiRequest for FindRecords {
     const IS_PERSONAL: bool = true;
     type Answer = FoundRecords;
 
-    fn act(&self) -> Option<Act> {
+    fn reads(&self) -> Option<String> {
         // A reader is audited once, however many pages it reads.
         let conditions = Vec::<String>::from(self.filter.clone()).join(" ");
-        self.after.is_begin().then(|| Act::Reads(format!("records {conditions}").trim_end().to_string()))
+        self.after.is_begin().then(|| format!("records {conditions}").trim_end().to_string())
     }
 }
 
@@ -117,8 +117,8 @@ impl ApiRequest for ShowTrace {
     const IS_PERSONAL: bool = true;
     type Answer = ShownTrace;
 
-    fn act(&self) -> Option<Act> {
-        Some(Act::Reads(format!("trace {}", self.id)))
+    fn reads(&self) -> Option<String> {
+        Some(format!("trace {}", self.id))
     }
 }
 
@@ -144,8 +144,8 @@ impl ApiRequest for ExplainMessage {
     const IS_PERSONAL: bool = true;
     type Answer = Explanation;
 
-    fn act(&self) -> Option<Act> {
-        Some(Act::Reads(format!("why {}", self.id)))
+    fn reads(&self) -> Option<String> {
+        Some(format!("why {}", self.id))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ApiRequest, Away};
+use super::{ApiRequest, Away};
 
 /// Which schedules there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,11 +54,8 @@ pub struct FireSchedule {
 
 impl ApiRequest for FireSchedule {
     const PATH: &'static str = "/durable/schedules/fire";
+    const CHANGES: bool = true;
     type Answer = FiredSchedule;
-
-    fn act(&self) -> Option<Act> {
-        Some(Act::Changes(format!("fires the schedule {} of {}", self.name, self.capability)))
-    }
 }
 
 /// A command was sent.

@@ -61,6 +61,7 @@ pub struct SendMessage {
 impl ApiRequest for SendMessage {
     const PATH: &'static str = "/messages/send";
     const IS_PERSONAL: bool = true;
+    const CHANGES: bool = true;
     type Answer = SentMessage;
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, ApiRequest};
+use super::ApiRequest;
 
 /// Who gets which event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,11 +53,8 @@ pub struct DropSubscription {
 
 impl ApiRequest for DropSubscription {
     const PATH: &'static str = "/durable/subscriptions/drop";
+    const CHANGES: bool = true;
     type Answer = DroppedSubscription;
-
-    fn act(&self) -> Option<Act> {
-        Some(Act::Changes(format!("ends the subscription of {} to {}", self.capability, self.event)))
-    }
 }
 
 /// The outcome for a subscription.
@@ -83,11 +80,8 @@ pub struct Retire {
 
 impl ApiRequest for Retire {
     const PATH: &'static str = "/durable/retire";
+    const CHANGES: bool = true;
     type Answer = Retirement;
-
-    fn act(&self) -> Option<Act> {
-        (!self.rehearse).then(|| Act::Changes(format!("retires {}", self.capability)))
-    }
 }
 
 /// The outcome for a capability, as it was done or would be.
