@@ -51,8 +51,13 @@ pub fn start(config: &LogConfig, node: &str) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Whether to colour stderr: on a terminal, or when the environment asks for it; never with `NO_COLOR`.
+/// Whether to colour stderr.
 pub fn colours() -> bool {
+    is_coloured(&std::io::stderr())
+}
+
+/// Whether to colour an output: on a terminal, or when the environment asks for it; never with `NO_COLOR`.
+pub fn is_coloured(output: &impl IsTerminal) -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0");
-    !is_set("NO_COLOR") && (is_set("CLICOLOR_FORCE") || std::io::stderr().is_terminal())
+    !is_set("NO_COLOR") && (is_set("CLICOLOR_FORCE") || output.is_terminal())
 }

@@ -19,7 +19,7 @@ use clap::Parser;
 use essaim::exit::Fatal;
 
 use crate::cli::{
-    Cli, Command, audit, check, dead, ledger, logs, messages, parked, print, retire, schedules, send, status,
+    Cli, Command, audit, check, dead, ledger, logs, manual, messages, parked, print, retire, schedules, send, status,
     subscriptions, top, trace, up, why,
 };
 use crate::serve::{Part, serve};
@@ -46,6 +46,11 @@ fn main() -> ExitCode {
         Command::Top(top) => top::run(&roster, &cli.global, top),
         Command::Trace(trace) => trace::run(&roster, &cli.global, trace),
         Command::Retire(retire) => retire::run(&roster, &cli.global, retire),
+        Command::Completions(shell) => {
+            manual::completions(shell);
+            Ok(())
+        }
+        Command::Man(man) => manual::man(man),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

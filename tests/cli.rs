@@ -359,3 +359,45 @@ fn up_makes_a_secret_for_nodes_that_have_none_which_no_argument_shows() {
     );
     assert!(!said.iter().any(|line| line.contains(&secret) || line.contains("bridge.secret is not set")), "{said:#?}");
 }
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let commands = ["run", "node", "check", "dead", "audit", "completions", "man"];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = essaim().args(["completions", shell]).output().expect("essaim runs");
+        let script = String::from_utf8(said.stdout).expect("text");
+        assert_eq!(said.status.code(), Some(0), "{shell}");
+        assert!(commands.iter().all(|command| script.contains(command)) && script.contains("rehearse"), "{shell}");
+    }
+    // What bash makes of it is what it offers.
+    let offer = "source <(\"$0\" completions bash); COMP_WORDS=(essaim dead re); COMP_CWORD=2; \
+                 _essaim essaim re dead; echo \"${COMPREPLY[@]}\"";
+    let bash = Command::new("bash").args(["-c", offer]).arg(essaim().get_program()).output().expect("there is bash");
+    assert_eq!(String::from_utf8_lossy(&bash.stdout).trim(), "rehearse replay", "{bash:?}");
+    let directory = Scratch::new("man");
+    let pages = directory.path().join("share/man1");
+    let man = |directory: &std::path::Path| essaim().arg("man").arg(directory).output().expect("essaim runs");
+    assert_eq!(man(&pages).status.code(), Some(0));
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    assert!(page("essaim.1").contains("Exit codes") && page("essaim-dead-replay.1").contains("payload"));
+    for command in commands {
+        assert!(page(&format!("essaim-{command}.1")).starts_with(".ie"), "{command}");
+    }
+    let refused = man(std::path::Path::new("/dev/null/man"));
+    let line = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(code::DATA_DIR), "{line}");
+    assert!(line.contains("the manual pages cannot be written to /dev/null/man"), "{line}");
+}
+
+#[test]
+fn what_is_wrong_is_red_where_colours_are_wanted_and_nowhere_else() {
+    let said = |variables: &[(&str, &str)]| {
+        let mut command = essaim();
+        command.args(["check", "/nowhere/at/all.toml"]).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        let output = command.envs(variables.iter().copied()).output().expect("essaim runs");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    assert!(said(&[]).starts_with("essaim: "), "it is no terminal");
+    assert!(said(&[("CLICOLOR_FORCE", "1")]).starts_with("\u{1b}[1;31messaim:\u{1b}[0m "));
+    assert!(said(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]).starts_with("essaim: "));
+}

@@ -8,6 +8,7 @@ pub mod dead;
 pub mod follow;
 pub mod ledger;
 pub mod logs;
+pub mod manual;
 pub mod messages;
 pub mod operator;
 pub mod parked;
@@ -139,6 +140,10 @@ pub enum Command {
     Schedules(schedules::SchedulesArgs),
     /// Forgets a capability that is gone for good, with its subscriptions and what waits for it
     Retire(retire::RetireArgs),
+    /// Prints what a shell completes of this command line: bash, zsh, fish, elvish or powershell
+    Completions(manual::CompletionsArgs),
+    /// Writes manual pages into a directory, such as /usr/local/share/man/man1
+    Man(manual::ManArgs),
 }
 
 /// `essaim node`

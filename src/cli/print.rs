@@ -7,9 +7,15 @@ use essaim::config::{Config, without_password};
 use essaim::exit::Fatal;
 use serde::Serialize;
 
-/// The one line with which a process ends in error.
+/// The one line with which a process ends in error; what is wrong is red on a terminal.
 pub fn error(fatal: &Fatal) {
-    line(&format!("essaim: {fatal}"));
+    let name = wrong("essaim:", crate::logging::colours());
+    line(&format!("{name} {fatal}"));
+}
+
+/// What is wrong, in red where it is coloured.
+pub fn wrong(text: &str, is_coloured: bool) -> String {
+    if is_coloured { format!("\u{1b}[1;31m{text}\u{1b}[0m") } else { text.into() }
 }
 
 /// Writes a line to stderr. A reader that is gone is no reason to panic.

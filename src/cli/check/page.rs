@@ -5,6 +5,7 @@ use std::fmt::Write;
 use essaim::exit::Fatal;
 
 use crate::cli::print;
+use crate::logging::is_coloured;
 
 /// The page, and what is wrong.
 #[derive(Default)]
@@ -42,7 +43,7 @@ pub fn finish(mut page: Page) -> Result<(), Fatal> {
         [("Warnings", page.warnings.clone()), ("Problems", page.problems.iter().map(|p| p.reason.clone()).collect())]
     {
         if !lines.is_empty() {
-            page.title(title);
+            page.title(&print::wrong(title, is_coloured(&std::io::stdout())));
         }
         for line in lines {
             page.entry(&line);
