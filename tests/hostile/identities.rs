@@ -75,3 +75,46 @@ fn an_address_is_taken_in_every_case_and_unicode_form() {
     assert_eq!(refused_with(409, ben)["type"], "urn:essaim:problem:email-taken");
     site.is_sound();
 }
+
+#[test]
+fn a_mailbox_has_one_account_however_its_domain_is_written() {
+    let site = Site::shared();
+    let register = |email: &str, name: &str| {
+        site.anybody.post("/users", json!({ "email": email, "password": super::PASSWORD, "name": name }))
+    };
+    assert_eq!(register("rue@bücher.hostile.example", "Rue").is(201)["email"], "rue@bücher.hostile.example");
+    for again in [
+        "rue@xn--bcher-kva.hostile.example",
+        "RUE@XN--BCHER-KVA.hostile.example",
+        "rue@bücher。hostile。example",
+        "rue@bücher.hostile.example.",
+    ] {
+        refused_with(409, register(again, "Rue"));
+        assert!(site.anybody.login(again, super::PASSWORD)["access_token"].is_string(), "{again}");
+    }
+    for unclear in
+        ["rue\u{3164}@bücher.hostile.example", "rue@bücher\u{3164}.hostile.example", "rue@a..example", "rue@xn--a"]
+    {
+        refused_with(422, register(unclear, "Rue"));
+    }
+    site.is_sound();
+}
+
+#[test]
+fn a_name_has_something_that_can_be_seen() {
+    let site = Site::shared();
+    for unseen in ["\u{200B}", "\u{202E}\u{2066}", "\u{3164}", " ", "\u{E0041}\u{FE0F}"] {
+        let body = json!({ "email": "unseen@hostile.example", "password": super::PASSWORD, "name": unseen });
+        refused_with(422, site.anybody.post("/users", body));
+        refused_with(
+            422,
+            site.ana.try_send("PATCH", "/users/me", Some(json!({ "name": unseen }))).expect("it is answered"),
+        );
+        let product = json!({ "sku": "UNSEEN", "name": unseen, "price_cents": 1, "currency": "EUR", "stock": 1 });
+        refused_with(422, site.admin.post("/products", product));
+    }
+    let name = "\u{200F}שרה";
+    let kept = site.ana.try_send("PATCH", "/users/me", Some(json!({ "name": name }))).expect("it is answered").is(200);
+    assert_eq!(kept["name"], name, "what changes a direction is part of names that are seen");
+    site.is_sound();
+}

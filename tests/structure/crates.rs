@@ -89,8 +89,8 @@ fn is_allowed(Edge { from, to }: &Edge) -> bool {
         (_, Some(from)) => height(to).is_some_and(|to| to < from),
         (from, None) if from.starts_with("supervisor/") => false,
         (from, None) if is_contract(from) => to == "supervisor/contract",
-        // Capabilities, their shared HTTP crate, examples: contracts, that crate and the library.
-        (_, None) => is_contract(to) || matches!(to.as_str(), "supervisor" | "actors/gateway/http"),
+        // Capabilities, what they share, examples: contracts, what is shared and the library.
+        (_, None) => is_contract(to) || matches!(to.as_str(), "supervisor" | "actors/gateway/http" | "actors/text"),
     }
 }
 

@@ -7,8 +7,11 @@ use essaim_auth_contract::{
     Account, GetKeys, KEYS_MAX_AGE_SECONDS, Login, LoginError, Logout, Refresh, RefreshError, Register, RegisterError,
     Secret, Tokens,
 };
-use essaim_http::{Caller, Json, Problem, Routes, Timestamp};
+use essaim_http::{Caller, Json, Problem, Routes, Timestamp, text_schema};
+use essaim_text::visible;
+use essaim_users_contract::NAME_MAX;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::Object;
 use utoipa::{OpenApi, ToSchema};
 
 /// The routes of auth.
@@ -36,7 +39,7 @@ struct Doc;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Registration {
-    /// The e-mail address; unique, whatever its case and Unicode form.
+    /// The e-mail address; unique, whatever its case and Unicode form, and however its domain is written.
     #[schema(format = "email", min_length = 3, max_length = 254, example = "ada@example.com")]
     email: String,
     /// The password. Its length is all that is asked for: a long one is hard to guess.
@@ -49,9 +52,14 @@ struct Registration {
         example = "correct horse battery staple"
     )]
     password: Secret,
-    /// The name, without control characters.
-    #[schema(pattern = r"^[^\x00-\x1F\x7F-\x9F]{1,200}$", min_length = 1, max_length = 200, example = "Ada Lovelace")]
+    /// The name.
+    #[schema(schema_with = name)]
     name: String,
+}
+
+fn name() -> Object {
+    let description = "The name, without control characters; something in it can be seen.";
+    text_schema(description, visible::name_pattern(), NAME_MAX, "Ada Lovelace")
 }
 
 /// An account that was made.

@@ -16,9 +16,9 @@
 
 use std::net::IpAddr;
 
+use essaim_text::{Mailbox, caseless};
 use sea_orm::{ConnectionTrait, DbErr};
 use sha2::{Digest, Sha256};
-use unicode_normalization::UnicodeNormalization;
 
 use crate::settings::{ThrottleSettings, days_ms, ms};
 use crate::store::throttle::{self as store, Counter};
@@ -49,8 +49,9 @@ impl Parties {
     /// The parties of a login. E-mail addresses are kept as hashes: the counters show no addresses that people
     /// mistyped, and all have the same length.
     pub fn of(email: &str, address: &str) -> Self {
-        let caseless: String = email.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().collect();
-        let account = crate::base64url(&Sha256::digest(caseless));
+        // All forms of one address are one account, or each would allow as many guesses again.
+        let mailbox = Mailbox::try_new(email).map_or_else(|_| caseless(email), |mailbox| mailbox.key);
+        let account = crate::base64url(&Sha256::digest(mailbox));
         let address = network(address);
         Self {
             pair: format!("pair:{account}@{address}"),
@@ -212,6 +213,7 @@ mod tests {
     #[test]
     fn an_account_has_one_counter_in_every_spelling() {
         assert_eq!(Parties::of("Ada@B.C", "::1"), Parties::of("ａda@b.c", "::1"));
+        assert_eq!(Parties::of("ada@bücher.de", "::1"), Parties::of("ada@XN--bcher-kva。de.", "::1"));
     }
 
     #[test]

@@ -12,13 +12,16 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use essaim::contract::AskError;
 use essaim_catalog_contract::{
-    ADMIN, Catalog, CatalogError, CreateProduct, Describe, Description, GetProduct, GetStock, ListProducts, SetStock,
-    UpdateProduct,
+    ADMIN, Catalog, CatalogError, CreateProduct, Describe, Description, GetProduct, GetStock, ListProducts,
+    MAX_NAME_CHARS, SetStock, UpdateProduct,
 };
 use essaim_http::{
-    Caller, Json, Listing, Page, Path, Problem, RoleName, Routes, Timestamp, UserWith, present_whole, whole,
+    Caller, Json, Listing, Page, Path, Problem, RoleName, Routes, Timestamp, UserWith, present_whole, text_schema,
+    whole,
 };
+use essaim_text::visible;
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::Object;
 use utoipa::{OpenApi, ToSchema};
 
 /// The routes of catalog.
@@ -72,6 +75,12 @@ struct Product {
     created_at: Timestamp,
 }
 
+fn name() -> Object {
+    let description = "What people call it, without control characters and not beginning with white space; something in \
+                       it can be seen.";
+    text_schema(description, visible::title_pattern(), MAX_NAME_CHARS, "Acacia honey, 500 g")
+}
+
 /// A product to add.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -80,12 +89,7 @@ struct NewProduct {
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "HONEY-500")]
     sku: String,
     /// What people call it.
-    #[schema(
-        pattern = r"^[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]{0,199}$",
-        min_length = 1,
-        max_length = 200,
-        example = "Acacia honey, 500 g"
-    )]
+    #[schema(schema_with = name)]
     name: String,
     /// The price of one piece in minor units of the currency.
     #[serde(deserialize_with = "whole")]
@@ -110,12 +114,7 @@ struct ProductChange {
     sku: Option<String>,
     /// What people call it.
     #[serde(default, deserialize_with = "present")]
-    #[schema(
-        nullable = false,
-        pattern = r"^[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]{0,199}$",
-        min_length = 1,
-        max_length = 200
-    )]
+    #[schema(schema_with = name)]
     name: Option<String>,
     /// The price of one piece in minor units of the currency.
     #[serde(default, deserialize_with = "present_whole")]

@@ -4,6 +4,7 @@ use essaim_catalog_contract::{
     CatalogError, CreateProduct, MAX_LINES, MAX_NAME_CHARS, MAX_PRICE_CENTS, MAX_QUANTITY, MAX_SKU_CHARS, MAX_STOCK,
     Refusal, ReserveLine, UpdateProduct,
 };
+use essaim_text::visible;
 
 pub(crate) fn new_product(new: &CreateProduct) -> Result<(), CatalogError> {
     require(is_id(&new.id), "id", || "a UUID in lower case".into())?;
@@ -57,9 +58,13 @@ fn sku(sku: &str) -> Result<(), CatalogError> {
 fn name(name: &str) -> Result<(), CatalogError> {
     let fits = name.starts_with(|c: char| !c.is_whitespace())
         && name.chars().count() <= MAX_NAME_CHARS
-        && !name.chars().any(char::is_control);
+        && !name.chars().any(char::is_control)
+        && visible::is_seen(name);
     require(fits, "name", || {
-        format!("1 to {MAX_NAME_CHARS} characters without control characters, the first not white space")
+        format!(
+            "1 to {MAX_NAME_CHARS} characters, of which one can be seen, without control characters, the first not white \
+             space"
+        )
     })
 }
 
@@ -90,7 +95,7 @@ mod tests {
     #[test]
     fn names_skus_and_currencies_have_bounds() {
         assert!(name(&"é".repeat(MAX_NAME_CHARS)).is_ok());
-        for bad in ["", " x", "a\u{0}b", "a\u{85}b", &"x".repeat(MAX_NAME_CHARS + 1)] {
+        for bad in ["", " x", "\u{3164}", "\u{202E}\u{2009}", "a\u{0}b", "a\u{85}b", &"x".repeat(MAX_NAME_CHARS + 1)] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
         assert!(sku("A-1_b.2").is_ok());

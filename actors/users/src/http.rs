@@ -2,9 +2,13 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use essaim_http::{Json, Listing, Page, Problem, RoleName, Routes, Timestamp, User as LoggedIn, UserWith};
-use essaim_users_contract::{DeleteUser, DeleteUserError, GetUser, ListUsers, Role, UpdateUser, UpdateUserError, User};
+use essaim_http::{Json, Listing, Page, Problem, RoleName, Routes, Timestamp, User as LoggedIn, UserWith, text_schema};
+use essaim_text::visible;
+use essaim_users_contract::{
+    DeleteUser, DeleteUserError, GetUser, ListUsers, NAME_MAX, Role, UpdateUser, UpdateUserError, User,
+};
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::Object;
 use utoipa::{OpenApi, ToSchema};
 
 /// The routes of users.
@@ -56,20 +60,19 @@ struct Profile {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ProfileChange {
-    /// The new e-mail address; unique, whatever its case and Unicode form.
+    /// The new e-mail address; unique, whatever its case and Unicode form, and however its domain is written.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, format = "email", min_length = 3, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
-    /// The new name, without control characters.
+    /// The new name.
     #[serde(default, deserialize_with = "present")]
-    #[schema(
-        nullable = false,
-        pattern = r"^[^\x00-\x1F\x7F-\x9F]{1,200}$",
-        min_length = 1,
-        max_length = 200,
-        example = "Ada Lovelace"
-    )]
+    #[schema(schema_with = name)]
     name: Option<String>,
+}
+
+fn name() -> Object {
+    let description = "The new name, without control characters; something in it can be seen.";
+    text_schema(description, visible::name_pattern(), NAME_MAX, "Ada Lovelace")
 }
 
 /// A field that may be absent and must not be `null`.
@@ -126,7 +129,7 @@ async fn change_me(caller: LoggedIn, body: Json<ProfileChange>) -> Result<Json<P
             UpdateUserError::Invalid(invalid) => Problem::unprocessable(format!("{invalid}.")),
             UpdateUserError::EmailTaken => {
                 Problem::new(StatusCode::CONFLICT, "email-taken", "Another user has this e-mail address")
-                    .detail("Take another one. Case and Unicode form make no difference.")
+                    .detail("Take another one. Case, Unicode form and how the domain is written make no difference.")
             }
         })
     })?;

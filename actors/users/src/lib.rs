@@ -4,7 +4,7 @@
 //!
 //! - [`UsersActor`]: answers the contract.
 //! - [`http`]: its routes.
-//! - `profile`: what a valid e-mail address and name are, and when two addresses are one.
+//! - `profile`: what a valid e-mail address and name are.
 //! - `store`: the table.
 
 pub mod http;
@@ -23,6 +23,7 @@ use essaim_users_contract::{
     UserDeleted, UserPage, Users,
 };
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::profile::{Email, Name};
@@ -31,6 +32,9 @@ use crate::profile::{Email, Name};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UsersSettings {}
+
+/// Users who share a mailbox that a start names, at most.
+const NAMED_MOST: u64 = 20;
 
 /// Answers the contract of `users`. All that it knows is in its database.
 #[derive(Debug)]
@@ -45,7 +49,16 @@ impl Actor for UsersActor {
         Some(store::schema())
     }
 
-    async fn share(_: UsersSettings, _: &mut Start) -> Result<(), StartError> {
+    async fn share(_: UsersSettings, start: &mut Start) -> Result<(), StartError> {
+        let sharing = store::sharing(start.db(), NAMED_MOST).await.map_err(StartError::new)?;
+        if !sharing.is_empty() {
+            warn!(
+                "these users share a mailbox with another user, from before addresses had one form: {}; each logs in with \
+                 its own form, and nobody registers another one; one of both should change its address or be deleted{}",
+                sharing.join(", "),
+                if sharing.len() as u64 == NAMED_MOST { " (there may be more)" } else { "" }
+            );
+        }
         Ok(())
     }
 
@@ -68,11 +81,11 @@ impl Handle<CreateUser> for UsersActor {
         let tx = cx.begin().await?;
         if store::insert(&tx, &id, &email, &name, m.role, now).await? {
             tx.commit().await?;
-            return Ok(User { id, email: email.given, name: name.0, role: m.role, created_at_ms: now });
+            return Ok(User { id, email: email.0.given, name: name.0, role: m.role, created_at_ms: now });
         }
         // Not inserted: an earlier try has made this user, or another user has the id or the address.
         let same_id = store::get(&tx, &id).await?;
-        let same_email = store::find(&tx, &email).await?;
+        let same_email = store::find(&tx, &m.email).await?;
         match (same_id, same_email) {
             (Some(made), Some(found)) if made.id == found.id => {
                 tx.rollback().await?;
@@ -93,10 +106,7 @@ impl Handle<GetUser> for UsersActor {
 
 impl Handle<FindByEmail> for UsersActor {
     async fn handle(&mut self, m: FindByEmail, cx: &mut Cx) -> Result<Option<User>, Fault<Never>> {
-        match Email::try_new(&m.email) {
-            Ok(email) => Ok(store::find(cx.db(), &email).await?),
-            Err(_) => Ok(None),
-        }
+        Ok(store::find(cx.db(), &m.email).await?)
     }
 }
 

@@ -1,19 +1,15 @@
 //! The table of users.
 
-use essaim::store::Schema;
 use essaim_users_contract::{Role, User};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Set, SqlErr,
 };
-use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, schema, sea_query::Table};
 
-use crate::profile::{Email, Name};
+use crate::profile::{self, Email, Name};
 
-/// The migrations.
-pub(crate) fn schema() -> Schema {
-    Schema::new(vec![Box::new(CreateTable)])
-}
+mod migrations;
+pub(crate) use migrations::schema;
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -24,7 +20,11 @@ mod row {
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: String,
         pub email: String,
+        /// Equal for all addresses of one mailbox.
         pub email_key: String,
+        /// The key that this user should have and another one has: two accounts of one mailbox, from before addresses had
+        /// one form. Each keeps what it had, and logs in with it.
+        pub shared_key: Option<String>,
         pub name: String,
         pub role: String,
         pub created_at: i64,
@@ -37,31 +37,6 @@ mod row {
 }
 use row::{ActiveModel, Column, Entity, Model};
 
-struct CreateTable;
-
-impl MigrationName for CreateTable {
-    fn name(&self) -> &str {
-        "m0001_users"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for CreateTable {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let table = Table::create()
-            .table(Entity)
-            .if_not_exists()
-            .col(schema::text(Column::Id).primary_key())
-            .col(schema::text(Column::Email))
-            .col(schema::text(Column::EmailKey).unique_key())
-            .col(schema::text(Column::Name))
-            .col(schema::text(Column::Role))
-            .col(schema::big_integer(Column::CreatedAt))
-            .to_owned();
-        manager.create_table(table).await
-    }
-}
-
 /// Inserts a user; false if its id or its e-mail address is there already.
 pub(crate) async fn insert(
     db: &impl ConnectionTrait,
@@ -73,8 +48,9 @@ pub(crate) async fn insert(
 ) -> Result<bool, DbErr> {
     let row = ActiveModel {
         id: Set(id.to_owned()),
-        email: Set(email.given.clone()),
-        email_key: Set(email.key.clone()),
+        email: Set(email.0.given.clone()),
+        email_key: Set(email.0.key.clone()),
+        shared_key: Set(None),
         name: Set(name.0.clone()),
         role: Set(role.as_str().to_owned()),
         created_at: Set(now_ms),
@@ -89,9 +65,18 @@ pub(crate) async fn get(db: &impl ConnectionTrait, id: &str) -> Result<Option<Us
     Entity::find_by_id(id).one(db).await?.map(user).transpose()
 }
 
-/// The user with this e-mail address.
-pub(crate) async fn find(db: &impl ConnectionTrait, email: &Email) -> Result<Option<User>, DbErr> {
-    Entity::find().filter(Column::EmailKey.eq(&email.key)).one(db).await?.map(user).transpose()
+/// The user with this e-mail address. Of two who share a mailbox it is the one who has it in just this form.
+pub(crate) async fn find(db: &impl ConnectionTrait, address: &str) -> Result<Option<User>, DbErr> {
+    let keys = profile::keys_of(address);
+    let mut found = Entity::find().filter(Column::EmailKey.is_in(&keys)).all(db).await?;
+    found.sort_by_key(|row| keys.iter().position(|key| *key == row.email_key));
+    found.pop().map(user).transpose()
+}
+
+/// Those who share a mailbox with another user: at most so many ids.
+pub(crate) async fn sharing(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<String>, DbErr> {
+    let find = Entity::find().select_only().column(Column::Id).filter(Column::SharedKey.is_not_null());
+    find.order_by_asc(Column::Id).limit(limit).into_tuple().all(db).await
 }
 
 /// Outcome of an update.
@@ -113,16 +98,23 @@ pub(crate) async fn update(
     if email.is_none() && name.is_none() {
         return Ok(Updated::Done);
     }
+    let before = if email.is_some() { key(db, id).await? } else { None };
     let mut update = Entity::update_many().filter(Column::Id.eq(id));
     if let Some(email) = email {
-        update = update.col_expr(Column::Email, Expr::value(&email.given));
-        update = update.col_expr(Column::EmailKey, Expr::value(&email.key));
+        update = update.col_expr(Column::Email, Expr::value(&email.0.given));
+        update = update.col_expr(Column::EmailKey, Expr::value(&email.0.key));
+        update = update.col_expr(Column::SharedKey, Expr::value(Option::<String>::None));
     }
     if let Some(name) = name {
         update = update.col_expr(Column::Name, Expr::value(&name.0));
     }
     match update.exec(db).await {
-        Ok(_) => Ok(Updated::Done),
+        Ok(_) => {
+            if let Some(given_up) = before.filter(|key| email.is_some_and(|e| e.0.key != *key)) {
+                pass_on(db, &given_up).await?;
+            }
+            Ok(Updated::Done)
+        }
         Err(e) if matches!(e.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(Updated::EmailTaken),
         Err(e) => Err(e),
     }
@@ -144,7 +136,26 @@ pub(crate) async fn lock_admins(db: &impl ConnectionTrait) -> Result<u64, DbErr>
 
 /// Deletes a user.
 pub(crate) async fn delete(db: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
-    Entity::delete_by_id(id).exec(db).await.map(drop)
+    let key = key(db, id).await?;
+    Entity::delete_by_id(id).exec(db).await?;
+    match key {
+        Some(key) => pass_on(db, &key).await,
+        None => Ok(()),
+    }
+}
+
+async fn key(db: &impl ConnectionTrait, id: &str) -> Result<Option<String>, DbErr> {
+    Entity::find_by_id(id).select_only().column(Column::EmailKey).into_tuple().one(db).await
+}
+
+/// A key that its user has given up goes to the first one who shares the mailbox, or a stranger could register it.
+async fn pass_on(db: &impl ConnectionTrait, key: &str) -> Result<(), DbErr> {
+    let first = Entity::find().filter(Column::SharedKey.eq(key)).order_by_asc(Column::Id);
+    let Some(id): Option<String> = first.select_only().column(Column::Id).into_tuple().one(db).await? else {
+        return Ok(());
+    };
+    let heir = Entity::update_many().filter(Column::Id.eq(id)).col_expr(Column::EmailKey, Expr::value(key));
+    heir.col_expr(Column::SharedKey, Expr::value(Option::<String>::None)).exec(db).await.map(drop)
 }
 
 /// At most `limit` users in the order of their ids, those after `after`.

@@ -25,7 +25,9 @@
 //! - [`Caller`], [`Edge`]: who calls, and a client that asks on their behalf. [`User`], [`UserWith`]: who is logged in,
 //!   and has a role.
 //! - [`Json`], [`Path`], [`Query`], [`BodyLimits`]: input that is refused with a problem when it is not as declared.
+//! - [`BodyWatch`]: bodies that are refused before they have been sent.
 //! - [`Page`], [`Listing`]: lists in pages. [`Timestamp`]: moments. [`whole`]: numbers.
+//! - [`text_schema`]: texts in the document whose pattern is made.
 //! - [`testing`]: requests to routes in tests, without a gateway.
 
 mod routes;
@@ -36,6 +38,9 @@ pub use problem::Problem;
 
 mod caller;
 pub use caller::{Caller, Edge, RoleName, User, UserWith};
+
+mod body_watch;
+pub use body_watch::{BodyWatch, ChunkFault};
 
 mod json;
 pub use json::{BodyLimits, Json};
@@ -48,6 +53,9 @@ pub use page::{Listing, Page};
 
 mod timestamp;
 pub use timestamp::Timestamp;
+
+mod text;
+pub use text::text_schema;
 
 pub mod testing;
 
