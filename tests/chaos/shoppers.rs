@@ -132,7 +132,9 @@ impl Shared {
     }
 }
 
-/// Sends a request again and again until it has an answer that is no 5xx.
+/// Sends a request again and again until it has an answer that is no 5xx, nor that it is under way.
 fn until_answered(what: &str, send: impl Fn() -> Result<Answer, ureq::Error>) -> Answer {
-    eventually(&format!("an answer to {what}"), || send().ok().filter(|answer| answer.status < 500))
+    eventually(&format!("an answer to {what}"), || {
+        send().ok().filter(|answer| answer.status < 500 && !answer.is_under_way())
+    })
 }

@@ -30,7 +30,7 @@ fn a_late_attempt(cluster: ClusterBuilder) {
     ana.delete("/users/me").is(204);
     eventually("the order to be nobody's", || (ana.get(&path).status == 404).then_some(()));
     // The access token is valid for a while yet.
-    attempt().problem(409, "idempotency-key-reused");
+    attempt().problem(422, "idempotency-key-reused");
     assert_eq!(ana.get("/orders").is(200)["items"], json!([]));
     assert_eq!(admin.get(&format!("/products/{product}"))["stock"], STOCK - 2);
     cluster.stop();

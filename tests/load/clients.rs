@@ -52,7 +52,7 @@ pub struct Placed {
     pub answer: Answer,
     /// Answers with a 5xx status.
     pub before: Vec<Answer>,
-    /// How often the order was placed and neither confirmed nor rejected yet.
+    /// How often the order was placed or under way, and neither confirmed nor rejected yet.
     pub pending: usize,
 }
 
@@ -66,6 +66,7 @@ pub fn order_until_answered(api: &Api, key: &str, product: &str, quantity: u64) 
     let answer = eventually("an answer", || {
         let answer = api.try_send("POST", "/orders", Some(body.clone())).ok()?;
         match answer.status {
+            _ if answer.is_under_way() => pending += 1,
             500.. => before.push(answer),
             200 | 201 if answer["status"] == "pending" => pending += 1,
             _ => return Some(answer),

@@ -78,7 +78,7 @@ fn orders(ana: &Api, product: &str, told: &mut Transcript) -> String {
     let repeated = keyed.order(product, 1);
     assert_eq!(repeated.id(), first.id(), "the same key and body are the same order");
     told.note("she repeats it", &repeated);
-    told.note("she uses the key for something else", &keyed.order(product, 2).is(409));
+    told.note("she uses the key for something else", &keyed.order(product, 2).is(422));
     assert_eq!(stock(ana, product), 2, "what was repeated or refused took no stock");
     told.note("she orders more than there is", &ana.order(product, 3).is(409));
     assert_eq!(stock(ana, product), 2, "an order that was refused takes no stock");

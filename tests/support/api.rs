@@ -185,6 +185,11 @@ impl Answer {
         &self.request
     }
 
+    /// Whether it says that the first request with the idempotency key is under way: ask again.
+    pub fn is_under_way(&self) -> bool {
+        self.status == 409 && self.body["type"] == "urn:essaim:problem:idempotency-key-in-use"
+    }
+
     /// This answer, if it has that status.
     #[track_caller]
     pub fn is(self, status: u16) -> Self {

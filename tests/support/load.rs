@@ -376,6 +376,7 @@ fn outcome(what: &str, reply: Result<Reply, Unanswered>, right: impl Fn(&Reply) 
     let problem = reply.body["type"].as_str().and_then(|t| t.strip_prefix("urn:essaim:problem:"));
     match (reply.status, problem) {
         (503, Some(problem)) if reply.header("retry-after").is_some() => Outcome::Honest(problem.into()),
+        (409, Some(problem @ "idempotency-key-in-use")) => Outcome::Honest(problem.into()),
         (504, Some("outcome-unknown")) => Outcome::Honest("outcome-unknown".into()),
         (status, _) => Outcome::Dishonest(format!("{what} was answered with {status}: {}", reply.body)),
     }

@@ -102,8 +102,9 @@ struct NewOrderLine {
 /// stock then.
 ///
 /// With an `Idempotency-Key` the request can be repeated, such as after 503 or 504: the same key with the same lines gives
-/// the same order, with status 200 if it was placed before; an order that was rejected stays rejected. Keys are each
-/// customer's own and are kept with their orders.
+/// the same order, with status 200 if it was placed before; an order that was rejected stays rejected. While the first
+/// request still waits for its answer a repeated one is a 409 with `Retry-After`, and the same key with other lines is a 422, as
+/// the IETF's draft of the header has it. Keys are each customer's own and are kept with their orders.
 #[utoipa::path(
     post, path = "/orders", request_body = NewOrder, security(("bearer" = [])),
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
@@ -113,8 +114,11 @@ struct NewOrderLine {
         (status = 201, description = "The order that was placed: `confirmed`, or `pending` if that takes longer", body = Order,
             headers(("Location" = String, description = "The order's path"))),
         (status = 409, description = "What is on sale stands against it: not enough stock, an unknown product, products \
-            in different currencies, or a total that is too large; the detail says which. Or what was done before \
-            does: the key came with other lines, or its order was given up before it could be decided"),
+            in different currencies, or a total that is too large; the detail says which. Or the order of this key was \
+            given up before it could be decided. Or the first request with this key still waits for its answer \
+            (`idempotency-key-in-use`): send it again after `Retry-After`"),
+        (status = 422, description = "The document is not as described. Or the key came with other lines before \
+            (`idempotency-key-reused`)"),
         (status = 503, description = "Not available at the moment; nothing was ordered")
     )
 )]
@@ -192,8 +196,14 @@ fn problem(error: AskError<OrderError>) -> Problem {
         OrderError::Invalid { field, expected } => Problem::unprocessable(format!("`{field}` must be {expected}.")),
         OrderError::KeyReused => {
             let title = "The idempotency key belongs to another order";
-            Problem::new(StatusCode::CONFLICT, "idempotency-key-reused", title)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title)
                 .detail(format!("This `{IDEMPOTENCY_KEY}` came with other lines before; take a new one."))
+        }
+        OrderError::KeyInUse => {
+            let title = "The first request with this idempotency key is under way";
+            Problem::new(StatusCode::CONFLICT, "idempotency-key-in-use", title)
+                .detail("It still waits for its answer. Send this one again in a moment: it gets the same order.")
+                .retry_after(1)
         }
         OrderError::Rejected { order_id, reason } => rejected(&order_id, &reason),
         OrderError::NotCancellable { status } => {

@@ -54,15 +54,18 @@ async fn write_down<'a>(
     let (body_hash, key) = (valid::hash(&lines), m.idempotency_key.as_deref());
     let due_ms = now_ms.saturating_add_unsigned(shared.settings.pending_timeout_ms);
     let order = new_order(m.order_id, lines, now_ms);
+    // Before the commit: from then on the order may be settled at any moment.
+    let waiter = shared.join(&order.id);
+    let patience_ms = shared.patience(cx).as_millis() as u64;
+    let answer_by_ms = waiter.as_ref().map(|_| now_ms.saturating_add_unsigned(patience_ms));
     let tx = cx.begin().await?;
-    let new = store::New { order: &order, subject, idempotency_key: key, body_hash: &body_hash, due_ms };
+    let new = store::New { order: &order, subject, idempotency_key: key, body_hash: &body_hash, due_ms, answer_by_ms };
     if store::insert(&tx, new).await? {
         tx.send(reserve(&order)).await?;
-        // Before the commit: from then on the order may be settled at any moment.
-        let waiter = shared.join(&order.id);
         tx.commit().await?;
         return Ok((order, waiter));
     }
+    drop(waiter);
     let taken = || fail(format_args!("order {} belongs to another attempt", order.id));
     let known = store::known(&tx, subject, &order.id, key).await?;
     if let (None, Some(key)) = (&known, key)
@@ -78,6 +81,10 @@ async fn write_down<'a>(
     }
     if known.order.status != OrderStatus::Pending {
         return Ok((known.order, None));
+    }
+    // An ask that the bus repeats is the same request, and has the same id.
+    if known.order.id != order.id && known.answer_by_ms.is_some_and(|by| now_ms < by) {
+        return Err(reject(OrderError::KeyInUse));
     }
     // The order may have been settled before this waiter joined, and that is reported only once.
     let waiter = shared.join(&known.order.id);

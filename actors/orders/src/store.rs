@@ -41,6 +41,9 @@ pub(crate) struct Model {
     /// When a pending order is given up; null once it is decided. Other orders with such a moment were left by a version
     /// that released stock in a step of its own.
     repair_after_ms: Option<i64>,
+    /// Until when the request that placed it may wait for its answer. The node that it waits in may be lost, so this is a
+    /// moment rather than a flag.
+    answer_by_ms: Option<i64>,
 }
 
 /// The customer of orders whose customer was deleted: it is no subject of a principal, since those are ids of users.
@@ -58,6 +61,8 @@ pub(crate) struct Stored {
     /// The customer.
     pub subject: String,
     pub body_hash: String,
+    /// Until when the request that placed it may wait for its answer, in milliseconds since 1970.
+    pub answer_by_ms: Option<i64>,
 }
 
 /// An order to write.
@@ -68,6 +73,8 @@ pub(crate) struct New<'a> {
     pub body_hash: &'a str,
     /// When it is given up unless it is decided.
     pub due_ms: i64,
+    /// Until when its request waits for its answer, if it waits.
+    pub answer_by_ms: Option<i64>,
 }
 
 /// Writes a new order. False, and nothing is changed, if its id or its customer's key is known.
@@ -87,6 +94,7 @@ pub(crate) async fn insert(tx: &impl ConnectionTrait, new: New<'_>) -> Result<bo
         rejection: None,
         created_at_ms: order.created_at_ms,
         repair_after_ms: Some(new.due_ms),
+        answer_by_ms: new.answer_by_ms,
     };
     let unless_known = OnConflict::new().do_nothing().to_owned();
     Ok(Entity::insert(row.into_active_model()).on_conflict(unless_known).exec_without_returning(tx).await? == 1)
@@ -251,7 +259,7 @@ impl TryFrom<Model> for Stored {
             rejection: row.rejection.as_deref().map(from_json).transpose()?,
             created_at_ms: row.created_at_ms,
         };
-        Ok(Self { order, subject: row.subject, body_hash: row.body_hash })
+        Ok(Self { order, subject: row.subject, body_hash: row.body_hash, answer_by_ms: row.answer_by_ms })
     }
 }
 

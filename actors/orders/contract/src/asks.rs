@@ -51,6 +51,8 @@ pub enum OrderError {
     },
     /// The idempotency key belongs to an order with other lines, or to one whose customer was deleted.
     KeyReused,
+    /// The request that came first with this idempotency key still waits for its answer.
+    KeyInUse,
     /// The order is rejected, and stays so.
     Rejected {
         /// The order.
@@ -76,6 +78,7 @@ impl fmt::Display for OrderError {
             Self::KeyReused => f.write_str(
                 "the idempotency key belongs to an order with other lines, or to one whose customer was deleted",
             ),
+            Self::KeyInUse => f.write_str("the first request with this idempotency key still waits for its answer"),
             Self::Rejected { order_id, reason } => write!(f, "order {order_id} was rejected: {reason}"),
             Self::NotCancellable { status } => write!(f, "a {status} order cannot be cancelled"),
             Self::BadCursor => f.write_str("the cursor is not one that orders made"),

@@ -5,8 +5,9 @@ use sea_orm_migration::prelude::*;
 
 /// The table of orders.
 pub(super) fn schema() -> Schema {
-    // A version that knows nothing of forgotten keys may run beside this one: it takes none, and frees none.
-    Schema::new(vec![Box::new(TheOrders), Box::new(ForgottenKeys)]).min_compatible(1)
+    // A version that knows nothing of forgotten keys may run beside this one: it takes none, and frees none. Nor does it note
+    // that a request is under way, and repeats of it are answered with the order.
+    Schema::new(vec![Box::new(TheOrders), Box::new(ForgottenKeys), Box::new(RequestsUnderWay)]).min_compatible(1)
 }
 
 struct TheOrders;
@@ -74,5 +75,21 @@ impl MigrationTrait for ForgottenKeys {
             |name: &'static str, column: &'static str| Index::create().name(name).table("orders").col(column).take();
         manager.create_index(index("orders_key_hash", "key_hash").unique().take()).await?;
         manager.create_index(index("orders_key_until", "key_until_ms")).await
+    }
+}
+
+/// A repeated request is told while the first one is under way.
+struct RequestsUnderWay;
+
+impl MigrationName for RequestsUnderWay {
+    fn name(&self) -> &str {
+        "m0003_requests_under_way"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for RequestsUnderWay {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.alter_table(Table::alter().table("orders").add_column(integer("answer_by_ms")).take()).await
     }
 }

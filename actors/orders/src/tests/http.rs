@@ -71,14 +71,14 @@ async fn an_order_that_takes_its_time_is_201_and_pending() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeated_key_is_200_with_the_first_order_and_409_with_another_body() {
+async fn a_repeated_key_is_200_with_the_first_order_and_422_with_another_body() {
     let open = Open::shop().await;
     let with_key = |quantity| honey(quantity).insert_header(("Idempotency-Key", "k-1"));
     let first = open.send(Some(ann()), with_key(2)).await;
     let again = open.send(Some(ann()), with_key(2)).await;
     assert_eq!((first.status, again.status, first.body), (201, 200, again.body));
     let other = open.send(Some(ann()), with_key(3)).await;
-    assert_eq!((other.status, &other.body["type"]), (409, &json!("urn:essaim:problem:idempotency-key-reused")));
+    assert_eq!((other.status, &other.body["type"]), (422, &json!("urn:essaim:problem:idempotency-key-reused")));
 }
 
 #[tokio::test(start_paused = true)]

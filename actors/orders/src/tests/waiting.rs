@@ -30,14 +30,33 @@ async fn the_answer_waits_until_the_order_is_settled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_attempts_with_one_key_wait_for_their_one_order() {
+async fn a_request_whose_key_is_under_way_is_told_so_and_gets_the_order_afterwards() {
     let (t, shop) = waited_for(|_| {}).await;
     let client = t.client().on_behalf_of(ann());
     let attempts = t.run(join_all((1..=8).map(|n| client.ask(keyed(n, "k", &[(1, 1)])))));
     let answers = shop.beside(&t, attempts).await;
-    let first = answers[0].as_ref().unwrap();
-    assert!(answers.iter().all(|a| a.as_ref() == Ok(first)), "{answers:?}");
-    assert_eq!((first.status, shop.stock(1)), (OrderStatus::Confirmed, 9));
+    let (first, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(others, vec![Err(AskError::Rejected(OrderError::KeyInUse)); 7]);
+    let order = first.into_iter().next().unwrap().unwrap();
+    assert_eq!((order.status, shop.stock(1)), (OrderStatus::Confirmed, 9));
+    assert_eq!(t.ask_as(ann(), keyed(9, "k", &[(1, 1)])).await, Ok(order), "afterwards it is the order");
+    assert_eq!(
+        t.ask_as(ann(), keyed(9, "k", &[(1, 2)])).await,
+        Err(AskError::Rejected(OrderError::KeyReused)),
+        "other lines are wrong at any time"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ask_that_the_bus_repeats_waits_beside_the_first() {
+    let (t, shop) = waited_for(|_| {}).await;
+    let client = t.client().on_behalf_of(ann());
+    let attempts = t.run(join_all((0..3).map(|_| client.ask(keyed(1, "k", &[(1, 1)])))));
+    let answers = shop.beside(&t, attempts).await;
+    assert!(
+        answers.iter().all(|a| a.as_ref().is_ok_and(|order| order.status == OrderStatus::Confirmed)),
+        "{answers:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
