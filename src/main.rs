@@ -19,8 +19,8 @@ use clap::Parser;
 use essaim::exit::Fatal;
 
 use crate::cli::{
-    Cli, Command, audit, check, dead, ledger, logs, manual, messages, parked, print, retire, schedules, send, status,
-    subscriptions, top, trace, up, why,
+    Cli, Command, audit, check, config, dead, ledger, logs, manual, messages, parked, print, retire, schedules, send,
+    status, subscriptions, top, trace, up, why,
 };
 use crate::serve::{Part, serve};
 
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Node(node) => Part::of(&roster, &cli.global, node).and_then(|part| serve(&roster, part)),
         Command::Up(up) => up::run(&roster, &cli.global, up),
         Command::Check(check) => check::run(&roster, &cli.global, check),
+        Command::Config(config) => config::run(&roster, &cli.global, &config.command),
         Command::Status(status) => status::run(&roster, &cli.global, status),
         Command::Dead(dead) => dead::run(&roster, &cli.global, &dead.command),
         Command::Subscriptions(subscriptions) => subscriptions::run(&roster, &cli.global, &subscriptions.command),

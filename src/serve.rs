@@ -37,6 +37,11 @@ impl Part {
         Ok(Self { config: layers.resolve().map_err(wrong)?, hosts, until_stdin_closes: false })
     }
 
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// One node of a topology, for `essaim node`.
     pub fn of(roster: &Roster, global: &Global, node: &NodeArgs) -> Result<Self, Fatal> {
         let config = global.layers(roster, None, Some(&node.name))?.resolve().map_err(wrong)?;

@@ -10,6 +10,7 @@
 //! - [`platform`]: the platform from outside: document, traces, figures, first start.
 //! - [`records`]: message records and traces, as operators read them.
 //! - [`cli`]: the command line: output and exit codes.
+//! - [`first_hour`]: what somebody meets who starts the platform for the first time.
 //! - [`console`]: the operators' console: who may see it, and what it tells. [`browser`]: its pages, in Chromium.
 //! - [`audit`]: who has changed what, known before it is done and after everything.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
@@ -35,6 +36,7 @@ mod console;
 mod durable;
 mod errors;
 mod faults;
+mod first_hour;
 mod golden;
 mod hostile;
 mod load;

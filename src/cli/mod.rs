@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod config;
 pub mod confirm;
 pub mod data_dir;
 pub mod dead;
@@ -112,6 +113,8 @@ pub enum Command {
     Up(UpArgs),
     /// Tells what is wrong with configuration, databases, bridge and ask graph
     Check(CheckArgs),
+    /// Shows the configuration in force with the source of each value, or its form for editors
+    Config(config::ConfigArgs),
     /// Shows the nodes of a running cluster and their capabilities
     Status(StatusArgs),
     /// Lists, shows, replays and drops dead letters: messages that nobody could apply

@@ -126,6 +126,23 @@ fn more_than_the_limit_is_refused_whether_it_was_announced_or_not() {
     if let Some(answer) = raw.answer() {
         refused_with(413, answer);
     }
+    let mut raw = site.raw();
+    raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"));
+    refused_with(413, raw.answer().expect("it is answered at once"));
+    site.is_sound();
+}
+
+#[test]
+fn what_frames_the_chunks_of_a_body_has_a_bound() {
+    let site = Site::shared();
+    let head =
+        "POST /users HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut raw = site.raw();
+    raw.send(format!("{head}2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(1 << 20)));
+    refused_with(400, raw.answer().expect("it is answered"));
+    let mut raw = site.raw();
+    raw.send(format!("{head}2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(1 << 10)));
+    refused_with(422, raw.answer().expect("a short extension is passed over, as HTTP says"));
     site.is_sound();
 }
 

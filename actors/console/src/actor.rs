@@ -51,7 +51,7 @@ impl Actor for ConsoleActor {
         start.task("http", serving);
         start.every(SWEEP, SWEEP_EVERY);
         let console = server.console();
-        tracing::info!(address = %console.address, login = !console.is_open, "serving the console");
+        tracing::debug!(address = %console.address, login = !console.is_open, "serving the console");
         Ok(ConsoleShared(server))
     }
 

@@ -47,7 +47,7 @@ impl Actor for GatewayActor {
         let (server, serving) = Server::start(front, listener, announce, stop_within)?;
         start.task("http", serving);
         start.every(REFRESH_KEYS, refresh);
-        tracing::info!(address = %server.address(), "serving HTTP");
+        tracing::debug!(address = %server.address(), "serving HTTP");
         Ok(Shared(server))
     }
 

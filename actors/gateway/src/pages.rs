@@ -13,10 +13,10 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::front::Front;
-use crate::unmatched;
+use crate::{home, unmatched};
 
-const DOCUMENT: &str = "/openapi.json";
-const DOCS: &str = "/docs/";
+pub(crate) const DOCUMENT: &str = "/openapi.json";
+pub(crate) const DOCS: &str = "/docs/";
 const LIVE: &str = "/livez";
 const READY: &str = "/readyz";
 
@@ -42,7 +42,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .route(READY, web::get().to(readyz))
         .route("/status", web::get().to(status))
         .route(DOCUMENT, web::get().to(openapi_json))
-        .route("/", web::get().to(home))
+        .route("/", web::get().to(home::page))
         .route("/docs", web::get().to(to_docs))
         .service(SwaggerUi::new("/docs/{_:.*}").config(Config::new([DOCUMENT])))
         .default_service(web::to(nothing_here));
@@ -148,14 +148,6 @@ async fn openapi_json(front: Data<Arc<Front>>) -> HttpResponse {
 
 async fn to_docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, DOCS)).finish()
-}
-
-/// Leads to the page that this gateway calls its home.
-async fn home(req: HttpRequest, front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {
-    match &*front.settings.home {
-        "" => nothing_here(req, front).await,
-        home => Ok(HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, home)).finish()),
-    }
 }
 
 async fn nothing_here(req: HttpRequest, front: Data<Arc<Front>>) -> Result<HttpResponse, Problem> {

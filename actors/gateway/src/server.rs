@@ -67,6 +67,7 @@ impl Server {
                 .local_addr(address)
                 .on_connect_ext(|stream: &Stream, connection| {
                     connection.insert(stream.pulse());
+                    connection.insert(stream.watch());
                 });
             let application = application(&front).into_factory().map_err(|error| error.error_response());
             let http = service.h1(map_config(application, |()| AppConfig::default()));

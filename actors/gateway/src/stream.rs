@@ -5,6 +5,8 @@
 //! in between may take as long as [`Patience`] says. A client that sends its second request a byte at a time, or reads
 //! its answer so, holds its connection no longer than others.
 //!
+//! What frames the bodies is looked at on the way ([`crate::framing`]): one that will be refused is refused at once.
+//!
 //! A request that cannot be parsed never reaches the gate: the server answers with a bare status and hangs up. The
 //! stream puts a problem in its place ([`crate::refusal`]), and reads on for a moment while the client is still sending,
 //! or the hanging up would reach it before the answer.
@@ -19,10 +21,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use essaim::Env;
+use essaim_http::BodyWatch;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::framing::Framing;
 use crate::front::Front;
 use crate::refusal;
 
@@ -80,6 +84,8 @@ pub(crate) struct Stream {
     io: TcpStream,
     front: Arc<Front>,
     pulse: Rc<Pulse>,
+    framing: Framing,
+    watch: Rc<BodyWatch>,
     timer: Pin<Box<Sleep>>,
     refusing: Option<Refusing>,
 }
@@ -101,12 +107,18 @@ impl Stream {
         let patience = Patience { head: millis(settings.client_header_timeout_ms), idle, close };
         let timer = Box::pin(tokio::time::sleep_until(env.now() + idle));
         let pulse = Pulse { phase: Cell::new(Phase::Elsewhere), deadline: Cell::new(None), patience, env };
-        Self { io, front, pulse: Rc::new(pulse), timer, refusing: None }
+        let framing = Framing::new(settings.body_limit_bytes);
+        Self { io, front, pulse: Rc::new(pulse), framing, watch: Rc::default(), timer, refusing: None }
     }
 
     /// What the gate is given to tell this stream how far requests are.
     pub fn pulse(&self) -> Rc<Pulse> {
         self.pulse.clone()
+    }
+
+    /// Where those who read bodies hear that one will be refused.
+    pub fn watch(&self) -> Rc<BodyWatch> {
+        self.watch.clone()
     }
 
     /// Fails when the client has taken too long; otherwise its task is woken when it will have.
@@ -163,6 +175,9 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = into.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, into)?;
+        if let Some(fault) = self.framing.read(&into.filled()[before..]) {
+            self.watch.report(fault);
+        }
         if read.is_ready() && into.filled().len() > before && self.pulse.phase.get() == Phase::Idle {
             self.pulse.turn(Phase::Head);
         }

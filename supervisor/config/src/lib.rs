@@ -6,7 +6,7 @@
 //! - [`Layers`]: how defaults, file, environment and arguments become one [`Config`], for the [`Capabilities`] of a binary.
 //! - [`ConfigError`]: a [`Mistake`], and where it was made.
 //! - `tree.rs`: values that remember their source; `deserialize.rs`: values into types; `validate.rs`: ranges;
-//!   `shown.rs`: values as operators are shown them.
+//!   `shown.rs`: values as operators are shown them. `schema.rs`: the form of it all, for editors.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,9 @@ mod error;
 pub use error::{ConfigError, Mistake};
 
 mod deserialize;
+
+mod schema;
+pub use schema::json_schema;
 
 mod shown;
 pub use shown::ShownValue;

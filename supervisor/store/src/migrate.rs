@@ -100,14 +100,18 @@ pub async fn migrate(
         let connection = connect(connector).await.map_err(|e| DatabaseError::Unusable(connector.explain(&e)))?;
         let connection = &connection;
         let migration = |books, schema| Migration { connection, capability, books, schema, env };
+        let mut migrations = 0;
         let first = match own {
-            Some(own) => migration(Bookkeeping::Runtime, own).run().await.map(drop),
+            Some(own) => migration(Bookkeeping::Runtime, own).run(&mut migrations).await.map(drop),
             None => Ok(()),
         };
         let result = match first {
-            Ok(()) => migration(Bookkeeping::Capability, schema).run().await,
+            Ok(()) => migration(Bookkeeping::Capability, schema).run(&mut migrations).await,
             Err(error) => Err(error),
         };
+        if migrations > 0 {
+            tracing::info!(capability, migrations, "migrated");
+        }
         // An error of closing says nothing about the migrations.
         let _ = connection.close_by_ref().await;
         result.map_err(here)
@@ -133,11 +137,12 @@ struct Migration<'a> {
 }
 
 impl Migration<'_> {
-    async fn run(&self) -> Result<u32, DatabaseError> {
-        self.catch_up().await.map_err(|error| self.books.of(error))
+    /// Applies what is missing and counts it; the version of the tables then.
+    async fn run(&self, migrations: &mut u32) -> Result<u32, DatabaseError> {
+        self.catch_up(migrations).await.map_err(|error| self.books.of(error))
     }
 
-    async fn catch_up(&self) -> Result<u32, DatabaseError> {
+    async fn catch_up(&self, migrations: &mut u32) -> Result<u32, DatabaseError> {
         let table = self.books.table();
         loop {
             let tx = self.begin().await.map_err(failed)?;
@@ -164,7 +169,10 @@ impl Migration<'_> {
                     run(&tx, &self.books.relabel(), values).await.map_err(failed)?;
                     tx.commit().await.map_err(failed)?;
                 }
-                NextMigration::Apply(index) => self.apply(tx, index).await?,
+                NextMigration::Apply(index) => {
+                    self.apply(tx, index).await?;
+                    *migrations += 1;
+                }
             }
         }
     }
@@ -224,7 +232,7 @@ impl Migration<'_> {
         ];
         run(&tx, &self.books.insert(), values).await.map_err(broken)?;
         tx.commit().await.map_err(broken)?;
-        tracing::info!(capability = self.capability, version, migration = name, "migrated");
+        tracing::debug!(capability = self.capability, version, migration = name, "migrated");
         Ok(())
     }
 

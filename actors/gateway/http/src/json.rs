@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
@@ -13,13 +14,14 @@ use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, Responder};
 use essaim::FromObjects;
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use utoipa::ToSchema;
 
-use crate::Problem;
 use crate::wording::reword;
+use crate::{BodyWatch, Problem};
 
 /// How large a body may be and how long its sender may take; the gateway puts it into the application's data.
 #[derive(Debug, Clone, Copy)]
@@ -94,9 +96,10 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
         let limits = BodyLimits::of(req);
         let accepted = check_head(req, &limits);
         let payload = payload.take();
+        let watch = req.conn_data::<Rc<BodyWatch>>().cloned();
         Box::pin(async move {
             accepted?;
-            let reading = tokio::time::timeout(limits.within, read(payload, &limits));
+            let reading = tokio::time::timeout(limits.within, read_watched(payload, &limits, watch.as_deref()));
             let body = reading.await.map_err(|_| Problem::too_slow("The body did not arrive in time."))??;
             parse(&body).map(Json)
         })
@@ -124,6 +127,15 @@ fn check_head(req: &HttpRequest, limits: &BodyLimits) -> Result<(), Problem> {
     match length {
         Some(length) if length > limits.bytes as u64 => Err(limits.too_large()),
         _ => Ok(()),
+    }
+}
+
+/// Reads a body, unless its framing tells first that it will be refused.
+async fn read_watched(payload: Payload, limits: &BodyLimits, watch: Option<&BodyWatch>) -> Result<Bytes, Problem> {
+    let Some(watch) = watch else { return read(payload, limits).await };
+    match select(pin!(watch.refused(limits)), pin!(read(payload, limits))).await {
+        Either::Left((problem, _)) => Err(problem),
+        Either::Right((body, _)) => body,
     }
 }
 

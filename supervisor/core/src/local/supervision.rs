@@ -146,8 +146,15 @@ impl Supervision {
 
     /// An instance is up.
     pub fn started(&self) {
-        if self.set(Health::Running) != Health::Running {
-            tracing::info!(capability = %self.capability, "running");
+        match self.set(Health::Running) {
+            Health::Running => {}
+            // The start of a node has one line for all of them.
+            Health::Starting { reason } if reason.is_empty() => {
+                tracing::debug!(capability = %self.capability, "running");
+            }
+            Health::Starting { .. } | Health::Failed { .. } => {
+                tracing::info!(capability = %self.capability, "running again");
+            }
         }
     }
 
