@@ -25,7 +25,14 @@ use crate::cli::{
 use crate::serve::{Part, serve};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) if !asked.use_stderr() => {
+            print::written(asked.print());
+            return end(print::all_written());
+        }
+        Err(mistake) => mistake.exit(),
+    };
     let roster = roster::roster();
     let ended: Result<(), Fatal> = match &cli.command {
         Command::Run => Part::whole(&roster, &cli.global).and_then(|part| serve(&roster, part)),
@@ -53,6 +60,10 @@ fn main() -> ExitCode {
         }
         Command::Man(man) => manual::man(man),
     };
+    end(ended.and_then(|()| print::all_written()))
+}
+
+fn end(ended: Result<(), Fatal>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {

@@ -49,7 +49,21 @@ impl Part {
         if hosts.is_empty() {
             return Err(wrong(ConfigError::new(format!("`nodes.{}.hosts` names no capability", node.name))));
         }
+        are_connected(config.settings.nodes.len(), &config)?;
         Ok(Self { config, hosts, until_stdin_closes: node.until_stdin_closes })
+    }
+}
+
+/// Refuses a node of several that could not hear the others.
+///
+/// # Errors
+/// If there is no bridge between them.
+pub fn are_connected(nodes: usize, config: &Config) -> Result<(), Fatal> {
+    match nodes > 1 && config.settings.bridge.url.is_empty() {
+        true => {
+            Err(Fatal::new(exit::CONFIG, "several nodes need a bridge: set bridge.url, such as redis://127.0.0.1:6379"))
+        }
+        false => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@
 //! - [`records`]: message records and traces, as operators read them.
 //! - [`cli`]: the command line: output and exit codes.
 //! - [`first_hour`]: what somebody meets who starts the platform for the first time.
+//! - [`ends`]: how commands and nodes end: codes, output that cannot be written, what is left behind.
 //! - [`console`]: the operators' console: who may see it, and what it tells. [`browser`]: its pages, in Chromium.
 //! - [`audit`]: who has changed what, known before it is done and after everything.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
@@ -34,6 +35,7 @@ mod chaos;
 mod cli;
 mod console;
 mod durable;
+mod ends;
 mod errors;
 mod faults;
 mod first_hour;

@@ -55,6 +55,7 @@ Exit codes:
   72  another live node has this node's name, or hosts a capability that has one host;
       or bridge.url leads to another cluster than this node's
   73  the data directory cannot be used
+  74  what a command was asked for could not be written: such as to a disk that is full
   75  the bridge (Redis) does not answer
   76  the address to listen at is in use
   77  it lost its place while it ran: another cluster is where its own was, or another

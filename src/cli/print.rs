@@ -1,10 +1,11 @@
 //! Output of commands: pages and JSON on stdout, lines for people on stderr.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
+use std::sync::OnceLock;
 
 use essaim::NodeStatus;
 use essaim::config::{Config, without_password};
-use essaim::exit::Fatal;
+use essaim::exit::{self, Fatal};
 use serde::Serialize;
 
 /// The one line with which a process ends in error; what is wrong is red on a terminal.
@@ -23,15 +24,37 @@ pub fn line(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes what a command was asked for to stdout.
+/// The first error with which stdout took nothing more.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes what a command was asked for to stdout; [`all_written`] says whether it is there.
 pub fn page(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    written(io::stdout().lock().write_all(text.as_bytes()));
 }
 
 /// Writes a part of an endless page; whether anybody still reads.
 pub fn was_read(text: &str) -> bool {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Whether it was written; an error is kept.
+pub fn written(result: io::Result<()>) -> bool {
+    result.map_err(|error| UNWRITTEN.set(error)).is_ok()
+}
+
+/// Writes what is still held back of the pages of this process.
+///
+/// # Errors
+/// If a part of them could not be written. A reader that has read enough is none.
+pub fn all_written() -> Result<(), Fatal> {
+    written(io::stdout().lock().flush());
+    match UNWRITTEN.get() {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Fatal::new(exit::OUTPUT, format!("what was asked for cannot be written to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a value as JSON to stdout.

@@ -21,7 +21,7 @@ use super::secret::MadeSecret;
 use super::signals::Signals;
 use super::{Global, UpArgs, print};
 use crate::logging;
-use crate::serve::wrong;
+use crate::serve::{are_connected, wrong};
 
 /// A child that lived this long has not failed in a row with the one before it.
 const STEADY: Duration = Duration::from_secs(60);
@@ -52,6 +52,7 @@ pub fn run(roster: &Roster, global: &Global, up: &UpArgs) -> Result<(), Fatal> {
     let mut settings = Vec::with_capacity(names.len());
     for name in &names {
         let config = global.layers(roster, Some(&topology), Some(name))?.resolve().map_err(wrong)?;
+        are_connected(names.len(), &config)?;
         let s = &config.settings.supervision;
         backoff.first = Duration::from_millis(s.backoff_first_ms);
         backoff.most = Duration::from_millis(s.backoff_most_ms);
@@ -112,7 +113,9 @@ async fn keep_all(plan: Plan, names: Vec<String>, mut signals: Signals) -> Resul
             }
             kept = keepers.join_next() => match kept {
                 None => return ended,
-                Some(Ok(Ok(()))) => {}
+                Some(Ok(Ok(Outcome::AsOrdered))) => {}
+                // The others go on; that one of them ended by itself is told in the end.
+                Some(Ok(Ok(Outcome::Ended(fatal)))) => ended = ended.and(Err(fatal)),
                 Some(Ok(Err(fatal))) => {
                     me.say("stopping every node");
                     orders.send_if_modified(|o| *o == Order::Run && { *o = Order::Drain; true });
@@ -138,21 +141,26 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(mut self) -> Result<(), Fatal> {
+    async fn keep(mut self) -> Result<Outcome, Fatal> {
         let mut starts = 0_u32;
         let mut failures = 0_u32;
         while *self.orders.borrow() == Order::Run {
             starts += 1;
             let began = self.env.now();
             let code = self.live().await?;
-            if *self.orders.borrow() != Order::Run {
-                break;
-            }
             let what = code.map_or_else(|| "a signal".to_string(), |code| format!("code {code}"));
+            let order = *self.orders.borrow();
+            match order {
+                Order::Run => {}
+                Order::Drain if code != Some(0) => {
+                    return Ok(self.ended(code, &format!("drained and ended with {what}")));
+                }
+                Order::Drain | Order::Kill => break,
+            }
             match judge(code, starts) {
                 Verdict::Done => {
                     self.voice.say(&format!("ended with {what}; it is not started again"));
-                    break;
+                    return Ok(self.ended(code, &format!("ended with {what}")));
                 }
                 Verdict::StopAll(code) => {
                     let reason = format!("node `{}` cannot run (exit code {code}); it says why above", self.name);
@@ -169,7 +177,18 @@ impl Keeper {
                 }
             }
         }
-        Ok(())
+        Ok(Outcome::AsOrdered)
+    }
+
+    /// The outcome of a node that has ended for good with this code.
+    fn ended(&self, code: Option<i32>, how: &str) -> Outcome {
+        match code {
+            Some(0) => Outcome::AsOrdered,
+            code => {
+                let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::GIVEN_UP);
+                Outcome::Ended(Fatal::new(code, format!("node `{}` {how}; it says why above", self.name)))
+            }
+        }
     }
 
     /// One life of the node; its exit code, or `None` if a signal ended it.
@@ -216,6 +235,14 @@ impl Keeper {
     fn lost(&self, error: &std::io::Error) -> Fatal {
         Fatal::new(exit::GIVEN_UP, format!("the process of node `{}` cannot be kept: {error}", self.name))
     }
+}
+
+/// How the life of a node ended, all its starts included.
+enum Outcome {
+    /// As it should.
+    AsOrdered,
+    /// With a code of its own, which becomes that of this process.
+    Ended(Fatal),
 }
 
 /// What the end of a child means.

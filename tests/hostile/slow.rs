@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::refused_with;
 use crate::support::{Cluster, Raw, eventually};
@@ -116,6 +116,29 @@ fn a_client_that_does_not_read_its_answers_is_hung_up_on() {
         raw.send(large + "nonsense\r\n\r\n");
         eventually("the server to hang up", || (!raw.send("x")).then_some(()));
     });
+}
+
+#[test]
+fn a_connection_that_rests_is_kept_for_as_long_as_it_is_said() {
+    let cluster = impatient();
+    let port = cluster.api().port();
+    // What ends it looks at its own clock now and then, so one connection alone may be lucky.
+    let rests: Vec<_> = (0..10)
+        .map(|n| {
+            thread::sleep(Duration::from_millis(70 * n));
+            thread::spawn(move || {
+                let mut raw = Raw::at(port);
+                raw.send("GET /livez HTTP/1.1\r\nHost: shop\r\n\r\n");
+                let asked = Instant::now();
+                assert_eq!(raw.answer().expect("it is answered").status, 200);
+                assert_eq!(raw.rest(), "");
+                asked.elapsed()
+            })
+        })
+        .collect();
+    let rests: Vec<_> = rests.into_iter().map(|rest| rest.join().expect("it ended")).collect();
+    assert!(rests.iter().all(|rest| *rest >= Duration::from_millis(LIMIT_MS)), "closed too early: {rests:?}");
+    cluster.stop();
 }
 
 #[test]

@@ -19,6 +19,10 @@ use crate::gate::Gate;
 use crate::pages;
 use crate::stream::Stream;
 
+/// The server's own clock moves in such steps, so what it times may end that much too early. A client that relies on
+/// `gateway.keep_alive_ms` would send its next request into a connection that is being closed.
+pub(crate) const SERVER_CLOCK_STEP: Duration = Duration::from_millis(500);
+
 /// A running server.
 pub(crate) struct Server {
     front: Arc<Front>,
@@ -61,7 +65,7 @@ impl Server {
                     let stopping = stopping.clone();
                     async move { stopping.notified().await }
                 })
-                .keep_alive(KeepAlive::Timeout(millis(settings.keep_alive_ms)))
+                .keep_alive(KeepAlive::Timeout(millis(settings.keep_alive_ms) + SERVER_CLOCK_STEP))
                 .client_request_timeout(millis(settings.client_header_timeout_ms))
                 .client_disconnect_timeout(millis(settings.client_close_timeout_ms))
                 .local_addr(address)

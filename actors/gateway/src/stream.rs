@@ -29,6 +29,7 @@ use tokio::time::{Instant, Sleep};
 use crate::framing::Framing;
 use crate::front::Front;
 use crate::refusal;
+use crate::server::SERVER_CLOCK_STEP;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +104,7 @@ impl Stream {
         let (settings, env, millis) = (&front.settings, front.env.clone(), Duration::from_millis);
         let close = millis(settings.client_close_timeout_ms);
         // The server itself ends what rests for `keep_alive_ms`; here is for what it does not take for a rest.
-        let idle = millis(settings.keep_alive_ms) + close;
+        let idle = millis(settings.keep_alive_ms) + SERVER_CLOCK_STEP + close;
         let patience = Patience { head: millis(settings.client_header_timeout_ms), idle, close };
         let timer = Box::pin(tokio::time::sleep_until(env.now() + idle));
         let pulse = Pulse { phase: Cell::new(Phase::Elsewhere), deadline: Cell::new(None), patience, env };

@@ -7,6 +7,7 @@ use essaim::{ClaimError, check_bridge, exit};
 
 use super::page::Page;
 use super::plan::Planned;
+use crate::serve::are_connected;
 
 /// Whether the nodes can reach each other.
 pub async fn check(nodes: &[Planned], page: &mut Page) {
@@ -24,8 +25,8 @@ pub async fn check(nodes: &[Planned], page: &mut Page) {
         );
     }
     for ((url, _), node) in seen {
-        if url.is_empty() && nodes.len() > 1 {
-            page.problem(exit::CONFIG, "several nodes need a bridge: set bridge.url, such as redis://127.0.0.1:6379");
+        if let Err(alone) = are_connected(nodes.len(), &node.config) {
+            page.problems.push(alone);
         } else if url.is_empty() {
             page.entry("embedded");
         } else {

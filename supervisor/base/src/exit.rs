@@ -18,6 +18,8 @@ pub const SUPERSEDED: u8 = 71;
 pub const TAKEN: u8 = 72;
 /// The data directory cannot be written to, or another process owns a file in it (`EX_CANTCREAT`).
 pub const DATA_DIR: u8 = 73;
+/// What a command was asked for could not be written (`EX_IOERR`).
+pub const OUTPUT: u8 = 74;
 /// The bridge does not answer (`EX_TEMPFAIL`).
 pub const BRIDGE: u8 = 75;
 /// The address to listen at is in use.

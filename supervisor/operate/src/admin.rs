@@ -7,9 +7,9 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::ToSocketAddrs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix_web::dev::{Server, ServerHandle};
@@ -48,7 +48,7 @@ impl OperatorListeners for AdminListeners {
         access.warn(address);
         let (routes, ends) = self.routes(bus, Arc::new(access));
         let server = HttpServer::new(move || App::new().configure(routes.clone()));
-        Ok(Some(serve(tasks, server.workers(1).disable_signals().bind(address)?.run(), ends)))
+        Ok(Some(Box::new(serving(tasks, server.workers(1).disable_signals().bind(address)?.run(), ends))))
     }
 
     fn listen_at_socket(&self, tasks: &Tasks, bus: &JoinedBus, path: &Path) -> io::Result<Box<dyn Listener>> {
@@ -62,7 +62,7 @@ impl OperatorListeners for AdminListeners {
         // Of a listener that it binds itself the server does not tell who connects.
         let server = server.workers(1).disable_signals().listen_uds(UnixListener::bind(path)?)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        Ok(serve(tasks, server.run(), ends))
+        Ok(Box::new(AdminListener { _socket: Some(SocketFile::at(path)), ..serving(tasks, server.run(), ends) }))
     }
 }
 
@@ -91,6 +91,42 @@ impl AdminListeners {
 struct AdminListener {
     server: ServerHandle,
     ends: Ends,
+    /// Removed when it is stopped.
+    _socket: Option<SocketFile>,
+}
+
+/// The file of a socket that this process has made, which goes with the value.
+struct SocketFile {
+    path: PathBuf,
+    /// `None` if it was gone before it could be looked at.
+    file: Option<FileNumber>,
+}
+
+/// The numbers of a device and of a file there.
+type FileNumber = (u64, u64);
+
+impl SocketFile {
+    /// The file at the path.
+    fn at(path: &Path) -> Self {
+        Self { path: path.into(), file: number_of(path) }
+    }
+}
+
+impl Drop for SocketFile {
+    /// Removes it, unless a node that has started since has one of its own there.
+    fn drop(&mut self) {
+        if self.file.is_some()
+            && number_of(&self.path) == self.file
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::debug!(%error, socket = %self.path.display(), "the socket could not be removed");
+        }
+    }
+}
+
+fn number_of(path: &Path) -> Option<FileNumber> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 impl Listener for AdminListener {
@@ -100,10 +136,10 @@ impl Listener for AdminListener {
     }
 }
 
-fn serve(tasks: &Tasks, running: Server, ends: Ends) -> Box<dyn Listener> {
+fn serving(tasks: &Tasks, running: Server, ends: Ends) -> AdminListener {
     let server = running.handle();
     tasks.vital(TaskName::of_node("admin"), running.map_err(|error| error.to_string()));
-    Box::new(AdminListener { server, ends })
+    AdminListener { server, ends, _socket: None }
 }
 
 async fn livez() -> HttpResponse {
