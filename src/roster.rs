@@ -13,10 +13,15 @@ pub fn roster() -> Roster {
         .host::<essaim_cache::CacheActor>()
         .host::<essaim_console::ConsoleActor>()
         .host::<essaim_gateway::GatewayActor>()
-        .provide(RouteSet::new([
-            essaim_users::http::routes(),
-            essaim_auth::http::routes(),
-            essaim_catalog::http::routes(),
-            essaim_orders::http::routes(),
-        ]))
+        .provide(routes())
+}
+
+/// The routes of all of them.
+pub fn routes() -> RouteSet {
+    RouteSet::new([
+        essaim_users::http::routes(),
+        essaim_auth::http::routes(),
+        essaim_catalog::http::routes(),
+        essaim_orders::http::routes(),
+    ])
 }

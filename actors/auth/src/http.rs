@@ -1,13 +1,13 @@
 //! The routes of auth.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
-use actix_web::{HttpResponse, web};
 use essaim_auth_contract::{
     Account, GetKeys, KEYS_MAX_AGE_SECONDS, Login, LoginError, Logout, Refresh, RefreshError, Register, RegisterError,
     Secret, Tokens,
 };
-use essaim_http::{Caller, Json, Problem, Routes, Timestamp, text_schema};
+use essaim_http::{Caller, Json, Problem, RouteConfig, Routes, Timestamp, text_schema};
 use essaim_text::visible;
 use essaim_users_contract::NAME_MAX;
 use serde::{Deserialize, Serialize};
@@ -19,13 +19,13 @@ pub fn routes() -> Routes {
     Routes { name: "auth", configure, openapi: Doc::openapi }
 }
 
-fn configure(config: &mut web::ServiceConfig) {
+fn configure(config: &mut RouteConfig) {
     config
-        .route("/users", web::post().to(register))
-        .route("/auth/login", web::post().to(login))
-        .route("/auth/refresh", web::post().to(refresh))
-        .route("/auth/logout", web::post().to(logout))
-        .route("/.well-known/jwks.json", web::get().to(jwks));
+        .post("/users", register)
+        .post("/auth/login", login)
+        .post("/auth/refresh", refresh)
+        .post("/auth/logout", logout)
+        .get("/.well-known/jwks.json", jwks);
 }
 
 #[derive(OpenApi)]

@@ -6,9 +6,9 @@
 //! stock is asked for each time: there a changed name or price shows as soon as the invalidation arrives, at the latest
 //! after `near.ttl_ms`. Lists are read from the database.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
-use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use essaim::contract::AskError;
 use essaim_catalog_contract::{
@@ -16,8 +16,8 @@ use essaim_catalog_contract::{
     MAX_NAME_CHARS, SetStock, UpdateProduct,
 };
 use essaim_http::{
-    Caller, Json, Listing, Page, Path, Problem, RoleName, Routes, Timestamp, UserWith, present_whole, text_schema,
-    whole,
+    Caller, Json, Listing, Page, Path, Problem, RoleName, RouteConfig, Routes, Timestamp, UserWith, present_whole,
+    text_schema, whole,
 };
 use essaim_text::visible;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -29,13 +29,13 @@ pub fn routes() -> Routes {
     Routes { name: "catalog", configure, openapi: Doc::openapi }
 }
 
-fn configure(config: &mut web::ServiceConfig) {
+fn configure(config: &mut RouteConfig) {
     config
-        .route("/products", web::get().to(list))
-        .route("/products", web::post().to(create))
-        .route("/products/{id}", web::get().to(read))
-        .route("/products/{id}", web::patch().to(change))
-        .route("/products/{id}/stock", web::put().to(set_stock));
+        .get("/products", list)
+        .post("/products", create)
+        .get("/products/{id}", read)
+        .patch("/products/{id}", change)
+        .put("/products/{id}/stock", set_stock);
 }
 
 #[derive(OpenApi)]

@@ -29,8 +29,9 @@ impl Document {
     /// The document of these routes and of the gateway's own.
     ///
     /// # Errors
-    /// If two capabilities describe the same path, or different schemas under one name.
+    /// If two capabilities declare the same route or describe the same path, or different schemas under one name.
     pub fn of(routes: &RouteSet) -> Result<Self, StartError> {
+        routes.check(pages::PATHS).map_err(wrong_code)?;
         let document = assemble(routes)?;
         let json = document.to_json().map_err(wrong_code)?;
         Ok(Self { json: json.into(), methods: Methods::of(&document) })

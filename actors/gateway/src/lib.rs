@@ -22,6 +22,14 @@ pub use actor::{GatewayActor, Shared};
 mod settings;
 pub use settings::GatewaySettings;
 
+/// Checks that no two capabilities have the same route, or describe something differently, as a start of the gateway would.
+///
+/// # Errors
+/// The first conflict.
+pub fn check_routes(routes: &essaim_http::RouteSet) -> Result<(), essaim::StartError> {
+    document::Document::of(routes).map(drop)
+}
+
 mod address;
 mod answer;
 mod bounded;

@@ -19,6 +19,13 @@ pub(crate) const DOCUMENT: &str = "/openapi.json";
 pub(crate) const DOCS: &str = "/docs/";
 const LIVE: &str = "/livez";
 const READY: &str = "/readyz";
+const STATUS: &str = "/status";
+const HOME: &str = "/";
+const DOCS_WITHOUT_SLASH: &str = "/docs";
+const DOCS_TAIL: &str = "/docs/{_:.*}";
+
+/// The paths of the pages; all answer GET.
+pub(crate) const PATHS: &[&str] = &[LIVE, READY, STATUS, DOCUMENT, HOME, DOCS_WITHOUT_SLASH, DOCS_TAIL];
 
 /// Describes the pages.
 #[derive(OpenApi)]
@@ -40,11 +47,11 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     config
         .route(LIVE, web::get().to(livez))
         .route(READY, web::get().to(readyz))
-        .route("/status", web::get().to(status))
+        .route(STATUS, web::get().to(status))
         .route(DOCUMENT, web::get().to(openapi_json))
-        .route("/", web::get().to(home::page))
-        .route("/docs", web::get().to(to_docs))
-        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::new([DOCUMENT])))
+        .route(HOME, web::get().to(home::page))
+        .route(DOCS_WITHOUT_SLASH, web::get().to(to_docs))
+        .service(SwaggerUi::new(DOCS_TAIL).config(Config::new([DOCUMENT])))
         .default_service(web::to(nothing_here));
 }
 

@@ -133,7 +133,7 @@ fn application(
 
 fn mount(config: &mut ServiceConfig, front: &Front) {
     for routes in front.routes.iter() {
-        config.configure(routes.configure);
+        routes.mount(config);
     }
     pages::configure(config);
 }

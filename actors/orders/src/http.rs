@@ -2,9 +2,9 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, LOCATION};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use essaim::contract::AskError;
-use essaim_http::{Json, Listing, Page, Path, Problem, Routes, Timestamp, User, whole};
+use essaim_http::{Json, Listing, Page, Path, Problem, RouteConfig, Routes, Timestamp, User, whole};
 use essaim_orders_contract as contract;
 use essaim_orders_contract::{
     CancelOrder, GetOrder, ListOrders, MAX_KEY_CHARS, OrderError, OrderStatus, PlaceOrder, Rejection,
@@ -17,12 +17,8 @@ pub fn routes() -> Routes {
     Routes { name: "orders", configure, openapi: Doc::openapi }
 }
 
-fn configure(config: &mut web::ServiceConfig) {
-    config
-        .route("/orders", web::post().to(place))
-        .route("/orders", web::get().to(list))
-        .route("/orders/{id}", web::get().to(read))
-        .route("/orders/{id}/cancel", web::post().to(cancel));
+fn configure(config: &mut RouteConfig) {
+    config.post("/orders", place).get("/orders", list).get("/orders/{id}", read).post("/orders/{id}/cancel", cancel);
 }
 
 #[derive(OpenApi)]

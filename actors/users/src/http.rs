@@ -1,8 +1,10 @@
 //! The routes of users. Registration, which needs a password, is a route of auth.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
-use essaim_http::{Json, Listing, Page, Problem, RoleName, Routes, Timestamp, User as LoggedIn, UserWith, text_schema};
+use essaim_http::{
+    Json, Listing, Page, Problem, RoleName, RouteConfig, Routes, Timestamp, User as LoggedIn, UserWith, text_schema,
+};
 use essaim_text::visible;
 use essaim_users_contract::{
     DeleteUser, DeleteUserError, GetUser, ListUsers, NAME_MAX, Role, UpdateUser, UpdateUserError, User,
@@ -16,12 +18,8 @@ pub fn routes() -> Routes {
     Routes { name: "users", configure, openapi: Doc::openapi }
 }
 
-fn configure(config: &mut web::ServiceConfig) {
-    config
-        .route("/users", web::get().to(list))
-        .route("/users/me", web::get().to(read_me))
-        .route("/users/me", web::patch().to(change_me))
-        .route("/users/me", web::delete().to(delete_me));
+fn configure(config: &mut RouteConfig) {
+    config.get("/users", list).get("/users/me", read_me).patch("/users/me", change_me).delete("/users/me", delete_me);
 }
 
 #[derive(OpenApi)]

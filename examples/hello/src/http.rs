@@ -1,8 +1,7 @@
 //! The routes of hello.
 
-use actix_web::web;
 use essaim_hello_contract::Greet;
-use essaim_http::{Caller, Json, Problem, Routes};
+use essaim_http::{Caller, Json, Problem, RouteConfig, Routes};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
@@ -11,8 +10,8 @@ pub fn routes() -> Routes {
     Routes { name: "hello", configure, openapi: Doc::openapi }
 }
 
-fn configure(config: &mut web::ServiceConfig) {
-    config.route("/hello", web::post().to(greet));
+fn configure(config: &mut RouteConfig) {
+    config.post("/hello", greet);
 }
 
 #[derive(OpenApi)]

@@ -11,7 +11,7 @@
 //! }
 //!
 //! pub fn routes() -> Routes {
-//!     Routes { name: "catalog", configure: |c| { c.route("/products/{id}", get().to(read)); }, openapi: Doc::openapi }
+//!     Routes { name: "catalog", configure: |c| { c.get("/products/{id}", read); }, openapi: Doc::openapi }
 //! }
 //! ```
 //!
@@ -20,7 +20,7 @@
 //!
 //! # Layout
 //!
-//! - [`Routes`], [`RouteSet`]: what a capability hands to the gateway.
+//! - [`Routes`], [`RouteConfig`], [`RouteSet`]: what a capability hands to the gateway.
 //! - [`Problem`]: every error, as RFC 9457 problem details.
 //! - [`Caller`], [`Edge`]: who calls, and a client that asks on their behalf. [`User`], [`UserWith`]: who is logged in,
 //!   and has a role.
@@ -31,7 +31,7 @@
 //! - [`testing`]: requests to routes in tests, without a gateway.
 
 mod routes;
-pub use routes::{RouteSet, Routes};
+pub use routes::{RouteConfig, RouteConflict, RouteSet, Routes};
 
 mod problem;
 pub use problem::Problem;

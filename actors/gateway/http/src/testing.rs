@@ -55,7 +55,7 @@ pub async fn send<A: Actor>(stage: &Stage<A>, routes: Routes, who: Option<Princi
                 request_id: "r".into(),
                 address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             };
-            let app = init_service(App::new().configure(routes.configure)).await;
+            let app = init_service(App::new().configure(|config| routes.mount(config))).await;
             let request = request.to_request();
             request.extensions_mut().insert(edge);
             let response = call_service(&app, request).await;

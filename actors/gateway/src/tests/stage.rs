@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, get};
+use actix_web::HttpResponse;
 use essaim::{Harness, Stage, StartError, listen};
 use essaim_auth_contract::{GetKeys, Keys};
 use essaim_contract::AskError;
-use essaim_http::{Caller, Json, Path, Problem, RouteSet, Routes};
+use essaim_http::{Caller, Json, Path, Problem, RouteConfig, RouteSet, Routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
@@ -92,16 +91,16 @@ pub fn routes() -> Routes {
 #[openapi(paths(read, make, who, admin))]
 struct Doc;
 
-fn configure(config: &mut ServiceConfig) {
+fn configure(config: &mut RouteConfig) {
     config
-        .service(read)
-        .route("/things", web::post().to(make))
-        .route("/who", web::get().to(who))
-        .route("/admin", web::get().to(admin))
-        .route("/panic", web::get().to(panics))
-        .route("/slow", web::get().to(slow))
-        .route("/bare", web::get().to(HttpResponse::NotFound))
-        .route("/ask", web::get().to(ask));
+        .get("/things/{id}", read)
+        .post("/things", make)
+        .get("/who", who)
+        .get("/admin", admin)
+        .get("/panic", panics)
+        .get("/slow", slow)
+        .get("/bare", HttpResponse::NotFound)
+        .get("/ask", ask);
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -113,7 +112,6 @@ pub struct Thing {
 
 /// Reads a thing.
 #[utoipa::path(get, path = "/things/{id}", params(("id" = u32, Path)), responses((status = 200, body = Thing), (status = 404)))]
-#[get("/things/{id}")]
 async fn read(id: Path<u32>) -> Result<Json<Thing>, Problem> {
     match *id {
         0 => Err(Problem::not_found("There is no such thing.")),
