@@ -1,6 +1,6 @@
 //! The capabilities compiled into this binary. The only file that names implementations.
 
-use essaim::Roster;
+use essaim::{Roster, StartError};
 use essaim_http::RouteSet;
 
 /// All of them, with what they are provided with.
@@ -14,6 +14,11 @@ pub fn roster() -> Roster {
         .host::<essaim_console::ConsoleActor>()
         .host::<essaim_gateway::GatewayActor>()
         .provide(routes())
+}
+
+/// Checks that no two capabilities have the same route, as a start of the gateway would.
+pub fn check_routes(routes: &RouteSet) -> Result<(), StartError> {
+    essaim_gateway::check_routes(routes)
 }
 
 /// The routes of all of them.

@@ -11,6 +11,7 @@
 //! - [`records`]: message records and traces, as operators read them.
 //! - [`cli`]: the command line: output and exit codes.
 //! - [`first_hour`]: what somebody meets who starts the platform for the first time.
+//! - [`check`]: what `essaim check` finds before a start does.
 //! - [`ends`]: how commands and nodes end: codes, output that cannot be written, what is left behind.
 //! - [`console`]: the operators' console: who may see it, and what it tells. [`browser`]: its pages, in Chromium.
 //! - [`audit`]: who has changed what, known before it is done and after everything.
@@ -32,6 +33,7 @@
 mod audit;
 mod browser;
 mod chaos;
+mod check;
 mod cli;
 mod console;
 mod durable;

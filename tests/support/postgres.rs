@@ -120,6 +120,29 @@ impl Postgres {
         self.server.wait_for_line(READABLE);
     }
 
+    /// Starts a server that has ended again, which says that it starts up until it is told that it [has](Self::has_recovered).
+    pub fn go_on_recovering(&mut self) {
+        let data = self.directory.join("data");
+        std::fs::write(data.join("standby.signal"), "").expect("the directory of the data is there");
+        let mut own =
+            std::fs::OpenOptions::new().append(true).open(data.join("postgresql.auto.conf")).expect("so is this");
+        std::io::Write::write_all(&mut own, b"hot_standby = off\n").expect("there is room");
+        self.server = serve(self.port, &self.directory, self.owner, &self.settings);
+        self.server.wait_for_line("entering standby mode");
+    }
+
+    /// Ends what [`Postgres::go_on_recovering`] has begun.
+    pub fn has_recovered(&self) {
+        let mut promote = program("pg_ctl", self.owner);
+        run(promote.arg("promote").arg("-D").arg(self.directory.join("data")));
+        self.server.wait_for_line(READY);
+    }
+
+    /// Waits until the server writes a line that contains `text`.
+    pub fn wait_for_line(&self, text: &str) {
+        self.server.wait_for_line(text);
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

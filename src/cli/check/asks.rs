@@ -21,8 +21,15 @@ pub fn check(roster: &Roster, nodes: &[Planned], page: &mut Page) {
             continue;
         }
         page.entry(&format!("{capability} -> {}", asked.join(", ")));
+        if page.is_partial {
+            continue;
+        }
         for target in asked.iter().filter(|t| hosted.contains(capability) && !hosted.contains(**t)) {
-            page.problem(exit::CONFIG, format!("`{capability}` asks `{target}`, which no node hosts"));
+            match graph.contains_key(*target) {
+                true => page.problem(exit::CONFIG, format!("`{capability}` asks `{target}`, which no node hosts")),
+                // A node of such a binary runs, and the rest of it may well be used.
+                false => page.warnings.push(format!("`{capability}` asks `{target}`, which this binary does not have")),
+            }
         }
     }
 }

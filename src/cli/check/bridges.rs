@@ -1,12 +1,13 @@
 //! The bridge between the nodes.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use essaim::{ClaimError, check_bridge, exit};
+use essaim::exit::{self, Fatal};
+use essaim::{ClaimError, check_bridge};
 
 use super::page::Page;
 use super::plan::Planned;
+use crate::cli::print;
 use crate::serve::are_connected;
 
 /// Whether the nodes can reach each other.
@@ -30,17 +31,15 @@ pub async fn check(nodes: &[Planned], page: &mut Page) {
         } else if url.is_empty() {
             page.entry("embedded");
         } else {
-            let limit = Duration::from_millis(node.config.settings.wire.response_timeout_ms);
-            // Sentinels are asked one after the other.
-            let patience = limit * 2 * (1 + url.matches(',').count() as u32);
-            match tokio::time::timeout(patience, check_bridge(&node.config.settings.bridge, limit)).await {
-                Ok(Ok(line)) => page.entry(&line),
-                Ok(Err(error)) => bridge_problem(page, &error),
-                Err(_) => {
-                    let url = essaim::config::without_password(url);
-                    let reason = format!("nothing within {} ms", patience.as_millis());
-                    bridge_problem(page, &ClaimError::Unreachable { url, reason });
+            match check_bridge(&node.config.settings, nodes.len(), print::line).await {
+                Ok(report) => {
+                    page.entry(&report.server);
+                    let problems = report.problems.into_iter();
+                    page.problems
+                        .extend(problems.map(|problem| Fatal::new(exit::BRIDGE, format!("the bridge: {problem}"))));
+                    page.warnings.extend(report.warnings);
                 }
+                Err(error) => bridge_problem(page, &error),
             }
         }
     }
@@ -48,7 +47,7 @@ pub async fn check(nodes: &[Planned], page: &mut Page) {
 
 fn bridge_problem(page: &mut Page, error: &ClaimError) {
     let (what, code) = match error {
-        ClaimError::Unsupported { .. } => ("cannot be used", exit::CONFIG),
+        ClaimError::Unsupported { .. } | ClaimError::Malformed { .. } => ("cannot be used", exit::CONFIG),
         ClaimError::Unreachable { .. } | ClaimError::Taken(_) => ("does not answer", exit::BRIDGE),
     };
     page.entry(what);

@@ -3,8 +3,10 @@
 //! # Layout
 //!
 //! - `plan`: the nodes, each with its configuration. `page`: what is printed.
-//! - A file for each thing that is checked: `hosting`, `asks`, `bridges`, `secrets`, `databases`, `connections`, `exports`.
+//! - A file for each thing that is checked: `hosting`, `addresses`, `asks`, `bridges`, `secrets`, `databases`, `connections`, `room`, `routes`,
+//!   `exports`.
 
+mod addresses;
 mod asks;
 mod bridges;
 mod connections;
@@ -13,6 +15,8 @@ mod exports;
 mod hosting;
 mod page;
 mod plan;
+mod room;
+mod routes;
 mod secrets;
 
 #[cfg(test)]
@@ -33,6 +37,9 @@ pub fn run(roster: &Roster, global: &Global, check: &CheckArgs) -> Result<(), Fa
     let mut page = Page::default();
     let nodes = plan::plan(roster, global, topology, &mut page)?;
     hosting::check(roster, &nodes, &mut page);
+    addresses::check(&nodes, &mut page);
+    routes::check(&crate::roster::routes(), &nodes, &mut page);
+    room::check(roster, &nodes, &mut page);
     asks::check(roster, &nodes, &mut page);
     run_here(async {
         bridges::check(&nodes, &mut page).await;

@@ -13,6 +13,8 @@ pub struct Page {
     pub text: String,
     pub problems: Vec<Fatal>,
     pub warnings: Vec<String>,
+    /// Whether there are nodes of which nothing is known, since their configuration is wrong.
+    pub is_partial: bool,
 }
 
 impl Page {

@@ -17,6 +17,15 @@ pub struct Planned {
     pub config: Config,
 }
 
+impl Planned {
+    /// What listens in it, and where.
+    pub fn listens(&self) -> Vec<(&str, String)> {
+        let of_hosts = self.hosts.iter().filter_map(|host| Some((&**host, self.config.value(host, "listen")?)));
+        let admin = self.config.settings.node.admin_listen.clone();
+        of_hosts.chain((!admin.is_empty()).then_some(("admin", admin))).collect()
+    }
+}
+
 /// The nodes of the topology, or the one of `essaim run`.
 pub fn plan(roster: &Roster, global: &Global, topology: Option<&Path>, page: &mut Page) -> Result<Vec<Planned>, Fatal> {
     let names = global.layers(roster, topology, None)?.nodes();
@@ -26,7 +35,10 @@ pub fn plan(roster: &Roster, global: &Global, topology: Option<&Path>, page: &mu
     let mut nodes = Vec::new();
     for name in names {
         match global.layers(roster, topology, name.as_deref())?.resolve() {
-            Err(error) => page.problems.push(wrong(error)),
+            Err(error) => {
+                page.is_partial = true;
+                page.problems.push(wrong(error));
+            }
             Ok(config) => {
                 let hosts = match &name {
                     None => roster.capabilities().map(String::from).collect(),

@@ -8,15 +8,20 @@ use crate::cli::Cli;
 
 /// The problems and warnings of a topology, as far as they can be seen without asking servers.
 fn found(topology: &str) -> (Vec<String>, Vec<String>) {
+    found_of(&crate::roster::roster(), topology)
+}
+
+/// As [`found`], of a binary with this roster.
+fn found_of(roster: &Roster, topology: &str) -> (Vec<String>, Vec<String>) {
     let file = std::env::temp_dir().join(format!("essaim-check-{}.toml", Env::system().id()));
     std::fs::write(&file, topology).unwrap();
-    let (roster, global) = (crate::roster::roster(), Cli::parse_from(["essaim", "check"]).global);
+    let global = Cli::parse_from(["essaim", "check"]).global;
     let mut page = Page::default();
-    let nodes = plan::plan(&roster, &global, Some(&file), &mut page);
+    let nodes = plan::plan(roster, &global, Some(&file), &mut page);
     std::fs::remove_file(&file).unwrap();
     let nodes = nodes.unwrap();
-    hosting::check(&roster, &nodes, &mut page);
-    asks::check(&roster, &nodes, &mut page);
+    hosting::check(roster, &nodes, &mut page);
+    asks::check(roster, &nodes, &mut page);
     run_here(bridges::check(&nodes, &mut page));
     secrets::check(&nodes, &mut page);
     let name = file.display().to_string();
@@ -99,4 +104,44 @@ fn a_bridge_without_a_secret_is_named_and_nodes_that_refuse_each_other_are_a_pro
     let both = format!("{other}, \"bridge.old_secrets\" = [\"{one}\"]");
     let (problems, _) = nodes(&secret, &both);
     assert!(problems.len() == 1 && problems[0].starts_with("`a` refuses what `b` says"), "{problems:#?}");
+}
+
+#[test]
+fn one_wrong_key_is_one_problem_and_no_warning() {
+    let topology = format!(
+        "[ask]\ntimeout_sec = 1\n[bridge]\nurl = \"redis://127.0.0.1:1\"\n[nodes.a]\n{ALL}[nodes.b]\nhosts = [\"cache\"]\n"
+    );
+    let (problems, warnings) = found(&topology);
+    assert!(problems.len() == 1 && problems[0].contains("timeout_sec"), "{problems:#?}");
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test]
+fn a_binary_without_a_capability_that_another_asks_is_judged_as_it_runs() {
+    let roster = Roster::new().host::<essaim_gateway::GatewayActor>().provide(crate::roster::routes());
+    let (problems, warnings) = found_of(&roster, "[nodes.only]\nhosts = [\"gateway\"]\n");
+    assert_eq!(problems, [""; 0]);
+    assert_eq!(warnings, ["`gateway` asks `auth`, which this binary does not have"]);
+}
+
+#[test]
+fn a_route_that_two_capabilities_declare_is_a_problem_also_where_no_document_has_it() {
+    use essaim_http::{RouteConfig, RouteSet, Routes};
+    fn by_id(config: &mut RouteConfig) {
+        config.get("/people/{id}", async || "");
+    }
+    fn by_name(config: &mut RouteConfig) {
+        config.get("/people/{name}", async || "");
+    }
+    let of = |name, configure: fn(&mut RouteConfig)| Routes { name, configure, openapi: Default::default };
+    let global = Cli::parse_from(["essaim", "check"]).global;
+    let mut page = Page::default();
+    let nodes = plan::plan(&crate::roster::roster(), &global, None, &mut page).unwrap();
+    let twice = RouteSet::new([of("users", by_id), of("orders", by_name)]);
+    routes::check(&twice, &nodes, &mut page);
+    let said: Vec<String> = page.problems.into_iter().map(|p| p.reason).collect();
+    assert_eq!(
+        said,
+        ["the gateway: `users` and `orders` both answer GET /people/{name}: give one of them another path"]
+    );
 }

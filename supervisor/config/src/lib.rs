@@ -6,7 +6,7 @@
 //! - [`Layers`]: how defaults, file, environment and arguments become one [`Config`], for the [`Capabilities`] of a binary.
 //! - [`ConfigError`]: a [`Mistake`], and where it was made.
 //! - `tree.rs`: values that remember their source; `deserialize.rs`: values into types; `validate.rs`: ranges;
-//!   `shown.rs`: values as operators are shown them. `schema.rs`: the form of it all, for editors.
+//!   `url.rs`: URLs of servers; `shown.rs`: values as operators are shown them. `schema.rs`: the form of it all, for editors.
 
 use std::collections::BTreeMap;
 
@@ -33,19 +33,11 @@ pub use shown::ShownValue;
 mod tree;
 mod validate;
 
+mod url;
+pub use url::without_password;
+
 #[cfg(test)]
 mod tests;
-
-/// A URL as it may be shown: without user and password, and without the query, which may hold others.
-pub fn without_password(url: &str) -> String {
-    let url = url.split('?').next().unwrap_or_default();
-    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
-    let authority = rest.find('/').unwrap_or(rest.len());
-    match rest[..authority].rfind('@') {
-        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-        None => url.into(),
-    }
-}
 
 /// The configuration of a node: the runtime's settings and each capability's own section.
 #[derive(Debug, Clone, Default)]

@@ -331,18 +331,6 @@ fn the_defaults_break_no_rule() {
 }
 
 #[test]
-fn a_url_is_shown_without_its_password() {
-    for (url, shown) in [
-        ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
-        ("rediss://me:ge@heim@host:6380/2", "rediss://host:6380/2"),
-        ("postgres://me@host/shop@old", "postgres://host/shop@old"),
-        ("redis+sentinel://u:p@one:1,two/shop/1?sentinel_password=secret", "redis+sentinel://one:1,two/shop/1"),
-    ] {
-        assert_eq!(without_password(url), shown);
-    }
-}
-
-#[test]
 fn a_secret_that_could_be_guessed_is_refused_and_not_told() {
     assert_eq!(
         error_of_file("[bridge]\nsecret = \"geheim\"\n"),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Settings;
 use super::settings::{BridgeConfig, NoPairs, pairs};
+use super::url;
 
 /// The most instances of one capability in one node.
 const MOST_INSTANCES: usize = 4_096;
@@ -129,6 +130,11 @@ fn certificates(Settings { bridge, .. }: &Settings, scheme: &str) -> Result<(), 
     })
 }
 
+/// Checks that a URL leads where it was meant to.
+fn well_formed(key: &str, url: &str) -> Result<(), BrokenRule> {
+    url::mistake(url.trim()).map_or(Ok(()), |must| Err(BrokenRule { key: key.into(), must }))
+}
+
 fn links(s: &Settings) -> Result<(), BrokenRule> {
     let url = &s.bridge.url;
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
@@ -137,6 +143,7 @@ fn links(s: &Settings) -> Result<(), BrokenRule> {
         "begin with redis:// or rediss:// (or redis+sentinel://, rediss+sentinel://), or be empty for a single process"
             .into()
     })?;
+    well_formed("bridge.url", url)?;
     rule(
         !s.bridge.namespace.is_empty() && !s.bridge.namespace.contains(char::is_whitespace),
         "bridge.namespace",
@@ -291,6 +298,9 @@ fn capabilities(s: &Settings) -> Result<(), BrokenRule> {
         rule(fits, &format!("capabilities.{name}.database"), || {
             "begin with postgres:// or sqlite://, or be empty for a SQLite file in node.data_dir".into()
         })?;
+        if !c.database.starts_with("sqlite://") {
+            well_formed(&format!("capabilities.{name}.database"), &c.database)?;
+        }
     }
     Ok(())
 }

@@ -54,6 +54,14 @@ pub enum ClaimError {
         /// The error.
         reason: String,
     },
+    /// The URL is none.
+    #[error("bridge.url ({url}) leads nowhere: {reason}")]
+    Malformed {
+        /// The URL, without the password.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The server at the URL cannot be a bridge.
     #[error("the bridge at {url} cannot be used: {reason}")]
     Unsupported {
@@ -65,6 +73,17 @@ pub enum ClaimError {
     /// Another live node has the name or the capability, or another cluster the server's database.
     #[error("{0}")]
     Taken(String),
+}
+
+/// What a look at the server of a bridge has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeReport {
+    /// What it is, and where.
+    pub server: String,
+    /// What keeps nodes from using it, each with what to do.
+    pub problems: Vec<String>,
+    /// What it does worse than it is asked to, each with what to do.
+    pub warnings: Vec<String>,
 }
 
 /// The result of renewing a claim.

@@ -26,12 +26,13 @@ pub mod error;
 pub use error::{DatabaseError, LocationMistake};
 
 mod location;
-pub use location::DatabaseKind;
+pub use location::{DatabaseKind, check_location};
 
 mod reads;
 pub use reads::Reads;
 
 mod report;
+mod rights;
 pub use report::{DatabaseReport, check, held};
 
 mod server_room;

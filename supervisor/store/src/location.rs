@@ -89,6 +89,18 @@ impl DatabaseLocation {
     }
 }
 
+/// Checks the configured location of this capability's database, as far as that needs no server. What a binary was not built for is
+/// left to the node that would host it.
+///
+/// # Errors
+/// As [`DatabaseLocation::of`].
+pub fn check_location(capability: &str, settings: &Settings) -> Result<(), DatabaseError> {
+    match DatabaseLocation::of(capability, settings) {
+        Ok(_) | Err(DatabaseError::Location { mistake: LocationMistake::WithoutPostgres, .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 impl fmt::Display for DatabaseLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,12 +8,14 @@ use essaim_config::Settings;
 use sea_orm::sqlx::Error;
 use sea_orm::{DbErr, RuntimeErr, Statement};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{sleep, timeout};
 
 use super::connection::Connector;
 use super::host_lock::{HostLock, held_by};
 use super::location::DatabaseLocation;
 use super::migrate::Bookkeeping;
+use super::rights;
 use super::schema::{AppliedMigration, NextMigration};
 use super::tables::migrations;
 use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
@@ -90,11 +92,15 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
             Connector::Postgres(postgres::worker(options, schema, "essaim/check", settings))
         }
     };
-    let limit = Duration::from_millis(settings.store.acquire_timeout_ms);
-    match timeout(limit, look(&connector)).await {
+    let schema_there = match &location {
+        DatabaseLocation::Postgres { schema, .. } => Some(schema.as_str()),
+        DatabaseLocation::Sqlite(_) => None,
+    };
+    match within_limits(&connector, schema_there, settings).await {
         Err(_) => report.problem = Some(connector.silent()),
         Ok(Err(error)) => report.problem = Some(connector.explain(&error)),
-        Ok(Ok([runtime, own])) => {
+        Ok(Ok((_, Some(missing)))) => report.problem = Some(missing),
+        Ok(Ok(([runtime, own], None))) => {
             report.schema_version = own.last().map(|a| a.version);
             let runtime = migrations::schema().next(&runtime).map_err(|e| Bookkeeping::Runtime.of(e.into()));
             let next = runtime.and_then(|runtime| Ok([runtime, schema.next(&own)?]));
@@ -119,10 +125,46 @@ pub fn held(capability: &str, settings: &Settings) -> Option<String> {
     }
 }
 
-/// Reads the bookkeeping, the runtime's and the capability's; nothing where there is none.
-async fn look(connector: &Connector) -> Result<[Vec<AppliedMigration>; 2], Error> {
+/// As [`look`], within the time that a connection may take. A server that is starting up is waited for, as a node would, for as long as a
+/// migration may take.
+async fn within_limits(
+    connector: &Connector,
+    schema: Option<&str>,
+    settings: &Settings,
+) -> Result<Result<Looked, Error>, Elapsed> {
+    let store = &settings.store;
+    let [limit, patience, pause] =
+        [store.acquire_timeout_ms, store.migration_limit_ms, store.recheck_first_ms].map(Duration::from_millis);
+    let wait = async {
+        loop {
+            match timeout(limit, look(connector, schema)).await {
+                Ok(Err(error)) if is_starting(&error) => sleep(pause).await,
+                looked => return looked,
+            }
+        }
+    };
+    match timeout(patience.max(limit), wait).await {
+        Ok(looked) => looked,
+        Err(elapsed) => Err(elapsed),
+    }
+}
+
+/// Whether the server will take connections soon (`cannot_connect_now`).
+fn is_starting(error: &Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57P03")
+}
+
+/// The bookkeeping, the runtime's and the capability's; and what the user has no right to.
+type Looked = ([Vec<AppliedMigration>; 2], Option<String>);
+
+/// Reads the bookkeeping; nothing where there is none.
+async fn look(connector: &Connector, schema: Option<&str>) -> Result<Looked, Error> {
     let backend = connector.backend();
     let mut connection = connector.connect().await?;
+    let missing = match schema {
+        Some(schema) => rights::missing(&mut connection, schema).await?,
+        None => None,
+    };
     let mut both = [Vec::new(), Vec::new()];
     for (books, applied) in [Bookkeeping::Runtime, Bookkeeping::Capability].into_iter().zip(&mut both) {
         if connection.query_one(Statement::from_string(backend, books.find(backend))).await?.is_some() {
@@ -132,7 +174,7 @@ async fn look(connector: &Connector) -> Result<[Vec<AppliedMigration>; 2], Error
         }
     }
     connection.close().await?;
-    Ok(both)
+    Ok((both, missing))
 }
 
 fn unreadable(error: DbErr) -> Error {

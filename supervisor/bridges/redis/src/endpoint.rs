@@ -86,7 +86,7 @@ impl Endpoint {
         };
         match way {
             Ok(way) => Ok(Self { way, url: shown, response_timeout, nothing: "essaim:nothing".into() }),
-            Err(reason) => Err(ClaimError::Unreachable { url: shown, reason }),
+            Err(reason) => Err(ClaimError::Malformed { url: shown, reason }),
         }
     }
 
@@ -101,6 +101,15 @@ impl Endpoint {
             Way::Address(client) => client.get_connection_info().redis_settings().db(),
             Way::Sentinels(sentinels) => sentinels.database(),
         }
+    }
+
+    /// The user as whom nodes connect.
+    pub fn user(&self) -> String {
+        let user = match &self.way {
+            Way::Address(client) => client.get_connection_info().redis_settings().username().map(String::from),
+            Way::Sentinels(sentinels) => sentinels.user(),
+        };
+        user.unwrap_or_else(|| "default".into())
     }
 
     pub fn response_timeout(&self) -> Duration {
@@ -135,16 +144,11 @@ impl Endpoint {
         config: &AsyncConnectionConfig,
     ) -> Result<MultiplexedConnection, NoConnection> {
         let mut connection = client.get_multiplexed_async_connection_with_config(config).await?;
-        let hello: HashMap<String, Value> = redis::cmd("HELLO").query_async(&mut connection).await?;
-        let says = |what: &str| match hello.get(what) {
-            Some(Value::BulkString(text)) => String::from_utf8_lossy(text).into_owned(),
-            Some(Value::SimpleString(text)) => text.clone(),
-            _ => String::new(),
-        };
-        if says("mode") == "cluster" {
+        let greeting = ServerGreeting::of(&mut connection).await?;
+        if greeting.says("mode") == "cluster" {
             return Err(NoConnection::Unsupported(UNSUPPORTED.into()));
         }
-        if matches!(says("role").as_str(), "replica" | "slave") {
+        if matches!(greeting.says("role").as_str(), "replica" | "slave") {
             return Err(NoConnection::Away(advice("READONLY")));
         }
         let deleted: Result<Value, _> = redis::cmd("DEL").arg(&self.nothing).query_async(&mut connection).await;
@@ -166,6 +170,35 @@ impl Endpoint {
         match why {
             NoConnection::Unsupported(_) => ClaimError::Unsupported { url, reason },
             NoConnection::Away(_) | NoConnection::Loading => ClaimError::Unreachable { url, reason },
+        }
+    }
+}
+
+/// What a server says of itself to each client, whatever its rights.
+pub(super) struct ServerGreeting(HashMap<String, Value>);
+
+impl ServerGreeting {
+    pub async fn of(connection: &mut MultiplexedConnection) -> Result<Self, RedisError> {
+        Ok(Self(redis::cmd("HELLO").query_async(connection).await?))
+    }
+
+    /// The version of the server, as it says it.
+    pub fn version(&self) -> String {
+        self.says("version")
+    }
+
+    /// The first two numbers of its version.
+    pub fn numbers(&self) -> Option<(u32, u32)> {
+        let version = self.version();
+        let mut numbers = version.split('.').map(|number| number.parse().ok());
+        Some((numbers.next()??, numbers.next()??))
+    }
+
+    fn says(&self, what: &str) -> String {
+        match self.0.get(what) {
+            Some(Value::BulkString(text)) => String::from_utf8_lossy(text).into_owned(),
+            Some(Value::SimpleString(text)) => text.clone(),
+            _ => String::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`RedisWire`]: frames between nodes (`wire`), on their `channels`; the `claims` of a node on its name and capabilities.
 //! - [`RedisLog`]: durable messages (`log`).
 //! - [`Cluster`]: the identity of the cluster on the server, which a node remembers (`memory`).
+//! - [`check`]: what a node will need of the server, tried from outside.
 //! - `keep`: a connection that is replaced when it fails; `endpoint`, `sentinels`: the server's address; `failed`: what an error
 //!   says of its connection; `server`, `full`: facts about the server and what it still does when its memory is full.
 
@@ -18,7 +19,10 @@ mod log;
 pub use log::RedisLog;
 
 mod wire;
-pub use wire::{RedisWire, check};
+pub use wire::RedisWire;
+
+mod check;
+pub use check::check;
 
 mod channels;
 mod claims;

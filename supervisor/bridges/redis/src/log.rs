@@ -12,6 +12,7 @@ mod acknowledge;
 mod append;
 mod dead_letters;
 mod durability;
+pub(super) use durability::{ServerAnswers, weaker_than};
 mod heartbeat;
 mod keys;
 mod known_log;

@@ -79,6 +79,12 @@ impl Sentinels {
         self.database
     }
 
+    /// The user of the servers; `None` if it is not named.
+    pub fn user(&self) -> Option<String> {
+        let user = self.credentials.split([':', '@']).next().unwrap_or_default();
+        (!user.is_empty()).then(|| user.into())
+    }
+
     /// Connects to the primary.
     ///
     /// # Errors

@@ -25,19 +25,6 @@ use super::connection::{Connected, ConnectionKeeper, ConnectionUse};
 use super::endpoint::{Endpoint, NoConnection, run_of};
 use super::server_process::ServerProcess;
 
-/// One line about the server of a bridge. Each of its answers may take `response_timeout`.
-///
-/// # Errors
-/// If it does not answer, or cannot be the server of a bridge.
-pub async fn check(bridge: &BridgeConfig, response_timeout: Duration) -> Result<String, ClaimError> {
-    let endpoint = Endpoint::at(bridge, response_timeout)?;
-    let mut connection = endpoint.connect(&endpoint.config()).await.map_err(|why| endpoint.refusal(&why))?;
-    let info = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
-    let info: String = info.map_err(|e| endpoint.unreachable(e))?;
-    let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("of unknown version");
-    Ok(format!("Redis {} at {}", version.trim(), endpoint.url()))
-}
-
 /// The wire of one node.
 pub struct RedisWire {
     shared: Arc<WireShared>,

@@ -4,12 +4,11 @@
 mod redis_bridge;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use essaim_bridge_embedded::{EmbeddedLog, EmbeddedWire};
-use essaim_config::{BridgeConfig, Unsigned};
+use essaim_config::{BridgeConfig, Settings, Unsigned};
 use essaim_protocol::log::Log;
-use essaim_protocol::wire::{ClaimError, Identity, Wire, WireEvents};
+use essaim_protocol::wire::{BridgeReport, ClaimError, Identity, Wire, WireEvents};
 
 use crate::node::NodeError;
 use crate::node::bus::LocalHandlers;
@@ -73,12 +72,17 @@ pub async fn open_log(
     Ok(Some(log))
 }
 
-/// One line about the server of a bridge, or why it does not answer. Each of its answers may take `response_timeout`.
+/// Looks at the server of the bridge, which so many nodes are to use, and changes nothing there. `waiting` is called with one line when a
+/// server that loads its data begins to be waited for.
 ///
 /// # Errors
-/// [`ClaimError::Unreachable`] and [`ClaimError::Unsupported`].
-pub async fn check_bridge(bridge: &BridgeConfig, response_timeout: Duration) -> Result<String, ClaimError> {
-    redis_bridge::check(bridge, response_timeout).await
+/// [`ClaimError::Unreachable`], [`ClaimError::Malformed`] and [`ClaimError::Unsupported`].
+pub async fn check_bridge(
+    settings: &Settings,
+    nodes: usize,
+    waiting: impl Fn(&str),
+) -> Result<BridgeReport, ClaimError> {
+    redis_bridge::check(settings, nodes, waiting).await
 }
 
 #[cfg(all(test, not(feature = "redis")))]
@@ -87,8 +91,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_binary_without_the_redis_bridge_refuses_its_urls_and_says_how_to_build_one() {
-        let bridge = BridgeConfig { url: "redis://shop:s3cret@redis.example".into(), ..BridgeConfig::default() };
-        let refused = check_bridge(&bridge, Duration::ZERO).await.expect_err("there is no bridge");
+        let mut settings = Settings::default();
+        settings.bridge.url = "redis://shop:s3cret@redis.example".into();
+        let refused = check_bridge(&settings, 1, |_| {}).await.expect_err("there is no bridge");
         assert!(matches!(refused, ClaimError::Unsupported { .. }));
         let said = refused.to_string();
         assert!(said.contains("redis.example") && said.contains("feature `redis`"), "{said}");

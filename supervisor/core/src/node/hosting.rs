@@ -112,6 +112,10 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
         let handles = Handles::<A>::of_actor();
         handles.timetables()?;
         handles.check_subscriptions()?;
+        if A::schema().is_some() {
+            let location = essaim_store::check_location(self.name(), &config.settings);
+            location.map_err(|error| ConfigError::new(error.to_string()))?;
+        }
         settings::<A>(config).map(drop)
     }
 

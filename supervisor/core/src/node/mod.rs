@@ -103,7 +103,7 @@ impl NodeError {
     pub fn into_fatal(self) -> Fatal {
         let code = match self {
             Self::Config(_) | Self::Cycle(_) | Self::Export(_) => exit::CONFIG,
-            Self::Bridge(ClaimError::Unsupported { .. }) => exit::CONFIG,
+            Self::Bridge(ClaimError::Unsupported { .. } | ClaimError::Malformed { .. }) => exit::CONFIG,
             Self::Bridge(ClaimError::Unreachable { .. }) => exit::BRIDGE,
             Self::Bridge(ClaimError::Taken(_)) => exit::TAKEN,
             Self::Log(_) => exit::DATA_DIR,

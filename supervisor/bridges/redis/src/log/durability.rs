@@ -7,10 +7,12 @@
 //! `always` nothing that was answered.
 
 use essaim_config::Durability;
-use redis::Value;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Value};
 
 use super::super::command_error::CommandError;
-use super::replicas::following;
+use super::link::Link;
+use super::replicas::{Replicas, following};
 use super::{RedisLog, parse};
 
 /// The settings of Redis that decide it, by their own names and in their own words.
@@ -25,9 +27,32 @@ struct Persistence {
     replicas: Option<(u32, u32)>,
 }
 
+/// A server that executes commands.
+pub trait ServerAnswers: Sync {
+    /// Has it execute a command.
+    fn answer(&self, command: Cmd) -> impl Future<Output = Result<Value, CommandError>> + Send;
+}
+
+impl ServerAnswers for Link {
+    async fn answer(&self, command: Cmd) -> Result<Value, CommandError> {
+        self.ask(&command).await
+    }
+}
+
+impl ServerAnswers for MultiplexedConnection {
+    async fn answer(&self, command: Cmd) -> Result<Value, CommandError> {
+        command.query_async(&mut self.clone()).await.map_err(|error| CommandError::of(&error))
+    }
+}
+
 pub async fn weaker_than_configured(log: &RedisLog) -> Option<String> {
-    match persistence(log).await {
-        Ok(persistence) => weaker(log.durability, &persistence),
+    weaker_than(log.durability, log.replicas.as_ref().map(Replicas::wanted), &log.link).await
+}
+
+/// What a server does not keep of what `durability` promises, with this many replicas that are wanted.
+pub async fn weaker_than(durability: Durability, replicas: Option<u32>, server: &impl ServerAnswers) -> Option<String> {
+    match persistence(replicas, server).await {
+        Ok(persistence) => weaker(durability, &persistence),
         Err(failed) => Some(format!(
             "whether Redis keeps messages as store.durability wants could not be checked: {}; look for \
              `appendonly yes`, `appendfsync` and `maxmemory-policy noeviction` in its configuration",
@@ -36,29 +61,29 @@ pub async fn weaker_than_configured(log: &RedisLog) -> Option<String> {
     }
 }
 
-async fn persistence(log: &RedisLog) -> Result<Persistence, CommandError> {
+async fn persistence(replicas: Option<u32>, server: &impl ServerAnswers) -> Result<Persistence, CommandError> {
     Ok(Persistence {
-        appendonly: setting(log, "appendonly").await?,
-        appendfsync: setting(log, "appendfsync").await?,
-        no_appendfsync_on_rewrite: setting(log, "no-appendfsync-on-rewrite").await?,
-        save: setting(log, "save").await?,
-        maxmemory_policy: setting(log, "maxmemory-policy").await?,
-        replicas: match &log.replicas {
-            Some(replicas) => Some((followers(log).await?, replicas.wanted())),
+        appendonly: setting(server, "appendonly").await?,
+        appendfsync: setting(server, "appendfsync").await?,
+        no_appendfsync_on_rewrite: setting(server, "no-appendfsync-on-rewrite").await?,
+        save: setting(server, "save").await?,
+        maxmemory_policy: setting(server, "maxmemory-policy").await?,
+        replicas: match replicas {
+            Some(wanted) => Some((followers(server).await?, wanted)),
             None => None,
         },
     })
 }
 
-async fn followers(log: &RedisLog) -> Result<u32, CommandError> {
-    let info = log.link.ask(redis::cmd("INFO").arg("replication")).await?;
+async fn followers(server: &impl ServerAnswers) -> Result<u32, CommandError> {
+    let info = server.answer(redis::cmd("INFO").arg("replication").take()).await?;
     // A text of its own kind, in RESP3.
     Ok(redis::from_redis_value::<String>(info).map(|info| following(&info)).unwrap_or(0))
 }
 
 /// One setting: before Redis 7, CONFIG GET takes one name.
-async fn setting(log: &RedisLog, name: &str) -> Result<String, CommandError> {
-    let answer = log.link.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await?;
+async fn setting(server: &impl ServerAnswers, name: &str) -> Result<String, CommandError> {
+    let answer = server.answer(redis::cmd("CONFIG").arg("GET").arg(name).take()).await?;
     let value = parse::pairs(answer).and_then(|pairs| pairs.into_iter().next());
     match value {
         Some((_, Value::BulkString(value))) => Ok(String::from_utf8_lossy(&value).into_owned()),

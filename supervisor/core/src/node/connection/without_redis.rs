@@ -1,13 +1,12 @@
 //! The absence of the Redis bridge, in a binary that was built without it: its URLs are refused.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::task::Tasks;
-use essaim_config::{BridgeConfig, Settings, without_password};
+use essaim_config::{Settings, without_password};
 use essaim_protocol::log::Log;
-use essaim_protocol::wire::ClaimError;
+use essaim_protocol::wire::{BridgeReport, ClaimError};
 
 use super::Connection;
 
@@ -26,8 +25,8 @@ pub async fn open_log(_: &Settings, cluster: Cluster, _: Env, _: &Tasks) -> Resu
 }
 
 /// Refuses the server.
-pub async fn check(bridge: &BridgeConfig, _: Duration) -> Result<String, ClaimError> {
-    Err(refused(&bridge.url))
+pub async fn check(settings: &Settings, _: usize, _: impl Fn(&str)) -> Result<BridgeReport, ClaimError> {
+    Err(refused(&settings.bridge.url))
 }
 
 fn refused(url: &str) -> ClaimError {
