@@ -77,15 +77,19 @@ pub fn serve(roster: &Roster, part: Part) -> Result<(), Fatal> {
     let Part { config, hosts, until_stdin_closes } = part;
     logging::start(&config.settings.log, &config.settings.node.name)?;
     descriptors::raise(&config, &hosts);
-    data_dir::claim(roster, &config.settings, &hosts)?;
     let mut places = print::Places::of(&config, &hosts);
     run(async {
         let mut signals = Signals::listen(until_stdin_closes)?;
+        let env = Env::system();
+        tokio::select! {
+            claimed = data_dir::claim(roster, &config.settings, &hosts, &env) => claimed?,
+            _ = signals.next() => return Ok(()),
+        }
         let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let pretty = config.settings.log.format == LogFormat::Pretty;
         let socket = operator::socket(&config.settings.node);
         let node = tokio::select! {
-            node = Node::start(roster, &hosts, config, Env::system()) => node.map_err(|e| e.into_fatal())?,
+            node = Node::start(roster, &hosts, config, env) => node.map_err(|e| e.into_fatal())?,
             _ = signals.next() => return Ok(()),
         };
         listen_for_operators(&node, &socket);

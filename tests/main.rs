@@ -13,6 +13,7 @@
 //! - [`first_hour`]: what somebody meets who starts the platform for the first time.
 //! - [`check`]: what `essaim check` finds before a start does.
 //! - [`ends`]: how commands and nodes end: codes, output that cannot be written, what is left behind.
+//! - [`successor`]: a node that starts while the one before it drains.
 //! - [`console`]: the operators' console: who may see it, and what it tells. [`browser`]: its pages, in Chromium.
 //! - [`audit`]: who has changed what, known before it is done and after everything.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
@@ -51,4 +52,5 @@ mod records;
 mod scenario;
 mod store;
 mod structure;
+mod successor;
 mod support;

@@ -3,15 +3,21 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use essaim::Roster;
 use essaim::config::Settings;
 use essaim::exit::{self, Fatal};
-use essaim::store::{self, DatabaseKind};
+use essaim::store::{self, DatabaseKind, Held};
+use essaim::{Env, Roster};
+
+/// How often a file is looked at whose process drains.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a process may take to end after it has drained.
+const END: Duration = Duration::from_secs(1);
 
 /// Makes the data directory if a capability hosted here keeps a file in it, and checks that no other process has one
-/// of the files.
-pub fn claim(roster: &Roster, settings: &Settings, hosts: &[String]) -> Result<(), Fatal> {
+/// of the files. One that drains is waited for.
+pub async fn claim(roster: &Roster, settings: &Settings, hosts: &[String], env: &Env) -> Result<(), Fatal> {
     let configured = |host: &str| settings.capabilities.get(host).map_or("", |c| c.database.trim());
     let on_sqlite = |host: &&String| {
         roster.schema(host).is_some() && DatabaseKind::configured(configured(host)) == DatabaseKind::Sqlite
@@ -20,9 +26,29 @@ pub fn claim(roster: &Roster, settings: &Settings, hosts: &[String]) -> Result<(
         if configured(host).is_empty() {
             make(&settings.node.data_dir)?;
         }
-        if let Some(held) = store::held(host, settings) {
-            return Err(Fatal::new(exit::TAKEN, format!("`{host}`: {held}")));
+        free(host, settings, env).await.map_err(|held| Fatal::new(exit::TAKEN, format!("`{host}`: {held}")))?;
+    }
+    match settings.bridge.url.is_empty() {
+        // A process alone has its log in a file, which is freed last.
+        true => free("log", settings, env).await.map_err(|held| Fatal::new(exit::DATA_DIR, held.to_string())),
+        false => Ok(()),
+    }
+}
+
+/// Waits for a process that drains; an error if one has the file that does not, or not any more.
+async fn free(host: &str, settings: &Settings, env: &Env) -> Result<(), Held> {
+    let mut is_told = false;
+    while let Some(held) = store::held(host, settings) {
+        let end_ms = held.by.drains_until_ms.map_or(0, |until| until + END.as_millis() as u64);
+        let left_ms = end_ms.saturating_sub(env.wall_ms());
+        if left_ms == 0 {
+            return Err(held);
         }
+        if !std::mem::replace(&mut is_told, true) {
+            let (file, process) = (held.file.display(), &held.by.process);
+            tracing::info!("{process} has {file} and drains; waiting for its end, which may take {left_ms} ms");
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
     Ok(())
 }

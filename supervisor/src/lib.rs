@@ -67,7 +67,7 @@ pub mod otlp {
 pub mod store {
     pub use essaim_core::api::tx::Tx;
     pub use essaim_store::{
-        BudgetTooSmall, ConnectionBudget, Database, DatabaseError, DatabaseKind, DatabaseReport, LocationMistake,
+        BudgetTooSmall, ConnectionBudget, Database, DatabaseError, DatabaseKind, DatabaseReport, Held, LocationMistake,
         Reads, Schema, SchemaError, TxError, check, held, make_private, server_of, server_room,
     };
 }

@@ -163,6 +163,26 @@ impl ClusterNode {
         }
     }
 
+    /// Another process under the same name, at the same addresses, with the same data directory or one of its own; not started yet. It must
+    /// not outlive this one.
+    pub fn successor(&self, has_same_data: bool) -> Self {
+        let data = Scratch::new(&self.name);
+        let (old, new) = (self.data.path().display().to_string(), data.path().display().to_string());
+        let own = |argument: &String| if !has_same_data && *argument == old { new.clone() } else { argument.clone() };
+        Self {
+            name: self.name.clone(),
+            arguments: self.arguments.iter().map(own).collect(),
+            address: self.address.clone(),
+            data,
+            namespace: self.namespace.clone(),
+            process: None,
+            environment: self.environment.clone(),
+            planned: None,
+            clock: self.clock.clone(),
+            ..*self
+        }
+    }
+
     /// Its epoch, as it says at its admin listener.
     #[track_caller]
     pub fn epoch(&self) -> u64 {

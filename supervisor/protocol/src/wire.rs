@@ -3,6 +3,8 @@
 //! A wire promises little, and the runtime builds on that little alone: a frame arrives once, twice or never; the receiver count
 //! of a publish is certain only when it is 0; and a connection that was lost may have lost frames in both directions.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -137,6 +139,11 @@ pub trait Wire: Send + Sync {
 
     /// Renews the claims of the node on its name and its capabilities for another lease.
     fn renew(&self) -> BoxFuture<'_, Renewal>;
+
+    /// Tells who waits for the claims of this node that it drains, and will have released them within this time.
+    fn announce_release(&self, _within: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 
     /// Replaces the connection, for a node whose own ping does not come back.
     fn reset(&self);

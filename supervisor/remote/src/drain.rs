@@ -15,7 +15,10 @@ impl Remote {
     pub async fn announce_leave(self: &Arc<Self>) {
         self.draining.store(true, Ordering::Release);
         heartbeat::send(self, false);
+        let within = Duration::from_millis(self.settings.drain.timeout_ms);
+        let told = self.wire.announce_release(within);
         let seen = self.until(|| self.members.all().iter().all(|p| p.saw_drain() || p.is_silent()));
+        let seen = async { futures_util::future::join(told, seen).await };
         if timeout(Duration::from_millis(self.settings.members.lease_ms), seen).await.is_err() {
             tracing::warn!("not every node has confirmed that it saw the drain; leaving all the same");
         }

@@ -87,6 +87,10 @@ impl Wire for CountedWire {
         self.wire.renew()
     }
 
+    fn announce_release(&self, within: Duration) -> BoxFuture<'_, ()> {
+        self.wire.announce_release(within)
+    }
+
     fn reset(&self) {
         self.wire.reset();
     }

@@ -3,13 +3,35 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use essaim_base::lock::Mutex;
 
 use super::DatabaseError;
 
 /// The lock of a SQLite file. The operating system frees it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct HostLock {
-    file: File,
+    file: Arc<File>,
+}
+
+/// The process that holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedBy {
+    /// Its id for people, as far as it is known.
+    pub process: String,
+    /// When it will have ended at the latest, in milliseconds since 1970, if it drains.
+    pub drains_until_ms: Option<u64>,
+}
+
+/// The locks of this process. Bounded by its SQLite files.
+static HELD: Mutex<Vec<Weak<File>>> = Mutex::new(Vec::new());
+
+/// Tells those who wait for a lock of this process that it drains, and will have ended at that time, in milliseconds since 1970.
+pub fn announce_end(until_ms: u64) {
+    for file in HELD.lock().iter().filter_map(Weak::upgrade) {
+        write_holder(&file, &format!("{} draining {until_ms}", std::process::id()));
+    }
 }
 
 impl Drop for HostLock {
@@ -33,20 +55,26 @@ impl HostLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(DatabaseError::Held { path: database.into(), holder: name(holder(&mut file)) });
+                return Err(DatabaseError::Held { path: database.into(), holder: name(holder(&mut file).0) });
             }
             Err(TryLockError::Error(e)) => return Err(broken(e)),
         }
-        // The process id is for the message of a host that is refused; the lock holds without it.
-        let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        write_holder(&file, &std::process::id().to_string());
+        let file = Arc::new(file);
+        let mut held = HELD.lock();
+        held.retain(|file| file.strong_count() > 0);
+        held.push(Arc::downgrade(&file));
         Ok(Self { file })
     }
 
-    /// The process that hosts this database now, as far as is known; `None` without one.
-    pub fn holder(database: &Path) -> Option<String> {
+    /// The process that hosts this database now; `None` without one.
+    pub fn holder(database: &Path) -> Option<LockedBy> {
         let mut file = File::open(path_of(database)).ok()?;
         match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Some(name(holder(&mut file))),
+            Err(TryLockError::WouldBlock) => {
+                let (process, drains_until_ms) = holder(&mut file);
+                Some(LockedBy { process: name(process), drains_until_ms })
+            }
             _ => None,
         }
     }
@@ -63,11 +91,23 @@ fn path_of(database: &Path) -> PathBuf {
     path.into()
 }
 
-fn holder(file: &mut File) -> Option<u32> {
+/// Writes who holds the lock: for the message of a host that is refused, and for one that waits. The lock holds without it. What is written
+/// over a shorter text is never read as none.
+fn write_holder(mut file: &File, text: &str) {
+    let written = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
+    let _ = written.and_then(|()| file.set_len(text.len() as u64));
+}
+
+/// The process that holds the lock, and when it will have ended if it drains.
+fn holder(file: &mut File) -> (Option<u32>, Option<u64>) {
     let mut text = String::new();
-    file.rewind().ok()?;
-    file.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    if file.rewind().and_then(|()| file.take(64).read_to_string(&mut text)).is_err() {
+        return (None, None);
+    }
+    let mut words = text.split_whitespace();
+    let process = words.next().and_then(|word| word.parse().ok());
+    let until = words.next().filter(|word| *word == "draining").and(words.next());
+    (process, until.and_then(|word| word.parse().ok()))
 }
 
 fn name(holder: Option<u32>) -> String {
@@ -100,7 +140,11 @@ mod tests {
         let first = HostLock::take(&database).unwrap();
         let refused = HostLock::take(&database).unwrap_err().to_string();
         assert!(refused.contains("a.sqlite3 is in use by this process itself"), "{refused}");
-        assert_eq!(HostLock::holder(&database).unwrap(), "this process itself");
+        assert_eq!(HostLock::holder(&database).unwrap().process, "this process itself");
+        assert_eq!(HostLock::holder(&database).unwrap().drains_until_ms, None);
+        announce_end(1_800_000_000_000);
+        let holder = HostLock::holder(&database).unwrap();
+        assert_eq!((holder.process.as_str(), holder.drains_until_ms), ("this process itself", Some(1_800_000_000_000)));
         let inherited = first.file.try_clone().unwrap();
         drop(first);
         assert_eq!(HostLock::holder(&database), None, "whoever has inherited the file has not inherited the lock");

@@ -33,7 +33,7 @@ pub use reads::Reads;
 
 mod report;
 mod rights;
-pub use report::{DatabaseReport, check, held};
+pub use report::{DatabaseReport, Held, check, held};
 
 mod server_room;
 pub use server_room::{server_of, server_room};
@@ -55,7 +55,7 @@ pub mod group;
 mod holders;
 pub use holders::LockHolder;
 mod host_lock;
-pub use host_lock::HostLock;
+pub use host_lock::{HostLock, LockedBy, announce_end};
 mod migrate;
 mod open_file;
 mod outage;

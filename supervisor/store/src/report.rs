@@ -1,7 +1,7 @@
 //! The state of a capability's database, as it is reported to operators.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use essaim_config::Settings;
@@ -12,7 +12,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Connector;
-use super::host_lock::{HostLock, held_by};
+use super::host_lock::{HostLock, LockedBy, held_by};
 use super::location::DatabaseLocation;
 use super::migrate::Bookkeeping;
 use super::rights;
@@ -81,7 +81,7 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
     report.location = location.to_string();
     let connector = match &location {
         DatabaseLocation::Sqlite(path) => {
-            report.note = HostLock::holder(path).map(|holder| format!("in use by {holder}"));
+            report.note = HostLock::holder(path).map(|holder| format!("in use by {}", holder.process));
             if !path.exists() {
                 report.problem = what_is_in_the_way(path);
                 return report;
@@ -116,11 +116,25 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
     report
 }
 
-/// Which other process has the SQLite file of this capability now, and what to do; `None` if none has, as far as can
-/// be seen from this machine.
-pub fn held(capability: &str, settings: &Settings) -> Option<String> {
+/// A SQLite file that another process has. It displays with what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The file.
+    pub file: PathBuf,
+    /// Who has it.
+    pub by: LockedBy,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&held_by(&self.file, &self.by.process))
+    }
+}
+
+/// Which other process has the SQLite file of this capability now; `None` if none has, as far as can be seen from this machine.
+pub fn held(capability: &str, settings: &Settings) -> Option<Held> {
     match DatabaseLocation::of(capability, settings) {
-        Ok(DatabaseLocation::Sqlite(path)) => HostLock::holder(&path).map(|holder| held_by(&path, &holder)),
+        Ok(DatabaseLocation::Sqlite(file)) => HostLock::holder(&file).map(|by| Held { file, by }),
         _ => None,
     }
 }

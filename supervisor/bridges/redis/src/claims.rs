@@ -14,6 +14,7 @@ use essaim_config::{Settings, without_password};
 use essaim_protocol::wire::{ClaimError, Renewal};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
+use tokio::time::Instant;
 
 use super::cluster::{Cluster, STANDING};
 use super::out_of_memory::ALSO_WHEN_FULL;
@@ -21,14 +22,26 @@ use super::out_of_memory::ALSO_WHEN_FULL;
 /// How often a claim that another node holds is tried again within a lease.
 const TRIES_PER_LEASE: u32 = 20;
 
-/// KEYS: the name, its epoch counter. ARGV: lease in ms, cluster, what the channel of the name's inbox begins and ends with
-/// around the cluster. Returns {epoch}, or {0, cluster of the holder}.
+/// The time in ms within which the node of this key releases its claims, if it has said so under this epoch: else 0.
+const RELEASES: &str = r"
+local function releases(key, epoch)
+  local by, at = string.match(redis.call('GET', key) or '', '^(%d+) (%d+)$')
+  if not by or by ~= epoch then return 0 end
+  local time = redis.call('TIME')
+  return math.max(0, tonumber(at) - time[1] * 1000 - math.floor(time[2] / 1000))
+end
+";
+
+/// KEYS: the name, its epoch counter, when it is released. ARGV: lease in ms, cluster, what the channel of the name's inbox begins and
+/// ends with around the cluster. Returns {epoch, '', 0}, or {0, cluster of the holder, time in ms within which it releases the name}.
 const TAKE_NAME: &str = r"
 local holder = redis.call('GET', KEYS[1])
 if holder then
   local epoch, cluster = string.match(holder, '^(%d+) (%S+)$')
   local inbox = epoch and ARGV[3] .. cluster .. ARGV[4] .. epoch
-  if not inbox or redis.call('PUBSUB', 'NUMSUB', inbox)[2] > 0 then return {0, cluster or ''} end
+  if not inbox or redis.call('PUBSUB', 'NUMSUB', inbox)[2] > 0 then
+    return {0, cluster or '', epoch and releases(KEYS[3], epoch) or 0}
+  end
 end
 local time = redis.call('TIME')
 local last = tonumber(string.match(redis.call('GET', KEYS[2]) or '', '^%d+')) or 0
@@ -36,7 +49,7 @@ local epoch = string.format('%d', math.max(time[1] * 1000 + math.floor(time[2] /
 local claim = epoch .. ' ' .. ARGV[2]
 redis.call('SET', KEYS[2], claim)
 redis.call('SET', KEYS[1], claim, 'PX', ARGV[1])
-return {tonumber(epoch), ''}";
+return {tonumber(epoch), '', 0}";
 
 /// KEYS: the cluster, the name, its epoch counter, claims. ARGV: lease in ms, own epoch, own name, the cluster, when it was
 /// last seen, when the lease was last renewed. Returns {outcome, the other one, now, what was lost before its time}; the outcome is a standing, `superseded` or
@@ -73,12 +86,19 @@ return {how, there, shown, table.concat(gone, ', ')}";
     Script::new(&format!("{ALSO_WHEN_FULL}{STANDING}{renew}"))
 });
 
-/// KEYS: the claim. ARGV: lease in ms, own epoch and cluster, own name. Returns the holder.
+/// KEYS: the claim. ARGV: lease in ms, own epoch and cluster, own name, what stands before a node's name in the key of its release.
+/// Returns the holder, and the time in ms within which it releases the claim.
 const TAKE_CLAIM: &str = r"
-local holder = string.match(redis.call('GET', KEYS[1]) or '', '^%d+ %S+ (.*)$')
-if holder and holder ~= ARGV[3] then return holder end
+local epoch, holder = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) %S+ (.*)$')
+if holder and holder ~= ARGV[3] then return {holder, releases(ARGV[4] .. holder, epoch)} end
 redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[1])
-return ARGV[3]";
+return {ARGV[3], 0}";
+
+/// KEYS: when the node's claims are released. ARGV: its epoch, the time in ms within which that is.
+const ANNOUNCE_RELEASE: &str = r"
+local time = redis.call('TIME')
+local at = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. string.format('%.0f', at), 'PX', ARGV[2])";
 
 /// KEYS: the name, claims. ARGV: own epoch and cluster, own name.
 const RELEASE: &str = r"
@@ -116,43 +136,37 @@ impl Claims {
         let url = self.url.clone();
         let unreachable = |e: RedisError| ClaimError::Unreachable { url: url.clone(), reason: e.to_string() };
         let pause = self.lease / TRIES_PER_LEASE;
-        let patience = env.now() + self.lease + 2 * pause;
-        let mut told = false;
+        let mut wait = Wait { until: env.now() + self.lease + 2 * pause, is_told: false };
         loop {
-            let script = Script::new(&format!("{ALSO_WHEN_FULL}{TAKE_NAME}"));
+            let script = Script::new(&format!("{ALSO_WHEN_FULL}{RELEASES}{TAKE_NAME}"));
             let mut take = script.prepare_invoke();
-            take.key(self.name_key()).key(self.epoch_key());
+            take.key(self.name_key()).key(self.epoch_key()).key(self.release_key(&self.node));
             let (before, after) = self.cluster.channels().around_cluster(&self.node);
             take.arg(self.lease.as_millis() as u64).arg(self.cluster.identity()).arg(before).arg(after);
-            let (epoch, holder): (u64, String) = take.invoke_async(connection).await.map_err(unreachable)?;
-            match epoch {
-                0 if env.now() >= patience => return Err(self.name_taken(&holder)),
-                0 if !told => {
-                    told = true;
-                    tracing::warn!(
-                        node = self.node,
-                        "a node of this name is still there; waiting for its lease to end"
-                    );
-                }
-                0 => {}
-                epoch => {
-                    self.epoch = epoch;
-                    break;
-                }
+            let (epoch, holder, releases_ms): (u64, String, u64) =
+                take.invoke_async(connection).await.map_err(unreachable)?;
+            if epoch > 0 {
+                self.epoch = epoch;
+                break;
+            }
+            let is_there = format!("a node of the name `{}` is still there", self.node);
+            if !wait.goes_on(releases_ms, &is_there, env) {
+                return Err(self.name_taken(&holder));
             }
             tokio::time::sleep(pause).await;
         }
         for capability in self.exclusive.clone() {
             loop {
-                let script = Script::new(&format!("{ALSO_WHEN_FULL}{TAKE_CLAIM}"));
+                let script = Script::new(&format!("{ALSO_WHEN_FULL}{RELEASES}{TAKE_CLAIM}"));
                 let mut take = script.prepare_invoke();
                 take.key(self.claim_key(&capability)).arg(self.lease.as_millis() as u64);
-                take.arg(self.record()).arg(&self.node);
-                let holder: String = take.invoke_async(connection).await.map_err(unreachable)?;
+                take.arg(self.record()).arg(&self.node).arg(self.release_key(""));
+                let (holder, releases_ms): (String, u64) = take.invoke_async(connection).await.map_err(unreachable)?;
                 if holder == self.node {
                     break;
                 }
-                if env.now() >= patience {
+                let is_there = format!("the node `{holder}` still has `{capability}`");
+                if !wait.goes_on(releases_ms, &is_there, env) {
                     self.release(connection).await;
                     return Err(ClaimError::Taken(claim_taken(&capability, &holder)));
                 }
@@ -205,6 +219,16 @@ impl Claims {
         })
     }
 
+    /// Tells who waits for these claims that they are released within this time.
+    pub async fn announce_release(&self, within: Duration, connection: &mut MultiplexedConnection) {
+        let script = Script::new(&format!("{ALSO_WHEN_FULL}{ANNOUNCE_RELEASE}"));
+        let mut announce = script.key(self.release_key(&self.node));
+        announce.arg(self.epoch).arg(within.as_millis().max(1) as u64);
+        if let Err(error) = announce.invoke_async::<()>(connection).await {
+            tracing::debug!(%error, "who waits for the claims could not be told that they will be released");
+        }
+    }
+
     pub async fn release(&self, connection: &mut MultiplexedConnection) {
         let script = Script::new(RELEASE);
         let mut release = script.prepare_invoke();
@@ -238,12 +262,40 @@ impl Claims {
         format!("{}:node:{}", self.namespace, self.node)
     }
 
+    fn release_key(&self, node: &str) -> String {
+        format!("{}:release:{node}", self.namespace)
+    }
+
     fn epoch_key(&self) -> String {
         format!("{}:epoch:{}", self.namespace, self.node)
     }
 
     fn claim_key(&self, capability: &str) -> String {
         format!("{}:claim:{capability}", self.namespace)
+    }
+}
+
+/// The wait for claims of others.
+struct Wait {
+    until: Instant,
+    is_told: bool,
+}
+
+impl Wait {
+    /// Whether it goes on: for one lease, or for as long as a holder that drains may take.
+    fn goes_on(&mut self, releases_ms: u64, is_there: &str, env: &Env) -> bool {
+        let now = env.now();
+        self.until = self.until.max(now + Duration::from_millis(releases_ms));
+        if now >= self.until {
+            return false;
+        }
+        if !std::mem::replace(&mut self.is_told, true) {
+            match releases_ms {
+                0 => tracing::warn!("{is_there}; waiting for its lease to end"),
+                ms => tracing::info!("{is_there} and drains; waiting for its end, which may take {ms} ms"),
+            }
+        }
+        true
     }
 }
 

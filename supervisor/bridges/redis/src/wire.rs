@@ -10,7 +10,7 @@ use bytes::Bytes;
 use essaim_base::Env;
 use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
-use essaim_config::{BridgeConfig, Settings};
+use essaim_config::Settings;
 use essaim_protocol::wire::{Channel, ClaimError, Identity, PublishError, Renewal, Wire, WireEvent, WireEvents};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -151,6 +151,15 @@ impl Wire for RedisWire {
                 // Claims that were released are not taken again.
                 true => Renewal::Unanswered,
                 false => self.renew_claims().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn announce_release(&self, within: Duration) -> BoxFuture<'_, ()> {
+        async move {
+            if let Some(mut current) = self.shared.keeper.current() {
+                self.claims.announce_release(within, &mut current.connection).await;
             }
         }
         .boxed()

@@ -19,6 +19,8 @@ impl RunningNode {
 
     async fn leave(&self) {
         self.bus.set_draining();
+        // On this machine files have one host, and the next one waits for it.
+        essaim_store::announce_end(self.bus.env.wall_ms() + self.bus.settings.drain.timeout_ms);
         let hosts = self.bus.hosts();
         let announced = async {
             if let Some(remote) = self.bus.remote() {

@@ -11,6 +11,7 @@ pub mod operators;
 pub mod readiness;
 pub mod roster;
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -165,8 +166,24 @@ impl RunningNode {
         let (joining, joined) = watch::channel(None);
         let listener = operators.listeners.listen(&settings, &context.tasks, &joined);
         let no_address = |error| NodeError::Admin { address: settings.node.admin_listen.clone(), error };
-        let listener = listener.map_err(no_address)?;
+        let is_in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        let may_be_free_later = listener.as_ref().is_err_and(is_in_use) && !settings.bridge.url.is_empty();
+        let listener = if may_be_free_later { Ok(None) } else { listener }.map_err(no_address)?;
         let connection = Connection::open(&context, &local).await?;
+        let listener = match &connection {
+            // A node of this name that was there has released it by now, and closes its listener last.
+            Some(connection) if may_be_free_later => {
+                let again = || operators.listeners.listen(&settings, &context.tasks, &joined);
+                match once_free(again, Duration::from_millis(settings.members.lease_ms)).await {
+                    Ok(listener) => listener,
+                    Err(error) => {
+                        connection.wire.release().await;
+                        return Err(no_address(error));
+                    }
+                }
+            }
+            _ => listener,
+        };
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || local.hosts().iter().any(|host| host.applies_durable());
         let log = open_log(&context, connection.as_ref(), keeps).await?;
@@ -225,6 +242,18 @@ impl RunningNode {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Listens as soon as the address is free, or at the latest after `patience`.
+async fn once_free<T>(listen: impl Fn() -> io::Result<T>, patience: Duration) -> io::Result<T> {
+    const TRIES: u32 = 40;
+    for _ in 1..TRIES {
+        match listen() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(patience / TRIES).await,
+            listening => return listening,
+        }
+    }
+    listen()
 }
 
 /// The bounds of the near cache that the configuration sets.
