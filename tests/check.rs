@@ -58,10 +58,10 @@ fn a_user_without_a_right_that_a_node_needs_is_found_with_what_grants_it_and_not
         ("noscripts", "~* &* +@all -@scripting", ["the commands evalsha, script|load", "+evalsha +script|load"]),
         ("nostreams", "~* &* +@all -@stream", ["xread", "+xadd"]),
     ] {
-        redis.command::<()>(&format!("ACL SETUSER {user} on >secret {rights}"));
-        let url = redis.url().replace("redis://", &format!("redis://{user}:secret@"));
+        redis.command::<()>(&format!("ACL SETUSER {user} on >hush-hush {rights}"));
+        let url = redis.url().replace("redis://", &format!("redis://{user}:hush-hush@"));
         let found = check(&bridge(&url));
-        assert!(!found.1.contains("secret"), "{}", found.1);
+        assert!(!found.1.contains("hush-hush"), "{}", found.1);
         finds(
             found,
             code::BRIDGE,
@@ -69,8 +69,8 @@ fn a_user_without_a_right_that_a_node_needs_is_found_with_what_grants_it_and_not
         );
     }
     // What a node does without is no problem.
-    redis.command::<()>("ACL SETUSER noinfo on >secret ~essaim:* &essaim:* +@all -info -config");
-    let url = redis.url().replace("redis://", "redis://noinfo:secret@");
+    redis.command::<()>("ACL SETUSER noinfo on >hush-hush ~essaim:* &essaim:* +@all -info -config");
+    let url = redis.url().replace("redis://", "redis://noinfo:hush-hush@");
     finds(check(&bridge(&url)), 0, &["Nothing is wrong.", "could not be checked"]);
     assert_eq!(redis.command::<u64>("DBSIZE"), 0);
     assert!(redis.channels().is_empty());

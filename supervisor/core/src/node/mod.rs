@@ -164,26 +164,7 @@ impl RunningNode {
         let local = Arc::new(LocalHandlers::of(hosted, operators.asks.clone()));
         // Probes are answered from here on, while other nodes and the log are waited for.
         let (joining, joined) = watch::channel(None);
-        let listener = operators.listeners.listen(&settings, &context.tasks, &joined);
-        let no_address = |error| NodeError::Admin { address: settings.node.admin_listen.clone(), error };
-        let is_in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-        let may_be_free_later = listener.as_ref().is_err_and(is_in_use) && !settings.bridge.url.is_empty();
-        let listener = if may_be_free_later { Ok(None) } else { listener }.map_err(no_address)?;
-        let connection = Connection::open(&context, &local).await?;
-        let listener = match &connection {
-            // A node of this name that was there has released it by now, and closes its listener last.
-            Some(connection) if may_be_free_later => {
-                let again = || operators.listeners.listen(&settings, &context.tasks, &joined);
-                match once_free(again, Duration::from_millis(settings.members.lease_ms)).await {
-                    Ok(listener) => listener,
-                    Err(error) => {
-                        connection.wire.release().await;
-                        return Err(no_address(error));
-                    }
-                }
-            }
-            _ => listener,
-        };
+        let (listener, connection) = listen_and_connect(&operators, &context, &local, &joined).await?;
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || local.hosts().iter().any(|host| host.applies_durable());
         let log = open_log(&context, connection.as_ref(), keeps).await?;
@@ -242,6 +223,29 @@ impl RunningNode {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Begins to answer probes, and connects to the bridge. Where the address is in use and there is a bridge, a node of this name may be
+/// ending: it has released the name once that is claimed, and closes its listener last.
+async fn listen_and_connect(
+    operators: &Operators,
+    node: &NodeContext,
+    local: &LocalHandlers,
+    joined: &JoinedBus,
+) -> Result<(Option<Box<dyn Listener>>, Option<Connection>), NodeError> {
+    let settings = &node.settings;
+    let listen = || operators.listeners.listen(settings, &node.tasks, joined);
+    let no_address = |error| NodeError::Admin { address: settings.node.admin_listen.clone(), error };
+    match listen() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && !settings.bridge.url.is_empty() => {}
+        listener => return Ok((listener.map_err(no_address)?, Connection::open(node, local).await?)),
+    }
+    let connection = Connection::open(node, local).await?;
+    let listener = once_free(listen, Duration::from_millis(settings.members.lease_ms)).await;
+    if let (Err(_), Some(connection)) = (&listener, &connection) {
+        connection.wire.release().await;
+    }
+    Ok((listener.map_err(no_address)?, connection))
 }
 
 /// Listens as soon as the address is free, or at the latest after `patience`.
