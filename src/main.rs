@@ -19,8 +19,8 @@ use clap::Parser;
 use essaim::exit::Fatal;
 
 use crate::cli::{
-    Cli, Command, audit, check, config, dead, ledger, logs, manual, messages, parked, print, retire, schedules, send,
-    status, subscriptions, top, trace, up, why,
+    Cli, Command, audit, check, config, dead, erase, ledger, logs, manual, messages, parked, print, retire, schedules,
+    send, status, subscriptions, top, trace, up, why,
 };
 use crate::serve::{Part, serve};
 
@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         Command::Logs(logs) => logs::run(&roster, &cli.global, logs),
         Command::Top(top) => top::run(&roster, &cli.global, top),
         Command::Trace(trace) => trace::run(&roster, &cli.global, trace),
+        Command::Erase(erase) => erase::run(&roster, &cli.global, erase),
         Command::Retire(retire) => retire::run(&roster, &cli.global, retire),
         Command::Completions(shell) => {
             manual::completions(shell);

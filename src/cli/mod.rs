@@ -6,6 +6,7 @@ pub mod config;
 pub mod confirm;
 pub mod data_dir;
 pub mod dead;
+pub mod erase;
 pub mod follow;
 pub mod ledger;
 pub mod logs;
@@ -142,6 +143,8 @@ pub enum Command {
     Send(send::SendArgs),
     /// What capabilities send themselves at set times
     Schedules(schedules::SchedulesArgs),
+    /// Lists what is kept of a subject, such as a user, in messages and records, and erases it
+    Erase(erase::EraseArgs),
     /// Forgets a capability that is gone for good, with its subscriptions and what waits for it
     Retire(retire::RetireArgs),
     /// Prints what a shell completes of this command line: bash, zsh, fish, elvish or powershell

@@ -5,7 +5,7 @@
 //!
 //! - [`probe`]: capabilities whose handlers fail as long as the test says so.
 //! - [`stage`]: them in one node, or in two with a real Redis between them, and `essaim` asking one.
-//! - [`dead`], [`ledger`], [`subscriptions`], [`retire`], [`schedules`]: one command of `essaim` each.
+//! - [`dead`], [`erase`], [`ledger`], [`subscriptions`], [`retire`], [`schedules`]: one command of `essaim` each.
 //! - [`foreign`], [`forged`]: entries and rows that no node has written, without and with a secret of the cluster.
 //! - [`kiosk`]: capabilities whose messages die of what is in them. [`mended`]: dead letters that are rehearsed, and replayed with
 //!   another payload.
@@ -14,6 +14,7 @@
 mod bridged;
 mod crossing;
 mod dead;
+mod erase;
 mod foreign;
 mod forged;
 mod kiosk;

@@ -81,7 +81,9 @@ impl Message for Sold {
     const NAME: &'static str = "sold";
     const VERSION: u16 = 1;
 }
-impl Event for Sold {}
+impl Event for Sold {
+    const RETAINED_HOURS: u32 = 1;
+}
 
 pub struct Bell;
 impl Capability for Bell {

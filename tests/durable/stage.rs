@@ -1,6 +1,7 @@
 //! The probes in one node, or in two with a real Redis between them, and `essaim` asking one of them.
 
 use std::process::Command as Program;
+use std::time::Duration;
 
 use essaim::api::FindRecords;
 use essaim::config::{AfterDead, BridgeConfig, Config, Settings};
@@ -167,6 +168,12 @@ impl Stage {
     /// Sends a command from the node that is asked.
     pub fn send<M: Command>(&self, message: M) -> String {
         self.runtime.block_on(self.nodes[0].client().send(message)).expect("it is stored").to_string()
+    }
+
+    /// As [`Stage::send`], to be handled so much later.
+    pub fn send_later<M: Command>(&self, message: M, after: Duration) -> String {
+        let sent = self.nodes[0].client().send_with(message, SendOptions::new().after(after));
+        self.runtime.block_on(sent).expect("it is stored").to_string()
     }
 
     /// As [`Stage::send`], again and again until it is stored, under one id.

@@ -1,6 +1,10 @@
 //! A capability on a PostgreSQL server that restarts, disappears or falls silent.
 
+mod backups;
+mod poolers;
 mod pools;
+mod restores;
+mod tls;
 mod words;
 
 use essaim::config::Settings;

@@ -87,6 +87,12 @@ impl Cluster {
         self.api().logged_in(ADMIN_EMAIL, ADMIN_PASSWORD)
     }
 
+    /// The address of the first node's admin listener, as `--url` takes it.
+    pub fn first_admin(&self) -> String {
+        let node = self.nodes.first().expect("a cluster has nodes");
+        format!("{}:{}", node.address, node.admin_port)
+    }
+
     #[track_caller]
     pub fn node(&mut self, name: &str) -> &mut ClusterNode {
         let node = self.nodes.iter_mut().find(|n| n.name == name);

@@ -4,6 +4,7 @@
 //!
 //! - [`Redis`], [`Postgres`]: real servers, each on a free port with a directory of its own. [`Sentinel`]: it promotes
 //!   a replica.
+//! - [`PgBouncer`]: a pooler. [`Authority`]: certificates.
 //! - [`Namespace`]: a network of one's own behind a link that can be cut.
 //! - [`Name`]: an address that leads to one server, and later to another; [`Pair`], two servers of Redis behind one.
 //! - [`Cluster`]: the platform in one `essaim` process or in several, each a [`ClusterNode`].
@@ -39,13 +40,19 @@ mod scratch;
 pub use scratch::{Scratch, repository};
 
 mod redis;
-pub use redis::Redis;
+pub use redis::{Redis, copy_all};
 
 mod sentinel;
 pub use sentinel::Sentinel;
 
 mod postgres;
 pub use postgres::{Database, Postgres};
+
+mod certificates;
+pub use certificates::{Authority, Certificate};
+
+mod pgbouncer;
+pub use pgbouncer::PgBouncer;
 
 mod api;
 pub use api::{Answer, Api};

@@ -107,6 +107,34 @@ impl Postgres {
         Self { server, port, directory, owner, settings }
     }
 
+    /// The user and group of its processes, if they are not this process's.
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        self.owner.map(|owner| (owner.user, owner.group))
+    }
+
+    /// Has it serve TLS with this certificate and key, to clients alone whose certificate that authority has signed; but for
+    /// [`Postgres::sql`]. All are texts of PEM files.
+    pub fn require_certificates(&self, authority: &str, certificate: &str, key: &str) {
+        let data = self.directory.join("data");
+        let own = |path: &Path| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("the file is the test's");
+            if let Some(Owner { user, group }) = self.owner {
+                chown(path, Some(user), Some(group)).expect("root may give a file away");
+            }
+        };
+        let access = "hostnossl all all 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n";
+        for (name, text) in
+            [("ca.crt", authority), ("server.crt", certificate), ("server.key", key), ("pg_hba.conf", access)]
+        {
+            std::fs::write(data.join(name), text).expect("the directory of the data is there");
+            own(&data.join(name));
+        }
+        self.sql("postgres", "ALTER SYSTEM SET ssl_ca_file = 'ca.crt'");
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        super::eventually("the server to offer TLS", || (self.sql("postgres", "SHOW ssl") == "on").then_some(()));
+    }
+
     /// Makes a standby the primary of its own.
     pub fn promote(&self) {
         assert_eq!(self.sql("postgres", "SELECT pg_promote()"), "t");
@@ -155,6 +183,20 @@ impl Postgres {
         Database { url: format!("postgres://{USER}@127.0.0.1:{}/{name}", self.port) }
     }
 
+    /// Copies a database of which nobody has a session; the name of the copy.
+    pub fn copy(&self, database: &Database) -> String {
+        let (name, copy) = (database.name(), format!("{}_copy", database.name()));
+        self.sql("postgres", &format!("CREATE DATABASE {copy} TEMPLATE {name}"));
+        copy
+    }
+
+    /// Puts a copy in the place of a database.
+    pub fn restore(&self, database: &Database, copy: &str) {
+        let name = database.name();
+        self.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+        self.sql("postgres", &format!("ALTER DATABASE {copy} RENAME TO {name}"));
+    }
+
     /// An empty database whose tables are in that directory.
     pub fn database_at(&self, directory: &Path) -> Database {
         if let Some(Owner { user, group }) = self.owner {
@@ -172,6 +214,7 @@ impl Postgres {
     #[track_caller]
     pub fn sql(&self, database: &str, statement: &str) -> String {
         let mut psql = program("psql", None);
+        psql.env("PGSSLMODE", "disable");
         psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1"]);
         psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER]);
         run(psql.args(["--dbname", database, "--command", statement])).trim().to_string()

@@ -1,6 +1,7 @@
 //! A Redis server of one test.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use redis::{Connection, FromRedisValue};
@@ -48,6 +49,37 @@ impl Redis {
     /// As [`Redis::start`].
     pub fn with(arguments: &[&str]) -> Self {
         Self::of("127.0.0.1", false, arguments)
+    }
+
+    /// Starts a server that can also be reached by TLS, with this certificate and key, by clients alone whose certificate that
+    /// authority has signed.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub fn with_tls(authority: &Path, certificate: &Path, key: &Path) -> Self {
+        let port = free_port().to_string();
+        let paths = [authority, certificate, key].map(|path| path.display().to_string());
+        let [authority, certificate, key] = &paths;
+        Self::with(&[
+            "--tls-port",
+            &port,
+            "--tls-ca-cert-file",
+            authority,
+            "--tls-cert-file",
+            certificate,
+            "--tls-key-file",
+            key,
+        ])
+    }
+
+    /// The address by TLS.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn tls_url(&self) -> String {
+        let port =
+            self.arguments.iter().position(|argument| argument == "--tls-port").map(|at| &self.arguments[at + 1]);
+        format!("rediss://localhost:{}", port.expect("the server has a port for TLS"))
     }
 
     /// Starts a server that can also be reached at another address of this machine.
@@ -192,6 +224,23 @@ impl Redis {
         self.server.wait_for_line(READY);
     }
 
+    /// Ends a durable server, copies its files, and starts it again.
+    pub fn copy(&mut self) -> Scratch {
+        let copy = Scratch::new("redis-copy");
+        self.server.kill();
+        copy_all(self.directory.path(), copy.path());
+        self.restart();
+        copy
+    }
+
+    /// Has the server go on with the files of a copy.
+    pub fn restore(&mut self, copy: &Scratch) {
+        self.server.kill();
+        self.directory = Scratch::new("redis");
+        copy_all(copy.path(), self.directory.path());
+        self.restart();
+    }
+
     /// Starts a durable server again on the same port, so that it loads its data for as long as nobody says
     /// [`Redis::is_loaded`]; does not wait for that.
     pub fn restart_loading(&mut self) {
@@ -243,6 +292,20 @@ impl Redis {
     /// The server goes on.
     pub fn resume(&mut self) {
         self.server.signal(Signal::Continue);
+    }
+}
+
+/// Copies what is in a directory, with the directories in it.
+pub fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("the directory can be read").filter_map(Result::ok) {
+        let (path, place) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            std::fs::create_dir_all(&place).expect("a directory can be made");
+            copy_all(&path, &place);
+        } else {
+            // What is no file any more is no data.
+            let _ = std::fs::copy(&path, &place);
+        }
     }
 }
 

@@ -22,12 +22,16 @@ pub enum CertificateMistake {
 /// Words of rustls, and what they mean. An alert comes from the server: it is about this end.
 const WORDS: &[(&str, CertificateMistake)] = &[
     ("UnknownIssuer", CertificateMistake::UnknownAuthority),
+    // Another authority of the same name.
+    ("BadSignature", CertificateMistake::UnknownAuthority),
     ("CaUsedAsEndEntity", CertificateMistake::UnknownAuthority),
     ("certificate expired", CertificateMistake::Expired),
     ("certificate not valid yet", CertificateMistake::NotYetValid),
     ("certificate not valid for name", CertificateMistake::OtherName),
     ("NotValidForName", CertificateMistake::OtherName),
     ("fatal alert", CertificateMistake::ClientUnknown),
+    // PostgreSQL misses a certificate only after the handshake.
+    ("requires a valid client certificate", CertificateMistake::ClientUnknown),
     ("InvalidContentType", CertificateMistake::NoTls),
 ];
 

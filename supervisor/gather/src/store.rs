@@ -11,6 +11,7 @@ use essaim_base::lock::Mutex;
 use essaim_base::outages::{Dependency, Outages};
 use essaim_config::Settings;
 use essaim_store::ClockHold;
+use essaim_store::tables::mentions::Subject;
 use essaim_trace::{Cursor, MessageRecord};
 use sea_orm::sqlx::{Error, SqliteConnection};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
@@ -182,6 +183,32 @@ impl GatheredStore {
             Ok(_) => self.outages.end(&Dependency::records()),
             Err(error) => self.outages.begin(Dependency::records(), error.to_string()),
         }
+    }
+
+    /// How many records mention a subject.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub async fn count_of(&self, subject: &Subject) -> Result<u64, GatherError> {
+        self.write(async |writer: &mut Writer| write::count_of(&mut writer.connection, subject).await).await
+    }
+
+    /// Erases the records that mention a subject; returns how many.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub async fn erase(&self, subject: &Subject) -> Result<u64, GatherError> {
+        self.write(async |writer: &mut Writer| write::erase(&mut writer.connection, subject).await).await
+    }
+
+    /// Moves what is only in the journal of the file into the file, for the end of the node.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub async fn settle(&self) -> Result<(), GatherError> {
+        *self.reader.lock().await = None;
+        let settle = async |writer: &mut Writer| write::settle(&mut writer.connection).await;
+        self.write(settle).await
     }
 
     async fn write<T>(&self, work: impl AsyncFnOnce(&mut Writer) -> Result<T, Error>) -> Result<T, GatherError> {

@@ -1,6 +1,7 @@
 //! Adding records, and removing those that are too old or too many.
 
 use essaim_base::codec;
+use essaim_store::tables::mentions::Subject;
 use essaim_trace::{Cursor, MessageRecord};
 use sea_orm::sqlx::{Error, QueryBuilder, Row, Sqlite, SqliteConnection, query};
 
@@ -16,6 +17,25 @@ const MOST_REMOVALS: usize = 256;
 const ROW_BYTES: i64 = 300;
 /// Pages that are given back to the disk at a time.
 const RETURNED_PAGES: &str = "PRAGMA incremental_vacuum(1000)";
+
+/// How many records mention a subject.
+pub async fn count_of(connection: &mut SqliteConnection, subject: &Subject) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM records WHERE key = ? OR instr(record, ?) > 0";
+    let row = query(sql).bind(subject.text()).bind(subject.encoded()).fetch_one(connection).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+/// Erases the records that mention a subject.
+pub async fn erase(connection: &mut SqliteConnection, subject: &Subject) -> Result<u64, Error> {
+    let sql = "DELETE FROM records WHERE key = ? OR instr(record, ?) > 0";
+    let done = query(sql).bind(subject.text()).bind(subject.encoded()).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+/// Empties the journal into the file.
+pub async fn settle(connection: &mut SqliteConnection) -> Result<(), Error> {
+    query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await.map(drop)
+}
 
 /// A record as it is stored.
 pub struct StoredRow {

@@ -57,6 +57,13 @@ impl Ending for Changed {
     }
 }
 
+impl Ending for ErasedSubject {
+    fn end(&self) -> ActEnd {
+        let done = self.dead + self.retained + self.parked + self.records;
+        of_counts(done as usize, self.refused.len(), &self.away)
+    }
+}
+
 impl Ending for RetriedParked {
     fn end(&self) -> ActEnd {
         of_counts(self.ids.len(), 0, &self.away)

@@ -112,6 +112,11 @@ impl LocatedLetter {
     }
 }
 
+/// The record in a letter that the log keeps, if it can be read.
+pub(crate) fn record_in(bytes: &Bytes) -> Option<Record> {
+    codec::decode::<LogDeadLetter>(bytes).ok().map(|letter| letter.record)
+}
+
 /// A letter as the log keeps it.
 fn of_log(capability: &str, id: String, bytes: &Bytes) -> LocatedLetter {
     let letter = match codec::decode::<LogDeadLetter>(bytes) {

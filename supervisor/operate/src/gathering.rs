@@ -54,7 +54,8 @@ pub(crate) async fn store_last(bus: &Bus) {
         let node = bus.settings.node.name.clone();
         let after = gathered.prepare().await?.remove(&node).unwrap_or_default();
         let page = bus.recorder.page(&after, &Filter::default(), usize::MAX);
-        gathered.add(NodePage { node, records: page.records, missed: page.missed, next: page.next }).await
+        gathered.add(NodePage { node, records: page.records, missed: page.missed, next: page.next }).await?;
+        gathered.settle().await
     };
     // A file that does not work is an outage, which the log has told.
     if timeout(LAST_TURN, store).await.is_err() {

@@ -90,6 +90,8 @@ impl HostOperator {
             Operation::RetryParked(ids) => encoded(&self.retry_parked(&ids).await?),
             Operation::ListSchedules => encoded(&self.list_schedules().await?),
             Operation::FireSchedule(name) => encoded(&self.fire_schedule(&name).await?),
+            Operation::FindSubject(subject) => encoded(&self.find_subject(&subject).await?),
+            Operation::EraseSubject { subject, parked } => encoded(&self.erase_subject(&subject, parked).await?),
             Operation::Locate(id_or_key) => encoded(&self.locate(&id_or_key).await?),
         }
     }

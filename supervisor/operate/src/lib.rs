@@ -56,6 +56,7 @@ mod schedules;
 mod sending;
 mod status;
 mod stored;
+mod subject;
 mod system;
 #[cfg(test)]
 mod tests;

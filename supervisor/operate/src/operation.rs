@@ -47,6 +47,10 @@ pub(crate) enum Operation {
     RetryParked(Vec<String>),
     /// Where the messages of this id, or with this key, are; answered with a `MessagePlaces`.
     Locate(String),
+    /// What it keeps of a subject; answered with `KeptRecord`s.
+    FindSubject(String),
+    /// Erases what it keeps of a subject; answered with an [`ErasedHere`].
+    EraseSubject { subject: String, parked: bool },
     /// Its schedules; answered with `ScheduleLine`s.
     ListSchedules,
     /// Fires the schedule of this name now; answered with the id of its command, or with none if there is none of that name.
@@ -84,6 +88,15 @@ pub(crate) struct MessagePlaces {
     pub before_in_outbox: Option<u64>,
     /// Why messages do not leave the outbox now.
     pub stalled: BTreeSet<String>,
+}
+
+/// What a host has erased of a subject.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ErasedHere {
+    pub dead: u64,
+    pub retained: u64,
+    pub parked: u64,
+    pub refused: Vec<String>,
 }
 
 /// Which dead letters something is done about.

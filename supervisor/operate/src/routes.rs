@@ -19,10 +19,10 @@ use tokio::sync::watch;
 use crate::NodeStatus;
 use crate::access::{Access, Right, log_reader};
 use crate::api::{
-    ApiRequest, AskLedger, CheckMessage, CheckPayload, DropDead, DropSubscription, ExplainMessage, FindLogs,
-    FindRecords, FireSchedule, Followed, ListAudit, ListDead, ListMessages, ListParked, ListSchedules,
-    ListSubscriptions, MOST_PAYLOAD_BYTES, RehearseDead, ReplayDead, Retire, RetryParked, SendMessage, ShowConfig,
-    ShowDead, ShowTrace,
+    ApiRequest, AskLedger, CheckMessage, CheckPayload, DropDead, DropSubscription, EraseSubject, ExplainMessage,
+    FindLogs, FindRecords, FindSubject, FireSchedule, Followed, ListAudit, ListDead, ListMessages, ListParked,
+    ListSchedules, ListSubscriptions, MOST_PAYLOAD_BYTES, RehearseDead, ReplayDead, Retire, RetryParked, SendMessage,
+    ShowConfig, ShowDead, ShowTrace,
 };
 use crate::follow::{MOST_READERS, Readers};
 use crate::requests::{Operator, OperatorRequest, Refusal, Requester};
@@ -92,6 +92,8 @@ impl OperatorRoutes {
         route::<SendMessage>(config);
         route::<ListSchedules>(config);
         route::<FireSchedule>(config);
+        route::<FindSubject>(config);
+        route::<EraseSubject>(config);
         route::<ListAudit>(config);
     }
 }

@@ -18,6 +18,7 @@ use crate::last_records::{self, LastPage};
 use crate::node_ask::{self, NodeAsk};
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
+use crate::subject::RecordsOf;
 use crate::{checking, config, contracts, gathering, host, logs, operation, records, running};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
@@ -39,6 +40,7 @@ const NODE_ASKS: &[(&str, Answer)] = &[
     by_name::<contracts::Question>(),
     by_name::<checking::Question>(),
     by_name::<AuditQuestion>(),
+    by_name::<RecordsOf>(),
 ];
 
 const fn by_name<Q: NodeAsk>() -> (&'static str, Answer) {

@@ -328,6 +328,9 @@ pub enum Retired {
 
 /// Keeps durable messages until they are handled.
 pub trait Log: Send + Sync {
+    /// For the end of the node: what is stored in a file of it is then in the main file alone.
+    fn settle(&self) -> BoxFuture<'_, ()>;
+
     /// The registry.
     fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>>;
 

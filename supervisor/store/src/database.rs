@@ -41,7 +41,7 @@ const PATIENCE_PERCENT: u32 = 75;
 /// PostgreSQL both share the connections.
 #[derive(Clone)]
 pub struct Database {
-    inner: Arc<DatabaseInner>,
+    pub(super) inner: Arc<DatabaseInner>,
 }
 
 pub(super) struct DatabaseInner {
@@ -299,6 +299,7 @@ impl DatabaseOpener<'_> {
         let config = self.config();
         let application = format!("essaim/{}/{}", self.settings.node.name, self.capability);
         let migrator = Connector::Postgres(postgres::migrator(options, schema, &application, config));
+        self.refuse_shared_sessions(options).await?;
         self.warn_of_weak_durability(&migrator, location).await?;
         let version = self.migrate(migrator, location).await?;
         let worker = Connector::Postgres(postgres::worker(options, schema, &application, self.settings));
@@ -310,7 +311,7 @@ impl DatabaseOpener<'_> {
         Ok(self.database(location, (pool.clone(), pool), version, None))
     }
 
-    /// The first connection to a server: it finds what is wrong with the way there, and with the server's settings.
+    /// It finds what is wrong with the server's settings.
     async fn warn_of_weak_durability(
         &self,
         connector: &Connector,
@@ -333,6 +334,16 @@ impl DatabaseOpener<'_> {
             }
             Ok(Err(error)) => Err(DatabaseError::Unusable(connector.explain(&error))),
             Err(_) => Err(DatabaseError::Unusable(connector.silent())),
+        }
+    }
+
+    /// The first connections to a server: they find what is wrong with the way there. A pooler that gives one session to several
+    /// connections is refused before anything is written or prepared through it.
+    async fn refuse_shared_sessions(&self, options: &postgres::Options) -> Result<(), DatabaseError> {
+        match postgres::shares_sessions(options, self.limits().acquire / 2).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(DatabaseError::Unusable(postgres::shared_sessions(options))),
+            Err(error) => Err(DatabaseError::Unusable(postgres::explain(options, &error))),
         }
     }
 

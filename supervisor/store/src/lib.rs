@@ -11,6 +11,7 @@
 //! - `transaction`, `reads`: what statements go through; `tx_tracker`: how far the transactions of a message came.
 //! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
 //!   to them with a handler's transaction; `statement_log`: the statements of one that is only rehearsed.
+//! - `settle`: the end of the use of a file.
 //! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
 //! - `outcome_guards`: what is held until the outcome of a transaction is certain.
 //! - `report`: the state of a database for operators; `server_room`: the connections that a server has.
@@ -67,6 +68,7 @@ pub use pool::PoolFigures;
 mod postgres;
 pub mod recheck;
 mod savepoint;
+mod settle;
 mod shrink;
 mod statement_kind;
 pub mod statement_log;

@@ -1,6 +1,7 @@
 //! In the place of `postgres` where that feature is off: a URL of PostgreSQL is refused, so nothing else ever runs.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use essaim_config::{Durability, Settings, StoreConfig};
 use sea_orm::sqlx::Error;
@@ -98,6 +99,14 @@ pub async fn migration_pool(options: &Options) -> Result<DatabaseConnection, Err
 
 pub async fn weaker_than(_: Durability, connection: &mut Connection) -> Result<Option<String>, Error> {
     match connection.0 {}
+}
+
+pub async fn shares_sessions(options: &Options, _: Duration) -> Result<bool, Error> {
+    match options.0 {}
+}
+
+pub fn shared_sessions(options: &Options) -> String {
+    match options.0 {}
 }
 
 pub fn explain(options: &Options, _: &Error) -> String {

@@ -1,6 +1,9 @@
 //! PostgreSQL: connections and the settings of their sessions, and errors in words. No other file names its driver: where the
 //! feature `postgres` is off, `no_postgres` takes the place of this one.
 
+mod pooler;
+mod session;
+
 use std::io;
 use std::path::Path;
 
@@ -9,7 +12,7 @@ use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
 use sea_orm::sqlx::query::Query;
 use sea_orm::sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, PgConnection, Postgres, Row, query_with,
+    AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, PgConnection, Postgres, query_with,
 };
 use sea_orm::{
     DatabaseConnection, DbBackend, ExecResult, QueryResult, SqlxPostgresConnector, Statement, sea_query::Values,
@@ -18,14 +21,22 @@ use sea_query_sqlx::SqlxValues;
 
 use essaim_config::{Durability, Settings, StoreConfig};
 
+use essaim_base::certificates::CertificateMistake;
+
+pub use pooler::shares_sessions;
+use session::{NOT_KEPT, Session, TAKES_NO_WRITES};
+
 use super::LocationMistake;
 
 /// PostgreSQL truncates longer names.
 const LONGEST_APPLICATION_NAME: usize = 63;
 
-/// How to connect to a server.
+/// How to connect to a server, and what the session is told then.
 #[derive(Debug, Clone)]
-pub struct Options(pub(crate) Box<PgConnectOptions>);
+pub struct Options {
+    connect: Box<PgConnectOptions>,
+    session: Session,
+}
 
 /// A connection to a server.
 pub struct Connection(Box<PgConnection>);
@@ -37,23 +48,29 @@ impl Options {
     /// Why it is no usable one; without the URL, which may hold a password.
     pub fn parse(url: &str) -> Result<Self, LocationMistake> {
         match url.parse() {
-            Ok(options) => Ok(Self(Box::new(options))),
+            Ok(options) => Ok(Self::of(options)),
             Err(why) => Err(LocationMistake::PostgresUrl(why.to_string())),
         }
     }
 
+    /// These options, for a session that is told nothing.
+    pub fn of(connect: PgConnectOptions) -> Self {
+        // Poolers know it as little as `options`; since PostgreSQL 12 its default is as exact.
+        Self { connect: Box::new(connect.extra_float_digits(None)), session: Session::default() }
+    }
+
     /// The database of these options for people, without the password.
     pub fn location(&self) -> String {
-        let user = self.0.get_username();
-        let database = self.0.get_database().unwrap_or(user);
+        let user = self.connect.get_username();
+        let database = self.connect.get_database().unwrap_or(user);
         format!("postgres://{user}@{}/{database}", self.server())
     }
 
     /// The server of these options: `host:port`, or the path of its socket.
     pub fn server(&self) -> String {
-        match self.0.get_socket() {
+        match self.connect.get_socket() {
             Some(socket) => Path::display(socket).to_string(),
-            None => format!("{}:{}", self.0.get_host(), self.0.get_port()),
+            None => format!("{}:{}", self.connect.get_host(), self.connect.get_port()),
         }
     }
 }
@@ -124,46 +141,44 @@ pub fn worker(options: &Options, schema: &str, application: &str, settings: &Set
     let limit_ms = settings.store.transaction_limit_ms;
     let idle_ms = limit_ms.min(settings.durable.lease_ms);
     let limits = [("statement_timeout", limit_ms), ("idle_in_transaction_session_timeout", idle_ms)];
-    let Options(options) = migrator(options, schema, application, &settings.store);
-    Options(Box::new(options.options(limits)))
+    let Options { connect, session } = migrator(options, schema, application, &settings.store);
+    Options { connect, session: Session { limits_ms: limits.into(), ..session } }
 }
 
 /// How to connect for migrations, whose statements may take long.
 pub fn migrator(options: &Options, schema: &str, application: &str, config: &StoreConfig) -> Options {
     let end = application.floor_char_boundary(LONGEST_APPLICATION_NAME);
-    let options = (*options.0)
+    let connect = (*options.connect)
         .clone()
         .application_name(&application[..end])
         .statement_cache_capacity(config.statement_cache)
-        .options([("search_path", format!("\"{schema}\""))])
         .disable_statement_logging();
-    Options(Box::new(options))
+    let session = Session { schema: Some(schema.into()), ..Session::default() };
+    Options { connect: Box::new(connect), session }
 }
-
-/// The error of [`connect`] for a server that takes no writes.
-const TAKES_NO_WRITES: &str = "the server takes no writes";
 
 /// Resolves the address and connects to its server, if that takes writes: a name may lead to a standby for a while, and a
 /// connection would stay there.
 ///
 /// # Errors
-/// If no server answers, or it takes no writes.
-pub async fn connect(Options(options): &Options) -> Result<Connection, Error> {
-    let mut connection = options.connect().await?;
-    // On a standby it is on in any case.
-    let row = connection.fetch_one("SHOW transaction_read_only").await?;
-    match row.try_get::<&str, _>(0)? {
-        "off" => Ok(Connection(Box::new(connection))),
-        _ => Err(Error::Protocol(TAKES_NO_WRITES.into())),
-    }
+/// If no server answers, it takes no writes, or the session does not keep to what it was told.
+pub async fn connect(options: &Options) -> Result<Connection, Error> {
+    let mut connection = options.connect.connect().await?;
+    options.session.begin(&mut connection).await?;
+    Ok(Connection(Box::new(connection)))
 }
 
 /// A pool of one connection, against which migrations are written.
-pub async fn migration_pool(Options(options): &Options) -> Result<DatabaseConnection, Error> {
+pub async fn migration_pool(options: &Options) -> Result<DatabaseConnection, Error> {
     // The pool waits in silence for a server that refuses; one try outside of it says why.
-    options.connect().await?.close().await?;
+    connect(options).await?.close().await?;
     let pool = PoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
-    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_with((**options).clone()).await?))
+    let session = options.session.clone();
+    let pool = pool.after_connect(move |connection, _| {
+        let session = session.clone();
+        Box::pin(async move { session.begin(connection).await })
+    });
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_with((*options.connect).clone()).await?))
 }
 
 /// What a commit of this server does not survive although the configuration says so; `None` if all is well.
@@ -190,8 +205,19 @@ pub async fn weaker_than(durability: Durability, connection: &mut Connection) ->
 
 /// What keeps a server from being used, and what to do about it.
 pub fn explain(options: &Options, error: &Error) -> String {
-    let (server, user) = (options.server(), options.0.get_username());
-    let database = options.0.get_database().unwrap_or(user);
+    let (server, user) = (options.server(), options.connect.get_username());
+    let database = options.connect.get_database().unwrap_or(user);
+    if let Some(mistake) = CertificateMistake::of(&error.to_string()) {
+        return format!("PostgreSQL at {server} cannot be trusted: {mistake}: {} ({error})", trust(mistake));
+    }
+    if let Error::Protocol(why) = error
+        && let Some(what) = why.strip_prefix(NOT_KEPT)
+    {
+        return format!(
+            "PostgreSQL at {server} does not keep to what a session was told ({what}): a pooler before it must work in session \
+             mode, and no setting of the user or the database may forbid it"
+        );
+    }
     if let Error::Io(e) = error {
         return match e.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
@@ -220,9 +246,36 @@ pub fn explain(options: &Options, error: &Error) -> String {
              its max_connections (`essaim check` adds up what they may take)"
         ),
         Some("53100") => format!("the disk of PostgreSQL at {server} is full: free some space"),
+        Some("08P01") if error.to_string().contains("unsupported startup parameter") => format!(
+            "a pooler at {server} refuses the options of capabilities.NAME.database or PGOPTIONS: remove them, or name them in \
+             its ignore_startup_parameters ({error})"
+        ),
         Some("57P03") => format!("PostgreSQL at {server} is starting up or shutting down"),
         _ => format!("PostgreSQL at {server} cannot be used: {error}"),
     }
+}
+
+/// What to do about a certificate.
+fn trust(mistake: CertificateMistake) -> &'static str {
+    match mistake {
+        CertificateMistake::UnknownAuthority => "name the authority that signed it in the URL, as ?sslrootcert=PATH",
+        CertificateMistake::Expired | CertificateMistake::NotYetValid => "renew it, or correct the clocks",
+        CertificateMistake::OtherName => "give the server in the URL the name that its certificate has",
+        CertificateMistake::ClientUnknown => {
+            "name a certificate that it trusts, and its key, in the URL: ?sslcert=PATH&sslkey=PATH"
+        }
+        CertificateMistake::NoTls => "name its port for TLS, or set sslmode=disable in the URL",
+    }
+}
+
+/// What is said of a pooler that has several connections share sessions.
+pub fn shared_sessions(options: &Options) -> String {
+    format!(
+        "a pooler at {} gives one session of PostgreSQL to several connections (transaction or statement mode), which lose \
+         their schema, their time limits and their prepared statements by that: let it work in session mode \
+         (pool_mode = session), or lead capabilities.NAME.database past it",
+        options.server()
+    )
 }
 
 /// What is said when a server does not answer at all.

@@ -92,6 +92,13 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
             Connector::Postgres(postgres::worker(options, schema, "essaim/check", settings))
         }
     };
+    let limit = Duration::from_millis(settings.store.acquire_timeout_ms);
+    if let DatabaseLocation::Postgres { options, .. } = &location
+        && let Ok(Ok(true)) = timeout(limit, postgres::shares_sessions(options, limit / 2)).await
+    {
+        report.problem = Some(postgres::shared_sessions(options));
+        return report;
+    }
     let schema_there = match &location {
         DatabaseLocation::Postgres { schema, .. } => Some(schema.as_str()),
         DatabaseLocation::Sqlite(_) => None,

@@ -120,6 +120,15 @@ impl EmbeddedLog {
 }
 
 impl Log for EmbeddedLog {
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        let settle = async {
+            if let Err(error) = self.database.settle().await {
+                tracing::warn!(%error, "the file of the log is not whole without its -wal");
+            }
+        };
+        settle.boxed()
+    }
+
     fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>> {
         ready(Ok(self.published.registry())).boxed()
     }

@@ -105,6 +105,10 @@ impl RedisLog {
 }
 
 impl Log for RedisLog {
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn registry(&self) -> BoxFuture<'_, Result<Arc<Registry>, LogError>> {
         registry::registry(self).boxed()
     }

@@ -1,5 +1,5 @@
 //! Drain: how a node leaves. It announces, refuses late asks, finishes its handlers, relays what they have sent, answers what
-//! came until its inbox was closed, exports and has stored what was recorded of all this, and goes.
+//! came until its inbox was closed, exports and has stored what was recorded of all this, has its files whole, and goes.
 
 use std::time::Duration;
 
@@ -14,6 +14,20 @@ impl RunningNode {
                 timeout_ms = limit.as_millis() as u64,
                 "not everything was finished in time; ending all the same"
             );
+        }
+        self.settle().await;
+    }
+
+    /// Has the files of databases and log whole without their journals. What else this process writes is its lease alone.
+    async fn settle(&self) {
+        for database in self.bus.hosts().iter().filter_map(|host| host.database()) {
+            if let Err(error) = database.settle().await {
+                let capability = database.capability();
+                tracing::warn!(capability, %error, "the file of its database is not whole without its -wal");
+            }
+        }
+        if let Some(durable) = self.bus.durable() {
+            durable.log.settle().await;
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //! - here: dead letters; `audit`: who changed what; `config`: the configuration in force; `edited`: a dead letter with another payload, and its rehearsal; `contracts`: what capabilities take; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
-//!   those that wait for another attempt; `records`: traces of messages; `schedules`: what is sent at set times; `send`: messages that operators write; `subscriptions`: who gets which event, and the end of a
+//!   those that wait for another attempt; `records`: traces of messages; `schedules`: what is sent at set times; `send`: messages that operators write; `subject`: what is kept of a person; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
 mod audit;
@@ -18,6 +18,7 @@ mod parked;
 mod records;
 mod schedules;
 mod send;
+mod subject;
 mod subscriptions;
 
 use essaim_base::text::cut;
@@ -44,6 +45,7 @@ pub use self::records::{
 };
 pub use self::schedules::{FireSchedule, FiredSchedule, ListSchedules, ScheduleLine, Schedules};
 pub use self::send::{CheckMessage, CheckedMessage, MOST_TIMEOUT_MS, SendMessage, SentMessage, SentOutcome};
+pub use self::subject::{EraseSubject, ErasedSubject, FindSubject, KeptOfSubject, KeptRecord, MOST_KEPT};
 pub use self::subscriptions::{
     DropSubscription, DroppedSubscription, ListSubscriptions, Retire, Retirement, SubscriptionLine, Subscriptions,
 };

@@ -12,6 +12,7 @@
 //! - `retained`: events that are retained for subscribers that come later, and how far these are backfilled.
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
 //! - `dead`: messages that are not tried any more.
+//! - `mentions`: what is kept of a subject.
 //! - `schedules`: how far schedules have come.
 //! - `tx_effects`: what is written with handlers' transactions; `single_statement`: that of one handler, in one statement.
 //! - `bulk`: many rows in few statements, whose texts repeat.
@@ -23,6 +24,7 @@ pub mod fence;
 pub mod inbox;
 pub mod ledger;
 pub mod logs;
+pub mod mentions;
 pub mod migrations;
 pub mod numbers;
 pub mod outbox;

@@ -72,13 +72,13 @@ async fn a_session_that_holds_a_lock_is_named_to_those_that_wait_for_it() {
 async fn a_server_that_is_weaker_than_the_configuration_is_told_by_its_settings() {
     let Some(bench) = Bench::postgres() else { return };
     let options: PgConnectOptions = url(&bench).parse().unwrap();
-    let weak = Options(Box::new(options.clone().options([("synchronous_commit", "off")])));
+    let weak = Options::of(options.clone().options([("synchronous_commit", "off")]));
     let mut weak = postgres::connect(&weak).await.unwrap();
     for durability in [Durability::Process, Durability::Machine] {
         let said = weaker_than(durability, &mut weak).await.unwrap().unwrap();
         assert!(said.contains("synchronous_commit = off"), "{said}");
     }
-    let mut as_it_is = postgres::connect(&Options(Box::new(options))).await.unwrap();
+    let mut as_it_is = postgres::connect(&Options::of(options)).await.unwrap();
     assert_eq!(weaker_than(Durability::Process, &mut as_it_is).await.unwrap(), None);
 }
 

@@ -28,6 +28,10 @@ impl ForgetfulLog {
 }
 
 impl Log for ForgetfulLog {
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        self.log.settle()
+    }
+
     fn heartbeat<'a>(&'a self, heartbeat: &'a HostHeartbeat) -> BoxFuture<'a, Result<Vec<OwnedPartition>, LogError>> {
         Box::pin(async move {
             let mut owned = self.log.heartbeat(heartbeat).await?;

@@ -1,0 +1,194 @@
+//! A database that is older than the log, and a log that is older than the databases: nothing is doubled, and the ledger names
+//! what is missing.
+
+use std::fs;
+
+use crate::support::{Api, Cluster, Postgres, Redis, Scratch, copy_all, essaim, eventually};
+
+/// The exit code of a ledger that does not balance.
+const DATA: i32 = 65;
+/// The stock at the beginning, and what each order takes of it.
+const STOCK: u64 = 100;
+const EACH: u64 = 2;
+const PASSWORD: &str = "a password of ana";
+
+/// A shop whose nodes end and begin again.
+struct Shop {
+    cluster: Cluster,
+    product: String,
+}
+
+impl Shop {
+    /// With one confirmed order.
+    fn open(cluster: Cluster) -> Self {
+        let product = cluster.admin().product("TEA", 450, STOCK);
+        cluster.api().register("ana@example.com", PASSWORD, "Ana");
+        let shop = Self { cluster, product };
+        shop.sell();
+        shop.rests();
+        shop
+    }
+
+    /// Does this while no node runs.
+    fn closed<T>(&mut self, work: impl FnOnce(&mut Cluster) -> T) -> T {
+        self.cluster.nodes().for_each(|node| node.stop());
+        let done = work(&mut self.cluster);
+        self.cluster.nodes().for_each(|node| node.start());
+        self.cluster.nodes().for_each(|node| node.wait_until_ready());
+        done
+    }
+
+    fn ana(&self) -> Api {
+        self.cluster.api().logged_in("ana@example.com", PASSWORD)
+    }
+
+    /// An order that is confirmed.
+    fn sell(&self) {
+        let ana = self.ana();
+        let path = format!("/orders/{}", ana.order(&self.product, EACH).is(201).id());
+        eventually("the order to be confirmed", || (ana.get(&path)["status"] == "confirmed").then_some(()));
+    }
+
+    /// How many orders there are, and what is left in stock.
+    fn books(&self) -> (usize, u64) {
+        let orders = self.ana().get("/orders").is(200)["items"].as_array().map_or(0, Vec::len);
+        let stock = self.cluster.api().get(&format!("/products/{}", self.product)).is(200)["stock"].as_u64();
+        (orders, stock.expect("a product has a stock"))
+    }
+
+    /// Waits until nothing is on its way.
+    fn rests(&self) {
+        eventually("all messages to be settled", || {
+            let (_, text) = self.ledger(&["--json"]);
+            let ledger: serde_json::Value = serde_json::from_str(&text).ok()?;
+            let rests = |line: &serde_json::Value| line["waiting"] == 0 && line["parked"] == 0;
+            ledger["lines"].as_array()?.iter().all(rests).then_some(())
+        });
+    }
+
+    fn ledger(&self, more: &[&str]) -> (Option<i32>, String) {
+        let mut ledger = essaim();
+        let address = self.cluster.first_admin();
+        ledger.args(["ledger", "--url", &address]).args(more);
+        let output = ledger.output().expect("the binary can be started");
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+    }
+
+    /// The partitions that lack messages, as the ledger names them.
+    #[track_caller]
+    fn missing(&self) -> String {
+        self.rests();
+        let (code, text) = self.ledger(&["--at-rest"]);
+        assert!(code == Some(DATA) && text.contains("messages are missing"), "{text}");
+        text
+    }
+
+    #[track_caller]
+    fn balances(&self) {
+        self.rests();
+        let (code, text) = self.ledger(&["--at-rest"]);
+        assert_eq!(code, Some(0), "{text}");
+    }
+}
+
+fn replicated(redis: &Redis, database: &crate::support::Database) -> Cluster {
+    Cluster::of("config/replicated.toml").over(redis).on(database).start()
+}
+
+#[test]
+fn postgres_older_than_redis_doubles_nothing_and_the_ledger_names_what_is_missing() {
+    let (redis, server) = (Redis::durable(), Postgres::shared());
+    let database = server.database();
+    let mut shop = Shop::open(replicated(&redis, &database));
+    let copy = shop.closed(|_| server.copy(&database));
+    shop.sell();
+    shop.sell();
+    shop.rests();
+    shop.closed(|_| server.restore(&database, &copy));
+    assert_eq!(shop.books(), (1, STOCK - EACH), "as it was when the copy was made");
+    let missing = shop.missing();
+    assert!(missing.contains("catalog") && missing.contains("orders"), "{missing}");
+    shop.sell();
+    assert_eq!(shop.books(), (2, STOCK - 2 * EACH), "and it goes on from there");
+    shop.missing();
+    shop.cluster.stop();
+}
+
+#[test]
+fn one_capability_older_than_the_others_doubles_nothing_and_the_ledger_names_what_is_missing() {
+    let (redis, server) = (Redis::durable(), Postgres::shared());
+    let (database, catalog) = (server.database(), server.database());
+    let cluster = Cluster::of("config/replicated.toml").over(&redis).on(&database);
+    let cluster = cluster.set("capabilities.catalog.database", catalog.url());
+    let mut shop = Shop::open(cluster.start());
+    let copy = shop.closed(|_| server.copy(&catalog));
+    shop.sell();
+    shop.sell();
+    shop.rests();
+    shop.closed(|_| server.restore(&catalog, &copy));
+    assert_eq!(shop.books(), (3, STOCK - EACH), "two orders are confirmed whose stock is not taken");
+    let missing = shop.missing();
+    assert!(missing.contains("`catalog`") && !missing.contains("`orders`"), "{missing}");
+    shop.sell();
+    assert_eq!(shop.books(), (4, STOCK - 2 * EACH));
+    shop.cluster.stop();
+}
+
+#[test]
+fn redis_older_than_postgres_doubles_nothing_and_what_is_known_of_it_goes_on() {
+    let (mut redis, server) = (Redis::durable(), Postgres::shared());
+    let database = server.database();
+    let mut shop = Shop::open(replicated(&redis, &database));
+    let copy = shop.closed(|_| redis.copy());
+    shop.sell();
+    shop.sell();
+    shop.rests();
+    shop.closed(|_| redis.restore(&copy));
+    assert_eq!(shop.books(), (3, STOCK - 3 * EACH), "the databases know all");
+    shop.sell();
+    assert_eq!(shop.books(), (4, STOCK - 4 * EACH));
+    shop.balances();
+    shop.cluster.stop();
+}
+
+#[test]
+fn in_one_process_a_database_older_than_the_log_doubles_nothing_and_the_ledger_names_what_is_missing() {
+    let mut shop = Shop::open(Cluster::single().start());
+    let files = |names: &'static [&'static str], from: &std::path::Path, to: &std::path::Path| {
+        for name in names {
+            fs::copy(from.join(name), to.join(name)).expect("the file is there");
+        }
+    };
+    let capabilities: &[&str] = &["users.sqlite3", "auth.sqlite3", "catalog.sqlite3", "orders.sqlite3"];
+    let copy = Scratch::new("copy");
+    shop.closed(|cluster| copy_all(&cluster.node("main").data(), copy.path()));
+    shop.sell();
+    shop.sell();
+    shop.rests();
+    shop.closed(|cluster| files(capabilities, copy.path(), &cluster.node("main").data()));
+    assert_eq!(shop.books(), (1, STOCK - EACH));
+    let missing = shop.missing();
+    assert!(missing.contains("`catalog`") && missing.contains("`orders`"), "{missing}");
+    shop.sell();
+    assert_eq!(shop.books(), (2, STOCK - 2 * EACH));
+    shop.cluster.stop();
+}
+
+#[test]
+fn in_one_process_a_log_older_than_the_databases_doubles_nothing() {
+    let mut shop = Shop::open(Cluster::single().start());
+    let copy = Scratch::new("copy");
+    shop.closed(|cluster| copy_all(&cluster.node("main").data(), copy.path()));
+    shop.sell();
+    shop.sell();
+    shop.rests();
+    shop.closed(|cluster| {
+        fs::copy(copy.join("log.sqlite3"), cluster.node("main").data().join("log.sqlite3")).expect("the file is there")
+    });
+    assert_eq!(shop.books(), (3, STOCK - 3 * EACH));
+    shop.sell();
+    assert_eq!(shop.books(), (4, STOCK - 4 * EACH), "a new message is none that was applied before");
+    shop.rests();
+    shop.cluster.stop();
+}
