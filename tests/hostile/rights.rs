@@ -47,7 +47,9 @@ fn with_the_users_of_deploy_nodes_work_and_nothing_else_can_be_touched() {
     eventually("all to be sold", || (admin.get(&format!("/products/{product}"))["stock"] == 80).then_some(()));
     cluster.node("shop").stop();
     cluster.node("shop").restart();
-    is_placed(&admin.order(&product, 1));
+    // The gateway hears of it with its next heartbeat.
+    let is_back = || matches!(admin.order(&product, 1).status, 201 | 202).then_some(());
+    eventually("the shop to take orders again", is_back);
     let refused: Vec<Value> = redis.command("ACL LOG");
     // By it a client library tells its version, where the server has it.
     let refused: Vec<_> = refused.iter().filter(|entry| !format!("{entry:?}").contains("client|setinfo")).collect();
