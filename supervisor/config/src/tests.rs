@@ -220,7 +220,7 @@ fn an_unknown_section_or_capability_is_named() {
     assert_eq!(error_of_file("[nodes.a]\nhosts = [\"shop\", \"shop\"]\n"), "FILE: `nodes.a.hosts` names `shop` twice");
     assert_eq!(
         error_of_set("port=1"),
-        "--set port: unknown key `port`: there are ask, bridge, capabilities, drain, durable, log, members, near, node, \
+        "--set port: unknown key `port`: there are ask, audit, bridge, capabilities, drain, durable, log, members, near, node, \
          nodes, parity, store, supervision, trace, wire, shop, corner-till"
     );
 }
