@@ -33,8 +33,8 @@ fn a_poison_message_is_rehearsed_mended_and_replayed_and_another_one_is_dropped(
     replays(&browser, &mended);
     eventually("the stock", || (stock() == 8).then_some(()));
     browser.open("/audit");
-    browser.sees(&format!("replays dead letters {id} with an edited payload (SHA-256 "));
-    browser.sees(&format!("rehearses the dead letter {id} of `catalog`"));
+    browser.sees(&format!("replays dead letters {id} of catalog with an edited payload (SHA-256 "));
+    browser.sees(&format!("rehearses the dead letter {id} of catalog"));
     browser.is_accessible("the audit of a mended letter");
     let dropped = dies();
     assert_ne!(dropped, id);
