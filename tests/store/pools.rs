@@ -1,40 +1,6 @@
-//! What the pools of several nodes take of a server's connections, and give back.
+//! What the pools of several nodes take of a server's connections.
 
-use essaim::Stage;
-use essaim::config::Settings;
-use futures_util::future::join_all;
-use tokio::time::timeout;
-
-use super::words::{Add, Count, Gate, WordsActor};
-use super::words_with;
-use crate::support::{PATIENCE, Postgres, essaim};
-
-/// As many as the pools of two nodes have at most.
-const ALL_CONNECTIONS: usize = 32;
-
-#[tokio::test]
-async fn after_a_rush_over_two_nodes_another_capability_starts_at_the_same_server() {
-    let server = Postgres::with(&[&format!("max_connections={ALL_CONNECTIONS}")]);
-    let (database, gate) = (server.database(), Gate::shut());
-    let nodes: [Stage<WordsActor>; 2] =
-        [words_with(&database, &gate, idle).await, words_with(&database, &gate, idle).await];
-    let each = ALL_CONNECTIONS / nodes.len();
-    let asks = nodes
-        .iter()
-        .zip(["a", "b"])
-        .flat_map(|(node, name)| (0..each).map(move |n| node.ask(Add(format!("{name}{n}")))));
-    // All wait in a transaction at the same time, so that each has a connection.
-    let (answers, ()) = tokio::join!(join_all(asks), async {
-        for _ in 0..ALL_CONNECTIONS {
-            gate.reached().await;
-        }
-        (0..ALL_CONNECTIONS).for_each(|_| gate.let_pass());
-    });
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    let late = timeout(PATIENCE, words_with(&database, &gate, idle)).await;
-    let late = late.expect("the third node has a connection");
-    assert_eq!(late.ask(Count).await, Ok(ALL_CONNECTIONS as i64));
-}
+use crate::support::{Postgres, essaim};
 
 #[test]
 fn check_adds_up_what_the_nodes_may_take_and_names_the_remedy() {
@@ -63,8 +29,4 @@ fn check_adds_up_what_the_nodes_may_take_and_names_the_remedy() {
     let (code, page) = check(&["store.node_connections=7"]);
     assert_eq!(code, Some(78), "{page}");
     assert!(page.contains("store.node_connections is 7") && page.contains("set it to 8 or more"), "{page}");
-}
-
-fn idle(settings: &mut Settings) {
-    settings.store.idle_connection_ms = 500;
 }
