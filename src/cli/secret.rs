@@ -47,7 +47,7 @@ impl MadeSecret {
         }
         let comes_late = fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some());
         store::make_private(directory)?;
-        let secret: String = env.randoms::<4>().iter().map(|random| format!("{random:016x}")).collect();
+        let secret = new_secret(env);
         let draft = directory.join(format!(".{FILE}-{}", std::process::id()));
         let mut written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         written.write_all(secret.as_bytes()).and_then(|()| written.sync_all())?;
@@ -82,9 +82,17 @@ impl MadeSecret {
     }
 }
 
+/// 256 bits that nobody can guess from anything else that the process has drawn.
+fn new_secret(env: &Env) -> String {
+    let mut bytes = [0; 32];
+    env.fill_secret(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
     use super::*;
 
@@ -104,6 +112,14 @@ mod tests {
         let late = MadeSecret::in_directory(&directory.join("data"), &env).unwrap();
         assert!(late.comes_late && late.arguments().contains(&"bridge.unsigned=accept".to_string()));
         fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_secret_comes_from_the_generator_of_secrets_and_not_from_that_of_ids() {
+        let [env, twin] = [(); 2].map(|()| Env::simulated(7, Duration::ZERO));
+        let mut bytes = [0; 32];
+        twin.fill_secret(&mut bytes);
+        assert_eq!(new_secret(&env), bytes.map(|byte| format!("{byte:02x}")).concat());
     }
 
     #[test]
