@@ -19,9 +19,8 @@ const END: Duration = Duration::from_secs(1);
 /// of the files. One that drains is waited for.
 pub async fn claim(roster: &Roster, settings: &Settings, hosts: &[String], env: &Env) -> Result<(), Fatal> {
     let configured = |host: &str| settings.capabilities.get(host).map_or("", |c| c.database.trim());
-    let on_sqlite = |host: &&String| {
-        roster.schema(host).is_some() && DatabaseKind::configured(configured(host)) == DatabaseKind::Sqlite
-    };
+    let on_sqlite =
+        |host: &&String| roster.schema(host).is_some() && DatabaseKind::of(host, settings) == DatabaseKind::Sqlite;
     for host in hosts.iter().filter(on_sqlite) {
         if configured(host).is_empty() {
             make(&settings.node.data_dir)?;

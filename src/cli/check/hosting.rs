@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use essaim::Roster;
-use essaim::config::Settings;
 use essaim::exit;
 use essaim::store::DatabaseKind;
 
@@ -38,7 +37,9 @@ pub fn check(roster: &Roster, nodes: &[Planned], page: &mut Page) {
     }
     for capability in roster.capabilities() {
         let hosts: Vec<&Planned> = nodes.iter().filter(|n| n.hosts.iter().any(|h| h == capability)).collect();
-        let on_file = |n: &&&Planned| roster.schema(capability).is_some() && !is_shared(capability, &n.config.settings);
+        let on_file = |n: &&&Planned| {
+            roster.schema(capability).is_some() && DatabaseKind::of(capability, &n.config.settings).has_one_host()
+        };
         match hosts.len() {
             // What a node hosts that has a mistake in its configuration is not known.
             0 if page.is_partial => {}
@@ -59,9 +60,4 @@ pub fn check(roster: &Roster, nodes: &[Planned], page: &mut Page) {
             _ => {}
         }
     }
-}
-
-fn is_shared(capability: &str, settings: &Settings) -> bool {
-    let database = settings.capabilities.get(capability).map_or("", |c| &c.database);
-    DatabaseKind::configured(database) == DatabaseKind::Postgres
 }

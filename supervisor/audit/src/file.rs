@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use essaim_base::file_identity::FileIdentity;
 use essaim_config::NodeConfig;
 use essaim_store::{DatabaseError, classify, sqlite};
 use sea_orm::sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -57,7 +58,7 @@ impl AuditError {
 pub(crate) struct OpenFile {
     pub connection: SqliteConnection,
     /// Which file it is, so that one that was moved away is noticed.
-    file: Option<u64>,
+    file: Option<FileIdentity>,
 }
 
 impl OpenFile {
@@ -88,21 +89,11 @@ impl OpenFile {
         if found < VERSION {
             connection.execute(TABLES).await.map_err(wrong)?;
         }
-        Ok(Self { connection, file: inode(path) })
+        Ok(Self { connection, file: FileIdentity::at(path) })
     }
 
     /// Whether the file at the path is the one that was opened.
     pub fn is_at(&self, path: &Path) -> bool {
-        self.file.is_some() && self.file == inode(path)
+        self.file.is_some() && self.file == FileIdentity::at(path)
     }
-}
-
-#[cfg(unix)]
-fn inode(path: &Path) -> Option<u64> {
-    std::fs::metadata(path).ok().map(|metadata| std::os::unix::fs::MetadataExt::ino(&metadata))
-}
-
-#[cfg(not(unix))]
-fn inode(path: &Path) -> Option<u64> {
-    path.exists().then_some(0)
 }

@@ -12,6 +12,7 @@
 //! - [`measure`]: outcomes and times of handled messages, for metrics.
 //! - [`lock`], [`sync`]: the locks that all parts use, and those that the model checker replaces.
 //! - [`graph`], [`rendezvous`], [`idhash`]: cycles of a graph, rendezvous hashing, a hasher for ids.
+//! - [`file_identity`], [`certificates`]: which file it is; what is wrong with a certificate.
 //! - [`text`]: texts that are too long for where they stand. [`crash`]: fail points for tests.
 
 #![allow(missing_docs)] // Internal: users see what `essaim` re-exports.
@@ -29,6 +30,7 @@ pub mod certificates;
 pub mod codec;
 pub mod crash;
 pub mod exit;
+pub mod file_identity;
 pub mod graph;
 pub mod idhash;
 pub mod lock;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use essaim_base::codec;
+use essaim_base::file_identity::FileIdentity;
 use essaim_store::{DatabaseError, HostLock, classify, sqlite};
 use essaim_trace::Cursor;
 use sea_orm::sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -64,7 +65,7 @@ pub struct Writer {
     /// Where each node's next page begins. Bounded by the rows that are kept at opening, and the nodes of the cluster.
     pub cursors: BTreeMap<String, Cursor>,
     /// Which file it is, so that one that was moved away is noticed.
-    file: Option<u64>,
+    file: Option<FileIdentity>,
     _lock: HostLock,
 }
 
@@ -89,12 +90,12 @@ impl Writer {
         }
         connection.execute(TABLES).await.map_err(wrong)?;
         let cursors = read_cursors(&mut connection).await.map_err(wrong)?;
-        Ok(Self { connection, cursors, file: inode(path), _lock: lock })
+        Ok(Self { connection, cursors, file: FileIdentity::at(path), _lock: lock })
     }
 
     /// Whether the file at the path is the one that was opened.
     pub fn is_at(&self, path: &Path) -> bool {
-        self.file.is_some() && self.file == inode(path)
+        self.file.is_some() && self.file == FileIdentity::at(path)
     }
 }
 
@@ -120,14 +121,4 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(LOCK_PATIENCE)
         .thread_name(|id| format!("records-{id}"))
         .disable_statement_logging()
-}
-
-#[cfg(unix)]
-fn inode(path: &Path) -> Option<u64> {
-    std::fs::metadata(path).ok().map(|metadata| std::os::unix::fs::MetadataExt::ino(&metadata))
-}
-
-#[cfg(not(unix))]
-fn inode(path: &Path) -> Option<u64> {
-    path.exists().then_some(0)
 }

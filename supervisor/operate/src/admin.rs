@@ -7,7 +7,7 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::ToSocketAddrs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::header::ACCEPT;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use essaim_base::file_identity::FileIdentity;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::Settings;
 use essaim_core::node::bus::Bus;
@@ -99,16 +100,13 @@ struct AdminListener {
 struct SocketFile {
     path: PathBuf,
     /// `None` if it was gone before it could be looked at.
-    file: Option<FileNumber>,
+    file: Option<FileIdentity>,
 }
-
-/// The numbers of a device and of a file there.
-type FileNumber = (u64, u64);
 
 impl SocketFile {
     /// The file at the path.
     fn at(path: &Path) -> Self {
-        Self { path: path.into(), file: number_of(path) }
+        Self { path: path.into(), file: socket_at(path) }
     }
 }
 
@@ -116,7 +114,7 @@ impl Drop for SocketFile {
     /// Removes it, unless a node that has started since has one of its own there.
     fn drop(&mut self) {
         if self.file.is_some()
-            && number_of(&self.path) == self.file
+            && socket_at(&self.path) == self.file
             && let Err(error) = std::fs::remove_file(&self.path)
         {
             tracing::debug!(%error, socket = %self.path.display(), "the socket could not be removed");
@@ -124,9 +122,8 @@ impl Drop for SocketFile {
     }
 }
 
-fn number_of(path: &Path) -> Option<FileNumber> {
-    let file = std::fs::symlink_metadata(path).ok()?;
-    Some((file.dev(), file.ino()))
+fn socket_at(path: &Path) -> Option<FileIdentity> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| FileIdentity::of(&metadata))
 }
 
 impl Listener for AdminListener {

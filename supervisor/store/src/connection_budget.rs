@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::DatabaseKind;
 use super::pool::Pool;
+use super::waiting::WaitingGuard;
 
 /// What a capability needs at least: a connection, and the spare one.
 const LEAST_FOR_EACH: usize = 2;
@@ -95,8 +96,7 @@ impl ConnectionBudget {
 
 /// Of the capabilities that a node hosts and that keep anything, those that do so on PostgreSQL.
 fn on_postgres<'a>(settings: &Settings, hosts: impl Iterator<Item = &'a str>) -> usize {
-    let database = |host: &str| settings.capabilities.get(host).map_or("", |c| c.database.trim());
-    hosts.filter(|host| DatabaseKind::configured(database(host)) == DatabaseKind::Postgres).count()
+    hosts.filter(|host| DatabaseKind::of(host, settings) == DatabaseKind::Postgres).count()
 }
 
 /// The share of one pool.
@@ -145,7 +145,7 @@ impl PoolShare {
     /// Counts a user who waits. It begins before the user looks for an idle connection the last time, so that whoever gives
     /// one back later knows of the user.
     pub fn wait(&self) -> impl Sized + use<'_> {
-        (Waiting::among(&self.waiting), Waiting::among(&self.budget.waiting))
+        (WaitingGuard::among(&self.waiting), WaitingGuard::among(&self.budget.waiting))
     }
 
     /// Waits until `patience` ends for a place, or for a connection of the pool.
@@ -217,21 +217,5 @@ impl Drop for Place {
         if extra.is_none() {
             self.0.own.add_permits(1);
         }
-    }
-}
-
-/// Counts a user who waits.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn among(all: &'a AtomicUsize) -> Self {
-        all.fetch_add(1, Ordering::AcqRel);
-        Self(all)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -74,6 +74,7 @@ mod statement_kind;
 pub mod statement_log;
 pub mod tables;
 pub mod tx_tracker;
+mod waiting;
 mod write_effects;
 
 pub mod sqlite;

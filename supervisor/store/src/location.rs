@@ -20,6 +20,11 @@ pub enum DatabaseKind {
 }
 
 impl DatabaseKind {
+    /// The kind of a capability's database, as far as the scheme of `capabilities.NAME.database` tells.
+    pub fn of(capability: &str, settings: &Settings) -> Self {
+        Self::configured(settings.capabilities.get(capability).map_or("", |c| c.database.trim()))
+    }
+
     /// The kind that `capabilities.NAME.database` asks for, as far as its scheme tells.
     pub fn configured(database: &str) -> Self {
         match database.split_once(':') {

@@ -5,11 +5,12 @@
 //! opened, before each transaction and now and then. If it is another one nothing more is written, the content is copied from
 //! the open file, and the node ends.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use essaim_base::file_identity::FileIdentity;
 use tokio::sync::Notify;
 
 use super::error::StoreError;
@@ -28,10 +29,6 @@ pub struct OpenFile {
     pub found: Notify,
 }
 
-/// What tells a file from every other one of the machine, by any name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileIdentity(u64, u64);
-
 /// Damage to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileDamage {
@@ -49,7 +46,7 @@ impl OpenFile {
     /// # Errors
     /// If it does not exist.
     pub fn at(path: &Path) -> io::Result<Self> {
-        let file = identity(&fs::metadata(path)?);
+        let file = FileIdentity::of(&fs::metadata(path)?);
         Ok(Self { path: path.into(), file, found: Notify::new() })
     }
 
@@ -63,7 +60,7 @@ impl OpenFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(FileDamage::Deleted),
             // An error of looking at it does not say that it cannot be written.
             Err(_) => None,
-            Ok(metadata) if identity(&metadata) != self.file => Some(FileDamage::Replaced),
+            Ok(metadata) if FileIdentity::of(&metadata) != self.file => Some(FileDamage::Replaced),
             Ok(metadata) => (metadata.len() < SMALLEST_BYTES).then_some(FileDamage::Emptied),
         };
         if damage.is_some() {
@@ -149,16 +146,4 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(suffix);
     path.with_file_name(name)
-}
-
-#[cfg(unix)]
-fn identity(metadata: &Metadata) -> FileIdentity {
-    use std::os::unix::fs::MetadataExt;
-    FileIdentity(metadata.dev(), metadata.ino())
-}
-
-/// Where files have no numbers, one that is open can be neither deleted nor replaced.
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> FileIdentity {
-    FileIdentity(0, 0)
 }

@@ -27,6 +27,7 @@ use super::holders::WriteHolder;
 use super::open_file::OpenFile;
 use super::outage::{self, DatabaseHealth};
 use super::outcome_guards::UnresolvedGuards;
+use super::waiting::WaitingGuard;
 
 /// Attempts to find a connection that the server has not closed.
 pub const TRIES: u32 = 3;
@@ -388,22 +389,5 @@ impl Pool {
         let mut idle = self.idle.lock();
         self.generation.fetch_add(1, Ordering::AcqRel);
         idle.clear();
-    }
-}
-
-/// Counts a transaction that waits to begin.
-struct WaitingGuard<'a>(&'a AtomicUsize);
-
-impl<'a> WaitingGuard<'a> {
-    fn among(all: &'a AtomicUsize) -> Self {
-        all.fetch_add(1, Ordering::Relaxed);
-        Self(all)
-    }
-}
-
-impl Drop for WaitingGuard<'_> {
-    fn drop(&mut self) {
-        let before = self.0.fetch_sub(1, Ordering::Relaxed);
-        debug_assert!(before > 0, "a waiting transaction was counted");
     }
 }
