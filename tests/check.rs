@@ -42,7 +42,7 @@ fn finds((code, page): (Option<i32>, String), expected: i32, words: &[&str]) {
 
 #[test]
 fn a_server_that_no_node_can_use_is_found() {
-    let cluster = Redis::with(&["--cluster-enabled", "yes"]);
+    let cluster = Redis::in_cluster_mode();
     finds(check(&bridge(&cluster.url())), code::CONFIG, &["cluster mode is not supported", "a single server"]);
     let primary = Redis::durable();
     let replica = primary.replica();

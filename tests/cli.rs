@@ -172,7 +172,7 @@ fn a_value_that_cannot_be_is_found_by_check_and_refused_at_start() {
         refused(&["run", "--set", setting], code::CONFIG, &[key]);
         let scratch = Scratch::new("check");
         let mut command = essaim();
-        command.args(["check", "--set", setting, "--data-dir"]).arg(scratch.path());
+        command.args(["check", "--listen", "127.0.0.1:0", "--set", setting, "--data-dir"]).arg(scratch.path());
         let mut process = Process::start("essaim check", &mut command);
         assert_eq!(process.exit_code(), Some(code::CONFIG), "{:#?}", process.lines());
         assert!(process.lines().iter().any(|line| line.contains(key)), "{:#?}", process.lines());

@@ -110,7 +110,7 @@ fn connections_that_are_made_anew_at_their_longest_life_cost_nobody_anything() {
 
 #[test]
 fn a_redis_cluster_is_refused_and_named() {
-    let redis = Redis::with(&["--cluster-enabled", "yes"]);
+    let redis = Redis::in_cluster_mode();
     let scratch = Scratch::new("cluster");
     let arguments = ["node", "shop", "--config", "config/split.toml", "--set"];
     let mut node = essaim();
@@ -123,7 +123,7 @@ fn a_redis_cluster_is_refused_and_named() {
 
 #[test]
 fn nodes_end_when_their_name_leads_to_a_redis_cluster() {
-    let (redis, refused) = (Redis::start(), Redis::with(&["--cluster-enabled", "yes"]));
+    let (redis, refused) = (Redis::start(), Redis::in_cluster_mode());
     let name = Name::of(redis.port());
     let url = format!("redis://127.0.0.1:{}", name.port());
     let mut cluster = Cluster::of("config/split.toml").set("bridge.url", url).start();

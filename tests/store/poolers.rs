@@ -38,7 +38,12 @@ fn a_pooler_in_transaction_or_statement_mode_is_refused_at_the_start_and_by_chec
         let (database, pooler) = (server.database(), PgBouncer::start(server, mode, more));
         let setting = format!("capabilities.users.database={}", pooler.url(&database));
         let data = Scratch::new("pooled");
-        let checked = essaim().args(["check", "--set", &setting]).arg("--data-dir").arg(data.path()).output().unwrap();
+        let checked = essaim()
+            .args(["check", "--listen", "127.0.0.1:0", "--set", &setting])
+            .arg("--data-dir")
+            .arg(data.path())
+            .output()
+            .unwrap();
         let page = String::from_utf8_lossy(&checked.stdout).into_owned();
         let remedy = "let it work in session mode (pool_mode = session)";
         assert!(page.contains(remedy) && checked.status.code() == Some(73), "{mode}: {page}");

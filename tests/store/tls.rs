@@ -11,7 +11,7 @@ const HERE: &str = "DNS:localhost,IP:127.0.0.1";
 fn check(settings: &[String]) -> (Option<i32>, String) {
     let data = Scratch::new("check");
     let mut check = essaim();
-    check.arg("check").arg("--data-dir").arg(data.path());
+    check.args(["check", "--listen", "127.0.0.1:0"]).arg("--data-dir").arg(data.path());
     for setting in settings {
         check.args(["--set", setting]);
     }

@@ -51,6 +51,14 @@ impl Redis {
         Self::of("127.0.0.1", false, arguments)
     }
 
+    /// Starts a server in cluster mode. Its second port is a free one, too: by itself it takes the one 10,000 higher.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub fn in_cluster_mode() -> Self {
+        Self::with(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()])
+    }
+
     /// Starts a server that can also be reached by TLS, with this certificate and key, by clients alone whose certificate that
     /// authority has signed.
     ///
