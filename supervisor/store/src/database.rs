@@ -340,11 +340,14 @@ impl DatabaseOpener<'_> {
     /// The first connections to a server: they find what is wrong with the way there. A pooler that gives one session to several
     /// connections is refused before anything is written or prepared through it.
     async fn refuse_shared_sessions(&self, options: &postgres::Options) -> Result<(), DatabaseError> {
-        match postgres::shares_sessions(options, self.limits().acquire / 2).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(DatabaseError::Unusable(postgres::shared_sessions(options))),
-            Err(error) => Err(DatabaseError::Unusable(postgres::explain(options, &error))),
-        }
+        let limit = self.limits().acquire;
+        let why = match timeout(limit, postgres::shares_sessions(options, limit / 2)).await {
+            Ok(Ok(false)) => return Ok(()),
+            Ok(Ok(true)) => postgres::shared_sessions(options),
+            Ok(Err(error)) => postgres::explain(options, &error),
+            Err(_) => postgres::silent(options),
+        };
+        Err(DatabaseError::Unusable(why))
     }
 
     async fn migrate(&self, connector: Connector, location: &DatabaseLocation) -> Result<u32, DatabaseError> {

@@ -3,6 +3,8 @@
 //! A record is searched as it is stored, for the text with the length that MessagePack writes before it: so it is found at any
 //! depth, and not as a part of a longer text.
 
+use std::collections::BTreeMap;
+
 use essaim_base::codec;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 
@@ -112,8 +114,13 @@ pub async fn erase_parked(db: &impl ConnectionTrait, subject: &Subject) -> Resul
     let mentions = KeptIn::Parked.mentions(db.get_database_backend());
     let sql = format!("DELETE FROM essaim_parked WHERE {mentions} RETURNING partition");
     let gone: Vec<u32> = rows(db, &sql, subject.values(), |row| number(row, 0)).await?;
+    let mut by_partition: BTreeMap<u32, u32> = BTreeMap::new();
     for partition in &gone {
-        run(db, "UPDATE essaim_fence SET dead = dead + 1 WHERE partition = $1", [int(*partition)]).await?;
+        *by_partition.entry(*partition).or_default() += 1;
+    }
+    for (partition, dead) in by_partition {
+        let count = "UPDATE essaim_fence SET dead = dead + $1 WHERE partition = $2";
+        run(db, count, [int(dead), int(partition)]).await?;
     }
     Ok(gone.len() as u64)
 }
