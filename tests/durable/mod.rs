@@ -9,11 +9,12 @@
 //! - [`foreign`], [`forged`]: entries and rows that no node has written, without and with a secret of the cluster.
 //! - [`kiosk`]: capabilities whose messages die of what is in them. [`mended`]: dead letters that are rehearsed, and replayed with
 //!   another payload.
-//! - [`bridged`]: another log than before. [`crossing`]: versions that handle different messages.
+//! - [`delayed`]: commands that are due later. [`bridged`]: another log than before. [`crossing`]: versions that handle different messages.
 
 mod bridged;
 mod crossing;
 mod dead;
+mod delayed;
 mod erase;
 mod foreign;
 mod forged;

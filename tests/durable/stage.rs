@@ -93,6 +93,19 @@ impl Stage {
         Self::start_with(probe, &[("all", &["shop", "bell"])], Some(redis), data, change)
     }
 
+    /// The shop in a node of its own if there is a Redis, where the clocks of nodes are hardly apart and nodes may have a secret.
+    pub fn with_good_clocks(probe: &Probe, redis: Option<Redis>, apart_ms: u64, secret: &str) -> Self {
+        let nodes: &[(_, &'static [_])] = match redis {
+            Some(_) => &[("near", &["bell"]), ("far", &["shop"])],
+            None => &[("all", &["shop", "bell"])],
+        };
+        let change = |settings: &mut Settings| {
+            settings.durable.clock_skew_ms = apart_ms;
+            settings.bridge.secret = secret.into();
+        };
+        Self::start_with(probe, nodes, redis, Scratch::new("durable"), change)
+    }
+
     fn start(probe: &Probe, nodes: &[(&str, &'static [&'static str])], redis: Option<Redis>) -> Self {
         Self::start_with(probe, nodes, redis, Scratch::new("durable"), |_| {})
     }

@@ -56,14 +56,14 @@ impl Work<'_> {
     /// Why the inbox cannot keep copies of the message apart, if it cannot.
     pub(super) fn out_of_time(&self) -> Option<(DeadReason, String)> {
         let (hours, skew_ms) = (self.owner.config.inbox_retention_hours, self.owner.config.clock_skew_ms);
-        let (sent, now) = (self.record.id.time_ms(), self.owner.env.wall_ms());
+        let (begins, now) = (self.record.id.time_ms(), self.owner.env.wall_ms());
         let retention_ms = Duration::from_hours(hours).as_millis() as u64;
-        if sent.saturating_add(retention_ms) < now {
+        if begins.saturating_add(retention_ms) < now {
             let forgotten = "it may have been applied and forgotten";
             let why = format!("it is older than durable.inbox_retention_hours ({hours}): {forgotten}");
             return Some((DeadReason::TooOld, why));
         }
-        let ahead_ms = sent.saturating_sub(now);
+        let ahead_ms = begins.saturating_sub(now).saturating_sub(self.delay_ms());
         let why = || {
             format!(
                 "its id is from {ahead_ms} ms ahead, more than durable.clock_skew_ms ({skew_ms}): the clock of its sender or of \

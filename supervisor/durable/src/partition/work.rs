@@ -101,8 +101,14 @@ impl<'a> Work<'a> {
     /// The message leaves its place without an effect.
     pub fn leave(&self, from: Source, tally: Tally) -> Settlement<'_> {
         let id = self.record.id.as_str();
-        let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms(), self.owner.config.clock_skew_ms);
+        let most_ahead_ms = self.delay_ms().saturating_add(self.owner.config.clock_skew_ms);
+        let at_ms = inbox::remembered_from(id, self.owner.env.wall_ms(), most_ahead_ms);
         Settlement { from, id, at_ms, tally, effect: false }
+    }
+
+    /// The delay that its sender has given it. The time of its id is that of its sending and this.
+    pub fn delay_ms(&self) -> u64 {
+        self.record.not_before.map_or(0, |due_ms| due_ms.saturating_sub(self.record.at))
     }
 
     pub async fn apply(&self, from: Source) -> Result<WorkOutcome, PartitionLost> {

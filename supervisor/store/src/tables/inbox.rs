@@ -33,9 +33,9 @@ pub(super) const INTO: &str = "essaim_inbox (id, msg_offset, at_ms, effect)";
 /// A mark stays as it is, and so does the one effect of an id.
 pub(super) const ONCE: &str = "ON CONFLICT DO NOTHING";
 
-/// From when the age of an id counts: the later of the time that it carries and of now, at most `skew_ms` ahead.
-pub fn remembered_from(id: &str, now_ms: u64, skew_ms: u64) -> u64 {
-    MessageId::parse(id).map_or(0, |id| id.time_ms()).clamp(now_ms, now_ms.saturating_add(skew_ms))
+/// From when the age of an id counts: the later of the time that it carries and of now, at most `most_ahead_ms` ahead.
+pub fn remembered_from(id: &str, now_ms: u64, most_ahead_ms: u64) -> u64 {
+    MessageId::parse(id).map_or(0, |id| id.time_ms()).clamp(now_ms, now_ms.saturating_add(most_ahead_ms))
 }
 
 /// Which of these ids are in the inbox, and with what offsets.
