@@ -50,7 +50,10 @@ pub fn pages<Q: Followed>(
     }
 }
 
-/// Prints that a node did not answer.
-pub fn tell_away(AwayNode { node, why }: &AwayNode) {
-    print::line(&format!("node `{node}` did not answer: {why}"));
+/// Prints that a node did not answer, or which part of it.
+pub fn tell_away(AwayNode { node, why, stored }: &AwayNode) {
+    print::line(&match stored {
+        true => format!("the records that node `{node}` stores of all nodes were not read: {why}"),
+        false => format!("node `{node}` did not answer: {why}"),
+    });
 }

@@ -120,6 +120,35 @@ fn a_single_process_finds_a_trace_by_the_key_of_its_order_after_a_restart() {
 }
 
 #[test]
+fn a_node_whose_store_cannot_be_read_is_not_away() {
+    let mut cluster = Cluster::single().set("trace.store_interval_ms", 200).start();
+    let api = cluster.api();
+    let main = cluster.node("main");
+    wait_until_gathered(main, &api);
+    std::fs::rename(file_of(main), main.data().join("aside.sqlite3")).expect("the file is there");
+    std::fs::create_dir(file_of(main)).expect("a directory");
+    main.process().wait_for_line("the store of message records does not work");
+    api.get("/nobodys").is(404);
+    let id = || {
+        let listed = said_at(main, &["trace", "--once", "--json", "name~nobodys"]).stdout;
+        let record: Value = serde_json::from_slice(&listed).unwrap_or_default();
+        record["trace"].as_str().map(String::from)
+    };
+    let id = eventually("the record of the request", id);
+    for arguments in [&["trace", "--once", "name~nobodys"][..], &["trace", &id], &["why", &id]] {
+        let said = said_at(main, arguments);
+        let said = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert!(said.contains("nobodys") || arguments[0] == "why", "{arguments:?}: {said}");
+        assert!(
+            said.contains("the records that node `main` stores of all nodes were not read"),
+            "{arguments:?}: {said}"
+        );
+        assert!(!said.contains("did not answer"), "{arguments:?}: {said}");
+    }
+    cluster.stop();
+}
+
+#[test]
 fn what_was_recorded_right_before_a_stop_is_there_after_a_restart() {
     let mut cluster = Cluster::single().set("trace.store_interval_ms", 3_600_000).start();
     let admin = cluster.admin();

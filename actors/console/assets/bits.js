@@ -56,7 +56,7 @@ export function createNotices() {
   let told = '';
   return {
     element,
-    /** @param {{ away?: { node?: string, capability?: string, why: string }[], missed?: number, thing?: string, error?: string }} known */
+    /** @param {{ away?: { node?: string, capability?: string, stored?: boolean, why: string }[], missed?: number, thing?: string, error?: string }} known */
     show({ away = [], missed = 0, thing = 'record', error = '' }) {
       const text = JSON.stringify([away, missed, error]);
       if (text === told) return;
@@ -65,7 +65,14 @@ export function createNotices() {
         element,
         error && notice('bad', '✕', error),
         away.map((one) =>
-          notice('warn', '!', h('b', null, one.node ?? one.capability), ` does not answer, so what it knows is missing here: ${one.why}`),
+          notice(
+            'warn',
+            '!',
+            h('b', null, one.node ?? one.capability),
+            one.stored
+              ? ` does not tell the records that it stores of all nodes, so older ones are missing here: ${one.why}`
+              : ` does not answer, so what it knows is missing here: ${one.why}`,
+          ),
         ),
         missed > 0 &&
           notice(

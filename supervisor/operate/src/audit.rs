@@ -154,7 +154,7 @@ impl OperatorRequest for ListAudit {
         for (node, acts) in operator.ask_nodes(|_| question.clone()).await {
             match acts {
                 Ok(acts) => page.acts.extend(acts),
-                Err(why) => page.away.push(AwayNode { node, why }),
+                Err(why) => page.away.push(AwayNode::new(node, why)),
             }
         }
         page.acts.sort_by_key(|act| std::cmp::Reverse(act.place()));

@@ -29,7 +29,7 @@ impl OperatorRequest for ShowConfig {
         for (node, values) in operator.ask_nodes(|_| Question(())).await {
             match values {
                 Ok(values) => drop(shown.nodes.insert(node, values)),
-                Err(why) => shown.away.push(AwayNode { node, why }),
+                Err(why) => shown.away.push(AwayNode::new(node, why)),
             }
         }
         Ok(shown)

@@ -159,7 +159,7 @@ impl OperatorRequest for ListMessages {
         for (node, answer) in operator.ask_nodes(|_| question.clone()).await {
             match answer {
                 Ok(handled) => declared.extend(handled.into_iter().map(|message| message.declared(&node))),
-                Err(why) => away.push(AwayNode { node, why }),
+                Err(why) => away.push(AwayNode::new(node, why)),
             }
         }
         Ok(Messages { messages: joined(declared.into_iter()), away })

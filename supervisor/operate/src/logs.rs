@@ -59,7 +59,7 @@ impl OperatorRequest for FindLogs {
                     if let Some(after) = self.after.get(&node) {
                         found.next.insert(node.clone(), after.clone());
                     }
-                    found.away.push(AwayNode { node, why });
+                    found.away.push(AwayNode::new(node, why));
                 }
             }
         }

@@ -50,11 +50,14 @@ pub(crate) fn halve(most: &mut u32) -> bool {
 impl OperatorRequest for FindRecords {
     async fn answer(self, operator: &Operator) -> Result<FoundRecords, Refusal> {
         let most = if self.most == 0 { MOST_RECORDS } else { self.most.min(MOST_RECORDS) };
-        let mut found = FoundRecords::default();
-        let after = if self.from_now { BTreeMap::new() } else { operator.find_stored(&self, most, &mut found).await };
+        let (mut found, mut away) = (FoundRecords::default(), AwayNodes::default());
+        let after = match self.from_now {
+            true => BTreeMap::new(),
+            false => operator.find_stored(&self, most, &mut found, &mut away).await,
+        };
         // What nodes still have comes behind all that is stored.
         if found.more || found.next.stored.is_some() {
-            return Ok(found);
+            return Ok(FoundRecords { away: away.list(), ..found });
         }
         let question = |node: &str| Question {
             filter: self.filter.clone(),
@@ -75,18 +78,18 @@ impl OperatorRequest for FindRecords {
                     if let Some(after) = after.get(&node) {
                         found.next.nodes.insert(node.clone(), after.clone());
                     }
-                    found.away.push(AwayNode { node, why });
+                    away.live.insert(node, why);
                 }
             }
         }
         found.records.sort_by_key(|record| record.at_us);
-        Ok(found)
+        Ok(FoundRecords { away: away.list(), ..found })
     }
 }
 
 impl OperatorRequest for ShowTrace {
     async fn answer(self, operator: &Operator) -> Result<ShownTrace, Refusal> {
-        let mut away = BTreeMap::new();
+        let mut away = AwayNodes::default();
         let ids = match TraceId::parse(&self.id) {
             Some(id) => vec![id],
             None => operator.traces_of(&self.id, &mut away).await?,
@@ -98,7 +101,7 @@ impl OperatorRequest for ShowTrace {
             shown.traces.extend((!tree.spans.is_empty()).then_some(tree));
         }
         shown.traces.sort_by_key(|tree| std::cmp::Reverse(tree.begin_us()));
-        shown.away = away.into_iter().map(|(node, why)| AwayNode { node, why }).collect();
+        shown.away = away.list();
         Ok(shown)
     }
 }
@@ -114,7 +117,26 @@ fn filter_of(conditions: &[String]) -> Result<Filter, Refusal> {
 }
 
 /// Nodes that did not answer, and why.
-pub(crate) type AwayNodes = BTreeMap<String, String>;
+#[derive(Default)]
+pub(crate) struct AwayNodes {
+    /// Those whose memory was not read.
+    pub live: BTreeMap<String, String>,
+    /// The one that stores the records of all nodes, if these were not read.
+    pub stored: BTreeMap<String, String>,
+}
+
+impl AwayNodes {
+    /// Each node once: one of which something was read is not away.
+    fn list(mut self) -> Vec<AwayNode> {
+        let mut list = Vec::new();
+        for (node, why) in self.live {
+            let stores = self.stored.remove(&node).map_or("", |_| "; it stores the records of all nodes");
+            list.push(AwayNode::new(node, format!("{why}{stores}")));
+        }
+        list.extend(self.stored.into_iter().map(|(node, why)| AwayNode { node, why, stored: true }));
+        list
+    }
+}
 
 impl Operator {
     /// The latest traces of a message with this id, or of messages with this key.
@@ -167,7 +189,7 @@ impl Operator {
                         after.insert(node, page.next);
                     }
                     Err(why) => {
-                        away.insert(node.clone(), why);
+                        away.live.insert(node.clone(), why);
                         done.insert(node);
                     }
                 }

@@ -7,7 +7,7 @@ use essaim_core::node::bus::Bus;
 use essaim_gather::{StoredPage, StoredQuestion};
 use essaim_trace::{Cursor, Filter, MessageRecord};
 
-use crate::api::{AwayNode, FindRecords, FoundRecords, MOST_RECORDS};
+use crate::api::{FindRecords, FoundRecords, MOST_RECORDS};
 use crate::node_ask::{NodeAsk, ask_node};
 use crate::records::{AwayNodes, MOST_PAGES};
 use crate::requests::Operator;
@@ -32,6 +32,7 @@ impl Operator {
         request: &FindRecords,
         most: u32,
         found: &mut FoundRecords,
+        away: &mut AwayNodes,
     ) -> BTreeMap<String, Cursor> {
         let after = &request.after;
         let (Some(node), true) = (&self.store_node, after.stored.is_some() || after.is_begin()) else {
@@ -39,7 +40,7 @@ impl Operator {
         };
         let after = after.stored.unwrap_or(0);
         let question = StoredQuestion { filter: request.filter.clone(), after, most };
-        match self.stored(node, &question).await {
+        match ask_node(&self.bus, node, &question).await {
             Ok(StoredPage { records, next, cursors }) => {
                 (found.records, found.more, found.next.stored) = (records, next.is_some(), next);
                 cursors
@@ -47,7 +48,7 @@ impl Operator {
             Err(why) => {
                 // At the beginning, what nodes have is all that there is; later, where it was is where it goes on.
                 found.next.stored = request.after.stored;
-                found.away.push(AwayNode { node: node.clone(), why });
+                away.stored.insert(node.clone(), why);
                 BTreeMap::new()
             }
         }
@@ -59,24 +60,18 @@ impl Operator {
         let Some(node) = &self.store_node else { return records };
         let mut question = StoredQuestion { filter: filter.clone(), after: 0, most: MOST_RECORDS };
         for _ in 0..MOST_PAGES {
-            match self.stored(node, &question).await {
+            match ask_node(&self.bus, node, &question).await {
                 Ok(page) => {
                     records.extend(page.records);
                     let Some(next) = page.next else { break };
                     question.after = next;
                 }
                 Err(why) => {
-                    away.insert(node.clone(), why);
+                    away.stored.insert(node.clone(), why);
                     break;
                 }
             }
         }
         records
-    }
-
-    /// A page of the store, wherever it is.
-    async fn stored(&self, node: &str, question: &StoredQuestion) -> Result<StoredPage, String> {
-        let answer = ask_node(&self.bus, node, question).await;
-        answer.map_err(|why| format!("{why}; it stores the records of all nodes"))
     }
 }

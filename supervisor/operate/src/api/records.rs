@@ -102,6 +102,16 @@ pub struct AwayNode {
     pub node: String,
     /// Why.
     pub why: String,
+    /// Whether only the records that it stores of all nodes were not read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stored: bool,
+}
+
+impl AwayNode {
+    /// A node of which nothing was read.
+    pub fn new(node: String, why: String) -> Self {
+        Self { node, why, stored: false }
+    }
 }
 
 /// The traces that something belongs to.
