@@ -138,6 +138,8 @@ fn a_connection_that_rests_is_kept_for_as_long_as_it_is_said() {
         .collect();
     let rests: Vec<_> = rests.into_iter().map(|rest| rest.join().expect("it ended")).collect();
     assert!(rests.iter().all(|rest| *rest >= Duration::from_millis(LIMIT_MS)), "closed too early: {rests:?}");
+    // Half a second more is said; the rest is for a machine that is busy, and far from what is kept by default.
+    assert!(rests.iter().all(|rest| *rest < Duration::from_millis(5 * LIMIT_MS)), "kept too long: {rests:?}");
     cluster.stop();
 }
 
