@@ -10,6 +10,7 @@ use essaim::exit::{self, Fatal};
 use essaim::operators::{AuditEntry, AuditQuestion};
 
 use super::Global;
+use super::follow::tell_away;
 use super::operator::{At, Operator};
 use super::print::{self, columns};
 
@@ -57,9 +58,7 @@ pub fn run(roster: &Roster, global: &Global, args: &AuditArgs) -> Result<(), Fat
     }
     acts.reverse();
     print::page(&if args.json { lines(&acts) } else { table(&acts) });
-    for node in &away {
-        print::line(&format!("`{}` did not answer: {}", node.node, node.why));
-    }
+    away.iter().for_each(tell_away);
     if away.is_empty() {
         return Ok(());
     }

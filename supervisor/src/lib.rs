@@ -39,7 +39,7 @@ pub mod operators {
     pub use essaim_audit::{ActEnd, Asker, AuditEntry, AuditPlace, AuditQuestion, EndKind};
     pub use essaim_operate::{
         Access, Ends, NO_EVENT, OperatorRoutes, Refusal, Right, Row, Sample, accepts_events, ask, event, event_stream,
-        log_reader, refused,
+        keep_act, log_reader, refused,
     };
 }
 

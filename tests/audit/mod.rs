@@ -255,3 +255,36 @@ fn any_node_shows_the_acts_of_all_and_of_the_console() {
     assert!(rest["acts"].as_array().is_some_and(|acts| acts.len() >= 2) && rest["next"].is_null(), "{}", rest.text);
     cluster.stop();
 }
+
+#[test]
+fn a_node_that_is_gone_is_named_since_what_it_keeps_is_not_known() {
+    let (redis, scratch) = (Redis::start(), Scratch::new("spare"));
+    let split = std::fs::read_to_string(repository().join("config/split.toml")).expect("it is there");
+    let file = scratch.write("spare.toml", &(split + "[nodes.spare]\nhosts = [\"cache\"]\n")).display().to_string();
+    // Of the nodes of the topology one was never there.
+    let mut cluster = with_operators(Cluster::of(&file).over(&redis).without("spare")).start();
+    for (node, id) in [("shop", "1"), ("front", "2")] {
+        let ann = cluster.node(node).admin().bearing("sesame");
+        ann.post("/durable/dead/drop", json!({ "ids": [id] })).is(200);
+    }
+    cluster.node("shop").stop();
+    let audit = |node: &ClusterNode| {
+        let said = at_socket(node, &["audit"]);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (said.status.code(), text(&said.stdout), text(&said.stderr))
+    };
+    let front = cluster.node("front");
+    let (code, page, told) = eventually("the node to be gone", || {
+        Some(audit(front)).filter(|(_, _, told)| told.contains("node `shop` did not answer: it has left"))
+    });
+    assert!(told.contains("node `spare` did not answer: it is not heard"), "{told}");
+    assert!(told.contains("not every node answered") && !told.contains("node `front`"), "{told}");
+    assert!(page.contains("drops dead letters 2") && !page.contains("drops dead letters 1"), "{page}");
+    assert_eq!(code, Some(69), "{told}");
+    cluster.node("shop").restart();
+    cluster.node("spare").start();
+    let front = cluster.node("front");
+    let page = eventually("all to be there", || Some(audit(front)).filter(|(code, ..)| *code == Some(0)));
+    assert!(page.1.contains("drops dead letters 1"), "{page:?}");
+    cluster.stop();
+}

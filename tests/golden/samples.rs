@@ -187,8 +187,6 @@ pub fn cache(record: &mut Record) {
 
 pub fn console(record: &mut Record) {
     use console_contract::*;
-    let (operator, act) = ("ada@example.com".to_string(), "drops dead letters 1".to_string());
-    record.message(Audited { id: id(), at_ms: 1_795_000_000_000, operator, act });
     record.message(EndSession { session: id(), until_ms: 1_795_000_000_000 });
 }
 

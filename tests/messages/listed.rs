@@ -35,7 +35,7 @@ fn every_message_of_each_node_is_listed_with_its_form_at_any_node() {
     let deleted = of("users.deleted.v1");
     assert_eq!(deleted["handled_by"], json!(["auth", "orders"]));
     assert_eq!((&deleted["nodes"], &deleted["key_field"]), (&json!(["identity", "shop"]), &json!("user_id")));
-    assert_eq!(of("console.audited.v1")["internal"], true);
+    assert_eq!(of("console.end_session.v1")["internal"], true);
     readable_and_refused(cluster.node("shop"));
     counted_and_away(&mut cluster);
     cluster.stop();

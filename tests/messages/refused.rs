@@ -31,7 +31,7 @@ fn what_is_no_message_is_refused_with_the_reason_and_nothing_is_audited() {
         "`lines[0]`: missing field `quantity`",
     );
     refused("users.get.v1", r#"{"id": "1", "idd": "1"}"#, 2, "it has no field `idd`");
-    refused("console.audited.v1", "{}", 2, "is sent by `console` alone");
+    refused("console.end_session.v1", "{}", 2, "is sent by `console` alone");
     refused("orders.settled.v1", &order, 2, "is a broadcast");
     refused("essaim.status.v1", "{}", 2, "is the runtime's own");
     refused("orders.essaim-durable.v1", "{}", 2, "is the runtime's own");

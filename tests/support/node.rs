@@ -95,6 +95,13 @@ impl ClusterNode {
         self.process().exit_code()
     }
 
+    /// Has its audit take nothing from now on: a directory stands where the file was.
+    pub fn spoil_audit(&self) {
+        let file = self.data().join(format!("{}.audit.sqlite3", self.name));
+        std::fs::remove_file(&file).expect("it has an audit");
+        std::fs::create_dir(&file).expect("a directory");
+    }
+
     /// Sets a key from its next start on.
     pub fn set(&mut self, key: &str, value: impl ToString) {
         self.arguments.extend(["--set".to_string(), format!("{key}={}", value.to_string())]);

@@ -7,14 +7,14 @@ use essaim::config::ConfigError;
 use essaim::store::Schema;
 use essaim::{Actor, Apply, Cx, Fault, Handles, Start, StartError, listen};
 use essaim_auth_contract::Auth;
-use essaim_console_contract::{Audited, Console as Capability, EndSession};
+use essaim_console_contract::{Console as Capability, EndSession};
 use essaim_contract::Capability as _;
 use essaim_users_contract::Users;
 use serde_json::{Value, json};
 
 use crate::console::Console;
 use crate::server::Server;
-use crate::store::{self, audit, sessions};
+use crate::store::{self, sessions};
 use crate::{ConsoleSettings, session};
 
 const SWEEP: &str = "sweep";
@@ -60,16 +60,14 @@ impl Actor for ConsoleActor {
     }
 
     fn handles(h: &mut Handles<Self>) {
-        h.command::<Audited>().command::<EndSession>();
+        h.command::<EndSession>();
     }
 
     async fn tick(&mut self, _: &'static str, cx: &mut Cx) -> Result<(), Fault> {
         let now_ms = cx.now_ms();
         self.0.forget_sessions(now_ms);
-        let kept_ms = u64::from(self.0.settings.audit_days) * 86_400_000;
         let tx = cx.begin().await?;
         sessions::forget(&tx, signed(now_ms)).await?;
-        audit::forget(&tx, signed(now_ms.saturating_sub(kept_ms))).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -81,16 +79,6 @@ impl Actor for ConsoleActor {
     fn status(shared: &ConsoleShared) -> Value {
         let console = shared.0.console();
         json!({ "listen": console.address.to_string(), "login": !console.is_open })
-    }
-}
-
-impl Apply<Audited> for ConsoleActor {
-    async fn apply(&mut self, m: Audited, cx: &mut Cx) -> Result<(), Fault<String>> {
-        let Audited { id, at_ms, operator, act } = m;
-        let tx = cx.begin().await?;
-        audit::add(&tx, audit::Model { id, at_ms: signed(at_ms), operator, act }).await?;
-        tx.commit().await?;
-        Ok(())
     }
 }
 

@@ -5,8 +5,8 @@
 //!
 //! # Layout
 //! - [`ConsoleActor`], [`ConsoleSettings`]: what the roster hosts. `console`: what all requests share; `server`: who listens.
-//! - `assets`: the pages. `guard`: what every request passes; `session`, `login`: who is logged in; `access`, `audit`: what
-//!   operators do is kept.
+//! - `assets`: the pages. `guard`: what every request passes; `session`, `login`: who is logged in; `access`: who
+//!   asks what operators ask.
 //! - `traces`: one trace with all that its page shows. `overview`: all nodes at one moment, with `links` between their
 //!   capabilities; `layout`: where boxes and arrows are drawn. `readers`: how many pages are told what changes.
 //! - `store`: the tables.
@@ -14,7 +14,6 @@
 mod access;
 mod actor;
 mod assets;
-mod audit;
 mod console;
 mod guard;
 mod layout;

@@ -9,13 +9,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use essaim::FromObjects;
-use essaim::operators::refused;
+use essaim::operators::{keep_act, refused};
 use essaim_auth_contract::{Claims, Login, LoginError, Logout, Tokens};
 use essaim_console_contract::EndSession;
 use essaim_contract::AskError;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::access::asker_at;
 use crate::console::{Console, NoSession};
 use crate::guard::{is_open_to, is_own, session_of};
 use crate::session::{COOKIE, Session};
@@ -77,8 +78,9 @@ pub(crate) async fn login(
     let lasts = Duration::from_secs(u64::from(console.settings.session_minutes) * 60);
     let until_ms = console.env.wall_ms() + lasts.as_millis() as u64;
     let session = Session { id: console.env.id().to_string(), user, email, until_ms };
-    if let Err(why) = console.keep(&session.email, "logs in").await {
-        return refused(StatusCode::SERVICE_UNAVAILABLE, &why);
+    let asker = asker_at(&http, session.email.clone(), "login");
+    if let Err(refusal) = keep_act(&console.client, &asker, "logs in").await {
+        return refusal.into();
     }
     let cookie = cookie(&console, console.signer.cookie(&session), lasts);
     HttpResponse::Ok().cookie(cookie).json(about(&console, Some(&session.email), false))

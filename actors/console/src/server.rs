@@ -14,7 +14,7 @@ use futures_util::TryFutureExt;
 
 use crate::access::ConsoleAccess;
 use crate::console::Console;
-use crate::{assets, audit, guard, login, overview, traces};
+use crate::{assets, guard, login, overview, traces};
 
 /// What may be loaded by a page: what this server serves, and nothing else.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -39,8 +39,7 @@ impl Server {
         console: Arc<Console>,
         listener: TcpListener,
     ) -> Result<(Self, impl Future<Output = Result<(), String>> + use<>), StartError> {
-        let access = Arc::new(ConsoleAccess(console.clone()));
-        let (operators, ends) = OperatorRoutes::of(&console.client, access);
+        let (operators, ends) = OperatorRoutes::of(&console.client, Arc::new(ConsoleAccess));
         let data = Data::from(console.clone());
         let server = HttpServer::new(move || {
             let headers = DefaultHeaders::new()
@@ -78,7 +77,6 @@ impl Drop for Server {
 fn routes(config: &mut ServiceConfig, operators: OperatorRoutes) {
     let guarded = web::scope("/api")
         .wrap(from_fn(guard::administrators))
-        .route("/audit", web::get().to(audit::list))
         .route("/overview", web::get().to(overview::show))
         .route("/traces/{id}", web::get().to(traces::show))
         .configure(traces::configure_export)

@@ -15,8 +15,6 @@ pub struct ConsoleSettings {
     pub login: LoginRule,
     /// How long a login lasts, in minutes.
     pub session_minutes: u32,
-    /// How long it is kept who changed what, in days.
-    pub audit_days: u32,
 }
 
 /// Who has to log in.
@@ -31,18 +29,17 @@ pub enum LoginRule {
 
 impl Default for ConsoleSettings {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8090".into(), login: LoginRule::Auto, session_minutes: 480, audit_days: 365 }
+        Self { listen: "127.0.0.1:8090".into(), login: LoginRule::Auto, session_minutes: 480 }
     }
 }
 
 impl ConsoleSettings {
     /// Refuses what cannot be.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        match () {
-            () if self.session_minutes == 0 => Err(ConfigError::new("console.session_minutes must be at least 1")),
-            () if self.audit_days == 0 => Err(ConfigError::new("console.audit_days must be at least 1")),
-            () => Ok(()),
+        if self.session_minutes == 0 {
+            return Err(ConfigError::new("console.session_minutes must be at least 1"));
         }
+        Ok(())
     }
 
     /// Whether nobody has to log in at this address of a node.

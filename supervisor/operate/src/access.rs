@@ -3,7 +3,6 @@
 use actix_web::HttpRequest;
 use essaim_audit::Asker;
 use essaim_contract::Principal;
-use futures_util::future::{LocalBoxFuture, ready};
 
 use crate::api::ApiRequest;
 
@@ -43,15 +42,6 @@ pub trait Access: Send + Sync + 'static {
     fn principal(&self, http: &HttpRequest) -> Option<Principal> {
         let _ = http;
         None
-    }
-
-    /// Keeps who changes what in a place of the listener's own, too, before it is done.
-    ///
-    /// # Errors
-    /// Why it cannot be kept: then it is not done either.
-    fn keep<'a>(&'a self, asker: &'a Asker, changes: &'a str) -> LocalBoxFuture<'a, Result<(), String>> {
-        let _ = (asker, changes);
-        Box::pin(ready(Ok(())))
     }
 }
 

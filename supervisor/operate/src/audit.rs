@@ -1,15 +1,18 @@
 //! Acts of operators: each is kept by the node that was asked before it is done, with its end behind it; and those of all nodes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use essaim_audit::{ActEnd, AuditEntry, AuditQuestion, EndKind};
+use essaim_audit::{ActEnd, Asker, AuditEntry, AuditQuestion, EndKind};
 use essaim_base::crash;
+use essaim_core::api::client::Client;
 use essaim_core::node::bus::Bus;
 
 use crate::api::*;
 use crate::node_ask::NodeAsk;
 use crate::records::halve;
 use crate::requests::{Operator, OperatorRequest, Refusal};
+use crate::status::AbsentStatus;
 
 /// What an answer says of an act, for the audit: nothing of what is in messages.
 pub(crate) trait Ending {
@@ -26,18 +29,51 @@ impl Operator {
         act: String,
         work: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
-        let Some(requester) = &self.requester else { return work.await };
-        let asker = &requester.asker;
-        let unkept = |why: String| format!("nothing was done, since it cannot be kept who did it: {why}");
-        requester.access.keep(asker, &act).await.map_err(Refusal::Away)?;
-        let audit = &self.bus.audit;
-        let id = audit.begin(asker, &act).await.map_err(|error| Refusal::Away(unkept(error.to_string())))?;
-        tracing::info!(target: "essaim::audit", operator = %asker, changes = act, "an operator changes something");
-        crash::point("audit.before-act");
-        let done = work.await;
-        crash::point("audit.after-act");
-        audit.end(id, &done.as_ref().map_or_else(Ending::end, Ending::end)).await;
-        done
+        match &self.requester {
+            Some(requester) => audited(&self.bus, &requester.asker, &act, work).await,
+            None => work.await,
+        }
+    }
+
+    /// Nodes that are no members now, of those that the topology names or that were heard lately. What only they keep is not known.
+    fn nodes_away(&self) -> Vec<AwayNode> {
+        let Some(remote) = &self.remote else { return Vec::new() };
+        let unheard = |name: &String| (name.clone(), "it is not heard".to_string());
+        let mut away: BTreeMap<_, _> = self.bus.settings.nodes.keys().map(unheard).collect();
+        away.extend(AbsentStatus::all(remote.members(), self.env.now()).into_iter().map(|one| (one.node, one.why)));
+        away.remove(&self.node);
+        remote.members().all().iter().for_each(|peer| drop(away.remove(&*peer.name)));
+        away.into_iter().map(|(node, why)| AwayNode::new(node, why)).collect()
+    }
+}
+
+/// Keeps an act of a server of a capability's own, such as a login, before it is done.
+///
+/// # Errors
+/// If it cannot be kept: then it is not to be done.
+pub async fn keep_act(client: &Client, asker: &Asker, act: &str) -> Result<(), Refusal> {
+    audited(client.bus(), asker, act, async { Ok(()) }).await
+}
+
+async fn audited<T: Ending>(
+    bus: &Bus,
+    asker: &Asker,
+    act: &str,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let unkept = |why| Refusal::Away(format!("nothing was done, since it cannot be kept who did it: {why}"));
+    let id = bus.audit.begin(asker, act).await.map_err(unkept)?;
+    tracing::info!(target: "essaim::audit", operator = %asker, changes = act, "an operator changes something");
+    crash::point("audit.before-act");
+    let done = work.await;
+    crash::point("audit.after-act");
+    bus.audit.end(id, &done.as_ref().map_or_else(Ending::end, Ending::end)).await;
+    done
+}
+
+impl Ending for () {
+    fn end(&self) -> ActEnd {
+        ended(EndKind::Done, "")
     }
 }
 
@@ -150,7 +186,7 @@ impl OperatorRequest for ListAudit {
     async fn answer(self, operator: &Operator) -> Result<AuditPage, Refusal> {
         let most = if self.0.most == 0 { MOST_ACTS } else { self.0.most.min(MOST_ACTS) };
         let question = AuditQuestion { most: most + 1, ..self.0 };
-        let mut page = AuditPage::default();
+        let mut page = AuditPage { away: operator.nodes_away(), ..AuditPage::default() };
         for (node, acts) in operator.ask_nodes(|_| question.clone()).await {
             match acts {
                 Ok(acts) => page.acts.extend(acts),

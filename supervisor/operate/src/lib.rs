@@ -63,6 +63,7 @@ mod tests;
 mod why;
 
 pub use self::access::{Access, Right, log_reader};
+pub use self::audit::keep_act;
 pub use self::figures::{Row, Sample};
 pub use self::follow::{NO_EVENT, event};
 pub use self::node::Node;

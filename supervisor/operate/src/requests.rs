@@ -19,7 +19,6 @@ use essaim_trace::Recorder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::access::Access;
 use crate::api::*;
 use crate::host;
 use crate::node_ask;
@@ -56,7 +55,6 @@ pub struct Operator {
 
 /// Who asks a node something over HTTP.
 pub struct Requester {
-    pub access: Arc<dyn Access>,
     pub asker: Asker,
     /// On whose behalf messages are sent.
     pub principal: Option<Principal>,

@@ -106,7 +106,7 @@ impl Routes {
         if let Some(reads) = request.reads() {
             log_reader(&asker, &reads);
         }
-        let requester = Requester { access: self.access.clone(), asker, principal: self.access.principal(http) };
+        let requester = Requester { asker, principal: self.access.principal(http) };
         Ok(Operator::of(&bus).asked_by(requester))
     }
 }

@@ -12,31 +12,6 @@ impl Capability for Console {
     const NAME: &'static str = "console";
 }
 
-/// An operator changes something. It is stored before that is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct Audited {
-    /// Its id: ids are in the order of their moments.
-    pub id: String,
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// Who: an e-mail address, or where nobody has to log in, from where.
-    pub operator: String,
-    /// What, in words.
-    pub act: String,
-}
-
-impl Message for Audited {
-    type To = Console;
-    const NAME: &'static str = "audited";
-    const VERSION: u16 = 1;
-    // Who could send it could have the audit say what nobody did.
-    const INTERNAL: bool = true;
-    message_schema!();
-}
-
-impl Command for Audited {}
-
 /// An operator has logged out: the session is not accepted any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

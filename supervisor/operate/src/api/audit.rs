@@ -30,6 +30,6 @@ pub struct AuditPage {
     pub acts: Vec<AuditEntry>,
     /// Where the next page begins; `None` after the last one.
     pub next: Option<AuditPlace>,
-    /// Nodes that did not answer.
+    /// Nodes that did not answer, and those that are no members now: what they keep is missing.
     pub away: Vec<AwayNode>,
 }

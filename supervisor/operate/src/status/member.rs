@@ -66,7 +66,7 @@ pub struct AbsentStatus {
 }
 
 impl AbsentStatus {
-    pub(super) fn all(members: &Members, now: Instant) -> Vec<Self> {
+    pub(crate) fn all(members: &Members, now: Instant) -> Vec<Self> {
         let absent = members.absent(now).into_iter();
         let status = |(node, absent): (String, essaim_remote::AbsentNode)| Self {
             node,
