@@ -15,6 +15,7 @@
 //! - [`ends`]: how commands and nodes end: codes, output that cannot be written, what is left behind.
 //! - [`successor`]: a node that starts while the one before it drains.
 //! - [`console`]: the operators' console: who may see it, and what it tells. [`browser`]: its pages, in Chromium.
+//! - [`admin_tls`]: the admin listener over TLS: its certificates, and those who ask there.
 //! - [`audit`]: who has changed what, known before it is done and after everything.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
 //! - [`faults`]: nodes and Redis that go away and come back.
@@ -31,6 +32,7 @@
 // These tests watch real processes, on the machine's own clock and threads.
 #![allow(clippy::disallowed_methods)]
 
+mod admin_tls;
 mod audit;
 mod browser;
 mod chaos;

@@ -185,6 +185,9 @@ pub struct StatusArgs {
     /// The /status of a gateway or of a node's admin listener; by default this configuration's gateway
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Whom to trust there.
+    #[command(flatten)]
+    pub ca: operator::Ca,
     /// Prints the JSON as it came
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,7 @@
 //! How the commands for operators reach a running node: at the socket in its data directory, which only the node's own
 //! user may open, or at an admin listener.
 
+mod trust;
 mod unix;
 
 use std::fmt::Display;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, RequestBuilder};
 
+pub use self::trust::{Ca, Trust, advised};
 use self::unix::UnixConnector;
 use super::{Global, print};
 use crate::serve::wrong;
@@ -33,14 +35,17 @@ type Answer = ureq::http::Response<Body>;
 /// Which node is asked.
 #[derive(Debug, Args)]
 pub struct At {
-    /// The admin listener of a node; by default a node of this configuration that runs on this machine is found by its
-    /// data directory
+    /// The admin listener of a node, as https://ADDRESS:PORT where it has a certificate; by default a node of this configuration
+    /// that runs on this machine is found by its data directory
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub url: Option<String>,
+    /// Whom to trust there.
+    #[command(flatten)]
+    pub ca: Ca,
 }
 
 /// A node that can be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Operator {
     Socket(PathBuf),
     /// An admin listener.
@@ -49,12 +54,19 @@ pub enum Operator {
         base: String,
         /// What it is to be shown where it does not answer everybody; empty: nothing.
         token: String,
+        trust: Trust,
     },
 }
 
 /// The socket of a node.
 pub fn socket(node: &NodeConfig) -> PathBuf {
     node.data_dir.join(format!("{}.sock", node.name))
+}
+
+/// The URL of a node's admin listener.
+pub fn admin_url(node: &NodeConfig) -> String {
+    let scheme = if node.admin_cert.is_empty() { "http" } else { "https" };
+    format!("{scheme}://{}", node.admin_listen)
 }
 
 impl Operator {
@@ -68,7 +80,8 @@ impl Operator {
             let url = url.trim_end_matches('/');
             let has_scheme = url.contains("://");
             let base = if has_scheme { url.into() } else { format!("http://{url}") };
-            return Ok(Self::Listener { base, token: all.settings.node.operator_token });
+            let trust = Trust::of(&at.ca, &all.settings.node)?;
+            return Ok(Self::Listener { base, token: all.settings.node.operator_token, trust });
         }
         let names: Vec<&String> = all.settings.nodes.keys().collect();
         let mut nodes = if names.is_empty() { vec![all.settings.node.clone()] } else { Vec::new() };
@@ -80,8 +93,8 @@ impl Operator {
             return Ok(Self::Socket(live.clone()));
         }
         if let Some(node) = nodes.iter().find(|node| !node.admin_listen.is_empty()) {
-            let (base, token) = (format!("http://{}", node.admin_listen), node.operator_token.clone());
-            return Ok(Self::Listener { base, token });
+            let (base, token) = (admin_url(node), node.operator_token.clone());
+            return Ok(Self::Listener { base, token, trust: Trust::of(&at.ca, node)? });
         }
         let tried: Vec<String> = sockets.iter().map(|path| path.display().to_string()).collect();
         let what =
@@ -131,13 +144,12 @@ impl Operator {
 
     /// What asks; a whole answer may take so long.
     fn agent(&self, limit: Option<Duration>) -> Agent {
-        let config = Agent::config_builder().timeout_global(limit).http_status_as_error(false);
         match self {
             Self::Socket(path) => {
-                let config = config.proxy(None).build();
-                Agent::with_parts(config, UnixConnector(path.clone()), DefaultResolver::default())
+                let config = Agent::config_builder().timeout_global(limit).http_status_as_error(false).proxy(None);
+                Agent::with_parts(config.build(), UnixConnector(path.clone()), DefaultResolver::default())
             }
-            Self::Listener { .. } => config.build().into(),
+            Self::Listener { trust, .. } => trust.agent(limit),
         }
     }
 
@@ -186,7 +198,7 @@ impl Operator {
             Self::Socket(path) => path.display().to_string(),
             Self::Listener { base, .. } => base.clone(),
         };
-        Fatal::new(exit::UNAVAILABLE, format!("{name} does not answer: {why}"))
+        Fatal::new(exit::UNAVAILABLE, format!("{name} does not answer: {}", advised(&why.to_string())))
     }
 }
 
@@ -210,9 +222,12 @@ mod tests {
     fn a_host_and_port_alone_are_http() {
         let roster = Roster::new();
         let global = <super::super::Cli as clap::Parser>::parse_from(["essaim", "run"]).global;
-        let at = |url: &str| Operator::find(&roster, &global, &At { url: Some(url.into()) }).unwrap();
-        let listener = |base: &str| Operator::Listener { base: base.into(), token: String::new() };
-        assert_eq!(at("127.0.0.1:9101"), listener("http://127.0.0.1:9101"));
-        assert_eq!(at("https://ops.example/"), listener("https://ops.example"));
+        let base_of =
+            |url: &str| match Operator::find(&roster, &global, &At { url: Some(url.into()), ca: Ca { ca: None } }) {
+                Ok(Operator::Listener { base, .. }) => base,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(base_of("127.0.0.1:9101"), "http://127.0.0.1:9101");
+        assert_eq!(base_of("https://ops.example/"), "https://ops.example");
     }
 }

@@ -8,6 +8,8 @@ use essaim::config::{Config, without_password};
 use essaim::exit::{self, Fatal};
 use serde::Serialize;
 
+use super::operator::admin_url;
+
 /// The one line with which a process ends in error; what is wrong is red on a terminal.
 pub fn error(fatal: &Fatal) {
     let name = wrong("essaim:", crate::logging::colours());
@@ -101,6 +103,7 @@ pub struct Places {
     listen: Option<String>,
     console: Option<String>,
     admin: String,
+    admin_url: String,
     data: String,
     bridge: String,
 }
@@ -118,6 +121,7 @@ impl Places {
             listen: listen_of("gateway"),
             console: listen_of("console"),
             admin: s.node.admin_listen.clone(),
+            admin_url: admin_url(&s.node),
             data: absolute.display().to_string(),
             bridge: if s.bridge.url.is_empty() { "embedded".into() } else { without_password(&s.bridge.url) },
         }
@@ -140,7 +144,7 @@ impl Places {
 
     /// Prints the places as lines for people, or as one log event.
     pub fn announce(&self, pretty: bool) {
-        let Self { node, hosts, listen, console, admin, data, bridge } = self;
+        let Self { node, hosts, listen, console, admin, admin_url, data, bridge } = self;
         let (version, hosts) = (env!("CARGO_PKG_VERSION"), hosts.join(", "));
         if !pretty {
             let [listen, console] = [listen, console].map(|place| place.as_deref().unwrap_or_default());
@@ -156,7 +160,7 @@ impl Places {
             line(&format!("  console http://{console}"));
         }
         if !admin.is_empty() {
-            line(&format!("  admin   http://{admin}/status"));
+            line(&format!("  admin   {admin_url}/status"));
         }
         line(&format!("  data    {data}"));
         line(&format!("  bridge  {bridge}"));

@@ -7,10 +7,12 @@ mod table;
 
 use std::time::Duration;
 
+use essaim::config::Config;
 use essaim::exit::{self, Fatal};
 use essaim::{NodeStatus, Roster};
 
 use self::table::table;
+use super::operator::{Trust, advised};
 use super::{Global, StatusArgs, print};
 use crate::serve::wrong;
 
@@ -19,11 +21,13 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Asks a running node and prints its answer.
 pub fn run(roster: &Roster, global: &Global, status: &StatusArgs) -> Result<(), Fatal> {
+    let all = global.layers(roster, None, None)?.resolve().map_err(wrong)?;
+    let trust = Trust::of(&status.ca, &all.settings.node)?;
     let url = match &status.url {
         Some(url) => full(url),
-        None => format!("http://{}/status", gateway(roster, global)?),
+        None => format!("http://{}/status", gateway(roster, global, all)?),
     };
-    let text = fetch(&url)?;
+    let text = fetch(&trust, &url)?;
     if status.json {
         print::page(&format!("{}\n", text.trim_end()));
         return Ok(());
@@ -41,8 +45,7 @@ fn read(url: &str, text: &str) -> Result<NodeStatus, Fatal> {
 }
 
 /// The address of this configuration's gateway, as somebody on this machine reaches it.
-fn gateway(roster: &Roster, global: &Global) -> Result<String, Fatal> {
-    let all = global.layers(roster, None, None)?.resolve().map_err(wrong)?;
+fn gateway(roster: &Roster, global: &Global, all: Config) -> Result<String, Fatal> {
     let host = all.settings.nodes.iter().find(|(_, node)| node.hosts.iter().any(|h| h == "gateway"));
     let config = match host {
         Some((name, _)) => global.layers(roster, None, Some(name))?.resolve().map_err(wrong)?,
@@ -59,13 +62,20 @@ fn full(url: &str) -> String {
     if has_path { url } else { format!("{}/status", url.trim_end_matches('/')) }
 }
 
-fn fetch(url: &str) -> Result<String, Fatal> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into();
-    let answer = agent.get(url).call().and_then(|mut r| r.body_mut().read_to_string());
-    answer.map_err(|error| {
-        let what = format!("nothing to be had from {url}: {error}; is the node running? Give --url ADDRESS:PORT");
-        Fatal::new(exit::UNAVAILABLE, what)
-    })
+fn fetch(trust: &Trust, url: &str) -> Result<String, Fatal> {
+    let answer = trust.agent(Some(LIMIT)).get(url).call();
+    let answer = answer.and_then(|mut answer| Ok((answer.status(), answer.body_mut().read_to_string()?)));
+    let why = match answer {
+        Ok((status, text)) if status.is_success() => return Ok(text),
+        Ok((status, text)) => {
+            let told = serde_json::from_str(&text).ok();
+            let told = told.as_ref().and_then(|told: &serde_json::Value| told["error"].as_str());
+            told.map_or_else(|| format!("it says {status}"), String::from)
+        }
+        Err(error) => advised(&error.to_string()),
+    };
+    let what = format!("nothing to be had from {url}: {why}; is the node running? Give --url ADDRESS:PORT");
+    Err(Fatal::new(exit::UNAVAILABLE, what))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //!
 //! The runtime itself is the crates below this one, each with one idea; what they offer to users is re-exported here.
 
+pub use essaim_base::certificates::CertificateMistake;
 pub use essaim_base::graph::cycle_in;
 pub use essaim_base::objects::FromObjects;
 pub use essaim_base::outages::OutageStatus;
@@ -27,6 +28,7 @@ pub use essaim_durable::schedule::{Missed, Schedule};
 pub use essaim_durable::{SendOptions, SubscribeOptions};
 pub use essaim_near::{Near, NearFigures};
 pub use essaim_operate::{AbsentStatus, CapabilityStatus, MemberCapability, MemberStatus, Node, NodeStatus, api};
+pub use essaim_operate::{AdminTls, WANTS_TLS, listener_warning};
 pub use essaim_protocol::frame::NodeState;
 #[doc(hidden)]
 pub use essaim_protocol::fuzz;

@@ -50,7 +50,7 @@ fn postgres_is_reached_by_tls_with_own_certificates_and_what_does_not_fit_is_tol
     let (code, page) = check(&[url(&right, database.name(), &authority, Some(&client))]);
     assert_eq!(code, Some(0), "{page}");
     for (ca, own, words) in [
-        (&stranger, Some(&client), ["nobody whom this node trusts", "sslrootcert=PATH"]),
+        (&stranger, Some(&client), ["nobody who is trusted here", "sslrootcert=PATH"]),
         (&authority, None, ["does not accept the certificate of this node", "sslcert=PATH"]),
         (&authority, Some(&foreign), ["does not accept the certificate of this node", "sslcert=PATH"]),
     ] {
@@ -96,7 +96,7 @@ fn redis_is_reached_by_tls_with_own_certificates_and_what_does_not_fit_is_told()
     assert_eq!(code, Some(0), "{page}");
     let foreign = stranger.sign("node", "DNS:node", 30);
     for (ca, own, words) in [
-        (&stranger, Some(&client), ["nobody whom this node trusts", "bridge.ca_file"]),
+        (&stranger, Some(&client), ["nobody who is trusted here", "bridge.ca_file"]),
         (&authority, None, ["does not accept the certificate of this node", "bridge.cert_file"]),
         (&authority, Some(&foreign), ["does not accept the certificate of this node", "bridge.cert_file"]),
     ] {

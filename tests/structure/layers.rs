@@ -26,7 +26,7 @@ const GUARDED: &[Guarded] = &[
         may: |p| {
             p.starts_with("actors/gateway/")
                 || p.starts_with("actors/console/")
-                || ["admin", "access", "askers", "routes"]
+                || ["admin", "access", "askers", "https", "routes"]
                     .iter()
                     .any(|file| p == format!("supervisor/operate/src/{file}.rs"))
                 || is_routes(p)
@@ -41,7 +41,7 @@ const GUARDED: &[Guarded] = &[
         may: |p| p.starts_with("supervisor/otlp/") || p.starts_with("tests/records/"),
     },
     Guarded { name: "tonic", may: |p| p.starts_with("supervisor/otlp/") || p.starts_with("tests/records/") },
-    Guarded { name: "actix_http", may: |p| p.starts_with("actors/gateway/") },
+    Guarded { name: "actix_http", may: |p| p.starts_with("actors/gateway/") || p == "supervisor/operate/src/https.rs" },
     Guarded {
         name: "redis",
         may: |p| p.starts_with("supervisor/bridges/redis/") || p.starts_with("tests/") || is_benchmark(p),

@@ -37,10 +37,16 @@ impl Authority {
         self.directory.join("ca.crt")
     }
 
-    /// Signs a certificate for these alternative names, such as `DNS:localhost,IP:127.0.0.1`; with fewer than no days it has
-    /// expired.
+    /// Its own certificate with its key, as a server might use it that should not.
+    pub fn itself(&self) -> Certificate {
+        Certificate { certificate: self.certificate(), key: self.directory.join("ca.key") }
+    }
+
+    /// Signs a certificate for these alternative names, such as `DNS:localhost,IP:127.0.0.1`, or for none; with fewer than no
+    /// days it has expired.
     pub fn sign(&self, name: &str, alternatives: &str, days: i32) -> Certificate {
-        let extensions = format!("subjectAltName={alternatives}\nbasicConstraints=CA:FALSE\n");
+        let names = if alternatives.is_empty() { String::new() } else { format!("subjectAltName={alternatives}\n") };
+        let extensions = format!("{names}basicConstraints=CA:FALSE\n");
         std::fs::write(self.directory.join("extensions"), extensions).expect("the directory can be written");
         openssl(&self.directory, &format!("req {NEW_KEY} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
         let authority = "-CA ca.crt -CAkey ca.key -CAcreateserial -extfile extensions";

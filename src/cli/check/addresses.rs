@@ -6,10 +6,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use essaim::exit;
+use essaim::{WANTS_TLS, exit};
 
 use super::page::Page;
-use super::plan::Planned;
+use super::plan::{ADMIN, Planned};
 use crate::cli::operator;
 
 /// How long what listens at an address may take to say what it is.
@@ -35,7 +35,7 @@ fn runs(node: &Planned) -> bool {
 }
 
 fn try_one(node: &Planned, of: &str, address: &str, page: &mut Page) {
-    let key = if of == "admin" { "node.admin_listen".into() } else { format!("{of}.listen") };
+    let key = if of == ADMIN { "node.admin_listen".into() } else { format!("{of}.listen") };
     let of_node = format!("`{}` cannot listen at {address} ({key})", node.name);
     let addresses: Vec<SocketAddr> = match address.to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
@@ -74,5 +74,6 @@ fn is_alive(address: &SocketAddr) -> bool {
         let _ = stream.take(4_096).read_to_end(&mut answer);
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
-    asked().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") && answer.trim_end().ends_with("ok"))
+    let is_well = |answer: &str| answer.starts_with("HTTP/1.1 200") && answer.trim_end().ends_with("ok");
+    asked().is_ok_and(|answer| is_well(&answer) || answer.ends_with(WANTS_TLS))
 }

@@ -16,7 +16,7 @@ pub fn check(roster: &Roster, nodes: &[Planned], page: &mut Page) {
     let mut listening: BTreeMap<String, String> = BTreeMap::new();
     for node in nodes {
         let mut places: Vec<String> =
-            node.listens().into_iter().map(|(of, address)| format!("{of} http://{address}")).collect();
+            node.listens().into_iter().map(|(of, address)| format!("{of} {}://{address}", node.scheme(of))).collect();
         places.sort();
         let places = if places.is_empty() { String::new() } else { format!("  ({})", places.join(", ")) };
         page.entry(&format!("{:<width$}  {}{places}", node.name, node.hosts.join(", ")));

@@ -3,10 +3,11 @@
 //! # Layout
 //!
 //! - `plan`: the nodes, each with its configuration. `page`: what is printed.
-//! - A file for each thing that is checked: `hosting`, `addresses`, `asks`, `bridges`, `secrets`, `databases`, `connections`, `room`, `routes`,
+//! - A file for each thing that is checked: `hosting`, `addresses`, `admin`, `asks`, `bridges`, `secrets`, `databases`, `connections`, `room`, `routes`,
 //!   `exports`.
 
 mod addresses;
+mod admin;
 mod asks;
 mod bridges;
 mod connections;
@@ -38,6 +39,7 @@ pub fn run(roster: &Roster, global: &Global, check: &CheckArgs) -> Result<(), Fa
     let nodes = plan::plan(roster, global, topology, &mut page)?;
     hosting::check(roster, &nodes, &mut page);
     addresses::check(&nodes, &mut page);
+    admin::check(&nodes, &mut page);
     routes::check(&crate::roster::routes(), &nodes, &mut page);
     room::check(roster, &nodes, &mut page);
     asks::check(roster, &nodes, &mut page);

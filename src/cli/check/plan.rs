@@ -10,6 +10,9 @@ use super::page::Page;
 use crate::cli::Global;
 use crate::serve::wrong;
 
+/// The admin listener among what listens.
+pub const ADMIN: &str = "admin";
+
 /// One node as it would run.
 pub struct Planned {
     pub name: String,
@@ -18,11 +21,17 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// The scheme of the URL of what listens in it.
+    pub fn scheme(&self, of: &str) -> &'static str {
+        let has_tls = of == ADMIN && !self.config.settings.node.admin_cert.is_empty();
+        if has_tls { "https" } else { "http" }
+    }
+
     /// What listens in it, and where.
     pub fn listens(&self) -> Vec<(&str, String)> {
         let of_hosts = self.hosts.iter().filter_map(|host| Some((&**host, self.config.value(host, "listen")?)));
         let admin = self.config.settings.node.admin_listen.clone();
-        of_hosts.chain((!admin.is_empty()).then_some(("admin", admin))).collect()
+        of_hosts.chain((!admin.is_empty()).then_some((ADMIN, admin))).collect()
     }
 }
 

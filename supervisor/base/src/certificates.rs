@@ -47,7 +47,7 @@ impl CertificateMistake {
 impl fmt::Display for CertificateMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UnknownAuthority => "nobody whom this node trusts has signed the server's certificate",
+            Self::UnknownAuthority => "nobody who is trusted here has signed the server's certificate",
             Self::Expired => "the server's certificate has expired",
             Self::NotYetValid => "the server's certificate is not valid yet",
             Self::OtherName => "the server's certificate is for another name",

@@ -78,6 +78,8 @@ fn node(s: &Settings) -> Result<(), BrokenRule> {
     rule(listen.is_empty() || is_address(listen), "node.admin_listen", || {
         format!("be an address with a port, such as 127.0.0.1:9100, not \"{listen}\"")
     })?;
+    let n = &s.node;
+    certificates(("node.admin_ca", &n.admin_ca), ("node.admin_cert", &n.admin_cert), ("node.admin_key", &n.admin_key))?;
     operators(s)?;
     at_most("node.arbiters", s.node.arbiters as u64, MOST_THREADS as u64)?;
     at_most("node.blocking_threads", s.node.blocking_threads as u64, MOST_THREADS as u64)?;
@@ -113,21 +115,25 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-fn certificates(Settings { bridge, .. }: &Settings, scheme: &str) -> Result<(), BrokenRule> {
-    for (key, pem, label) in [
-        ("bridge.ca", &bridge.ca, "CERTIFICATE"),
-        ("bridge.cert", &bridge.cert, "CERTIFICATE"),
-        ("bridge.key", &bridge.key, "PRIVATE KEY"),
-    ] {
-        let is_tls = scheme.starts_with("rediss");
-        rule(pem.is_empty() || is_tls, key, || "be empty, since bridge.url does not begin with rediss://".into())?;
+/// Certificates and a key of these keys of the configuration, as far as can be seen without reading them.
+fn certificates(ca: (&str, &str), cert: (&str, &str), own: (&str, &str)) -> Result<(), BrokenRule> {
+    for ((key, pem), label) in [(ca, "CERTIFICATE"), (cert, "CERTIFICATE"), (own, "PRIVATE KEY")] {
         rule(pem.is_empty() || pem.contains(&format!("{label}-----")), key, || {
             format!("be the text of a PEM file with a {label}: {key}_file = \"PATH\" reads it from there")
         })?;
     }
-    rule(bridge.cert.is_empty() == bridge.key.is_empty(), "bridge.cert", || {
-        "come together with bridge.key: a certificate is nothing without its key".into()
+    rule(cert.1.is_empty() == own.1.is_empty(), cert.0, || {
+        format!("come together with {}: a certificate is nothing without its key", own.0)
     })
+}
+
+fn bridge_certificates(bridge: &BridgeConfig, scheme: &str) -> Result<(), BrokenRule> {
+    let (ca, cert, own) = (("bridge.ca", &*bridge.ca), ("bridge.cert", &*bridge.cert), ("bridge.key", &*bridge.key));
+    for (key, pem) in [ca, cert, own] {
+        let is_tls = scheme.starts_with("rediss");
+        rule(pem.is_empty() || is_tls, key, || "be empty, since bridge.url does not begin with rediss://".into())?;
+    }
+    certificates(ca, cert, own)
 }
 
 /// Checks that a URL leads where it was meant to.
@@ -149,7 +155,7 @@ fn links(s: &Settings) -> Result<(), BrokenRule> {
         "bridge.namespace",
         || format!("be a word, not \"{}\"", s.bridge.namespace),
     )?;
-    certificates(s, scheme)?;
+    bridge_certificates(&s.bridge, scheme)?;
     at_least_1("bridge.connection_life_ms", s.bridge.connection_life_ms)?;
     secrets(&s.bridge)?;
     at_least_1("ask.timeout_ms", s.ask.timeout_ms)?;

@@ -2,7 +2,7 @@
 //! operators ask about durable messages and have done about them.
 //!
 //! Who may ask it what is known by tokens (`askers`). The same is served at a socket in the data directory, which only the node's
-//! own user may open, and who may is asked for no token.
+//! own user may open, and who may is asked for no token. With a certificate the admin listener speaks TLS (`https`).
 
 use std::fs::Permissions;
 use std::io;
@@ -29,12 +29,15 @@ use serde_json::json;
 use crate::access::Access;
 use crate::askers::{ListenerAccess, SocketAccess, note_peer};
 use crate::follow::Readers;
+use crate::https;
 use crate::metrics::{Metrics, MetricsFormat};
 use crate::routes::{Ends, OperatorRoutes};
+use crate::tls::AdminTls;
 
 /// The admin listener of the configuration, and the one at a socket.
 #[derive(Default)]
 pub(crate) struct AdminListeners {
+    tls: Option<AdminTls>,
     metrics: Metrics,
     readers: Readers,
 }
@@ -46,10 +49,18 @@ impl OperatorListeners for AdminListeners {
             return Ok(None);
         }
         let access = ListenerAccess::of(&settings.node, address.to_socket_addrs()?);
-        access.warn(address);
+        if let Some(warning) = access.warning() {
+            tracing::warn!(address, "{warning}");
+        }
         let (routes, ends) = self.routes(bus, Arc::new(access));
-        let server = HttpServer::new(move || App::new().configure(routes.clone()));
-        Ok(Some(Box::new(serving(tasks, server.workers(1).disable_signals().bind(address)?.run(), ends))))
+        let running = match &self.tls {
+            Some(tls) => https::serve(address, tls, routes)?,
+            None => {
+                let server = HttpServer::new(move || App::new().configure(routes.clone()));
+                server.workers(1).disable_signals().bind(address)?.run()
+            }
+        };
+        Ok(Some(Box::new(serving(tasks, running, ends))))
     }
 
     fn listen_at_socket(&self, tasks: &Tasks, bus: &JoinedBus, path: &Path) -> io::Result<Box<dyn Listener>> {
@@ -68,6 +79,11 @@ impl OperatorListeners for AdminListeners {
 }
 
 impl AdminListeners {
+    /// Listeners of which the one of the configuration speaks TLS.
+    pub fn with(tls: Option<AdminTls>) -> Self {
+        Self { tls, ..Self::default() }
+    }
+
     fn routes(
         &self,
         bus: &JoinedBus,

@@ -5,7 +5,7 @@
 //! before they became that user.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
@@ -67,6 +67,13 @@ pub(crate) struct ListenerAccess {
     tokens: Vec<(String, String)>,
     /// Whether other machines reach it.
     is_public: bool,
+    /// Whether what is sent to it is encrypted.
+    has_tls: bool,
+}
+
+/// What is to be known at a start of a listener that is configured so; nothing where its address leads nowhere.
+pub fn listener_warning(node: &NodeConfig) -> Option<&'static str> {
+    ListenerAccess::of(node, node.admin_listen.to_socket_addrs().ok()?).warning()
 }
 
 impl ListenerAccess {
@@ -75,18 +82,22 @@ impl ListenerAccess {
         let named = node.operators.iter().map(|(name, token)| (name.clone(), token.clone()));
         let unnamed = ("operator_token".to_string(), node.operator_token.clone());
         let tokens = named.chain([unnamed]).filter(|(_, token)| !token.is_empty()).collect();
-        Self { tokens, is_public: addresses.any(|address| !address.ip().is_loopback()) }
+        let is_public = addresses.any(|address| !address.ip().is_loopback());
+        Self { tokens, is_public, has_tls: !node.admin_cert.is_empty() }
     }
 
     /// What is to be known of it at a start.
-    pub fn warn(&self, address: &str) {
-        if self.is_public && self.tokens.is_empty() {
-            let what =
-                "operators are refused at node.admin_listen, which other machines reach, since there is no token";
-            tracing::warn!(address, "{what}: set node.operators, or listen at a loopback address");
-        } else if self.is_public {
-            let what = "tokens and answers are not encrypted at node.admin_listen, which other machines reach";
-            tracing::warn!(address, "{what}: listen at a loopback address, behind a tunnel or a proxy with TLS");
+    pub fn warning(&self) -> Option<&'static str> {
+        match (self.is_public, self.tokens.is_empty(), self.has_tls) {
+            (true, true, _) => Some(
+                "operators are refused at node.admin_listen, which other machines reach, since there is no token: set \
+                 node.operators, or listen at a loopback address",
+            ),
+            (true, false, false) => Some(
+                "tokens and answers are not encrypted at node.admin_listen, which other machines reach: set \
+                 node.admin_cert_file and node.admin_key_file, or listen at a loopback address",
+            ),
+            _ => None,
         }
     }
 
@@ -183,6 +194,25 @@ mod tests {
             assert!(asked(&public, None, right).is_err_and(|why| why.contains("node.operators")), "{right:?}");
         }
         assert!(asked(&public, None, Right::Probe).is_ok());
+    }
+
+    #[test]
+    fn what_other_machines_could_read_or_nobody_could_ask_is_told() {
+        let warning = |tokens: &[(&str, &str)], address: &str, cert: &str| {
+            let node = NodeConfig {
+                admin_listen: address.into(),
+                admin_cert: cert.into(),
+                operators: tokens.iter().map(|(name, token)| (name.to_string(), token.to_string())).collect(),
+                ..NodeConfig::default()
+            };
+            listener_warning(&node).unwrap_or_default()
+        };
+        let ann: &[_] = &[("ann", "sesame")];
+        assert!(warning(ann, "0.0.0.0:9100", "").contains("not encrypted"));
+        assert!(warning(&[], "0.0.0.0:9100", "PEM").contains("no token"));
+        for (tokens, address, cert) in [(ann, "0.0.0.0:9100", "PEM"), (ann, "127.0.0.1:9100", ""), (&[], "", "")] {
+            assert_eq!(warning(tokens, address, cert), "", "{address}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! # Layout
 //! - `node`: a node with all of this; `admin`: its listeners; `routes`: operators' requests at any listener, `access`: who may ask; `system`: the runtime's own asks, which other nodes send: `node_ask` those to a node itself.
+//! - `https`, `tls`: the admin listener over TLS, and its certificate.
 //! - `askers`: who asks at those listeners; `audit`: what they change is kept before it is done.
 //! - `api`: requests and answers, as the admin listener takes and gives them.
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
@@ -38,6 +39,7 @@ mod figures;
 mod follow;
 mod gathering;
 mod host;
+mod https;
 mod last_records;
 mod logs;
 mod metrics;
@@ -60,14 +62,18 @@ mod subject;
 mod system;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod why;
 
 pub use self::access::{Access, Right, log_reader};
+pub use self::askers::listener_warning;
 pub use self::audit::keep_act;
 pub use self::figures::{Row, Sample};
 pub use self::follow::{NO_EVENT, event};
+pub use self::https::WANTS_TLS;
 pub use self::node::Node;
 pub use self::requests::{Refusal, ask};
 pub use self::routes::{Ends, OperatorRoutes, accepts_events, event_stream, refused};
 pub use self::status::{AbsentStatus, BlockingStatus, CapabilityStatus, MemberCapability, MemberStatus, NodeStatus};
 pub use self::system::operators;
+pub use self::tls::AdminTls;

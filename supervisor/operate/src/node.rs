@@ -7,8 +7,10 @@ use essaim_config::Config;
 use essaim_core::node::roster::Roster;
 use essaim_core::node::{NodeError, NodeParts, RunningNode};
 
+use crate::NodeStatus;
 use crate::gathering::store_last;
-use crate::{NodeStatus, operators};
+use crate::system::operators_over;
+use crate::tls::AdminTls;
 
 /// A running node.
 pub struct Node(RunningNode);
@@ -20,7 +22,8 @@ impl Node {
     /// # Errors
     /// See [`NodeError`]. A capability that cannot start is no error: it is tried again.
     pub async fn start(roster: &Roster, hosts: &[&str], config: Config, env: Env) -> Result<Self, NodeError> {
-        let parts = NodeParts { roster, hosts, config, env, beside: Vec::new(), operators: operators() };
+        let operators = operators_over(AdminTls::of(&config.settings.node, &env)?);
+        let parts = NodeParts { roster, hosts, config, env, beside: Vec::new(), operators };
         RunningNode::start(parts).await.map(Self)
     }
 

@@ -19,11 +19,17 @@ use crate::node_ask::{self, NodeAsk};
 use crate::requests::Operator;
 use crate::status::{NodeStatus, others};
 use crate::subject::RecordsOf;
+use crate::tls::AdminTls;
 use crate::{checking, config, contracts, gathering, host, logs, operation, records, running};
 
 /// What a node is handed over, so that operators, probes and other nodes are answered.
 pub fn operators() -> Operators {
-    Operators { asks: Arc::new(OwnAsks), listeners: Arc::new(AdminListeners::default()) }
+    operators_over(None)
+}
+
+/// The same, with TLS at the admin listener where there is a certificate.
+pub(crate) fn operators_over(tls: Option<AdminTls>) -> Operators {
+    Operators { asks: Arc::new(OwnAsks), listeners: Arc::new(AdminListeners::with(tls)) }
 }
 
 type Answer = fn(Arc<Bus>, &[u8]) -> Result<LocalBoxFuture<'static, RawAnswer>, NotDelivered>;

@@ -20,6 +20,12 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// The address of the admin listener; empty: none.
     pub admin_listen: String,
+    /// The certificate of the admin listener in PEM, its chain behind it; empty: it speaks HTTP without TLS.
+    pub admin_cert: String,
+    /// The key of that certificate, in PEM.
+    pub admin_key: String,
+    /// The authority that signed it, in PEM, whom commands trust; empty: those that the system trusts.
+    pub admin_ca: String,
     /// Who sends it as a bearer token may change things at the admin listener, and ask for what is personal; empty: there is
     /// no such token.
     pub operator_token: String,
@@ -43,6 +49,9 @@ impl Default for NodeConfig {
             name: "main".into(),
             data_dir: "data".into(),
             admin_listen: String::new(),
+            admin_cert: String::new(),
+            admin_key: String::new(),
+            admin_ca: String::new(),
             operator_token: String::new(),
             operators: BTreeMap::new(),
             ready_in_outage: false,
