@@ -10,6 +10,7 @@
 //! - [`platform`]: the platform from outside: document, traces, figures, first start.
 //! - [`records`]: message records and traces, as operators read them.
 //! - [`cli`]: the command line: output and exit codes.
+//! - [`colours`]: what is wrong has a colour on a terminal alone.
 //! - [`first_hour`]: what somebody meets who starts the platform for the first time.
 //! - [`check`]: what `essaim check` finds before a start does.
 //! - [`ends`]: how commands and nodes end: codes, output that cannot be written, what is left behind.
@@ -38,6 +39,7 @@ mod browser;
 mod chaos;
 mod check;
 mod cli;
+mod colours;
 mod console;
 mod durable;
 mod ends;

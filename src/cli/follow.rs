@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use essaim::api::{AwayNode, Followed, FollowedPage};
 use essaim::exit::Fatal;
 
+use super::mark::doubtful;
 use super::operator::Operator;
 use super::print;
 
@@ -52,8 +53,8 @@ pub fn pages<Q: Followed>(
 
 /// Prints that a node did not answer, or which part of it.
 pub fn tell_away(AwayNode { node, why, stored }: &AwayNode) {
-    print::line(&match stored {
+    print::line(&doubtful(&match stored {
         true => format!("the records that node `{node}` stores of all nodes were not read: {why}"),
         false => format!("node `{node}` did not answer: {why}"),
-    });
+    }));
 }

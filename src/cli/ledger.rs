@@ -6,6 +6,7 @@ use essaim::api::{AskLedger, Ledger, LedgerLine};
 use essaim::exit::{self, Fatal};
 
 use super::Global;
+use super::mark::{doubtful, wrong};
 use super::operator::{At, Operator, not_known, tell_away};
 use super::print::{self, columns};
 
@@ -87,7 +88,7 @@ fn table(ledger: &Ledger, at_rest: bool) -> String {
             line.dead.to_string(),
             line.expired.to_string(),
             (line.waiting + line.parked).to_string(),
-            line.difference().to_string(),
+            difference(line, at_rest),
             line.owner.clone().unwrap_or_else(|| "-".into()),
         ]);
     }
@@ -97,6 +98,15 @@ fn table(ledger: &Ledger, at_rest: bool) -> String {
     let label =
         if at_rest { "" } else { "approximate while messages are on their way; --at-rest checks that all balances\n" };
     format!("{}{label}", columns(&rows))
+}
+
+/// While messages move it is about 0; at rest it must be.
+fn difference(line: &LedgerLine, at_rest: bool) -> String {
+    match line.difference() {
+        0 => "0".into(),
+        difference if at_rest => wrong(&difference.to_string()),
+        difference => doubtful(&difference.to_string()),
+    }
 }
 
 /// What is wrong with a partition, if anything is.

@@ -11,6 +11,7 @@ pub mod follow;
 pub mod ledger;
 pub mod logs;
 pub mod manual;
+pub mod mark;
 pub mod messages;
 pub mod operator;
 pub mod parked;

@@ -21,6 +21,7 @@ use ureq::{Agent, Body, RequestBuilder};
 
 pub use self::trust::{Ca, Trust, advised};
 use self::unix::UnixConnector;
+use super::mark::doubtful;
 use super::{Global, print};
 use crate::serve::wrong;
 
@@ -205,7 +206,7 @@ impl Operator {
 /// Prints which capabilities did not answer.
 pub fn tell_away(away: &[Away]) {
     for Away { capability, why } in away {
-        print::line(&format!("`{capability}` did not answer: {why}"));
+        print::line(&doubtful(&format!("`{capability}` did not answer: {why}")));
     }
 }
 

@@ -6,6 +6,7 @@ use essaim::api::{ListParked, MOST_PARKED, ParkedLine, ParkedMessages, RetryPark
 use essaim::exit::{self, Fatal};
 
 use super::Global;
+use super::mark::wrong;
 use super::operator::{At, Operator, not_known, tell_away};
 use super::print::{self, columns, short, span};
 
@@ -93,7 +94,7 @@ fn row(line: &ParkedLine, now_ms: u64) -> [String; 7] {
         (None, ms) => format!("in {}", span(ms)),
     };
     let key = if line.key == line.id { "-".into() } else { line.key.clone() };
-    let error = line.error.as_deref().map_or_else(|| "-".into(), short);
+    let error = line.error.as_deref().map_or_else(|| "-".into(), |error| wrong(&short(error)));
     let (name, partition) = (line.name.clone(), format!("{}/{}", line.capability, line.partition));
     [line.id.clone(), name, partition, key, line.attempts.to_string(), next, error]
 }

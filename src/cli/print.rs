@@ -8,30 +8,26 @@ use essaim::config::{Config, without_password};
 use essaim::exit::{self, Fatal};
 use serde::Serialize;
 
+use super::mark::{self, painted, wrong};
 use super::operator::admin_url;
+use crate::logging::{colours, is_coloured};
 
-/// The one line with which a process ends in error; what is wrong is red on a terminal.
+/// The one line with which a process ends in error.
 pub fn error(fatal: &Fatal) {
-    let name = wrong("essaim:", crate::logging::colours());
-    line(&format!("{name} {fatal}"));
+    line(&format!("{} {fatal}", wrong("essaim:")));
 }
 
-/// What is wrong, in red where it is coloured.
-pub fn wrong(text: &str, is_coloured: bool) -> String {
-    if is_coloured { format!("\u{1b}[1;31m{text}\u{1b}[0m") } else { text.into() }
-}
-
-/// Writes a line to stderr. A reader that is gone is no reason to panic.
+/// Writes a line to stderr, coloured as it is marked. A reader that is gone is no reason to panic.
 pub fn line(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", painted(text, colours()));
 }
 
 /// The first error with which stdout took nothing more.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes what a command was asked for to stdout; [`all_written`] says whether it is there.
+/// Writes what a command was asked for to stdout, coloured as it is marked; [`all_written`] says whether it is there.
 pub fn page(text: &str) {
-    written(io::stdout().lock().write_all(text.as_bytes()));
+    written(io::stdout().lock().write_all(painted(text, is_coloured(&io::stdout())).as_bytes()));
 }
 
 /// Writes a part of an endless page; whether anybody still reads.
@@ -87,10 +83,11 @@ pub fn span(ms: u64) -> String {
 
 /// Rows with every column as wide as its widest cell.
 pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().map(|r| mark::width(&r[column])).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let padded = |(cell, width): (&String, &usize)| format!("{cell}{}", " ".repeat(width - mark::width(cell)));
+        let cells: Vec<String> = row.iter().zip(&widths).map(padded).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(line).collect()

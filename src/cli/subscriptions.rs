@@ -7,6 +7,7 @@ use essaim::exit::{self, Fatal};
 
 use super::Global;
 use super::confirm::confirm;
+use super::mark::doubtful;
 use super::operator::{At, Operator};
 use super::print::{self, columns, span};
 
@@ -92,7 +93,7 @@ fn table(lines: Vec<SubscriptionLine>) -> String {
             began.into(),
             line.retention_ms.map_or("-".into(), span),
             line.since_ms.map_or("-".into(), moment),
-            if line.live { "yes" } else { "no" }.into(),
+            if line.live { "yes".into() } else { doubtful("no") },
         ]);
     }
     columns(&rows)
@@ -120,6 +121,7 @@ fn drop(operator: &Operator, arguments: &DropArgs) -> Result<(), Fatal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::mark::painted;
 
     #[test]
     fn the_table_tells_how_each_began_and_how_long_its_events_wait() {
@@ -144,6 +146,6 @@ EVENT             CAPABILITY  WHEN FULL  BEGAN WITH    WAITS       SINCE        
 orders.placed.v1  billing     block      the next      -           -                     no
 orders.placed.v1  billing     block      what is kept  1 min 30 s  1970-01-01T00:00:00Z  yes
 ";
-        assert_eq!(table(vec![line, late]), expected);
+        assert_eq!(painted(&table(vec![line, late]), false), expected);
     }
 }

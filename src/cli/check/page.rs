@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use essaim::exit::Fatal;
 
+use crate::cli::mark::{doubtful, wrong};
 use crate::cli::print;
-use crate::logging::is_coloured;
 
 /// The page, and what is wrong.
 #[derive(Default)]
@@ -41,11 +41,12 @@ impl Page {
 /// # Errors
 /// If anything is wrong: the code is the first problem's.
 pub fn finish(mut page: Page) -> Result<(), Fatal> {
-    for (title, lines) in
-        [("Warnings", page.warnings.clone()), ("Problems", page.problems.iter().map(|p| p.reason.clone()).collect())]
-    {
+    for (title, lines) in [
+        (doubtful("Warnings"), page.warnings.clone()),
+        (wrong("Problems"), page.problems.iter().map(|p| p.reason.clone()).collect()),
+    ] {
         if !lines.is_empty() {
-            page.title(&print::wrong(title, is_coloured(&std::io::stdout())));
+            page.title(&title);
         }
         for line in lines {
             page.entry(&line);

@@ -2,6 +2,7 @@
 
 use essaim::api::{DeadLetterDetail, DeadLetterSummary, Payload, moment};
 
+use crate::cli::mark::{doubtful, wrong};
 use crate::cli::print::{columns, short};
 
 /// Letters as a table.
@@ -19,12 +20,16 @@ pub fn table(letters: &[DeadLetterSummary]) -> String {
             letter.name.clone(),
             letter.reason.clone(),
             letter.attempts.to_string(),
-            letter.key.clone().unwrap_or_else(|| "-".into()) + if letter.held { " (held)" } else { "" },
+            letter.key.clone().unwrap_or_else(|| "-".into()) + &held(letter.held),
             letter.id.clone(),
-            short(letter.error.as_deref().unwrap_or_default()),
+            wrong(&short(letter.error.as_deref().unwrap_or_default())),
         ]);
     }
     columns(&rows)
+}
+
+fn held(is_held: bool) -> String {
+    if is_held { doubtful(" (held)") } else { String::new() }
 }
 
 /// A letter on a sheet of its own.
@@ -46,10 +51,10 @@ pub fn sheet(shown: &DeadLetterDetail) -> String {
         ("key", letter.key.clone().unwrap_or_else(|| "-".into())),
         ("reason", letter.reason.clone()),
         ("attempts", letter.attempts.to_string()),
-        ("error", letter.error.clone().unwrap_or_default()),
+        ("error", wrong(letter.error.as_deref().unwrap_or_default())),
         ("sent", moment(letter.sent_at_ms)),
         ("died", moment(letter.dead_at_ms)),
-        ("its key", if letter.held { "waits for it".into() } else { "goes on".into() }),
+        ("its key", if letter.held { doubtful("waits for it") } else { "goes on".into() }),
         ("trace", letter.trace.clone()),
         ("principal", shown.principal.to_string()),
         ("metadata", shown.metadata.to_string()),
@@ -62,6 +67,12 @@ pub fn sheet(shown: &DeadLetterDetail) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::mark::painted;
+
+    /// The table as it is where nothing is coloured.
+    fn table(letters: &[DeadLetterSummary]) -> String {
+        painted(&super::table(letters), false)
+    }
 
     #[test]
     fn the_table_tells_what_died_where_and_why() {

@@ -6,24 +6,25 @@ use essaim::api::DurableReport;
 use essaim::store::DatabaseReport;
 use essaim::{CapabilityStatus, Health, MemberCapability, MemberStatus, NodeState, NodeStatus, TaskState, TaskStatus};
 
+use super::super::mark::{doubtful, wrong};
 use super::super::print::{columns, short, span};
 
 /// The cluster as a table.
 pub fn table(node: &NodeStatus) -> String {
     let epoch = node.epoch.map_or("-".into(), |e| e.to_string());
     let seen = format!("up {}", span(node.uptime_ms));
-    let mut nodes = vec![[node.node.clone(), epoch, node.version.clone(), state(node).into(), seen]];
+    let mut nodes = vec![[node.node.clone(), epoch, node.version.clone(), state(node), seen]];
     let mut capabilities = rows(node);
     for member in &node.members {
         let seen = format!("heard {} ago", span(member.heard_ms_ago));
         let (name, epoch) = (member.node.clone(), member.epoch.to_string());
         let own = match (&member.report, &member.problem, member.state) {
             (Some(report), ..) => state(report),
-            (None, Some(_), _) => "no report",
-            (None, None, NodeState::Ready) => "ready",
-            (None, None, NodeState::Draining) => "draining",
+            (None, Some(_), _) => wrong("no report"),
+            (None, None, NodeState::Ready) => "ready".into(),
+            (None, None, NodeState::Draining) => doubtful("draining"),
         };
-        nodes.push([name, epoch, member.version.clone(), own.into(), seen]);
+        nodes.push([name, epoch, member.version.clone(), own, seen]);
         match &member.report {
             Some(report) => capabilities.extend(rows(report)),
             None => capabilities.extend(rows_as_heard(member)),
@@ -50,13 +51,13 @@ pub fn table(node: &NodeStatus) -> String {
     format!("{nodes}\n{capabilities}{}{}{}", reasons(node), messages(node), tasks(node))
 }
 
-fn state(node: &NodeStatus) -> &'static str {
+fn state(node: &NodeStatus) -> String {
     let is_up = node.capabilities.values().all(|c| c.health == Health::Running);
     let is_down = |task: &TaskStatus| task.state == TaskState::Panicked;
     match () {
-        () if node.draining => "draining",
-        () if is_up && node.reasons.is_empty() && !node.tasks.iter().any(is_down) => "ready",
-        () => "not ready",
+        () if node.draining => doubtful("draining"),
+        () if is_up && node.reasons.is_empty() && !node.tasks.iter().any(is_down) => "ready".into(),
+        () => wrong("not ready"),
     }
 }
 
@@ -67,13 +68,13 @@ fn rows(node: &NodeStatus) -> Vec<[String; 11]> {
             name.clone(),
             node.node.clone(),
             health(&c.health),
-            format!("{}/{}", c.up, c.instances),
-            format!("{}/{}", c.admitted, c.limit),
+            up_of(c.up as u64, c.instances as u64),
+            busy_of(c.admitted, c.limit),
             c.restarts.to_string(),
             c.panics.to_string(),
             c.missed_deadlines.to_string(),
             c.durable.as_ref().map_or("-".into(), waiting),
-            c.durable.as_ref().map_or("-".into(), |d| d.dead.to_string()),
+            c.durable.as_ref().map_or("-".into(), |d| where_any(d.dead, doubtful)),
             c.database.as_ref().map_or("-".into(), database),
         ]
     };
@@ -83,21 +84,37 @@ fn rows(node: &NodeStatus) -> Vec<[String; 11]> {
 fn health(health: &Health) -> String {
     match health {
         Health::Running => "running".into(),
-        Health::Starting { reason } if reason.is_empty() => "starting".into(),
-        Health::Starting { reason } => format!("starting: {}", short(reason)),
-        Health::Failed { reason } if reason.is_empty() => "failed".into(),
-        Health::Failed { reason } => format!("failed: {}", short(reason)),
+        Health::Starting { reason } if reason.is_empty() => doubtful("starting"),
+        Health::Starting { reason } => doubtful(&format!("starting: {}", short(reason))),
+        Health::Failed { reason } if reason.is_empty() => wrong("failed"),
+        Health::Failed { reason } => wrong(&format!("failed: {}", short(reason))),
     }
+}
+
+/// Instances that are up, of all.
+fn up_of(up: u64, all: u64) -> String {
+    let text = format!("{up}/{all}");
+    if up < all { doubtful(&text) } else { text }
+}
+
+/// Messages that were admitted, of those that may be; a mailbox that is full refuses the next.
+fn busy_of(admitted: u32, limit: u32) -> String {
+    let text = format!("{admitted}/{limit}");
+    if admitted >= limit && limit > 0 { wrong(&text) } else { text }
+}
+
+fn where_any(count: u64, mark: fn(&str) -> String) -> String {
+    if count > 0 { mark(&count.to_string()) } else { count.to_string() }
 }
 
 /// The capabilities of a node that gives no report: its heartbeats do not tell the rest.
 fn rows_as_heard(member: &MemberStatus) -> Vec<[String; 11]> {
     let row = |(name, c): (&String, &MemberCapability)| {
-        let state = if c.running { "running" } else { "not running" };
-        let (instances, busy) = (format!("{}/{}", c.up, c.instances), format!("{}/{}", c.load, c.limit));
+        let state = if c.running { "running".into() } else { wrong("not running") };
+        let (instances, busy) = (up_of(c.up.into(), c.instances.into()), busy_of(c.load, c.limit));
         let (node, restarts) = (member.node.clone(), c.restarts.to_string());
         let [panics, late, waiting, dead, database] = ["?"; 5].map(String::from);
-        [name.clone(), node, state.into(), instances, busy, restarts, panics, late, waiting, dead, database]
+        [name.clone(), node, state, instances, busy, restarts, panics, late, waiting, dead, database]
     };
     member.capabilities.iter().map(row).collect()
 }
@@ -105,11 +122,11 @@ fn rows_as_heard(member: &MemberStatus) -> Vec<[String; 11]> {
 /// Why nodes are not well, where any is not.
 fn reasons(node: &NodeStatus) -> String {
     let mut rows = vec![["NOT WELL", "WHY"].map(String::from)];
-    let own = |node: &NodeStatus| node.reasons.iter().map(|why| [node.node.clone(), why.clone()]).collect::<Vec<_>>();
+    let own = |node: &NodeStatus| node.reasons.iter().map(|why| [node.node.clone(), wrong(why)]).collect::<Vec<_>>();
     rows.extend(own(node));
     for member in &node.members {
         rows.extend(member.report.as_deref().into_iter().flat_map(own));
-        let silent = |why: &String| [member.node.clone(), format!("gives no report: {why}")];
+        let silent = |why: &String| [member.node.clone(), wrong(&format!("gives no report: {why}"))];
         rows.extend(member.problem.iter().map(silent));
     }
     if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
@@ -121,12 +138,12 @@ fn tasks(node: &NodeStatus) -> String {
     let is_told = |task: &&TaskStatus| task.restarts > 0 || task.state == TaskState::Panicked;
     for task in node.reports().flat_map(|node| &node.tasks).filter(is_told) {
         let state = match task.state {
-            TaskState::Running => "running",
-            TaskState::Ended => "ended",
-            TaskState::Panicked => "panicked",
+            TaskState::Running => "running".into(),
+            TaskState::Ended => "ended".into(),
+            TaskState::Panicked => wrong("panicked"),
         };
         let panic = task.last_panic.iter().flat_map(|panic| panic.lines()).next().map(short).unwrap_or_default();
-        rows.push([task.name.clone(), task.owner.clone(), state.into(), task.restarts.to_string(), panic]);
+        rows.push([task.name.clone(), task.owner.clone(), state, task.restarts.to_string(), panic]);
     }
     if rows.len() == 1 { String::new() } else { format!("\n{}", columns(&rows)) }
 }
@@ -144,8 +161,9 @@ fn messages(node: &NodeStatus) -> String {
         }
         let difference = match (ledger.approximate, ledger.balances) {
             (true, _) => format!("about {}", ledger.difference),
-            (false, false) if ledger.difference == 0 => "0, but not in each partition".into(),
-            (false, _) => ledger.difference.to_string(),
+            (false, false) if ledger.difference == 0 => wrong("0, but not in each partition"),
+            (false, false) => wrong(&ledger.difference.to_string()),
+            (false, true) => ledger.difference.to_string(),
         };
         rows.push([
             name.clone(),
@@ -163,7 +181,7 @@ fn messages(node: &NodeStatus) -> String {
 
 fn database(database: &DatabaseReport) -> String {
     match &database.problem {
-        Some(problem) => format!("{}: {}", database.location, short(problem)),
+        Some(problem) => wrong(&format!("{}: {}", database.location, short(problem))),
         None => database.location.clone(),
     }
 }
@@ -177,7 +195,13 @@ fn waiting(durable: &DurableReport) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::mark::painted;
     use super::*;
+
+    /// The table as it is where nothing is coloured.
+    fn table(node: &NodeStatus) -> String {
+        painted(&super::table(node), false)
+    }
 
     const NODE: &str = r#"{"node":"front","epoch":3,"version":"0.1.0","uptime_ms":65000,"draining":false,
         "capabilities":{"gateway":{"state":"running","instances":2,"up":2,"admitted":1,"limit":1024,"restarts":0,
