@@ -2,7 +2,7 @@
 
 use clap::Args;
 use essaim::Roster;
-use essaim::api::{AskLedger, Ledger, LedgerLine};
+use essaim::api::{AskLedger, Ledger, LedgerLine, LogGap, moment};
 use essaim::exit::{self, Fatal};
 
 use super::Global;
@@ -16,7 +16,8 @@ pub struct LedgerArgs {
     /// Only of this capability
     #[arg(long, value_name = "NAME")]
     capability: Option<String>,
-    /// Ends with 65 unless every partition balances exactly; while nothing is on its way, each must
+    /// Ends with 65 unless every partition balances exactly, as each must while nothing is on its way, and no log was older than its
+    /// database
     #[arg(long)]
     at_rest: bool,
     /// Prints JSON
@@ -45,7 +46,8 @@ pub fn run(roster: &Roster, global: &Global, arguments: &LedgerArgs) -> Result<(
     if !arguments.at_rest {
         return if ledger.away.is_empty() { Ok(()) } else { Err(not_known("what became of all messages")) };
     }
-    let wrong: Vec<String> = ledger.lines.iter().filter_map(imbalance).collect();
+    let lines = ledger.lines.iter();
+    let wrong: Vec<String> = lines.flat_map(|line| imbalance(line).into_iter().chain(gaps(line))).collect();
     match (wrong.is_empty(), ledger.away.is_empty()) {
         (false, _) => Err(Fatal::new(exit::DATA, wrong.join("; "))),
         (true, false) => Err(not_known("whether all balances")),
@@ -97,7 +99,22 @@ fn table(ledger: &Ledger, at_rest: bool) -> String {
     }
     let label =
         if at_rest { "" } else { "approximate while messages are on their way; --at-rest checks that all balances\n" };
-    format!("{}{label}", columns(&rows))
+    let gaps: String = ledger.lines.iter().flat_map(gaps).map(|gap| format!("{gap}\n")).collect();
+    format!("{}{label}{gaps}", columns(&rows))
+}
+
+/// The messages of a partition that its log has forgotten.
+fn gaps(line: &LedgerLine) -> impl Iterator<Item = String> {
+    line.gaps.iter().map(|LogGap { first, through, found_ms }| {
+        let (messages, last) = (through.saturating_sub(*first), through.saturating_sub(1));
+        format!(
+            "`{}`, partition {}: at {} the log was found to be older than the database. It had forgotten {messages} messages (offsets {first} \
+             to {last}): those that were applied stay done, the others are gone. Whether more came behind them nobody knows",
+            line.capability,
+            line.partition,
+            moment(*found_ms),
+        )
+    })
 }
 
 /// While messages move it is about 0; at rest it must be.
@@ -140,6 +157,17 @@ mod tests {
                         is not at rest";
         assert_eq!(imbalance(&more).unwrap(), expected);
         assert_eq!(imbalance(&LedgerLine { parked: 2, ..line() }), None);
+    }
+
+    #[test]
+    fn what_a_log_has_forgotten_is_named_also_where_the_rest_balances() {
+        let gap = LogGap { first: 7, through: 9, found_ms: 1_767_225_600_000 };
+        let line = LedgerLine { handled: 9, gaps: vec![gap], ..line() };
+        let expected = "`orders`, partition 3: at 2026-01-01T00:00:00.000Z the log was found to be older than the database. It had \
+                        forgotten 2 messages (offsets 7 to 8): those that were applied stay done, the others are gone. Whether more \
+                        came behind them nobody knows";
+        assert_eq!((imbalance(&line), gaps(&line).collect::<Vec<_>>()), (None, vec![expected.to_string()]));
+        assert!(table(&Ledger { lines: vec![line], away: Vec::new() }, true).ends_with(&format!("{expected}\n")));
     }
 
     #[test]

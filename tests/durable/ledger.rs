@@ -1,10 +1,10 @@
-//! The ledger: capabilities that balance at rest, and one that does not.
+//! The ledger: capabilities that balance at rest, and those that do not.
 
 use serde_json::json;
 
 use super::probe::{Probe, Sell};
 use super::stage::Stage;
-use crate::support::eventually;
+use crate::support::{Redis, eventually};
 
 /// The exit code of a ledger that does not balance.
 const DATA: i32 = 65;
@@ -42,6 +42,50 @@ fn a_forged_count_is_found_from_another_node() {
     a_forged_count_is_found(&Stage::over_redis(&Probe::default()));
 }
 
+/// As if the log had been restored to a state of three messages ago, of which the database has applied the last one.
+fn what_a_log_has_forgotten_is_named(redis: Option<Redis>) {
+    let (probe, hosts) = (Probe::default(), &["shop", "bell"]);
+    let stage = Stage::on(&probe, hosts, redis, None);
+    for number in 0..10 {
+        stage.send(Sell { to: format!("customer {number}"), what: "bread".into() });
+    }
+    stage.at_rest();
+    let line = stage.sql("shop", "SELECT partition, through FROM essaim_fence WHERE handled > 0 LIMIT 1");
+    let (partition, first) = line.trim().split_once('|').expect("two columns");
+    let (number, first): (u64, u64) = (partition.parse().expect("a number"), first.parse().expect("a number"));
+    let ahead = "UPDATE essaim_fence SET handled = handled + 1, through = through + 3 WHERE partition = ";
+    stage.sql("shop", &format!("{ahead}{partition}"));
+    let (data, redis) = stage.end_beside_redis();
+    let stage = Stage::on(&probe, hosts, redis, Some(data));
+    let found = eventually("the gap to be found", || {
+        let ledger = stage.at_rest();
+        let lines = ledger["lines"].as_array()?.clone();
+        lines.into_iter().find(|line| line["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty()))
+    });
+    assert_eq!((&found["capability"], &found["partition"]), (&json!("shop"), &json!(number)));
+    let gap = &found["gaps"][0];
+    assert_eq!((&gap["first"], &gap["through"]), (&json!(first), &json!(first + 3)), "{found}");
+    for number in 0..10 {
+        stage.send_at_last(Sell { to: format!("customer {number}"), what: "butter".into() });
+    }
+    stage.at_rest();
+    let told = stage.essaim(&["ledger", "--at-rest"]);
+    assert_eq!(told.code, Some(DATA), "{}", told.text);
+    let missing = format!("`shop`, partition {partition}: 2 messages are missing");
+    let gone = format!("forgotten 3 messages (offsets {first} to {})", first + 2);
+    assert!(told.text.contains(&missing) && told.text.contains(&gone), "{}", told.text);
+}
+
+#[test]
+fn what_a_log_has_forgotten_is_named_in_one_process() {
+    what_a_log_has_forgotten_is_named(None);
+}
+
+#[test]
+fn what_a_log_has_forgotten_is_named_over_redis() {
+    what_a_log_has_forgotten_is_named(Some(Redis::start()));
+}
+
 #[test]
 fn status_tells_how_much_waits_and_is_dead() {
     let stage = Stage::embedded(&Probe::broken());
@@ -72,7 +116,7 @@ fn status_tells_what_became_of_all_messages() {
     // The drop went through the log like a message.
     let expected = json!({
         "appended": 3, "handled": 2, "duplicates": 0, "died": 1, "expired": 0, "in_flight": 0, "difference": 0,
-        "balances": true, "approximate": false
+        "balances": true, "gaps": 0, "approximate": false
     });
     assert_eq!((&durable["ledger"], &durable["dead"]), (&expected, &json!(0)));
     let text = stage.essaim(&["status"]).text;

@@ -108,6 +108,8 @@ function ofCapabilities({ nodes, links }, tell) {
       tell('warn', `parked ${name}`, name, `has ${many(durable.parked, 'message')} that ${durable.parked === 1 ? 'waits' : 'wait'} for another attempt`, ['parked', address('/parked', { capability: name })]);
     if (durable.ledger && !durable.ledger.balances && !durable.ledger.approximate)
       tell('bad', `ledger ${name}`, name, `its ledger does not balance: ${durable.ledger.difference} messages`, [name, capabilityHref(name)]);
+    if (durable.ledger?.gaps > 0)
+      tell('warn', `gaps ${name}`, name, `its log was found to be older than its database in ${many(durable.ledger.gaps, 'partition')}`, [name, capabilityHref(name)]);
   }
 }
 

@@ -156,7 +156,7 @@ fn messages(node: &NodeStatus) -> String {
     let of_all = node.reports().flat_map(|node| &node.capabilities);
     let ledgers = of_all.filter_map(|(name, capability)| Some((name, &capability.durable.as_ref()?.ledger)));
     for (name, ledger) in ledgers.collect::<BTreeMap<_, _>>() {
-        if ledger.appended == 0 && ledger.balances {
+        if ledger.appended == 0 && ledger.balances && ledger.gaps == 0 {
             continue;
         }
         let difference = match (ledger.approximate, ledger.balances) {
@@ -164,6 +164,10 @@ fn messages(node: &NodeStatus) -> String {
             (false, false) if ledger.difference == 0 => wrong("0, but not in each partition"),
             (false, false) => wrong(&ledger.difference.to_string()),
             (false, true) => ledger.difference.to_string(),
+        };
+        let difference = match ledger.gaps {
+            0 => difference,
+            _ => format!("{difference}; the log was older than the database, see `essaim ledger`"),
         };
         rows.push([
             name.clone(),

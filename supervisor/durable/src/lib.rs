@@ -56,8 +56,9 @@ use essaim_base::lock::Mutex;
 use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::{DurableConfig, Settings};
-use essaim_protocol::log::Log;
+use essaim_protocol::log::{Log, Partition};
 use essaim_store::Database;
+use essaim_store::tables::log_gaps::LogGap;
 use essaim_trace::Recorder;
 
 /// What the durable half of a node is made of.
@@ -90,6 +91,7 @@ pub struct Durable {
     /// The largest message, in bytes (`wire.max_message_bytes`).
     most_bytes: u64,
     reported_left: AtomicBool,
+    reported_older: AtomicBool,
     env: Env,
     pub tasks: Tasks,
     pub recorder: Arc<Recorder>,
@@ -107,7 +109,7 @@ impl Durable {
         let host = format!("{}/{}", settings.node.name, env.id());
         let (drain, outboxes) = (Drain::new(), Mutex::default());
         let (env, tasks) = (env.clone(), tasks.clone());
-        let (is_bridged, reported_left) = (!settings.bridge.url.is_empty(), AtomicBool::new(false));
+        let is_bridged = !settings.bridge.url.is_empty();
         let durable = Arc::new(Self {
             log,
             trust: Arc::new(RecordTrust::of(&settings.bridge)),
@@ -121,7 +123,8 @@ impl Durable {
             is_bridged,
             migrated_kind,
             most_bytes: settings.wire.max_message_bytes,
-            reported_left,
+            reported_left: AtomicBool::new(false),
+            reported_older: AtomicBool::new(false),
             env,
             tasks: tasks.clone(),
             recorder,
@@ -173,6 +176,22 @@ impl Durable {
                 before = log,
                 "messages come from another log than before (bridge.url was changed, or Redis was restarted empty): whatever \
                  still waits in the one before, for whichever capability, waits until bridge.url leads there again"
+            );
+        }
+    }
+
+    /// Tells, once, that the log is older than a capability's database, which has finished messages that the log has forgotten.
+    fn log_is_older(&self, partition: &Partition, gap: LogGap) {
+        if !self.reported_older.swap(true, Ordering::Relaxed) {
+            let (capability, LogGap { partition, first, through, .. }) = (&partition.capability, gap);
+            tracing::warn!(
+                %capability,
+                partition,
+                first,
+                through,
+                "the log is older than the databases (it was restored, or has lost what it kept last): of the messages that it has \
+                 forgotten those that were applied stay done, and the others are gone. `essaim ledger` names each partition; \
+                 docs/restores.md says what to look for"
             );
         }
     }

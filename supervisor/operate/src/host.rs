@@ -12,12 +12,12 @@ use essaim_durable::Durable;
 use essaim_protocol::frame::RawAnswer;
 use essaim_protocol::log::{PartitionCount, Tally};
 use essaim_protocol::record::Control;
-use essaim_store::tables::{dead, ledger, outbox};
+use essaim_store::tables::{dead, ledger, log_gaps, outbox};
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::{DurableReport, LedgerLine, LedgerSum};
+use crate::api::{DurableReport, LedgerLine, LedgerSum, LogGap};
 use crate::dead_letters::{failed, unanswered};
 use crate::operation::{Operation, name_of};
 use crate::requests::Operator;
@@ -100,12 +100,20 @@ impl HostOperator {
 /// The fate of the messages of each partition of a capability, from the log and the database.
 async fn lines(durable: &Durable, host: &Host) -> Result<Vec<LedgerLine>, Failure> {
     // The database first: what it has counted is acknowledged later, so that a message is seen twice rather than not.
-    let lines = match host.database() {
-        Some(database) => ledger::read(database.reads()).await.map_err(failed)?,
-        None => Vec::new(),
+    let (lines, gaps) = match host.database() {
+        Some(database) => {
+            let reads = database.reads();
+            (ledger::read(reads).await.map_err(failed)?, log_gaps::read(reads).await.map_err(failed)?)
+        }
+        None => Default::default(),
     };
     let counts = durable.log.counts(&host.name).await.map_err(unanswered)?;
-    Ok(ledger_lines(&host.name, &lines, &counts))
+    let mut lines = ledger_lines(&host.name, &lines, &counts);
+    for log_gaps::LogGap { partition, first, through, found_ms } in gaps {
+        let of_partition = lines.iter_mut().find(|line| line.partition == partition);
+        of_partition.into_iter().for_each(|line| line.gaps.push(LogGap { first, through, found_ms }));
+    }
+    Ok(lines)
 }
 
 /// The ledger of a capability, from what its database and the log have counted.
@@ -132,6 +140,7 @@ pub(crate) fn ledger_lines(
             parked: known.map_or(0, |line| line.parked),
             before: known.map_or(0, |line| line.before),
             owner: count.owner.as_ref().map(|(host, _)| host.clone()),
+            gaps: Vec::new(),
         }
     };
     counts.iter().map(line).collect()

@@ -66,6 +66,7 @@ macro_rules! log_conformance {
                 a_dead_letter_that_dies_again_is_another_and_not_forgotten_with_the_first
                 many_dead_letters_are_read_page_by_page_and_some_by_their_ids
                 everything_is_there_after_reopening
+                a_log_counts_on_from_behind_what_a_database_knows
                 a_log_is_known_by_its_identity;
             registry:
                 a_number_of_partitions_stays_as_it_was_first

@@ -188,8 +188,7 @@ pub struct Acknowledge {
     /// Dead letters to keep in the log, by message id: those of handlers without a database. They replace earlier ones of the
     /// same ids.
     pub dead: Vec<(String, Bytes)>,
-    /// The number of messages that have left the log and wait in the capability's database. They count as waiting when
-    /// an append asks whether the partition has room.
+    /// Messages that have left the log and wait in the capability's database: they take room of the partition as waiting ones do.
     pub parked: u64,
 }
 
@@ -378,9 +377,11 @@ pub trait Log: Send + Sync {
     /// Checks that nothing stored has been lost, and reports what has; called with every heartbeat.
     fn check(&self) -> BoxFuture<'_, Result<(), LogError>>;
 
-    /// Records that a capability's database accounts for so many messages of a partition of this log: at least as many were
-    /// appended.
-    fn accounted(&self, partition: &Partition, messages: u64);
+    /// Messages appended to a partition, as far as the log knows: fewer than ever were if it is an older state of itself.
+    fn appended<'a>(&'a self, partition: &'a Partition) -> BoxFuture<'a, Result<u64, LogError>>;
+
+    /// Counts on from behind messages that a capability's database knows to have been appended to a partition of this log.
+    fn raise<'a>(&'a self, partition: &'a Partition, appended: u64) -> BoxFuture<'a, Result<(), LogError>>;
 
     /// The identity that tells this log from every other one, for as long as it keeps what is stored in it.
     fn identity(&self) -> BoxFuture<'_, Result<String, LogError>>;
@@ -391,8 +392,7 @@ pub trait Log: Send + Sync {
     /// The number of dead letters of a capability without a database.
     fn dead_count<'a>(&'a self, capability: &'a str) -> BoxFuture<'a, Result<u64, LogError>>;
 
-    /// A page of the dead letters of a capability without a database, from the [`DeadLetterPage::next`] of the page before, in
-    /// no meaningful order.
+    /// A page of the dead letters of a capability without a database, in no order, from the [`DeadLetterPage::next`] before it.
     fn dead<'a>(
         &'a self,
         capability: &'a str,

@@ -195,8 +195,15 @@ impl Log for EmbeddedLog {
         self.ask(move |answer| WriteJob::Acknowledge { acknowledges: acknowledges.to_vec(), answer }).boxed()
     }
 
-    /// A file forgets nothing of what it counts.
-    fn accounted(&self, _: &Partition, _: u64) {}
+    fn appended<'a>(&'a self, partition: &'a Partition) -> BoxFuture<'a, Result<u64, LogError>> {
+        let place = self.published.place(partition);
+        let unknown = || LogError::UnknownPartition(partition.clone());
+        ready(place.map(|place| place.loaded.unwrap_or(place.appended)).ok_or_else(unknown)).boxed()
+    }
+
+    fn raise<'a>(&'a self, partition: &'a Partition, appended: u64) -> BoxFuture<'a, Result<(), LogError>> {
+        self.ask(move |answer| WriteJob::Raise { partition: partition.clone(), appended, answer }).boxed()
+    }
 
     fn check(&self) -> BoxFuture<'_, Result<(), LogError>> {
         ready(Ok(())).boxed()

@@ -162,8 +162,12 @@ impl Log for RedisLog {
         registry::identity(self).boxed()
     }
 
-    fn accounted(&self, partition: &Partition, messages: u64) {
-        self.known.appended(partition, messages);
+    fn appended<'a>(&'a self, partition: &'a Partition) -> BoxFuture<'a, Result<u64, LogError>> {
+        measure::appended(self, partition).boxed()
+    }
+
+    fn raise<'a>(&'a self, partition: &'a Partition, appended: u64) -> BoxFuture<'a, Result<(), LogError>> {
+        restore::raise(self, partition, appended).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), LogError>> {

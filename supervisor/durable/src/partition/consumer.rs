@@ -343,9 +343,14 @@ async fn work(
             let (env, store, unhandled, stop) = (durable.env.clone(), store.clone(), unhandled.clone(), stop.clone());
             let trust = durable.trust.clone();
             let claim = Claim { partition, epoch, log, handlers, config, trust, env, store, unhandled, stop };
-            Ownership::take(claim).await.map_err(|e| e.to_string())
+            let taken = Ownership::take(claim).await.map_err(|e| e.to_string())?;
+            if let Takeover::Done(ownership) = &taken {
+                ownership.catch_up(&durable).await?;
+            }
+            Ok(taken)
         };
-        let error = match claimed.await {
+        let claimed: Result<_, String> = claimed.await;
+        let error = match claimed {
             Ok(Takeover::Done(ownership)) => break *ownership,
             Ok(Takeover::Stale(seen)) => return WorkerEnd::StaleEpoch(seen),
             Err(error) => error,
@@ -360,7 +365,6 @@ async fn work(
     tracing::debug!(capability = %partition.capability, partition = partition.number, epoch, "owns a partition");
     let _relaying = ownership.outbox_queue.take();
     ownership.left.iter().for_each(|log| durable.log_left_behind(log));
-    durable.log.accounted(&partition, ownership.known);
     let (_subscription, entries, in_flight) = durable.reader.subscribe(&partition);
     Worker::new(ownership, durable.log.clone(), in_flight).work(entries).await
 }

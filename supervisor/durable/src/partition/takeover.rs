@@ -29,8 +29,8 @@ pub struct Ownership {
     pub outbox_queue: Option<OpenQueue>,
     /// The log that the partition's messages came from until now, if it was another one.
     pub left: Option<String>,
-    /// Messages of the present log whose fate is known.
-    pub known: u64,
+    /// Messages that the present log has appended, as far as the database knows.
+    pub appended: u64,
 }
 
 /// Which partition is taken over, by whom.
@@ -69,7 +69,7 @@ impl Ownership {
             unhandled,
             stop,
         };
-        let (mut queue, mut outbox_queue, mut left, mut known) = (Queue::default(), None, None, 0);
+        let (mut queue, mut outbox_queue, mut left, mut appended) = (Queue::default(), None, None, 0);
         if let Some(store) = owner.store.clone() {
             let tx = store.database.begin().await?;
             let before = match fence::take(&tx, owner.number(), epoch).await? {
@@ -84,9 +84,9 @@ impl Ownership {
             crash::point("takeover.after-fence");
             owner.find(&store, &mut queue).await?;
             outbox_queue = Some(store.outbox.open(&store.queue, epoch).await?);
-            known = logs::known(store.database.reads(), owner.number()).await?;
+            appended = logs::appended(store.database.reads(), owner.number()).await?;
         }
-        Ok(Takeover::Done(Box::new(Self { owner, queue, outbox_queue, left, known })))
+        Ok(Takeover::Done(Box::new(Self { owner, queue, outbox_queue, left, appended })))
     }
 }
 

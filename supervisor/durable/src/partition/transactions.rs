@@ -82,7 +82,11 @@ impl OwnerTransactions<'_> {
             StepEnd::Done => write(tx).await,
             not => Ok(not),
         };
-        self.advance(place.tally, leave).await
+        let through = match place.from {
+            Source::Log { offset } => fence::through(offset),
+            Source::Parked { .. } => 0,
+        };
+        self.advance_through(place.tally, through, leave).await
     }
 
     async fn leave(&self, tx: &Transaction, place: Settlement<'_>) -> Result<StepEnd, DbErr> {
@@ -109,9 +113,19 @@ impl OwnerTransactions<'_> {
         tally: Tally,
         write: impl AsyncFn(&Transaction) -> Result<StepEnd, DbErr>,
     ) -> Result<StepEnd, PartitionLost> {
+        self.advance_through(tally, 0, write).await
+    }
+
+    /// As [`Self::advance`], by messages of the log up to the one before the offset `through`.
+    async fn advance_through(
+        &self,
+        tally: Tally,
+        through: u64,
+        write: impl AsyncFn(&Transaction) -> Result<StepEnd, DbErr>,
+    ) -> Result<StepEnd, PartitionLost> {
         let mut failures = 0;
         loop {
-            match self.try_advance(tally, &write).await {
+            match self.try_advance(tally, through, &write).await {
                 Ok(step) => return Ok(step),
                 Err(TxError::Fenced) => return Err(PartitionLost),
                 Err(error) => self.owner.tries_again(&mut failures, &error).await?,
@@ -122,10 +136,12 @@ impl OwnerTransactions<'_> {
     async fn try_advance(
         &self,
         tally: Tally,
+        through: u64,
         write: &impl AsyncFn(&Transaction) -> Result<StepEnd, DbErr>,
     ) -> Result<StepEnd, TxError> {
         let tx = self.store.database.begin().await?;
-        if !fence::advance(&tx, self.owner.number(), self.owner.epoch, tally).await? {
+        let (number, epoch) = (self.owner.number(), self.owner.epoch);
+        if !fence::advance_through(&tx, number, epoch, tally, through).await? {
             return Err(TxError::Fenced);
         }
         let step = write(&tx).await?;

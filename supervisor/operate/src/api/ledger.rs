@@ -55,6 +55,21 @@ pub struct LedgerLine {
     pub before: i64,
     /// The host that owns it; `None` if nobody does.
     pub owner: Option<String>,
+    /// Messages that the log has forgotten, each time that it was found to be older than the capability's database.
+    #[serde(default)]
+    pub gaps: Vec<LogGap>,
+}
+
+/// The messages of a partition from the offset `first` up to the one before `through`: a log that was restored has forgotten that
+/// it had appended them. Those that were applied are done, and the others are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogGap {
+    /// The offset of the first one: so many messages the log had appended, as far as it knew.
+    pub first: u64,
+    /// The offset behind the last one that the database knew of.
+    pub through: u64,
+    /// When it was found, in milliseconds since 1970.
+    pub found_ms: u64,
 }
 
 impl LedgerLine {
@@ -114,6 +129,8 @@ pub struct LedgerSum {
     pub difference: i64,
     /// Whether each partition balances by itself.
     pub balances: bool,
+    /// Partitions whose log was found to be older than the capability's database: what was lost beside their difference nobody knows.
+    pub gaps: u64,
     /// Messages are in flight: each number is measured where it is kept, so the difference is only about right.
     pub approximate: bool,
 }
@@ -130,6 +147,7 @@ impl Default for LedgerSum {
             in_flight: 0,
             difference: 0,
             balances: true,
+            gaps: 0,
             approximate: false,
         }
     }
@@ -148,6 +166,7 @@ impl LedgerSum {
             sum.in_flight += line.waiting + line.parked;
             sum.difference = sum.difference.saturating_add(line.difference());
             sum.balances &= line.difference() == 0;
+            sum.gaps += u64::from(!line.gaps.is_empty());
         }
         sum.approximate = sum.in_flight > 0;
         sum
@@ -172,6 +191,9 @@ mod tests {
         let sum = LedgerSum::of(&[short.clone(), long]);
         assert_eq!((sum.appended, sum.handled, sum.duplicates, sum.died, sum.expired), (12, 6, 1, 2, 3));
         assert_eq!((sum.difference, sum.balances, sum.approximate), (0, false, false));
+        let gap = LogGap { first: 5, through: 9, found_ms: 1 };
+        let found = LedgerLine { gaps: vec![gap, gap], ..short.clone() };
+        assert_eq!((sum.gaps, LedgerSum::of(&[found, short.clone()]).gaps), (0, 1));
         let sum = LedgerSum::of(&[LedgerLine { waiting: 1, parked: 1, ..short }]);
         assert_eq!((sum.in_flight, sum.difference, sum.balances, sum.approximate), (2, 0, true, true));
         assert!(LedgerSum::of(&[]).balances);

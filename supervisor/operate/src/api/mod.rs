@@ -35,7 +35,7 @@ pub use self::edited::{
 };
 pub(crate) use self::edited::{editable, with_payload};
 pub use self::followed::{Followed, FollowedPage};
-pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum};
+pub use self::ledger::{AskLedger, DurableReport, Ledger, LedgerLine, LedgerSum, LogGap};
 pub use self::logs::{FindLogs, FoundLogs, MOST_LINES};
 pub use self::messages::{MessageCounts, MessageTimes};
 pub use self::parked::{ListParked, MOST_PARKED, ParkedLine, ParkedMessages, RetriedParked, RetryParked};

@@ -166,6 +166,19 @@ pub async fn everything_is_there_after_reopening(fixture: impl Fixture) {
     assert_eq!(texts(&read(log, 0).await), ["a", "c", "d", "e"]);
 }
 
+pub async fn a_log_counts_on_from_behind_what_a_database_knows(fixture: impl Fixture) {
+    open_shop(fixture.log(), 1).await;
+    append(fixture.log(), &[messages(0, 3, "a")]).await;
+    let fixture = fixture.reopened().await;
+    let (log, of_shop) = (fixture.log(), partition(0));
+    for (known, counted) in [(3, 3), (5, 5), (4, 5)] {
+        log.raise(&of_shop, known).await.unwrap();
+        assert_eq!(log.appended(&of_shop).await, Ok(counted), "{known}");
+    }
+    assert_eq!(append(log, &[messages(0, 1, "b")]).await, [Appended::Stored { first: 5 }]);
+    assert_eq!(count(log, 0).await.appended, 6);
+}
+
 pub async fn a_log_is_known_by_its_identity(fixture: impl Fixture) {
     let identity = fixture.log().identity().await.unwrap();
     assert!(!identity.is_empty());

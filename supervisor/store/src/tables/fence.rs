@@ -3,7 +3,7 @@
 //! Each commit for a durable message advances the fence of its partition under its owner's epoch. A new owner takes the fence
 //! first: from then on nothing of an earlier one commits, and a transaction that has advanced it is waited for.
 
-use essaim_protocol::log::Tally;
+use essaim_protocol::log::{Entry, Tally};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::bulk::{self, Padding};
@@ -47,21 +47,58 @@ pub async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) -> Resu
 ///
 /// From here on a new owner waits for the end of the transaction.
 pub async fn advance(db: &impl ConnectionTrait, partition: u32, epoch: u64, tally: Tally) -> Result<bool, DbErr> {
+    advance_through(db, partition, epoch, tally, 0).await
+}
+
+/// As [`advance`], by messages of the log up to the one before the offset `through`.
+pub async fn advance_through(
+    db: &impl ConnectionTrait,
+    partition: u32,
+    epoch: u64,
+    tally: Tally,
+    through: u64,
+) -> Result<bool, DbErr> {
     let sql = "UPDATE essaim_fence SET handled = handled + $1, duplicates = duplicates + $2, dead = dead + $3, \
-               expired = expired + $4 WHERE partition = $5 AND epoch = $6";
+               expired = expired + $4, through = CASE WHEN through < $5 THEN $5 ELSE through END \
+               WHERE partition = $6 AND epoch = $7";
     let Tally { handled, duplicates, dead, expired } = tally;
-    let values = [int(handled), int(duplicates), int(dead), int(expired), int(partition), int(epoch)];
+    let counts = [handled, duplicates, dead, expired, through].map(int);
+    let [handled, duplicates, dead, expired, through] = counts;
+    let values = [handled, duplicates, dead, expired, through, int(partition), int(epoch)];
     Ok(run(db, sql, values).await? == 1)
+}
+
+/// One more than the offset of a message, as an inbox remembers that: an owner that has finished it has seen so many appended.
+pub fn through(offset: u64) -> u64 {
+    (offset & ((1 << Entry::OFFSET_BITS) - 1)) + 1
+}
+
+/// Messages of a partition that were handled under one epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Handled {
+    pub messages: u64,
+    /// Behind the last one that came from the log; 0 if none did.
+    pub through: u64,
+}
+
+impl Handled {
+    pub fn add(&mut self, messages: u64, through: u64) {
+        self.messages += messages;
+        self.through = self.through.max(through);
+    }
 }
 
 /// The statements that count messages as handled, by partition and its owner's epoch, and how many partitions each must
 /// find. A partition that has another owner is not found.
-pub(super) fn advancing(backend: DbBackend, handled: &[(u32, u64, u64)]) -> impl Iterator<Item = (Statement, u64)> {
+pub(super) fn advancing(backend: DbBackend, handled: &[(u32, u64, Handled)]) -> impl Iterator<Item = (Statement, u64)> {
     handled.chunks(bulk::LARGEST).flat_map(move |chunk| {
-        let values = |(partition, epoch, n): &(u32, u64, u64)| [int(*partition), int(*epoch), int(*n)];
+        let values = |(partition, epoch, handled): &(u32, u64, Handled)| {
+            [int(*partition), int(*epoch), int(handled.messages), int(handled.through)]
+        };
         bulk::pieces(chunk, 1, Padding::Nulls, values).map(move |(tuples, values)| {
             let sql = format!(
-                "UPDATE essaim_fence SET handled = handled + v.column3 FROM (VALUES {tuples}) AS v \
+                "UPDATE essaim_fence SET handled = handled + v.column3, \
+                 through = CASE WHEN through < v.column4 THEN v.column4 ELSE through END FROM (VALUES {tuples}) AS v \
                  WHERE partition = v.column1 AND epoch = v.column2"
             );
             (Statement::from_sql_and_values(backend, sql, values), chunk.len() as u64)

@@ -27,11 +27,22 @@ pub async fn change(db: &impl ConnectionTrait, partition: u32, from: &str, to: &
     let sql = "INSERT INTO essaim_logs (partition, log, before, until) VALUES ($1, $2, $3, NULL) \
                ON CONFLICT (partition, log) DO UPDATE SET before = excluded.before, until = NULL";
     run(db, sql, [int(partition), Value::from(to), int(before)]).await?;
-    run(db, "UPDATE essaim_fence SET log = $1 WHERE partition = $2", [Value::from(to), int(partition)]).await.map(drop)
+    let sql = "UPDATE essaim_fence SET log = $1, through = 0 WHERE partition = $2";
+    run(db, sql, [Value::from(to), int(partition)]).await.map(drop)
+}
+
+/// How many messages the log that a partition's owner reads has appended to it at least: those before the last one that was
+/// finished, or as many as were finished or are parked where no offset is remembered.
+pub async fn appended(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbErr> {
+    let sql = "SELECT through FROM essaim_fence WHERE partition = $1";
+    match row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0) {
+        0 => finished(db, partition).await,
+        through => Ok(through),
+    }
 }
 
 /// Messages of a partition that were finished or are parked, and came from the log that its owner reads.
-pub async fn known(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbErr> {
+async fn finished(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbErr> {
     let sql = "SELECT l.before FROM essaim_logs AS l JOIN essaim_fence AS f ON l.partition = f.partition AND l.log = f.log \
                WHERE f.partition = $1";
     let before: Option<i64> = row(db, sql, [int(partition)], |row| row.try_get_by_index(0)).await?;

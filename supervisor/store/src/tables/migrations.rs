@@ -16,6 +16,7 @@ pub fn schema() -> Schema {
         Box::new(OneEffect),
         Box::new(Numbers),
         Box::new(Recheck),
+        Box::new(LogGaps),
     ])
     .min_compatible(1)
 }
@@ -77,6 +78,14 @@ const ONE_EFFECT: [&str; 2] = [
 /// Sequence numbers of an outbox queue that are used up although no row has them.
 const NUMBERS: [&str; 1] = ["CREATE TABLE essaim_numbers (lane TEXT PRIMARY KEY, through BIGINT NOT NULL) CLUSTERED"];
 
+/// `through` of a fence is one more than the highest offset of the present log that its owners have finished. A log that counts
+/// fewer is older than the database.
+const LOG_GAPS: [&str; 2] = [
+    "ALTER TABLE essaim_fence ADD COLUMN through BIGINT NOT NULL DEFAULT 0",
+    "CREATE TABLE essaim_log_gaps (partition BIGINT NOT NULL, log TEXT NOT NULL, first BIGINT NOT NULL, \
+     through BIGINT NOT NULL, found_ms BIGINT NOT NULL, PRIMARY KEY (partition, log, first)) CLUSTERED",
+];
+
 /// Declares a migration that runs statements.
 macro_rules! migration {
     ($name:ident, $known_as:literal, $statements:expr) => {
@@ -106,6 +115,7 @@ migration!(Logs, "essaim_logs", LOGS);
 migration!(OneEffect, "essaim_one_effect", ONE_EFFECT);
 migration!(Numbers, "essaim_numbers", NUMBERS);
 migration!(Recheck, "essaim_recheck", [recheck::TABLE]);
+migration!(LogGaps, "essaim_log_gaps", LOG_GAPS);
 
 /// The statement in the dialect of the backend. Ids and keys are compared byte by byte on both, as in Rust, and not by the
 /// server's collation.

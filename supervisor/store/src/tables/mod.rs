@@ -7,7 +7,7 @@
 //! # Layout
 //! - `migrations`: how the tables come to be.
 //! - `fence`: who may work on a partition, and what it counts; `ledger`: that beside what waits.
-//! - `logs`: which log messages come from.
+//! - `logs`: which log messages come from; `log_gaps`: messages that one has forgotten.
 //! - `inbox`: messages that were applied; `outbox`: messages that are to be stored in the log, and `numbers` they have had.
 //! - `retained`: events that are retained for subscribers that come later, and how far these are backfilled.
 //! - `parked`: messages that wait for another attempt, for one before them, or for their time.
@@ -23,6 +23,7 @@ pub mod dead;
 pub mod fence;
 pub mod inbox;
 pub mod ledger;
+pub mod log_gaps;
 pub mod logs;
 pub mod mentions;
 pub mod migrations;

@@ -13,25 +13,26 @@ use super::int;
 use super::outbox::{self, OutboxRow};
 use super::tx_effects::{EffectStatement, ExpectedRows};
 
-/// The statement for a message that was handled under the epoch of its partition's owner: one from the log, which is
-/// marked in the inbox, or a parked one with that partition and number; and for what is sent through a queue. It returns a
-/// row for the partition and one for the parked message or the mark, as far as they are there.
+/// The statement for a message that was handled under the epoch of its partition's owner: one from the log, the last one before
+/// the offset `through`, which is marked in the inbox, or a parked one with that partition and number; and for what is sent
+/// through a queue. It returns a row for the partition and one for the parked message or the mark, as far as they are there.
 ///
 /// `None` if it would be too large.
 pub(super) fn of(
-    partition: u32,
-    epoch: u64,
+    (partition, epoch): (u32, u64),
+    through: u64,
     unparked: Option<(u32, u64)>,
     mark: Option<&InboxMark<'_>>,
     sent: Option<(&str, &[(u64, OutboxRow)])>,
 ) -> Option<EffectStatement> {
     let mut all = Parts { sql: String::new(), values: Vec::new() };
-    let fenced = "UPDATE essaim_fence SET handled = handled + 1 WHERE partition = $1 AND epoch = $2 RETURNING 1";
+    let fenced = "UPDATE essaim_fence SET handled = handled + 1, through = greatest(through, $3) \
+                  WHERE partition = $1 AND epoch = $2 RETURNING 1";
     all.sql = format!("WITH fenced AS ({fenced})");
-    all.values = vec![int(partition), int(epoch)];
+    all.values = vec![int(partition), int(epoch), int(through)];
     let (mut found, mut expects) = ("SELECT 1 FROM fenced", ExpectedRows::Owned(1));
     if let Some((partition, seq)) = unparked {
-        let removed = "DELETE FROM essaim_parked USING fenced WHERE partition = $3 AND seq = $4 RETURNING 1";
+        let removed = "DELETE FROM essaim_parked USING fenced WHERE partition = $4 AND seq = $5 RETURNING 1";
         all.sql += &format!(", unparked AS ({removed})");
         all.values.extend([int(partition), int(seq)]);
         (found, expects) = ("SELECT 1 FROM fenced UNION ALL SELECT 1 FROM unparked", ExpectedRows::OwnedAndParked);

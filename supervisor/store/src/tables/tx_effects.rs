@@ -9,6 +9,7 @@ use std::sync::Arc;
 use essaim_contract::MessageId;
 use sea_orm::{DbBackend, Statement};
 
+use super::fence::Handled;
 use super::inbox::{self, InboxMark};
 use super::outbox::{self, OutboxRow};
 use super::{fence, parked, single_statement};
@@ -17,7 +18,7 @@ use super::{fence, parked, single_statement};
 #[derive(Debug, Default)]
 pub struct TxEffects {
     /// Messages that were handled, by partition and its owner's epoch.
-    handled: BTreeMap<(u32, u64), u64>,
+    handled: BTreeMap<(u32, u64), Handled>,
     inbox: Vec<AppliedMessage>,
     /// Partitions and numbers of messages that are parked no longer.
     unparked: Vec<(u32, u64)>,
@@ -90,7 +91,7 @@ impl ExpectedRows {
 impl TxEffects {
     /// A message from the log was handled, under the epoch of its partition's owner.
     pub fn apply(&mut self, partition: u32, epoch: u64, applied: AppliedMessage) {
-        *self.handled.entry((partition, epoch)).or_default() += 1;
+        self.handled.entry((partition, epoch)).or_default().add(1, fence::through(applied.offset));
         self.inbox.push(applied);
     }
 
@@ -106,7 +107,7 @@ impl TxEffects {
 
     /// A parked message was handled. It is in the inbox since it was parked.
     pub fn unpark(&mut self, partition: u32, epoch: u64, seq: u64) {
-        *self.handled.entry((partition, epoch)).or_default() += 1;
+        self.handled.entry((partition, epoch)).or_default().add(1, 0);
         self.unparked.push((partition, seq));
     }
 
@@ -117,8 +118,8 @@ impl TxEffects {
 
     /// Adds what another transaction wrote after this one.
     pub fn add(&mut self, later: Self) {
-        for (owned, handled) in later.handled {
-            *self.handled.entry(owned).or_default() += handled;
+        for (owned, Handled { messages, through }) in later.handled {
+            self.handled.entry(owned).or_default().add(messages, through);
         }
         self.inbox.extend(later.inbox);
         self.unparked.extend(later.unparked);
@@ -133,7 +134,8 @@ impl TxEffects {
         if let (DbBackend::Postgres, Some(one)) = (backend, self.single_statement()) {
             return vec![one];
         }
-        let handled: Vec<_> = self.handled.iter().map(|((partition, epoch), n)| (*partition, *epoch, *n)).collect();
+        let handled: Vec<_> =
+            self.handled.iter().map(|((partition, epoch), handled)| (*partition, *epoch, *handled)).collect();
         let mut steps: Vec<_> = fence::advancing(backend, &handled)
             .map(|(statement, partitions)| EffectStatement { statement, expects: ExpectedRows::Owned(partitions) })
             .collect();
@@ -149,10 +151,19 @@ impl TxEffects {
     /// The same in one statement, if it is of one handler.
     fn single_statement(&self) -> Option<EffectStatement> {
         let (mut owners, mut queues) = (self.handled.iter(), self.outbox.iter());
-        let (Some(((partition, epoch), 1)), None) = (owners.next(), owners.next()) else { return None };
+        let (Some(((partition, epoch), handled)), None) = (owners.next(), owners.next()) else { return None };
+        if handled.messages != 1 {
+            return None;
+        }
         let (sent, None) = (queues.next(), queues.next()) else { return None };
         let sent = sent.map(|(queue, messages)| (&**queue, messages.as_slice()));
-        single_statement::of(*partition, *epoch, self.unparked.first().copied(), self.marks().first(), sent)
+        single_statement::of(
+            (*partition, *epoch),
+            handled.through,
+            self.unparked.first().copied(),
+            self.marks().first(),
+            sent,
+        )
     }
 
     fn marks(&self) -> Vec<InboxMark<'_>> {

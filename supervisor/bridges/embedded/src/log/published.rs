@@ -7,7 +7,7 @@ use essaim_base::lock::{Mutex, MutexGuard};
 use essaim_protocol::log::{Partition, Registry};
 use tokio::sync::watch;
 
-use super::state::{LogChanges, LogState};
+use super::state::{LogChanges, LogState, PartitionRow};
 
 /// The published state, which readers check before they query the database, and the signal that wakes them.
 #[derive(Default)]
@@ -30,6 +30,17 @@ pub(super) struct PublishedPartition {
     pub id: i64,
     /// The position of the last entry.
     pub last: u64,
+    /// Messages appended, ever.
+    pub appended: u64,
+    /// How many they were when the log was opened, until a database has told what it knows.
+    pub loaded: Option<u64>,
+}
+
+impl From<&PartitionRow> for PublishedPartition {
+    fn from(row: &PartitionRow) -> Self {
+        let PartitionRow { id, last, appended, loaded, .. } = *row;
+        Self { id, last, appended, loaded }
+    }
 }
 
 impl Published {
@@ -55,8 +66,7 @@ impl Published {
     pub fn replace(&self, state: &LogState) {
         let mut known = self.known();
         known.registry = Arc::new(state.registry.clone());
-        known.places =
-            state.rows.iter().map(|(p, row)| (p.clone(), PublishedPartition { id: row.id, last: row.last })).collect();
+        known.places = state.rows.iter().map(|(p, row)| (p.clone(), row.into())).collect();
         drop(known);
         self.changed.send_replace(());
     }
@@ -71,10 +81,9 @@ impl Published {
             known.places.retain(|partition, _| partition.capability != *retired);
         }
         for (partition, row) in changes.rows.iter().filter_map(|p| state.rows.get_key_value(p)) {
-            let place = PublishedPartition { id: row.id, last: row.last };
             match known.places.get_mut(partition) {
-                Some(known) => *known = place,
-                None => drop(known.places.insert(partition.clone(), place)),
+                Some(known) => *known = row.into(),
+                None => drop(known.places.insert(partition.clone(), row.into())),
             }
         }
         drop(known);

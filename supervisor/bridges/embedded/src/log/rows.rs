@@ -116,6 +116,7 @@ pub(super) async fn partitions(db: &impl ConnectionTrait) -> Result<Vec<(Partiti
             id: number(row, 0)? as i64,
             last: number(row, 3)?,
             appended: number(row, 4)?,
+            loaded: Some(number(row, 4)?),
             waiting: number(row, 5)?,
             parked: 0,
             epoch: number(row, 6)?,

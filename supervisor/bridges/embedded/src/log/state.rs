@@ -30,6 +30,8 @@ pub(super) struct PartitionRow {
     pub last: u64,
     /// Messages appended, ever.
     pub appended: u64,
+    /// How many they were when they were read from the file, until a database has told what it knows; not stored.
+    pub loaded: Option<u64>,
     /// Messages in its present entries.
     pub waiting: u64,
     /// Messages that its owner has parked; not stored, since each new owner reports it.
@@ -127,6 +129,16 @@ impl LogState {
         let row = self.rows.entry(partition.clone()).or_default();
         row.epoch = row.epoch.max(seen);
         changes.rows.insert(partition);
+    }
+
+    /// Counts on from behind messages that a database knows to have been appended. The file that was opened is an older state if it has
+    /// counted fewer: those that were appended to it since come behind them.
+    pub fn raise(&mut self, partition: &Partition, appended: u64, changes: &mut LogChanges) -> Result<(), LogError> {
+        let Some(row) = self.rows.get_mut(partition) else { return Err(LogError::UnknownPartition(partition.clone())) };
+        let counted = row.loaded.take().unwrap_or(row.appended);
+        row.appended += appended.saturating_sub(counted);
+        changes.rows.insert(partition.clone());
+        Ok(())
     }
 
     /// Removes a capability, and returns the number of its waiting messages.

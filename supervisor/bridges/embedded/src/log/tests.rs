@@ -61,6 +61,19 @@ mod conforms {
 }
 
 #[tokio::test]
+async fn what_an_older_file_is_given_before_a_database_tells_what_it_knows_comes_behind_that() {
+    let bench = Bench::with(Env::system()).await;
+    log_tests::open_shop(&bench.log, 1).await;
+    log_tests::append(&bench.log, &[log_tests::messages(0, 3, "a")]).await;
+    let bench = bench.reopened().await;
+    log_tests::append(&bench.log, &[log_tests::messages(0, 2, "b")]).await;
+    let of_shop = log_tests::partition(0);
+    assert_eq!(bench.log.appended(&of_shop).await, Ok(3), "as it was found");
+    bench.log.raise(&of_shop, 7).await.unwrap();
+    assert_eq!(bench.log.appended(&of_shop).await, Ok(7 + 2));
+}
+
+#[tokio::test]
 async fn its_file_holds_the_logs_own_tables_alone() {
     let bench = Bench::with(Env::system()).await;
     let reads = bench.log.database.reads();

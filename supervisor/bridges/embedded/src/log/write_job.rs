@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use essaim_protocol::log::{
-    Acknowledge, Acknowledged, Append, AppendError, Appended, HostHeartbeat, LogError, OwnedPartition, Retired,
-    Subscription,
+    Acknowledge, Acknowledged, Append, AppendError, Appended, HostHeartbeat, LogError, OwnedPartition, Partition,
+    Retired, Subscription,
 };
 
 /// The bytes of a job beside those of its messages.
@@ -19,6 +19,7 @@ pub(super) enum WriteJob {
     Register { capability: String, partitions: u32, subscriptions: Vec<(String, Subscription)>, answer: Answer<()> },
     Unsubscribe { event: String, capability: String, answer: Answer<bool> },
     Retire { capability: String, answer: Answer<Retired> },
+    Raise { partition: Partition, appended: u64, answer: Answer<()> },
     Forget { capability: String, letters: Vec<(String, Bytes)>, answer: Answer<u64> },
 }
 
@@ -86,6 +87,7 @@ impl WriteJob {
             Self::Register { answer, .. } => answer.give(outcome),
             Self::Unsubscribe { answer, .. } => answer.give(outcome),
             Self::Retire { answer, .. } => answer.give(outcome),
+            Self::Raise { answer, .. } => answer.give(outcome),
             Self::Forget { answer, .. } => answer.give(outcome),
         }
     }

@@ -68,6 +68,7 @@ impl Writer {
         self.change_registry(&mut state, jobs, &mut changes);
         self.heartbeat(&mut state, jobs, &mut changes);
         acknowledge(&tx, &mut state, jobs, &mut changes).await.map_err(undone)?;
+        raise(&mut state, jobs, &mut changes);
         append(&mut state, jobs, &mut changes);
         forget(&tx, jobs).await.map_err(undone)?;
         changes.store(&state, &tx).await.map_err(undone)?;
@@ -201,6 +202,14 @@ async fn acknowledge(
         }
     }
     Ok(())
+}
+
+fn raise(state: &mut LogState, jobs: &mut [WriteJob], changes: &mut LogChanges) {
+    for job in jobs {
+        if let WriteJob::Raise { partition, appended, answer } = job {
+            answer.set(state.raise(partition, *appended, changes));
+        }
+    }
 }
 
 fn append(state: &mut LogState, jobs: &mut [WriteJob], changes: &mut LogChanges) {

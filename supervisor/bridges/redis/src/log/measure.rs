@@ -29,6 +29,17 @@ pub async fn waiting(log: &RedisLog, partition: &Partition) -> Result<u64, LogEr
     Ok(count(log, partition).await?.waiting)
 }
 
+/// Messages appended to a partition, as the server has counted them.
+pub async fn appended(log: &RedisLog, partition: &Partition) -> Result<u64, LogError> {
+    let mut appended = redis::cmd("HGET");
+    appended.arg(log.keys.counts(partition)).arg("appended");
+    let answer = log.link.ask(&appended).await?;
+    if answer == Value::Nil {
+        return Ok(0);
+    }
+    parse::number(&answer).ok_or_else(|| parse::unexpected("a count"))
+}
+
 /// Counts of a partition in use are of one moment only if its entries fit in one page.
 async fn count(log: &RedisLog, partition: &Partition) -> Result<PartitionCount, LogError> {
     let capability = &partition.capability;

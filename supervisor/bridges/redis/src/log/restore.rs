@@ -71,6 +71,16 @@ pub async fn check(log: &RedisLog) -> Result<AppendRoom, LogError> {
     Ok(if found.is_full { AppendRoom::None } else { AppendRoom::Some })
 }
 
+/// Has the server count on from behind messages that a database knows to have been appended: where it has counted fewer it has lost
+/// that count.
+pub async fn raise(log: &RedisLog, partition: &Partition, appended: u64) -> Result<(), LogError> {
+    log.known.appended(partition, appended);
+    match measure::appended(log, partition).await? < appended {
+        true => check(log).await.map(drop),
+        false => Ok(()),
+    }
+}
+
 /// Starts a restore of these counts; of none if the name is empty.
 pub async fn recount(log: &RedisLog, counts: &str) -> Result<(), LogError> {
     if !counts.is_empty() {
@@ -175,8 +185,9 @@ async fn restore_log(log: &RedisLog, known: &StoredRegistry, found: &ServerLog) 
             registry,
             partitions,
             messages,
-            "Redis has forgotten what the log kept there: was it flushed, or may it evict keys (maxmemory-policy)? It is told \
-             again where messages go and how many there were; what waited in entries that are gone is lost, see `essaim ledger`"
+            "Redis has forgotten what the log kept there: was it flushed, restored from an older copy, or may it evict keys \
+             (maxmemory-policy)? It is told again where messages go and how many there were; what waited in entries that are gone \
+             is lost, see `essaim ledger`"
         );
     }
     Ok(())

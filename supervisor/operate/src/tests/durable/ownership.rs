@@ -87,8 +87,11 @@ impl Log for ForgetfulLog {
     fn check(&self) -> BoxFuture<'_, Result<(), LogError>> {
         self.log.check()
     }
-    fn accounted(&self, partition: &Partition, messages: u64) {
-        self.log.accounted(partition, messages);
+    fn appended<'a>(&'a self, partition: &'a Partition) -> BoxFuture<'a, Result<u64, LogError>> {
+        self.log.appended(partition)
+    }
+    fn raise<'a>(&'a self, partition: &'a Partition, appended: u64) -> BoxFuture<'a, Result<(), LogError>> {
+        self.log.raise(partition, appended)
     }
     fn identity(&self) -> BoxFuture<'_, Result<String, LogError>> {
         self.log.identity()

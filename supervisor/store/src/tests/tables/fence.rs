@@ -6,7 +6,8 @@ use futures_util::future::join;
 use super::bench::{Bench, begin, texts};
 use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::tables::fence::Takeover;
-use crate::tables::{fence, ledger, logs, parked};
+use crate::tables::log_gaps::LogGap;
+use crate::tables::{fence, ledger, log_gaps, logs, parked};
 
 const ONE: Tally = Tally { handled: 1, duplicates: 0, dead: 0, expired: 0 };
 
@@ -42,6 +43,42 @@ async fn an_owner_counts_until_another_one_comes() {
         let fences = fences(tx).await;
         let tally = Tally { handled: 61, duplicates: 2, dead: 1, expired: 1 };
         assert_eq!(fences, [fence::Fence { partition: 3, epoch: new, tally }]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn how_much_a_log_has_appended_is_known_by_the_last_message_that_was_finished() {
+    in_a_transaction(async |tx| {
+        let appended = async || logs::appended(tx, 0).await.unwrap();
+        let epoch = take(tx, 0, 1).await;
+        logs::change(tx, 0, "", "a").await.unwrap();
+        assert_eq!(appended().await, 0);
+        assert!(fence::advance(tx, 0, epoch, ONE).await.unwrap());
+        assert_eq!(appended().await, 1, "as an earlier release has left it: so many are finished");
+        let of_a_log = |offset: u64| (7 << 40) | offset;
+        for (offset, known) in [(8, 9), (3, 9), (20, 21)] {
+            let through = fence::through(of_a_log(offset));
+            assert!(fence::advance_through(tx, 0, epoch, ONE, through).await.unwrap());
+            assert_eq!(appended().await, known);
+        }
+        logs::change(tx, 0, "a", "b").await.unwrap();
+        assert_eq!(appended().await, 0, "of another log nothing is known");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gap_of_the_log_is_recorded_once_and_stays() {
+    in_a_transaction(async |tx| {
+        take(tx, 0, 1).await;
+        logs::change(tx, 0, "", "a").await.unwrap();
+        let gap = |first, through, found_ms| LogGap { partition: 0, first, through, found_ms };
+        for gap in [gap(3, 5, 100), gap(3, 5, 200), gap(7, 9, 300)] {
+            log_gaps::record(tx, gap).await.unwrap();
+        }
+        logs::change(tx, 0, "a", "b").await.unwrap();
+        assert_eq!(log_gaps::read(tx).await.unwrap(), [gap(3, 5, 100), gap(7, 9, 300)]);
     })
     .await;
 }

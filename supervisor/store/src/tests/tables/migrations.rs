@@ -8,13 +8,14 @@ use crate::tables::inbox::{self, InboxMark};
 use crate::tables::migrations;
 use crate::{Database, Schema, check};
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "essaim_durable_messages",
     "essaim_kept_events",
     "essaim_logs",
     "essaim_one_effect",
     "essaim_numbers",
     "essaim_recheck",
+    "essaim_log_gaps",
 ];
 /// The version after the last of them.
 const LATER: u32 = MIGRATIONS.len() as u32 + 1;
@@ -55,6 +56,7 @@ async fn a_database_of_an_earlier_binary_gets_the_runtimes_tables_at_the_next_st
             "logs",
             "numbers",
             "recheck",
+            "log_gaps",
         ] {
             run(&database, &format!("DROP TABLE essaim_{table}")).await;
         }
@@ -80,6 +82,8 @@ async fn a_database_that_holds_two_effects_of_an_id_opens_and_takes_no_third() {
         for sql in [
             "DROP TABLE essaim_numbers",
             "DROP TABLE essaim_recheck",
+            "DROP TABLE essaim_log_gaps",
+            "ALTER TABLE essaim_fence DROP COLUMN through",
             "DROP INDEX essaim_inbox_effects",
             "ALTER TABLE essaim_inbox DROP COLUMN effect",
             "DELETE FROM essaim_runtime WHERE version >= 4",

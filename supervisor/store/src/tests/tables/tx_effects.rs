@@ -13,7 +13,7 @@ use super::{committed, fences, in_a_transaction, on_both, schema};
 use crate::group::NotCommitted;
 use crate::tables::outbox::{self, OutboxRow};
 use crate::tables::tx_effects::{AppliedMessage, MissingRow, TxEffects};
-use crate::tables::{fence, inbox, parked};
+use crate::tables::{fence, inbox, logs, parked};
 use crate::{Database, Transaction, TxError};
 
 pub fn id(number: u64) -> MessageId {
@@ -62,6 +62,8 @@ async fn what_many_transactions_enclose_is_written_at_once() {
         assert_eq!(handled.iter().sum::<u64>(), 701);
         assert_eq!((handled[0], handled[2], handled[299]), (3, 4, 2));
         assert_eq!(inbox::count(tx).await.unwrap(), 700);
+        let through = logs::appended(tx, 0).await.unwrap();
+        assert_eq!(through, fence::through(applied(600).offset), "the last of its messages has this offset");
         assert_eq!(parked::load(tx, 2, 0, 9).await.unwrap(), [message(2, 6)]);
         let sent = outbox::load(tx, "p/2", 0, 2_000).await.unwrap();
         assert!(sent.len() == 1_400 && sent[0] == (10, outgoing(1)) && sent[1_399] == (1_409, outgoing(2)));
@@ -111,6 +113,8 @@ async fn what_one_handler_encloses_is_one_statement_for_a_server_that_is_a_round
             assert!(steps.len() == 1 || tx.get_database_backend() == DbBackend::Sqlite, "{} statements", steps.len());
             assert_eq!(write(tx, &one).await.unwrap(), None);
             assert_eq!(fences(tx).await[0].tally.handled, 1);
+            let appended = if parked.is_some() { 1 } else { fence::through(applied(1).offset) };
+            assert_eq!(logs::appended(tx, 0).await, Ok(appended));
             let there = (inbox::count(tx).await.unwrap(), parked::load(tx, 0, 0, 9).await.unwrap().len());
             assert_eq!(there, if parked.is_some() { (0, 0) } else { (1, 1) });
             let sent = outbox::load(tx, "p/0", 0, 9).await.unwrap();

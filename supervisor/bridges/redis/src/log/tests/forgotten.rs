@@ -319,8 +319,9 @@ async fn of_a_server_that_has_gone_back_the_highest_is_counted_once() {
 #[tokio::test]
 async fn what_a_database_knows_to_be_applied_was_appended() {
     let Some(shops) = Shops::open().await else { return };
-    shops.stock.accounted(&of_stock(1), 7);
-    shops.check().await;
+    shops.stock.raise(&of_stock(1), 7).await.unwrap();
+    assert_eq!(shops.shop.appended(&of_stock(1)).await, Ok(7));
+    shops.stock.raise(&of_stock(1), 5).await.unwrap();
     assert_eq!(shops.shop.counts("stock").await.unwrap()[1].appended, 7);
 }
 
