@@ -1,6 +1,7 @@
 //! Setup and final checks of the tests of faults.
 
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -64,20 +65,25 @@ impl Stage {
         load
     }
 
-    /// Waits until every running node has heard every other one since this call, as ready and under its own epoch.
+    /// Waits until every running node has heard every other one since this call, as ready and under its own epoch. All are asked at
+    /// once: each answer has reports of all nodes in it.
     #[track_caller]
     pub fn all_hear_all(&mut self) {
-        let epochs = self.epochs();
+        let admins: Vec<_> = self.cluster.running().map(|node| node.admin()).collect();
         let begun = Instant::now();
-        for node in self.cluster.running() {
-            eventually(&format!("`{}` to hear all others", node.name()), || {
-                let asked_ms = begun.elapsed().as_millis() as u64;
-                let status = node.admin().get("/status").is(200);
-                let hears =
-                    |(name, epoch): &(String, u64)| *name == node.name() || heard(&status, name, *epoch, asked_ms);
-                epochs.iter().all(hears).then_some(())
+        eventually("all nodes to hear each other", || {
+            let asked_ms = begun.elapsed().as_millis() as u64;
+            let statuses = thread::scope(|scope| {
+                let asked: Vec<_> = admins.iter().map(|admin| scope.spawn(|| admin.get("/status").is(200))).collect();
+                asked.into_iter().map(|asked| asked.join().expect("it answers")).collect::<Vec<_>>()
             });
-        }
+            let hears = |status: &Answer, other: &Answer| {
+                let (name, epoch) =
+                    (other["node"].as_str().expect("a name"), other["epoch"].as_u64().expect("an epoch"));
+                status["node"] == name || heard(status, name, epoch, asked_ms)
+            };
+            statuses.iter().all(|status| statuses.iter().all(|other| hears(status, other))).then_some(())
+        });
     }
 
     /// The running nodes and their epochs.
