@@ -163,7 +163,7 @@ mod tests {
     fn what_a_log_has_forgotten_is_named_also_where_the_rest_balances() {
         let gap = LogGap { first: 7, through: 9, found_ms: 1_767_225_600_000 };
         let line = LedgerLine { handled: 9, gaps: vec![gap], ..line() };
-        let expected = "`orders`, partition 3: at 2026-01-01T00:00:00.000Z the log was found to be older than the database. It had \
+        let expected = "`orders`, partition 3: at 2026-01-01T00:00:00Z the log was found to be older than the database. It had \
                         forgotten 2 messages (offsets 7 to 8): those that were applied stay done, the others are gone. Whether more \
                         came behind them nobody knows";
         assert_eq!((imbalance(&line), gaps(&line).collect::<Vec<_>>()), (None, vec![expected.to_string()]));
