@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::support::{Authority, Certificate, Process, Scratch, Signal, essaim, free_port};
+use crate::support::{Authority, Certificate, Process, Scratch, Signal, essaim, free_port, tells};
 
 /// How long a client of TLS may say nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,14 +60,6 @@ fn said(arguments: &[&str], system: &Path) -> (Option<i32>, String) {
     command.args(arguments).args(["--set", "node.operator_token=sesame", "--data-dir"]).arg(elsewhere.path());
     let Output { status, stdout, stderr } = command.env("SSL_CERT_FILE", system).output().expect("essaim runs");
     (status.code(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
-}
-
-#[track_caller]
-fn tells((code, said): (Option<i32>, String), expected: i32, words: &[&str]) {
-    assert_eq!(code, Some(expected), "{said}");
-    for word in words {
-        assert!(said.contains(word), "`{word}` is not in:\n{said}");
-    }
 }
 
 #[test]
@@ -143,8 +135,8 @@ fn what_keeps_a_command_from_a_listener_is_told_with_what_to_do() {
         .arg(&expired.certificate)
         .arg("-key")
         .arg(&expired.key);
-    let _server = Process::start("openssl s_server", &mut server);
-    _server.wait_for_line("ACCEPT");
+    let server = Process::start("openssl s_server", &mut server);
+    server.wait_for_line("ACCEPT");
     tells(ask(&format!("https://localhost:{port}")), code::UNAVAILABLE, &["certificate has expired", "renew it"]);
 }
 

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::thread;
 
-use crate::support::{Cluster, Disk, Postgres, Process, Redis, Scratch, essaim};
+use crate::support::{Cluster, Disk, Postgres, Process, Redis, Scratch, essaim, tells};
 
 mod code {
     pub const DATA_DIR: i32 = 73;
@@ -32,21 +32,13 @@ fn bridge(url: &str) -> Vec<String> {
     vec![format!("bridge.url={url}")]
 }
 
-#[track_caller]
-fn finds((code, page): (Option<i32>, String), expected: i32, words: &[&str]) {
-    assert_eq!(code, Some(expected), "{page}");
-    for word in words {
-        assert!(page.contains(word), "`{word}` is not in:\n{page}");
-    }
-}
-
 #[test]
 fn a_server_that_no_node_can_use_is_found() {
     let cluster = Redis::in_cluster_mode();
-    finds(check(&bridge(&cluster.url())), code::CONFIG, &["cluster mode is not supported", "a single server"]);
+    tells(check(&bridge(&cluster.url())), code::CONFIG, &["cluster mode is not supported", "a single server"]);
     let primary = Redis::durable();
     let replica = primary.replica();
-    finds(check(&bridge(&replica.url())), code::BRIDGE, &["it is a replica", "must name the primary"]);
+    tells(check(&bridge(&replica.url())), code::BRIDGE, &["it is a replica", "must name the primary"]);
 }
 
 #[test]
@@ -62,7 +54,7 @@ fn a_user_without_a_right_that_a_node_needs_is_found_with_what_grants_it_and_not
         let url = redis.url().replace("redis://", &format!("redis://{user}:hush-hush@"));
         let found = check(&bridge(&url));
         assert!(!found.1.contains("hush-hush"), "{}", found.1);
-        finds(
+        tells(
             found,
             code::BRIDGE,
             &[&words[..], &[&format!("the user `{user}` of bridge.url has no right to")]].concat(),
@@ -71,7 +63,7 @@ fn a_user_without_a_right_that_a_node_needs_is_found_with_what_grants_it_and_not
     // What a node does without is no problem.
     redis.command::<()>("ACL SETUSER noinfo on >hush-hush ~essaim:* &essaim:* +@all -info -config");
     let url = redis.url().replace("redis://", "redis://noinfo:hush-hush@");
-    finds(check(&bridge(&url)), 0, &["Nothing is wrong.", "could not be checked"]);
+    tells(check(&bridge(&url)), 0, &["Nothing is wrong.", "could not be checked"]);
     assert_eq!(redis.command::<u64>("DBSIZE"), 0);
     assert!(redis.channels().is_empty());
 }
@@ -79,10 +71,10 @@ fn a_user_without_a_right_that_a_node_needs_is_found_with_what_grants_it_and_not
 #[test]
 fn a_server_that_keeps_too_little_or_takes_too_few_connections_is_found() {
     let forgetful = Redis::start();
-    finds(check(&bridge(&forgetful.url())), 0, &["Warnings", "set `appendonly yes`"]);
+    tells(check(&bridge(&forgetful.url())), 0, &["Warnings", "set `appendonly yes`"]);
     let narrow = Redis::with(&["--maxclients", "40"]);
     let settings = bridge(&narrow.url());
-    finds(check_of(&["config/split.toml"], &settings), code::BRIDGE, &["takes 40 connections", "raise its maxclients"]);
+    tells(check_of(&["config/split.toml"], &settings), code::BRIDGE, &["takes 40 connections", "raise its maxclients"]);
 }
 
 #[test]
@@ -111,7 +103,7 @@ fn a_database_server_that_starts_up_is_waited_for() {
     // It may not have asked yet; that it is asked while it starts is what the log of the server tells.
     postgres.wait_for_line("the database system is not");
     postgres.has_recovered();
-    finds(checked.join().expect("it ends"), 0, &["Nothing is wrong."]);
+    tells(checked.join().expect("it ends"), 0, &["Nothing is wrong."]);
 }
 
 #[test]
@@ -124,15 +116,15 @@ fn a_database_user_who_may_make_no_schema_is_found_with_what_grants_it() {
         vec![format!("capabilities.users.database={}", database.url().replace("essaim@", &format!("{user}@")))]
     };
     let words = ["may not make the schema `users`", "GRANT CREATE ON DATABASE"];
-    finds(check(&settings(&user)), code::DATA_DIR, &words);
+    tells(check(&settings(&user)), code::DATA_DIR, &words);
     postgres.sql(database.name(), "CREATE SCHEMA users");
-    finds(
+    tells(
         check(&settings(&user)),
         code::DATA_DIR,
         &["may make no tables in the schema `users`", "GRANT USAGE, CREATE"],
     );
     postgres.sql(database.name(), &format!("GRANT USAGE, CREATE ON SCHEMA users TO {user}"));
-    finds(check(&settings(&user)), 0, &["Nothing is wrong."]);
+    tells(check(&settings(&user)), 0, &["Nothing is wrong."]);
     assert_eq!(postgres.sql(database.name(), "SELECT count(*) FROM pg_tables WHERE schemaname = 'users'"), "0");
 }
 
@@ -171,7 +163,7 @@ fn a_url_with_a_bare_character_in_its_password_is_refused_by_each_command_with_t
     {
         let key = set.split('=').next().unwrap_or_default();
         for command in ["check", "run"] {
-            finds(ended(&[command, "--set", set]), code::CONFIG, &[key]);
+            tells(ended(&[command, "--set", set]), code::CONFIG, &[key]);
         }
     }
 }
@@ -181,7 +173,7 @@ fn an_address_that_somebody_else_has_is_found_and_one_of_a_node_that_runs_is_not
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = taken.local_addr().expect("it is bound").to_string();
     let settings = vec![format!("node.admin_listen={address}")];
-    finds(check(&settings), code::ADDRESS_IN_USE, &[&address, "node.admin_listen", "it is in use"]);
+    tells(check(&settings), code::ADDRESS_IN_USE, &[&address, "node.admin_listen", "it is in use"]);
     let mut cluster = Cluster::single().start();
     let node = cluster.node("main");
     let gateway = node.api().base().trim_start_matches("http://").to_string();

@@ -13,13 +13,16 @@
 //! - [`Raw`]: a client of bytes that need not be HTTP.
 //! - [`Clock`]: a wall clock that jumps. [`Disk`]: one that can be full.
 //! - [`Process`], [`Signal`]: a child process, its output, its end.
-//! - [`eventually`]: the one place that polls, for what no event announces.
+//! - [`eventually`]: the one place that polls, for what no event announces. [`tells`]: what a command comes to.
 
 // A support library is larger than what today's tests happen to use of it.
 #![allow(dead_code, unused_imports)]
 
 mod eventually;
 pub use eventually::{PATIENCE, eventually};
+
+mod told;
+pub use told::tells;
 
 mod keeper;
 mod output;
