@@ -8,7 +8,7 @@ help:
 	@echo 'make check   form, lints, and the licences, sources and advisories of dependencies'
 	@echo 'make bench   Essaim beside what it is built on and beside its peers, as ratios (about 10 minutes once it is built)'
 	@echo 'make release the binary for servers, target/release/essaim, with its symbols beside it'
-	@echo 'make test    all tests; installs redis-server, postgresql and prometheus if they are missing (Debian)'
+	@echo 'make test    all tests; installs what they start if it is missing (Debian): see scripts/setup'
 
 # A debug build starts soonest on a fresh clone; for figures use `cargo run --release -- run`.
 run:

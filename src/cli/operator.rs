@@ -66,8 +66,12 @@ pub fn socket(node: &NodeConfig) -> PathBuf {
 
 /// The URL of a node's admin listener.
 pub fn admin_url(node: &NodeConfig) -> String {
-    let scheme = if node.admin_cert.is_empty() { "http" } else { "https" };
-    format!("{scheme}://{}", node.admin_listen)
+    format!("{}://{}", admin_scheme(node), node.admin_listen)
+}
+
+/// The scheme of that URL: the listener speaks TLS where it has a certificate.
+pub fn admin_scheme(node: &NodeConfig) -> &'static str {
+    if node.admin_cert.is_empty() { "http" } else { "https" }
 }
 
 impl Operator {

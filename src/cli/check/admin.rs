@@ -14,7 +14,7 @@ pub fn check(nodes: &[Planned], page: &mut Page) {
     for node in nodes {
         let settings = &node.config.settings.node;
         if let Err(error) = AdminTls::of(settings, &Env::system()) {
-            page.problems.push(wrong(error));
+            page.shared_problem(wrong(error));
         }
         if let Some(warning) = listener_warning(settings)
             && warned.insert(warning)
@@ -22,5 +22,4 @@ pub fn check(nodes: &[Planned], page: &mut Page) {
             page.warnings.push(format!("`{}`, {}: {warning}", node.name, settings.admin_listen));
         }
     }
-    page.problems.dedup();
 }

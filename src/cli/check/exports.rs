@@ -1,6 +1,7 @@
 //! The export of message records.
 
-use essaim::{check_export, exit};
+use essaim::check_export;
+use essaim::exit::{self, Fatal};
 
 use super::page::Page;
 use super::plan::Planned;
@@ -9,8 +10,7 @@ use super::plan::Planned;
 pub fn check(nodes: &[Planned], page: &mut Page) {
     for node in nodes {
         if let Err(error) = check_export(&node.config.settings.trace.otlp) {
-            page.problem(exit::CONFIG, error.to_string());
+            page.shared_problem(Fatal::new(exit::CONFIG, error.to_string()));
         }
     }
-    page.problems.dedup();
 }

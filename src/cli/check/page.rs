@@ -34,6 +34,13 @@ impl Page {
     pub fn problem(&mut self, code: u8, what: impl Into<String>) {
         self.problems.push(Fatal::new(code, what));
     }
+
+    /// A problem that several nodes may have: one mistake in what they share is one problem.
+    pub fn shared_problem(&mut self, problem: Fatal) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
 }
 
 /// Prints the page.

@@ -8,6 +8,7 @@ use essaim::exit::Fatal;
 
 use super::page::Page;
 use crate::cli::Global;
+use crate::cli::operator::admin_scheme;
 use crate::serve::wrong;
 
 /// The admin listener among what listens.
@@ -23,8 +24,7 @@ pub struct Planned {
 impl Planned {
     /// The scheme of the URL of what listens in it.
     pub fn scheme(&self, of: &str) -> &'static str {
-        let has_tls = of == ADMIN && !self.config.settings.node.admin_cert.is_empty();
-        if has_tls { "https" } else { "http" }
+        if of == ADMIN { admin_scheme(&self.config.settings.node) } else { "http" }
     }
 
     /// What listens in it, and where.
@@ -46,7 +46,7 @@ pub fn plan(roster: &Roster, global: &Global, topology: Option<&Path>, page: &mu
         match global.layers(roster, topology, name.as_deref())?.resolve() {
             Err(error) => {
                 page.is_partial = true;
-                page.problems.push(wrong(error));
+                page.shared_problem(wrong(error));
             }
             Ok(config) => {
                 let hosts = match &name {
@@ -57,7 +57,5 @@ pub fn plan(roster: &Roster, global: &Global, topology: Option<&Path>, page: &mu
             }
         }
     }
-    // One mistake in what all nodes share is one problem.
-    page.problems.dedup();
     Ok(nodes)
 }

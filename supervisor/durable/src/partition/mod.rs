@@ -3,8 +3,8 @@
 //! # Layout
 //! - `consumer`: this host's share of a capability's partitions; `reader`: reads the log for all workers of the node;
 //!   `in_flight`: what a worker was given and has not finished.
-//! - `takeover`: what an owner does before it begins; `older_log`: what it does about a log that was restored; `owner`: what the work on each message needs; `delivery`: what a
-//!   message's handler is told of it.
+//! - `takeover`: what an owner does before it begins; `older_log`: what it does about a log that was restored; `owner`: what the work
+//!   on each message needs; `delivery`: what a message's handler is told of it.
 //! - `worker`: the loop of one partition; `queue`: which message may be worked on now; `work`: the work on one, in the owner's
 //!   own `transactions`; `retry`, `dead_letter_policy`, `replay`: where a message goes that is not applied.
 //! - `no_database`: the work for a capability without a database; `unhandled`: messages that this version has no handler of;
