@@ -40,20 +40,32 @@ pub fn is_as_told(api: &Api, product: &str, stock_before: u64, known: &BTreeMap<
 /// counted by a node that no longer owned the partition.
 #[track_caller]
 pub fn ledgers_balance(api: &Api) {
-    let address = api.base().trim_start_matches("http://").to_string();
-    let ledger = |flags: &[&str]| {
-        let output = essaim().args(["ledger", "--url", &address]).args(flags).output().expect("essaim runs");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    };
-    let at_rest = || {
-        let (_, text) = ledger(&["--json"]);
-        let told: Value = serde_json::from_str(&text).ok()?;
-        let lines = told["lines"].as_array().filter(|lines| !lines.is_empty())?;
-        lines.iter().all(|line| line["waiting"] == 0 && line["parked"] == 0).then_some(())
-    };
-    eventually("nothing to be in flight", at_rest);
-    let (code, text) = ledger(&["--at-rest"]);
+    let is_at_rest = |line: &Value| line["waiting"] == 0 && line["parked"] == 0;
+    eventually("nothing to be in flight", || all_lines(api, is_at_rest));
+    let (code, text) = ledger(api, &["--at-rest"]);
     assert_eq!(code, Some(0), "{text}");
+}
+
+/// Waits until logs have counted what was applied: one whose counts were deleted is told them again with the next heartbeat.
+#[track_caller]
+pub fn logs_have_counted(api: &Api) {
+    let number = |line: &Value, name: &str| line[name].as_i64().unwrap_or_default();
+    let has_counted = |line: &Value| number(line, "appended") + number(line, "before") >= number(line, "handled");
+    eventually("logs to have counted what was applied", || all_lines(api, has_counted));
+}
+
+fn ledger(api: &Api, flags: &[&str]) -> (Option<i32>, String) {
+    let address = api.base().trim_start_matches("http://");
+    let output = essaim().args(["ledger", "--url", address]).args(flags).output().expect("essaim runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Something, if all lines of the ledger are so.
+fn all_lines(api: &Api, are_so: impl Fn(&Value) -> bool) -> Option<()> {
+    let (_, text) = ledger(api, &["--json"]);
+    let told: Value = serde_json::from_str(&text).ok()?;
+    let lines = told["lines"].as_array().filter(|lines| !lines.is_empty())?;
+    lines.iter().all(are_so).then_some(())
 }
 
 /// All orders of the client; none if they cannot be listed now.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::check::{is_as_told, ledgers_balance};
+use super::check::{is_as_told, ledgers_balance, logs_have_counted};
 use super::rounds::quick;
 use super::shoppers::{Known, Shoppers};
 use crate::support::{Api, Cluster, Pair, Postgres, Redis, Scratch};
@@ -85,6 +85,8 @@ fn keys_are_deleted(start: fn(&Redis) -> (Cluster, &'static str)) {
         };
         let shoppers = shop.shoppers(&format!("without-{key}"));
         shoppers.acknowledged_more(BETWEEN);
+        // Orders may all be acknowledged before the next heartbeat.
+        logs_have_counted(&shop.cluster.node(node).admin());
         shop.is_as_told(shoppers);
     }
     shop.cluster.stop();
