@@ -43,4 +43,5 @@ pub mod slot;
 pub mod sync;
 pub mod task;
 pub mod text;
+pub mod threads;
 pub mod trace;

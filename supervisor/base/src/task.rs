@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::{AbortHandle, Abortable};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -25,6 +25,7 @@ use crate::exit::{self, Fatal};
 use crate::lock::{Mutex, MutexGuard};
 use crate::outages::Outages;
 use crate::panic::{dismantle, panic_text};
+use crate::threads::Thread;
 use crate::{Env, crash};
 
 /// The owner of those tasks that belong to no capability.
@@ -32,7 +33,11 @@ const NODE: &str = "node";
 
 /// The tasks of one node. Cheap to clone.
 #[derive(Clone)]
-pub struct Tasks(Arc<Inner>);
+pub struct Tasks {
+    inner: Arc<Inner>,
+    /// Where those run that stay on one thread; absent: where they are begun.
+    thread: Option<Thread>,
+}
 
 struct Inner {
     env: Env,
@@ -122,13 +127,19 @@ impl Tasks {
     /// The tasks of a node that ends when `fatal` holds a reason; `backoff` has the pauses before restarts.
     pub fn new(env: Env, backoff: Backoff, fatal: watch::Sender<Option<Fatal>>) -> Self {
         let outages = Outages::new(env.clone());
-        Self(Arc::new(Inner { saving: RwLock::default(), env, outages, backoff, fatal, counts: Mutex::default() }))
+        let inner = Inner { saving: RwLock::default(), env, outages, backoff, fatal, counts: Mutex::default() };
+        Self { inner: Arc::new(inner), thread: None }
     }
 
     /// The tasks of a part that a test runs without a node.
     pub fn without_node() -> Self {
         let backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(10) };
         Self::new(Env::system(), backoff, watch::channel(None).0)
+    }
+
+    /// The same node's tasks, of which those that stay on one thread run on this one.
+    pub fn on(&self, thread: Option<Thread>) -> Self {
+        Self { inner: self.inner.clone(), thread }
     }
 
     /// Runs on this thread a task that the node cannot do without and whose state nothing could rebuild: a panic, or an end with
@@ -138,14 +149,24 @@ impl Tasks {
         tokio::task::spawn_local(Task::begin(self, name).once(work));
     }
 
-    /// Runs on this thread a task that is restarted after a panic: all its state is rebuilt from the stores.
+    /// Runs a task that is restarted after a panic, all its state being rebuilt from the stores: on the thread of these tasks,
+    /// or on this one if they have none.
     #[allow(clippy::disallowed_methods)] // As above.
     pub fn restarted<F: Future<Output = ()> + 'static>(
         &self,
         name: TaskName,
-        make: impl FnMut() -> F + 'static,
+        make: impl FnMut() -> F + Send + 'static,
     ) -> AbortHandle {
-        tokio::task::spawn_local(Task::begin(self, name).again(make)).abort_handle()
+        let (handle, registration) = AbortHandle::new_pair();
+        let task = Task::begin(self, name);
+        let begin = move || {
+            drop(tokio::task::spawn_local(Abortable::new(task.again(make), registration)));
+        };
+        match &self.thread {
+            Some(thread) => thread.run(begin),
+            None => begin(),
+        }
+        handle
     }
 
     /// As [`Tasks::restarted`], on any thread of the runtime.
@@ -154,8 +175,8 @@ impl Tasks {
         &self,
         name: TaskName,
         make: impl FnMut() -> F + Send + 'static,
-    ) -> AbortHandle {
-        tokio::spawn(Task::begin(self, name).again(make)).abort_handle()
+    ) {
+        tokio::spawn(Task::begin(self, name).again(make));
     }
 
     /// Runs on a thread of its own a task that no arbiter may block; it is restarted after a panic.
@@ -186,19 +207,19 @@ impl Tasks {
 
     /// Delays the end of the node by [`Tasks::end_node_later`] until the guard is dropped.
     pub async fn saving(&self) -> RwLockReadGuard<'_, ()> {
-        self.0.saving.read().await
+        self.inner.saving.read().await
     }
 
     /// As [`Tasks::end_node`], after a pause in which others begin to save, and once they have saved.
     pub async fn end_node_later(&self, pause: Duration, end: Fatal) {
         tokio::time::sleep(pause).await;
-        let _all_is_saved = self.0.saving.write().await;
+        let _all_is_saved = self.inner.saving.write().await;
         self.end_node(end);
     }
 
     /// Ends the node, unless it ends already. Returns whether this is the first reason; later ones change nothing.
     pub fn end_node(&self, end: Fatal) -> bool {
-        self.0.fatal.send_if_modified(|fatal| {
+        self.inner.fatal.send_if_modified(|fatal| {
             let is_first = fatal.is_none();
             fatal.get_or_insert(end);
             is_first
@@ -207,7 +228,7 @@ impl Tasks {
 
     /// The outages that tasks report.
     pub fn outages(&self) -> &Outages {
-        &self.0.outages
+        &self.inner.outages
     }
 
     /// All of them, by owner and name.
@@ -239,7 +260,7 @@ impl Tasks {
     }
 
     fn counts(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, &'static str), TaskCounts>> {
-        self.0.counts.lock()
+        self.inner.counts.lock()
     }
 }
 
@@ -264,7 +285,7 @@ enum TaskStage {
 
 impl Task {
     fn begin(tasks: &Tasks, name: TaskName) -> Self {
-        let (tasks, stage, failures, since) = (tasks.clone(), TaskStage::Running, 0, tasks.0.env.now());
+        let (tasks, stage, failures, since) = (tasks.clone(), TaskStage::Running, 0, tasks.inner.env.now());
         let task = Self { tasks, name, stage, failures, since };
         task.record(|counts| counts.running += 1);
         task
@@ -297,7 +318,7 @@ impl Task {
 
     /// Records a panic, and returns the pause before the restart.
     fn restarts_in(&mut self, panic: &str) -> Duration {
-        let Inner { env, backoff, .. } = &*self.tasks.0;
+        let Inner { env, backoff, .. } = &*self.tasks.inner;
         // After a run longer than the longest pause a panic counts as the first.
         let is_first = env.now().saturating_duration_since(self.since) > backoff.most;
         self.failures = if is_first { 1 } else { self.failures.saturating_add(1) };
@@ -318,7 +339,7 @@ impl Task {
     }
 
     fn is_back(&mut self) {
-        (self.stage, self.since) = (TaskStage::Running, self.tasks.0.env.now());
+        (self.stage, self.since) = (TaskStage::Running, self.tasks.inner.env.now());
         self.record(|counts| {
             counts.running += 1;
             counts.down -= 1;

@@ -153,7 +153,7 @@ impl Housekeeper {
     }
 
     async fn count(&self, database: &Database) -> Result<(), DbErr> {
-        let ids = inbox::count(database.reads()).await?;
+        let ids = inbox::count(database.own_reads()).await?;
         self.remembered.store(ids, Ordering::Relaxed);
         if ids >= self.most_ids {
             let (capability, most) = (&self.capability, self.most_ids);
@@ -189,7 +189,7 @@ impl Housekeeper {
 
     /// Forgets the oldest of the events that are kept if they are too many.
     async fn bound_retained(&self) -> Result<(), TxError> {
-        let events = retained::count(self.database.reads()).await?;
+        let events = retained::count(self.database.own_reads()).await?;
         let mut beyond = events.saturating_sub(self.most_retained);
         if beyond == 0 {
             return Ok(());

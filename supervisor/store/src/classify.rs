@@ -7,6 +7,7 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use super::outage::is_outage;
 use super::postgres::ServerError;
+use super::sqlite_failure::{INTERRUPTED, SqliteFailure};
 
 /// SQLite's primary result codes that the commit of a WAL transaction gives before its last frame is written: error
 /// (no transaction is open any more), busy, locked, read-only, full, constraint. An I/O error is not among them: the
@@ -35,6 +36,11 @@ pub fn nothing_committed(error: &Error) -> bool {
 /// Whether SQLite reported a broken constraint.
 pub fn constraint_broken(error: &Error) -> bool {
     error.as_database_error().and_then(sqlite_code) == Some(19)
+}
+
+/// Whether SQLite's statement was interrupted, since its time was over.
+pub fn is_interrupted(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlite_code) == Some(INTERRUPTED)
 }
 
 /// Whether the connection that gave this error is of no more use.
@@ -77,6 +83,9 @@ pub fn failure_kind(error: &DbErr) -> FailureKind {
 
 /// The primary result code of an error of SQLite.
 pub fn sqlite_code(error: &dyn sea_orm::sqlx::error::DatabaseError) -> Option<i32> {
+    if let Some(failure) = error.as_error().downcast_ref::<SqliteFailure>() {
+        return Some(failure.primary());
+    }
     error.as_error().downcast_ref::<SqliteError>()?;
     let extended: i32 = error.code()?.parse().ok()?;
     Some(extended & 0xff)

@@ -3,7 +3,8 @@
 //! A statement takes the connection out of its [`ConnectionLease`] and gives it back when it has heard the end. A connection
 //! that a dropped handler or a time limit leaves at work is closed, which interrupts its statement and rolls its transaction
 //! back; unless others share the transaction (`group`) and the handler was dropped: then they keep the connection while the
-//! handler's own part is undone.
+//! handler's own part is undone. The connection that writes to SQLite works in place, and is left only while it waits for
+//! another thread.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -112,7 +113,8 @@ impl ConnectionLease {
         if self.busy {
             return Err(StoreError::ConnectionGone);
         }
-        let connection = self.slot.take().ok_or(StoreError::ConnectionGone)?;
+        let mut connection = self.slot.take().ok_or(StoreError::ConnectionGone)?;
+        connection.interrupt_at(limit);
         self.busy = true;
         let _hold = ClockHold::of(&self.pool.env);
         let working = work(BusyConnection { connection: Some(connection), slot: self.slot.clone() });
@@ -121,6 +123,10 @@ impl ConnectionLease {
             return Err(StoreError::TimedOut);
         };
         if let Err(error) = &result {
+            if classify::is_interrupted(error) {
+                self.discard();
+                return Err(StoreError::TimedOut);
+            }
             self.pool.note(error);
             if classify::connection_lost(error) {
                 self.discard();
@@ -185,8 +191,7 @@ impl ConnectionLease {
         });
     }
 
-    /// Undoes a transaction whose last statement was abandoned. SQLite's thread does one thing after the other, so the
-    /// rollback comes after that statement, and ends with it at the latest when the time is over.
+    /// Undoes a transaction whose handler was dropped while it waited for the rows of its last statement, which has ended.
     fn rescue(mut self) {
         let Ok(runtime) = Handle::try_current() else { return self.discard() };
         #[allow(clippy::disallowed_methods)] // As above.

@@ -48,6 +48,7 @@ pub(super) struct DatabaseInner {
     capability: String,
     location: DatabaseLocation,
     reads: Reads,
+    own_reads: Reads,
     pub(super) writes: Arc<Pool>,
     pub(super) health: Arc<DatabaseHealth>,
     version: u32,
@@ -132,6 +133,11 @@ impl Database {
     /// The connections for reads outside a transaction.
     pub fn reads(&self) -> &Reads {
         &self.inner.reads
+    }
+
+    /// The connection for the runtime's own reads, which are short: on SQLite it is called in place.
+    pub fn own_reads(&self) -> &Reads {
+        &self.inner.own_reads
     }
 
     /// Begins a transaction of the runtime's own.
@@ -277,7 +283,7 @@ impl DatabaseOpener<'_> {
             GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
         let unreadable = |e: std::io::Error| DatabaseError::Unreadable { path: path.into(), why: e.to_string() };
         let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
-        let writer = Connector::sqlite(sqlite::writer(path, config));
+        let writer = sqlite::writer(path, config);
         // From here on it is open, even if the file is deleted. What goes wrong before is no outage of it.
         let first = match timeout(self.limits().acquire, writer.connect()).await {
             Ok(connected) => connected.map_err(|error| DatabaseError::Unusable(writer.explain(&error)))?,
@@ -287,7 +293,9 @@ impl DatabaseOpener<'_> {
         let writes = self.pool(writer, 1, &health).grouping_by(group).writing_to(file.clone()).with(first);
         let reads =
             self.pool(Connector::sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
-        Ok(self.database(location, (Arc::new(reads), Arc::new(writes)), version, Some((file, lock))))
+        let own_reads = self.pool(sqlite::own_reader(path, config), 1, &health).reading();
+        let pools = (Arc::new(reads), Arc::new(own_reads), Arc::new(writes));
+        Ok(self.database(location, pools, version, Some((file, lock))))
     }
 
     async fn postgres(
@@ -308,7 +316,7 @@ impl DatabaseOpener<'_> {
         budget.register(&pool);
         let (tasks, unused) = (self.reports.tasks, Arc::downgrade(&pool));
         tasks.restarted_anywhere(TaskName::of("shrink", &self.capability.into()), move || shrink(unused.clone()));
-        Ok(self.database(location, (pool.clone(), pool), version, None))
+        Ok(self.database(location, (pool.clone(), pool.clone(), pool), version, None))
     }
 
     /// It finds what is wrong with the server's settings.
@@ -359,7 +367,7 @@ impl DatabaseOpener<'_> {
     fn database(
         &self,
         location: &DatabaseLocation,
-        (reads, writes): (Arc<Pool>, Arc<Pool>),
+        (reads, own_reads, writes): (Arc<Pool>, Arc<Pool>, Arc<Pool>),
         version: u32,
         file: Option<(Arc<OpenFile>, HostLock)>,
     ) -> Database {
@@ -370,8 +378,19 @@ impl DatabaseOpener<'_> {
             first: Duration::from_millis(config.recheck_first_ms),
             most: Duration::from_millis(config.recheck_most_ms),
         };
-        let reads = Reads(reads);
-        let inner = DatabaseInner { capability, location, reads, writes, health, version, binary, file, _lock: lock };
+        let (reads, own_reads) = (Reads(reads), Reads(own_reads));
+        let inner = DatabaseInner {
+            capability,
+            location,
+            reads,
+            own_reads,
+            writes,
+            health,
+            version,
+            binary,
+            file,
+            _lock: lock,
+        };
         let inner = Arc::new(inner);
         let (weak, env) = (Arc::downgrade(&inner), self.env.clone());
         self.reports

@@ -1,13 +1,13 @@
 //! Group commit: transactions of several handlers that share one COMMIT on the one writer of a SQLite database.
 //!
-//! While others wait for the writer, a transaction that commits leaves its writes in the outer transaction and hands the
-//! connection to the next, which works behind a SAVEPOINT of its own. Its commit is answered when the outer COMMIT is.
+//! A transaction that commits leaves its writes in the outer transaction and hands the connection to the next, which works
+//! behind a SAVEPOINT of its own. Its commit is answered when the outer COMMIT is.
 //! One that fails, or whose handler is dropped, goes back to its savepoint, and the others do not notice; unless it failed
 //! so that SQLite undid the outer transaction, which then has failed for all of them.
 //!
-//! The outer COMMIT is a task that stands in the same queue: as soon as its first transaction has ended it queues behind
-//! those that wait at that moment. So all of them get in, a later one is in the next group, and none waits because a
-//! neighbour's handler went away. A transaction that none waits behind commits by itself, as it would alone. (The idea is
+//! The outer COMMIT is a task that stands in the same queue: as soon as its first transaction has ended it takes its turn behind
+//! what its thread has to do at that moment, and behind those that wait for the connection then. So all of them get in, a
+//! later one is in the next group, and none waits because a neighbour's handler went away. (The idea is
 //! DeWitt's and others', "Implementation techniques for main memory database systems", 1984.)
 
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl ConnectionLease {
         let now = pool.env.now();
         let limits = pool.grouping();
         let first = self.group.is_none();
-        if first && !(limits.is_some() && pool.is_awaited()) {
+        if first && limits.is_none() {
             return self.commit_alone(&effects, limit).await;
         }
         if let Err(refused) = self.write_contested(&mut effects, limit).await {
@@ -198,9 +198,10 @@ impl ConnectionLease {
     }
 
     async fn close(&mut self, effects: &TxEffects, limit: Instant) -> CommitOutcome {
+        let is_shared = self.group.as_ref().is_some_and(|group| group.members > 1);
         self.write(effects, limit).await.map_err(|refused| match refused {
             // Which member's message it was is not known: each of them is tried again.
-            NotCommitted::Repeated => NotCommitted::Surely(refused.into_error()),
+            NotCommitted::Repeated if is_shared => NotCommitted::Surely(refused.into_error()),
             refused => refused,
         })?;
         if let Some(group) = &mut self.group {

@@ -56,20 +56,24 @@ pub mod group;
 mod holders;
 pub use holders::LockHolder;
 mod host_lock;
+mod in_place;
+mod in_place_statement;
 pub use host_lock::{HostLock, LockedBy, announce_end};
 mod migrate;
 mod open_file;
 mod outage;
 mod outcome_guards;
+pub mod own_rows;
 mod pool;
 pub use pool::PoolFigures;
 
 #[cfg_attr(not(feature = "postgres"), path = "no_postgres.rs")]
 mod postgres;
 pub mod recheck;
-mod savepoint;
 mod settle;
 mod shrink;
+mod sqlite_failure;
+mod sqlx_rows;
 mod statement_kind;
 pub mod statement_log;
 pub mod tables;

@@ -123,7 +123,7 @@ pub async fn migrate(
 /// A pool of one connection, which is what migrations are written against.
 async fn connect(connector: &Connector) -> Result<DatabaseConnection, sqlx::Error> {
     match connector {
-        Connector::Sqlite(options) => sqlite::migration_pool(options).await,
+        Connector::Sqlite(options) | Connector::InPlace(_, options) => sqlite::migration_pool(options).await,
         Connector::Postgres(options) => postgres::migration_pool(options).await,
     }
 }

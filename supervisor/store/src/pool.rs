@@ -14,7 +14,7 @@ use essaim_base::lock::Mutex;
 use sea_orm::DbBackend;
 use sea_orm::sqlx::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::classify;
 use super::clock_hold::ClockHold;
@@ -31,6 +31,9 @@ use super::waiting::WaitingGuard;
 
 /// Attempts to find a connection that the server has not closed.
 pub const TRIES: u32 = 3;
+
+/// How long a file is left alone that another program has locked.
+const BETWEEN_LOOKS_AT_A_LOCK: Duration = Duration::from_millis(2);
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -324,6 +327,7 @@ impl Pool {
             match (lease.work(patience, |mut c| async move { c.begin().await }).await, locked.take()) {
                 (Err(StoreError::Driver(error)), _) if outage::is_locked(&error) && self.env.now() < patience => {
                     locked = Some(error);
+                    sleep(BETWEEN_LOOKS_AT_A_LOCK).await;
                 }
                 (Err(StoreError::TimedOut), Some(error)) => return Err(StoreError::Driver(error)),
                 (begun, _) => return begun,

@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statem
 
 use super::connection_lease::BusyConnection;
 use super::error::{Refusal, StoreError};
+use super::own_rows::{OwnQueries, OwnRow};
 use super::pool::{Pool, TRIES};
 use super::statement_kind::StatementKind;
 
@@ -52,6 +53,16 @@ fn check(sql: &str) -> Result<(), DbErr> {
     match StatementKind::of(sql) {
         StatementKind::Read => Ok(()),
         _ => Err(StoreError::from(Refusal::OnlyReads).into_exec_error()),
+    }
+}
+
+impl OwnQueries for Reads {
+    async fn own_rows(&self, statement: Statement) -> Result<Vec<OwnRow>, DbErr> {
+        let run = |mut c: BusyConnection| {
+            let statement = statement.clone();
+            async move { c.own_rows(statement).await }
+        };
+        self.read(run).await.map_err(StoreError::into_query_error)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{DbBackend, DbErr, Statement};
+use sea_orm::DbErr;
 use tokio::time::sleep;
 
 use super::Database;
@@ -32,14 +32,11 @@ impl Database {
                 sleep(BETWEEN_LOOKS).await;
                 continue;
             }
-            let checkpoint = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
             let limit = writes.env.now() + writes.limits.transaction;
-            let done = lease.work(limit, |mut c| async move { c.query_one(checkpoint).await }).await;
-            let row = done.map_err(StoreError::into_query_error)?;
-            let is_busy = row.map(|row| row.try_get_by_index::<i32>(0)).transpose()? == Some(1);
-            return match is_busy {
-                false => Ok(()),
-                true => Err(DbErr::Custom("another program reads from its journal".into())),
+            let done = lease.work(limit, |mut c| async move { c.settle().await }).await;
+            return match done.map_err(StoreError::into_query_error)? {
+                true => Ok(()),
+                false => Err(DbErr::Custom("another program reads from its journal".into())),
             };
         }
         Err(DbErr::Custom("its last transactions did not end".into()))

@@ -10,24 +10,71 @@ use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynch
 use sea_orm::sqlx::{ConnectOptions, Error};
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 
+use super::connection::Connector;
+use super::in_place::InPlaceOptions;
 use super::{DatabaseError, classify};
 
 /// How often a waiting transaction tries a file that another program has locked, before it gives up.
 const LOOKS_AT_A_LOCK: u32 = 4;
 
-/// How to connect for writing. The lock of the file keeps other nodes away, so waiting for SQLite's own lock is for
-/// tools that look into the file.
-pub fn writer(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
+/// How the one connection that writes is made.
+pub fn writer(path: &Path, config: &StoreConfig) -> Connector {
+    let durability = config.durability;
+    let synchronous = if durability == Durability::Process { "NORMAL" } else { "FULL" };
+    let full = fullfsync(durability);
+    let pragmas = vec![
+        ("foreign_keys", "ON"),
+        ("journal_mode", "WAL"),
+        ("synchronous", synchronous),
+        ("fullfsync", full),
+        ("checkpoint_fullfsync", full),
+    ];
+    let in_place = InPlaceOptions {
+        path: path.into(),
+        pragmas,
+        statement_cache: config.statement_cache,
+        lock: patience_for_locks(config),
+        waits_for_disk: durability >= Durability::Machine,
+    };
+    Connector::InPlace(Box::new(in_place), Box::new(writing(path, config)))
+}
+
+/// How the one connection is made that reads for the runtime itself.
+pub fn own_reader(path: &Path, config: &StoreConfig) -> Connector {
+    let in_place = InPlaceOptions {
+        path: path.into(),
+        pragmas: vec![("query_only", "ON")],
+        statement_cache: config.statement_cache,
+        lock: patience_for_locks(config),
+        waits_for_disk: false,
+    };
+    Connector::InPlace(Box::new(in_place), Box::new(reader(path, config)))
+}
+
+/// How to connect for writing beside the one connection that does. The lock of the file keeps other nodes away, so waiting for
+/// SQLite's own lock is for tools that look into the file.
+fn writing(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
     let synchronous = match config.durability {
         Durability::Process => SqliteSynchronous::Normal,
         Durability::Machine | Durability::Replicated => SqliteSynchronous::Full,
     };
-    // A transaction that waits for another program's lock must learn of it before it gives up.
-    let lock = Duration::from_millis(config.acquire_timeout_ms) / LOOKS_AT_A_LOCK;
-    let options = base(path, config).create_if_missing(true).journal_mode(SqliteJournalMode::Wal).busy_timeout(lock);
-    // Only macOS knows it: there an ordinary sync does not reach the disk.
-    let full = if config.durability >= Durability::Machine { "ON" } else { "OFF" };
-    options.synchronous(synchronous).pragma("fullfsync", full).pragma("checkpoint_fullfsync", full)
+    let full = fullfsync(config.durability);
+    let options = base(path, config).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    options
+        .busy_timeout(patience_for_locks(config))
+        .synchronous(synchronous)
+        .pragma("fullfsync", full)
+        .pragma("checkpoint_fullfsync", full)
+}
+
+/// Only macOS knows it: there an ordinary sync does not reach the disk.
+fn fullfsync(durability: Durability) -> &'static str {
+    if durability >= Durability::Machine { "ON" } else { "OFF" }
+}
+
+/// A transaction that waits for another program's lock must learn of it before it gives up.
+fn patience_for_locks(config: &StoreConfig) -> Duration {
+    Duration::from_millis(config.acquire_timeout_ms) / LOOKS_AT_A_LOCK
 }
 
 /// How to connect for reading beside the writer.
@@ -39,7 +86,7 @@ pub fn reader(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
 /// before the commit.
 pub fn migrator(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
     let patience = Duration::from_millis(config.migration_limit_ms);
-    writer(path, config).foreign_keys(false).busy_timeout(patience)
+    writing(path, config).foreign_keys(false).busy_timeout(patience)
 }
 
 /// A pool of one connection, against which migrations are written.

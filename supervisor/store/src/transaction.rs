@@ -14,6 +14,7 @@ use super::connection_lease::{BusyConnection, ConnectionLease};
 use super::error::{Refusal, StoreError};
 use super::group::NotCommitted;
 use super::outcome_guards::{OutcomeGuard, OutcomeGuards};
+use super::own_rows::{OwnQueries, OwnRow};
 use super::pool::Pool;
 use super::statement_kind::StatementKind;
 use super::statement_log::{BegunStatement, StatementLog};
@@ -242,6 +243,10 @@ impl Transaction {
         self.logged(begun, done, |rows| rows.len() as u64)
     }
 
+    async fn fetch_own(&self, statement: Statement) -> Result<Vec<OwnRow>, StoreError> {
+        self.run(StatementKind::of(&statement.sql), |mut c| async move { c.own_rows(statement).await }).await
+    }
+
     fn begun(&self, statement: &Statement) -> Option<BegunStatement> {
         self.log.as_ref().map(|_| BegunStatement::of(statement))
     }
@@ -332,6 +337,12 @@ impl ConnectionTrait for Transaction {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.fetch_all(statement).await.map_err(StoreError::into_query_error)
+    }
+}
+
+impl OwnQueries for Transaction {
+    async fn own_rows(&self, statement: Statement) -> Result<Vec<OwnRow>, DbErr> {
+        self.fetch_own(statement).await.map_err(StoreError::into_query_error)
     }
 }
 

@@ -61,7 +61,7 @@ impl EmbeddedLog {
     /// The beginning of the identity of every such log.
     pub const KIND: &str = "embedded/";
 
-    /// Opens the log, and makes it if there is none. Its writer runs where this is called.
+    /// Opens the log, and makes it if there is none. Its writer runs on the thread of these tasks.
     ///
     /// # Errors
     /// The problem and what to do about it, such as that another process has the file.
@@ -82,7 +82,7 @@ impl EmbeddedLog {
         let (jobs, waiting) = mpsc::channel(settings.durable.sends_waiting.max(1));
         let (waiting, mut first) = (Arc::new(Mutex::new(waiting)), Some(writer));
         let next = move || first.take().unwrap_or_else(&new).run(waiting.clone());
-        tasks.restarted_anywhere(TaskName::of_node("log-writer"), next);
+        tasks.restarted(TaskName::of_node("log-writer"), next);
         Ok(Self { database, published, jobs, env })
     }
 
@@ -107,7 +107,8 @@ impl EmbeddedLog {
         for (reading, after) in readings.iter().zip(after) {
             let place = self.published.place(&reading.partition);
             let Some(place) = place.filter(|place| place.last > *after && reading.most > 0) else { continue };
-            let entries = rows::read(self.database.reads(), place.id, *after, reading.most).await.map_err(not_read)?;
+            let entries =
+                rows::read(self.database.own_reads(), place.id, *after, reading.most).await.map_err(not_read)?;
             if entries.is_empty() {
                 // The entries have been acknowledged, and do not come back.
                 *after = place.last;

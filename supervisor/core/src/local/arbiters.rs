@@ -1,17 +1,20 @@
 //! The threads that run actors. With `cell.rs` the only file that knows actix.
 //!
-//! Arbiters are actix arbiters: threads with a current-thread runtime each. The thread that starts the node is none of them: it
-//! is the control thread, where the runtime's own tasks run (heartbeats, leases, readers, workers, relays), and no handler, so
-//! that none can block them. Without a control thread it is the first arbiter as well; a node with one arbiter lives on one
-//! thread entirely then, which is how the harness pauses its time.
+//! Arbiters are actix arbiters: threads with a current-thread runtime each. The runtime's own tasks have two threads beside
+//! them, where no handler runs that could block them. The one that starts the node is the control thread (heartbeats, asks of
+//! other nodes and of operators); nothing may block it. On the durable thread all work on durable messages is done (leases,
+//! readers, workers, relays, the embedded log), which calls SQLite in place. Without a control thread both are the first
+//! arbiter as well; a node with one arbiter lives on one thread entirely then, which is how the harness pauses its time.
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use essaim_base::lock::Mutex;
 use essaim_base::task::{TaskName, Tasks};
+use essaim_base::threads::{self, Thread};
 
 use crate::local::watchdog::{TurnMonitor, Watchdog};
 
@@ -48,7 +51,11 @@ pub struct Arbiters {
     /// Whether this thread is none of them.
     control: bool,
     others: Vec<actix::Arbiter>,
+    /// Absent without a control thread.
+    durable: Option<(actix::Arbiter, Thread)>,
     monitors: Vec<Arc<TurnMonitor>>,
+    /// Capabilities that have been given an arbiter.
+    homes: AtomicUsize,
     /// Says nothing, until no arbiter is left.
     alive: Mutex<mpsc::Receiver<Infallible>>,
 }
@@ -66,6 +73,7 @@ impl Arbiters {
     ) -> Self {
         let here = usize::from(!control);
         CURRENT.set((!control).then_some(0));
+        threads::set_must_not_block(control);
         let others: Vec<_> = (here..count).map(|_| actix::Arbiter::new()).collect();
         let (living, alive) = mpsc::sync_channel(0);
         for (index, arbiter) in (here..).zip(&others) {
@@ -75,8 +83,10 @@ impl Arbiters {
                 ALIVE.set(Some(living));
             });
         }
+        let durable = control.then(|| durable_thread(living));
         let monitors = (0..count).map(|_| Arc::default()).collect();
-        let arbiters = Self { control, others, monitors, alive: Mutex::new(alive) };
+        let arbiters =
+            Self { control, others, durable, monitors, homes: AtomicUsize::new(0), alive: Mutex::new(alive) };
         if let Some(turn_interval) = turn_interval {
             for (index, monitor) in arbiters.monitors.iter().enumerate() {
                 watchdog.add(index.to_string(), monitor.clone());
@@ -86,13 +96,25 @@ impl Arbiters {
                     drop(tasks.restarted(name, move || record_turns(monitor.clone(), turn_interval)))
                 });
             }
-            if control {
-                let monitor: Arc<TurnMonitor> = Arc::default();
-                watchdog.add("control".into(), monitor.clone());
-                tasks.restarted(TaskName::of_node("control"), move || record_turns(monitor.clone(), turn_interval));
+            for (name, tasks) in [("control", tasks.clone()), ("durable", tasks.on(arbiters.durable()))] {
+                if control {
+                    let monitor: Arc<TurnMonitor> = Arc::default();
+                    watchdog.add(name.into(), monitor.clone());
+                    tasks.restarted(TaskName::of_node(name), move || record_turns(monitor.clone(), turn_interval));
+                }
             }
         }
         arbiters
+    }
+
+    /// The arbiter for all instances of a capability, another one for the next.
+    pub fn home(&self) -> usize {
+        self.homes.fetch_add(1, Ordering::Relaxed) % self.count()
+    }
+
+    /// The thread for work on durable messages; `None`: where the node runs.
+    pub fn durable(&self) -> Option<Thread> {
+        self.durable.as_ref().map(|(_, thread)| thread.clone())
     }
 
     pub fn count(&self) -> usize {
@@ -123,11 +145,28 @@ impl Arbiters {
 
 impl Drop for Arbiters {
     fn drop(&mut self) {
-        for arbiter in &self.others {
+        for arbiter in self.others.iter().chain(self.durable.as_ref().map(|(arbiter, _)| arbiter)) {
             arbiter.stop();
         }
         let _ = self.alive.get_mut().recv_timeout(LEAVE);
     }
+}
+
+/// Starts the thread for work on durable messages.
+#[allow(clippy::disallowed_methods)] // What is given to it are tasks, and watched as such.
+fn durable_thread(living: mpsc::SyncSender<Infallible>) -> (actix::Arbiter, Thread) {
+    let (arbiter, (id, told)) = (actix::Arbiter::new(), mpsc::sync_channel(1));
+    arbiter.spawn_fn(move || {
+        ALIVE.set(Some(living));
+        let _ = id.send(std::thread::current().id());
+    });
+    let (id, handle) = (told.recv().expect("a thread that has started tells its id"), arbiter.handle());
+    (
+        arbiter,
+        Thread::new(id, move |begin| {
+            handle.spawn_fn(begin);
+        }),
+    )
 }
 
 async fn record_turns(monitor: Arc<TurnMonitor>, turn_interval: Duration) {

@@ -60,10 +60,10 @@ pub async fn open_log(
     connection: Option<&Connection>,
     keeps: bool,
 ) -> Result<Option<Arc<dyn Log>>, NodeError> {
-    let (settings, env) = (&node.settings, node.env.clone());
+    let (settings, env, tasks) = (&node.settings, node.env.clone(), node.durable_tasks());
     let log: Arc<dyn Log> = match connection.and_then(|connection| connection.cluster.clone()) {
-        Some(cluster) => redis_bridge::open_log(settings, cluster, env, &node.tasks).await?,
-        None if keeps => Arc::new(EmbeddedLog::open(settings, env, &node.tasks).await?),
+        Some(cluster) => redis_bridge::open_log(settings, cluster, env, &tasks).await?,
+        None if keeps => Arc::new(EmbeddedLog::open(settings, env, &tasks).await?),
         None => return Ok(None),
     };
     if let Some(weak) = log.weaker_than_configured().await {

@@ -169,7 +169,7 @@ impl RunningNode {
             || local.hosts().iter().any(|host| host.applies_durable());
         let log = open_log(&context, connection.as_ref(), keeps).await?;
         let durable = log.map(|log| {
-            let (env, tasks, migrated_kind) = (&context.env, &context.tasks, EmbeddedLog::KIND);
+            let (env, tasks, migrated_kind) = (&context.env, &context.durable_tasks(), EmbeddedLog::KIND);
             let recorder = context.recorder.clone();
             Durable::start(DurableParts { log, settings: &settings, env, tasks, recorder, migrated_kind })
         });

@@ -69,7 +69,7 @@ impl Outbox {
         room: u64,
     ) -> Result<bool, TxError> {
         let BackfillSubscriber { event, subscriber, since } = late;
-        let reads = self.database.reads();
+        let reads = self.database.own_reads();
         let after = retained::through(reads, queue, event, subscriber, *since).await?;
         if after == retained::ALL {
             return Ok(true);

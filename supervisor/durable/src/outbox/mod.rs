@@ -34,10 +34,10 @@ use essaim_contract::SendError;
 use essaim_protocol::log::Registry;
 use essaim_store::Database;
 use essaim_store::tables::{outbox as table, retained};
+use futures_util::future::AbortHandle;
 use sea_orm::DbErr;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 pub use self::backfill::BackfillSubscriber;
 use self::counters::QueueCounters;
@@ -190,7 +190,7 @@ impl Outbox {
     /// Relays a queue, with what is in it from before and what overflowed from it, under an ownership of its partition; 0 where
     /// it is a node's. Must run on an arbiter.
     pub async fn open(self: &Arc<Self>, queue: &OutboxQueue, epoch: u64) -> Result<OpenQueue, DbErr> {
-        let reads = self.database.reads();
+        let reads = self.database.own_reads();
         let opening = self.opening(epoch);
         let open = OpenQueue { outbox: Arc::downgrade(self), opening };
         // What overflowed goes first, or a new message could overtake it.
@@ -206,7 +206,7 @@ impl Outbox {
     /// Relays what nodes have left that are gone, and what is retained of them to the subscribers that want that: the queues of
     /// nodes for whose names `is_gone` holds, and what overflowed from them. Must run on an arbiter.
     pub async fn adopt(self: &Arc<Self>, is_gone: impl Fn(&str) -> bool) -> Result<(), DbErr> {
-        let reads = self.database.reads();
+        let reads = self.database.own_reads();
         let found = parsed(table::queues(reads).await?);
         let is_backfilling = !self.backfill.lock().is_empty();
         let retained = if is_backfilling { parsed(retained::queues(reads).await?) } else { Vec::new() };
@@ -263,7 +263,7 @@ impl Outbox {
 
     /// Waits until what this node's asks and timers have sent is in the log; for a node that leaves and has time.
     pub async fn flushed(&self) {
-        while table::load(self.database.reads(), &self.own, 0, 1).await.is_ok_and(|rows| !rows.is_empty()) {
+        while table::load(self.database.own_reads(), &self.own, 0, 1).await.is_ok_and(|rows| !rows.is_empty()) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

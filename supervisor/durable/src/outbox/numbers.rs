@@ -8,8 +8,9 @@
 
 use std::sync::atomic::Ordering;
 
+use essaim_store::own_rows::OwnQueries;
 use essaim_store::tables::{numbers, outbox as table};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 
 use super::{Outbox, OutboxQueue, QueueKind};
 
@@ -39,7 +40,7 @@ impl Outbox {
     /// What a queue holds under an ownership, once no earlier one can add to it.
     pub(super) async fn extent(
         &self,
-        db: &impl ConnectionTrait,
+        db: &impl OwnQueries,
         queue: &OutboxQueue,
         epoch: u64,
     ) -> Result<QueueExtent, DbErr> {
@@ -58,12 +59,7 @@ impl Outbox {
     }
 
     /// Notes that these numbers of a queue are used up; up to which one all are, once that is committed.
-    pub(super) async fn use_up(
-        &self,
-        db: &impl ConnectionTrait,
-        queue: &OutboxQueue,
-        done: &[u64],
-    ) -> Result<u64, DbErr> {
+    pub(super) async fn use_up(&self, db: &impl OwnQueries, queue: &OutboxQueue, done: &[u64]) -> Result<u64, DbErr> {
         let noted = self.lock().get(queue).map_or(0, |relayed| relayed.used_up.load(Ordering::Relaxed));
         let highest = done.iter().copied().max().unwrap_or(0);
         // A life of a node is not lived again.

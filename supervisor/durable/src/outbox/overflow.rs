@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use essaim_store::own_rows::OwnQueries;
 use essaim_store::tables::outbox::{self as table, OutboxRow};
 use essaim_store::{Transaction, TxError};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 
 use super::page::RelayedPage;
 use super::{Outbox, OutboxQueue, QueueKind};
@@ -26,7 +27,7 @@ impl Outbox {
     /// The queue of what overflows from a queue for one subscriber; it is opened if it is not.
     pub(super) async fn open_overflow(
         self: &Arc<Self>,
-        db: &impl ConnectionTrait,
+        db: &impl OwnQueries,
         subscriber: &str,
         queue: &OutboxQueue,
     ) -> Result<OutboxQueue, DbErr> {

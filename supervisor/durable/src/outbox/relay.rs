@@ -82,7 +82,7 @@ impl Outbox {
             return Ok(RelayStep::Empty);
         };
         let start = counters.begin_read();
-        let rows = table::page(self.database.reads(), queue, most, PAGE_BYTES).await?;
+        let rows = table::page(self.database.own_reads(), queue, most, PAGE_BYTES).await?;
         if rows.is_empty() {
             counters.found_empty(start);
             self.wake_origin(queue);

@@ -11,8 +11,8 @@ use essaim_base::task::TaskName;
 use essaim_protocol::log::{HostHeartbeat, OwnedPartition, Partition};
 use essaim_store::Database;
 use essaim_store::tables::fence::Takeover;
+use futures_util::future::AbortHandle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::copies::Copies;

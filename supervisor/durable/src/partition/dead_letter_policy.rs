@@ -108,7 +108,7 @@ impl Work<'_> {
     async fn is_dead(&self) -> bool {
         let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
         let found =
-            self.transactions().until_answered(async || dead::find(self.store.database.reads(), id).await).await;
+            self.transactions().until_answered(async || dead::find(self.store.database.own_reads(), id).await).await;
         found.iter().any(|letter| letter.capability == capability)
     }
 }

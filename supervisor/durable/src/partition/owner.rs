@@ -298,7 +298,7 @@ impl PartitionOwner {
         let ids: Vec<_> = messages.iter().map(|message| message.record.id.as_str()).collect();
         let mut tries = 0;
         loop {
-            match inbox::seen(store.database.reads(), &ids).await {
+            match inbox::seen(store.database.own_reads(), &ids).await {
                 Ok(seen) => return seen,
                 Err(error) => {
                     tries += 1;

@@ -29,7 +29,7 @@ pub async fn control(
 impl Work<'_> {
     /// Has a message tried now that has failed and waits for its next attempt, if there is one.
     async fn hurry(&self, from: Source, id: &str) -> Result<WorkOutcome, PartitionLost> {
-        let find = async || parked::find(self.store.database.reads(), id, 1).await;
+        let find = async || parked::find(self.store.database.own_reads(), id, 1).await;
         let found = self.transactions().until_answered(find).await;
         let is_own = |row: &parked::ParkedMessage| row.id == id && row.partition == self.owner.number();
         let is_seen = |row: &parked::ParkedMessage| is_own(row) && self.is_about(row.due_ms);
@@ -63,7 +63,7 @@ impl Work<'_> {
     async fn control(&self, from: Source, control: Control, first: Option<u64>) -> Result<WorkOutcome, PartitionLost> {
         let (id, capability) = (self.record.id.as_str(), &*self.owner.partition.capability);
         let found =
-            self.transactions().until_answered(async || dead::find(self.store.database.reads(), id).await).await;
+            self.transactions().until_answered(async || dead::find(self.store.database.own_reads(), id).await).await;
         let Some(letter) = found.into_iter().find(|letter| letter.capability == capability) else {
             // Another request has dealt with it already, or it is no dead letter and waits for its next attempt.
             return match control {

@@ -17,7 +17,7 @@ pub async fn again(owner: Rc<PartitionOwner>, store: CapabilityStore, place: Par
     let ParkedPlace { order, seq } = place;
     let mut failures = 0;
     let row = loop {
-        match parked::load(store.database.reads(), owner.number(), seq - 1, 1).await {
+        match parked::load(store.database.own_reads(), owner.number(), seq - 1, 1).await {
             Ok(rows) => break rows.into_iter().find(|row| row.seq == seq),
             Err(error) => owner.reported(&mut failures, &error).await,
         }

@@ -84,7 +84,7 @@ impl Ownership {
             crash::point("takeover.after-fence");
             owner.find(&store, &mut queue).await?;
             outbox_queue = Some(store.outbox.open(&store.queue, epoch).await?);
-            appended = logs::appended(store.database.reads(), owner.number()).await?;
+            appended = logs::appended(store.database.own_reads(), owner.number()).await?;
         }
         Ok(Takeover::Done(Box::new(Self { owner, queue, outbox_queue, left, appended })))
     }
@@ -92,7 +92,7 @@ impl Ownership {
 
 impl PartitionOwner {
     async fn find(&self, store: &CapabilityStore, queue: &mut Queue) -> Result<(), TxError> {
-        let reads = store.database.reads();
+        let reads = store.database.own_reads();
         let mut after = 0;
         let latest = self.env.wall_ms() + self.config.backoff_most_ms;
         loop {

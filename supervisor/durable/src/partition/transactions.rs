@@ -58,7 +58,7 @@ pub(super) struct OwnerTransactions<'a> {
 impl OwnerTransactions<'_> {
     /// Whether a handler's commit that was not answered took place after all.
     pub async fn is_settled(&self, from: Source, id: &str) -> bool {
-        let reads = self.store.database.reads();
+        let reads = self.store.database.own_reads();
         match from {
             Source::Log { offset } => {
                 let seen = self.until_answered(async || inbox::seen(reads, &[id]).await).await;

@@ -146,8 +146,10 @@ impl<'a> Work<'a> {
     /// Whether a copy of the message at another offset was applied or is parked.
     async fn is_applied_elsewhere(&self) -> bool {
         let id = self.record.id.as_str();
-        let seen =
-            self.transactions().until_answered(async || inbox::seen(self.store.database.reads(), &[id]).await).await;
+        let seen = self
+            .transactions()
+            .until_answered(async || inbox::seen(self.store.database.own_reads(), &[id]).await)
+            .await;
         seen.contains_key(id)
     }
 }

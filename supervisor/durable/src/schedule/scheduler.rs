@@ -96,7 +96,7 @@ impl Scheduler {
 
     /// Finds how far the schedules have come. One that is new, or has changed, begins now.
     async fn load_progress(&mut self, database: &Database, epoch: u64) -> Result<bool, TxError> {
-        let (known, now) = (schedules::read(database.reads()).await?, self.env.wall_ms());
+        let (known, now) = (schedules::read(database.own_reads()).await?, self.env.wall_ms());
         let tx = database.begin().await?;
         if !fence::advance(&tx, PARTITION, epoch, Tally::default()).await? {
             return Ok(false);

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, Value};
 use serde::{Deserialize, Serialize};
 
 use super::bulk::{self, Padding};
 use super::{int, number, rows, statement, words};
+use crate::own_rows::{OwnQueries, OwnRow};
 
 /// One dead letter. Of an event there may be one for each subscriber, so it is known by its id and its capability.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +156,7 @@ const REPLACE: &str = "ON CONFLICT (id, capability) DO UPDATE SET partition = ex
     dead_at_ms = excluded.dead_at_ms, held = excluded.held, record = excluded.record";
 
 /// Adds dead letters; one that dies again replaces its row.
-pub async fn bury(db: &impl ConnectionTrait, letters: &[DeadLetter]) -> Result<(), DbErr> {
+pub async fn bury(db: &impl OwnQueries, letters: &[DeadLetter]) -> Result<(), DbErr> {
     // One statement must not replace a row twice, so of a message that stands here twice the last one counts.
     let mut last = HashMap::with_capacity(letters.len());
     for (index, letter) in letters.iter().enumerate() {
@@ -187,7 +188,7 @@ pub async fn bury(db: &impl ConnectionTrait, letters: &[DeadLetter]) -> Result<(
 }
 
 /// Dead letters in the order of their deaths, the newest last.
-pub async fn list(db: &impl ConnectionTrait, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, DbErr> {
+pub async fn list(db: &impl OwnQueries, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, DbErr> {
     let (mut conditions, mut values) = (String::from("true"), Vec::new());
     let mut add = |condition: &str, value: Option<Value>| {
         let Some(value) = value else { return };
@@ -208,17 +209,17 @@ pub async fn list(db: &impl ConnectionTrait, filter: &DeadLetterFilter) -> Resul
         "SELECT {COLUMNS} FROM essaim_dead WHERE {conditions} ORDER BY dead_at_ms, id, capability LIMIT ${}",
         values.len()
     );
-    db.query_all_raw(statement(db, sql, values)).await?.iter().map(letter).collect()
+    db.own_rows(statement(db, sql, values)).await?.iter().map(letter).collect()
 }
 
 /// The dead letters with this message id, of one capability each.
-pub async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Vec<DeadLetter>, DbErr> {
+pub async fn find(db: &impl OwnQueries, id: &str) -> Result<Vec<DeadLetter>, DbErr> {
     let sql = format!("SELECT {COLUMNS} FROM essaim_dead WHERE id = $1 ORDER BY capability");
     rows(db, &sql, [Value::from(id)], letter).await
 }
 
 /// Removes dead letters, by id and capability; how many were there.
-pub async fn remove(db: &impl ConnectionTrait, letters: &[(&str, &str)]) -> Result<u64, DbErr> {
+pub async fn remove(db: &impl OwnQueries, letters: &[(&str, &str)]) -> Result<u64, DbErr> {
     let mut removed = 0;
     let values = |(id, capability): &(&str, &str)| [Value::from(*id), Value::from(*capability)];
     for (tuples, values) in bulk::pieces(letters, 1, Padding::Repeat, values) {
@@ -229,20 +230,20 @@ pub async fn remove(db: &impl ConnectionTrait, letters: &[(&str, &str)]) -> Resu
 }
 
 /// The keys of a partition that wait until a dead letter of this capability is replayed or dropped.
-pub async fn held_keys(db: &impl ConnectionTrait, capability: &str, partition: u32) -> Result<Vec<String>, DbErr> {
+pub async fn held_keys(db: &impl OwnQueries, capability: &str, partition: u32) -> Result<Vec<String>, DbErr> {
     let sql = "SELECT DISTINCT order_key FROM essaim_dead WHERE partition = $1 AND held AND capability = $2 \
                ORDER BY order_key";
     rows(db, sql, [int(partition), Value::from(capability)], |row| row.try_get_by_index(0)).await
 }
 
 /// How many there are, by reason.
-pub async fn count(db: &impl ConnectionTrait) -> Result<BTreeMap<DeadReason, u64>, DbErr> {
+pub async fn count(db: &impl OwnQueries) -> Result<BTreeMap<DeadReason, u64>, DbErr> {
     let sql = "SELECT reason, count(*) FROM essaim_dead GROUP BY reason";
     let counts = rows(db, sql, [], |row| Ok((reason(row, 0)?, number(row, 1)?))).await?;
     Ok(counts.into_iter().collect())
 }
 
-fn letter(row: &QueryResult) -> Result<DeadLetter, DbErr> {
+fn letter(row: &OwnRow) -> Result<DeadLetter, DbErr> {
     Ok(DeadLetter {
         id: row.try_get_by_index(0)?,
         capability: row.try_get_by_index(1)?,
@@ -261,7 +262,7 @@ fn letter(row: &QueryResult) -> Result<DeadLetter, DbErr> {
     })
 }
 
-fn reason(row: &QueryResult, column: usize) -> Result<DeadReason, DbErr> {
+fn reason(row: &OwnRow, column: usize) -> Result<DeadReason, DbErr> {
     let word: String = row.try_get_by_index(column)?;
     DeadReason::parse(&word).ok_or_else(|| DbErr::Type(format!("`{word}` is no reason that this binary knows")))
 }

@@ -4,10 +4,11 @@
 //! first: from then on nothing of an earlier one commits, and a transaction that has advanced it is waited for.
 
 use essaim_protocol::log::{Entry, Tally};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm::{DbBackend, DbErr, Statement};
 
 use super::bulk::{self, Padding};
 use super::{int, number, row, run};
+use crate::own_rows::{OwnQueries, OwnRow};
 
 /// The fence of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub enum Takeover<T> {
 /// from before, empty if from none.
 ///
 /// It waits for a transaction of an earlier owner that is open. An owner may take what it has.
-pub async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) -> Result<Takeover<String>, DbErr> {
+pub async fn take(db: &impl OwnQueries, partition: u32, epoch: u64) -> Result<Takeover<String>, DbErr> {
     let sql = "INSERT INTO essaim_fence (partition, epoch, handled, duplicates, dead, expired) \
                VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT (partition) DO UPDATE SET epoch = excluded.epoch \
                WHERE essaim_fence.epoch <= excluded.epoch RETURNING log";
@@ -46,13 +47,13 @@ pub async fn take(db: &impl ConnectionTrait, partition: u32, epoch: u64) -> Resu
 /// Adds to the tally of a partition, as the owner with this epoch; `false`, and nothing is changed, if another owner took it.
 ///
 /// From here on a new owner waits for the end of the transaction.
-pub async fn advance(db: &impl ConnectionTrait, partition: u32, epoch: u64, tally: Tally) -> Result<bool, DbErr> {
+pub async fn advance(db: &impl OwnQueries, partition: u32, epoch: u64, tally: Tally) -> Result<bool, DbErr> {
     advance_through(db, partition, epoch, tally, 0).await
 }
 
 /// As [`advance`], by messages of the log up to the one before the offset `through`.
 pub async fn advance_through(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     partition: u32,
     epoch: u64,
     tally: Tally,
@@ -106,7 +107,7 @@ pub(super) fn advancing(backend: DbBackend, handled: &[(u32, u64, Handled)]) -> 
     })
 }
 
-pub(super) fn fence(row: &QueryResult) -> Result<Fence, DbErr> {
+pub(super) fn fence(row: &OwnRow) -> Result<Fence, DbErr> {
     let tally = Tally {
         handled: number(row, 2)?,
         duplicates: number(row, 3)?,

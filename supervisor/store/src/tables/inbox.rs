@@ -11,10 +11,11 @@
 use std::collections::HashMap;
 
 use essaim_contract::MessageId;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+use sea_orm::{DbBackend, DbErr, Statement, Value};
 
 use super::bulk::{self, Padding};
 use super::{int, number, row, run, statement};
+use crate::own_rows::OwnQueries;
 
 /// A row of the inbox: a message that was applied, or found to be a duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +40,11 @@ pub fn remembered_from(id: &str, now_ms: u64, most_ahead_ms: u64) -> u64 {
 }
 
 /// Which of these ids are in the inbox, and with what offsets.
-pub async fn seen(db: &impl ConnectionTrait, ids: &[&str]) -> Result<HashMap<String, Vec<u64>>, DbErr> {
+pub async fn seen(db: &impl OwnQueries, ids: &[&str]) -> Result<HashMap<String, Vec<u64>>, DbErr> {
     let mut seen: HashMap<String, Vec<u64>> = HashMap::new();
     for (list, values) in bulk::pieces(ids, 1, Padding::Repeat, |id| [Value::from(*id)]) {
         let sql = format!("SELECT id, msg_offset FROM essaim_inbox WHERE id IN ({list}) ORDER BY id, msg_offset");
-        for row in db.query_all_raw(statement(db, sql, values)).await? {
+        for row in db.own_rows(statement(db, sql, values)).await? {
             let (id, offset) = (row.try_get_by_index(0)?, number(&row, 1)?);
             let offsets = seen.entry(id).or_default();
             // An id that stands in two pieces was found twice.
@@ -57,7 +58,7 @@ pub async fn seen(db: &impl ConnectionTrait, ids: &[&str]) -> Result<HashMap<Str
 
 /// Adds marks; returns how many. One is left out whose offset is marked already, or that is to stand for an effect which its id
 /// has already. It waits for the end of other open transactions that may have that effect.
-pub async fn insert(db: &impl ConnectionTrait, marks: &[InboxMark<'_>]) -> Result<u64, DbErr> {
+pub async fn insert(db: &impl OwnQueries, marks: &[InboxMark<'_>]) -> Result<u64, DbErr> {
     bulk::insert(db, INTO, marks, ONCE, row_of).await
 }
 
@@ -73,18 +74,18 @@ pub(super) fn inserting(backend: DbBackend, marks: &[InboxMark<'_>]) -> impl Ite
 }
 
 /// Takes the effect from an id: its replay may have one.
-pub async fn release(db: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
+pub async fn release(db: &impl OwnQueries, id: &str) -> Result<(), DbErr> {
     run(db, "UPDATE essaim_inbox SET effect = FALSE WHERE id = $1 AND effect", [Value::from(id)]).await.map(drop)
 }
 
 /// The number of rows. They are counted one by one: for a start, not for every message.
-pub async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+pub async fn count(db: &impl OwnQueries) -> Result<u64, DbErr> {
     let count = row(db, "SELECT count(*) FROM essaim_inbox", [], |row| number(row, 0)).await?;
     Ok(count.unwrap_or(0))
 }
 
 /// Removes the oldest rows from before that moment, at most `most`; returns how many.
-pub async fn prune(db: &impl ConnectionTrait, before_ms: u64, most: u32) -> Result<u64, DbErr> {
+pub async fn prune(db: &impl OwnQueries, before_ms: u64, most: u32) -> Result<u64, DbErr> {
     let sql = "DELETE FROM essaim_inbox WHERE (id, msg_offset) IN \
                (SELECT id, msg_offset FROM essaim_inbox WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
     run(db, sql, [int(before_ms), int(most)]).await

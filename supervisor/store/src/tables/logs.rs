@@ -1,13 +1,14 @@
 //! The logs that the messages of a partition came from. A capability can move to another log, such as that of Redis instead of
 //! the embedded one, and its ledger goes on.
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{DbErr, Value};
 
 use super::{int, number, row, run};
+use crate::own_rows::OwnQueries;
 
 /// Records that the messages of a partition come from the log `to` from now on and no longer from `from`, which is empty
 /// without an earlier log; in the transaction that has taken the fence.
-pub async fn change(db: &impl ConnectionTrait, partition: u32, from: &str, to: &str) -> Result<(), DbErr> {
+pub async fn change(db: &impl OwnQueries, partition: u32, from: &str, to: &str) -> Result<(), DbErr> {
     let accounted = accounted(db, partition).await?;
     if !from.is_empty() {
         let sql = "INSERT INTO essaim_logs (partition, log, before, until) VALUES ($1, $2, 0, $3) \
@@ -33,7 +34,7 @@ pub async fn change(db: &impl ConnectionTrait, partition: u32, from: &str, to: &
 
 /// How many messages the log that a partition's owner reads has appended to it at least: those before the last one that was
 /// finished, or as many as were finished or are parked where no offset is remembered.
-pub async fn appended(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbErr> {
+pub async fn appended(db: &impl OwnQueries, partition: u32) -> Result<u64, DbErr> {
     let sql = "SELECT through FROM essaim_fence WHERE partition = $1";
     match row(db, sql, [int(partition)], |row| number(row, 0)).await?.unwrap_or(0) {
         0 => finished(db, partition).await,
@@ -42,7 +43,7 @@ pub async fn appended(db: &impl ConnectionTrait, partition: u32) -> Result<u64, 
 }
 
 /// Messages of a partition that were finished or are parked, and came from the log that its owner reads.
-async fn finished(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbErr> {
+async fn finished(db: &impl OwnQueries, partition: u32) -> Result<u64, DbErr> {
     let sql = "SELECT l.before FROM essaim_logs AS l JOIN essaim_fence AS f ON l.partition = f.partition AND l.log = f.log \
                WHERE f.partition = $1";
     let before: Option<i64> = row(db, sql, [int(partition)], |row| row.try_get_by_index(0)).await?;
@@ -50,7 +51,7 @@ async fn finished(db: &impl ConnectionTrait, partition: u32) -> Result<u64, DbEr
 }
 
 /// Messages of a partition that were finished or are parked.
-async fn accounted(db: &impl ConnectionTrait, partition: u32) -> Result<i64, DbErr> {
+async fn accounted(db: &impl OwnQueries, partition: u32) -> Result<i64, DbErr> {
     let sql = "SELECT f.handled + f.duplicates + f.dead + f.expired + \
                (SELECT count(*) FROM essaim_parked AS p WHERE p.partition = f.partition) \
                FROM essaim_fence AS f WHERE f.partition = $1";

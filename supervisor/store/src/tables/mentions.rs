@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use essaim_base::codec;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
+use sea_orm::{DbBackend, DbErr, Value};
 
 use super::{int, number, rows, run};
+use crate::own_rows::{OwnQueries, OwnRow};
 
 /// Where a record is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,28 +90,23 @@ impl KeptIn {
 }
 
 /// The rows that mention a subject, at most so many.
-pub async fn find(
-    db: &impl ConnectionTrait,
-    kept: KeptIn,
-    subject: &Subject,
-    most: u32,
-) -> Result<Vec<Mention>, DbErr> {
+pub async fn find(db: &impl OwnQueries, kept: KeptIn, subject: &Subject, most: u32) -> Result<Vec<Mention>, DbErr> {
     let ((table, row, _), mentions) = (kept.table(), kept.mentions(db.get_database_backend()));
     let sql = format!("SELECT {row}, record FROM {table} WHERE {mentions} ORDER BY {row} LIMIT $3");
-    let mention = |row: &QueryResult| Ok(Mention { row: row.try_get_by_index(0)?, record: row.try_get_by_index(1)? });
+    let mention = |row: &OwnRow| Ok(Mention { row: row.try_get_by_index(0)?, record: row.try_get_by_index(1)? });
     let [text, encoded] = subject.values();
     rows(db, &sql, [text, encoded, int(most)], mention).await
 }
 
 /// Forgets retained events that mention a subject; returns how many. Who subscribes later does not get them.
-pub async fn erase_retained(db: &impl ConnectionTrait, subject: &Subject) -> Result<u64, DbErr> {
+pub async fn erase_retained(db: &impl OwnQueries, subject: &Subject) -> Result<u64, DbErr> {
     let mentions = KeptIn::Retained.mentions(db.get_database_backend());
     run(db, &format!("DELETE FROM essaim_kept WHERE {mentions}"), subject.values()).await
 }
 
 /// Forgets parked messages that mention a subject, and counts them as dead in the ledger; returns how many. An attempt that is
 /// under way finds at its commit that its message is gone, and has no effect.
-pub async fn erase_parked(db: &impl ConnectionTrait, subject: &Subject) -> Result<u64, DbErr> {
+pub async fn erase_parked(db: &impl OwnQueries, subject: &Subject) -> Result<u64, DbErr> {
     let mentions = KeptIn::Parked.mentions(db.get_database_backend());
     let sql = format!("DELETE FROM essaim_parked WHERE {mentions} RETURNING partition");
     let gone: Vec<u32> = rows(db, &sql, subject.values(), |row| number(row, 0)).await?;

@@ -17,7 +17,9 @@
 //! - `tx_effects`: what is written with handlers' transactions; `single_statement`: that of one handler, in one statement.
 //! - `bulk`: many rows in few statements, whose texts repeat.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
+use sea_orm::{DbErr, Statement, Value};
+
+use crate::own_rows::{OwnQueries, OwnRow};
 
 pub mod dead;
 pub mod fence;
@@ -38,38 +40,38 @@ mod bulk;
 mod single_statement;
 
 /// A statement with its values.
-fn statement(db: &impl ConnectionTrait, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
+fn statement(db: &impl OwnQueries, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(db.get_database_backend(), sql, values)
 }
 
 /// Runs a statement; returns how many rows it changed.
-async fn run<const N: usize>(db: &impl ConnectionTrait, sql: &str, values: [Value; N]) -> Result<u64, DbErr> {
+async fn run<const N: usize>(db: &impl OwnQueries, sql: &str, values: [Value; N]) -> Result<u64, DbErr> {
     Ok(db.execute_raw(statement(db, sql, values)).await?.rows_affected())
 }
 
 /// The rows that a statement finds.
 async fn rows<const N: usize, T>(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     sql: &str,
     values: [Value; N],
-    read: impl Fn(&QueryResult) -> Result<T, DbErr>,
+    read: impl Fn(&OwnRow) -> Result<T, DbErr>,
 ) -> Result<Vec<T>, DbErr> {
-    db.query_all_raw(statement(db, sql, values)).await?.iter().map(read).collect()
+    db.own_rows(statement(db, sql, values)).await?.iter().map(read).collect()
 }
 
 /// The one row that a statement finds.
 async fn row<const N: usize, T>(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     sql: &str,
     values: [Value; N],
-    read: impl Fn(&QueryResult) -> Result<T, DbErr>,
+    read: impl Fn(&OwnRow) -> Result<T, DbErr>,
 ) -> Result<Option<T>, DbErr> {
-    db.query_one_raw(statement(db, sql, values)).await?.as_ref().map(read).transpose()
+    db.own_rows(statement(db, sql, values)).await?.first().map(read).transpose()
 }
 
 /// The queues of a table whose key begins with them, in order. Each is found from the one before by the index, so the number of
 /// rows does not matter.
-async fn queues_of(db: &impl ConnectionTrait, table: &str) -> Result<Vec<String>, DbErr> {
+async fn queues_of(db: &impl OwnQueries, table: &str) -> Result<Vec<String>, DbErr> {
     let sql = format!(
         "WITH RECURSIVE found (lane) AS (SELECT min(lane) FROM {table} UNION ALL \
          SELECT (SELECT min(more.lane) FROM {table} AS more WHERE more.lane > found.lane) FROM found \
@@ -91,7 +93,7 @@ fn words(text: &str) -> Value {
 }
 
 /// The number in a column.
-fn number<T: TryFrom<i64>>(row: &QueryResult, column: usize) -> Result<T, DbErr> {
+fn number<T: TryFrom<i64>>(row: &OwnRow, column: usize) -> Result<T, DbErr> {
     let number: i64 = row.try_get_by_index(column)?;
     T::try_from(number).map_err(|_| DbErr::Type(format!("{number} is not a number that the runtime has written")))
 }

@@ -1,9 +1,10 @@
 //! The outbox: messages that were sent in a transaction and are yet to be stored in the log, in order within a queue.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{DbBackend, DbErr, Statement, Value};
 
 use super::bulk::{self, Padding};
 use super::{int, number, queues_of, row, rows, statement};
+use crate::own_rows::{OwnQueries, OwnRow};
 
 /// A message of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +29,7 @@ pub struct OutboxExtent {
 pub(super) const INTO: &str = "essaim_outbox (lane, seq, event, target, record)";
 
 /// Adds messages to a queue, numbered from `first_seq` on.
-pub async fn insert(
-    db: &impl ConnectionTrait,
-    queue: &str,
-    first_seq: u64,
-    messages: &[OutboxRow],
-) -> Result<(), DbErr> {
+pub async fn insert(db: &impl OwnQueries, queue: &str, first_seq: u64, messages: &[OutboxRow]) -> Result<(), DbErr> {
     let numbered: Vec<_> = (first_seq..).zip(messages.iter().cloned()).collect();
     for statement in inserting(db.get_database_backend(), queue, &numbered) {
         db.execute_raw(statement).await?;
@@ -58,7 +54,7 @@ pub(super) fn row_of(queue: &str, (seq, message): &(u64, OutboxRow)) -> [Value; 
 
 /// The messages after that number, in order, with their numbers.
 pub async fn load(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     queue: &str,
     after_seq: u64,
     most: u32,
@@ -70,7 +66,7 @@ pub async fn load(
 /// The first messages of a queue, in order, with their numbers: at most `most`, and so few that they have about
 /// `most_bytes`; one in any case.
 pub async fn page(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     queue: &str,
     most: u32,
     most_bytes: u64,
@@ -88,7 +84,7 @@ pub async fn page(
 }
 
 /// Removes single messages; returns how many were removed.
-pub async fn remove(db: &impl ConnectionTrait, queue: &str, seqs: &[u64]) -> Result<u64, DbErr> {
+pub async fn remove(db: &impl OwnQueries, queue: &str, seqs: &[u64]) -> Result<u64, DbErr> {
     let mut removed = 0;
     for (list, values) in bulk::pieces(seqs, 2, Padding::Repeat, |seq| [int(*seq)]) {
         let sql = format!("DELETE FROM essaim_outbox WHERE lane = $1 AND seq IN ({list})");
@@ -99,25 +95,25 @@ pub async fn remove(db: &impl ConnectionTrait, queue: &str, seqs: &[u64]) -> Res
 }
 
 /// All queues that are not empty, in order.
-pub async fn queues(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+pub async fn queues(db: &impl OwnQueries) -> Result<Vec<String>, DbErr> {
     queues_of(db, "essaim_outbox").await
 }
 
 /// How much is in a queue, counted up to `most`.
-pub async fn extent(db: &impl ConnectionTrait, queue: &str, most: u64) -> Result<OutboxExtent, DbErr> {
+pub async fn extent(db: &impl OwnQueries, queue: &str, most: u64) -> Result<OutboxExtent, DbErr> {
     let sql = "SELECT (SELECT coalesce(max(seq), 0) FROM essaim_outbox WHERE lane = $1), \
                (SELECT count(*) FROM (SELECT 1 FROM essaim_outbox WHERE lane = $1 LIMIT $2) AS few)";
-    let extent = |row: &QueryResult| Ok(OutboxExtent { last: number(row, 0)?, count: number(row, 1)? });
+    let extent = |row: &OwnRow| Ok(OutboxExtent { last: number(row, 0)?, count: number(row, 1)? });
     Ok(row(db, sql, [Value::from(queue), int(most)], extent).await?.unwrap_or_default())
 }
 
 /// How many messages wait in all queues, counted up to `most`.
-pub async fn count(db: &impl ConnectionTrait, most: u64) -> Result<u64, DbErr> {
+pub async fn count(db: &impl OwnQueries, most: u64) -> Result<u64, DbErr> {
     let sql = "SELECT count(*) FROM (SELECT 1 FROM essaim_outbox LIMIT $1) AS few";
     Ok(row(db, sql, [int(most)], |row| number(row, 0)).await?.unwrap_or(0))
 }
 
-fn outgoing(row: &QueryResult) -> Result<(u64, OutboxRow), DbErr> {
+fn outgoing(row: &OwnRow) -> Result<(u64, OutboxRow), DbErr> {
     let (event, target, record) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?, row.try_get_by_index(3)?);
     Ok((number(row, 0)?, OutboxRow { event, target, record }))
 }

@@ -4,9 +4,10 @@
 //! A message is marked in the inbox in the transaction that parks it, since the log may deliver it again: the mark stands for
 //! its effect.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{DbBackend, DbErr, Statement, Value};
 
 use super::{bulk, int, number, rows, run, words};
+use crate::own_rows::{OwnQueries, OwnRow};
 
 /// A parked message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ const INTO: &str = "essaim_parked (partition, seq, id, order_key, ordered, attem
 ///
 /// # Errors
 /// Also if the number of one of them is taken.
-pub async fn park(db: &impl ConnectionTrait, messages: &[ParkedMessage]) -> Result<u64, DbErr> {
+pub async fn park(db: &impl OwnQueries, messages: &[ParkedMessage]) -> Result<u64, DbErr> {
     bulk::insert(db, INTO, messages, "ON CONFLICT (id) DO NOTHING", |m| {
         [
             int(m.partition),
@@ -58,7 +59,7 @@ pub async fn park(db: &impl ConnectionTrait, messages: &[ParkedMessage]) -> Resu
 
 /// The parked messages after that number, in order.
 pub async fn load(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     partition: u32,
     after_seq: u64,
     most: u32,
@@ -69,28 +70,28 @@ pub async fn load(
 }
 
 /// The parked messages with this id, or of this key, in order.
-pub async fn find(db: &impl ConnectionTrait, id_or_key: &str, most: u32) -> Result<Vec<ParkedMessage>, DbErr> {
+pub async fn find(db: &impl OwnQueries, id_or_key: &str, most: u32) -> Result<Vec<ParkedMessage>, DbErr> {
     let sql = "SELECT partition, seq, id, order_key, ordered, attempts, due_ms, error, record \
                FROM essaim_parked WHERE id = $1 OR order_key = $1 ORDER BY partition, seq LIMIT $2";
     rows(db, sql, [Value::from(id_or_key), int(most)], parked).await
 }
 
 /// All parked messages behind a partition and a number, in order.
-pub async fn list(db: &impl ConnectionTrait, after: (u32, u64), most: u32) -> Result<Vec<ParkedMessage>, DbErr> {
+pub async fn list(db: &impl OwnQueries, after: (u32, u64), most: u32) -> Result<Vec<ParkedMessage>, DbErr> {
     let sql = "SELECT partition, seq, id, order_key, ordered, attempts, due_ms, error, record \
                FROM essaim_parked WHERE (partition, seq) > ($1, $2) ORDER BY partition, seq LIMIT $3";
     rows(db, sql, [int(after.0), int(after.1), int(most)], parked).await
 }
 
 /// A message that has failed is due now.
-pub async fn hurry(db: &impl ConnectionTrait, partition: u32, seq: u64) -> Result<bool, DbErr> {
+pub async fn hurry(db: &impl OwnQueries, partition: u32, seq: u64) -> Result<bool, DbErr> {
     let sql = "UPDATE essaim_parked SET due_ms = 0 WHERE partition = $1 AND seq = $2";
     Ok(run(db, sql, [int(partition), int(seq)]).await? == 1)
 }
 
 /// Records a failed attempt; `false` if the message is not parked.
 pub async fn failed(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     partition: u32,
     seq: u64,
     attempts: u32,
@@ -103,7 +104,7 @@ pub async fn failed(
 }
 
 /// Removes a message; `false` if it was not parked.
-pub async fn remove(db: &impl ConnectionTrait, partition: u32, seq: u64) -> Result<bool, DbErr> {
+pub async fn remove(db: &impl OwnQueries, partition: u32, seq: u64) -> Result<bool, DbErr> {
     Ok(db.execute_raw(removing(db.get_database_backend(), partition, seq)).await?.rows_affected() == 1)
 }
 
@@ -115,12 +116,12 @@ pub(super) fn removing(backend: DbBackend, partition: u32, seq: u64) -> Statemen
 
 /// How many messages are parked, by partition.
 #[cfg(any(test, feature = "testing"))]
-pub async fn count(db: &impl ConnectionTrait) -> Result<Vec<(u32, u64)>, DbErr> {
+pub async fn count(db: &impl OwnQueries) -> Result<Vec<(u32, u64)>, DbErr> {
     let sql = "SELECT p.partition, count(*) FROM essaim_parked AS p GROUP BY p.partition ORDER BY p.partition";
     rows(db, sql, [], |row| Ok((number(row, 0)?, number(row, 1)?))).await
 }
 
-fn parked(row: &QueryResult) -> Result<ParkedMessage, DbErr> {
+fn parked(row: &OwnRow) -> Result<ParkedMessage, DbErr> {
     Ok(ParkedMessage {
         partition: number(row, 0)?,
         seq: number(row, 1)?,

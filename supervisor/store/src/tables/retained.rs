@@ -1,9 +1,10 @@
 //! Retained events: those that have left the outbox and are retained for capabilities that subscribe later, and how far each
 //! backfill subscriber has come.
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{DbErr, Value};
 
 use super::{bulk, int, number, queues_of, row, rows, run};
+use crate::own_rows::OwnQueries;
 
 /// A retained event, under the number that it had in its outbox queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct BackfillMark<'a> {
 pub const ALL: u64 = i64::MAX as u64;
 
 /// Retains events of a queue; those that are retained already stay as they are.
-pub async fn retain(db: &impl ConnectionTrait, queue: &str, events: &[RetainedEvent]) -> Result<(), DbErr> {
+pub async fn retain(db: &impl OwnQueries, queue: &str, events: &[RetainedEvent]) -> Result<(), DbErr> {
     let into = "essaim_kept (lane, seq, event, until_ms, record)";
     bulk::insert(db, into, events, "ON CONFLICT (lane, seq) DO NOTHING", |retained| {
         let RetainedEvent { seq, event, until_ms, record } = retained;
@@ -46,7 +47,7 @@ pub async fn retain(db: &impl ConnectionTrait, queue: &str, events: &[RetainedEv
 /// The retained events of one kind after that number, in order, as numbers and records: at most `most`, and so few that
 /// they have about `most_bytes`; one in any case.
 pub async fn load(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     queue: &str,
     event: &str,
     after_seq: u64,
@@ -66,18 +67,18 @@ pub async fn load(
 }
 
 /// All queues of which events are retained.
-pub async fn queues(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+pub async fn queues(db: &impl OwnQueries) -> Result<Vec<String>, DbErr> {
     queues_of(db, "essaim_kept").await
 }
 
 /// How many events are retained.
-pub async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+pub async fn count(db: &impl OwnQueries) -> Result<u64, DbErr> {
     let count = row(db, "SELECT count(*) FROM essaim_kept", [], |row| number(row, 0)).await?;
     Ok(count.unwrap_or(0))
 }
 
 /// Removes events whose retention has ended, the oldest first, at most `most`; returns how many.
-pub async fn prune(db: &impl ConnectionTrait, now_ms: u64, most: u32) -> Result<u64, DbErr> {
+pub async fn prune(db: &impl OwnQueries, now_ms: u64, most: u32) -> Result<u64, DbErr> {
     let sql = "DELETE FROM essaim_kept WHERE (lane, seq) IN \
                (SELECT lane, seq FROM essaim_kept WHERE until_ms < $1 ORDER BY until_ms LIMIT $2)";
     run(db, sql, [int(now_ms), int(most)]).await
@@ -85,7 +86,7 @@ pub async fn prune(db: &impl ConnectionTrait, now_ms: u64, most: u32) -> Result<
 
 /// How far a subscriber is backfilled since it subscribed; 0 if it has got nothing.
 pub async fn through(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     queue: &str,
     event: &str,
     subscriber: &str,
@@ -97,7 +98,7 @@ pub async fn through(
 }
 
 /// Records how far a subscriber is backfilled.
-pub async fn mark(db: &impl ConnectionTrait, mark: &BackfillMark<'_>) -> Result<(), DbErr> {
+pub async fn mark(db: &impl OwnQueries, mark: &BackfillMark<'_>) -> Result<(), DbErr> {
     let sql = "INSERT INTO essaim_caught_up (lane, event, subscriber, since, through) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (lane, event, subscriber) DO UPDATE SET since = excluded.since, through = excluded.through";
     let BackfillMark { queue, event, subscriber, since, through } = *mark;
@@ -106,7 +107,7 @@ pub async fn mark(db: &impl ConnectionTrait, mark: &BackfillMark<'_>) -> Result<
 }
 
 /// Removes the marks of nodes' queues, other than `own`, of which nothing is retained any more.
-pub async fn prune_marks(db: &impl ConnectionTrait, own: &str) -> Result<u64, DbErr> {
+pub async fn prune_marks(db: &impl OwnQueries, own: &str) -> Result<u64, DbErr> {
     let sql = "DELETE FROM essaim_caught_up WHERE lane >= 'n/' AND lane < 'n0' AND lane <> $1 AND NOT EXISTS \
                (SELECT 1 FROM essaim_kept AS k WHERE k.lane = essaim_caught_up.lane)";
     run(db, sql, [Value::from(own)]).await

@@ -1,8 +1,9 @@
 //! The last firing of each schedule.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, Value};
 
 use super::{int, number, rows, run};
+use crate::own_rows::{OwnQueries, OwnRow};
 
 /// A schedule and the last moment at which it has fired.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub struct ScheduleRow {
 }
 
 /// All schedules that ever fired.
-pub async fn read(db: &impl ConnectionTrait) -> Result<Vec<ScheduleRow>, DbErr> {
-    let schedule = |row: &QueryResult| {
+pub async fn read(db: &impl OwnQueries) -> Result<Vec<ScheduleRow>, DbErr> {
+    let schedule = |row: &OwnRow| {
         let (name, expression) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         Ok(ScheduleRow { name, expression, zone: row.try_get_by_index(2)?, planned_ms: number(row, 3)? })
     };
@@ -27,7 +28,7 @@ pub async fn read(db: &impl ConnectionTrait) -> Result<Vec<ScheduleRow>, DbErr> 
 }
 
 /// Records that a schedule has fired.
-pub async fn set(db: &impl ConnectionTrait, schedule: &ScheduleRow) -> Result<(), DbErr> {
+pub async fn set(db: &impl OwnQueries, schedule: &ScheduleRow) -> Result<(), DbErr> {
     let sql = "INSERT INTO essaim_schedule (name, expression, zone, planned_ms) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (name) DO UPDATE SET expression = excluded.expression, zone = excluded.zone, \
                planned_ms = excluded.planned_ms";

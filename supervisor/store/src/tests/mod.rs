@@ -3,6 +3,7 @@
 #[cfg(feature = "postgres")]
 mod budget;
 mod group;
+mod in_place;
 mod migrations;
 mod model;
 mod opening;

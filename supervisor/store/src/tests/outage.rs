@@ -73,7 +73,7 @@ async fn a_lock_of_another_program_is_named_before_whoever_waits_gives_up() {
     let (outages, dependency) = told(&bench, &database);
     // Another program, as far as SQLite can tell.
     let other = bench.settings.node.data_dir.join(format!("{}.sqlite3", bench.capability));
-    let other = crate::connection::Connector::sqlite(crate::sqlite::writer(&other, &bench.settings.store));
+    let other = crate::sqlite::writer(&other, &bench.settings.store);
     let mut other = other.connect().await.unwrap();
     other.begin().await.unwrap();
     let Err(error) = try_begin(&database, Duration::from_secs(60)).await else { panic!("it is locked") };

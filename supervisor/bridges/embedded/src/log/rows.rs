@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use essaim_protocol::log::{Entry, Partition, PartitionCount, Position, Registry, Subscription, Tally};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use essaim_store::own_rows::{OwnQueries, OwnRow};
+use sea_orm::{DbBackend, DbErr, Statement, Value};
 use serde::Serialize;
 
 use super::state::{NewEntry, PartitionRow};
@@ -29,7 +30,7 @@ const PARTITIONS: &str = "SELECT id, capability, number, last, appended, waiting
      expired FROM partitions";
 
 /// Stores entries.
-pub(super) async fn insert(db: &impl ConnectionTrait, entries: &[NewEntry]) -> Result<(), DbErr> {
+pub(super) async fn insert(db: &impl OwnQueries, entries: &[NewEntry]) -> Result<(), DbErr> {
     let mut rest = entries;
     while let Some(size) = ROWS_AT_ONCE.into_iter().find(|size| *size <= rest.len()) {
         let (these, others) = rest.split_at(size);
@@ -46,27 +47,19 @@ pub(super) async fn insert(db: &impl ConnectionTrait, entries: &[NewEntry]) -> R
 }
 
 /// Removes entries by partition and position, and returns the number of messages of each.
-pub(super) async fn remove(
-    db: &impl ConnectionTrait,
-    positions: &[(i64, u64)],
-) -> Result<HashMap<(i64, u64), u64>, DbErr> {
+pub(super) async fn remove(db: &impl OwnQueries, positions: &[(i64, u64)]) -> Result<HashMap<(i64, u64), u64>, DbErr> {
     if positions.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = db.query_all_raw(statement(REMOVE, [json(&positions)?])).await?;
+    let rows = db.own_rows(statement(REMOVE, [json(&positions)?])).await?;
     rows.iter().map(|row| Ok(((number(row, 0)? as i64, number(row, 1)?), number(row, 2)?))).collect()
 }
 
 /// Entries of a partition after a position.
-pub(super) async fn read(
-    db: &impl ConnectionTrait,
-    partition: i64,
-    after: u64,
-    most: u32,
-) -> Result<Vec<Entry>, DbErr> {
+pub(super) async fn read(db: &impl OwnQueries, partition: i64, after: u64, most: u32) -> Result<Vec<Entry>, DbErr> {
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let rows = db.query_all_raw(statement(READ, [partition.into(), after.into(), i64::from(most).into()])).await?;
-    let entry = |row: &QueryResult| {
+    let rows = db.own_rows(statement(READ, [partition.into(), after.into(), i64::from(most).into()])).await?;
+    let entry = |row: &OwnRow| {
         let (position, batch) = (Position(number(row, 0)?, 0), Bytes::from(row.try_get_by_index::<Vec<u8>>(3)?));
         let first = number(row, 1)?;
         let count = Entry::counted(first, number(row, 2)?);
@@ -77,8 +70,8 @@ pub(super) async fn read(
 }
 
 /// The counts of a capability's partitions, without owners.
-pub(super) async fn count(db: &impl ConnectionTrait, capability: &str) -> Result<Vec<PartitionCount>, DbErr> {
-    let count = |row: &QueryResult| {
+pub(super) async fn count(db: &impl OwnQueries, capability: &str) -> Result<Vec<PartitionCount>, DbErr> {
+    let count = |row: &OwnRow| {
         Ok(PartitionCount {
             number: number(row, 0)? as u32,
             appended: number(row, 1)?,
@@ -87,12 +80,12 @@ pub(super) async fn count(db: &impl ConnectionTrait, capability: &str) -> Result
             owner: None,
         })
     };
-    db.query_all_raw(statement(COUNT, [capability.into()])).await?.iter().map(count).collect()
+    db.own_rows(statement(COUNT, [capability.into()])).await?.iter().map(count).collect()
 }
 
 /// Stores the counters of partitions.
 pub(super) async fn keep_partitions(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     partitions: &[(&Partition, &PartitionRow)],
 ) -> Result<(), DbErr> {
     if partitions.is_empty() {
@@ -109,8 +102,8 @@ pub(super) async fn keep_partitions(
 }
 
 /// The counters of all partitions.
-pub(super) async fn partitions(db: &impl ConnectionTrait) -> Result<Vec<(Partition, PartitionRow)>, DbErr> {
-    let partition = |row: &QueryResult| {
+pub(super) async fn partitions(db: &impl OwnQueries) -> Result<Vec<(Partition, PartitionRow)>, DbErr> {
+    let partition = |row: &OwnRow| {
         let partition = Partition { capability: text(row, 1)?.into(), number: number(row, 2)? as u32 };
         let row = PartitionRow {
             id: number(row, 0)? as i64,
@@ -124,25 +117,25 @@ pub(super) async fn partitions(db: &impl ConnectionTrait) -> Result<Vec<(Partiti
         };
         Ok((partition, row))
     };
-    db.query_all_raw(statement(PARTITIONS, [])).await?.iter().map(partition).collect()
+    db.own_rows(statement(PARTITIONS, [])).await?.iter().map(partition).collect()
 }
 
 /// The identity of the log.
-pub(super) async fn identity(db: &impl ConnectionTrait) -> Result<String, DbErr> {
-    let row = db.query_one_raw(statement("SELECT identity FROM identity", [])).await?;
-    row.map_or_else(|| Err(DbErr::RecordNotFound("the log has no identity".into())), |row| text(&row, 0))
+pub(super) async fn identity(db: &impl OwnQueries) -> Result<String, DbErr> {
+    let row = db.own_rows(statement("SELECT identity FROM identity", [])).await?;
+    row.first().map_or_else(|| Err(DbErr::RecordNotFound("the log has no identity".into())), |row| text(row, 0))
 }
 
 /// The whole registry.
-pub(super) async fn registry(db: &impl ConnectionTrait) -> Result<Registry, DbErr> {
+pub(super) async fn registry(db: &impl OwnQueries) -> Result<Registry, DbErr> {
     let mut registry = Registry::default();
-    for row in db.query_all_raw(statement("SELECT version FROM registry", [])).await? {
+    for row in db.own_rows(statement("SELECT version FROM registry", [])).await? {
         registry.version = number(&row, 0)?;
     }
-    for row in db.query_all_raw(statement("SELECT name, partitions FROM capabilities", [])).await? {
+    for row in db.own_rows(statement("SELECT name, partitions FROM capabilities", [])).await? {
         registry.partitions.insert(text(&row, 0)?, number(&row, 1)? as u32);
     }
-    for row in db.query_all_raw(statement("SELECT event, capability, how FROM subscriptions", [])).await? {
+    for row in db.own_rows(statement("SELECT event, capability, how FROM subscriptions", [])).await? {
         let how = serde_json::from_str(&text(&row, 2)?).map_err(broken)?;
         registry.subscriptions.entry(text(&row, 0)?).or_default().insert(text(&row, 1)?, how);
     }
@@ -150,18 +143,18 @@ pub(super) async fn registry(db: &impl ConnectionTrait) -> Result<Registry, DbEr
 }
 
 /// Stores the version of the registry.
-pub(super) async fn keep_version(db: &impl ConnectionTrait, version: u64) -> Result<(), DbErr> {
+pub(super) async fn keep_version(db: &impl OwnQueries, version: u64) -> Result<(), DbErr> {
     db.execute_raw(statement("UPDATE registry SET version = $1", [(version as i64).into()])).await.map(drop)
 }
 
 /// Stores a new capability.
-pub(super) async fn keep_capability(db: &impl ConnectionTrait, name: &str, partitions: u32) -> Result<(), DbErr> {
+pub(super) async fn keep_capability(db: &impl OwnQueries, name: &str, partitions: u32) -> Result<(), DbErr> {
     let sql = "INSERT INTO capabilities (name, partitions) VALUES ($1, $2)";
     db.execute_raw(statement(sql, [name.into(), i64::from(partitions).into()])).await.map(drop)
 }
 
 /// Deletes all rows of a capability.
-pub(super) async fn retire(db: &impl ConnectionTrait, capability: &str) -> Result<(), DbErr> {
+pub(super) async fn retire(db: &impl OwnQueries, capability: &str) -> Result<(), DbErr> {
     for sql in [
         "DELETE FROM entries WHERE partition IN (SELECT id FROM partitions WHERE capability = $1)",
         "DELETE FROM partitions WHERE capability = $1",
@@ -176,7 +169,7 @@ pub(super) async fn retire(db: &impl ConnectionTrait, capability: &str) -> Resul
 
 /// Stores a subscription, or its end.
 pub(super) async fn keep_subscription(
-    db: &impl ConnectionTrait,
+    db: &impl OwnQueries,
     event: &str,
     capability: &str,
     how: Option<Subscription>,
@@ -207,16 +200,16 @@ fn broken(error: serde_json::Error) -> DbErr {
     DbErr::Json(error.to_string())
 }
 
-pub(super) fn text(row: &QueryResult, column: usize) -> Result<String, DbErr> {
+pub(super) fn text(row: &OwnRow, column: usize) -> Result<String, DbErr> {
     row.try_get_by_index(column)
 }
 
 /// A column that was written as a number without a sign.
-pub(super) fn number(row: &QueryResult, column: usize) -> Result<u64, DbErr> {
+pub(super) fn number(row: &OwnRow, column: usize) -> Result<u64, DbErr> {
     row.try_get_by_index::<i64>(column).map(|n| n as u64)
 }
 
-fn tally(row: &QueryResult, column: usize) -> Result<Tally, DbErr> {
+fn tally(row: &OwnRow, column: usize) -> Result<Tally, DbErr> {
     Ok(Tally {
         handled: number(row, column)?,
         duplicates: number(row, column + 1)?,

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use essaim_protocol::log::{
     Acknowledge, Acknowledged, Append, AppendError, Appended, LogError, Partition, Registry, Subscription, Tally,
 };
-use sea_orm::{ConnectionTrait, DbErr};
+use essaim_store::own_rows::OwnQueries;
+use sea_orm::DbErr;
 
 use super::{dead_letters, rows};
 
@@ -68,7 +69,7 @@ pub(super) struct LogChanges {
 
 impl LogState {
     /// Reads it from the database.
-    pub async fn load(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
+    pub async fn load(db: &impl OwnQueries) -> Result<Self, DbErr> {
         let registry = rows::registry(db).await?;
         let rows: HashMap<_, _> = rows::partitions(db).await?.into_iter().collect();
         let last_id = rows.values().map(|row| row.id).max().unwrap_or(0);
@@ -255,7 +256,7 @@ impl LogChanges {
     }
 
     /// Stores them.
-    pub async fn store(&self, state: &LogState, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    pub async fn store(&self, state: &LogState, db: &impl OwnQueries) -> Result<(), DbErr> {
         if self.of_registry() {
             rows::keep_version(db, state.registry.version).await?;
         }

@@ -26,7 +26,7 @@ async fn epochs_only_grow() {
 }
 
 /// Takes a partition, which nobody has had at a later epoch.
-async fn take(tx: &impl sea_orm::ConnectionTrait, partition: u32, epoch: u64) -> u64 {
+async fn take(tx: &impl crate::own_rows::OwnQueries, partition: u32, epoch: u64) -> u64 {
     assert_eq!(fence::take(tx, partition, epoch).await.unwrap(), Takeover::Done(String::new()));
     epoch
 }

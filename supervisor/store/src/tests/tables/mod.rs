@@ -13,8 +13,6 @@ mod schedules;
 mod speed;
 mod tx_effects;
 
-use sea_orm::ConnectionTrait;
-
 use super::bench::{self, begin, on_both};
 use crate::tables::fence::Fence;
 use crate::tables::ledger;
@@ -44,6 +42,6 @@ async fn committed<T>(database: &Database, step: impl AsyncFn(&Transaction) -> T
 }
 
 /// The state of every partition.
-async fn fences(db: &impl ConnectionTrait) -> Vec<Fence> {
+async fn fences(db: &impl crate::own_rows::OwnQueries) -> Vec<Fence> {
     ledger::read(db).await.unwrap().iter().map(|line| line.fence).collect()
 }

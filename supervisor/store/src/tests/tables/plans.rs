@@ -32,6 +32,8 @@ impl Recorder<'_> {
     }
 }
 
+impl crate::own_rows::OwnQueries for Recorder<'_> {}
+
 #[async_trait::async_trait]
 impl ConnectionTrait for Recorder<'_> {
     fn get_database_backend(&self) -> DbBackend {
