@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use essaim_base::lock::Mutex;
 use essaim_base::threads;
+use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 use sea_orm::sqlx::Error;
@@ -104,6 +105,8 @@ impl InPlaceOptions {
             connection.pragma_update(None, name, value)?;
         }
         connection.busy_timeout(Duration::ZERO)?;
+        // Without it a statement is parsed again whenever a value is bound that its plan could depend on, such as a LIMIT.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(self.statement_cache);
         let signals = Arc::new(Signals::default());
         let (ends, undoes) = (signals.clone(), signals.clone());
