@@ -25,6 +25,7 @@ use super::outage::DatabaseHealth;
 use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
 use super::shrink::shrink;
+use super::tables::tx_effects::SentMessages;
 use super::tx_tracker::TxTracker;
 use super::{
     DatabaseError, DatabaseKind, DatabaseReport, PoolFigures, Reads, Schema, Transaction, TxError, migrate, postgres,
@@ -138,6 +139,12 @@ impl Database {
     /// The connection for the runtime's own reads, which are short: on SQLite it is called in place.
     pub fn own_reads(&self) -> &Reads {
         &self.inner.own_reads
+    }
+
+    /// Gives what handlers send to `outgoing`, after its commit and in the order of commits. What is in the outbox already, and
+    /// what a commit has added that was not answered, it is not given.
+    pub fn give_outgoing(&self, outgoing: impl Fn(SentMessages) + Send + Sync + 'static) {
+        self.inner.writes.give_outgoing(Arc::new(outgoing));
     }
 
     /// Begins a transaction of the runtime's own.

@@ -129,7 +129,8 @@ impl ConnectionLease {
         let limits = pool.grouping();
         let first = self.group.is_none();
         if first && limits.is_none() {
-            return self.commit_alone(&effects, limit).await;
+            let committed = self.commit_alone(&effects, limit).await;
+            return committed.inspect(|()| pool.hand_on(effects));
         }
         if let Err(refused) = self.write_contested(&mut effects, limit).await {
             // The copy that a neighbour has applied counts once the group has committed.
@@ -222,8 +223,10 @@ impl ConnectionLease {
         let limit = self.pool().env.now() + self.pool().limits.transaction;
         let outcome = self.close(&effects, limit).await;
         let group = self.group.take();
-        if outcome.is_err() {
-            self.discard();
+        match outcome {
+            // Before its handlers hear of it, which may end.
+            Ok(()) => self.pool().hand_on(effects),
+            Err(_) => self.discard(),
         }
         // First the connection, so that a member that hears of the end and begins anew finds it idle.
         drop(self);

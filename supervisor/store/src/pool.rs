@@ -27,6 +27,7 @@ use super::holders::WriteHolder;
 use super::open_file::OpenFile;
 use super::outage::{self, DatabaseHealth};
 use super::outcome_guards::UnresolvedGuards;
+use super::tables::tx_effects::{SentMessages, TxEffects};
 use super::waiting::WaitingGuard;
 
 /// Attempts to find a connection that the server has not closed.
@@ -103,7 +104,12 @@ pub struct Pool {
     /// Whose transaction has its connection, where it has only one.
     pub holder: WriteHolder,
     pub health: Arc<DatabaseHealth>,
+    /// Is given what handlers have sent, as soon as it is committed.
+    outgoing: Mutex<Option<Outgoing>>,
 }
+
+/// Takes what handlers have sent, after its commit and in the order of commits.
+pub type Outgoing = Arc<dyn Fn(SentMessages) + Send + Sync>;
 
 /// An idle connection, and the outer transaction that is open on it.
 pub struct IdleConnection {
@@ -138,6 +144,24 @@ impl Pool {
             reads_only: false,
             holder: WriteHolder::default(),
             health,
+            outgoing: Mutex::default(),
+        }
+    }
+
+    /// Gives what handlers send to `outgoing`, once it is committed.
+    pub fn give_outgoing(&self, outgoing: Outgoing) {
+        *self.outgoing.lock() = Some(outgoing);
+    }
+
+    /// Gives on what was sent by transactions that are committed.
+    pub fn hand_on(&self, effects: TxEffects) {
+        let sent = effects.into_sent();
+        if sent.is_empty() {
+            return;
+        }
+        let outgoing = self.outgoing.lock().clone();
+        if let Some(outgoing) = outgoing {
+            outgoing(sent);
         }
     }
 

@@ -15,6 +15,7 @@
 mod backfill;
 mod counters;
 mod ended_subscriptions;
+mod handed;
 mod numbers;
 mod overflow;
 mod page;
@@ -33,6 +34,7 @@ use essaim_config::DurableConfig;
 use essaim_contract::SendError;
 use essaim_protocol::log::Registry;
 use essaim_store::Database;
+use essaim_store::tables::tx_effects::SentMessages;
 use essaim_store::tables::{outbox as table, retained};
 use futures_util::future::AbortHandle;
 use sea_orm::DbErr;
@@ -42,6 +44,7 @@ use tokio::sync::Notify;
 pub use self::backfill::BackfillSubscriber;
 use self::counters::QueueCounters;
 use self::ended_subscriptions::EndedSubscriptions;
+use self::handed::HandedMessages;
 use self::numbers::QueueExtent;
 pub use self::queue::{OutboxQueue, QueueKind};
 use self::relay::relay;
@@ -82,6 +85,8 @@ struct RelayedQueue {
     used_up: AtomicU64,
     opening: Opening,
     counters: Arc<QueueCounters>,
+    /// What its relay need not read.
+    handed: HandedMessages,
     /// Those subscribers that have got what was retained before they came.
     backfilled: Arc<[BackfillSubscriber]>,
     more: Arc<Notify>,
@@ -139,7 +144,7 @@ impl Outbox {
         let (env, tasks) = (durable.env.clone(), durable.tasks.clone());
         let (queues, closed, openings) = Default::default();
         let (registry, ended, backfill) = (Mutex::default(), Mutex::default(), Mutex::new(Arc::default()));
-        Arc::new(Self {
+        let outbox = Arc::new(Self {
             database,
             sender,
             trust,
@@ -153,7 +158,14 @@ impl Outbox {
             registry,
             ended,
             backfill,
-        })
+        });
+        let handed = Arc::downgrade(&outbox);
+        outbox.database.give_outgoing(move |sent| {
+            if let Some(outbox) = handed.upgrade() {
+                outbox.hand(sent);
+            }
+        });
+        outbox
     }
 
     /// The queue of this node's asks and timers.
@@ -183,6 +195,8 @@ impl Outbox {
 
     fn set_stalled(&self, queue: &OutboxQueue, why: Option<String>) {
         if let Some(relayed) = self.lock().get_mut(queue) {
+            // What it has taken and not forgotten is in the table.
+            relayed.handed.read_table();
             relayed.stalled = why;
         }
     }
@@ -233,11 +247,26 @@ impl Outbox {
         Ok(())
     }
 
-    /// Messages of a queue may have been committed.
+    /// Messages of a queue may have been committed: its relay looks for them in the table.
     pub fn committed(&self, queue: &OutboxQueue, messages: usize) {
-        if let Some(relayed) = self.lock().get(queue) {
+        if let Some(relayed) = self.lock().get_mut(queue) {
+            relayed.handed.read_table();
             relayed.counters.add(messages);
             relayed.more.notify_one();
+        }
+    }
+
+    /// Takes over what handlers have sent, which is committed.
+    fn hand(&self, sent: SentMessages) {
+        let in_order = self.database.kind().has_one_host();
+        let mut queues = self.lock();
+        for (queue, messages) in sent {
+            if let Some(relayed) = queues.get_mut(&*queue) {
+                let count = messages.len();
+                relayed.handed.add(messages, in_order);
+                relayed.counters.add(count);
+                relayed.more.notify_one();
+            }
         }
     }
 
@@ -277,17 +306,14 @@ impl Outbox {
         let more = Arc::new(Notify::new());
         let task = TaskName::of("relay", &self.database.capability().into()).which(&queue);
         let (outbox, relayed, wake) = (Arc::downgrade(self), queue.clone(), more.clone());
-        let relay = self.tasks.restarted(task, move || {
-            // Each life begins with what is there.
-            wake.notify_one();
-            relay(outbox.clone(), relayed.clone(), wake.clone())
-        });
+        // The relay, on its thread, looks for its queue.
         let mut queues = self.lock();
+        let relay = self.tasks.restarted(task, move || relay(outbox.clone(), relayed.clone(), wake.clone()));
         let before = queues.remove(&queue).map(|relayed| relayed.last.load(Ordering::Relaxed));
         let before = before.max(self.closed.lock().remove(&queue)).unwrap_or(0);
         let (last, used_up) = (AtomicU64::new(last.max(before)), AtomicU64::new(used_up));
         let (counters, backfilled) = (Arc::new(QueueCounters::new(messages)), Arc::default());
-        queues.insert(queue, RelayedQueue { last, used_up, opening, counters, backfilled, more, relay, stalled: None });
+        queues.insert(queue, RelayedQueue { last, used_up, opening, counters, handed: HandedMessages::default(), backfilled, more, relay, stalled: None });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OutboxQueue, RelayedQueue>> {

@@ -1,5 +1,6 @@
 //! The names of an outbox's queues, as its tables keep them.
 
+use std::borrow::Borrow;
 use std::fmt::{Display, Formatter, Result as Written};
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -99,6 +100,12 @@ impl Deref for OutboxQueue {
 
     #[inline]
     fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Borrow<str> for OutboxQueue {
+    fn borrow(&self) -> &str {
         self.as_str()
     }
 }

@@ -39,6 +39,10 @@ enum RelayStep {
 /// So that one is tried alone until it is taken: else one receiver without room would have all others flooded.
 pub(super) async fn relay(outbox: Weak<Outbox>, queue: OutboxQueue, more: Arc<Notify>) {
     let mut failures = 0;
+    // What an earlier life has taken is in the table.
+    if let Some(outbox) = outbox.upgrade() {
+        outbox.committed(&queue, 0);
+    }
     loop {
         more.notified().await;
         loop {
@@ -82,7 +86,7 @@ impl Outbox {
             return Ok(RelayStep::Empty);
         };
         let start = counters.begin_read();
-        let rows = table::page(self.database.own_reads(), queue, most, PAGE_BYTES).await?;
+        let rows = self.next_rows(queue, most).await?;
         if rows.is_empty() {
             counters.found_empty(start);
             self.wake_origin(queue);
@@ -106,6 +110,25 @@ impl Outbox {
         }
         let all = page.done.len() == rows.len();
         Ok(if all { RelayStep::Done } else { RelayStep::Stopped(page.why.unwrap_or_default()) })
+    }
+
+    /// The next messages of a queue: those that it was handed, or what the table has.
+    async fn next_rows(&self, queue: &OutboxQueue, most: u32) -> Result<Vec<(u64, OutboxRow)>, TxError> {
+        let handed = self.lock().get_mut(queue).and_then(|relayed| {
+            let handed = relayed.handed.take(most);
+            if handed.is_none() {
+                relayed.handed.begin_read();
+            }
+            handed
+        });
+        if let Some(rows) = handed {
+            return Ok(rows);
+        }
+        let rows = table::page(self.database.own_reads(), queue, most, PAGE_BYTES).await?;
+        if let (Some((last, _)), Some(relayed)) = (rows.last(), self.lock().get_mut(queue)) {
+            relayed.handed.has_found(*last);
+        }
+        Ok(rows)
     }
 
     /// Sends those messages that are wanted; the outcome, up to the first that could not be handed over.

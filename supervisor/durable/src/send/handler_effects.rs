@@ -109,10 +109,9 @@ impl HandlerEffects {
         }
     }
 
-    /// The outbox and how many messages go through it, if any do.
-    fn sent(&self) -> Option<(&Arc<Outbox>, usize)> {
-        let count = self.messages.lock().len();
-        self.outbox.as_ref().filter(|_| count > 0).map(|outbox| (outbox, count))
+    /// The outbox, if messages go through it.
+    fn sending(&self) -> Option<&Arc<Outbox>> {
+        self.outbox.as_ref().filter(|_| !self.messages.lock().is_empty())
     }
 
     /// Writes the records of what it has sent.
@@ -137,8 +136,8 @@ impl HandlerEffects {
     }
 }
 
-/// A commit that goes on. A handler that is dropped does not hear how it ends, and neither does one whose database does not
-/// answer; what it sends leaves all the same if it is committed.
+/// A commit that goes on. What it sends is given to the outbox with the commit; where its database does not answer, the outbox looks
+/// whether it is there.
 pub struct PendingCommit<'a> {
     effects: &'a HandlerEffects,
     has_ended: bool,
@@ -156,16 +155,13 @@ impl<'a> PendingCommit<'a> {
         if committed {
             self.effects.record_sent();
         }
-        if let Some((outbox, count)) = self.effects.sent().filter(|_| committed) {
-            outbox.committed(self.effects.queue(outbox), count);
-        }
     }
 }
 
 impl Drop for PendingCommit<'_> {
     fn drop(&mut self) {
-        if let Some((outbox, count)) = self.effects.sent().filter(|_| !self.has_ended) {
-            outbox.committed_perhaps(self.effects.queue(outbox), count);
+        if let Some(outbox) = self.effects.sending().filter(|_| !self.has_ended) {
+            outbox.committed_perhaps(self.effects.queue(outbox), 0);
         }
     }
 }

@@ -23,8 +23,11 @@ pub struct TxEffects {
     /// Partitions and numbers of messages that are parked no longer.
     unparked: Vec<(u32, u64)>,
     /// Messages on their way out, by queue.
-    outbox: BTreeMap<Arc<str>, Vec<(u64, OutboxRow)>>,
+    outbox: SentMessages,
 }
+
+/// Numbered messages of the outbox by queue, in order.
+pub type SentMessages = BTreeMap<Arc<str>, Vec<(u64, OutboxRow)>>;
 
 /// A message from the log that was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +117,11 @@ impl TxEffects {
     /// Messages are sent through a queue, numbered from `first` on.
     pub fn send(&mut self, queue: &Arc<str>, first: u64, messages: impl IntoIterator<Item = OutboxRow>) {
         self.outbox.entry(queue.clone()).or_default().extend((first..).zip(messages));
+    }
+
+    /// The messages on their way out, by queue and in order.
+    pub fn into_sent(self) -> SentMessages {
+        self.outbox
     }
 
     /// Adds what another transaction wrote after this one.
