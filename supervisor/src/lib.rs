@@ -68,6 +68,7 @@ pub mod otlp {
 /// Databases: a capability's own, its migrations, and the transactions of its handlers.
 pub mod store {
     pub use essaim_core::api::tx::Tx;
+    pub use essaim_store::models::ModelQueries;
     pub use essaim_store::{
         BudgetTooSmall, ConnectionBudget, Database, DatabaseError, DatabaseKind, DatabaseReport, Held, LocationMistake,
         Reads, Schema, SchemaError, TxError, check, held, make_private, server_of, server_room,

@@ -1,10 +1,10 @@
 //! The table of orders. Nothing outside this module knows a column.
 
-use essaim::store::Schema;
+use essaim::store::{ModelQueries, Schema};
 use essaim_orders_contract::{Order, OrderStatus, Rejection};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
-use sea_orm::{Condition, FromQueryResult, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};
+use sea_orm::{Condition, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -120,8 +120,8 @@ pub(crate) async fn find(db: &impl ConnectionTrait, subject: &str, id: &str) -> 
 }
 
 /// The order with this id, of any customer; for messages that are about no customer.
-pub(crate) async fn of_any(db: &impl ConnectionTrait, id: &str) -> Result<Option<Stored>, DbErr> {
-    stored(Entity::find_by_id(id).one(db).await?)
+pub(crate) async fn of_any(db: &impl ModelQueries, id: &str) -> Result<Option<Stored>, DbErr> {
+    stored(db.model::<Entity>(&Entity::find_by_id(id).into_query()).await?)
 }
 
 /// The status of an order, of any customer.
@@ -158,7 +158,7 @@ pub(crate) async fn settle(tx: &impl ConnectionTrait, order: &Order) -> Result<b
 }
 
 /// Rejects a pending order whose time is up; its customer, if this is what decided it.
-pub(crate) async fn abandon(tx: &impl ConnectionTrait, id: &str, now_ms: i64) -> Result<Option<String>, DbErr> {
+pub(crate) async fn abandon(tx: &impl ModelQueries, id: &str, now_ms: i64) -> Result<Option<String>, DbErr> {
     let update = decide(OrderStatus::Rejected)
         .col_expr(Column::Rejection, Expr::value(to_json(&Rejection::Abandoned)?))
         .filter(Column::Id.eq(id))
@@ -177,7 +177,7 @@ pub(crate) async fn cancel(tx: &impl ConnectionTrait, subject: &str, id: &str) -
 }
 
 /// Cancels all pending orders of a customer; their ids.
-pub(crate) async fn cancel_pending(tx: &impl ConnectionTrait, subject: &str) -> Result<Vec<String>, DbErr> {
+pub(crate) async fn cancel_pending(tx: &impl ModelQueries, subject: &str) -> Result<Vec<String>, DbErr> {
     let update = decide(OrderStatus::Cancelled).filter(Column::Subject.eq(subject)).filter(is(&[OrderStatus::Pending]));
     Ok(returning(tx, update).await?.into_iter().map(|row| row.id).collect())
 }
@@ -216,11 +216,10 @@ fn is(statuses: &[OrderStatus]) -> Expr {
 }
 
 /// Runs an update and reads the rows in the same statement, so that no other writer comes between.
-async fn returning(tx: &impl ConnectionTrait, update: UpdateMany<Entity>) -> Result<Vec<Model>, DbErr> {
+async fn returning(tx: &impl ModelQueries, update: UpdateMany<Entity>) -> Result<Vec<Model>, DbErr> {
     let mut statement = update.into_query();
     statement.returning(Query::returning().columns(Column::iter()));
-    let rows = tx.query_all(&statement).await?;
-    rows.iter().map(|row| Model::from_query_result(row, "")).collect()
+    tx.models::<Entity>(&statement).await
 }
 
 /// Orders whose moment for repair has come, the longest waiting first, with their status.

@@ -14,6 +14,7 @@ use sea_query_sqlx::SqlxValues;
 use tokio::time::Instant;
 
 use super::in_place::{InPlaceConnection, InPlaceOptions};
+use super::in_place_statement::InPlaceRows;
 use super::own_rows::OwnRow;
 use super::{postgres, sqlite};
 
@@ -35,6 +36,21 @@ pub enum Connection {
     Sqlite { inner: Box<SqliteConnection>, _stop: StopWhenDropped },
     InPlace(Box<InPlaceConnection>),
     Postgres(postgres::Connection),
+}
+
+/// Rows that a statement has found.
+pub enum FoundRows {
+    InPlace(InPlaceRows),
+    Sqlx(Vec<QueryResult>),
+}
+
+impl FoundRows {
+    pub fn count(&self) -> usize {
+        match self {
+            Self::InPlace(found) => found.rows.len(),
+            Self::Sqlx(rows) => rows.len(),
+        }
+    }
 }
 
 /// Stops the statement that runs on SQLite's thread when it is dropped.
@@ -147,6 +163,22 @@ impl Connection {
             }
             Self::InPlace(inner) => inner.query(statement, usize::MAX).await,
             Self::Postgres(inner) => inner.query_all(statement).await,
+        }
+    }
+
+    /// The rows that a statement finds, as they are at this connection.
+    pub async fn found(&mut self, statement: Statement) -> Result<FoundRows, Error> {
+        match self {
+            Self::InPlace(inner) => inner.found(statement, usize::MAX).await.map(FoundRows::InPlace),
+            _ => self.query_all(statement).await.map(FoundRows::Sqlx),
+        }
+    }
+
+    /// Rows that were found in place, for sea-orm.
+    pub async fn decoded(&mut self, found: InPlaceRows) -> Result<Vec<QueryResult>, Error> {
+        match self {
+            Self::InPlace(inner) => inner.decoded(found).await,
+            _ => Err(Error::Protocol("nothing is found in place at this connection".into())),
         }
     }
 

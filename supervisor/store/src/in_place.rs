@@ -158,16 +158,22 @@ impl InPlaceConnection {
 
     /// The rows that a statement finds, at most so many.
     pub async fn query(&mut self, statement: Statement, most: usize) -> Result<Vec<QueryResult>, Error> {
-        let found = self.fetch(statement, most).await?;
+        let found = self.found(statement, most).await?;
+        self.rows.rows(found).await
+    }
+
+    /// Rows that were found, for sea-orm.
+    pub async fn decoded(&mut self, found: InPlaceRows) -> Result<Vec<QueryResult>, Error> {
         self.rows.rows(found).await
     }
 
     /// All rows that a statement of the runtime's own finds.
     pub async fn own_rows(&mut self, statement: Statement) -> Result<Vec<OwnRow>, Error> {
-        Ok(self.fetch(statement, usize::MAX).await?.rows.into_iter().map(OwnRow::InPlace).collect())
+        Ok(self.found(statement, usize::MAX).await?.rows.into_iter().map(OwnRow::InPlace).collect())
     }
 
-    async fn fetch(&mut self, statement: Statement, most: usize) -> Result<InPlaceRows, Error> {
+    /// The rows that a statement finds, at most so many, as SQLite has them.
+    pub async fn found(&mut self, statement: Statement, most: usize) -> Result<InPlaceRows, Error> {
         let values = self.values(&statement).await?;
         self.statement(move |connection| fetch(connection, &statement.sql, &values, most)).await
     }

@@ -60,6 +60,7 @@ mod in_place;
 mod in_place_statement;
 pub use host_lock::{HostLock, LockedBy, announce_end};
 mod migrate;
+pub mod models;
 mod open_file;
 mod outage;
 mod outcome_guards;

@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statem
 
 use super::connection_lease::BusyConnection;
 use super::error::{Refusal, StoreError};
+use super::models::ModelQueries;
 use super::own_rows::{OwnQueries, OwnRow};
 use super::pool::{Pool, TRIES};
 use super::statement_kind::StatementKind;
@@ -55,6 +56,8 @@ fn check(sql: &str) -> Result<(), DbErr> {
         _ => Err(StoreError::from(Refusal::OnlyReads).into_exec_error()),
     }
 }
+
+impl ModelQueries for Reads {}
 
 impl OwnQueries for Reads {
     async fn own_rows(&self, statement: Statement) -> Result<Vec<OwnRow>, DbErr> {

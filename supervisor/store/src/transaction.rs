@@ -5,14 +5,20 @@ use std::sync::Arc;
 use essaim_base::activity::{Wait, waiting};
 use essaim_contract::{Failure, FailureKind};
 use sea_orm::sqlx::Error;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, FromQueryResult, QueryResult, Statement,
+    StatementBuilder, TryIntoModel,
+};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::classify;
+use super::connection::FoundRows;
 use super::connection_lease::{BusyConnection, ConnectionLease};
 use super::error::{Refusal, StoreError};
 use super::group::NotCommitted;
+use super::in_place_statement::InPlaceRows;
+use super::models::{self, ModelQueries};
 use super::outcome_guards::{OutcomeGuard, OutcomeGuards};
 use super::own_rows::{OwnQueries, OwnRow};
 use super::pool::Pool;
@@ -247,6 +253,17 @@ impl Transaction {
         self.run(StatementKind::of(&statement.sql), |mut c| async move { c.own_rows(statement).await }).await
     }
 
+    async fn fetch_found(&self, statement: Statement) -> Result<FoundRows, StoreError> {
+        let (kind, begun) = (StatementKind::of(&statement.sql), self.begun(&statement));
+        let found = self.run(kind, |mut c| async move { c.found(statement).await }).await;
+        self.logged(begun, found, |found| found.count() as u64)
+    }
+
+    /// The same rows for sea-orm.
+    async fn decoded(&self, found: InPlaceRows) -> Result<Vec<QueryResult>, StoreError> {
+        self.run(StatementKind::Read, |mut c| async move { c.decoded(found).await }).await
+    }
+
     fn begun(&self, statement: &Statement) -> Option<BegunStatement> {
         self.log.as_ref().map(|_| BegunStatement::of(statement))
     }
@@ -337,6 +354,24 @@ impl ConnectionTrait for Transaction {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.fetch_all(statement).await.map_err(StoreError::into_query_error)
+    }
+}
+
+impl ModelQueries for Transaction {
+    async fn models<E>(&self, statement: &impl StatementBuilder) -> Result<Vec<E::Model>, DbErr>
+    where
+        E: EntityTrait,
+        E::ActiveModel: TryIntoModel<E::Model>,
+    {
+        let statement = self.get_database_backend().build(statement);
+        let rows = match self.fetch_found(statement).await.map_err(StoreError::into_query_error)? {
+            FoundRows::Sqlx(rows) => rows,
+            FoundRows::InPlace(found) => match models::decode::<E>(&found) {
+                Some(models) => return Ok(models),
+                None => self.decoded(found).await.map_err(StoreError::into_query_error)?,
+            },
+        };
+        rows.iter().map(|row| E::Model::from_query_result(row, "")).collect()
     }
 }
 

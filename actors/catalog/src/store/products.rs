@@ -2,11 +2,11 @@
 //!
 //! What changes a row takes the transaction and outdates the product, so that no way to change one can forget it.
 
-use essaim::store::Tx;
+use essaim::store::{ModelQueries, Tx};
 use essaim_catalog_contract::{CreateProduct, Description, GetProduct, Product, UpdateProduct};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
-use sea_orm::{ExprTrait, FromQueryResult, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};
+use sea_orm::{ExprTrait, IntoActiveModel, Iterable, QueryOrder, QuerySelect, QueryTrait, UpdateMany};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "products")]
@@ -132,8 +132,7 @@ async fn returning(tx: &Tx<'_>, id: &str, update: UpdateMany<Entity>) -> Result<
     outdate(tx, id);
     let mut statement = update.into_query();
     statement.returning(Query::returning().columns(Column::iter()));
-    let row = tx.query_one(&statement).await?;
-    row.map(|row| Model::from_query_result(&row, "").map(Into::into)).transpose()
+    Ok(tx.model::<Entity>(&statement).await?.map(Into::into))
 }
 
 /// Bars the product's entry in the near cache until the transaction's outcome is certain; readers ask catalog

@@ -5,11 +5,11 @@
 //! that waits for nothing more. A transaction that gives stock back locks its row first; no transaction that holds a
 //! product waits for a row that exists, since `ON CONFLICT DO NOTHING` does not wait for one.
 
-use essaim::store::Tx;
+use essaim::store::{ModelQueries, Tx};
 use essaim_catalog_contract::{PricedLine, Refusal, ReserveLine};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
-use sea_orm::{FromQueryResult, IntoActiveModel, Iterable, QueryTrait};
+use sea_orm::{IntoActiveModel, Iterable, QueryTrait};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -86,7 +86,7 @@ pub(crate) async fn hold(tx: &Tx<'_>, order_id: &str, lines: &[ReserveLine], now
 
 /// Remembers a refusal unless the order has an answer already; the answer that counts, for these lines.
 pub(crate) async fn refuse(
-    tx: &impl ConnectionTrait,
+    tx: &impl ModelQueries,
     order_id: &str,
     lines: &[ReserveLine],
     refusal: Option<&Refusal>,
@@ -104,7 +104,7 @@ pub(crate) async fn refuse(
             return Ok(Err(refusal.clone()));
         }
     }
-    let row = Entity::find_by_id(order_id).one(tx).await?;
+    let row = tx.model::<Entity>(&Entity::find_by_id(order_id).into_query()).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("reservation {order_id}")))?;
     if row.state == RELEASED {
         return Ok(Err(Refusal::Released));
@@ -140,11 +140,7 @@ pub(crate) async fn release(tx: &Tx<'_>, order_id: &str, now_ms: i64) -> Result<
 }
 
 /// The lines that the order held until now.
-async fn set_released(
-    tx: &impl ConnectionTrait,
-    order_id: &str,
-    now_ms: i64,
-) -> Result<Option<Vec<ReserveLine>>, DbErr> {
+async fn set_released(tx: &impl ModelQueries, order_id: &str, now_ms: i64) -> Result<Option<Vec<ReserveLine>>, DbErr> {
     let mut statement = Entity::update_many()
         .col_expr(Column::State, Expr::value(RELEASED))
         .col_expr(Column::ChangedAtMs, Expr::value(now_ms))
@@ -152,10 +148,7 @@ async fn set_released(
         .filter(Column::State.eq(HELD))
         .into_query();
     statement.returning(Query::returning().columns(Column::iter()));
-    match tx.query_one(&statement).await? {
-        None => Ok(None),
-        Some(row) => from_json(&Model::from_query_result(&row, "")?.lines).map(Some),
-    }
+    tx.model::<Entity>(&statement).await?.map(|row| from_json(&row.lines)).transpose()
 }
 
 async fn put_back(tx: &Tx<'_>, mut lines: Vec<ReserveLine>) -> Result<(), DbErr> {

@@ -9,10 +9,13 @@ use essaim_durable::{HandlerEffects, PendingCommit};
 use essaim_near::Near;
 use essaim_store::error::StoreError;
 use essaim_store::group::NotCommitted;
+use essaim_store::models::ModelQueries;
 use essaim_store::tables::tx_effects::TxEffects;
 use essaim_store::tx_tracker::{FalseSuccess, LastCommit};
 use essaim_store::{Transaction, TxError};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement, StatementBuilder, TryIntoModel,
+};
 
 use crate::{Cx, Fault, fail};
 
@@ -181,6 +184,16 @@ impl ConnectionTrait for Tx<'_> {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.transaction.fetch_all(statement).await.map_err(StoreError::into_query_error)
+    }
+}
+
+impl ModelQueries for Tx<'_> {
+    async fn models<E>(&self, statement: &impl StatementBuilder) -> Result<Vec<E::Model>, DbErr>
+    where
+        E: EntityTrait,
+        E::ActiveModel: TryIntoModel<E::Model>,
+    {
+        self.transaction.models::<E>(statement).await
     }
 }
 

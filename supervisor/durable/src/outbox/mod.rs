@@ -313,7 +313,20 @@ impl Outbox {
         let before = before.max(self.closed.lock().remove(&queue)).unwrap_or(0);
         let (last, used_up) = (AtomicU64::new(last.max(before)), AtomicU64::new(used_up));
         let (counters, backfilled) = (Arc::new(QueueCounters::new(messages)), Arc::default());
-        queues.insert(queue, RelayedQueue { last, used_up, opening, counters, handed: HandedMessages::default(), backfilled, more, relay, stalled: None });
+        queues.insert(
+            queue,
+            RelayedQueue {
+                last,
+                used_up,
+                opening,
+                counters,
+                handed: HandedMessages::default(),
+                backfilled,
+                more,
+                relay,
+                stalled: None,
+            },
+        );
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OutboxQueue, RelayedQueue>> {

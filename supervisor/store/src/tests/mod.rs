@@ -6,6 +6,7 @@ mod group;
 mod in_place;
 mod migrations;
 mod model;
+mod models;
 mod opening;
 mod outage;
 #[cfg(feature = "postgres")]
