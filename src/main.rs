@@ -17,12 +17,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use essaim::exit::Fatal;
+use mimalloc::MiMalloc;
 
 use crate::cli::{
     Cli, Command, audit, check, config, dead, erase, ledger, logs, manual, messages, parked, print, retire, schedules,
     send, status, subscriptions, top, trace, up, why,
 };
 use crate::serve::{Part, serve};
+
+/// Of all memory of the process, SQLite's too: threads that allocate at once do not wait for each other.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -24,3 +24,4 @@ mod overload;
 mod panics;
 mod shown;
 mod starts;
+mod statements;

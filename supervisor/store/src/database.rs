@@ -25,7 +25,7 @@ use super::outage::DatabaseHealth;
 use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
 use super::shrink::shrink;
-use super::tables::tx_effects::SentMessages;
+use super::tables::tx_effects::{SentMessages, TxEffects};
 use super::tx_tracker::TxTracker;
 use super::{
     DatabaseError, DatabaseKind, DatabaseReport, PoolFigures, Reads, Schema, Transaction, TxError, migrate, postgres,
@@ -147,6 +147,27 @@ impl Database {
         self.inner.writes.give_outgoing(Arc::new(outgoing));
     }
 
+    /// Forgets messages of the outbox that are out, with the next commit or with [`Database::write_riding`]: until then they may go
+    /// out again after a crash.
+    pub fn forget_later(&self, queue: &Arc<str>, numbers: impl IntoIterator<Item = u64>) {
+        let mut effects = TxEffects::default();
+        effects.forget(queue, numbers);
+        self.inner.writes.ride(effects);
+    }
+
+    /// Whether something waits for a commit that forgets it.
+    pub fn has_riding(&self) -> bool {
+        self.inner.writes.has_riding()
+    }
+
+    /// Commits what waits for a commit. What another one has taken along is committed then as well.
+    ///
+    /// # Errors
+    /// The database's; it goes on waiting then.
+    pub async fn write_riding(&self) -> Result<(), TxError> {
+        self.begin().await?.commit().await
+    }
+
     /// Begins a transaction of the runtime's own.
     ///
     /// # Errors
@@ -181,7 +202,7 @@ impl Database {
                 loop {
                     let _ = timeout(every, file.found.notified()).await;
                     let Some(database) = database.upgrade() else { return };
-                    let Some(damage) = file.damage() else { continue };
+                    let Some(damage) = file.look(database.writes.connection()) else { continue };
                     let saving = ended.saving().await;
                     let copied = file.rescue(damage, &database.writes).await;
                     drop(saving);

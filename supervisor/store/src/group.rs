@@ -129,8 +129,14 @@ impl ConnectionLease {
         let limits = pool.grouping();
         let first = self.group.is_none();
         if first && limits.is_none() {
+            let riding = pool.take_riding();
+            effects.add(riding.effects());
             let committed = self.commit_alone(&effects, limit).await;
-            return committed.inspect(|()| pool.hand_on(effects));
+            if committed.is_ok() {
+                riding.written();
+                pool.hand_on(effects);
+            }
+            return committed;
         }
         if let Err(refused) = self.write_contested(&mut effects, limit).await {
             // The copy that a neighbour has applied counts once the group has committed.
@@ -219,13 +225,18 @@ impl ConnectionLease {
     async fn commit_all(mut self) {
         let Some(group) = &mut self.group else { return };
         group.stage = GroupStage::Closing;
-        let effects = std::mem::take(&mut group.effects);
+        let mut effects = std::mem::take(&mut group.effects);
+        let riding = self.pool().take_riding();
+        effects.add(riding.effects());
         let limit = self.pool().env.now() + self.pool().limits.transaction;
         let outcome = self.close(&effects, limit).await;
         let group = self.group.take();
         match outcome {
             // Before its handlers hear of it, which may end.
-            Ok(()) => self.pool().hand_on(effects),
+            Ok(()) => {
+                riding.written();
+                self.pool().hand_on(effects);
+            }
             Err(_) => self.discard(),
         }
         // First the connection, so that a member that hears of the end and begins anew finds it idle.

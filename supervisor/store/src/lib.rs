@@ -71,6 +71,7 @@ pub use pool::PoolFigures;
 #[cfg_attr(not(feature = "postgres"), path = "no_postgres.rs")]
 mod postgres;
 pub mod recheck;
+mod riding;
 mod settle;
 mod shrink;
 mod sqlite_failure;

@@ -8,7 +8,6 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -54,8 +53,6 @@ pub struct Arbiters {
     /// Absent without a control thread.
     durable: Option<(actix::Arbiter, Thread)>,
     monitors: Vec<Arc<TurnMonitor>>,
-    /// Capabilities that have been given an arbiter.
-    homes: AtomicUsize,
     /// Says nothing, until no arbiter is left.
     alive: Mutex<mpsc::Receiver<Infallible>>,
 }
@@ -85,8 +82,7 @@ impl Arbiters {
         }
         let durable = control.then(|| durable_thread(living));
         let monitors = (0..count).map(|_| Arc::default()).collect();
-        let arbiters =
-            Self { control, others, durable, monitors, homes: AtomicUsize::new(0), alive: Mutex::new(alive) };
+        let arbiters = Self { control, others, durable, monitors, alive: Mutex::new(alive) };
         if let Some(turn_interval) = turn_interval {
             for (index, monitor) in arbiters.monitors.iter().enumerate() {
                 watchdog.add(index.to_string(), monitor.clone());
@@ -105,11 +101,6 @@ impl Arbiters {
             }
         }
         arbiters
-    }
-
-    /// The arbiter for all instances of a capability, another one for the next.
-    pub fn home(&self) -> usize {
-        self.homes.fetch_add(1, Ordering::Relaxed) % self.count()
     }
 
     /// The thread for work on durable messages; `None`: where the node runs.

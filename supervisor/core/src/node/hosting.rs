@@ -145,16 +145,13 @@ impl<A: Actor> CapabilitySpec for SpecOf<A> {
             Supervision::new(name.clone(), node.settings.supervision.clone(), node.env.clone(), node.fatal.clone());
         let instance_on = |arbiter| InstanceHandle::new(arbiter, node.arbiters.monitor(arbiter), Mailbox::default());
         let on_sqlite = A::schema().is_some() && !runtime.database.starts_with("postgres");
-        let on_sqlite_ = on_sqlite && std::env::var("ESSAIM_PIN").is_ok();
-        // What writes to one file waits for one connection: on one thread it waits for no other.
-        let home = on_sqlite_.then(|| node.arbiters.home());
         let host = Host::new(
             name.clone(),
             supervision,
             A::ASKS,
             table.iter().map(|e| e.clone() as Arc<dyn Handler>).collect(),
             first_label,
-            (0..instances).map(|i| home.unwrap_or(i % arbiters)).map(instance_on),
+            (0..instances).map(|i| i % arbiters).map(instance_on),
             mailbox,
         );
         let (started, starting) = watch::channel(None);

@@ -45,6 +45,11 @@ impl HandedMessages {
         *self = Self { read_through: self.read_through, ..Self::default() };
     }
 
+    /// Whether nothing is to be read.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// A read of the table begins: what is committed from now on is kept.
     pub fn begin_read(&mut self) {
         *self = Self { is_complete: true, read_through: self.read_through, ..Self::default() };

@@ -60,6 +60,13 @@ impl RelayedPage {
         true
     }
 
+    /// Whether all of the page is handed over, and nothing is to be written but that.
+    pub fn only_removes(&self) -> bool {
+        let Self { done, retained, outlived: _, overflow, dead, unreadable, why } = self;
+        let nothing_else = retained.is_empty() && overflow.is_empty() && dead.is_empty() && unreadable.is_empty();
+        !done.is_empty() && nothing_else && why.is_none()
+    }
+
     /// Records that the next row is no message, so that those behind it go on.
     pub fn take_unreadable(&mut self, seq: u64, row: &OutboxRow, why: impl Display) {
         self.unreadable.push((seq, row.clone(), why.to_string()));

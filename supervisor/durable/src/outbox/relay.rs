@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use essaim_base::crash;
 use essaim_protocol::record::NotOpened;
@@ -10,9 +11,10 @@ use essaim_store::TxError;
 use essaim_store::tables::outbox::{self as table, OutboxRow};
 use essaim_store::tables::{dead, retained};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::page::RelayedPage;
-use super::{BackfillSubscriber, Outbox, OutboxQueue};
+use super::{BackfillSubscriber, Outbox, OutboxQueue, QueueKind};
 use crate::send::message::{OutgoingKind, OutgoingMessage};
 use crate::soon;
 
@@ -22,6 +24,9 @@ pub(super) const PAGE: u32 = 256;
 pub(super) const PAGE_BYTES: u64 = 4 << 20;
 /// After so many failures in a row a line is logged.
 const FAILURES_LOGGED: u32 = 3;
+
+/// How long what is handed over may wait for a commit that forgets it, before it has one of its own.
+const FORGET_WITHIN: Duration = Duration::from_millis(10);
 
 /// The end of one step of a relay.
 enum RelayStep {
@@ -44,7 +49,18 @@ pub(super) async fn relay(outbox: Weak<Outbox>, queue: OutboxQueue, more: Arc<No
         outbox.committed(&queue, 0);
     }
     loop {
-        more.notified().await;
+        if timeout(FORGET_WITHIN, more.notified()).await.is_err() {
+            let forgotten = match outbox.upgrade() {
+                Some(outbox) if outbox.database.has_riding() => outbox.database.write_riding().await,
+                Some(_) => Ok(()),
+                None => return,
+            };
+            // It is repeated with the next commit.
+            if let Err(error) = forgotten {
+                tracing::debug!(lane = %queue, %error, "what is handed over is not forgotten yet");
+            }
+            more.notified().await;
+        }
         loop {
             let Some(outbox) = outbox.upgrade() else { return };
             let most = if failures == 0 { PAGE } else { 1 };
@@ -95,7 +111,10 @@ impl Outbox {
         let overflowing = self.overflowing(queue);
         let messages: Vec<_> = rows.iter().map(|(_, row)| self.message(row, &overflowing, &backfilled)).collect();
         let page = self.hand_over(queue, &rows, &messages).await;
-        if !page.done.is_empty() {
+        if self.may_ride(queue, &page) {
+            self.database.forget_later(queue.text(), page.done.iter().copied());
+            self.handed_over(queue, page.done.len());
+        } else if !page.done.is_empty() {
             self.forget(queue, &page).await?;
             if page.outlived > 0 {
                 let (lane, messages) = (queue.as_str(), page.outlived);
@@ -123,6 +142,10 @@ impl Outbox {
         });
         if let Some(rows) = handed {
             return Ok(rows);
+        }
+        // What is out and not forgotten yet would be found again.
+        if self.database.kind().has_one_host() {
+            self.database.write_riding().await?;
         }
         let rows = table::page(self.database.own_reads(), queue, most, PAGE_BYTES).await?;
         if let (Some((last, _)), Some(relayed)) = (rows.last(), self.lock().get_mut(queue)) {
@@ -158,6 +181,22 @@ impl Outbox {
             }
         }
         page
+    }
+
+    /// Whether what is handed over may be forgotten with any commit: nothing else is to be written with it, and nothing is read back
+    /// before it is forgotten.
+    fn may_ride(&self, queue: &OutboxQueue, page: &RelayedPage) -> bool {
+        let relayed = self.lock();
+        let Some(relayed) = relayed.get(queue) else { return false };
+        let (used_up, highest) = (relayed.used_up.load(Ordering::Relaxed), page.done.iter().copied().max());
+        let is_noted = matches!(queue.kind(), QueueKind::Node { .. }) || highest <= Some(used_up);
+        self.database.kind().has_one_host() && relayed.handed.is_complete() && page.only_removes() && is_noted
+    }
+
+    fn handed_over(&self, queue: &OutboxQueue, messages: usize) {
+        if let Some(relayed) = self.lock().get(queue) {
+            relayed.counters.handed_over(messages);
+        }
     }
 
     /// Removes what is handed over, in one transaction with what overflows, dies or is retained of it.

@@ -3,7 +3,7 @@
 use sea_orm::{DbBackend, DbErr, Statement, Value};
 
 use super::bulk::{self, Padding};
-use super::{int, number, queues_of, row, rows, statement};
+use super::{int, number, queues_of, row, rows};
 use crate::own_rows::{OwnQueries, OwnRow};
 
 /// A message of the outbox.
@@ -86,12 +86,18 @@ pub async fn page(
 /// Removes single messages; returns how many were removed.
 pub async fn remove(db: &impl OwnQueries, queue: &str, seqs: &[u64]) -> Result<u64, DbErr> {
     let mut removed = 0;
-    for (list, values) in bulk::pieces(seqs, 2, Padding::Repeat, |seq| [int(*seq)]) {
-        let sql = format!("DELETE FROM essaim_outbox WHERE lane = $1 AND seq IN ({list})");
-        let values = std::iter::once(Value::from(queue)).chain(values);
-        removed += db.execute_raw(statement(db, sql, values)).await?.rows_affected();
+    for statement in removing(db.get_database_backend(), queue, seqs) {
+        removed += db.execute_raw(statement).await?.rows_affected();
     }
     Ok(removed)
+}
+
+/// The statements of [`remove`].
+pub(super) fn removing(backend: DbBackend, queue: &str, seqs: &[u64]) -> impl Iterator<Item = Statement> {
+    bulk::pieces(seqs, 2, Padding::Repeat, |seq| [int(*seq)]).map(move |(list, values)| {
+        let sql = format!("DELETE FROM essaim_outbox WHERE lane = $1 AND seq IN ({list})");
+        Statement::from_sql_and_values(backend, sql, std::iter::once(Value::from(queue)).chain(values))
+    })
 }
 
 /// All queues that are not empty, in order.

@@ -15,7 +15,7 @@ use super::outbox::{self, OutboxRow};
 use super::{fence, parked, single_statement};
 
 /// The marks of applied messages, and what their handlers send.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct TxEffects {
     /// Messages that were handled, by partition and its owner's epoch.
     handled: BTreeMap<(u32, u64), Handled>,
@@ -24,6 +24,8 @@ pub struct TxEffects {
     unparked: Vec<(u32, u64)>,
     /// Messages on their way out, by queue.
     outbox: SentMessages,
+    /// Numbers of messages that are out, by queue.
+    forgotten: BTreeMap<Arc<str>, Vec<u64>>,
 }
 
 /// Numbered messages of the outbox by queue, in order.
@@ -119,6 +121,16 @@ impl TxEffects {
         self.outbox.entry(queue.clone()).or_default().extend((first..).zip(messages));
     }
 
+    /// Messages of a queue are out: their rows are not needed any more.
+    pub fn forget(&mut self, queue: &Arc<str>, numbers: impl IntoIterator<Item = u64>) {
+        self.forgotten.entry(queue.clone()).or_default().extend(numbers);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let Self { handled, inbox, unparked, outbox, forgotten } = self;
+        handled.is_empty() && inbox.is_empty() && unparked.is_empty() && outbox.is_empty() && forgotten.is_empty()
+    }
+
     /// The messages on their way out, by queue and in order.
     pub fn into_sent(self) -> SentMessages {
         self.outbox
@@ -133,6 +145,9 @@ impl TxEffects {
         self.unparked.extend(later.unparked);
         for (queue, messages) in later.outbox {
             self.outbox.entry(queue).or_default().extend(messages);
+        }
+        for (queue, numbers) in later.forgotten {
+            self.forget(&queue, numbers);
         }
     }
 
@@ -152,7 +167,9 @@ impl TxEffects {
         let marks = self.marks();
         steps.extend(marking(backend, &marks));
         let sending = self.outbox.iter().flat_map(|(queue, messages)| outbox::inserting(backend, queue, messages));
-        steps.extend(sending.map(|statement| EffectStatement { statement, expects: ExpectedRows::Any }));
+        let forgetting = self.forgotten.iter().flat_map(|(queue, numbers)| outbox::removing(backend, queue, numbers));
+        let any = |statement| EffectStatement { statement, expects: ExpectedRows::Any };
+        steps.extend(sending.chain(forgetting).map(any));
         steps
     }
 
@@ -160,7 +177,7 @@ impl TxEffects {
     fn single_statement(&self) -> Option<EffectStatement> {
         let (mut owners, mut queues) = (self.handled.iter(), self.outbox.iter());
         let (Some(((partition, epoch), handled)), None) = (owners.next(), owners.next()) else { return None };
-        if handled.messages != 1 {
+        if handled.messages != 1 || !self.forgotten.is_empty() {
             return None;
         }
         let (sent, None) = (queues.next(), queues.next()) else { return None };
