@@ -1,7 +1,6 @@
 //! Tasks that panic, end and are aborted.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::FutureExt;
 use tokio::task::{LocalSet, yield_now};
@@ -30,12 +29,11 @@ fn only(tasks: &Tasks) -> TaskStatus {
 async fn what_can_be_rebuilt_starts_again_and_the_node_is_not_ready_meanwhile() {
     let (tasks, told) = tasks();
     let set = LocalSet::new();
-    let lives = Rc::new(Cell::new(0));
+    let lives = Arc::new(AtomicU32::new(0));
     let work = {
         let lives = lives.clone();
         move || {
-            lives.set(lives.get() + 1);
-            let life = lives.get();
+            let life = lives.fetch_add(1, Ordering::Relaxed) + 1;
             async move { assert!(life > PANICS, "life {life}") }
         }
     };
@@ -51,7 +49,7 @@ async fn what_can_be_rebuilt_starts_again_and_the_node_is_not_ready_meanwhile() 
     set.await;
     let status = only(&tasks);
     assert_eq!((status.state, status.restarts, status.ended), (TaskState::Ended, u64::from(PANICS), 1));
-    assert_eq!((lives.get(), tasks.not_ready()), (PANICS + 1, Vec::<String>::new()));
+    assert_eq!((lives.load(Ordering::Relaxed), tasks.not_ready()), (PANICS + 1, Vec::<String>::new()));
     assert_eq!(status.last_panic.as_deref(), Some("life 3"));
     assert_eq!(*told.borrow(), None);
 }
