@@ -29,7 +29,7 @@ use super::tables::tx_effects::{SentMessages, TxEffects};
 use super::tx_tracker::TxTracker;
 use super::{
     DatabaseError, DatabaseKind, DatabaseReport, PoolFigures, Reads, Schema, Transaction, TxError, migrate, postgres,
-    sqlite,
+    restore, sqlite,
 };
 
 /// The share of a handler's time that it may wait for a connection, in percent, so that its asker hears that nothing was done
@@ -304,7 +304,7 @@ pub struct OutageReports<'a> {
 impl DatabaseOpener<'_> {
     async fn sqlite(&self, path: &Path, location: &DatabaseLocation) -> Result<Database, DatabaseError> {
         sqlite::prepare(path)?;
-        let lock = HostLock::take(path)?;
+        let lock = restore::lock_whole(path)?;
         let config = self.config();
         let version = self.migrate(Connector::sqlite(sqlite::migrator(path, config)), location).await?;
         let group =

@@ -55,6 +55,9 @@ pub enum DatabaseError {
     /// The file has a host already.
     #[error("{}", held_by(.path, .holder))]
     Held { path: PathBuf, holder: String },
+    /// A restore of the file was begun and has not ended: it may be neither the old one nor the restored one.
+    #[error("a restore has not ended ({} is left of it): run `essaim restore DIR` again, with the directory that was restored", .0.display())]
+    HalfRestored(PathBuf),
     /// The database does not answer, or refuses connections; in the words of its kind.
     #[error("{0}")]
     Unusable(String),

@@ -12,6 +12,7 @@
 //! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
 //!   to them with a handler's transaction; `statement_log`: the statements of one that is only rehearsed.
 //! - `settle`: the end of the use of a file.
+//! - `cut`: files as they were at one moment; `backup`: their copies, with a `manifest`; `restore`: putting them back.
 //! - `outage`: errors that say that a database does not work at all; `recheck`: when it does again.
 //! - `outcome_guards`: what is held until the outcome of a transaction is certain.
 //! - `report`: the state of a database for operators; `server_room`: the connections that a server has.
@@ -45,6 +46,15 @@ pub use schema::{Schema, SchemaError};
 mod transaction;
 pub use transaction::{Transaction, TxError};
 
+mod backup;
+pub use backup::{AboutBackup, BackupError, back_up};
+
+mod manifest;
+pub use manifest::{BackupFile, BackupManifest, BackupOf, ManifestError};
+
+mod restore;
+pub use restore::{RestoreError, Restored, restore, unfinished_restore};
+
 pub mod classify;
 mod clock_hold;
 pub use clock_hold::ClockHold;
@@ -52,6 +62,8 @@ mod connection;
 mod connection_budget;
 pub use connection_budget::{BudgetTooSmall, ConnectionBudget};
 mod connection_lease;
+mod cut;
+pub use cut::CutFile;
 pub mod group;
 mod holders;
 pub use holders::LockHolder;

@@ -18,7 +18,7 @@ use super::migrate::Bookkeeping;
 use super::rights;
 use super::schema::{AppliedMigration, NextMigration};
 use super::tables::migrations;
-use super::{DatabaseKind, Schema, migrate, postgres, sqlite};
+use super::{DatabaseKind, Schema, migrate, postgres, restore, sqlite};
 
 /// The state of a capability's database. It displays as one line without secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,10 @@ pub async fn check(capability: &str, settings: &Settings, schema: &Schema) -> Da
     let connector = match &location {
         DatabaseLocation::Sqlite(path) => {
             report.note = HostLock::holder(path).map(|holder| format!("in use by {}", holder.process));
+            if let Err(unfinished) = restore::refuse_unfinished(path) {
+                report.problem = Some(unfinished.to_string());
+                return report;
+            }
             if !path.exists() {
                 report.problem = what_is_in_the_way(path);
                 return report;

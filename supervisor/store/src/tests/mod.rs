@@ -2,6 +2,7 @@
 
 #[cfg(feature = "postgres")]
 mod budget;
+mod cut;
 mod group;
 mod in_place;
 mod migrations;
