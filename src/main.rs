@@ -20,8 +20,8 @@ use essaim::exit::Fatal;
 use mimalloc::MiMalloc;
 
 use crate::cli::{
-    Cli, Command, audit, check, config, dead, erase, ledger, logs, manual, messages, parked, print, retire, schedules,
-    send, status, subscriptions, top, trace, up, why,
+    Cli, Command, audit, backup, check, config, dead, erase, ledger, logs, manual, messages, parked, print, restore,
+    retire, schedules, send, status, subscriptions, top, trace, up, why,
 };
 use crate::serve::{Part, serve};
 
@@ -54,6 +54,8 @@ fn main() -> ExitCode {
         Command::Messages(messages) => messages::run(&roster, &cli.global, messages),
         Command::Send(send) => send::run(&roster, &cli.global, send),
         Command::Audit(audit) => audit::run(&roster, &cli.global, audit),
+        Command::Backup(backup) => backup::run(&roster, &cli.global, backup),
+        Command::Restore(restore) => restore::run(&roster, &cli.global, restore),
         Command::Schedules(schedules) => schedules::run(&roster, &cli.global, &schedules.command),
         Command::Logs(logs) => logs::run(&roster, &cli.global, logs),
         Command::Top(top) => top::run(&roster, &cli.global, top),

@@ -26,12 +26,21 @@ pub async fn claim(roster: &Roster, settings: &Settings, hosts: &[String], env: 
             make(&settings.node.data_dir)?;
         }
         free(host, settings, env).await.map_err(|held| Fatal::new(exit::TAKEN, format!("`{host}`: {held}")))?;
+        is_whole(host, settings)?;
     }
     match settings.bridge.url.is_empty() {
         // A process alone has its log in a file, which is freed last.
-        true => free("log", settings, env).await.map_err(|held| Fatal::new(exit::DATA_DIR, held.to_string())),
+        true => {
+            free("log", settings, env).await.map_err(|held| Fatal::new(exit::DATA_DIR, held.to_string()))?;
+            is_whole("log", settings)
+        }
         false => Ok(()),
     }
+}
+
+/// Refuses a file whose restore has not ended.
+fn is_whole(host: &str, settings: &Settings) -> Result<(), Fatal> {
+    store::unfinished_restore(host, settings).map_or(Ok(()), |why| Err(Fatal::new(exit::DATA_DIR, why.to_string())))
 }
 
 /// Waits for a process that drains; an error if one has the file that does not, or not any more.

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod config;
 pub mod confirm;
@@ -16,6 +17,7 @@ pub mod messages;
 pub mod operator;
 pub mod parked;
 pub mod print;
+pub mod restore;
 pub mod retire;
 pub mod schedules;
 mod secret;
@@ -50,13 +52,16 @@ Exit codes:
    2  the command line cannot be understood
   65  `essaim ledger --at-rest` found a partition that does not balance; a dead letter, a
       subscription, a message or a capability that was named is not there; or one that
-      is to be retired is hosted; or a message that was sent is rejected
+      is to be retired is hosted; or a message that was sent is rejected; or a
+      backup that is to be restored is not whole
   69  the node that a command asks does not answer, or not for every capability
   70  a capability was given up, and supervision.exit_when_failed is set
   71  another process runs under this node's name with a higher epoch
   72  another live node has this node's name, or hosts a capability that has one host;
-      or bridge.url leads to another cluster than this node's
-  73  the data directory cannot be used
+      or bridge.url leads to another cluster than this node's; or the node runs whose
+      backup is to be restored
+  73  the data directory cannot be used, or a restore has not ended; or databases are in
+      it where some are to be restored
   74  what a command was asked for could not be written: such as to a disk that is full
   75  the bridge (Redis) does not answer
   76  the address to listen at is in use
@@ -132,6 +137,10 @@ pub enum Command {
     Logs(logs::LogsArgs),
     /// Shows who has changed what, and how it ended, of all nodes
     Audit(audit::AuditArgs),
+    /// Copies all databases and the log of a running node, as they are at one moment
+    Backup(backup::BackupArgs),
+    /// Puts back what a backup holds, while its node does not run
+    Restore(restore::RestoreArgs),
     /// Lists messages as they end, or shows what belongs to a request, a message or a key
     Trace(trace::TraceArgs),
     /// Says in sentences why a request, a message or what is about a key is slow or stuck

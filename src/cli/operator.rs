@@ -80,6 +80,14 @@ impl Operator {
     /// # Errors
     /// If the configuration is wrong, or no node of it runs here.
     pub fn find(roster: &Roster, global: &Global, at: &At) -> Result<Self, Fatal> {
+        Self::find_node(roster, global, at, None)
+    }
+
+    /// The node that a command is to ask, if it is to be this one of a topology and no other.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, or the node does not run here.
+    pub fn find_node(roster: &Roster, global: &Global, at: &At, node: Option<&str>) -> Result<Self, Fatal> {
         let all = global.layers(roster, None, None)?.resolve().map_err(wrong)?;
         if let Some(url) = &at.url {
             let url = url.trim_end_matches('/');
@@ -88,7 +96,10 @@ impl Operator {
             let trust = Trust::of(&at.ca, &all.settings.node)?;
             return Ok(Self::Listener { base, token: all.settings.node.operator_token, trust });
         }
-        let names: Vec<&String> = all.settings.nodes.keys().collect();
+        let names: Vec<&str> = match node {
+            Some(node) => vec![node],
+            None => all.settings.nodes.keys().map(String::as_str).collect(),
+        };
         let mut nodes = if names.is_empty() { vec![all.settings.node.clone()] } else { Vec::new() };
         for name in names {
             nodes.push(global.layers(roster, None, Some(name))?.resolve().map_err(wrong)?.settings.node);
@@ -113,6 +124,14 @@ impl Operator {
     /// If the node does not answer, or not as it should.
     pub fn ask<Q: ApiRequest>(&self, request: &Q) -> Result<Q::Answer, Fatal> {
         self.read(self.post(request, JSON, Some(LIMIT))?)
+    }
+
+    /// As [`Operator::ask`], for what takes as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Operator::ask`].
+    pub fn ask_for_long<Q: ApiRequest>(&self, request: &Q) -> Result<Q::Answer, Fatal> {
+        self.read(self.post(request, JSON, None)?)
     }
 
     /// Asks for all that comes, and hands over each page until `take` has enough.
@@ -188,6 +207,7 @@ impl Operator {
         match (status, told) {
             (422, Some(why)) => Err(Fatal::new(exit::DATA, why)),
             (400 | 403, Some(why)) => Err(Fatal::new(exit::USAGE, why)),
+            (500, Some(why)) => Err(Fatal::new(exit::OUTPUT, why)),
             (_, Some(why)) => Err(Fatal::new(exit::UNAVAILABLE, why)),
             _ => Err(self.away(format!("it says {status}; is this an admin listener?"))),
         }

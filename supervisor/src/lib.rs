@@ -71,6 +71,7 @@ pub mod store {
     pub use essaim_store::models::ModelQueries;
     pub use essaim_store::{
         BudgetTooSmall, ConnectionBudget, Database, DatabaseError, DatabaseKind, DatabaseReport, Held, LocationMistake,
-        Reads, Schema, SchemaError, TxError, check, held, make_private, server_of, server_room,
+        Reads, RestoreError, Restored, Schema, SchemaError, TxError, check, held, make_private, restore, server_of,
+        server_room, unfinished_restore,
     };
 }

@@ -98,7 +98,7 @@ impl AdminListeners {
                 .route("/livez", web::get().to(livez))
                 .route("/readyz", web::get().to(readyz))
                 .route("/metrics", web::get().to(answer_metrics));
-            operators.configure(config);
+            operators.configure_own(config);
         };
         (routes, ends)
     }

@@ -83,6 +83,7 @@ impl Ending for Refusal {
             // Why tells of what was written, which may be a payload.
             Self::Wrong(_) | Self::Unreadable(_) => ended(EndKind::Nothing, "it was refused"),
             Self::Away(_) => ended(EndKind::Unknown, "who should have answered did not"),
+            Self::Undone(_) => ended(EndKind::Nothing, "it could not be done"),
         }
     }
 }
@@ -139,6 +140,13 @@ impl Ending for Retirement {
             () if self.hosts.is_empty() => ended(EndKind::Nothing, "the log does not know it"),
             () => ended(EndKind::Nothing, format!("hosted by {}", self.hosts.join(", "))),
         }
+    }
+}
+
+impl Ending for BackupManifest {
+    fn end(&self) -> ActEnd {
+        let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
+        ended(EndKind::Done, format!("{} files, {bytes} bytes", self.files.len()))
     }
 }
 

@@ -74,7 +74,7 @@ impl<Q: OperatorRequest + Followed + Clone> Reader<Q> {
             let operator = self.bus.borrow().as_ref().map(Operator::of)?;
             let page = match self.request.clone().answer(&operator).await {
                 Ok(page) => page,
-                Err(Refusal::Wrong(why) | Refusal::Unreadable(why) | Refusal::Away(why)) => {
+                Err(Refusal::Wrong(why) | Refusal::Unreadable(why) | Refusal::Away(why) | Refusal::Undone(why)) => {
                     tracing::warn!(path = Q::PATH, why, "what comes cannot be read any more: a reader is sent away");
                     return None;
                 }

@@ -9,6 +9,7 @@
 //! - `node`: a node with all of this; `admin`: its listeners; `routes`: operators' requests at any listener, `access`: who may ask; `system`: the runtime's own asks, which other nodes send: `node_ask` those to a node itself.
 //! - `https`, `tls`: the admin listener over TLS, and its certificate.
 //! - `askers`: who asks at those listeners; `audit`: what they change is kept before it is done.
+//! - `backup`: copies of the files of a node, at one moment.
 //! - `api`: requests and answers, as the admin listener takes and gives them.
 //! - `requests`, `retire`: how the node that is asked answers them; `host`: how a capability's host does; `operation`: what goes
 //!   between the two.
@@ -29,6 +30,7 @@ mod admin;
 pub mod api;
 mod askers;
 mod audit;
+mod backup;
 mod checking;
 mod config;
 mod contracts;

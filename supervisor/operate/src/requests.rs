@@ -77,6 +77,8 @@ pub enum Refusal {
     Unreadable(String),
     /// Who should answer does not.
     Away(String),
+    /// It was tried, and nothing of it remains.
+    Undone(String),
 }
 
 /// A request that a node answers.

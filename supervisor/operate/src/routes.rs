@@ -21,8 +21,8 @@ use crate::access::{Access, Right, log_reader};
 use crate::api::{
     ApiRequest, AskLedger, CheckMessage, CheckPayload, DropDead, DropSubscription, EraseSubject, ExplainMessage,
     FindLogs, FindRecords, FindSubject, FireSchedule, Followed, ListAudit, ListDead, ListMessages, ListParked,
-    ListSchedules, ListSubscriptions, MOST_PAYLOAD_BYTES, RehearseDead, ReplayDead, Retire, RetryParked, SendMessage,
-    ShowConfig, ShowDead, ShowTrace,
+    ListSchedules, ListSubscriptions, MOST_PAYLOAD_BYTES, MakeBackup, RehearseDead, ReplayDead, Retire, RetryParked,
+    SendMessage, ShowConfig, ShowDead, ShowTrace,
 };
 use crate::follow::{MOST_READERS, Readers};
 use crate::requests::{Operator, OperatorRequest, Refusal, Requester};
@@ -62,6 +62,13 @@ impl OperatorRoutes {
     pub(crate) fn new(bus: JoinedBus, access: Arc<dyn Access>, readers: Readers) -> (Self, Ends) {
         let (sender, ends) = watch::channel(false);
         (Self(Data::new(Routes { bus, access, readers, ends })), Ends(sender))
+    }
+
+    /// Registers what only the node's own listeners take, beside what all do: it writes files on the machine, which is nothing for who
+    /// administers capabilities alone.
+    pub(crate) fn configure_own(self, config: &mut ServiceConfig) {
+        self.configure(config);
+        route::<MakeBackup>(config);
     }
 
     /// Registers them.
@@ -182,6 +189,7 @@ impl From<Refusal> for HttpResponse {
             Refusal::Wrong(why) => refused(StatusCode::BAD_REQUEST, &why),
             Refusal::Unreadable(why) => refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
             Refusal::Away(why) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
+            Refusal::Undone(why) => refused(StatusCode::INTERNAL_SERVER_ERROR, &why),
         }
     }
 }

@@ -86,6 +86,11 @@ impl EmbeddedLog {
         Ok(Self { database, published, jobs, env })
     }
 
+    /// Its file.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Whether the data directory has such a log that no process has open.
     pub fn is_left_at(settings: &Settings) -> bool {
         settings.node.data_dir.join(FILE).exists() && held("log", settings).is_none()

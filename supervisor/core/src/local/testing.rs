@@ -57,6 +57,7 @@ pub fn bus(hosts: Vec<Arc<Host>>) -> Arc<Bus> {
     let local = Arc::new(LocalHandlers::of(hosts, Arc::new(NoAsks)));
     let watchdog = Arc::default();
     let recorder = Recorder::new("n", &settings.trace, &env, 1);
-    let (config, remote, durable) = (Arc::default(), None, None);
-    Arc::new(Bus::new(BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable }))
+    let (config, remote, durable, log_file) = (Arc::default(), None, None, None);
+    let parts = BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable, log_file };
+    Arc::new(Bus::new(parts))
 }

@@ -28,6 +28,7 @@ use essaim_gather::GatheredStore;
 use essaim_near::Near;
 use essaim_protocol::keys::ClusterKeys;
 use essaim_remote::{Remote, RemoteAsk, RemoteBroadcast};
+use essaim_store::Database;
 use essaim_trace::{Recorder, Shown};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -54,6 +55,8 @@ pub struct Bus {
     pub audit: Arc<AuditStore>,
     /// The gathered records of all nodes, if they are stored here.
     pub gathered: Option<Arc<GatheredStore>>,
+    /// The file of the log, if it is in one of this node.
+    pub log_file: Option<Database>,
     pub started: Instant,
     sent: SentMessages,
     draining: AtomicBool,
@@ -77,6 +80,8 @@ pub struct BusParts {
     pub remote: Option<Arc<Remote>>,
     /// The durable half; `None` where nothing is stored.
     pub durable: Option<Arc<Durable>>,
+    /// The file of the log, if it is in one of this node.
+    pub log_file: Option<Database>,
 }
 
 /// The caller of an ask.
@@ -90,7 +95,8 @@ pub enum Origin<'a> {
 
 impl Bus {
     pub fn new(parts: BusParts) -> Self {
-        let BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable } = parts;
+        let BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable, log_file } =
+            parts;
         let (started, sent, draining) = (env.now(), SentMessages::default(), AtomicBool::new(false));
         let gathered = GatheredStore::of(&settings, &env, tasks.outages());
         let keys = Arc::new(keys_of(&settings.bridge));
@@ -106,6 +112,7 @@ impl Bus {
             keys,
             audit,
             gathered,
+            log_file,
             started,
             sent,
             draining,

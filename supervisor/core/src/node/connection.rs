@@ -9,6 +9,7 @@ use essaim_bridge_embedded::{EmbeddedLog, EmbeddedWire};
 use essaim_config::{BridgeConfig, Settings, Unsigned};
 use essaim_protocol::log::Log;
 use essaim_protocol::wire::{BridgeReport, ClaimError, Identity, Wire, WireEvents};
+use essaim_store::Database;
 
 use crate::node::NodeError;
 use crate::node::bus::LocalHandlers;
@@ -54,22 +55,33 @@ fn warn_of_trust(bridge: &BridgeConfig) {
     }
 }
 
+/// The log of durable messages.
+pub struct OpenLog {
+    pub log: Arc<dyn Log>,
+    /// Its file, if it is the embedded one.
+    pub file: Option<Database>,
+}
+
 /// Opens the log of durable messages: the bridge's, or the embedded one where anything is kept at all.
 pub async fn open_log(
     node: &NodeContext,
     connection: Option<&Connection>,
     keeps: bool,
-) -> Result<Option<Arc<dyn Log>>, NodeError> {
+) -> Result<Option<OpenLog>, NodeError> {
     let (settings, env, tasks) = (&node.settings, node.env.clone(), node.durable_tasks());
-    let log: Arc<dyn Log> = match connection.and_then(|connection| connection.cluster.clone()) {
-        Some(cluster) => redis_bridge::open_log(settings, cluster, env, &tasks).await?,
-        None if keeps => Arc::new(EmbeddedLog::open(settings, env, &tasks).await?),
+    let (log, file): (Arc<dyn Log>, _) = match connection.and_then(|connection| connection.cluster.clone()) {
+        Some(cluster) => (redis_bridge::open_log(settings, cluster, env, &tasks).await?, None),
+        None if keeps => {
+            let embedded = EmbeddedLog::open(settings, env, &tasks).await?;
+            let file = embedded.database().clone();
+            (Arc::new(embedded), Some(file))
+        }
         None => return Ok(None),
     };
     if let Some(weak) = log.weaker_than_configured().await {
         tracing::warn!("durable messages survive less than they should: {weak}");
     }
-    Ok(Some(log))
+    Ok(Some(OpenLog { log, file }))
 }
 
 /// Looks at the server of the bridge, which so many nodes are to use, and changes nothing there. `waiting` is called with one line when a

@@ -30,7 +30,7 @@ use essaim_near::{Near, NearBounds};
 use essaim_protocol::wire::ClaimError;
 use essaim_remote::ports::{AnswerThreads, Hosts, Inbound, Ports};
 use essaim_remote::{Remote, RemoteParts};
-use essaim_store::{ConnectionBudget, DatabaseError};
+use essaim_store::{ConnectionBudget, Database, DatabaseError};
 use essaim_trace::Recorder;
 use tokio::sync::watch;
 
@@ -39,7 +39,7 @@ use crate::local::arbiters::Arbiters;
 use crate::local::host::Host;
 use crate::local::watchdog::Watchdog;
 use crate::node::bus::{Bus, BusParts, LocalHandlers};
-use crate::node::connection::{Connection, open_log};
+use crate::node::connection::{Connection, OpenLog, open_log};
 use crate::node::context::Blocking;
 use crate::node::export::{ExportError, Exporter};
 use crate::node::hosting::NodeContext;
@@ -168,12 +168,13 @@ impl RunningNode {
         let keeps = hosts.iter().any(|name| roster.schema(name).is_some())
             || local.hosts().iter().any(|host| host.applies_durable());
         let log = open_log(&context, connection.as_ref(), keeps).await?;
-        let durable = log.map(|log| {
+        let log_file = log.as_ref().and_then(|log| log.file.clone());
+        let durable = log.map(|OpenLog { log, .. }| {
             let (env, tasks, migrated_kind) = (&context.env, &context.durable_tasks(), EmbeddedLog::KIND);
             let recorder = context.recorder.clone();
             Durable::start(DurableParts { log, settings: &settings, env, tasks, recorder, migrated_kind })
         });
-        let bus = assemble(&context, local, connection, durable);
+        let bus = assemble(&context, local, connection, (durable, log_file));
         join(&bus).await?;
         joining.send_replace(Some(bus.clone()));
         operators.asks.begin(&bus);
@@ -270,7 +271,7 @@ fn assemble(
     node: &NodeContext,
     local: Arc<LocalHandlers>,
     connection: Option<Connection>,
-    durable: Option<Arc<Durable>>,
+    (durable, log_file): (Option<Arc<Durable>>, Option<Database>),
 ) -> Arc<Bus> {
     Arc::new_cyclic(|bus: &Weak<Bus>| {
         let remote = connection.map(|Connection { wire, me, events, .. }| {
@@ -302,7 +303,7 @@ fn assemble(
         }
         let (env, settings, config) = (node.env.clone(), node.settings.clone(), node.config.clone());
         let (tasks, watchdog, recorder) = (node.tasks.clone(), node.watchdog.clone(), node.recorder.clone());
-        Bus::new(BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable })
+        Bus::new(BusParts { env, settings, config, near, watchdog, tasks, recorder, local, remote, durable, log_file })
     })
 }
 

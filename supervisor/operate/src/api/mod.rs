@@ -2,11 +2,12 @@
 //! JSON body.
 //!
 //! # Layout
-//! - here: dead letters; `audit`: who changed what; `config`: the configuration in force; `edited`: a dead letter with another payload, and its rehearsal; `contracts`: what capabilities take; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
+//! - here: dead letters; `audit`: who changed what; `backup`: copies of what a node keeps; `config`: the configuration in force; `edited`: a dead letter with another payload, and its rehearsal; `contracts`: what capabilities take; `followed`: what can be followed; `ledger`: the fate of all messages; `logs`: log lines; `messages`: counts and times of messages; `parked`:
 //!   those that wait for another attempt; `records`: traces of messages; `schedules`: what is sent at set times; `send`: messages that operators write; `subject`: what is kept of a person; `subscriptions`: who gets which event, and the end of a
 //!   capability.
 
 mod audit;
+mod backup;
 mod config;
 mod contracts;
 mod edited;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::audit::{AuditPage, ListAudit, MOST_ACTS};
+pub use self::backup::MakeBackup;
 pub use self::config::{ShowConfig, ShownConfig};
 pub use self::contracts::{DeclaredMessage, ListMessages, MessageKind, Messages};
 pub use self::edited::{
@@ -49,6 +51,7 @@ pub use self::subject::{EraseSubject, ErasedSubject, FindSubject, KeptOfSubject,
 pub use self::subscriptions::{
     DropSubscription, DroppedSubscription, ListSubscriptions, Retire, Retirement, SubscriptionLine, Subscriptions,
 };
+pub use essaim_store::BackupManifest;
 
 /// What an operator asks a node: a POST of its JSON to the path.
 pub trait ApiRequest: Serialize + DeserializeOwned {
