@@ -18,6 +18,7 @@
 //! - [`console`]: the operators' console: who may see it, and what it tells. [`browser`]: its pages, in Chromium.
 //! - [`admin_tls`]: the admin listener over TLS: its certificates, and those who ask there.
 //! - [`audit`]: who has changed what, known before it is done and after everything.
+//! - [`backups`]: what a node keeps in files, copied at one moment while it works, and put back.
 //! - [`chaos`]: customers at work while everything is killed, stopped and cut, again and again; final checks.
 //! - [`faults`]: nodes and Redis that go away and come back.
 //! - [`hostile`]: input that is wrong, or meant to do harm.
@@ -35,6 +36,7 @@
 
 mod admin_tls;
 mod audit;
+mod backups;
 mod browser;
 mod chaos;
 mod check;

@@ -25,3 +25,6 @@ mod panics;
 mod rounds;
 mod servers;
 mod shoppers;
+
+pub(crate) use self::check::ledgers_balance;
+pub(crate) use self::shoppers::Shoppers;

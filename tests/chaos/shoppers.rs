@@ -71,6 +71,11 @@ impl Shoppers {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// The orders that are acknowledged now.
+    pub fn acknowledged_orders(&self) -> Vec<String> {
+        self.shared.known.lock().values().map(|known| known.id.clone()).collect()
+    }
+
     /// Has every customer finish the requests that they have begun; their orders, by key.
     ///
     /// # Panics

@@ -17,8 +17,10 @@ impl OperatorRequest for MakeBackup {
         if !self.directory.is_absolute() {
             return Err(Refusal::Wrong("the directory of a backup is named by its whole path".into()));
         }
-        let act = format!("makes a backup at {}", self.directory.display());
-        operator.audited(act, operator.back_up(self.directory)).await
+        // Without a slash at its end.
+        let directory: PathBuf = self.directory.components().collect();
+        let act = format!("makes a backup at {}", directory.display());
+        operator.audited(act, operator.back_up(directory)).await
     }
 }
 

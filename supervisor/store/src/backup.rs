@@ -76,8 +76,6 @@ struct PartDirectory {
 impl PartDirectory {
     /// Makes it anew; what a process has left there that died is removed.
     fn make(to: PathBuf) -> Result<Self, BackupError> {
-        // Without a slash at its end.
-        let to: PathBuf = to.components().collect();
         if to.symlink_metadata().is_ok() {
             return Err(BackupError::Exists(to));
         }
