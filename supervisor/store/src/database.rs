@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use essaim_base::Env;
 use essaim_base::backoff::Backoff;
-use essaim_base::exit::{self, Fatal};
 use essaim_base::outages::Dependency;
 use essaim_base::task::{TaskName, Tasks};
 use essaim_config::{Settings, StoreConfig};
@@ -25,7 +24,6 @@ use super::outage::DatabaseHealth;
 use super::pool::{Pool, PoolLimits};
 use super::recheck::recheck;
 use super::shrink::shrink;
-use super::tables::tx_effects::{SentMessages, TxEffects};
 use super::tx_tracker::TxTracker;
 use super::{
     DatabaseError, DatabaseKind, DatabaseReport, PoolFigures, Reads, Schema, Transaction, TxError, migrate, postgres,
@@ -46,7 +44,7 @@ pub struct Database {
 }
 
 pub(super) struct DatabaseInner {
-    capability: String,
+    pub(super) capability: String,
     location: DatabaseLocation,
     reads: Reads,
     own_reads: Reads,
@@ -141,33 +139,6 @@ impl Database {
         &self.inner.own_reads
     }
 
-    /// Gives what handlers send to `outgoing`, after its commit and in the order of commits. What is in the outbox already, and
-    /// what a commit has added that was not answered, it is not given.
-    pub fn give_outgoing(&self, outgoing: impl Fn(SentMessages) + Send + Sync + 'static) {
-        self.inner.writes.give_outgoing(Arc::new(outgoing));
-    }
-
-    /// Forgets messages of the outbox that are out, with the next commit or with [`Database::write_riding`]: until then they may go
-    /// out again after a crash.
-    pub fn forget_later(&self, queue: &Arc<str>, numbers: impl IntoIterator<Item = u64>) {
-        let mut effects = TxEffects::default();
-        effects.forget(queue, numbers);
-        self.inner.writes.ride(effects);
-    }
-
-    /// Whether something waits for a commit that forgets it.
-    pub fn has_riding(&self) -> bool {
-        self.inner.writes.has_riding()
-    }
-
-    /// Commits what waits for a commit. What another one has taken along is committed then as well.
-    ///
-    /// # Errors
-    /// The database's; it goes on waiting then.
-    pub async fn write_riding(&self) -> Result<(), TxError> {
-        self.begin().await?.commit().await
-    }
-
     /// Begins a transaction of the runtime's own.
     ///
     /// # Errors
@@ -189,39 +160,6 @@ impl Database {
         };
         let begun = Transaction::begin(writes, now + wait, due, tracker).await;
         begun.map_err(|error| TxError::Database(error.into_query_error()))
-    }
-
-    /// Checks its file, if it is one, every `every` and when a transaction finds it damaged: then its content is copied, and the
-    /// node ends.
-    pub fn watch_file(&self, tasks: &Tasks, every: Duration) {
-        let Some(file) = self.inner.file.clone() else { return };
-        let (database, ended) = (Arc::downgrade(&self.inner), tasks.clone());
-        tasks.restarted_anywhere(TaskName::of("file", &self.capability().into()), move || {
-            let (file, database, ended) = (file.clone(), database.clone(), ended.clone());
-            async move {
-                loop {
-                    let _ = timeout(every, file.found.notified()).await;
-                    let Some(database) = database.upgrade() else { return };
-                    let Some(damage) = file.look(database.writes.connection()) else { continue };
-                    let saving = ended.saving().await;
-                    let copied = file.rescue(damage, &database.writes).await;
-                    drop(saving);
-                    let what = match copied {
-                        Ok(path) if path == file.path() => "what was in it is there again".to_string(),
-                        Ok(path) => format!("what was in it is saved as {}", path.display()),
-                        Err(why) => format!("what was in it could not be copied ({why})"),
-                    };
-                    let reason = format!(
-                        "the file {} {}: {what}; the node ends, and starts with what is there: stop it before you touch its files",
-                        file.path().display(),
-                        damage.words()
-                    );
-                    tracing::error!(capability = database.capability, "{reason}");
-                    // Where one file is gone all may be, and each must be copied.
-                    return ended.end_node_later(2 * every, Fatal::new(exit::FILE, reason)).await;
-                }
-            }
-        });
     }
 
     /// For how long after a commit was given up its outcome can be in doubt: by then it is committed, or never will be.

@@ -9,12 +9,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use essaim_base::exit::{self, Fatal};
 use essaim_base::file_identity::FileIdentity;
 use essaim_base::lock::Mutex;
+use essaim_base::task::{TaskName, Tasks};
 use sea_orm::sqlx::Error;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
+use super::Database;
 use super::connection_lease::BusyConnection;
 use super::error::StoreError;
 use super::pool::Pool;
@@ -52,6 +57,41 @@ pub enum FileDamage {
     Emptied,
     /// Its journal is deleted. What is committed is in the one that is open, which nobody would find after a crash.
     WithoutJournal,
+}
+
+impl Database {
+    /// Checks its file, if it is one, every `every` and when a transaction finds it damaged: then its content is copied, and the
+    /// node ends.
+    pub fn watch_file(&self, tasks: &Tasks, every: Duration) {
+        let Some(file) = self.inner.file.clone() else { return };
+        let (database, ended) = (Arc::downgrade(&self.inner), tasks.clone());
+        tasks.restarted_anywhere(TaskName::of("file", &self.capability().into()), move || {
+            let (file, database, ended) = (file.clone(), database.clone(), ended.clone());
+            async move {
+                loop {
+                    let _ = timeout(every, file.found.notified()).await;
+                    let Some(database) = database.upgrade() else { return };
+                    let Some(damage) = file.look(database.writes.connection()) else { continue };
+                    let saving = ended.saving().await;
+                    let copied = file.rescue(damage, &database.writes).await;
+                    drop(saving);
+                    let what = match copied {
+                        Ok(path) if path == file.path() => "what was in it is there again".to_string(),
+                        Ok(path) => format!("what was in it is saved as {}", path.display()),
+                        Err(why) => format!("what was in it could not be copied ({why})"),
+                    };
+                    let reason = format!(
+                        "the file {} {}: {what}; the node ends, and starts with what is there: stop it before you touch its files",
+                        file.path().display(),
+                        damage.words()
+                    );
+                    tracing::error!(capability = database.capability, "{reason}");
+                    // Where one file is gone all may be, and each must be copied.
+                    return ended.end_node_later(2 * every, Fatal::new(exit::FILE, reason)).await;
+                }
+            }
+        });
+    }
 }
 
 impl OpenFile {

@@ -107,7 +107,7 @@ pub struct Pool {
     pub holder: WriteHolder,
     pub health: Arc<DatabaseHealth>,
     /// Is given what handlers have sent, as soon as it is committed.
-    outgoing: Mutex<Option<Outgoing>>,
+    pub(super) outgoing: Mutex<Option<Outgoing>>,
     /// What the next commit takes along, whosever it is.
     pub(super) riding: Arc<Mutex<TxEffects>>,
 }
@@ -151,23 +151,6 @@ impl Pool {
             health,
             outgoing: Mutex::default(),
             riding: Arc::default(),
-        }
-    }
-
-    /// Gives what handlers send to `outgoing`, once it is committed.
-    pub fn give_outgoing(&self, outgoing: Outgoing) {
-        *self.outgoing.lock() = Some(outgoing);
-    }
-
-    /// Gives on what was sent by transactions that are committed.
-    pub fn hand_on(&self, effects: TxEffects) {
-        let sent = effects.into_sent();
-        if sent.is_empty() {
-            return;
-        }
-        let outgoing = self.outgoing.lock().clone();
-        if let Some(outgoing) = outgoing {
-            outgoing(sent);
         }
     }
 

@@ -166,7 +166,7 @@ pub fn explain(path: &Path, error: &Error) -> String {
     match code {
         Some(5 | 6) => format!("{path} is locked by another program: end whatever has it open"),
         Some(8) => format!("{path} is read-only: make it and its directory writable for this user"),
-        Some(11) => format!("{path} is damaged: stop the node and restore a copy of it (docs/restores.md)"),
+        Some(11) => format!("{path} is damaged: stop the node and restore a backup (docs/backups.md)"),
         Some(13) => format!("the disk of {path} is full: free some space"),
         Some(14) => format!("{path} cannot be opened: make it and its directory writable for this user"),
         Some(26) => format!("{path} is no SQLite database: move it away, or name another file"),
