@@ -159,24 +159,26 @@ impl Tasks {
     ) -> AbortHandle {
         let (handle, registration) = AbortHandle::new_pair();
         let task = Task::begin(self, name);
-        let begin = move || {
-            drop(tokio::task::spawn_local(Abortable::new(task.again(make), registration)));
-        };
+        self.begin(move || drop(tokio::task::spawn_local(Abortable::new(task.again(make), registration))));
+        handle
+    }
+
+    fn begin(&self, begin: impl FnOnce() + Send + 'static) {
         match &self.thread {
             Some(thread) => thread.run(begin),
             None => begin(),
         }
-        handle
     }
 
-    /// As [`Tasks::restarted`], on any thread of the runtime.
+    /// As [`Tasks::restarted`], on any thread of the runtime if these tasks have none.
     #[allow(clippy::disallowed_methods)] // The one place that spawns on the runtime.
     pub fn restarted_anywhere<F: Future<Output = ()> + Send + 'static>(
         &self,
         name: TaskName,
         make: impl FnMut() -> F + Send + 'static,
     ) {
-        tokio::spawn(Task::begin(self, name).again(make));
+        let task = Task::begin(self, name);
+        self.begin(move || drop(tokio::spawn(task.again(make))));
     }
 
     /// Runs on a thread of its own a task that no arbiter may block; it is restarted after a panic.

@@ -82,7 +82,7 @@ impl EmbeddedLog {
         let (jobs, waiting) = mpsc::channel(settings.durable.sends_waiting.max(1));
         let (waiting, mut first) = (Arc::new(Mutex::new(waiting)), Some(writer));
         let next = move || first.take().unwrap_or_else(&new).run(waiting.clone());
-        tasks.restarted(TaskName::of_node("log-writer"), next);
+        tasks.restarted_anywhere(TaskName::of_node("log-writer"), next);
         Ok(Self { database, published, jobs, env })
     }
 
