@@ -25,7 +25,8 @@ use crate::cli::{
 };
 use crate::serve::{Part, serve};
 
-/// Of all memory of the process, SQLite's too: threads that allocate at once do not wait for each other.
+/// Threads that allocate at once do not wait for each other. SQLite has that of the system: with one for all of the process a
+/// preloaded library, such as one that sets the clock, would find none yet.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
