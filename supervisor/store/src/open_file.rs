@@ -13,14 +13,11 @@ use std::time::Duration;
 
 use essaim_base::exit::{self, Fatal};
 use essaim_base::file_identity::FileIdentity;
-use essaim_base::lock::Mutex;
 use essaim_base::task::{TaskName, Tasks};
-use sea_orm::sqlx::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::Database;
-use super::connection_lease::BusyConnection;
 use super::error::StoreError;
 use super::pool::Pool;
 use super::sqlite::{directory_of, make_private, make_private_file};
@@ -35,15 +32,6 @@ pub struct OpenFile {
     file: FileIdentity,
     /// Notified when it was found damaged.
     pub found: Notify,
-    journal: Mutex<Journal>,
-}
-
-/// Its journal, as it was found last.
-#[derive(Default)]
-struct Journal {
-    /// The file, and by which connection that writes it was open: a new one may have made a new journal.
-    found: Option<(FileIdentity, u64)>,
-    is_gone: bool,
 }
 
 /// Damage to the file.
@@ -55,8 +43,6 @@ pub enum FileDamage {
     Replaced,
     /// Nothing is in it.
     Emptied,
-    /// Its journal is deleted. What is committed is in the one that is open, which nobody would find after a crash.
-    WithoutJournal,
 }
 
 impl Database {
@@ -71,7 +57,7 @@ impl Database {
                 loop {
                     let _ = timeout(every, file.found.notified()).await;
                     let Some(database) = database.upgrade() else { return };
-                    let Some(damage) = file.look(database.writes.connection()) else { continue };
+                    let Some(damage) = file.damage() else { continue };
                     let saving = ended.saving().await;
                     let copied = file.rescue(damage, &database.writes).await;
                     drop(saving);
@@ -101,7 +87,7 @@ impl OpenFile {
     /// If it does not exist.
     pub fn at(path: &Path) -> io::Result<Self> {
         let file = FileIdentity::of(&fs::metadata(path)?);
-        Ok(Self { path: path.into(), file, found: Notify::new(), journal: Mutex::default() })
+        Ok(Self { path: path.into(), file, found: Notify::new() })
     }
 
     pub fn path(&self) -> &Path {
@@ -123,47 +109,23 @@ impl OpenFile {
         damage
     }
 
-    /// As [`OpenFile::damage`], by a look at the journal too, which this connection that writes has open.
-    pub fn look(&self, connection: Option<u64>) -> Option<FileDamage> {
-        if let Some(damage) = self.damage() {
-            return Some(damage);
-        }
-        let there = fs::metadata(beside(&self.path, "-wal")).map(|metadata| FileIdentity::of(&metadata)).ok();
-        let mut journal = self.journal.lock();
-        match (journal.found, connection) {
-            (Some((found, by)), Some(connection)) if by == connection => journal.is_gone |= there != Some(found),
-            (_, connection) => journal.found = there.zip(connection),
-        }
-        drop(journal);
-        self.journal_damage()
-    }
-
-    fn journal_damage(&self) -> Option<FileDamage> {
-        self.journal.lock().is_gone.then_some(FileDamage::WithoutJournal)
-    }
-
     /// Why nothing may be written to it any more, if so.
     pub fn refusal(&self) -> Option<String> {
         self.damage()
-            .or_else(|| self.journal_damage())
             .map(|damage| format!("{} {}: nothing is written to it any more", self.path.display(), damage.words()))
     }
 
-    /// Copies its content from the open connection to its path, or beside it if another file is there; returns where to. What is in a
-    /// journal that is gone moves into the file. No transaction may begin to write to it.
+    /// Copies its content from the open connection to its path, or beside it if another file is there; returns where to. No
+    /// transaction may begin to write to it.
     ///
     /// # Errors
     /// Why it cannot be copied.
     pub async fn rescue(&self, damage: FileDamage, writes: &Arc<Pool>) -> Result<PathBuf, RescueError> {
-        if damage == FileDamage::WithoutJournal {
-            save(None, writes).await?;
-            return Ok(self.path.clone());
-        }
         make_private(&directory_of(&self.path))?;
         let copy = (0..).map(|n| beside(&self.path, &format!(".rescued-{n}"))).find(|path| !path.exists());
         let copy = copy.ok_or(RescueError::TooManyCopies)?;
         make_private_file(&copy)?;
-        save(Some(&copy), writes).await?;
+        copy_into(&copy, writes).await?;
         if damage != FileDamage::Deleted {
             return Ok(copy);
         }
@@ -199,14 +161,12 @@ impl FileDamage {
             Self::Deleted => "was deleted or moved away while this node had it open",
             Self::Replaced => "is another file than the one that this node has open",
             Self::Emptied => "was emptied while this node had it open",
-            Self::WithoutJournal => "has lost its -wal, which was deleted while this node had it open",
         }
     }
 }
 
-/// Has the connection that writes copy its database, or empty its journal into the file, once its transaction has ended.
-async fn save(copy: Option<&Path>, writes: &Arc<Pool>) -> Result<(), StoreError> {
-    let copy = copy.map(|copy| format!("VACUUM INTO '{}'", copy.display().to_string().replace('\'', "''")));
+/// Copies the database of the connection that writes, once its transaction has ended.
+async fn copy_into(copy: &Path, writes: &Arc<Pool>) -> Result<(), StoreError> {
     let until = writes.env.now() + writes.longest_doubt();
     loop {
         let Some(mut lease) = writes.turn().await else { return Err(StoreError::ConnectionGone) };
@@ -217,15 +177,8 @@ async fn save(copy: Option<&Path>, writes: &Arc<Pool>) -> Result<(), StoreError>
             continue;
         }
         let limit = writes.env.now() + 10 * writes.limits.transaction;
-        return lease.work(limit, |c| saved(c, copy)).await;
-    }
-}
-
-async fn saved(mut connection: BusyConnection, copy: Option<String>) -> Result<(), Error> {
-    match copy {
-        Some(copy) => connection.execute_unprepared(copy).await.map(drop),
-        None if connection.settle().await? => Ok(()),
-        None => Err(Error::Protocol("others read from its journal".into())),
+        let statement = format!("VACUUM INTO '{}'", copy.display().to_string().replace('\'', "''"));
+        return lease.work(limit, |mut c| async move { c.execute_unprepared(statement).await.map(drop) }).await;
     }
 }
 

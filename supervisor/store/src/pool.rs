@@ -86,8 +86,6 @@ pub struct Pool {
     share: Option<Arc<PoolShare>>,
     /// How many wait for a connection to begin with.
     waiting: AtomicUsize,
-    /// Connections that were made.
-    made: AtomicU64,
     /// Transactions that have begun.
     begun: AtomicU64,
     /// COMMITs that succeeded; transactions may share one.
@@ -137,7 +135,6 @@ impl Pool {
             size,
             share: None,
             waiting: AtomicUsize::new(0),
-            made: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             group_limits: None,
@@ -234,12 +231,6 @@ impl Pool {
 
     pub fn connector(&self) -> &Connector {
         &self.connector
-    }
-
-    /// Which of the connections that it has made it has now, where it has one at a time; none while it has none.
-    pub fn connection(&self) -> Option<u64> {
-        let has_one = self.in_use() > 0 || !self.idle.lock().is_empty();
-        has_one.then(|| self.made.load(Ordering::Relaxed))
     }
 
     /// Connections in use now.
@@ -356,7 +347,6 @@ impl Pool {
 
     async fn connect(&self, patience: Instant) -> Result<Connection, StoreError> {
         let _hold = ClockHold::of(&self.env);
-        self.made.fetch_add(1, Ordering::Relaxed);
         match timeout_at(patience, self.connector.connect()).await {
             Ok(connected) => connected.map_err(|error| match self.is_short(&error, 1) {
                 true => StoreError::Unavailable(self.connector.explain(&error)),
