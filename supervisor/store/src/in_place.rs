@@ -22,7 +22,6 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::in_place_statement::{InPlaceRows, SqlValue, fetch, run, run_all, value_in_place};
-use super::own_rows::OwnRow;
 use super::sqlite_failure::{SqliteFailure, failed};
 use super::sqlx_rows::SqlxRows;
 
@@ -167,11 +166,6 @@ impl InPlaceConnection {
         self.rows.rows(found).await
     }
 
-    /// All rows that a statement of the runtime's own finds.
-    pub async fn own_rows(&mut self, statement: Statement) -> Result<Vec<OwnRow>, Error> {
-        Ok(self.found(statement, usize::MAX).await?.rows.into_iter().map(OwnRow::InPlace).collect())
-    }
-
     /// The rows that a statement finds, at most so many, as SQLite has them.
     pub async fn found(&mut self, statement: Statement, most: usize) -> Result<InPlaceRows, Error> {
         let values = self.values(&statement).await?;
@@ -238,6 +232,7 @@ impl InPlaceConnection {
 
     /// Commits, and empties the journal into the file if it has become long.
     pub async fn commit(&mut self) -> Result<(), Error> {
+        self.savepoint = Savepoint::None;
         let commit = |connection: &Connection| {
             let committed = run(connection, "COMMIT", &[]);
             (committed, JOURNAL_PAGES.replace(0) >= PAGES_FOR_CHECKPOINT)
@@ -269,6 +264,7 @@ impl InPlaceConnection {
     }
 
     pub async fn rollback(&mut self) -> Result<(), Error> {
+        self.savepoint = Savepoint::None;
         self.control("ROLLBACK").await
     }
 
@@ -381,6 +377,23 @@ mod tests {
         assert!(c.leave().await.is_err());
         c.interrupt_at(Instant::now() + Duration::from_secs(60));
         assert_eq!(names(&mut c).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn nothing_that_was_owed_in_a_transaction_is_made_after_its_end() {
+        let directory = Directory::new();
+        let mut c = opened(&directory).await;
+        for commits in [true, false] {
+            c.begin().await.unwrap();
+            c.join();
+            if commits {
+                c.commit().await.unwrap()
+            } else {
+                c.rollback().await.unwrap()
+            }
+            let copy = directory.path().join(format!("copy-{commits}.db"));
+            c.execute_unprepared(format!("VACUUM INTO '{}'", copy.display())).await.unwrap();
+        }
     }
 
     #[tokio::test]
