@@ -12,6 +12,7 @@ mod opening;
 mod outage;
 #[cfg(feature = "postgres")]
 mod proxy;
+mod riding;
 #[cfg(feature = "postgres")]
 mod servers;
 mod tables;
