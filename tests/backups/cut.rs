@@ -1,8 +1,10 @@
 //! One moment for all files, while customers are at work.
 
+use std::path::Path;
+
 use crate::chaos::Shoppers;
 use crate::load::clients::{orders_of, stock_of};
-use crate::support::{Process, Scratch, essaim, eventually};
+use crate::support::{Cluster, ClusterNode, Process, Scratch, essaim, eventually};
 
 use super::{STOCK, back_up, books_balance, part_of, restored, shop, text};
 
@@ -40,22 +42,33 @@ fn in_a_backup_that_is_made_under_load_every_order_has_its_stock_and_every_ledge
     }
 }
 
-#[test]
-fn while_files_are_copied_customers_are_served_and_a_second_backup_is_made_elsewhere() {
+/// A node whose first copy of pages takes a while.
+fn slow_to_copy() -> Cluster {
     let mut cluster = shop().without("main").start();
-    // Its first copy of pages takes a while.
     cluster.node("main").block_at("backup.copying");
     cluster.node("main").restart();
+    cluster
+}
+
+/// The command that makes a backup, once the node copies.
+fn begun(node: &mut ClusterNode, directory: &Path) -> Process {
+    let mut command = essaim();
+    command.args(["backup", &text(directory), "--data-dir"]).arg(node.data());
+    let making = Process::start("backup", &mut command);
+    node.process().wait_for_line("blocking at backup.copying");
+    making
+}
+
+#[test]
+fn while_files_are_copied_customers_are_served_and_a_second_backup_is_made_elsewhere() {
+    let mut cluster = slow_to_copy();
     let admin = cluster.admin();
     let product = admin.product("TEA", 450, STOCK);
     admin.order(&product, 1).is(201);
     books_balance(&mut cluster, &product);
     let scratch = Scratch::new("backups");
     let (first, second) = (scratch.join("first"), scratch.join("second"));
-    let mut command = essaim();
-    command.args(["backup", &text(&first), "--data-dir"]).arg(cluster.node("main").data());
-    let mut making = Process::start("backup", &mut command);
-    cluster.node("main").process().wait_for_line("blocking at backup.copying");
+    let mut making = begun(cluster.node("main"), &first);
     admin.order(&product, 2).is(201);
     let (code, said) = super::command(cluster.node("main"), &["backup", &text(&first)]);
     assert!(code == Some(2) && said.contains("is being made"), "{code:?}: {said}");
@@ -75,15 +88,9 @@ fn while_files_are_copied_customers_are_served_and_a_second_backup_is_made_elsew
 
 #[test]
 fn a_command_that_is_killed_leaves_its_backup_to_the_node() {
-    let mut cluster = shop().without("main").start();
-    cluster.node("main").block_at("backup.copying");
-    cluster.node("main").restart();
-    let scratch = Scratch::new("backups");
+    let (mut cluster, scratch) = (slow_to_copy(), Scratch::new("backups"));
     let directory = scratch.join("backup");
-    let mut command = essaim();
-    command.args(["backup", &text(&directory), "--data-dir"]).arg(cluster.node("main").data());
-    let mut making = Process::start("backup", &mut command);
-    cluster.node("main").process().wait_for_line("blocking at backup.copying");
+    let mut making = begun(cluster.node("main"), &directory);
     making.kill();
     cluster.node("main").process().wait_for_line("a backup was made");
     cluster.stop();
@@ -92,15 +99,9 @@ fn a_command_that_is_killed_leaves_its_backup_to_the_node() {
 
 #[test]
 fn a_node_that_leaves_ends_the_backup_that_it_makes() {
-    let mut cluster = shop().without("main").start();
-    cluster.node("main").block_at("backup.copying");
-    cluster.node("main").restart();
-    let scratch = Scratch::new("backups");
+    let (mut cluster, scratch) = (slow_to_copy(), Scratch::new("backups"));
     let directory = scratch.join("backup");
-    let mut command = essaim();
-    command.args(["backup", &text(&directory), "--data-dir"]).arg(cluster.node("main").data());
-    let mut making = Process::start("backup", &mut command);
-    cluster.node("main").process().wait_for_line("blocking at backup.copying");
+    let mut making = begun(cluster.node("main"), &directory);
     cluster.node("main").stop();
     assert_ne!(making.exit_code(), Some(0));
     eventually("nothing to be left", || (!directory.exists() && !part_of(&directory).exists()).then_some(()));

@@ -6,6 +6,7 @@
 //! - [`env`], [`backoff`]: the only source of time, ids and randomness; the pauses between retries.
 //! - [`task`], [`panic`], [`outages`], [`exit`]: the runtime's own tasks and their panics, dependencies that are down, and the
 //!   codes with which a process ends.
+//! - [`threads`]: the threads on which tasks stay.
 //! - [`call`], [`trace`], [`slot`]: what travels with a message, its trace, and its answer.
 //! - [`codec`]: message bodies as bytes. [`objects`]: JSON that people send, read strictly.
 //! - [`activity`]: what a handler does at the moment.

@@ -98,7 +98,7 @@ pub struct Durable {
 }
 
 impl Durable {
-    /// Begins to send and to read; on the node's own thread.
+    /// Begins to send and to read, on the thread of these tasks.
     pub fn start(parts: DurableParts<'_>) -> Arc<Self> {
         let DurableParts { log, settings, env, tasks, recorder, migrated_kind } = parts;
         let config = settings.durable.clone();
@@ -137,7 +137,7 @@ impl Durable {
         durable
     }
 
-    /// Opens the outbox of a capability whose database has been opened; on the node's own thread.
+    /// Opens the outbox of a capability whose database has been opened.
     ///
     /// # Errors
     /// The database's.

@@ -51,6 +51,14 @@ impl FoundRows {
             Self::Sqlx(rows) => rows.len(),
         }
     }
+
+    /// For the runtime itself.
+    pub fn into_own(self) -> Vec<OwnRow> {
+        match self {
+            Self::InPlace(found) => found.rows.into_iter().map(OwnRow::InPlace).collect(),
+            Self::Sqlx(rows) => rows.into_iter().map(OwnRow::Sqlx).collect(),
+        }
+    }
 }
 
 /// Stops the statement that runs on SQLite's thread when it is dropped.
@@ -179,14 +187,6 @@ impl Connection {
         match self {
             Self::InPlace(inner) => inner.decoded(found).await,
             _ => Err(Error::Protocol("nothing is found in place at this connection".into())),
-        }
-    }
-
-    /// The rows that a statement of the runtime's own finds.
-    pub async fn own_rows(&mut self, statement: Statement) -> Result<Vec<OwnRow>, Error> {
-        match self {
-            Self::InPlace(inner) => inner.own_rows(statement).await,
-            _ => Ok(self.query_all(statement).await?.into_iter().map(OwnRow::Sqlx).collect()),
         }
     }
 

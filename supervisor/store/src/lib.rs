@@ -8,6 +8,9 @@
 //! - `schema`, `migrate`: the tables of a binary, and bringing a database to them.
 //! - `connection`, `pool`, `lease`: connections, lending them, and the use of one; `group`: transactions that share a
 //!   commit; `connection_budget`: what all pools of a node may have together; `shrink`: what is idle is given back; `error`, `classify`: what goes wrong, and what an error proves.
+//! - `in_place`: the connections to SQLite that are called on their user's thread; `sqlx_rows`, `models`, `own_rows`: what is read there,
+//!   for sea-orm, as models, and for the runtime itself.
+//! - `riding`: what goes out with a commit, and what comes along with it.
 //! - `transaction`, `reads`: what statements go through; `tx_tracker`: how far the transactions of a message came.
 //! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
 //!   to them with a handler's transaction; `statement_log`: the statements of one that is only rehearsed.

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::Database;
 use super::error::StoreError;
 use super::pool::Pool;
-use super::sqlite::{directory_of, make_private, make_private_file};
+use super::sqlite::{beside, directory_of, make_private, make_private_file};
 
 /// The smallest page of a database. What is cut short elsewhere SQLite finds itself, where it reads it. (Opening the file to look
 /// would be worse: closing it again would give up the locks that SQLite has on it.)
@@ -180,10 +180,4 @@ async fn copy_into(copy: &Path, writes: &Arc<Pool>) -> Result<(), StoreError> {
         let statement = format!("VACUUM INTO '{}'", copy.display().to_string().replace('\'', "''"));
         return lease.work(limit, |mut c| async move { c.execute_unprepared(statement).await.map(drop) }).await;
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(suffix);
-    path.with_file_name(name)
 }

@@ -219,11 +219,6 @@ impl Pool {
         self.size == 1
     }
 
-    /// Whether a transaction waits to begin.
-    pub fn is_awaited(&self) -> bool {
-        self.awaiting() > 0
-    }
-
     /// How many transactions wait to begin.
     pub fn awaiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

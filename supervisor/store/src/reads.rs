@@ -7,6 +7,7 @@ use essaim_base::activity::{Wait, waiting};
 use sea_orm::sqlx::Error;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
+use super::connection::FoundRows;
 use super::connection_lease::BusyConnection;
 use super::error::{Refusal, StoreError};
 use super::models::ModelQueries;
@@ -63,9 +64,9 @@ impl OwnQueries for Reads {
     async fn own_rows(&self, statement: Statement) -> Result<Vec<OwnRow>, DbErr> {
         let run = |mut c: BusyConnection| {
             let statement = statement.clone();
-            async move { c.own_rows(statement).await }
+            async move { c.found(statement).await }
         };
-        self.read(run).await.map_err(StoreError::into_query_error)
+        self.read(run).await.map(FoundRows::into_own).map_err(StoreError::into_query_error)
     }
 }
 

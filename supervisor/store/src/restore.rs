@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::backup::{in_words, sync_directory};
 use super::location::DatabaseLocation;
 use super::manifest::{BackupFile, BackupManifest, BackupOf, digest};
-use super::sqlite::{directory_of, make_private};
+use super::sqlite::{beside, directory_of, make_private};
 use super::{DatabaseError, HostLock};
 
 /// What a restore has come to.
@@ -255,12 +255,6 @@ fn problem(path: &Path) -> rusqlite::Result<Option<String>> {
 /// Where a file is until it is put in its place.
 fn staged(path: &Path) -> PathBuf {
     beside(path, ".restoring")
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut beside = path.to_path_buf().into_os_string();
-    beside.push(suffix);
-    beside.into()
 }
 
 fn length(path: &Path) -> u64 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use essaim_config::{Durability, StoreConfig};
 use sea_orm::sqlx::pool::PoolOptions;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{ConnectOptions, Error};
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 
@@ -19,24 +19,22 @@ const LOOKS_AT_A_LOCK: u32 = 4;
 
 /// How the one connection that writes is made.
 pub fn writer(path: &Path, config: &StoreConfig) -> Connector {
-    let durability = config.durability;
-    let synchronous = if durability == Durability::Process { "NORMAL" } else { "FULL" };
-    let full = fullfsync(durability);
-    let pragmas = vec![
-        ("foreign_keys", "ON"),
-        ("journal_mode", "WAL"),
-        ("synchronous", synchronous),
-        ("fullfsync", full),
-        ("checkpoint_fullfsync", full),
-    ];
     let in_place = InPlaceOptions {
         path: path.into(),
-        pragmas,
+        pragmas: [("foreign_keys", "ON")].into_iter().chain(of_writers(config)).collect(),
         statement_cache: config.statement_cache,
         lock: patience_for_locks(config),
-        waits_for_disk: durability >= Durability::Machine,
+        waits_for_disk: config.durability >= Durability::Machine,
     };
     Connector::InPlace(Box::new(in_place), Box::new(writing(path, config)))
+}
+
+/// What every connection that writes is told.
+fn of_writers(config: &StoreConfig) -> [(&'static str, &'static str); 4] {
+    let synchronous = if config.durability == Durability::Process { "NORMAL" } else { "FULL" };
+    // Only macOS knows it: there an ordinary sync does not reach the disk.
+    let full = if config.durability >= Durability::Machine { "ON" } else { "OFF" };
+    [("journal_mode", "WAL"), ("synchronous", synchronous), ("fullfsync", full), ("checkpoint_fullfsync", full)]
 }
 
 /// How the one connection is made that reads for the runtime itself.
@@ -54,22 +52,8 @@ pub fn own_reader(path: &Path, config: &StoreConfig) -> Connector {
 /// How to connect for writing beside the one connection that does. The lock of the file keeps other nodes away, so waiting for
 /// SQLite's own lock is for tools that look into the file.
 fn writing(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
-    let synchronous = match config.durability {
-        Durability::Process => SqliteSynchronous::Normal,
-        Durability::Machine | Durability::Replicated => SqliteSynchronous::Full,
-    };
-    let full = fullfsync(config.durability);
-    let options = base(path, config).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-    options
-        .busy_timeout(patience_for_locks(config))
-        .synchronous(synchronous)
-        .pragma("fullfsync", full)
-        .pragma("checkpoint_fullfsync", full)
-}
-
-/// Only macOS knows it: there an ordinary sync does not reach the disk.
-fn fullfsync(durability: Durability) -> &'static str {
-    if durability >= Durability::Machine { "ON" } else { "OFF" }
+    let options = base(path, config).create_if_missing(true).busy_timeout(patience_for_locks(config));
+    of_writers(config).into_iter().fold(options, |options, (name, value)| options.pragma(name, value))
 }
 
 /// A transaction that waits for another program's lock must learn of it before it gives up.
@@ -139,6 +123,13 @@ pub fn make_private_file(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
+}
+
+/// The path of what belongs to a file and is named as it is, with a suffix.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(suffix);
+    path.with_file_name(name)
 }
 
 pub fn directory_of(path: &Path) -> PathBuf {

@@ -249,10 +249,6 @@ impl Transaction {
         self.logged(begun, done, |rows| rows.len() as u64)
     }
 
-    async fn fetch_own(&self, statement: Statement) -> Result<Vec<OwnRow>, StoreError> {
-        self.run(StatementKind::of(&statement.sql), |mut c| async move { c.own_rows(statement).await }).await
-    }
-
     async fn fetch_found(&self, statement: Statement) -> Result<FoundRows, StoreError> {
         let (kind, begun) = (StatementKind::of(&statement.sql), self.begun(&statement));
         let found = self.run(kind, |mut c| async move { c.found(statement).await }).await;
@@ -377,7 +373,7 @@ impl ModelQueries for Transaction {
 
 impl OwnQueries for Transaction {
     async fn own_rows(&self, statement: Statement) -> Result<Vec<OwnRow>, DbErr> {
-        self.fetch_own(statement).await.map_err(StoreError::into_query_error)
+        self.fetch_found(statement).await.map(FoundRows::into_own).map_err(StoreError::into_query_error)
     }
 }
 

@@ -8,7 +8,7 @@
 //! # Layout
 //! - `queue`: the names of queues, and whose messages they hold; `counters`, `numbers`: how many messages wait in one, and by
 //!   which numbers they are ordered.
-//! - `relay`: hands over a queue; `page`: the outcome for the messages that it has taken at a time.
+//! - `relay`: hands over a queue; `handed`: what it need not read back; `page`: the outcome for the messages that it has taken at a time.
 //! - `overflow`: events whose subscriber has no room; `ended_subscriptions`: those of them that it does not want any more.
 //! - `backfill`: subscribers that want what was published before they came.
 
@@ -202,7 +202,7 @@ impl Outbox {
     }
 
     /// Relays a queue, with what is in it from before and what overflowed from it, under an ownership of its partition; 0 where
-    /// it is a node's. Must run on an arbiter.
+    /// it is a node's.
     pub async fn open(self: &Arc<Self>, queue: &OutboxQueue, epoch: u64) -> Result<OpenQueue, DbErr> {
         let reads = self.database.own_reads();
         let opening = self.opening(epoch);
@@ -218,7 +218,7 @@ impl Outbox {
     }
 
     /// Relays what nodes have left that are gone, and what is retained of them to the subscribers that want that: the queues of
-    /// nodes for whose names `is_gone` holds, and what overflowed from them. Must run on an arbiter.
+    /// nodes for whose names `is_gone` holds, and what overflowed from them.
     pub async fn adopt(self: &Arc<Self>, is_gone: impl Fn(&str) -> bool) -> Result<(), DbErr> {
         let reads = self.database.own_reads();
         let found = parsed(table::queues(reads).await?);

@@ -49,17 +49,16 @@ pub(super) async fn relay(outbox: Weak<Outbox>, queue: OutboxQueue, more: Arc<No
         outbox.committed(&queue, 0);
     }
     loop {
-        if timeout(FORGET_WITHIN, more.notified()).await.is_err() {
-            let forgotten = match outbox.upgrade() {
-                Some(outbox) if outbox.database.has_riding() => outbox.database.write_riding().await,
-                Some(_) => Ok(()),
-                None => return,
-            };
-            // It is repeated with the next commit.
-            if let Err(error) = forgotten {
-                tracing::debug!(lane = %queue, %error, "what is handed over is not forgotten yet");
+        while timeout(FORGET_WITHIN, more.notified()).await.is_err() {
+            let Some(outbox) = outbox.upgrade() else { return };
+            if !outbox.database.has_riding() {
+                drop(outbox);
+                more.notified().await;
+                break;
             }
-            more.notified().await;
+            if let Err(error) = outbox.database.write_riding().await {
+                tracing::debug!(lane = %queue, %error, "what is handed over is not forgotten yet; trying again");
+            }
         }
         loop {
             let Some(outbox) = outbox.upgrade() else { return };
@@ -116,16 +115,16 @@ impl Outbox {
             self.handed_over(queue, page.done.len());
         } else if !page.done.is_empty() {
             self.forget(queue, &page).await?;
-            if page.outlived > 0 {
-                let (lane, messages) = (queue.as_str(), page.outlived);
-                tracing::warn!(
-                    lane,
-                    messages,
-                    "events are dropped: they have waited for longer than their subscriber wants, or it has ended its \
-                     subscription"
-                );
-            }
             crash::point("relay.after-forget");
+        }
+        if page.outlived > 0 {
+            let (lane, messages) = (queue.as_str(), page.outlived);
+            tracing::warn!(
+                lane,
+                messages,
+                "events are dropped: they have waited for longer than their subscriber wants, or it has ended its \
+                 subscription"
+            );
         }
         let all = page.done.len() == rows.len();
         Ok(if all { RelayStep::Done } else { RelayStep::Stopped(page.why.unwrap_or_default()) })

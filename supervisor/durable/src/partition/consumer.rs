@@ -82,7 +82,7 @@ impl Hosted {
 }
 
 impl Consumer {
-    /// Begins to work on a capability's durable messages; on the node's own thread.
+    /// Begins to work on a capability's durable messages, on the thread for that.
     pub fn start(durable: Arc<Durable>, capability: Hosted) {
         if capability.store.is_none() && capability.handlers.messages().is_empty() {
             return;

@@ -44,7 +44,7 @@ pub struct Subscription {
 }
 
 impl Reader {
-    /// Begins to read; must run on an arbiter.
+    /// Begins to read, on the thread of these tasks.
     pub fn start(log: Arc<dyn Log>, config: &DurableConfig, env: Env, tasks: &Tasks) -> Arc<Self> {
         let (workers, changed, progress) = (Mutex::default(), Notify::new(), Arc::default());
         let reader = Arc::new(Self { workers, changed, progress, config: config.clone() });

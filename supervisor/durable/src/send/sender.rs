@@ -52,7 +52,7 @@ pub struct SendOutcome {
 }
 
 impl Sender {
-    /// Begins to store; must run on an arbiter.
+    /// Begins to store, on the thread of these tasks.
     pub fn start(log: Arc<dyn Log>, config: &DurableConfig, partitions: HashMap<String, u32>, tasks: &Tasks) -> Self {
         let (requests, waiting) = mpsc::channel(config.sends_waiting);
         let version = Arc::<AtomicU64>::default();
