@@ -20,7 +20,9 @@ impl Handle<CancelOrder> for OrdersActor {
             tx.publish(OrderCancelled { order_id: m.id.clone(), customer }).await?;
         }
         tx.commit().await?;
-        self.tell(cancelled, m.id, cx);
+        if cancelled {
+            self.tell(m.id, Some(&order), cx);
+        }
         match order.status {
             OrderStatus::Cancelled => Ok(order),
             status => Err(reject(OrderError::NotCancellable { status })),

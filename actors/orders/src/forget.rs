@@ -22,7 +22,7 @@ impl Apply<UserDeleted> for OrdersActor {
         // For orders that are placed from now on with an access token that is still valid.
         tx.send_with(ForgetCustomer { customer: m.user_id }, SendOptions::new().after(again)).await?;
         tx.commit().await?;
-        cancelled.into_iter().for_each(|order_id| self.tell(true, order_id, cx));
+        cancelled.into_iter().for_each(|order_id| self.tell(order_id, None, cx));
         Ok(())
     }
 }
@@ -33,7 +33,7 @@ impl Apply<ForgetCustomer> for OrdersActor {
         let tx = cx.begin().await?;
         let cancelled = forget(&tx, &m.customer, key_until_ms).await?;
         tx.commit().await?;
-        cancelled.into_iter().for_each(|order_id| self.tell(true, order_id, cx));
+        cancelled.into_iter().for_each(|order_id| self.tell(order_id, None, cx));
         Ok(())
     }
 }

@@ -17,12 +17,14 @@ impl Handle<PlaceOrder> for OrdersActor {
         let shared = self.shared.clone();
         let (order, waiter) = write_down(&shared, m, &subject, lines, cx).await?;
         let order = match waiter.filter(|_| order.status == OrderStatus::Pending) {
-            Some(waiter) => {
-                waiter.wait(shared.patience(cx)).await;
+            Some(waiter) => match waiter.wait(shared.patience(cx)).await {
+                Some(settled) => settled,
                 // An order that cannot be read now is answered as it was written: placed.
-                let now = store::find(cx.db(), &subject, &order.id).await.ok().flatten();
-                now.map_or(order, |found| found.order)
-            }
+                None => {
+                    let now = store::find(cx.db(), &subject, &order.id).await.ok().flatten();
+                    now.map_or(order, |found| found.order)
+                }
+            },
             None => order,
         };
         answer(order)

@@ -40,8 +40,8 @@ impl OrdersActor {
             tx.commit().await?;
             if abandoned {
                 tracing::info!(order = order_id, "an order that was left pending is rejected");
+                self.tell(order_id, None, cx);
             }
-            self.tell(abandoned, order_id, cx);
         }
         Ok(())
     }

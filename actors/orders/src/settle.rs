@@ -19,8 +19,8 @@ impl Apply<StockReserved> for OrdersActor {
             }
             _ => None,
         };
-        let status = match settled {
-            Some(status) => Some(status),
+        let status = match &settled {
+            Some(order) => Some(order.status),
             // Given up or cancelled meanwhile, or this event is a repetition.
             None => store::status(&tx, &order_id).await?,
         };
@@ -29,7 +29,9 @@ impl Apply<StockReserved> for OrdersActor {
             tx.send(Release { order_id: order_id.clone() }).await?;
         }
         tx.commit().await?;
-        self.tell(settled.is_some(), order_id, cx);
+        if let Some(order) = settled {
+            self.tell(order_id, Some(&order), cx);
+        }
         Ok(())
     }
 }
@@ -46,40 +48,43 @@ impl Apply<StockRefused> for OrdersActor {
             _ => None,
         };
         tx.commit().await?;
-        self.tell(settled.is_some(), order_id, cx);
+        if let Some(order) = settled {
+            self.tell(order_id, Some(&order), cx);
+        }
         Ok(())
     }
 }
 
 impl Hear<OrderSettled> for OrdersActor {
     async fn hear(&mut self, m: OrderSettled, _: &mut Cx) {
-        self.shared.waiting.settled(&m.order_id);
+        self.shared.waiting.settled(&m.order_id, None);
     }
 }
 
 impl OrdersActor {
-    /// Wakes the waiters of a settled order: in this node or, if there are none here, in all nodes.
-    pub(crate) fn tell(&self, settled: bool, order_id: String, cx: &Cx) {
-        if settled && self.shared.settings.wait_ms > 0 && !self.shared.waiting.settled(&order_id) {
+    /// Wakes the waiters of a settled order, with the order if it is known: in this node or, if there are none here, in all nodes.
+    pub(crate) fn tell(&self, order_id: String, order: Option<&Order>, cx: &Cx) {
+        if self.shared.settings.wait_ms > 0 && !self.shared.waiting.settled(&order_id, order) {
             cx.broadcast(OrderSettled { order_id });
         }
     }
 }
 
-/// Settles a pending order and publishes the event; `None`, and nothing is changed, if it is not pending any more.
-async fn settle(tx: &Tx<'_>, found: &Stored, order: Order) -> Result<Option<OrderStatus>, Fault<String>> {
+/// Settles a pending order and publishes the event; the order then. `None`, and nothing is changed, if it is not pending any
+/// more.
+async fn settle(tx: &Tx<'_>, found: &Stored, order: Order) -> Result<Option<Order>, Fault<String>> {
     if !store::settle(tx, &order).await? {
         return Ok(None);
     }
-    let (status, order_id, customer) = (order.status, order.id, found.subject.clone());
-    match (order.rejection, order.total_cents.zip(order.currency)) {
+    let (order_id, customer) = (order.id.clone(), found.subject.clone());
+    match (order.rejection.clone(), order.total_cents.zip(order.currency.clone())) {
         (Some(reason), _) => tx.publish(OrderRejected { order_id, customer, reason }).await.map(drop)?,
         (None, Some((total_cents, currency))) => {
             tx.publish(OrderConfirmed { order_id, customer, total_cents, currency }).await.map(drop)?;
         }
         (None, None) => {}
     }
-    Ok(Some(status))
+    Ok(Some(order))
 }
 
 /// The order with its prices: confirmed, or rejected for them.

@@ -102,7 +102,7 @@ pub(crate) async fn insert(tx: &impl ConnectionTrait, new: New<'_>) -> Result<bo
 
 /// The customer's order with this key or, without one, with this id.
 pub(crate) async fn known(
-    db: &impl ConnectionTrait,
+    db: &impl ModelQueries,
     subject: &str,
     id: &str,
     key: Option<&str>,
@@ -111,12 +111,12 @@ pub(crate) async fn known(
         Some(key) => Column::IdempotencyKey.eq(key),
         None => Column::Id.eq(id),
     };
-    stored(Entity::find().filter(Column::Subject.eq(subject)).filter(one).one(db).await?)
+    stored(db.model::<Entity>(&Entity::find().filter(Column::Subject.eq(subject)).filter(one).into_query()).await?)
 }
 
 /// The customer's order with this id; another customer's does not exist.
-pub(crate) async fn find(db: &impl ConnectionTrait, subject: &str, id: &str) -> Result<Option<Stored>, DbErr> {
-    stored(Entity::find_by_id(id).filter(Column::Subject.eq(subject)).one(db).await?)
+pub(crate) async fn find(db: &impl ModelQueries, subject: &str, id: &str) -> Result<Option<Stored>, DbErr> {
+    stored(db.model::<Entity>(&Entity::find_by_id(id).filter(Column::Subject.eq(subject)).into_query()).await?)
 }
 
 /// The order with this id, of any customer; for messages that are about no customer.
@@ -133,14 +133,14 @@ pub(crate) async fn status(db: &impl ConnectionTrait, id: &str) -> Result<Option
 
 /// At most `limit` of the customer's orders older than `cursor`, newest first.
 pub(crate) async fn page(
-    db: &impl ConnectionTrait,
+    db: &impl ModelQueries,
     subject: &str,
     limit: u64,
     cursor: Option<&str>,
 ) -> Result<Vec<Order>, DbErr> {
     let before = |query: Select<Entity>, id: &str| query.filter(Column::Id.lt(id));
     let mine = Entity::find().filter(Column::Subject.eq(subject)).apply_if(cursor, before);
-    let rows = mine.order_by_desc(Column::Id).limit(limit).all(db).await?;
+    let rows = db.models::<Entity>(&mine.order_by_desc(Column::Id).limit(limit).into_query()).await?;
     rows.into_iter().map(|row| Ok(Stored::try_from(row)?.order)).collect()
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use essaim::lock::{Mutex, MutexGuard};
+use essaim_orders_contract::Order;
 use tokio::sync::oneshot;
 
 /// The orders of this node that have waiters.
@@ -25,7 +26,7 @@ pub(crate) struct Waiting {
 #[derive(Debug, Default)]
 struct Orders {
     waiters: usize,
-    by_id: HashMap<String, Vec<oneshot::Sender<()>>>,
+    by_id: HashMap<String, Vec<oneshot::Sender<Option<Order>>>>,
 }
 
 /// Guard: one waiter for an order, until it is dropped.
@@ -33,7 +34,7 @@ struct Orders {
 pub(crate) struct Waiter<'a> {
     waiting: &'a Waiting,
     order_id: String,
-    settled: oneshot::Receiver<()>,
+    settled: oneshot::Receiver<Option<Order>>,
 }
 
 /// Guard: one instance that could settle an order, until it is dropped.
@@ -66,10 +67,10 @@ impl Waiting {
         Some(Waiter { waiting: self, order_id: order_id.into(), settled })
     }
 
-    /// Wakes the waiters of a settled order; whether there was one.
-    pub fn settled(&self, order_id: &str) -> bool {
-        let told = self.lock().by_id.remove(order_id);
-        told.is_some_and(|senders| senders.into_iter().map(|s| s.send(())).fold(false, |any, sent| any | sent.is_ok()))
+    /// Wakes the waiters of a settled order, with the order if it is known here; whether there was one.
+    pub fn settled(&self, order_id: &str, order: Option<&Order>) -> bool {
+        let senders = self.lock().by_id.remove(order_id).unwrap_or_default();
+        senders.into_iter().fold(false, |any, sender| any | sender.send(order.cloned()).is_ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, Orders> {
@@ -78,9 +79,9 @@ impl Waiting {
 }
 
 impl Waiter<'_> {
-    /// Waits until the order is settled, and no longer than this.
-    pub async fn wait(mut self, limit: Duration) {
-        let _ = tokio::time::timeout(limit, &mut self.settled).await;
+    /// Waits until the order is settled, and no longer than this. The order, if it was settled in this node.
+    pub async fn wait(mut self, limit: Duration) -> Option<Order> {
+        tokio::time::timeout(limit, &mut self.settled).await.ok()?.ok()?
     }
 }
 
@@ -114,18 +115,32 @@ mod tests {
         (waiting, counted)
     }
 
+    fn order(id: &str) -> Order {
+        let (status, lines) = (essaim_orders_contract::OrderStatus::Confirmed, Vec::new());
+        Order { id: id.into(), status, lines, total_cents: None, currency: None, rejection: None, created_at_ms: 0 }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn all_who_wait_for_an_order_are_told_and_nobody_else() {
         let (waiting, _instances) = of_instances(8, 32);
         let (a, b, other) = (waiting.join("1").unwrap(), waiting.join("1").unwrap(), waiting.join("2").unwrap());
-        assert!(waiting.settled("1"));
+        assert!(waiting.settled("1", Some(&order("1"))));
         let started = tokio::time::Instant::now();
-        tokio::join!(a.wait(Duration::from_secs(9)), b.wait(Duration::from_secs(9)));
-        assert_eq!(started.elapsed(), Duration::ZERO);
-        other.wait(Duration::from_secs(9)).await;
+        let told = tokio::join!(a.wait(Duration::from_secs(9)), b.wait(Duration::from_secs(9)));
+        assert_eq!((told, started.elapsed()), ((Some(order("1")), Some(order("1"))), Duration::ZERO));
+        assert_eq!(other.wait(Duration::from_secs(9)).await, None);
         assert_eq!(started.elapsed(), Duration::from_secs(9));
-        assert!(!waiting.settled("1") && !waiting.settled("2"), "nobody waits any more");
+        assert!(!waiting.settled("1", None) && !waiting.settled("2", None), "nobody waits any more");
         assert!(waiting.lock().by_id.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hears_of_it_from_another_node_is_told_without_the_order() {
+        let (waiting, _instances) = of_instances(8, 32);
+        let waiter = waiting.join("1").unwrap();
+        assert!(waiting.settled("1", None));
+        let started = tokio::time::Instant::now();
+        assert_eq!((waiter.wait(Duration::from_secs(9)).await, started.elapsed()), (None, Duration::ZERO));
     }
 
     #[test]

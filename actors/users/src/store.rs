@@ -1,9 +1,11 @@
 //! The table of users.
 
+use essaim::store::ModelQueries;
 use essaim_users_contract::{Role, User};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Set, SqlErr,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Set, SqlErr,
 };
 
 use crate::profile::{self, Email, Name};
@@ -61,14 +63,14 @@ pub(crate) async fn insert(
 }
 
 /// The user with this id.
-pub(crate) async fn get(db: &impl ConnectionTrait, id: &str) -> Result<Option<User>, DbErr> {
-    Entity::find_by_id(id).one(db).await?.map(user).transpose()
+pub(crate) async fn get(db: &impl ModelQueries, id: &str) -> Result<Option<User>, DbErr> {
+    db.model::<Entity>(&Entity::find_by_id(id).into_query()).await?.map(user).transpose()
 }
 
 /// The user with this e-mail address. Of two who share a mailbox it is the one who has it in just this form.
-pub(crate) async fn find(db: &impl ConnectionTrait, address: &str) -> Result<Option<User>, DbErr> {
+pub(crate) async fn find(db: &impl ModelQueries, address: &str) -> Result<Option<User>, DbErr> {
     let keys = profile::keys_of(address);
-    let mut found = Entity::find().filter(Column::EmailKey.is_in(&keys)).all(db).await?;
+    let mut found = db.models::<Entity>(&Entity::find().filter(Column::EmailKey.is_in(&keys)).into_query()).await?;
     found.sort_by_key(|row| keys.iter().position(|key| *key == row.email_key));
     found.pop().map(user).transpose()
 }

@@ -39,22 +39,22 @@ fn row(new: CreateProduct, now_ms: i64) -> ActiveModel {
 }
 
 /// At most `limit` products after `cursor`, oldest first.
-pub(crate) async fn page(db: &impl ConnectionTrait, limit: u64, cursor: Option<&str>) -> Result<Vec<Product>, DbErr> {
+pub(crate) async fn page(db: &impl ModelQueries, limit: u64, cursor: Option<&str>) -> Result<Vec<Product>, DbErr> {
     let after = |query: Select<Entity>, id: &str| query.filter(Column::Id.gt(id));
     let query = Entity::find().apply_if(cursor, after).order_by_asc(Column::Id).limit(limit);
-    Ok(query.all(db).await?.into_iter().map(Into::into).collect())
+    Ok(db.models::<Entity>(&query.into_query()).await?.into_iter().map(Into::into).collect())
 }
 
-pub(crate) async fn find(db: &impl ConnectionTrait, id: &str) -> Result<Option<Product>, DbErr> {
-    Ok(Entity::find_by_id(id).one(db).await?.map(Into::into))
+pub(crate) async fn find(db: &impl ModelQueries, id: &str) -> Result<Option<Product>, DbErr> {
+    Ok(db.model::<Entity>(&Entity::find_by_id(id).into_query()).await?.map(Into::into))
 }
 
-pub(crate) async fn describe(db: &impl ConnectionTrait, id: &str) -> Result<Option<Description>, DbErr> {
+pub(crate) async fn describe(db: &impl ModelQueries, id: &str) -> Result<Option<Description>, DbErr> {
     Ok(find(db, id).await?.map(|p| p.description))
 }
 
-pub(crate) async fn stock(db: &impl ConnectionTrait, id: &str) -> Result<Option<i64>, DbErr> {
-    Entity::find_by_id(id).select_only().column(Column::Stock).into_tuple().one(db).await
+pub(crate) async fn stock(db: &impl ModelQueries, id: &str) -> Result<Option<i64>, DbErr> {
+    Ok(find(db, id).await?.map(|p| p.stock))
 }
 
 /// False, and nothing is changed, if the id or the sku is there already.

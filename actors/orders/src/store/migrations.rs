@@ -7,7 +7,9 @@ use sea_orm_migration::prelude::*;
 pub(super) fn schema() -> Schema {
     // A version that knows nothing of forgotten keys may run beside this one: it takes none, and frees none. Nor does it note
     // that a request is under way, and repeats of it are answered with the order.
-    Schema::new(vec![Box::new(TheOrders), Box::new(ForgottenKeys), Box::new(RequestsUnderWay)]).min_compatible(1)
+    let all: Vec<Box<dyn MigrationTrait>> =
+        vec![Box::new(TheOrders), Box::new(ForgottenKeys), Box::new(RequestsUnderWay), Box::new(IndexesOfFew)];
+    Schema::new(all).min_compatible(1)
 }
 
 struct TheOrders;
@@ -91,5 +93,33 @@ impl MigrationName for RequestsUnderWay {
 impl MigrationTrait for RequestsUnderWay {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.alter_table(Table::alter().table("orders").add_column(integer("answer_by_ms")).take()).await
+    }
+}
+
+/// Most orders have no key, are decided, and have a customer: they take no part in the indexes of those that are otherwise.
+struct IndexesOfFew;
+
+impl MigrationName for IndexesOfFew {
+    fn name(&self) -> &str {
+        "m0004_indexes_of_few"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for IndexesOfFew {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let few = |name: &'static str, column: &'static str| {
+            Index::create().name(name).table("orders").and_where(Expr::col(column).is_not_null()).take()
+        };
+        for (name, mut index) in [
+            ("orders_key", few("orders_key", "idempotency_key").col("subject").col("idempotency_key").unique().take()),
+            ("orders_key_hash", few("orders_key_hash", "key_hash").col("key_hash").unique().take()),
+            ("orders_key_until", few("orders_key_until", "key_until_ms").col("key_until_ms").take()),
+            ("orders_unfinished", few("orders_unfinished", "repair_after_ms").col("repair_after_ms").take()),
+        ] {
+            manager.drop_index(Index::drop().name(name).table("orders").to_owned()).await?;
+            manager.create_index(index.take()).await?;
+        }
+        Ok(())
     }
 }
