@@ -98,6 +98,19 @@ fn a_data_directory_that_is_deleted_under_its_node_is_there_again_with_all_that_
 }
 
 #[test]
+fn a_journal_that_is_deleted_under_its_node_costs_nothing_that_was_acknowledged() {
+    for name in FILES {
+        let mut shop = Shop::open();
+        let (admin, file) = (shop.cluster.admin(), shop.data().join(name));
+        fs::remove_file(file.with_file_name(format!("{name}-wal"))).expect("it is there");
+        let said = shop.sells_until_it_ends(&admin);
+        assert!(said.contains(name) && said.contains("has lost its -wal") && said.contains("is there again"), "{said}");
+        assert!(rescued(&file).is_empty());
+        shop.has_lost_nothing();
+    }
+}
+
+#[test]
 fn a_file_that_is_replaced_under_its_node_is_saved_beside_the_other_one() {
     for name in FILES {
         let mut shop = Shop::open();

@@ -123,6 +123,14 @@ impl Connector {
         }
     }
 
+    /// The message when a check has found a file damaged in this way.
+    pub fn damaged(&self, how: &str) -> String {
+        match self {
+            Self::Sqlite(options) | Self::InPlace(_, options) => sqlite::damaged(options.get_filename(), how),
+            Self::Postgres(_) => how.into(),
+        }
+    }
+
     /// The message when making a connection takes too long.
     pub fn silent(&self) -> String {
         match self {
@@ -226,6 +234,14 @@ impl Connection {
     pub fn join(&mut self) {
         if let Self::InPlace(inner) = self {
             inner.join();
+        }
+    }
+
+    /// Ends what [`Connection::join`] began: what follows can only be undone with all that share the transaction.
+    pub async fn release(&mut self) -> Result<(), Error> {
+        match self {
+            Self::InPlace(inner) => inner.release().await,
+            _ => Ok(()),
         }
     }
 

@@ -124,7 +124,11 @@ impl ConnectionLease {
         };
         if let Err(error) = &result {
             if classify::is_interrupted(error) {
-                self.discard();
+                // A read leaves nothing behind.
+                match self.pool.reads_only() {
+                    true => self.busy = false,
+                    false => self.discard(),
+                }
                 return Err(StoreError::TimedOut);
             }
             self.pool.note(error);

@@ -34,6 +34,9 @@ use super::{
 /// instead of nothing at all.
 const PATIENCE_PERCENT: u32 = 75;
 
+/// Connections to a file that read in place. Who finds none free has threads to read on.
+const READERS_IN_PLACE: u32 = 4;
+
 /// The database of one capability in this node. Cheap to clone.
 ///
 /// SQLite has one writer at a time, so its writes go through one connection and its reads through others; on
@@ -183,7 +186,7 @@ impl Database {
 
     /// What is counted of its connections: of those that write, and of those that only read, where these are others.
     pub fn pools(&self) -> (PoolFigures, Option<PoolFigures>) {
-        let (writes, reads) = (&self.inner.writes, &self.inner.reads.0);
+        let (writes, reads) = (&self.inner.writes, self.inner.reads.pool());
         (writes.figures(), (!Arc::ptr_eq(writes, reads)).then(|| reads.figures()))
     }
 
@@ -216,7 +219,7 @@ impl Drop for DatabaseInner {
 
 impl DatabaseInner {
     fn own_readers_in_use(&self) -> usize {
-        if Arc::ptr_eq(&self.writes, &self.reads.0) { 0 } else { self.reads.0.in_use() }
+        if Arc::ptr_eq(&self.writes, self.reads.pool()) { 0 } else { self.reads.pool().in_use() }
     }
 }
 
@@ -248,20 +251,21 @@ impl DatabaseOpener<'_> {
         let group =
             GroupLimits { members: config.group_commit_max, age: Duration::from_millis(config.group_commit_ms) };
         let unreadable = |e: std::io::Error| DatabaseError::Unreadable { path: path.into(), why: e.to_string() };
-        let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
         let writer = sqlite::writer(path, config);
         // From here on it is open, even if the file is deleted. What goes wrong before is no outage of it.
         let first = match timeout(self.limits().acquire, writer.connect()).await {
             Ok(connected) => connected.map_err(|error| DatabaseError::Unusable(writer.explain(&error)))?,
             Err(_) => return Err(DatabaseError::Unusable(writer.silent())),
         };
+        let file = Arc::new(OpenFile::at(path).map_err(unreadable)?);
         let health = self.health();
         let writes = self.pool(writer, 1, &health).grouping_by(group).writing_to(file.clone()).with(first);
         let reads =
             self.pool(Connector::sqlite(sqlite::reader(path, config)), config.sqlite_readers, &health).reading();
-        let own_reads = self.pool(sqlite::own_reader(path, config), 1, &health).reading();
-        let pools = (Arc::new(reads), Arc::new(own_reads), Arc::new(writes));
-        Ok(self.database(location, pools, version, Some((file, lock))))
+        let in_place = |size| Arc::new(self.pool(sqlite::reader_in_place(path, config), size, &health).reading());
+        let reads = Reads::of(Arc::new(reads)).and_in_place(in_place(READERS_IN_PLACE));
+        let own_reads = Reads::of(in_place(1));
+        Ok(self.database(location, (reads, own_reads, Arc::new(writes)), version, Some((file, lock))))
     }
 
     async fn postgres(
@@ -282,7 +286,8 @@ impl DatabaseOpener<'_> {
         budget.register(&pool);
         let (tasks, unused) = (self.reports.tasks, Arc::downgrade(&pool));
         tasks.restarted_anywhere(TaskName::of("shrink", &self.capability.into()), move || shrink(unused.clone()));
-        Ok(self.database(location, (pool.clone(), pool.clone(), pool), version, None))
+        let reads = Reads::of(pool.clone());
+        Ok(self.database(location, (reads.clone(), reads, pool), version, None))
     }
 
     /// It finds what is wrong with the server's settings.
@@ -333,7 +338,7 @@ impl DatabaseOpener<'_> {
     fn database(
         &self,
         location: &DatabaseLocation,
-        (reads, own_reads, writes): (Arc<Pool>, Arc<Pool>, Arc<Pool>),
+        (reads, own_reads, writes): (Reads, Reads, Arc<Pool>),
         version: u32,
         file: Option<(Arc<OpenFile>, HostLock)>,
     ) -> Database {
@@ -344,7 +349,6 @@ impl DatabaseOpener<'_> {
             first: Duration::from_millis(config.recheck_first_ms),
             most: Duration::from_millis(config.recheck_most_ms),
         };
-        let (reads, own_reads) = (Reads(reads), Reads(own_reads));
         let inner = DatabaseInner {
             capability,
             location,

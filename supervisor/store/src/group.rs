@@ -206,6 +206,8 @@ impl ConnectionLease {
 
     async fn close(&mut self, effects: &TxEffects, limit: Instant) -> CommitOutcome {
         let is_shared = self.group.as_ref().is_some_and(|group| group.members > 1);
+        // Behind a savepoint SQLite copies each page that is changed.
+        self.work(limit, |mut c| async move { c.release().await }).await.map_err(NotCommitted::Surely)?;
         self.write(effects, limit).await.map_err(|refused| match refused {
             // Which member's message it was is not known: each of them is tried again.
             NotCommitted::Repeated if is_shared => NotCommitted::Surely(refused.into_error()),

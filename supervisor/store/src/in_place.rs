@@ -4,23 +4,25 @@
 //! So a statement is never left half-way by who asked for it. It ends, or is interrupted when its time is over; SQLite undoes the
 //! whole transaction then.
 
-use std::cell::Cell;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::c_int;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use essaim_base::lock::Mutex;
 use essaim_base::threads;
 use rusqlite::config::DbConfig;
-use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 use sea_orm::sqlx::Error;
 use sea_orm::{ExecResult, QueryResult, Statement};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use super::checkpoints::{self, Checkpoints, count_pages};
 use super::in_place_statement::{InPlaceRows, SqlValue, fetch, run, run_all, value_in_place};
 use super::sqlite_failure::{SqliteFailure, failed};
 use super::sqlx_rows::SqlxRows;
@@ -28,13 +30,11 @@ use super::sqlx_rows::SqlxRows;
 /// SQLite asks after so many of its virtual machine's instructions whether to go on.
 const INSTRUCTIONS_BETWEEN_CHECKS: c_int = 10_000;
 
-/// Pages in the journal after which a checkpoint follows a commit, as in SQLite itself.
-const PAGES_FOR_CHECKPOINT: c_int = 1_000;
+/// The C library gives the end of its heap back to the operating system whenever 128 KiB of it are free, and SQLite's pages are: under
+/// load that would be at each transaction. Of what was freed once as one piece it keeps twice as much.
+const KEEP_MEMORY: &str = "SELECT substr(zeroblob(8388608), 1, 1)";
 
-thread_local! {
-    /// The pages of the journal after the commit that this thread has just made.
-    static JOURNAL_PAGES: Cell<c_int> = const { Cell::new(0) };
-}
+static MEMORY_IS_KEPT: Once = Once::new();
 
 /// How to make such a connection.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct InPlaceOptions {
     pub lock: Duration,
     /// A COMMIT waits for the disk, and must not keep its thread waiting.
     pub waits_for_disk: bool,
+    /// It writes, and has its journal emptied.
+    pub writes: bool,
 }
 
 /// A connection that is called in place.
@@ -58,6 +60,8 @@ pub struct InPlaceConnection {
     /// How long others are waited for where no thread is kept waiting by it.
     lock: Duration,
     waits_for_disk: bool,
+    /// Absent where it only reads.
+    checkpoints: Option<Checkpoints>,
 }
 
 /// The savepoint behind which the transaction is that joined last.
@@ -95,7 +99,7 @@ impl InPlaceOptions {
         opened.map_err(|_| Error::WorkerCrashed)?.map_err(failed)
     }
 
-    fn open(&self) -> rusqlite::Result<InPlaceConnection> {
+    fn open_file(&self) -> rusqlite::Result<Connection> {
         // Not as a URI: a path is a path.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
@@ -104,6 +108,13 @@ impl InPlaceOptions {
             connection.pragma_update(None, name, value)?;
         }
         connection.busy_timeout(Duration::ZERO)?;
+        Ok(connection)
+    }
+
+    fn open(&self) -> rusqlite::Result<InPlaceConnection> {
+        let connection = self.open_file()?;
+        MEMORY_IS_KEPT.call_once(|| drop(connection.query_row(KEEP_MEMORY, [], |_| Ok(()))));
+        let checkpoints = if self.writes { Some(Checkpoints::by(self.open_file()?)) } else { None };
         // Without it a statement is parsed again whenever a value is bound that its plan could depend on, such as a LIMIT.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(self.statement_cache);
@@ -111,7 +122,7 @@ impl InPlaceOptions {
         let (ends, undoes) = (signals.clone(), signals.clone());
         connection.progress_handler(INSTRUCTIONS_BETWEEN_CHECKS, Some(move || ends.is_over()))?;
         connection.rollback_hook(Some(move || undoes.undone.store(true, Ordering::Release)))?;
-        connection.wal_hook(Some(note_pages));
+        connection.wal_hook(Some(count_pages));
         Ok(InPlaceConnection {
             connection: Some(connection),
             savepoint: Savepoint::None,
@@ -119,6 +130,7 @@ impl InPlaceOptions {
             rows: SqlxRows::default(),
             lock: self.lock,
             waits_for_disk: self.waits_for_disk,
+            checkpoints,
         })
     }
 }
@@ -127,12 +139,6 @@ impl Signals {
     fn is_over(&self) -> bool {
         self.limit.lock().is_some_and(|limit| Instant::now() >= limit)
     }
-}
-
-/// Takes the place of SQLite's own checkpoints, which would be a part of the COMMIT.
-fn note_pages(_: &Wal, pages: c_int) -> rusqlite::Result<()> {
-    JOURNAL_PAGES.set(pages);
-    Ok(())
 }
 
 impl InPlaceConnection {
@@ -230,19 +236,18 @@ impl InPlaceConnection {
         self.control("BEGIN IMMEDIATE").await
     }
 
-    /// Commits, and empties the journal into the file if it has become long.
+    /// Commits, and has the journal emptied into the file if it has become long.
     pub async fn commit(&mut self) -> Result<(), Error> {
         self.savepoint = Savepoint::None;
         let commit = |connection: &Connection| {
             let committed = run(connection, "COMMIT", &[]);
-            (committed, JOURNAL_PAGES.replace(0) >= PAGES_FOR_CHECKPOINT)
+            (committed, checkpoints::journal_pages())
         };
-        let (committed, is_long) =
+        let (committed, pages) =
             if self.waits_for_disk { self.elsewhere(commit).await? } else { self.call(commit).await? };
         committed?;
-        if is_long {
-            // What it did not empty the next one does.
-            let _ = self.elsewhere(checkpoint).await?;
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.after_commit(pages).await;
         }
         Ok(())
     }
@@ -277,6 +282,14 @@ impl InPlaceConnection {
         };
     }
 
+    /// Ends the savepoint of the transaction that joined last: what follows is everybody's.
+    pub async fn release(&mut self) -> Result<(), Error> {
+        match std::mem::replace(&mut self.savepoint, Savepoint::None) {
+            Savepoint::Made | Savepoint::Owed { earlier: true } => self.control("RELEASE essaim").await,
+            Savepoint::Owed { earlier: false } | Savepoint::None => Ok(()),
+        }
+    }
+
     /// Undoes what was done since [`Self::join`].
     ///
     /// # Errors
@@ -301,112 +314,5 @@ impl InPlaceConnection {
             Ok(is_busy == 0)
         });
         truncated.await?.map_err(failed)
-    }
-}
-
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-}
-
-#[cfg(test)]
-mod tests {
-    use sea_orm::DbBackend;
-
-    use super::*;
-    use crate::connection::{Connection, Connector};
-    use crate::sqlite;
-    use crate::testing::Directory;
-
-    async fn opened(directory: &Directory) -> Box<InPlaceConnection> {
-        let file = directory.path().join("a.db");
-        sqlite::make_private_file(&file).unwrap();
-        let writer: Connector = sqlite::writer(&file, &essaim_config::StoreConfig::default());
-        let Connection::InPlace(mut connection) = writer.connect().await.unwrap() else { unreachable!() };
-        connection.execute_unprepared("CREATE TABLE words (name TEXT)".into()).await.unwrap();
-        connection
-    }
-
-    async fn names(connection: &mut InPlaceConnection) -> Vec<String> {
-        let all = Statement::from_string(DbBackend::Sqlite, "SELECT name FROM words ORDER BY name");
-        let rows = connection.query(all, usize::MAX).await.unwrap();
-        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
-    }
-
-    fn add(name: &str) -> Statement {
-        Statement::from_sql_and_values(DbBackend::Sqlite, "INSERT INTO words VALUES ($1), ($1 || '!')", [name.into()])
-    }
-
-    #[tokio::test]
-    async fn each_joins_behind_a_savepoint_that_is_made_with_its_first_statement() {
-        let directory = Directory::new();
-        let mut c = opened(&directory).await;
-        c.begin().await.unwrap();
-        c.execute(add("a")).await.unwrap();
-        for (name, stays) in [("b", false), ("c", true), ("d", false), ("e", true)] {
-            c.join();
-            assert_eq!(c.execute(add(name)).await.unwrap().rows_affected(), 2, "the savepoint's do not count");
-            if !stays {
-                c.leave().await.unwrap();
-            }
-        }
-        // One that has done nothing leaves those before it as they are, and so does one whose statement reads or is raw.
-        c.join();
-        c.leave().await.unwrap();
-        c.join();
-        c.execute_unprepared("INSERT INTO words VALUES ('f'); INSERT INTO words VALUES ('g')".into()).await.unwrap();
-        c.leave().await.unwrap();
-        c.join();
-        assert_eq!(names(&mut c).await, ["a", "a!", "c", "c!", "e", "e!"]);
-        c.leave().await.unwrap();
-        c.commit().await.unwrap();
-        assert_eq!(names(&mut c).await, ["a", "a!", "c", "c!", "e", "e!"]);
-    }
-
-    #[tokio::test]
-    async fn an_interrupted_statement_undoes_the_transaction_and_all_that_joined_it() {
-        let directory = Directory::new();
-        let mut c = opened(&directory).await;
-        c.begin().await.unwrap();
-        c.execute(add("a")).await.unwrap();
-        c.join();
-        c.interrupt_at(Instant::now());
-        let endless =
-            "INSERT INTO words WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
-        let error = c.execute_unprepared(endless.into()).await.unwrap_err();
-        assert!(crate::classify::is_interrupted(&error) && c.is_undone(), "{error}");
-        assert!(c.leave().await.is_err());
-        c.interrupt_at(Instant::now() + Duration::from_secs(60));
-        assert_eq!(names(&mut c).await, [""; 0]);
-    }
-
-    #[tokio::test]
-    async fn nothing_that_was_owed_in_a_transaction_is_made_after_its_end() {
-        let directory = Directory::new();
-        let mut c = opened(&directory).await;
-        for commits in [true, false] {
-            c.begin().await.unwrap();
-            c.join();
-            if commits {
-                c.commit().await.unwrap()
-            } else {
-                c.rollback().await.unwrap()
-            }
-            let copy = directory.path().join(format!("copy-{commits}.db"));
-            c.execute_unprepared(format!("VACUUM INTO '{}'", copy.display())).await.unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_long_journal_is_emptied_into_the_file() {
-        let directory = Directory::new();
-        let mut c = opened(&directory).await;
-        let file = directory.path().join("a.db");
-        let before = std::fs::metadata(&file).unwrap().len();
-        for _ in 0..2 {
-            c.begin().await.unwrap();
-            c.execute_unprepared("INSERT INTO words VALUES (hex(randomblob(3000000)))".into()).await.unwrap();
-            c.commit().await.unwrap();
-        }
-        assert!(std::fs::metadata(&file).unwrap().len() > before + 6_000_000);
     }
 }

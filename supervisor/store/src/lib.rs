@@ -10,6 +10,7 @@
 //!   commit; `connection_budget`: what all pools of a node may have together; `shrink`: what is idle is given back; `error`, `classify`: what goes wrong, and what an error proves.
 //! - `in_place`: the connections to SQLite that are called on their user's thread; `sqlx_rows`, `models`, `own_rows`: what is read there,
 //!   for sea-orm, as models, and for the runtime itself.
+//! - `checkpoints`: the journal of a file moves into it, beside the writer.
 //! - `riding`: what goes out with a commit, and what comes along with it.
 //! - `transaction`, `reads`: what statements go through; `tx_tracker`: how far the transactions of a message came.
 //! - `tables`: the runtime's own tables beside the capability's, for durable messages; `write_effects`: what is written
@@ -58,6 +59,7 @@ pub use manifest::{BackupFile, BackupManifest, BackupOf, ManifestError};
 mod restore;
 pub use restore::{RestoreError, Restored, restore, unfinished_restore};
 
+mod checkpoints;
 pub mod classify;
 mod clock_hold;
 pub use clock_hold::ClockHold;

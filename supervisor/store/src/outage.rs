@@ -15,6 +15,9 @@ use super::postgres::ServerError;
 /// SQLite's primary result codes for a file that cannot be used now: busy, an I/O error, full, cannot be opened.
 const SQLITE_OUTAGE: [i32; 4] = [5, 10, 13, 14];
 
+/// SQLite's primary result codes for a file whose content makes no sense: a page of it, or all of it.
+const SQLITE_DAMAGE: [i32; 2] = [11, 26];
+
 /// SQLite may not write the file. A reader is refused so in any case.
 const SQLITE_READ_ONLY: i32 = 8;
 
@@ -26,8 +29,15 @@ pub fn is_outage(error: &Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     match ServerError::of(error) {
         Some(error) => POSTGRES_OUTAGE.contains(&error.code()),
-        None => sqlite_code(error).is_some_and(|code| SQLITE_OUTAGE.contains(&code) || code == SQLITE_READ_ONLY),
+        None => sqlite_code(error).is_some_and(|code| {
+            SQLITE_OUTAGE.contains(&code) || SQLITE_DAMAGE.contains(&code) || code == SQLITE_READ_ONLY
+        }),
     }
+}
+
+/// Whether the content of a file is damaged. Other pages may take writes all the while.
+pub fn is_damage(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlite_code).is_some_and(|code| SQLITE_DAMAGE.contains(&code))
 }
 
 /// Whether PostgreSQL has no further connection.
@@ -52,6 +62,8 @@ pub struct DatabaseHealth {
     outages: Outages,
     dependency: Dependency,
     is_out: AtomicBool,
+    /// Damage was met, and the file has not been checked since.
+    is_damaged: AtomicBool,
     /// The database is to be looked at.
     pub look: Notify,
 }
@@ -59,7 +71,7 @@ pub struct DatabaseHealth {
 impl DatabaseHealth {
     /// A database that works.
     pub fn new(outages: Outages, dependency: Dependency) -> Self {
-        Self { outages, dependency, is_out: AtomicBool::new(false), look: Notify::new() }
+        Self { outages, dependency, is_out: false.into(), is_damaged: false.into(), look: Notify::new() }
     }
 
     /// Whether it is known not to work.
@@ -74,8 +86,19 @@ impl DatabaseHealth {
         self.look.notify_one();
     }
 
-    /// Records that the database has been written to.
+    /// Records damage: that the database can be written to says nothing until all of it was checked.
+    pub fn found_damaged(&self) {
+        self.is_damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all of it is to be checked.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
+    }
+
+    /// Records that the database has been written to, and is whole as far as is known.
     pub fn works(&self) {
+        self.is_damaged.store(false, Ordering::Relaxed);
         self.is_out.store(false, Ordering::Relaxed);
         self.outages.end(&self.dependency);
     }

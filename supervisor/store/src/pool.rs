@@ -3,6 +3,7 @@
 //! It is used instead of sqlx's pool so that a connection comes back without a round trip, and so that one whose state is in
 //! doubt never comes back (`lease`).
 
+mod begin;
 mod surplus;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use essaim_base::lock::Mutex;
 use sea_orm::DbBackend;
 use sea_orm::sqlx::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::classify;
 use super::clock_hold::ClockHold;
@@ -32,9 +33,6 @@ use super::waiting::WaitingGuard;
 
 /// Attempts to find a connection that the server has not closed.
 pub const TRIES: u32 = 3;
-
-/// How long a file is left alone that another program has locked.
-const BETWEEN_LOOKS_AT_A_LOCK: Duration = Duration::from_millis(2);
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -156,13 +154,25 @@ impl Pool {
         Self { reads_only: true, ..self }
     }
 
+    /// Whether its connections must refuse to write.
+    pub fn reads_only(&self) -> bool {
+        self.reads_only
+    }
+
     /// Whether the error is the refusal to write of a connection that must refuse it.
     pub fn is_refusal(&self, error: &Error) -> bool {
         self.reads_only && outage::is_read_only(error)
     }
 
-    /// Records what an error says of the whole database.
+    /// Records what an error says of the whole database. Whoever begins to write waits for the lock of another program, and says so
+    /// if that lasts.
     pub fn note(&self, error: &Error) {
+        if self.file.is_some() && outage::is_locked(error) {
+            return;
+        }
+        if outage::is_damage(error) {
+            self.health.found_damaged();
+        }
         if (outage::is_outage(error) && !self.is_refusal(error)) || classify::takes_no_writes(error) {
             self.health.fails(self.connector.explain(error));
         }
@@ -274,6 +284,14 @@ impl Pool {
         Ok(lease)
     }
 
+    /// Lends a connection if one is free, or could be made.
+    pub async fn lease_free(self: &Arc<Self>, patience: Instant) -> Option<ConnectionLease> {
+        match self.take_idle(self.permits.clone().try_acquire_owned().ok()?) {
+            Ok(lease) => Some(lease),
+            Err(permit) => self.lease_new(permit, patience).await.ok(),
+        }
+    }
+
     /// The lifetime of a connection that is made now.
     pub fn lifetime(&self) -> ConnectionLifetime {
         let is_server = self.connector.backend() == DbBackend::Postgres;
@@ -294,50 +312,6 @@ impl Pool {
         let mut lease = ConnectionLease::of(self, connection, lifetime, place, permit);
         lease.group = group;
         Ok(lease)
-    }
-
-    /// Lends a connection on which a transaction has begun.
-    pub async fn begin(self: &Arc<Self>, patience: Instant) -> Result<ConnectionLease, StoreError> {
-        if let Some(why) = self.file.as_ref().and_then(|file| file.refusal()) {
-            return Err(StoreError::Unavailable(why));
-        }
-        for _ in 0..TRIES {
-            let mut lease = self.lease(patience).await?;
-            if lease.group.is_some() {
-                lease.join();
-                self.begun.fetch_add(1, Ordering::Relaxed);
-                return Ok(lease);
-            }
-            match self.begin_on(&mut lease, patience).await {
-                Ok(()) => {
-                    self.unresolved.resolve();
-                    self.begun.fetch_add(1, Ordering::Relaxed);
-                    return Ok(lease);
-                }
-                Err(error) if lease.is_stale(&error) => {}
-                Err(StoreError::TimedOut) => return Err(self.fails(self.connector.silent())),
-                Err(error) => {
-                    lease.discard();
-                    return Err(error);
-                }
-            }
-        }
-        Err(StoreError::Unavailable("the database keeps closing its connections".into()))
-    }
-
-    /// Begins a transaction; waits until `patience` ends for another program that has locked a file.
-    async fn begin_on(&self, lease: &mut ConnectionLease, patience: Instant) -> Result<(), StoreError> {
-        let mut locked = None;
-        loop {
-            match (lease.work(patience, |mut c| async move { c.begin().await }).await, locked.take()) {
-                (Err(StoreError::Driver(error)), _) if outage::is_locked(&error) && self.env.now() < patience => {
-                    locked = Some(error);
-                    sleep(BETWEEN_LOOKS_AT_A_LOCK).await;
-                }
-                (Err(StoreError::TimedOut), Some(error)) => return Err(StoreError::Driver(error)),
-                (begun, _) => return begun,
-            }
-        }
     }
 
     async fn connect(&self, patience: Instant) -> Result<Connection, StoreError> {

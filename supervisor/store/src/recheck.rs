@@ -1,11 +1,12 @@
 //! The end of an outage: a database that did not work is checked, with backoff, until it takes a transaction of some size. So no
-//! request has to fail to find that it works again, and a disk with room for a few rows still counts as full.
+//! request has to fail to find that it works again, and a disk with room for a few rows still counts as full. A file in which damage
+//! was met has to be whole as well.
 
 use std::sync::Weak;
 
 use essaim_base::Env;
 use essaim_base::backoff::Backoff;
-use sea_orm::DbBackend;
+use sea_orm::{DbBackend, Statement};
 use tokio::time::{sleep, timeout};
 
 use super::clock_hold::ClockHold;
@@ -51,6 +52,9 @@ impl DatabaseInner {
             return Err(why);
         }
         let (connector, limit) = (self.writes.connector(), self.writes.limits.acquire);
+        if self.health.is_damaged() {
+            check_whole(&connector.looking(limit)).await?;
+        }
         let _spare = match self.writes.share() {
             Some(share) => share.spare().await,
             None => None,
@@ -76,4 +80,19 @@ async fn write_and_empty(connector: &Connector) -> Result<(), sea_orm::sqlx::Err
         connection.commit().await?;
     }
     connection.close().await
+}
+
+/// Has SQLite read all of a file, however long that takes, which keeps nobody waiting.
+async fn check_whole(connector: &Connector) -> Result<(), String> {
+    let look = async {
+        let mut connection = connector.connect().await?;
+        let all = Statement::from_string(DbBackend::Sqlite, "PRAGMA quick_check(1)");
+        let found = connection.query_one(all).await?.and_then(|row| row.try_get_by_index::<String>(0).ok());
+        connection.close().await.map(|()| found)
+    };
+    match look.await {
+        Ok(Some(found)) if found == "ok" => Ok(()),
+        Ok(found) => Err(connector.damaged(&found.unwrap_or_default())),
+        Err(error) => Err(connector.explain(&error)),
+    }
 }

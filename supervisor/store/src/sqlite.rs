@@ -14,8 +14,8 @@ use super::connection::Connector;
 use super::in_place::InPlaceOptions;
 use super::{DatabaseError, classify};
 
-/// How often a waiting transaction tries a file that another program has locked, before it gives up.
-const LOOKS_AT_A_LOCK: u32 = 4;
+/// The part of the time for which a transaction waits at most, after which the lock of another program is an outage.
+pub const LOOKS_AT_A_LOCK: u32 = 4;
 
 /// How the one connection that writes is made.
 pub fn writer(path: &Path, config: &StoreConfig) -> Connector {
@@ -25,6 +25,7 @@ pub fn writer(path: &Path, config: &StoreConfig) -> Connector {
         statement_cache: config.statement_cache,
         lock: patience_for_locks(config),
         waits_for_disk: config.durability >= Durability::Machine,
+        writes: true,
     };
     Connector::InPlace(Box::new(in_place), Box::new(writing(path, config)))
 }
@@ -37,14 +38,15 @@ fn of_writers(config: &StoreConfig) -> [(&'static str, &'static str); 4] {
     [("journal_mode", "WAL"), ("synchronous", synchronous), ("fullfsync", full), ("checkpoint_fullfsync", full)]
 }
 
-/// How the one connection is made that reads for the runtime itself.
-pub fn own_reader(path: &Path, config: &StoreConfig) -> Connector {
+/// How a connection is made that reads in place.
+pub fn reader_in_place(path: &Path, config: &StoreConfig) -> Connector {
     let in_place = InPlaceOptions {
         path: path.into(),
         pragmas: vec![("query_only", "ON")],
         statement_cache: config.statement_cache,
         lock: patience_for_locks(config),
         waits_for_disk: false,
+        writes: false,
     };
     Connector::InPlace(Box::new(in_place), Box::new(reader(path, config)))
 }
@@ -152,18 +154,24 @@ pub fn make_private(directory: &Path) -> io::Result<()> {
 
 /// What keeps a SQLite file from being used, and what to do about it.
 pub fn explain(path: &Path, error: &Error) -> String {
-    let path = path.display();
+    let (file, path) = (path, path.display());
     let code = error.as_database_error().and_then(classify::sqlite_code);
     match code {
         Some(5 | 6) => format!("{path} is locked by another program: end whatever has it open"),
         Some(8) => format!("{path} is read-only: make it and its directory writable for this user"),
-        Some(11) => format!("{path} is damaged: stop the node and restore a backup (docs/backups.md)"),
+        Some(11) => damaged(file, "a page makes no sense"),
         Some(13) => format!("the disk of {path} is full: free some space"),
         Some(14) => format!("{path} cannot be opened: make it and its directory writable for this user"),
         Some(26) => format!("{path} is no SQLite database: move it away, or name another file"),
         Some(10) => format!("{path} cannot be read or written ({error}): look at its disk"),
         _ => format!("{path} cannot be used: {error}"),
     }
+}
+
+/// What is said of a file that is damaged.
+pub fn damaged(path: &Path, how: &str) -> String {
+    let how = how.lines().collect::<Vec<_>>().join(" ");
+    format!("{} is damaged ({how}): stop the node and restore a backup (docs/backups.md)", path.display())
 }
 
 /// What is said when a file does not answer at all.

@@ -86,6 +86,26 @@ async fn a_lock_of_another_program_is_named_before_whoever_waits_gives_up() {
 }
 
 #[tokio::test]
+async fn a_lock_that_is_soon_released_is_no_outage() {
+    let bench = Bench::sqlite();
+    let database = bench.open(&schema(1)).await;
+    let (outages, dependency) = told(&bench, &database);
+    let other = bench.settings.node.data_dir.join(format!("{}.sqlite3", bench.capability));
+    let mut other = crate::sqlite::writer(&other, &bench.settings.store).connect().await.unwrap();
+    other.begin().await.unwrap();
+    let released = async {
+        // So long that it is met.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let met = outages.has(&dependency);
+        other.rollback().await.unwrap();
+        met
+    };
+    let ((tx, _), met) = tokio::join!(begin(&database), released);
+    tx.rollback().await.unwrap();
+    assert!(!met && outages.status().is_empty(), "{:?}", outages.status());
+}
+
+#[tokio::test]
 async fn what_a_statement_has_done_wrong_is_no_outage() {
     on_both(async |bench| {
         let database = bench.open(&schema(1)).await;

@@ -13,17 +13,16 @@ use super::state::{NewEntry, PartitionRow};
 /// The numbers of rows in one statement, largest first: any number of rows takes a few of these.
 const ROWS_AT_ONCE: [usize; 5] = [256, 64, 16, 4, 1];
 
-const REMOVE: &str = "DELETE FROM entries WHERE (partition, position) IN \
-     (SELECT value->>0, value->>1 FROM json_each($1)) RETURNING partition, position, count";
+const FIND: &str = "SELECT count FROM entries WHERE partition = $1 AND position = $2";
+const REMOVE: &str = "DELETE FROM entries WHERE partition = $1 AND position = $2";
 const READ: &str = "SELECT position, first, count, batch FROM entries WHERE partition = $1 AND position > $2 \
      ORDER BY position LIMIT $3";
 const COUNT: &str = "SELECT number, appended, \
      (SELECT coalesce(sum(count), 0) FROM entries WHERE entries.partition = partitions.id), \
      handled, duplicates, dead, expired FROM partitions WHERE capability = $1 ORDER BY number";
-const KEEP_PARTITIONS: &str = "INSERT INTO partitions \
+const KEEP_PARTITION: &str = "INSERT INTO partitions \
      (id, capability, number, last, appended, waiting, epoch, handled, duplicates, dead, expired) \
-     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
-     value->>9, value->>10 FROM json_each($1) WHERE true ON CONFLICT (id) DO UPDATE SET last = excluded.last, \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO UPDATE SET last = excluded.last, \
      appended = excluded.appended, waiting = excluded.waiting, epoch = excluded.epoch, handled = excluded.handled, \
      duplicates = excluded.duplicates, dead = excluded.dead, expired = excluded.expired";
 const PARTITIONS: &str = "SELECT id, capability, number, last, appended, waiting, epoch, handled, duplicates, dead, \
@@ -46,13 +45,18 @@ pub(super) async fn insert(db: &impl OwnQueries, entries: &[NewEntry]) -> Result
     Ok(())
 }
 
-/// Removes entries by partition and position, and returns the number of messages of each.
+/// Removes entries by partition and position, and returns the number of messages of each. One after the other: for a list, and for
+/// what a change returns, SQLite makes a table each time.
 pub(super) async fn remove(db: &impl OwnQueries, positions: &[(i64, u64)]) -> Result<HashMap<(i64, u64), u64>, DbErr> {
-    if positions.is_empty() {
-        return Ok(HashMap::new());
+    let mut removed = HashMap::with_capacity(positions.len());
+    for &(partition, position) in positions {
+        let place = || [Value::from(partition), Value::from(position as i64)];
+        if let Some(row) = db.own_rows(statement(FIND, place())).await?.first() {
+            db.execute_raw(statement(REMOVE, place())).await?;
+            removed.insert((partition, position), number(row, 0)?);
+        }
     }
-    let rows = db.own_rows(statement(REMOVE, [json(&positions)?])).await?;
-    rows.iter().map(|row| Ok(((number(row, 0)? as i64, number(row, 1)?), number(row, 2)?))).collect()
+    Ok(removed)
 }
 
 /// Entries of a partition after a position.
@@ -88,17 +92,16 @@ pub(super) async fn keep_partitions(
     db: &impl OwnQueries,
     partitions: &[(&Partition, &PartitionRow)],
 ) -> Result<(), DbErr> {
-    if partitions.is_empty() {
-        return Ok(());
+    for (Partition { capability, number }, row) in partitions {
+        let Tally { handled, duplicates, dead, expired } = row.tally;
+        let counts = [row.last, row.appended, row.waiting, row.epoch, handled, duplicates, dead, expired];
+        let [last, appended, waiting, epoch, handled, duplicates, dead, expired] =
+            counts.map(|n| Value::from(n as i64));
+        let (id, capability, number) = (row.id.into(), capability.to_string().into(), i64::from(*number).into());
+        let values = [id, capability, number, last, appended, waiting, epoch, handled, duplicates, dead, expired];
+        db.execute_raw(statement(KEEP_PARTITION, values)).await?;
     }
-    let columns = |(p, r): &(&Partition, &PartitionRow)| {
-        let name = (r.id, p.capability.to_string(), p.number, r.last, r.appended, r.waiting, r.epoch);
-        let tally = (r.tally.handled, r.tally.duplicates, r.tally.dead, r.tally.expired);
-        let ((id, capability, number, last, appended, waiting, epoch), (a, b, c, d)) = (name, tally);
-        (id, capability, number, last, appended, waiting, epoch, a, b, c, d)
-    };
-    let rows: Vec<_> = partitions.iter().map(columns).collect();
-    db.execute_raw(statement(KEEP_PARTITIONS, [json(&rows)?])).await.map(drop)
+    Ok(())
 }
 
 /// The counters of all partitions.
