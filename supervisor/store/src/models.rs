@@ -41,6 +41,9 @@ pub trait ModelQueries: ConnectionTrait {
     }
 }
 
+// In migrations and their tests.
+impl ModelQueries for sea_orm::DatabaseConnection {}
+
 /// The models that these rows are, if that can be told here.
 pub fn decode<E>(found: &InPlaceRows) -> Option<Vec<E::Model>>
 where
