@@ -13,6 +13,7 @@ use essaim_protocol::log::{
 use essaim_store::own_rows::OwnQueries;
 use sea_orm::DbErr;
 
+use super::published::Published;
 use super::{dead_letters, rows};
 
 /// The registry, and the counters of every partition.
@@ -74,6 +75,15 @@ impl LogState {
         let rows: HashMap<_, _> = rows::partitions(db).await?.into_iter().collect();
         let last_id = rows.values().map(|row| row.id).max().unwrap_or(0);
         Ok(Self { registry, rows, last_id })
+    }
+
+    /// The same, if what is known of the file was published before: whether it is older than a database is told once, when it is
+    /// opened, and not by what it has when a group has failed.
+    pub fn of_the_same_file(mut self, published: &Published) -> Self {
+        for (partition, row) in &mut self.rows {
+            row.loaded = published.place(partition).map_or(row.loaded, |known| known.loaded);
+        }
+        self
     }
 
     /// Registers a capability and its subscriptions.

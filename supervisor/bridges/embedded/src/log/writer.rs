@@ -60,7 +60,7 @@ impl Writer {
         // A failure from here on leaves no state, so that the next group begins with the stored one.
         let (mut state, anew) = match self.state.take() {
             Some(state) => (state, false),
-            None => (LogState::load(&tx).await.map_err(undone)?, true),
+            None => (LogState::load(&tx).await.map_err(undone)?.of_the_same_file(&self.published), true),
         };
         let mut changes = LogChanges::default();
         // Retirements come before registrations of the same capability.
@@ -241,5 +241,36 @@ fn failed(error: TxError) -> AppendError {
     match error {
         TxError::CommitUnanswered(_) => AppendError::Unknown(format!("the log: {error}")),
         _ => AppendError::NotStored(format!("the log could not be written: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use essaim_base::task::Tasks;
+    use essaim_config::Settings;
+    use essaim_protocol::conformance as log_tests;
+    use essaim_protocol::log::Log;
+    use essaim_store::testing::Directory;
+
+    use super::super::write_job::Answer;
+    use super::*;
+    use crate::EmbeddedLog;
+
+    #[tokio::test]
+    async fn after_a_group_has_failed_the_file_is_no_older_than_it_was() {
+        let (directory, env) = (Directory::new(), Env::system());
+        let mut settings = Settings::default();
+        settings.node.data_dir = directory.path().to_path_buf();
+        let log = EmbeddedLog::open(&settings, env.clone(), &Tasks::without_node()).await.unwrap();
+        log_tests::open_shop(&log, 2).await;
+        let [told, untold] = [0, 1].map(log_tests::partition);
+        log.raise(&told, 0).await.unwrap();
+        log_tests::append(&log, &[log_tests::messages(0, 3, "a")]).await;
+        // As after a panic of the task.
+        let mut writer = Writer::new(log.database.clone(), log.published.clone(), env);
+        let (registry, (answer, _arrives)) = (log.published.registry().version, Answer::new());
+        let appends = vec![log_tests::messages(0, 2, "b")];
+        writer.store(&mut [WriteJob::Append { registry, most: 100, appends, answer }]).await.unwrap();
+        assert_eq!((log.appended(&told).await, log.appended(&untold).await), (Ok(5), Ok(0)));
     }
 }
