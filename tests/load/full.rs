@@ -39,7 +39,8 @@ fn when_no_more_can_be_stored_the_edge_refuses_and_what_was_taken_is_done_later(
     let refused = refused.expect("there is not room for all").problem(503, "unavailable");
     assert!(refused.header("retry-after").is_some(), "{}", refused.text);
     assert!(refused.text.contains("Nothing was changed"), "{}", refused.text);
-    assert!(cluster.node("shop").process().has_line("durable.outbox_messages = 4"), "the log says which bound it was");
+    // The log says which bound it was.
+    cluster.node("shop").process().wait_for_line("durable.outbox_messages = 4");
     cluster.node("stock").restart();
     let settled = || {
         let orders = orders_of(&admin);
