@@ -231,7 +231,7 @@ impl InPlaceConnection {
 
     /// Begins a transaction that may write at once, so that it never fails half-way for want of the write lock.
     pub async fn begin(&mut self) -> Result<(), Error> {
-        self.savepoint = Savepoint::None;
+        debug_assert_eq!(self.savepoint, Savepoint::None, "the end of a transaction is the end of its savepoints");
         self.signals.undone.store(false, Ordering::Release);
         self.control("BEGIN IMMEDIATE").await
     }

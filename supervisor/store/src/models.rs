@@ -7,7 +7,7 @@
 use sea_orm::sea_query::ColumnType;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, Iterable,
-    StatementBuilder, TryIntoModel, Value,
+    QueryResult, StatementBuilder, TryIntoModel, Value,
 };
 
 use super::in_place_statement::{InPlaceRows, SqlValue};
@@ -24,8 +24,7 @@ pub trait ModelQueries: ConnectionTrait {
         E: EntityTrait,
         E::ActiveModel: TryIntoModel<E::Model>,
     {
-        let rows = self.query_all(statement).await?;
-        rows.iter().map(|row| E::Model::from_query_result(row, "")).collect()
+        of_rows::<E>(&self.query_all(statement).await?)
     }
 
     /// The first of them.
@@ -41,8 +40,13 @@ pub trait ModelQueries: ConnectionTrait {
     }
 }
 
-// In migrations and their tests.
+// For tests of what is read, such as of migrations.
 impl ModelQueries for sea_orm::DatabaseConnection {}
+
+/// The models that sea-orm makes of rows.
+pub fn of_rows<E: EntityTrait>(rows: &[QueryResult]) -> Result<Vec<E::Model>, DbErr> {
+    rows.iter().map(|row| E::Model::from_query_result(row, "")).collect()
+}
 
 /// The models that these rows are, if that can be told here.
 pub fn decode<E>(found: &InPlaceRows) -> Option<Vec<E::Model>>

@@ -6,8 +6,7 @@ use essaim_base::activity::{Wait, waiting};
 use essaim_contract::{Failure, FailureKind};
 use sea_orm::sqlx::Error;
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, FromQueryResult, QueryResult, Statement,
-    StatementBuilder, TryIntoModel,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement, StatementBuilder, TryIntoModel,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -367,7 +366,7 @@ impl ModelQueries for Transaction {
                 None => self.decoded(found).await.map_err(StoreError::into_query_error)?,
             },
         };
-        rows.iter().map(|row| E::Model::from_query_result(row, "")).collect()
+        models::of_rows::<E>(&rows)
     }
 }
 

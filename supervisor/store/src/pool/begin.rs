@@ -46,23 +46,20 @@ impl Pool {
 
     /// Begins a transaction; waits until `patience` ends for another program that has locked a file.
     async fn begin_on(&self, lease: &mut ConnectionLease, patience: Instant) -> Result<(), StoreError> {
-        let (mut locked, is_long) = (None, self.env.now() + self.limits.acquire / sqlite::LOOKS_AT_A_LOCK);
+        let is_long = self.env.now() + self.limits.acquire / sqlite::LOOKS_AT_A_LOCK;
         loop {
-            match (lease.work(patience, |mut c| async move { c.begin().await }).await, locked.take()) {
-                (Err(StoreError::Driver(error)), _) if outage::is_locked(&error) => {
-                    let now = self.env.now();
-                    if now >= is_long.min(patience) {
-                        self.health.fails(self.connector.explain(&error));
-                    }
-                    if now >= patience {
-                        return Err(StoreError::Driver(error));
-                    }
-                    locked = Some(error);
-                    sleep(BETWEEN_LOOKS_AT_A_LOCK).await;
-                }
-                (Err(StoreError::TimedOut), Some(error)) => return Err(StoreError::Driver(error)),
-                (begun, _) => return begun,
+            let error = match lease.work(patience, |mut c| async move { c.begin().await }).await {
+                Err(StoreError::Driver(error)) if outage::is_locked(&error) => error,
+                begun => return begun,
+            };
+            let now = self.env.now();
+            if now >= is_long.min(patience) {
+                self.health.fails(self.connector.explain(&error));
             }
+            if now >= patience {
+                return Err(StoreError::Driver(error));
+            }
+            sleep(BETWEEN_LOOKS_AT_A_LOCK).await;
         }
     }
 }
