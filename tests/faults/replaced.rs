@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::forgotten::{ledger, placed, wait_until_confirmed};
-use crate::support::{Api, Cluster, eventually};
+use crate::support::{Api, Cluster, PATIENCE, eventually};
 
 /// The exit code of a node that has lost a file.
 const FILE: i32 = 80;
@@ -38,7 +39,9 @@ impl Shop {
     /// Orders are placed until the node has ended; those that were acknowledged are among the others.
     fn sells_until_it_ends(&mut self, admin: &Api) -> String {
         let body = serde_json::json!({ "lines": [{ "product_id": self.tea, "quantity": 1 }] });
+        let since = Instant::now();
         while self.cluster.node("main").is_running() {
+            assert!(since.elapsed() < PATIENCE, "it goes on with a file that is not the one at its path");
             match admin.try_send("POST", "/orders", Some(body.clone())) {
                 Ok(answer) if matches!(answer.status, 200 | 201) => self.orders.push(answer.id()),
                 Ok(answer) if answer.status == 503 => {}
